@@ -1,0 +1,57 @@
+# The two commands of a newcomer are `make serve` and `make test`; both install what they need.
+# Another Python: make test PYTHON=python3.13
+
+PYTHON ?= python3
+VENV ?= .venv/$(notdir $(PYTHON))
+BIN := $(VENV)/bin
+
+.PHONY: serve test lint docs bench clean
+
+serve: $(VENV)/serve.stamp CA/root-ca.crt
+	@echo
+	@echo "Anchor is about to listen on http://127.0.0.1:5016. A request to try, from another shell:"
+	@echo
+	@echo "  openssl req -out anchor-test.example.com.csr -nodes -newkey rsa:2048 \\"
+	@echo "    -keyout anchor-test.example.com.key -subj /CN=anchor-test.example.com"
+	@echo "  curl http://0.0.0.0:5016/v1/sign/default -F user='myusername' -F secret='simplepassword' \\"
+	@echo "    -F encoding=pem -F 'csr=<anchor-test.example.com.csr'"
+	@echo
+	$(BIN)/pecan serve config.py
+
+test: lint docs $(VENV)/packages.stamp
+	rm -f .coverage .coverage.*
+	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST)
+
+lint: $(VENV)/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(VENV)/test.stamp
+	$(BIN)/sphinx-build --fail-on-warning --keep-going -q doc/source doc/build
+
+bench: $(VENV)/test.stamp
+	$(BIN)/python tools/bench.py $(BENCH)
+
+CA/root-ca.crt: | $(VENV)/serve.stamp
+	$(BIN)/anchor init --ca-only --name "Anchor Test CA" --key rsa-4096
+
+$(VENV)/bin/python:
+	tools/make-venv $(PYTHON) $(VENV)
+
+$(VENV)/serve.stamp: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/test.stamp: setup.cfg pyproject.toml | $(VENV)/bin/python
+	tools/install-packages gcc python3-dev
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+# The servers that the tests run against.
+$(VENV)/packages.stamp: tests/packages.txt | $(VENV)/bin/python
+	tools/install-packages $$(grep -v '^#' tests/packages.txt)
+	touch $@
+
+clean:
+	rm -rf .venv .cache build doc/build .coverage .coverage.*

@@ -1,0 +1,1 @@
+"""Certificate signing requests as values, over the types of ``cryptography.x509``."""

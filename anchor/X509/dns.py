@@ -1,0 +1,70 @@
+"""The syntax of DNS names in certificates (RFC 1034, 1123, 5280 section 4.2.1.6, 6125, 5891)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+import idna
+
+MAX_NAME = 253
+MAX_LABEL = 63
+
+# Resolvers take a name that ends in a number for an address: 127.1, 0x7f000001.
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII | re.IGNORECASE)
+
+
+def passes_for_a_name(text: str) -> bool:
+    """Whether a common name would be taken for a DNS name by a client that looks at it."""
+    if is_address(text):
+        return False
+    return "*" in text or ("." in text and " " not in text and "@" not in text)
+
+
+def is_address(text: str) -> bool:
+    """Whether this is an IPv4 or IPv6 address, as text."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def objections(name: str, label_re: re.Pattern[str]) -> Iterator[str]:
+    """What speaks against a DNS name, each as the end of a sentence.
+
+    Args:
+        name: as it stands in the request; a wildcard may be its left-most label.
+        label_re: what every other label has to match as a whole.
+    """
+    if not name.isascii():
+        yield "is not ASCII: internationalised names are written in punycode"
+        return
+    if len(name) > MAX_NAME:
+        yield f"is longer than {MAX_NAME}"
+        return
+    labels = name.split(".")
+    if labels[0] == "*" and len(labels) > 1:
+        labels = labels[1:]
+    if is_address(name) or _NUMBER.fullmatch(labels[-1]):
+        yield "is, or can pass for, an address"
+    for label in labels:
+        yield from _label_objections(label, label_re)
+
+
+def _label_objections(label: str, label_re: re.Pattern[str]) -> Iterator[str]:
+    if not label:
+        yield "has an empty label"
+    elif len(label) > MAX_LABEL:
+        yield f"has a label longer than {MAX_LABEL}"
+    elif "*" in label:
+        yield "has a wildcard that is not its whole left-most label"
+    elif not label_re.fullmatch(label):
+        yield f"has a label that does not match: {label!a}"
+    elif label.lower().startswith("xn--"):
+        try:
+            if idna.alabel(idna.ulabel(label.lower())) != label.lower().encode():
+                yield f"has a label in punycode that is not canonical: {label!a}"
+        except (idna.IDNAError, UnicodeError):
+            yield f"has a label that is not valid punycode: {label!a}"

@@ -1,0 +1,71 @@
+"""What happened, for the record: every authentication and every signing, failures included."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography import x509
+
+from anchor.X509 import names
+
+AUTHENTICATION = "audit.auth"
+SIGNING = "audit.sign"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One entry of the record.  None of its fields ever holds a secret.
+
+    Attributes:
+        kind: ``audit.auth`` or ``audit.sign``.
+        time: when it happened, in UTC.
+        authority: the registration authority that was asked.
+        user: who asked: as they claimed before, as the backend knows them after authentication.
+        address: where the request came from.
+        request_id: the identifier that the answer and the log carry too.
+        reasons: why it failed; empty for a success.
+        details: of the requester and the certificate.
+    """
+
+    kind: str
+    time: datetime.datetime
+    authority: str
+    user: str
+    address: str
+    request_id: str
+    reasons: tuple[str, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The event in JSON's types."""
+        return {
+            "time": self.time.isoformat(timespec="milliseconds"),
+            "event": self.kind,
+            "authority": self.authority,
+            "user": self.user,
+            "address": self.address,
+            "request_id": self.request_id,
+            "outcome": "failure" if self.reasons else "success",
+            "reasons": list(self.reasons),
+            **self.details,
+        }
+
+
+def describe_certificate(certificate: x509.Certificate, fingerprint: str) -> dict[str, Any]:
+    """What the record keeps of an issued certificate."""
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        alternative_names = [names.describe(name) for name in extension.value]
+    except x509.ExtensionNotFound:
+        alternative_names = []
+    return {
+        "subject": certificate.subject.rfc4514_string(),
+        "names": alternative_names,
+        "serial": f"{certificate.serial_number:x}",
+        "fingerprint": fingerprint,
+        "not_before": certificate.not_valid_before_utc.isoformat(),
+        "not_after": certificate.not_valid_after_utc.isoformat(),
+    }

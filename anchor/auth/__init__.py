@@ -1,0 +1,103 @@
+"""Authentication: from a user name and a secret to an identity."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol, cast
+
+from anchor import plugins
+from anchor.auth.results import AuthDetails
+from anchor.errors import (
+    BackendUnavailable,
+    ConfigurationError,
+    NotAuthenticated,
+    PluginError,
+    TooManyAttempts,
+)
+
+__all__ = ["AuthDetails", "Authenticator", "configure"]
+
+NAMESPACE = "anchor.authentication"
+
+
+class Backend(Protocol):
+    """What a class registered as an authentication backend offers."""
+
+    def authenticate(self, user: str, secret: str) -> AuthDetails:
+        """The requester's identity.
+
+        Raises:
+            NotAuthenticated: the credentials are wrong.
+            BackendUnavailable: whether they are wrong cannot be found out now.
+        """
+
+
+class Authenticator:
+    """A configured backend, whose every answer is accounted for."""
+
+    def __init__(self, name: str, ask: Callable[[str, str, str], Any]):
+        self.name = name
+        self._ask = ask
+
+    def authenticate(self, authority: str, user: str, secret: str) -> AuthDetails:
+        """The identity that these credentials prove to this registration authority.
+
+        Raises:
+            NotAuthenticated: they prove none; an empty secret is not even shown to the backend.
+            BackendUnavailable: the backend cannot be asked.
+            PluginError: the backend failed in a way that it should not.
+        """
+        if not secret:
+            raise NotAuthenticated()
+        try:
+            identity = self._ask(authority, user, secret)
+        except (NotAuthenticated, BackendUnavailable, TooManyAttempts):
+            raise
+        except Exception as error:
+            raise PluginError(f"the authentication {self.name!r} failed") from error
+        if identity is None:
+            raise NotAuthenticated()
+        if not isinstance(identity, AuthDetails):
+            raise PluginError(f"the authentication {self.name!r} did not answer AuthDetails")
+        return identity
+
+
+def configure(name: str, section: Mapping[str, Any], base: Path) -> Authenticator:
+    """The backend that a section of the configuration describes.
+
+    A class is made once with its options and asked ``authenticate(user, secret)``.  A function is
+    asked ``f(ra_name, user, secret)``, or ``f(ra_name, user, secret, conf)`` if it takes four.
+    """
+    options = dict(section)
+    backend = plugins.load(NAMESPACE, options.pop("backend"))
+    if not inspect.isclass(backend):
+        return Authenticator(name, _function(backend, options))
+    values = plugins.Signature.of(backend).prove(options, base)
+    try:
+        instance = cast(Backend, backend(**values))
+    except ValueError as error:
+        raise ConfigurationError.about("", str(error)) from error
+
+    def ask(_authority: str, user: str, secret: str) -> AuthDetails:
+        return instance.authenticate(user, secret)
+
+    return Authenticator(name, ask)
+
+
+def _function(
+    function: Callable[..., Any], options: Mapping[str, Any]
+) -> Callable[[str, str, str], Any]:
+    """A plain function, which reads its options out of ``conf`` by itself."""
+    conf = MappingProxyType(dict(options))
+    parameters = inspect.signature(function)
+    try:
+        parameters.bind("ra_name", "user", "secret", conf)
+    except TypeError:
+        if options:
+            unknown = ", ".join(map(repr, options))
+            raise ConfigurationError.about("", f"unknown option {unknown}") from None
+        return function
+    return lambda authority, user, secret: function(authority, user, secret, conf)

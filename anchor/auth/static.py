@@ -1,0 +1,57 @@
+"""One user with one secret, both in the configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+
+from anchor.auth.results import AuthDetails
+from anchor.errors import ConfigurationError, NotAuthenticated
+from anchor.options import Secret, SecretEnv, SecretFile, one_secret
+
+LOG = logging.getLogger(__name__)
+
+_SAMPLE = ("myusername", "simplepassword")
+
+
+class StaticAuthentication:
+    """Accepts exactly one user name and secret.
+
+    Args:
+        user: the user name.
+        secret: the secret; or
+        secret_file: a file that holds it, readable by nobody else; or
+        secret_env: an environment variable that holds it.
+        groups: the groups that the user is said to be in.
+    """
+
+    def __init__(
+        self,
+        user: str,
+        secret: Secret | None = None,
+        secret_file: SecretFile | None = None,
+        secret_env: SecretEnv | None = None,
+        groups: tuple[str, ...] = (),
+    ):
+        if not user:
+            raise ConfigurationError.about("user", "is empty")
+        revealed = one_secret("secret", secret, secret_file, secret_env)
+        if (user, revealed) == _SAMPLE:
+            LOG.warning(
+                "the static authentication uses the sample's user and secret, which everyone knows"
+            )
+        self._identity = AuthDetails(user, groups)
+        self._credentials = _digest(user), _digest(revealed)
+
+    def authenticate(self, user: str, secret: str) -> AuthDetails:
+        """Compare in a time that does not depend on where a difference is."""
+        right_user = hmac.compare_digest(self._credentials[0], _digest(user))
+        right_secret = hmac.compare_digest(self._credentials[1], _digest(secret))
+        if not (right_user and right_secret):
+            raise NotAuthenticated()
+        return self._identity
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,79 @@
+"""The doors of the service: paths and methods, and what lies behind each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+import pydantic
+from webob import Response
+
+from anchor.controllers.ca import show_ca
+from anchor.controllers.request import Request
+from anchor.controllers.responses import respond
+from anchor.controllers.sign import sign
+from anchor.errors import UnknownAuthority, WrongMethod
+from anchor.options import Network
+from anchor.registration_authority import RegistrationAuthority
+
+Handler = Callable[[Request], Response]
+READ = ("GET", "HEAD")
+
+
+class WebSettings(pydantic.BaseModel):
+    """The ``web`` section of ``config.py``."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    max_body_bytes: Annotated[int, pydantic.Field(ge=1024, le=1 << 24)] = pydantic.Field(
+        65536, description="the largest request body to accept"
+    )
+    body_seconds: Annotated[float, pydantic.Field(gt=0, le=3600)] = pydantic.Field(
+        10, description="how long a request body may take to arrive"
+    )
+    trusted_proxies: tuple[Network, ...] = pydantic.Field(
+        (), description="the peers whose X-Forwarded-For is believed"
+    )
+
+
+@dataclass(frozen=True)
+class Root:
+    """Finds what answers a path.  Paths are compared whole: nothing in them is interpreted."""
+
+    authorities: Mapping[str, RegistrationAuthority]
+    web: WebSettings
+
+    def find(self, method: str, path: str) -> Handler:
+        """What answers the path.
+
+        Raises:
+            UnknownAuthority: nothing does.
+            WrongMethod: something does, but not to that method.
+        """
+        match path.split("/"):
+            case ["", "v1", "sign", name] if name in self.authorities:
+                authority = self.authorities[name]
+                _allow(method, ("POST",))
+                return lambda request: sign(request, authority, self.web)
+            case ["", "v1", "ca", name] if name in self.authorities:
+                authority = self.authorities[name]
+                _allow(method, READ)
+                return lambda request: show_ca(request, authority)
+            case ["", "v1", "sign" | "ca", _]:
+                raise UnknownAuthority("there is no such registration authority")
+            case ["", "robots.txt"]:
+                _allow(method, READ)
+                return keep_robots_out
+            case _:
+                raise UnknownAuthority("there is nothing here")
+
+
+def _allow(method: str, allowed: tuple[str, ...]) -> None:
+    if method not in allowed:
+        raise WrongMethod(allowed)
+
+
+def keep_robots_out(request: Request) -> Response:
+    """Nothing here is for a search engine."""
+    return respond(request, b"User-agent: *\nDisallow: /\n", "text/plain")

@@ -1,0 +1,140 @@
+"""An HTTP request, as far as Anchor trusts it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import secrets
+import socket
+import time
+from collections.abc import Collection
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any
+
+import pecan
+
+from anchor import errors
+
+Address = IPv4Address | IPv6Address
+Networks = Collection[IPv4Network | IPv6Network]
+
+TRUSTED_PROXIES = "anchor.trusted_proxies"
+REQUEST_ID = "anchor.request_id"
+
+
+class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
+    """``pecan.Request``, with a client address that cannot be forged and a body that ends."""
+
+    # Pecan looks for undecodable values at each attribute access; nothing here decodes lazily.
+    __getattribute__ = object.__getattribute__
+
+    @property
+    def request_id(self) -> str:
+        """The identifier of this request in the answer, the log and the audit."""
+        identifier: str = self.environ.setdefault(REQUEST_ID, secrets.token_hex(8))
+        return identifier
+
+    @property
+    def client_address(self) -> Address | None:
+        """Where the request came from; None when the peer is not an internet address.
+
+        X-Forwarded-For counts only as far as the configured proxies vouch for it: from the right,
+        the first address that is not one of theirs.
+        """
+        peer = _address(self.environ.get("REMOTE_ADDR", ""))
+        proxies: Networks = self.environ.get(TRUSTED_PROXIES, ())
+        if peer is None or not _is_in(peer, proxies):
+            return peer
+        client = peer
+        for hop in reversed(self.environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
+            address = _address(hop.strip())
+            if address is None:
+                break
+            client = address
+            if not _is_in(address, proxies):
+                break
+        return client
+
+    @property
+    def client_addr(self) -> str:
+        """The same as text; WebOb's own would believe the header whoever sent it."""
+        return str(self.client_address or "unknown")
+
+    def read_body(self, limit: int, seconds: float) -> bytes:
+        """The whole body.
+
+        Args:
+            limit: the largest body to accept, in octets.
+            seconds: how long the body may take to arrive.
+
+        Raises:
+            RequestError: it is too long, too late, not whole, or of no stated length.
+        """
+        length = self._stated_length()
+        if length > limit:
+            self._discard(min(length, DISCARDED), seconds)
+            raise errors.SubmissionTooLarge(f"the body is larger than {limit} octets")
+        body = self._read(length, seconds)
+        if len(body) < length:
+            raise errors.MalformedSubmission("the body ends before its stated length")
+        return body
+
+    def _stated_length(self) -> int:
+        if self.environ.get("HTTP_TRANSFER_ENCODING"):
+            raise errors.LengthUnknown("the body needs a Content-Length")
+        text = self.environ.get("CONTENT_LENGTH") or "0"
+        if not (text.isascii() and text.isdigit() and len(text) < 20):
+            raise errors.MalformedSubmission("the Content-Length is not a number")
+        return int(text)
+
+    def _read(self, length: int, seconds: float) -> bytes:
+        stream: Any = self.environ["wsgi.input"]
+        if isinstance(stream, io.BytesIO):
+            return stream.read(length)
+        read = getattr(stream, "read1", stream.read)
+        connection = getattr(getattr(stream, "raw", None), "_sock", None)
+        deadline = time.monotonic() + seconds
+        chunks: list[bytes] = []
+        missing = length
+        while missing:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise _too_slow()
+            if isinstance(connection, socket.socket):
+                # wsgiref, which `pecan serve` uses, waits for a body without end.
+                connection.settimeout(left)
+            try:
+                chunk = read(min(missing, CHUNK))
+            except OSError:
+                raise _too_slow() from None
+            if not chunk:
+                break
+            chunks.append(chunk)
+            missing -= len(chunk)
+        return b"".join(chunks)
+
+    def _discard(self, length: int, seconds: float) -> None:
+        """Take in what will not be used: a client that is still sending would miss the answer."""
+        with contextlib.suppress(errors.RequestError):
+            self._read(length, seconds)
+
+
+CHUNK = 1 << 16
+DISCARDED = 1 << 23
+
+
+def _too_slow() -> errors.SubmissionTooSlow:
+    return errors.SubmissionTooSlow("the body did not arrive in time")
+
+
+def _address(text: str) -> Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    # A socket that listens on both families shows IPv4 peers as ::ffff:192.0.2.1.
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _is_in(address: Address, networks: Networks) -> bool:
+    return any(address in network for network in networks)

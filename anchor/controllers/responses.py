@@ -1,0 +1,45 @@
+"""Answers, with the headers that every one of them carries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from webob import Response
+from webob.acceptparse import create_accept_header
+
+from anchor.controllers.request import Request
+
+
+def respond(
+    request: Request,
+    body: bytes,
+    content_type: str,
+    status: HTTPStatus = HTTPStatus.OK,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """An answer that carries the request's identifier, and that nobody keeps or interprets."""
+    charset = "; charset=utf-8" if content_type.startswith("text/") else ""
+    return Response(
+        app_iter=[body],
+        status=f"{status.value} {status.phrase}",
+        headerlist=[
+            ("Content-Type", content_type + charset),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+            ("X-Request-Id", request.request_id),
+            *(headers or {}).items(),
+        ],
+    )
+
+
+def wants_json(request: Request) -> bool:
+    """Whether the client prefers JSON to plain text (RFC 9110 section 12.5.1)."""
+    header = request.environ.get("HTTP_ACCEPT", "")
+    if "json" not in header:
+        return False
+    offers = create_accept_header(header).acceptable_offers(
+        ["text/plain", "application/json", "application/problem+json"]
+    )
+    return bool(offers) and offers[0][0] != "text/plain"

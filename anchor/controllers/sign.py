@@ -1,0 +1,64 @@
+"""``POST /v1/sign/<registration authority>``."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from webob import Response
+
+from anchor.controllers import forms
+from anchor.controllers.request import Request
+from anchor.controllers.responses import respond, wants_json
+from anchor.registration_authority import Answer, RegistrationAuthority, Submission
+
+if TYPE_CHECKING:
+    from anchor.controllers import WebSettings
+
+
+def sign(request: Request, authority: RegistrationAuthority, web: WebSettings) -> Response:
+    """The certificate for a submission, in PEM, or in JSON with all that a client wants to know."""
+    body = request.read_body(web.max_body_bytes, web.body_seconds)
+    form = forms.read(request, body)
+    answer = authority.sign(
+        Submission(
+            form.user,
+            form.secret,
+            form.csr,
+            form.encoding,
+            request.client_addr,
+            request.request_id,
+            request,
+        )
+    )
+    if not wants_json(request):
+        return respond(request, answer.pem, "text/plain")
+    return respond(request, json.dumps(as_json(answer)).encode(), "application/json")
+
+
+def as_json(answer: Answer) -> dict[str, object]:
+    """The certificate with its chain, and when it begins, ends and should be renewed."""
+    certificate = answer.certificate
+    return {
+        "certificate": answer.pem.decode("ascii"),
+        "chain": [link.public_bytes(Encoding.PEM).decode("ascii") for link in answer.chain],
+        "serial": f"{certificate.serial_number:x}",
+        "fingerprint": answer.fingerprint,
+        "not_before": _timestamp(certificate.not_valid_before_utc),
+        "not_after": _timestamp(certificate.not_valid_after_utc),
+        "renew_after": _timestamp(renew_after(certificate)),
+    }
+
+
+def renew_after(certificate: x509.Certificate) -> datetime.datetime:
+    """From when a certificate should be renewed: when a third of its life is left."""
+    life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+    return (certificate.not_valid_after_utc - life / 3).replace(microsecond=0)
+
+
+def _timestamp(moment: datetime.datetime) -> str:
+    """RFC 3339, in UTC."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

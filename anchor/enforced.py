@@ -1,0 +1,121 @@
+"""The rules that no configuration switches off, as checks like any other.
+
+They run before the configured checks, and again over what the fixups made of the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import cast
+
+from cryptography import x509
+from cryptography.x509.oid import ExtensionOID
+
+from anchor import weak_keys
+from anchor.validation import Check
+from anchor.validators import ValidationError
+from anchor.X509 import names
+from anchor.X509.signing_request import X509Csr
+
+# What a certificate takes over from a request, and what the profile decides by itself.
+TAKEN_OVER = frozenset(
+    {
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.EXTENDED_KEY_USAGE,
+    }
+)
+REPLACED = frozenset(
+    {
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.SUBJECT_KEY_IDENTIFIER,
+        ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
+    }
+)
+
+
+def proof_of_possession(csr: X509Csr) -> None:
+    """The request, as it was submitted, is signed with the key that is to be certified."""
+    if not csr.submitted.proves_possession:
+        raise ValidationError("the request is not signed with its own key")
+
+
+def critical_extensions(csr: X509Csr) -> None:
+    """An extension that is critical, but that no certificate will carry, cannot be left out."""
+    for extension in csr.extensions:
+        if extension.critical and extension.oid not in TAKEN_OVER | REPLACED:
+            raise ValidationError(
+                "a critical extension is not supported", extension=extension.oid.dotted_string
+            )
+
+
+def never_a_ca(csr: X509Csr) -> None:
+    """The request does not ask for a certificate that could issue others."""
+    constraints = csr.extension(x509.BasicConstraints)
+    if constraints and constraints.value.ca:
+        raise ValidationError("the request is for a CA")
+    usage = csr.extension(x509.KeyUsage)
+    if usage and (usage.value.key_cert_sign or usage.value.crl_sign):
+        raise ValidationError("the request is for a key that signs certificates or CRLs")
+
+
+def an_intermediate(csr: X509Csr) -> None:
+    """The request asks for an intermediate CA, and for one that issues leaves only."""
+    constraints = csr.extension(x509.BasicConstraints)
+    if not (constraints and constraints.value.ca):
+        raise ValidationError("the request is not for a CA")
+    if constraints.value.path_length not in (None, 0):
+        raise ValidationError(
+            "an intermediate may only issue leaves", pathLenConstraint=constraints.value.path_length
+        )
+    usage = csr.extension(x509.KeyUsage)
+    if usage and not usage.value.key_cert_sign:
+        raise ValidationError("the request is for a CA, but not for a key that signs certificates")
+
+
+def printable_names(csr: X509Csr) -> None:
+    """No name has a control character in it, NUL included, and no name is empty."""
+    for name in names.texts(csr):
+        if not name:
+            raise ValidationError("a name is empty")
+        if not name.isprintable():
+            raise ValidationError("a name has a control character in it", name=name)
+
+
+def a_name(csr: X509Csr) -> None:
+    """There is a name to certify, in the subject or beside it."""
+    if not list(csr.subject) and not csr.alternative_names:
+        raise ValidationError("the request names nobody")
+
+
+def checks(
+    ca_keys: frozenset[bytes], *, intermediate: bool, weak: weak_keys.Allowed
+) -> tuple[Check, ...]:
+    """The enforced rules for one authority.
+
+    Args:
+        ca_keys: the keys, as SubjectPublicKeyInfo, of the authority's CA and its chain.
+        intermediate: whether it signs requests for intermediates, and nothing else.
+        weak: the weak keys that the configuration allows after all.
+    """
+
+    def strong_key(csr: X509Csr) -> None:
+        """The key is of a kind and strength that can be trusted, and is not the CA's own."""
+        if csr.public_key_info in ca_keys:
+            raise ValidationError("the key is the CA's own")
+        weak_keys.refuse_weak(csr.public_key, weak)
+
+    rules: list[tuple[str, Callable[[X509Csr], None]]] = [
+        ("proof_of_possession", proof_of_possession),
+        ("strong_key", strong_key),
+        ("critical_extensions", critical_extensions),
+        ("an_intermediate", an_intermediate) if intermediate else ("never_a_ca", never_a_ca),
+        ("printable_names", printable_names),
+        ("a_name", a_name),
+    ]
+    return tuple(Check(name, partial(_on_csr, rule)) for name, rule in rules)
+
+
+def _on_csr(rule: Callable[[X509Csr], None], supplied: Mapping[str, object]) -> None:
+    rule(cast(X509Csr, supplied["csr"]))

@@ -1,0 +1,129 @@
+"""Types for options: what a path, a secret or a network in the configuration is.
+
+Annotate a plug-in's parameters with them; they are proved at start-up.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, PlainValidator, SecretStr, ValidationInfo
+
+from anchor.errors import ConfigurationError
+
+
+def _resolve(path: Path, info: ValidationInfo) -> Path:
+    base: Path = (info.context or {}).get("base", Path())
+    return base / path.expanduser()
+
+
+FilePath = Annotated[Path, AfterValidator(_resolve)]
+"""A path; a relative one starts at the directory of ``config.json``, ``~`` at the home."""
+
+
+def _network(value: Any) -> IPv4Network | IPv6Network:
+    if not isinstance(value, str):
+        raise ValueError("should be a network such as '10.0.0.0/8', '10.1.2.3' or '2001:db8::/32'")
+    try:
+        return ip_network(value)
+    except ValueError as error:
+        raise ValueError(str(error)) from None
+
+
+Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_network)]
+"""An IPv4 or IPv6 range in CIDR form, without host bits; a single address is a range of one."""
+
+Secret = SecretStr
+"""A secret; ``get_secret_value()`` reveals it, and nothing else does."""
+
+
+def read_private(path: Path) -> bytes:
+    """The contents of a file that nobody but its owner and its group may read.
+
+    Raises:
+        ValueError: it cannot be read, or others may read it, or the group may change it.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            # Readable by its group is how a service gets at a file that root owns.
+            if mode & 0o027:
+                raise ValueError(
+                    f"{path} has mode {mode:04o}: others must not read it, nor the group write it"
+                )
+            return file.read()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+
+
+@dataclass(frozen=True)
+class Private:
+    """A file with a private key or the like, and what is in it."""
+
+    path: Path
+    contents: bytes = field(repr=False)
+
+
+def _private(path: Path) -> Private:
+    return Private(path, read_private(path))
+
+
+def _secret_in_file(path: Path) -> Secret:
+    try:
+        return Secret(read_private(path).decode("utf-8").rstrip("\r\n"))
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not UTF-8 text") from None
+
+
+def _secret_in_environment(name: Any) -> Secret:
+    if not isinstance(name, str) or name not in os.environ:
+        raise ValueError(f"the environment variable {name!r} is not set")
+    return Secret(os.environ[name])
+
+
+def _on_path(read: Callable[[Path], Any]) -> Any:
+    """Read the file whose path is given."""
+
+    def validate(value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, str):
+            raise ValueError("should be a path")
+        return read(_resolve(Path(value), info))
+
+    return PlainValidator(validate)
+
+
+PrivateFile = Annotated[Private, _on_path(_private)]
+"""The path of a file that others must not read; its contents are read at start-up."""
+
+SecretFile = Annotated[Secret, _on_path(_secret_in_file)]
+"""The path of a file with a secret in it; a line break at its end does not count."""
+
+SecretEnv = Annotated[Secret, PlainValidator(_secret_in_environment)]
+"""The name of an environment variable with a secret in it."""
+
+
+def one_secret(what: str, *places: Secret | None) -> str:
+    """The secret from the one place that is configured: the JSON, a file or the environment.
+
+    Args:
+        what: the option's name; ``<what>_file`` and ``<what>_env`` are those of its alternatives.
+        places: what was found in each of them.
+
+    Raises:
+        ConfigurationError: none or more than one place is configured, or the secret is empty.
+    """
+    given = [place for place in places if place is not None]
+    if len(given) != 1:
+        raise ConfigurationError.about(
+            "", f"exactly one of {what!r}, '{what}_file' and '{what}_env' is needed"
+        )
+    revealed = given[0].get_secret_value()
+    if not revealed:
+        raise ConfigurationError.about(what, "is empty")
+    return revealed

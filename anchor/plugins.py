@@ -1,0 +1,196 @@
+"""Plug-ins: found by stevedore under their entry point, bound once to their options.
+
+Only names that the configuration mentions are imported.  What a plug-in takes is read off its
+signature: parameters named after something that Anchor supplies (``csr``, ``conf``, ...) are filled
+at each call, all others are options, typed by their annotations and proved at start-up.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import typing
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydantic
+from stevedore import driver
+from stevedore import exception as stevedore_exception
+
+from anchor.errors import Complaint, ConfigurationError
+
+Options = Mapping[str, Any]
+
+
+def load(namespace: str, name: str) -> Callable[..., Any]:
+    """The object that exactly one installed distribution offers under that name.
+
+    Raises:
+        ConfigurationError: nothing, or more than one thing, is offered, or it cannot be imported.
+    """
+
+    def broken(_manager: object, _entry_point: object, error: BaseException) -> None:
+        raise error
+
+    try:
+        # stevedore says at import which names it misses; here that is an error with a path.
+        manager: driver.DriverManager[Any] = driver.DriverManager(
+            namespace,
+            name,
+            on_load_failure_callback=broken,
+            on_missing_entrypoints_callback=None,
+        )
+        plugin: Callable[..., Any] = manager.driver
+    except stevedore_exception.MultipleMatches:
+        raise ConfigurationError.about(
+            "", f"more than one plug-in {name!r} is installed for {namespace}"
+        ) from None
+    except stevedore_exception.NoMatches:
+        raise ConfigurationError.about(
+            "", f"no plug-in {name!r} is installed for {namespace}"
+        ) from None
+    except Exception as error:
+        raise ConfigurationError.about(
+            "",
+            f"the plug-in {name!r} for {namespace} cannot be loaded: "
+            f"{type(error).__name__}: {error}",
+        ) from error
+    if not callable(plugin):
+        raise ConfigurationError.about("", f"the plug-in {name!r} for {namespace} is not callable")
+    return plugin
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A function with its options filled in, and the names it wants filled at each call."""
+
+    call: Callable[..., Any]
+    wants: frozenset[str]
+
+    def __call__(self, supplied: Mapping[str, object]) -> Any:
+        return self.call(**{name: supplied[name] for name in self.wants})
+
+
+def bind(
+    function: Callable[..., Any], options: Options, supplied: Collection[str], base: Path
+) -> Bound:
+    """Hold the options against the function's signature, and fill them in.
+
+    Args:
+        function: a plug-in; one that takes ``**kwargs`` gets all that is supplied and all options.
+        options: as they stand in the configuration.
+        supplied: the names of what will be given at each call.
+        base: the directory that relative paths in the options start from.
+
+    Raises:
+        ConfigurationError: an option is unknown, missing or of a wrong type.
+    """
+    signature = Signature.of(function, supplied)
+    values = signature.prove(options, base)
+    return Bound(functools.partial(function, **values), signature.wants)
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a callable wants supplied, and a model of the options it takes."""
+
+    wants: frozenset[str]
+    model: type[pydantic.BaseModel]
+
+    @classmethod
+    def of(cls, function: Callable[..., Any], supplied: Collection[str] = ()) -> Signature:
+        """Read a function's, or a class's constructor's, parameters."""
+        target = function.__init__ if inspect.isclass(function) else function
+        try:
+            hints = typing.get_type_hints(_function_of(target), include_extras=True)
+        except Exception as error:
+            raise ConfigurationError.about(
+                "", f"its annotations cannot be resolved: {error}"
+            ) from error
+        wants: set[str] = set()
+        fields: dict[str, Any] = {}
+        takes_anything = False
+        for parameter in inspect.signature(function).parameters.values():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                takes_anything = True
+            elif parameter.kind is parameter.VAR_POSITIONAL:
+                continue
+            elif parameter.kind is parameter.POSITIONAL_ONLY:
+                raise ConfigurationError.about(
+                    "", f"its parameter {parameter.name!r} cannot be given by name"
+                )
+            elif parameter.name in supplied:
+                wants.add(parameter.name)
+            else:
+                default = ... if parameter.default is parameter.empty else parameter.default
+                # The alias keeps names such as `_x` or `model_dump`, which pydantic cannot have.
+                fields[f"option_{parameter.name}"] = (
+                    hints.get(parameter.name, Any),
+                    pydantic.Field(default, alias=parameter.name),
+                )
+        model = pydantic.create_model(
+            "Options",
+            __config__=pydantic.ConfigDict(
+                extra="allow" if takes_anything else "forbid",
+                arbitrary_types_allowed=True,
+                allow_inf_nan=False,
+            ),
+            **fields,
+        )
+        return cls(frozenset(supplied) if takes_anything else frozenset(wants), model)
+
+    def names(self) -> frozenset[str]:
+        """The names of the options."""
+        return frozenset(field.alias or name for name, field in self.model.model_fields.items())
+
+    def prove(self, options: Options, base: Path) -> dict[str, Any]:
+        """The options that are given, by name, as values of the annotated types."""
+        proved = prove(self.model, options, base)
+        given = {
+            field.alias or name: getattr(proved, name)
+            for name, field in self.model.model_fields.items()
+            if name in proved.model_fields_set
+        }
+        return given | (proved.model_extra or {})
+
+
+Model = typing.TypeVar("Model", bound=pydantic.BaseModel)
+
+
+def prove(model: type[Model], options: Options, base: Path) -> Model:
+    """Validate options strictly: as JSON, where "24" is no number and 1 is not true.
+
+    Raises:
+        ConfigurationError: with a complaint for each thing that is wrong.
+    """
+    try:
+        return model.model_validate_json(json.dumps(options), strict=True, context={"base": base})
+    except pydantic.ValidationError as error:
+        raise ConfigurationError(
+            [_translate(detail) for detail in error.errors(include_url=False, include_input=False)]
+        ) from None
+
+
+def _translate(detail: Any) -> Complaint:
+    """A pydantic error as a complaint; values are never repeated, they may be secret."""
+    location = [str(part) for part in detail["loc"]]
+    if detail["type"] == "extra_forbidden":
+        return Complaint(".".join(location[:-1]), f"unknown option {location[-1]!r}")
+    if detail["type"] == "missing":
+        return Complaint(".".join(location[:-1]), f"missing option {location[-1]!r}")
+    if detail["type"] == "value_error":
+        return Complaint(".".join(location), str(detail["ctx"]["error"]))
+    message = detail["msg"].removeprefix("Input ")
+    return Complaint(".".join(location), message)
+
+
+def _function_of(target: Any) -> Any:
+    """The plain function beneath partials and callable objects, which carries the annotations."""
+    while isinstance(target, functools.partial):
+        target = target.func
+    if inspect.isroutine(target):
+        return target
+    return type(target).__call__

@@ -1,0 +1,156 @@
+"""A registration authority: the life of a request, from its submission to a stored certificate."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from anchor import issuance, requests
+from anchor.audit import Trail
+from anchor.audit.events import AUTHENTICATION, SIGNING, Event, describe_certificate
+from anchor.auth import AuthDetails, Authenticator
+from anchor.errors import RequestError, ValidationFailed
+from anchor.policy import Policy
+from anchor.signers import SigningCA
+from anchor.validation import Context
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What somebody asks of an authority.
+
+    Attributes:
+        user: who they say they are.
+        secret: what should prove it.
+        csr: the request's octets, in the form in which they came.
+        encoding: ``pem`` or ``der``.
+        address: the address of the client.
+        request_id: the identifier of this submission in logs and answers.
+        request: the HTTP request, for validators that look at it.
+    """
+
+    user: str
+    secret: str = field(repr=False)
+    csr: bytes = field(repr=False)
+    encoding: str
+    address: str
+    request_id: str
+    request: Any = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A certificate that may be handed out.
+
+    Attributes:
+        pem: the certificate.
+        chain: the certificates of the CA that issued it, and of those above it.
+        fingerprint: the SHA-256 over its DER encoding, in hexadecimal.
+    """
+
+    certificate: x509.Certificate
+    pem: bytes
+    chain: tuple[x509.Certificate, ...]
+    fingerprint: str
+
+
+def utc_now() -> datetime.datetime:
+    """The time."""
+    return datetime.datetime.now(datetime.UTC)
+
+
+@dataclass(frozen=True)
+class RegistrationAuthority:
+    """Everything that one authority needs, built once at start-up."""
+
+    name: str
+    authenticator: Authenticator
+    policy: Policy
+    signing_ca: SigningCA
+    audit: Trail
+    conf: Mapping[str, Any]
+    clock: Callable[[], datetime.datetime] = utc_now
+
+    def sign(self, submission: Submission) -> Answer:
+        """The certificate for a submission.
+
+        Raises:
+            RequestError: the submission is not in order; its text says why.
+            AnchorError: Anchor is not in order; its text is for the log.
+        """
+        identity = self._authenticate(submission)
+        with self._recorded(submission, SIGNING, identity) as details:
+            csr = requests.read(submission.csr, submission.encoding)
+            context = Context(identity, submission.request, self.conf)
+            approved = self.policy.approve(csr, context)
+            details["dropped_extensions"] = issuance.left_out(approved)
+            issued = self.signing_ca.issue(approved, self.clock())
+            fingerprint = issued.certificate.fingerprint(hashes.SHA256()).hex()
+            pem = issued.certificate.public_bytes(Encoding.PEM)
+            self.signing_ca.store.put(fingerprint, pem)
+            details.update(describe_certificate(issued.certificate, fingerprint))
+        ca = self.signing_ca.ca
+        return Answer(issued.certificate, pem, (ca.certificate, *ca.chain), fingerprint)
+
+    def _authenticate(self, submission: Submission) -> AuthDetails:
+        with self._recorded(submission, AUTHENTICATION) as details:
+            identity = self.authenticator.authenticate(
+                self.name, submission.user, submission.secret
+            )
+            details.update(_describe_identity(identity))
+        return identity
+
+    @contextmanager
+    def _recorded(
+        self, submission: Submission, kind: str, identity: AuthDetails | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Put the block's outcome on record, with the details that it adds to."""
+        details: dict[str, Any] = _describe_identity(identity) if identity else {}
+        reasons: tuple[str, ...] = ()
+        try:
+            yield details
+        except BaseException as error:
+            reasons = _reasons(error)
+            raise
+        finally:
+            user = identity.username if identity else submission.user
+            self.audit.record(
+                Event(
+                    kind,
+                    self.clock(),
+                    self.name,
+                    user,
+                    submission.address,
+                    submission.request_id,
+                    reasons,
+                    details,
+                )
+            )
+
+
+def _describe_identity(identity: AuthDetails) -> dict[str, Any]:
+    found = {
+        "groups": list(identity.groups),
+        "user_id": identity.user_id,
+        "project_id": identity.project_id,
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def _reasons(error: BaseException) -> tuple[str, ...]:
+    """Why it failed, as far as the record goes; what is internal goes to the log."""
+    if isinstance(error, ValidationFailed):
+        return tuple(str(failure) for failure in error.failures)
+    if isinstance(error, RequestError):
+        return (str(error),)
+    return (f"internal error: {type(error).__name__}",)

@@ -1,0 +1,144 @@
+"""``config.json``: read, proved, and turned into registration authorities.
+
+A configuration is either good, or refused with everything that is wrong with it.  Nothing of it is
+read again while the service runs.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any
+
+import pydantic
+
+from anchor import audit, auth, config_file, plugins, policy, signers
+from anchor.auth import Authenticator
+from anchor.complaints import Complaints
+from anchor.config_file import Document
+from anchor.policy import Policy
+from anchor.registration_authority import RegistrationAuthority, utc_now
+from anchor.signers import SigningCA
+
+
+class AuthoritySettings(pydantic.BaseModel):
+    """The keys of a registration authority's section."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    authentication: str = pydantic.Field(description="the authentication to ask, by its name")
+    signing_ca: str = pydantic.Field(description="the CA to sign with, by its name")
+    validators: dict[str, dict[str, Any]] = pydantic.Field(
+        description="options by the validator's name; every one of them has to agree"
+    )
+    fixups: dict[str, dict[str, Any]] = pydantic.Field(
+        {}, description="options by the fixup's name, in the order in which they work"
+    )
+    allowed_rsa_exponents: list[Annotated[int, pydantic.Field(ge=3)]] = pydantic.Field(
+        [65537], description="the public exponents that RSA keys may have"
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A proved configuration.
+
+    Attributes:
+        path: the file it was read from.
+        authorities: the registration authorities by name, ready to work.
+    """
+
+    path: Path
+    authorities: Mapping[str, RegistrationAuthority]
+
+
+def load(
+    path: Path,
+    *,
+    with_keys: bool = True,
+    clock: Callable[[], datetime.datetime] = utc_now,
+) -> Settings:
+    """Read and prove a configuration.
+
+    Args:
+        path: of ``config.json``.
+        with_keys: whether to get at the CAs' keys; without them nothing can be signed.
+        clock: tells the time, in UTC.
+
+    Raises:
+        ConfigurationError: with everything that is wrong with it.
+    """
+    complaints = Complaints()
+    document = config_file.read(path, complaints)
+    proving = Complaints()
+    authenticators: dict[str, Authenticator] = {}
+    for name, section in document.authentication.items():
+        with proving.at("authentication", name):
+            authenticators[name] = auth.configure(name, section, document.base)
+    signing_cas: dict[str, SigningCA] = {}
+    for name, section in document.signing_ca.items():
+        with proving.at("signing_ca", name):
+            signing_cas[name] = signers.configure(
+                name, section, document.base, clock(), with_key=with_keys
+            )
+    trail: audit.Trail | None = None
+    with proving.at("audit"):
+        trail = audit.configure(document.audit)
+    authorities: dict[str, RegistrationAuthority] = {}
+    for name, section in document.registration_authority.items():
+        with proving.at("registration_authority", name):
+            settings, its_policy = _prove_authority(section, document, signing_cas)
+            if (
+                settings.authentication in authenticators
+                and settings.signing_ca in signing_cas
+                and trail is not None
+            ):
+                authorities[name] = RegistrationAuthority(
+                    name,
+                    authenticators[settings.authentication],
+                    its_policy,
+                    signing_cas[settings.signing_ca],
+                    trail,
+                    MappingProxyType(section),
+                    clock,
+                )
+    complaints.extend(proving, document.as_written)
+    complaints.raise_if_any()
+    return Settings(path, MappingProxyType(authorities))
+
+
+def _prove_authority(
+    section: Mapping[str, Any], document: Document, signing_cas: Mapping[str, SigningCA]
+) -> tuple[AuthoritySettings, Policy]:
+    complaints = Complaints()
+    settings: AuthoritySettings | None = None
+    with complaints.at():
+        settings = plugins.prove(AuthoritySettings, section, document.base)
+    for key in ("authentication", "signing_ca"):
+        name = section.get(key)
+        if isinstance(name, str) and name not in document.declared[key]:
+            complaints.add(key, f"there is no {key} {name!r}")
+    ca = signing_cas.get(settings.signing_ca) if settings else None
+    its_policy: Policy | None = None
+    with complaints.at():
+        # Even when other keys of the section are wrong, its plug-ins' options are looked at.
+        its_policy = policy.configure(
+            _objects(section.get("validators")),
+            _objects(section.get("fixups")),
+            frozenset(settings.allowed_rsa_exponents if settings else ()),
+            ca.ca.public_keys() if ca else frozenset(),
+            document.base,
+        )
+    complaints.raise_if_any()
+    assert settings is not None and its_policy is not None
+    return settings, its_policy
+
+
+def _objects(value: Any) -> dict[str, Any]:
+    """The members of a section that are sections themselves; others have their complaint."""
+    if not isinstance(value, dict):
+        return {}
+    return {name: options for name, options in value.items() if isinstance(options, dict)}

@@ -1,0 +1,85 @@
+"""Issued certificates on disk, each under its SHA-256 fingerprint."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Protocol
+
+from anchor.errors import ConfigurationError, StorageError
+
+
+class Store(Protocol):
+    """Keeps issued certificates."""
+
+    def put(self, fingerprint: str, pem: bytes) -> None:
+        """Keep a certificate; once this returns it will not be lost.
+
+        Raises:
+            StorageError: it could not be kept.
+        """
+
+
+class Nowhere:
+    """Keeps nothing, for an authority without an ``output_path``."""
+
+    def put(self, fingerprint: str, pem: bytes) -> None:
+        """Forget the certificate."""
+
+
+class Directory:
+    """Keeps certificates as ``<fingerprint>.crt`` in a directory.
+
+    A file appears under its name whole or not at all, and is on disk, name and contents, before
+    :meth:`put` returns.  Any number of threads and processes may write into one directory.
+    """
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    def put(self, fingerprint: str, pem: bytes) -> None:
+        """Write the certificate under a passing name, then give it its own."""
+        passing = self._path / f".{fingerprint}.{secrets.token_hex(4)}"
+        try:
+            try:
+                with open(passing, "xb", opener=_for_everyone_to_read) as file:
+                    file.write(pem)
+                    file.flush()
+                    os.fsync(file.fileno())
+                passing.rename(self._path / f"{fingerprint}.crt")
+            except BaseException:
+                passing.unlink(missing_ok=True)
+                raise
+            self._sync()
+        except OSError as error:
+            raise StorageError(f"{self._path}: {error.strerror}") from error
+
+    def _sync(self) -> None:
+        """A new name is on disk only once its directory is."""
+        descriptor = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _for_everyone_to_read(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o644)
+
+
+def configure(path: Path | None) -> Store:
+    """The store at a path, made if it is not there yet.
+
+    Raises:
+        ConfigurationError: it cannot be made or written to.
+    """
+    if path is None:
+        return Nowhere()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError.about("", f"{path}: {error.strerror}") from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise ConfigurationError.about("", f"{path} is not writable")
+    return Directory(path)

@@ -1,0 +1,81 @@
+"""Running checks over a request, and gathering everything that they object to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from anchor.auth.results import AuthDetails
+from anchor.errors import Failure, PluginError, ValidationFailed
+from anchor.validators import ValidationError
+from anchor.X509.signing_request import X509Csr
+
+SUPPLIED = frozenset({"csr", "auth_result", "request", "conf"})
+
+
+@dataclass(frozen=True)
+class Context:
+    """What checks may look at besides the request itself.
+
+    Attributes:
+        auth_result: the requester.
+        request: the HTTP request (``pecan.Request``).
+        conf: the registration authority's section of the configuration.
+    """
+
+    auth_result: AuthDetails
+    request: Any
+    conf: Mapping[str, Any]
+
+    def supply(self, csr: X509Csr) -> Mapping[str, object]:
+        """The keyword arguments that a check can ask for."""
+        return MappingProxyType(
+            {
+                "csr": csr,
+                "auth_result": self.auth_result,
+                "request": self.request,
+                "conf": self.conf,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check under the name by which requesters and operators know it."""
+
+    name: str
+    function: Callable[[Mapping[str, object]], object]
+
+
+def verdicts(
+    checks: Iterable[Check], csr: X509Csr, context: Context
+) -> Iterator[tuple[Check, Failure | None]]:
+    """Each check with its objection, or None.
+
+    Raises:
+        PluginError: a check raised something other than a ValidationError.
+    """
+    supplied = context.supply(csr)
+    for check in checks:
+        try:
+            check.function(supplied)
+        except ValidationError as error:
+            yield check, Failure(check.name, str(error), error.data)
+        except Exception as error:
+            raise PluginError(f"the validator {check.name!r} failed") from error
+        else:
+            yield check, None
+
+
+def validate(checks: Iterable[Check], csr: X509Csr, context: Context) -> None:
+    """Run every check.
+
+    Raises:
+        ValidationFailed: with the objections of all checks that have one.
+        PluginError: a check raised something other than a ValidationError.
+    """
+    failures = [failure for _, failure in verdicts(checks, csr, context) if failure]
+    if failures:
+        raise ValidationFailed(failures)

@@ -1,0 +1,20 @@
+"""Checks on where a request comes from."""
+
+from __future__ import annotations
+
+from anchor.controllers.request import Request
+from anchor.options import Network
+from anchor.validators import ValidationError
+
+
+def source_cidrs(request: Request, cidrs: tuple[Network, ...]) -> None:
+    """The client's address is in one of the ranges.
+
+    Args:
+        cidrs: the ranges; without any, no address is good enough.
+    """
+    address = request.client_address
+    if address is None:
+        raise ValidationError("the request's source address is not known")
+    if not any(address in network for network in cidrs):
+        raise ValidationError("the request's source address is not allowed", address=address)

@@ -1,0 +1,137 @@
+"""Keys that must not be certified, however well they prove their possession.
+
+The tests look for keys whose private half others can compute: too small, degenerate, or made by a
+generator that is known to be broken.  They cost tens of microseconds, so every request gets them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+
+from anchor.validators import ValidationError
+from anchor.X509.signing_request import PublicKey
+
+RSA_BITS = range(2048, 8192 + 1)
+DSA_BITS = range(2048, 8192 + 1)
+CURVES = ("secp256r1", "secp384r1", "secp521r1")
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """Exceptions that an operator has written down.
+
+    Attributes:
+        exponents: public exponents of RSA that are accepted.
+        dsa: whether DSA keys are accepted.
+    """
+
+    exponents: frozenset[int] = frozenset({65537})
+    dsa: bool = False
+
+
+def refuse_weak(key: PublicKey, allowed: Allowed) -> None:
+    """Return if nothing speaks against the key.
+
+    Raises:
+        ValidationError: with what speaks against it.
+    """
+    if isinstance(key, rsa.RSAPublicKey):
+        _refuse_weak_rsa(key.public_numbers(), allowed)
+    elif isinstance(key, ec.EllipticCurvePublicKey):
+        # A point that is not on its curve does not get this far: OpenSSL does not load it.
+        if key.curve.name not in CURVES:
+            raise ValidationError(
+                "the key is on a curve that is not accepted", curve=key.curve.name
+            )
+    elif isinstance(key, dsa.DSAPublicKey):
+        if not allowed.dsa:
+            raise ValidationError("DSA keys are not accepted")
+        if key.key_size not in DSA_BITS:
+            raise ValidationError("the DSA key has a wrong size", bits=key.key_size)
+
+
+def _refuse_weak_rsa(key: rsa.RSAPublicNumbers, allowed: Allowed) -> None:
+    bits = key.n.bit_length()
+    if bits < RSA_BITS.start:
+        raise ValidationError("the RSA key is too small", bits=bits)
+    if bits >= RSA_BITS.stop:
+        raise ValidationError("the RSA key is too large", bits=bits)
+    if key.e not in allowed.exponents:
+        raise ValidationError("the RSA key's exponent is not accepted", exponent=_short(key.e))
+    if key.n % 2 == 0:
+        raise ValidationError("the RSA key's modulus is even")
+    if math.gcd(key.n, _SMALL_PRIMES_PRODUCT) != 1:
+        raise ValidationError("the RSA key's modulus has a small factor")
+    if _made_by_a_roca_generator(key.n):
+        raise ValidationError("the RSA key was made by a broken generator (ROCA, CVE-2017-15361)")
+    if _has_close_primes(key.n):
+        raise ValidationError("the RSA key's primes are too close (Fermat, CVE-2022-26320)")
+
+
+def _primes_below(limit: int) -> Iterator[int]:
+    composite = bytearray(limit)
+    for number in range(2, limit):
+        if not composite[number]:
+            yield number
+            composite[number * number :: number] = b"\1" * len(
+                range(number * number, limit, number)
+            )
+
+
+_SMALL_PRIMES = tuple(_primes_below(8192))
+_SMALL_PRIMES_PRODUCT = math.prod(_SMALL_PRIMES)
+
+
+def _powers_of_65537(prime: int) -> frozenset[int]:
+    return frozenset(pow(65537, exponent, prime) for exponent in range(prime - 1))
+
+
+# The flawed generator makes primes k*M + 65537**a mod M, with M the product of the first primes,
+# so its moduli too are powers of 65537 modulo each of those (Nemec et al., CCS 2017).  A random
+# modulus passes all of these by chance once in about 2**28.
+_ROCA_MARKS = tuple(
+    (prime, residues)
+    for prime in _SMALL_PRIMES[:39]
+    if len(residues := _powers_of_65537(prime)) < prime - 1
+)
+
+
+def _made_by_a_roca_generator(modulus: int) -> bool:
+    return all(modulus % prime in residues for prime, residues in _ROCA_MARKS)
+
+
+_FERMAT_ROUNDS = 100
+_SQUARES_MODULO = tuple(
+    (modulus, frozenset(number * number % modulus for number in range(modulus)))
+    for modulus in (256, 63, 65, 11 * 17)
+)
+
+
+def _has_close_primes(modulus: int) -> bool:
+    """Fermat's factorisation, for as many rounds as it takes with primes that are not far apart."""
+    root = math.isqrt(modulus)
+    if root * root == modulus:
+        return True
+    middle = root + 1
+    difference = middle * middle - modulus
+    for _ in range(_FERMAT_ROUNDS):
+        if difference & 0xFF in _SQUARES_MODULO[0][1] and _is_square(difference):
+            return True
+        difference += 2 * middle + 1
+        middle += 1
+    return False
+
+
+def _is_square(number: int) -> bool:
+    if any(number % modulus not in residues for modulus, residues in _SQUARES_MODULO):
+        return False
+    root = math.isqrt(number)
+    return root * root == number
+
+
+def _short(number: int) -> str:
+    return str(number) if number.bit_length() <= 64 else f"of {number.bit_length()} bits"

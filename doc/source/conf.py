@@ -1,0 +1,11 @@
+"""Sphinx's settings."""
+
+import anchor
+
+project = "Anchor"
+author = "the Anchor authors"
+copyright = "the Anchor authors"  # noqa: A001  # Sphinx calls it so
+version = release = anchor.__version__
+extensions = ["sphinx.ext.autodoc"]
+html_theme = "alabaster"
+nitpicky = True
