@@ -25,6 +25,22 @@ class Fixup:
     name: str
     function: Callable[[Mapping[str, object]], Any]
 
+    def mend(self, csr: X509Csr, context: Context) -> X509Csr:
+        """The request as the fixup leaves it.
+
+        Raises:
+            PluginError: it raised an error, or returned something else than a request for that key.
+        """
+        try:
+            mended = self.function(context.supply(csr))
+        except Exception as error:
+            raise PluginError(f"the fixup {self.name!r} failed") from error
+        if not isinstance(mended, X509Csr):
+            raise PluginError(f"the fixup {self.name!r} did not return a request")
+        if mended.public_key_info != csr.public_key_info:
+            raise PluginError(f"the fixup {self.name!r} changed the public key")
+        return mended
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -66,15 +82,7 @@ class Policy:
             PluginError: a fixup raised an error, or returned something else than a request.
         """
         for fixup in self.fixups:
-            try:
-                mended = fixup.function(context.supply(csr))
-            except Exception as error:
-                raise PluginError(f"the fixup {fixup.name!r} failed") from error
-            if not isinstance(mended, X509Csr):
-                raise PluginError(f"the fixup {fixup.name!r} did not return a request")
-            if mended.public_key_info != csr.public_key_info:
-                raise PluginError(f"the fixup {fixup.name!r} changed the public key")
-            csr = mended
+            csr = fixup.mend(csr, context)
         return csr
 
 

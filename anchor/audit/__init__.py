@@ -17,6 +17,13 @@ class Trail(Protocol):
         """Keep the event; raises AuditError if it cannot be kept, and then nothing is issued."""
 
 
+class Nowhere:
+    """Keeps nothing, for a configuration that was loaded offline and can do nothing either."""
+
+    def record(self, event: Event) -> None:
+        """Forget the event."""
+
+
 def configure(section: Mapping[str, Any]) -> Trail:
     """The trail that the ``audit`` section of the configuration describes.
 

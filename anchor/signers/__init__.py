@@ -213,10 +213,9 @@ def _signer(
     backend = plugins.load(NAMESPACE, options.pop("backend"))
     if not inspect.isclass(backend):
         return FunctionSigner(backend, MappingProxyType(dict(section)))
-    signature = plugins.Signature.of(backend)
+    values = plugins.Signature.of(backend).prove(options, base, offline=not with_key)
     if not with_key:
         return None
-    values = signature.prove(options, base)
     try:
         instance = cast(KeyBackend, backend(**values))
         return KeySigner(instance.private_key())
