@@ -79,9 +79,7 @@ def load(
     authenticators: dict[str, Authenticator] = {}
     for name, section in document.authentication.items():
         with proving.at("authentication", name):
-            authenticators[name] = auth.configure(
-                name, section, document.base, offline=offline
-            )
+            authenticators[name] = auth.configure(name, section, document.base, offline=offline)
     signing_cas: dict[str, SigningCA] = {}
     for name, section in document.signing_ca.items():
         with proving.at("signing_ca", name):

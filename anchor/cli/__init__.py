@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 import anchor
-from anchor.cli import check, init, serve
+from anchor.cli import check, explain, init, serve
 from anchor.errors import AnchorError
 
-COMMANDS = (serve, init, check)
+COMMANDS = (serve, init, check, explain)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
