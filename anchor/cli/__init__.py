@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 import anchor
-from anchor.cli import check, explain, init, serve
+from anchor.cli import check, explain, init, serve, test_policy
 from anchor.errors import AnchorError
 
-COMMANDS = (serve, init, check, explain)
+COMMANDS = (serve, init, check, explain, test_policy)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
