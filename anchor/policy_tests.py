@@ -21,7 +21,9 @@ from anchor.sample_requests import Address, Description, Maker
 
 
 def _one_or_more(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
 
 
 class _Section(pydantic.BaseModel):
