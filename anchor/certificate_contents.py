@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 
 from anchor import issuance
 from anchor.issuance import Blank
-from anchor.X509 import names, usage_names
+from anchor.X509 import names
+from anchor.X509.extension_names import name_of_extended_usage, name_of_extension, usages_in
 from anchor.X509.signing_request import Extension, PublicKey, X509Csr
 
 
@@ -49,9 +50,9 @@ class Contents:
         for extension in blank.extensions:
             match extension.value:
                 case x509.KeyUsage() as usage:
-                    key_usage = usage_names.of_key_usage(usage)
+                    key_usage = usages_in(usage)
                 case x509.ExtendedKeyUsage() as extended:
-                    extended_key_usage = usage_names.of_extended_key_usage(extended)
+                    extended_key_usage = tuple(map(name_of_extended_usage, extended))
                 case x509.BasicConstraints() as constraints:
                     ca = constraints.ca
         return cls(
@@ -111,9 +112,9 @@ def _describe_extension(extension: Extension) -> str:
     critical = ", critical" if extension.critical else ""
     match extension.value:
         case x509.KeyUsage() as usage:
-            return f"keyUsage ({', '.join(usage_names.of_key_usage(usage))}{critical})"
+            return f"keyUsage ({', '.join(usages_in(usage))}{critical})"
         case x509.ExtendedKeyUsage() as usage:
-            shown = ", ".join(usage_names.of_extended_key_usage(usage))
+            shown = ", ".join(map(name_of_extended_usage, usage))
             return f"extendedKeyUsage ({shown}{critical})"
         case _:
-            return f"the extension {extension.oid.dotted_string}{critical}"
+            return f"the extension {name_of_extension(extension.oid)}{critical}"

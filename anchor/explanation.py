@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
-from anchor import issuance, requests
+from anchor import requests
 from anchor.auth import AuthDetails
 from anchor.certificate_contents import Contents, changes
 from anchor.controllers.request import Request
-from anchor.errors import AnchorError, Failure, PluginError, RequestError
+from anchor.errors import AnchorError, Failure, PluginError, RequestError, ValidationFailed
 from anchor.registration_authority import RegistrationAuthority
 from anchor.validation import Context, Verdict, verdicts
 from anchor.X509.signing_request import X509Csr
@@ -30,10 +30,16 @@ class Asker:
 
 @dataclass(frozen=True)
 class Mending:
-    """What a fixup did, in words; nothing if the request was in order already."""
+    """What a fixup did, in words; nothing if the request was in order already.
+
+    Attributes:
+        failure: why it cannot mend the request.
+        crash: what it did instead of its work.
+    """
 
     fixup: str
     changes: tuple[str, ...] = ()
+    failure: Failure | None = None
     crash: PluginError | None = None
 
 
@@ -63,8 +69,12 @@ class Explanation:
     @property
     def failures(self) -> tuple[Failure, ...]:
         """The objections that the service would answer with."""
-        made = (*self.checks, *self.rechecks)
-        return tuple(verdict.failure for verdict in made if verdict.failure)
+        failures = [
+            *(verdict.failure for verdict in self.checks),
+            *(mending.failure for mending in self.fixups),
+            *(verdict.failure for verdict in self.rechecks),
+        ]
+        return tuple(failure for failure in failures if failure)
 
     @property
     def crashes(self) -> tuple[PluginError, ...]:
@@ -108,9 +118,8 @@ def explain(authority: RegistrationAuthority, octets: bytes, asker: Asker) -> Ex
         return Explanation(authority.name, asker, checks=checks, fixups=fixups, rechecks=rechecks)
     fault: AnchorError | None = None
     contents: Contents | None = None
-    ca = authority.signing_ca
     try:
-        contents = Contents.of(issuance.fill_in(mended, ca.ca, ca.profile, authority.clock()))
+        contents = Contents.of(authority.signing_ca.fill_in(mended, authority.clock()))
     except AnchorError as error:
         fault = error
     return Explanation(authority.name, asker, fault, checks, fixups, rechecks, contents)
@@ -123,11 +132,13 @@ def _agree(checks: tuple[Verdict, ...]) -> bool:
 def _mend(
     authority: RegistrationAuthority, csr: X509Csr, context: Context
 ) -> tuple[X509Csr | None, tuple[Mending, ...]]:
-    """The request after the fixups, or None if one of them crashed, and what each of them did."""
+    """The request after the fixups, or None if one of them failed, and what each of them did."""
     done: list[Mending] = []
     for fixup in authority.policy.fixups:
         try:
             mended = fixup.mend(csr, context)
+        except ValidationFailed as error:
+            return None, (*done, *(Mending(fixup.name, failure=each) for each in error.failures))
         except PluginError as crash:
             return None, (*done, Mending(fixup.name, crash=crash))
         done.append(Mending(fixup.name, tuple(changes(csr, mended))))
@@ -163,14 +174,7 @@ def as_json(explanation: Explanation) -> Mapping[str, Any]:
         "outcome": explanation.outcome,
         "fault": str(explanation.fault) if explanation.fault else None,
         "checks": [_verdict_as_json(verdict) for verdict in explanation.checks],
-        "fixups": [
-            {
-                "fixup": mending.fixup,
-                "changes": list(mending.changes),
-                "crash": cause(mending.crash) if mending.crash else None,
-            }
-            for mending in explanation.fixups
-        ],
+        "fixups": [_mending_as_json(mending) for mending in explanation.fixups],
         "rechecks": [_verdict_as_json(verdict) for verdict in explanation.rechecks],
         "certificate": contents
         and {
@@ -188,6 +192,15 @@ def as_json(explanation: Explanation) -> Mapping[str, Any]:
     }
 
 
+def _mending_as_json(mending: Mending) -> Mapping[str, Any]:
+    shown: dict[str, Any] = {"fixup": mending.fixup, "verdict": word(mending)}
+    if mending.changes:
+        shown["changes"] = list(mending.changes)
+    if reason(mending):
+        shown["reason"] = reason(mending)
+    return shown
+
+
 def _verdict_as_json(verdict: Verdict) -> Mapping[str, Any]:
     shown = {"check": verdict.check, "verdict": word(verdict)}
     if reason(verdict):
@@ -195,18 +208,20 @@ def _verdict_as_json(verdict: Verdict) -> Mapping[str, Any]:
     return shown
 
 
-def word(verdict: Verdict) -> str:
-    """A verdict in a word."""
-    if verdict.crash:
+def word(step: Verdict | Mending) -> str:
+    """What a check or a fixup did, in a word: ``ok`` or ``changed``, ``refused`` or ``crashed``."""
+    if step.crash:
         return "crashed"
-    return "refused" if verdict.failure else "ok"
+    if step.failure:
+        return "refused"
+    return "changed" if isinstance(step, Mending) and step.changes else "ok"
 
 
-def reason(verdict: Verdict) -> str:
-    """Why a check did not agree; empty if it did."""
-    if verdict.crash:
-        return cause(verdict.crash)
-    return verdict.failure.reason if verdict.failure else ""
+def reason(step: Verdict | Mending) -> str:
+    """Why a check or a fixup refused the request, or crashed; empty if it did not."""
+    if step.crash:
+        return cause(step.crash)
+    return step.failure.reason if step.failure else ""
 
 
 def cause(crash: PluginError) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 
 from anchor import enforced, plugins, validation, weak_keys
 from anchor.complaints import Complaints
-from anchor.errors import PluginError
+from anchor.errors import Failure, PluginError, ValidationFailed
 from anchor.validation import SUPPLIED, Check, Context
+from anchor.validators import ValidationError
 from anchor.X509.signing_request import X509Csr
 
 VALIDATORS = "anchor.validators"
@@ -29,10 +30,14 @@ class Fixup:
         """The request as the fixup leaves it.
 
         Raises:
-            PluginError: it raised an error, or returned something else than a request for that key.
+            ValidationFailed: it cannot mend the request, and says why.
+            PluginError: it raised another error, or returned something else than a request for
+                that key.
         """
         try:
             mended = self.function(context.supply(csr))
+        except ValidationError as error:
+            raise ValidationFailed([Failure(self.name, str(error), error.data)]) from error
         except Exception as error:
             raise PluginError(f"the fixup {self.name!r} failed") from error
         if not isinstance(mended, X509Csr):
@@ -79,7 +84,8 @@ class Policy:
         """The request with every fixup applied.
 
         Raises:
-            PluginError: a fixup raised an error, or returned something else than a request.
+            ValidationFailed: a fixup cannot mend the request, and says why.
+            PluginError: a fixup raised another error, or returned something else than a request.
         """
         for fixup in self.fixups:
             csr = fixup.mend(csr, context)

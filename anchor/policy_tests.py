@@ -177,15 +177,17 @@ def _cases(
 
 
 def _octets(case: CaseSettings, maker: Maker) -> bytes:
-    try:
-        if case.csr_file is not None:
+    if case.csr_file is not None:
+        try:
             return case.csr_file.read_bytes()
-        assert case.csr is not None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigurationError.about(
+                "csr_file", f"{case.csr_file} cannot be read: {reason}"
+            ) from None
+    assert case.csr is not None
+    try:
         return maker.make(case.csr)
-    except OSError as error:
-        raise ConfigurationError.about(
-            "csr_file", f"{case.csr_file} cannot be read: {error.strerror}"
-        ) from None
     except ValueError as error:
         raise ConfigurationError.about("csr", f"cannot be made: {error}") from None
 
@@ -194,17 +196,23 @@ def _authority(
     case: CaseSettings, authorities: Mapping[str, RegistrationAuthority]
 ) -> RegistrationAuthority:
     known = ", ".join(sorted(authorities))
-    if case.authority is None and len(authorities) > 1:
+    name = case.authority
+    if name is None and len(authorities) > 1:
         raise ConfigurationError.about("", f"missing option 'authority', one of {known}")
-    name = case.authority or next(iter(authorities))
+    if name is None:
+        [name] = authorities
     if name not in authorities:
         raise ConfigurationError.about(
             "authority", f"there is no registration authority {name!r}, but {known}"
         )
     complaints = Complaints()
-    checks = [check.name for check in authorities[name].policy.checks]
-    for check in case.refused_by:
-        if check not in checks:
-            complaints.add("refused_by", f"there is no check {check!r}, but {', '.join(checks)}")
+    authority = authorities[name]
+    policy = authority.policy
+    steps = [check.name for check in policy.checks] + [fixup.name for fixup in policy.fixups]
+    for name in case.refused_by:
+        if name not in steps:
+            complaints.add(
+                "refused_by", f"there is no check or fixup {name!r}, but {', '.join(steps)}"
+            )
     complaints.raise_if_any()
-    return authorities[name]
+    return authority

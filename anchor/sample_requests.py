@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPri
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from anchor.X509.usage_names import EXTENDED_KEY_USAGES, KEY_USAGES
+from anchor.X509.extension_names import USAGES, extended_usage_oid, extension_oid, usage_name
 
 _KINDS: dict[str, Callable[[], CertificateIssuerPrivateKeyTypes]] = {
     **{
@@ -31,38 +31,34 @@ _KINDS: dict[str, Callable[[], CertificateIssuerPrivateKeyTypes]] = {
 }
 
 
-def _address(value: Any) -> IPv4Address | IPv6Address:
-    if not isinstance(value, str):
-        raise ValueError("should be an IPv4 or IPv6 address, as text")
-    return ip_address(value)
+def _read(parse: Callable[[str], Any]) -> pydantic.PlainValidator:
+    """Make a value of its text."""
+
+    def validate(value: Any) -> Any:
+        if not isinstance(value, str):
+            raise ValueError("should be text")
+        return parse(value)
+
+    return pydantic.PlainValidator(validate)
 
 
-Address = Annotated[IPv4Address | IPv6Address, pydantic.PlainValidator(_address)]
+Address = Annotated[IPv4Address | IPv6Address, _read(ip_address)]
 """An IPv4 or IPv6 address."""
 
 
-def _oid(value: Any) -> x509.ObjectIdentifier:
+def _hexadecimal(text: str) -> bytes:
     try:
-        return EXTENDED_KEY_USAGES.get(value) or x509.ObjectIdentifier(value)
-    except (TypeError, ValueError):
-        known = ", ".join(EXTENDED_KEY_USAGES)
-        raise ValueError(f"should be a dotted OID, or a usage: {known}") from None
-
-
-Oid = Annotated[x509.ObjectIdentifier, pydantic.PlainValidator(_oid)]
-
-
-def _key_usage(value: Any) -> str:
-    if not isinstance(value, str) or value not in KEY_USAGES:
-        raise ValueError(f"should be one of {', '.join(KEY_USAGES)}")
-    return value
-
-
-def _hexadecimal(value: Any) -> bytes:
-    try:
-        return bytes.fromhex(value)
-    except (TypeError, ValueError):
+        return bytes.fromhex(text)
+    except ValueError:
         raise ValueError("should be octets in hexadecimal") from None
+
+
+def _name(text: str) -> x509.Name:
+    try:
+        return x509.Name.from_rfc4514_string(text)
+    except ValueError as error:
+        reason = str(error) or "should be written as 'CN=www.example.com,O=Example' is"
+        raise ValueError(reason) from None
 
 
 class ExtraExtension(pydantic.BaseModel):
@@ -70,9 +66,9 @@ class ExtraExtension(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
-    oid: Oid
+    oid: Annotated[x509.ObjectIdentifier, _read(extension_oid)]
     critical: bool = False
-    value: Annotated[bytes, pydantic.PlainValidator(_hexadecimal)] = b"\x05\x00"
+    value: Annotated[bytes, _read(_hexadecimal)] = b"\x05\x00"
 
 
 class Description(pydantic.BaseModel):
@@ -81,7 +77,7 @@ class Description(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     common_name: str | None = None
-    subject: str | None = None
+    subject: Annotated[x509.Name, _read(_name)] | None = None
     dns_names: tuple[str, ...] = ()
     ip_addresses: tuple[Address, ...] = ()
     emails: tuple[str, ...] = ()
@@ -98,8 +94,8 @@ class Description(pydantic.BaseModel):
         "ed25519",
         "ed448",
     ] = "ec-p256"
-    key_usage: tuple[Annotated[str, pydantic.PlainValidator(_key_usage)], ...] = ()
-    extended_key_usage: tuple[Oid, ...] = ()
+    key_usage: tuple[Annotated[str, pydantic.AfterValidator(usage_name)], ...] = ()
+    extended_key_usage: tuple[Annotated[x509.ObjectIdentifier, _read(extended_usage_oid)], ...] = ()
     ca: bool = False
     path_length: Annotated[int, pydantic.Field(ge=0)] | None = None
     extensions: tuple[ExtraExtension, ...] = ()
@@ -138,7 +134,7 @@ class Maker:
 
 def _subject(description: Description) -> x509.Name:
     if description.subject is not None:
-        return x509.Name.from_rfc4514_string(description.subject)
+        return description.subject
     if description.common_name is None:
         return x509.Name([])
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, description.common_name)])
@@ -155,8 +151,7 @@ def _extensions(description: Description) -> Iterator[tuple[x509.ExtensionType, 
         # RFC 5280 4.2.1.6: critical when the subject is empty.
         yield x509.SubjectAlternativeName(names), not list(_subject(description))
     if description.key_usage:
-        set_ones = {KEY_USAGES[name] for name in description.key_usage}
-        usages = {attribute: attribute in set_ones for attribute in KEY_USAGES.values()}
+        usages = {attribute: name in description.key_usage for name, attribute in USAGES.items()}
         yield x509.KeyUsage(**usages), True
     if description.extended_key_usage:
         yield x509.ExtendedKeyUsage(description.extended_key_usage), False

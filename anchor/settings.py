@@ -88,7 +88,7 @@ def load(
             )
     trail: audit.Trail | None = None
     with proving.at("audit"):
-        trail = audit.Nowhere() if offline else audit.configure(document.audit)
+        trail = audit.configure(document.audit, offline=offline)
     authorities: dict[str, RegistrationAuthority] = {}
     for name, section in document.registration_authority.items():
         with proving.at("registration_authority", name):

@@ -89,7 +89,7 @@ def test_fixups_that_find_nothing_to_do_are_shown_and_no_check_is_made_twice(exp
 
     assert 0 == code
     lines = [" ".join(line.split()) for line in out.splitlines()]
-    assert "same enforce_alternative_names_present" in lines
+    assert "ok enforce_alternative_names_present" in lines
     assert 1 == lines.count("ok standards_compliance")
 
 
@@ -327,7 +327,25 @@ def test_a_fixup_that_fails_is_shown(explain, explain_in_json, policy, plugins, 
     assert 1 == code
     assert words in out
     assert "failed" == told["outcome"]
-    assert words == told["fixups"][0]["crash"]
+    assert ("crashed", words) == (told["fixups"][0]["verdict"], told["fixups"][0]["reason"])
+
+
+def test_a_fixup_may_refuse_as_a_check_does(serve, explain, explain_in_json, policy, plugins):
+    plugins(
+        "from anchor.validators import ValidationError\n"
+        "def mend(csr):\n    raise ValidationError('cannot be mended', name='a')\n",
+        "[anchor.fixups]\nmend = trouble:mend\n",
+    )
+    policy["registration_authority"]["default"]["fixups"] = {"mend": {}}
+
+    answer = serve(policy).sign(make_csr(), status=400)
+    code, out, _ = explain(policy, make_csr())
+    _, told = explain_in_json(policy, make_csr())
+
+    assert 1 == code
+    assert "mend: cannot be mended (name 'a')\n" == answer.text
+    assert f"It would not be signed: {answer.text}" in out
+    assert ("refused", None) == (told["outcome"], told["certificate"])
 
 
 def test_every_kind_of_change_by_a_fixup_is_told(explain_in_json, policy, plugins):

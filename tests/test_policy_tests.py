@@ -201,6 +201,7 @@ def test_everything_that_is_wrong_with_a_file_is_said_at_once(run, tmp_path):
             case(name="c14", csr={"subject": "CN=a", "common_name": "a", "path_length": 0}),
             case(name="c15", csr={"dns_names": ["\u00fc.example.com"]}),
             case(name="c16", csr={"subject": "nonsense"}),
+            case(name="c17", csr=None, csr_file="a\0b"),
         ]
     )
 
@@ -234,7 +235,8 @@ def test_everything_that_is_wrong_with_a_file_is_said_at_once(run, tmp_path):
         "cases.13.csr.extensions.0.value",
         "cases.14.csr",
         "cases.15.csr",
-        "cases.16.csr",
+        "cases.16.csr.subject",
+        "cases.17.csr_file",
     ] == places
     assert f"{len(places)} errors, no case was run" == err.splitlines()[-1]
 

@@ -24,8 +24,10 @@ class Nowhere:
         """Forget the event."""
 
 
-def configure(section: Mapping[str, Any]) -> Trail:
+def configure(section: Mapping[str, Any], *, offline: bool = False) -> Trail:
     """The trail that the ``audit`` section of the configuration describes.
+
+    Offline its options are proved, and nothing is recorded.
 
     Raises:
         ConfigurationError: there is no such target, or it has no such option.
@@ -35,4 +37,4 @@ def configure(section: Mapping[str, Any]) -> Trail:
     for option in section:
         if option != "target":
             raise ConfigurationError.about("", f"unknown option {option!r}")
-    return LogTrail()
+    return Nowhere() if offline else LogTrail()

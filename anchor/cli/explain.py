@@ -21,7 +21,7 @@ from anchor.validation import Verdict
 # The service's own limit stands in config.py; this one is for a device or a disk image by mistake.
 MAX_OCTETS = 1 << 24
 
-COLOURS = {"ok": GREEN, "changed": YELLOW, "refused": RED, "crashed": RED, "same": GREEN}
+COLOURS = {"ok": GREEN, "changed": YELLOW, "refused": RED, "crashed": RED}
 
 
 class NotUnderstood(Exception):
@@ -141,15 +141,14 @@ def _checks(checks: tuple[Verdict, ...]) -> list[Row]:
 
 
 def _fixups(explained: Explanation) -> list[Row]:
-    rows: list[Row] = []
-    for mending in explained.fixups:
-        if mending.crash:
-            rows.append(("crashed", mending.fixup, explanation.cause(mending.crash)))
-        elif mending.changes:
-            rows.append(("changed", mending.fixup, "; ".join(mending.changes)))
-        else:
-            rows.append(("same", mending.fixup, ""))
-    return rows
+    return [
+        (
+            explanation.word(mending),
+            mending.fixup,
+            explanation.reason(mending) or "; ".join(mending.changes),
+        )
+        for mending in explained.fixups
+    ]
 
 
 def _table(title: str, rows: list[Row], painter: Painter) -> Iterator[str]:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from anchor import issuance, plugins, storage
 from anchor.complaints import Complaints
 from anchor.errors import ConfigurationError, SigningError
-from anchor.issuance import CACertificate, Profile
+from anchor.issuance import Blank, CACertificate, Profile
 from anchor.options import FilePath
 from anchor.signers import certificates
 from anchor.X509.signing_request import X509Csr
@@ -132,6 +132,19 @@ class SigningCA:
     profile: Profile
     store: storage.Store
     signer: Signer | None
+
+    def fill_in(self, csr: X509Csr, now: datetime.datetime) -> Blank:
+        """What the certificate for an approved request would say; no key is needed for that.
+
+        Raises:
+            SigningError: there could be no such certificate.
+        """
+        try:
+            return issuance.fill_in(csr, self.ca, self.profile, now)
+        except SigningError:
+            raise
+        except Exception as error:
+            raise SigningError(f"the signing CA {self.name!r} failed") from error
 
     def issue(self, csr: X509Csr, now: datetime.datetime) -> Issued:
         """The certificate for an approved request.
