@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import pydantic
 from cryptography import x509
@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from anchor.X509.extension_names import USAGES, extended_usage_oid, extension_oid, usage_name
 
-_KINDS: dict[str, Callable[[], CertificateIssuerPrivateKeyTypes]] = {
+KEYS: Mapping[str, Callable[[], CertificateIssuerPrivateKeyTypes]] = {
     **{
         f"rsa-{bits}": partial(rsa.generate_private_key, 65537, bits)
         for bits in (1024, 2048, 3072, 4096)
@@ -61,6 +61,12 @@ def _name(text: str) -> x509.Name:
         raise ValueError(reason) from None
 
 
+def _kind(text: str) -> str:
+    if text not in KEYS:
+        raise ValueError(f"should be one of {', '.join(KEYS)}")
+    return text
+
+
 class ExtraExtension(pydantic.BaseModel):
     """Any other extension."""
 
@@ -82,18 +88,7 @@ class Description(pydantic.BaseModel):
     ip_addresses: tuple[Address, ...] = ()
     emails: tuple[str, ...] = ()
     uris: tuple[str, ...] = ()
-    key: Literal[
-        "rsa-1024",
-        "rsa-2048",
-        "rsa-3072",
-        "rsa-4096",
-        "ec-p256",
-        "ec-p384",
-        "ec-p521",
-        "ec-secp256k1",
-        "ed25519",
-        "ed448",
-    ] = "ec-p256"
+    key: Annotated[str, pydantic.AfterValidator(_kind)] = "ec-p256"
     key_usage: tuple[Annotated[str, pydantic.AfterValidator(usage_name)], ...] = ()
     extended_key_usage: tuple[Annotated[x509.ObjectIdentifier, _read(extended_usage_oid)], ...] = ()
     ca: bool = False
@@ -122,7 +117,7 @@ class Maker:
             ValueError: what is described cannot be written down in a request.
         """
         if description.key not in self._keys:
-            self._keys[description.key] = _KINDS[description.key]()
+            self._keys[description.key] = KEYS[description.key]()
         key = self._keys[description.key]
         builder = x509.CertificateSigningRequestBuilder(_subject(description))
         for value, critical in _extensions(description):
