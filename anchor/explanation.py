@@ -54,7 +54,8 @@ class Explanation:
             cannot issue.
         checks: the verdicts over the request as it came.
         fixups: what each fixup did; none are tried with a request that is refused.
-        rechecks: the verdicts over the request as the fixups left it, if they changed it.
+        rechecks: the verdicts over the request as the fixups left it, if they changed it, of the
+            checks that look at what a fixup can change.
         contents: what the certificate would say, if there were one.
     """
 
@@ -113,7 +114,7 @@ def explain(authority: RegistrationAuthority, octets: bytes, asker: Asker) -> Ex
     mended, fixups = _mend(authority, csr, context)
     rechecks: tuple[Verdict, ...] = ()
     if mended is not None and mended is not csr:
-        rechecks = tuple(verdicts(authority.policy.checks, mended, context))
+        rechecks = tuple(verdicts(authority.policy.checks_of_content, mended, context))
     if mended is None or not _agree(rechecks):
         return Explanation(authority.name, asker, checks=checks, fixups=fixups, rechecks=rechecks)
     fault: AnchorError | None = None
