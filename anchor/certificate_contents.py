@@ -82,12 +82,13 @@ def _describe_key(key: PublicKey) -> str:
 def changes(before: X509Csr, after: X509Csr) -> Iterator[str]:
     """What a fixup did to a request, each as the end of a sentence."""
     if before.subject != after.subject:
-        yield f"makes the subject '{after.subject.rfc4514_string()}'"
+        named = f"makes the subject {after.subject.rfc4514_string()}"
+        yield named if list(after.subject) else "empties the subject"
     old, new = ([names.describe(name) for name in csr.alternative_names] for csr in (before, after))
     yield from (f"adds {name}" for name in new if name not in old)
     yield from (f"removes {name}" for name in old if name not in new)
     if old != new and sorted(set(old)) == sorted(set(new)):
-        yield "puts subjectAltName into another order"
+        yield "rearranges subjectAltName"
     yield from _changed_extensions(_others(before), _others(after))
 
 
