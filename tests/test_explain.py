@@ -138,8 +138,9 @@ def test_the_address_and_the_requester_are_what_validators_see(explain_in_json, 
     plugins(
         "from anchor.validators import ValidationError\n"
         "def nosy(auth_result, request, conf):\n"
-        "    raise ValidationError('seen', user=auth_result.username, groups='+'.join(auth_result.groups),"
-        " address=request.client_addr, path=request.path, ca=conf['signing_ca'])\n",
+        "    raise ValidationError('seen', user=auth_result.username,"
+        " groups='+'.join(auth_result.groups), address=request.client_addr,"
+        " path=request.path, ca=conf['signing_ca'])\n",
         "[anchor.validators]\nnosy = trouble:nosy\n",
     )
     policy["registration_authority"]["default"]["validators"] = {"nosy": {}}
@@ -415,7 +416,14 @@ def test_an_authority_has_to_be_chosen_among_several(explain, policy):
 
 @pytest.mark.parametrize(
     "options",
-    [["no-such-file.csr"], ["."], ["--from", "nowhere", "x.csr"], [], ["--colour", "x.csr"]],
+    [
+        ["no-such-file.csr"],
+        ["."],
+        ["/dev/zero"],
+        ["--from", "nowhere", "x.csr"],
+        [],
+        ["--colour", "x.csr"],
+    ],
 )
 def test_a_question_that_makes_no_sense_is_a_usage_error(options, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -475,6 +483,17 @@ def test_the_request_may_come_from_standard_input(config):
 
     assert (0, b"") == (done.returncode, done.stderr)
     assert done.stdout.endswith(b"It would be signed.\n")
+
+
+def test_output_that_nobody_reads_is_no_error(config):
+    ours, theirs = os.pipe()
+    os.close(ours)
+    try:
+        done = _run(config, make_csr(), stdout=theirs)
+    finally:
+        os.close(theirs)
+
+    assert (1, b"") == (done.returncode, done.stderr)
 
 
 @pytest.mark.parametrize(

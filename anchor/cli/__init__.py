@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -23,6 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     namespace = parser.parse_args(arguments)
     try:
         code: int = namespace.run(namespace)
+        print(end="", flush=True)
+    except BrokenPipeError:
+        # Whoever reads the output has read enough; Python would complain once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except AnchorError as error:
         print(f"anchor: {error}", file=sys.stderr)
         return 1
