@@ -10,8 +10,9 @@ from typing import Any
 
 from anchor import enforced, plugins, validation, weak_keys
 from anchor.complaints import Complaints
-from anchor.errors import PluginError
+from anchor.errors import Failure, PluginError, ValidationFailed
 from anchor.validation import SUPPLIED, Check, Context
+from anchor.validators import ValidationError
 from anchor.X509.signing_request import X509Csr
 
 VALIDATORS = "anchor.validators"
@@ -34,11 +35,13 @@ class Policy:
         enforced: the checks that are always made.
         configured: the checks that the operator chose.
         fixups: what is mended once the checks have passed.
+        signs_intermediates: whether it signs requests for intermediates, and nothing else.
     """
 
     enforced: tuple[Check, ...]
     configured: tuple[Check, ...]
     fixups: tuple[Fixup, ...]
+    signs_intermediates: bool = False
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -63,11 +66,14 @@ class Policy:
         """The request with every fixup applied.
 
         Raises:
-            PluginError: a fixup raised an error, or returned something else than a request.
+            ValidationFailed: a fixup cannot mend the request, and says why.
+            PluginError: a fixup raised another error, or returned something else than a request.
         """
         for fixup in self.fixups:
             try:
                 mended = fixup.function(context.supply(csr))
+            except ValidationError as error:
+                raise ValidationFailed([Failure(fixup.name, str(error), error.data)]) from error
             except Exception as error:
                 raise PluginError(f"the fixup {fixup.name!r} failed") from error
             if not isinstance(mended, X509Csr):
@@ -108,14 +114,16 @@ def configure(
                 function = plugins.load(namespace, name)
                 bound[namespace].append((name, plugins.bind(function, options, SUPPLIED, base)))
     complaints.raise_if_any()
+    intermediate = _signs_intermediates(validators)
     return Policy(
         enforced.checks(
             ca_keys,
-            intermediate=_signs_intermediates(validators),
+            intermediate=intermediate,
             weak=weak_keys.Allowed(exponents, _allows_dsa(validators)),
         ),
         tuple(Check(name, function) for name, function in bound[VALIDATORS]),
         tuple(Fixup(name, function) for name, function in bound[FIXUPS]),
+        intermediate,
     )
 
 
