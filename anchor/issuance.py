@@ -77,14 +77,6 @@ class CACertificate:
             for link in (self.certificate, *self.chain)
         )
 
-    def may_issue_intermediates(self) -> bool:
-        """Whether a certificate that an intermediate of this CA issues could be valid."""
-        # RFC 5280 4.2.1.9: how many CAs may follow; the new one is the last of them.
-        return all(
-            (length := _path_length(link)) is None or length > between
-            for between, link in enumerate((self.certificate, *self.chain))
-        )
-
 
 @dataclass(frozen=True)
 class Blank:
@@ -314,11 +306,6 @@ def prove_issuer(certificate: x509.Certificate, ca: CACertificate) -> None:
         certificate.verify_directly_issued_by(ca.certificate)
     except (InvalidSignature, ValueError, TypeError) as error:
         raise SigningError(f"the CA's key does not verify the certificate: {error}") from error
-
-
-def _path_length(certificate: x509.Certificate) -> int | None:
-    constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
-    return constraints.value.path_length
 
 
 def _authority_key_identifier(certificate: x509.Certificate) -> x509.AuthorityKeyIdentifier:

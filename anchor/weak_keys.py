@@ -16,7 +16,9 @@ from anchor.validators import ValidationError
 from anchor.X509.signing_request import PublicKey
 
 RSA_BITS = range(2048, 8192 + 1)
-DSA_BITS = range(2048, 8192 + 1)
+# FIPS 186-4 4.2.
+DSA_BITS = range(2048, 3072 + 1)
+DSA_SUBGROUP_BITS = (224, 256)
 CURVES = ("secp256r1", "secp384r1", "secp521r1")
 
 
@@ -50,8 +52,16 @@ def refuse_weak(key: PublicKey, allowed: Allowed) -> None:
     elif isinstance(key, dsa.DSAPublicKey):
         if not allowed.dsa:
             raise ValidationError("DSA keys are not accepted")
-        if key.key_size not in DSA_BITS:
-            raise ValidationError("the DSA key has a wrong size", bits=key.key_size)
+        _refuse_weak_dsa(key.public_numbers())
+
+
+def _refuse_weak_dsa(key: dsa.DSAPublicNumbers) -> None:
+    p, q, g = key.parameter_numbers.p, key.parameter_numbers.q, key.parameter_numbers.g
+    if p.bit_length() not in DSA_BITS or q.bit_length() not in DSA_SUBGROUP_BITS:
+        raise ValidationError("the DSA key has a wrong size", bits=p.bit_length())
+    # FIPS 186-4 4.1 and SP 800-89 5.3.1: generator and key are in the subgroup of order q.
+    if (p - 1) % q or not all(1 < part < p and pow(part, q, p) == 1 for part in (g, key.y)):
+        raise ValidationError("the DSA key is malformed")
 
 
 def _refuse_weak_rsa(key: rsa.RSAPublicNumbers, allowed: Allowed) -> None:

@@ -52,7 +52,7 @@ def objections(name: str, label_re: re.Pattern[str]) -> Iterator[str]:
     labels = name.split(".")
     if labels[0] == "*" and len(labels) > 1:
         labels = labels[1:]
-    if is_address(name) or ends_in_a_number(name):
+    if ":" in name or ends_in_a_number(name):
         yield "is, or can pass for, an address"
     for label in labels:
         yield from _label_objections(label, label_re)

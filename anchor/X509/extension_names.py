@@ -96,6 +96,8 @@ def _fold(name: str) -> str:
 
 _FOLDED_EXTENSIONS = {_fold(name): oid for name, oid in _EXTENSIONS.items()}
 _FOLDED_EXTENDED_USAGES = {_fold(name): oid for name, oid in _EXTENDED_USAGES.items()}
+_NAMES_OF_EXTENSIONS = {oid: name for name, oid in reversed(_EXTENSIONS.items())}
+_NAMES_OF_EXTENDED_USAGES = {oid: name for name, oid in reversed(_EXTENDED_USAGES.items())}
 _FOLDED_USAGES = {_fold(name): usage for name, usage in _USAGES.items()}
 
 
@@ -119,13 +121,12 @@ def usage_name(text: str) -> str:
 
 def name_of_extension(oid: x509.ObjectIdentifier) -> str:
     """The name of an extension, or its dotted OID."""
-    return next((name for name, known in _EXTENSIONS.items() if known == oid), oid.dotted_string)
+    return _NAMES_OF_EXTENSIONS.get(oid, oid.dotted_string)
 
 
 def name_of_extended_usage(oid: x509.ObjectIdentifier) -> str:
     """The short name of an extended key usage, or its dotted OID."""
-    names = (name for name, known in _EXTENDED_USAGES.items() if known == oid)
-    return next(names, oid.dotted_string)
+    return _NAMES_OF_EXTENDED_USAGES.get(oid, oid.dotted_string)
 
 
 def usages_in(usage: x509.KeyUsage) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from anchor.validators import ValidationError
 from anchor.X509.signing_request import PublicKey, X509Csr
 
 # The largest of each kind that the rules which nothing switches off let through.
-_LARGEST = {"RSA": 8192, "DSA": 8192, "EC": 521, "ED25519": 256, "ED448": 456}
+_LARGEST = {"RSA": 8192, "DSA": 3072, "EC": 521, "ED25519": 256, "ED448": 456}
 
 
 def _minimum_sizes(sizes: dict[str, int | None]) -> dict[str, int]:
