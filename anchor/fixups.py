@@ -77,10 +77,19 @@ def default_key_usage(
     return csr.with_extension(usage, critical=True)
 
 
+def _default_extended_key_usage(
+    usages: tuple[x509.ObjectIdentifier, ...],
+) -> x509.ExtendedKeyUsage:
+    if not usages:
+        raise ValueError("names no usage")
+    return x509.ExtendedKeyUsage(dict.fromkeys(usages))
+
+
 def default_extended_key_usage(
     csr: X509Csr,
     usage: Annotated[
-        x509.ExtendedKeyUsage, compiled(tuple[ExtendedUsage, ...], x509.ExtendedKeyUsage)
+        x509.ExtendedKeyUsage,
+        compiled(tuple[ExtendedUsage, ...], _default_extended_key_usage),
     ],
 ) -> X509Csr:
     """A request without extendedKeyUsage gets one.

@@ -161,8 +161,6 @@ def _usages(csr: X509Csr) -> Iterator[str]:
     if usage and not usages_in(usage.value):
         yield "keyUsage names no usage"
     extended = csr.extension(x509.ExtendedKeyUsage)
-    if extended and not list(extended.value):
-        yield "extendedKeyUsage names no usage"
     if extended and len(set(extended.value)) < len(list(extended.value)):
         yield "extendedKeyUsage names a usage twice"
 
