@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import random
 
@@ -16,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from anchor import weak_keys
 from anchor.validators import ValidationError
-from tests.pki import a_key, make_ca, make_csr, make_key
-from tests.policies import configured, refusals
+from tests.pki import KEY_KINDS, a_key, make_ca, make_csr, make_key
+from tests.policies import complaints, configured, refusals
 
 SEED = 20260101
 
@@ -220,3 +221,41 @@ def test_the_cas_own_key_is_recognised_in_another_encoding(serve, document):
 
     assert "strong_key" in refusals(configured(ca_keys=frozenset({info})), pem)
     assert "proof_of_possession" not in refusals(configured(), pem)
+
+
+def blocklist(path, *numbers):
+    """A file as badkeys makes it."""
+    digests = {
+        hashlib.sha256(number.to_bytes((number.bit_length() + 7) // 8, "big")).digest()[:15]
+        for number in (*numbers, *range(1, 1000))
+    }
+    path.write_bytes(b"".join(digest + b"\1" for digest in sorted(digests)))
+    return {"compromised_keys": {"blocklist": str(path)}}
+
+
+@pytest.mark.parametrize("kind", KEY_KINDS)
+def test_a_key_on_the_list_of_compromised_keys_is_refused(tmp_path, kind):
+    compromised, other = a_key(kind), make_key(kind)
+    public = compromised.public_key()
+    match kind.split("-")[0]:
+        case "rsa":
+            number = public.public_numbers().n
+        case "ec":
+            number = public.public_numbers().x
+        case _:
+            number = int.from_bytes(public.public_bytes_raw(), "big")
+    a_policy = configured(blocklist(tmp_path / "blocklist.dat", number))
+
+    assert "compromised_keys" in refusals(a_policy, make_csr("a", key=compromised))
+    assert {} == refusals(a_policy, make_csr("a", key=other))
+
+
+@pytest.mark.parametrize("contents", [None, b"", b"x" * 17, b"\2" * 16 + b"\1" * 16])
+def test_what_is_no_blocklist_does_not_start(tmp_path, contents):
+    path = tmp_path / "blocklist.dat"
+    if contents is not None:
+        path.write_bytes(contents)
+
+    found = complaints({"compromised_keys": {"blocklist": str(path)}})
+
+    assert found.startswith("validators.compromised_keys.blocklist: ")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import mmap
+from bisect import bisect_left
+from pathlib import Path
 from typing import Annotated
 
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from pydantic import AfterValidator
 
+from anchor.options import FilePath, compiled
 from anchor.validators import ValidationError
 from anchor.X509.signing_request import PublicKey, X509Csr
 
@@ -38,6 +43,60 @@ def public_key(csr: X509Csr, allowed_keys: KeySizes | None = None) -> None:
     least = (allowed_keys or {})[name] or 0
     if bits < least:
         raise ValidationError("the key is too small", kind=name, bits=bits, least=least)
+
+
+class Blocklist:
+    """A file of badkeys' format: sorted records of 15 octets of a SHA-256, and of where it is from.
+
+    The hash is over the number that makes a key what it is, which `badkeys --update-bl` collects
+    from the weak keys of Debian and from published private keys.
+    """
+
+    RECORD = 16
+
+    def __init__(self, path: Path):
+        try:
+            with path.open("rb") as file:
+                self._records = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path} cannot be read: {error}") from None
+        number = len(self._records) // self.RECORD
+        if len(self._records) % self.RECORD or self._record(0) > self._record(number - 1):
+            raise ValueError(f"{path} is not a blocklist of badkeys")
+        self._numbers = range(number)
+
+    def _record(self, number: int) -> bytes:
+        return self._records[number * self.RECORD : (number + 1) * self.RECORD - 1]
+
+    def __contains__(self, key: PublicKey) -> bool:
+        digest = hashlib.sha256(_what_makes(key)).digest()[: self.RECORD - 1]
+        place = bisect_left(self._numbers, digest, key=self._record)
+        return place < len(self._numbers) and self._record(place) == digest
+
+
+def compromised_keys(
+    csr: X509Csr, blocklist: Annotated[Blocklist, compiled(FilePath, Blocklist)]
+) -> None:
+    """The key is not one whose private half is known.
+
+    Args:
+        blocklist: the file ``blocklist.dat`` that the package badkeys keeps.
+    """
+    if csr.public_key in blocklist:
+        raise ValidationError("the private half of the key is known")
+
+
+def _what_makes(key: PublicKey) -> bytes:
+    match key:
+        case rsa.RSAPublicKey():
+            number = key.public_numbers().n
+        case dsa.DSAPublicKey():
+            number = key.public_numbers().y
+        case ec.EllipticCurvePublicKey():
+            number = key.public_numbers().x
+        case _:
+            number = int.from_bytes(key.public_bytes_raw(), "big")
+    return number.to_bytes((number.bit_length() + 7) // 8, "big")
 
 
 def _kind_and_size(key: PublicKey) -> tuple[str, int]:
