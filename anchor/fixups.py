@@ -116,7 +116,11 @@ def normalize_names(csr: X509Csr) -> X509Csr:
     hosts = _hosts(csr)
 
     def normal(text: str) -> str:
-        return canonical(text) if passes_for_a_name(text) or canonical(text) in hosts else text
+        name = canonical(text)
+        # RFC 5280 appendix A.1: nothing else makes a common name.
+        if 1 <= len(name) <= 64 and (name in hosts or passes_for_a_name(text)):
+            return name
+        return text
 
     common_names = {text: normal(text) for text in csr.common_names}
     if any(text != other for text, other in common_names.items()):

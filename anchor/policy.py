@@ -74,7 +74,7 @@ class Policy:
                 mended = fixup.function(context.supply(csr))
             except ValidationError as error:
                 raise ValidationFailed([Failure(fixup.name, str(error), error.data)]) from error
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise PluginError(f"the fixup {fixup.name!r} failed") from error
             if not isinstance(mended, X509Csr):
                 raise PluginError(f"the fixup {fixup.name!r} did not return a request")

@@ -55,17 +55,20 @@ def verdicts(
     """Each check with its objection, or None.
 
     Raises:
-        PluginError: a check raised something other than a ValidationError.
+        PluginError: a check raised something other than a ValidationError, or answered False.
     """
     supplied = context.supply(csr)
     for check in checks:
         try:
-            check.function(supplied)
+            answer = check.function(supplied)
         except ValidationError as error:
             yield check, Failure(check.name, str(error), error.data)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(f"the validator {check.name!r} failed") from error
         else:
+            if answer is False:
+                # Whoever wrote that meant to refuse.
+                raise PluginError(f"the validator {check.name!r} answered False, and did not raise")
             yield check, None
 
 

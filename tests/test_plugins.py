@@ -77,6 +77,8 @@ def test_an_old_style_validator_gets_all_there_is(serve, document, authority):
         ("third_party_absent", {}, ": the plug-in 'third_party_absent' for anchor.validators"),
         ("third_party_number", {}, "is not callable"),
         ("third_party_positional", {}, "cannot be given by name"),
+        ("third_party_coroutine", {}, "is a coroutine or a generator"),
+        ("third_party_generator", {}, "is a coroutine or a generator"),
         ("third_party_missing", {}, ": no plug-in 'third_party_missing' is installed"),
         ("third_party_organisation", {}, ": no plug-in 'third_party_organisation' is installed"),
     ],
@@ -125,10 +127,13 @@ def assert_internal_error(service, caplog, *, blames):
     assert not certs.exists() or not list(certs.iterdir())
 
 
-def test_a_validator_that_raises_something_else_signs_nothing(serve, document, authority, caplog):
-    authority["validators"] = {"third_party_raises": {}}
+@pytest.mark.parametrize(
+    "validator", ["third_party_raises", "third_party_exits", "third_party_answers_false"]
+)
+def test_a_validator_that_misbehaves_signs_nothing(serve, document, authority, caplog, validator):
+    authority["validators"] = {validator: {}}
 
-    assert_internal_error(serve(document), caplog, blames="third_party_raises")
+    assert_internal_error(serve(document), caplog, blames=validator)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import random
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
@@ -259,3 +259,35 @@ def test_what_is_no_blocklist_does_not_start(tmp_path, contents):
     found = complaints({"compromised_keys": {"blocklist": str(path)}})
 
     assert found.startswith("validators.compromised_keys.blocklist: ")
+
+
+P_25519, P_448 = 2**255 - 19, 2**448 - 2**224 - 1
+SMALL_ORDER_25519 = [
+    *(number.to_bytes(32, "little") for number in (0, 1, P_25519 - 1, P_25519, P_25519 + 1)),
+    bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+    bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
+]
+SMALL_ORDER_448 = [number.to_bytes(57, "little") for number in (0, 1, P_448 - 1)]
+
+
+@pytest.mark.parametrize("encoded", SMALL_ORDER_25519 + SMALL_ORDER_448, ids=bytes.hex)
+@pytest.mark.parametrize("sign", [0, 0x80])
+def test_points_of_small_order_are_refused(encoded, sign):
+    encoded = encoded[:-1] + bytes([encoded[-1] | sign])
+    kind = ed25519.Ed25519PublicKey if len(encoded) == 32 else ed448.Ed448PublicKey
+
+    with pytest.raises(ValidationError, match="small order"):
+        weak_keys.refuse_weak(kind.from_public_bytes(encoded), weak_keys.Allowed())
+
+
+def test_a_key_that_everybody_can_sign_with_proves_no_possession():
+    """With the neutral element as its key, a signature by nobody is valid."""
+    neutral = b"\1" + bytes(31)
+    key = a_key("ed25519")
+    request = x509.load_pem_x509_csr(make_csr("a.example.com", key=key))
+    der = request.public_bytes(Encoding.DER)
+    der = der.replace(key.public_key().public_bytes_raw(), neutral)
+    der = der.replace(request.signature, neutral + bytes(32))
+    pem = x509.load_der_x509_csr(der).public_bytes(Encoding.PEM)
+
+    assert "small order" in refusals(configured(), pem)["strong_key"]

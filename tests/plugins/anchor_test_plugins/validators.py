@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field
@@ -34,6 +35,21 @@ def old_style(csr=None, allowed=(), **kwargs):
 def raises(csr: X509Csr) -> None:
     """Has a bug."""
     raise KeyError("a bug with the secret hunter2")
+
+
+def exits(csr: X509Csr) -> None:
+    """Ends the process."""
+    raise SystemExit("a bug with the secret hunter2")
+
+
+async def coroutine(csr: X509Csr) -> None:
+    """Nobody awaits it."""
+    raise ValidationError("never reached")
+
+
+def generator(csr: X509Csr) -> Iterator[str]:
+    """Nobody iterates over it."""
+    yield "never reached"
 
 
 def answers_false(csr: X509Csr) -> bool:
