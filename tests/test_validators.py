@@ -479,3 +479,101 @@ def test_a_refusal_stays_readable_whatever_is_wrong():
 
     assert len(reason) < 10_000
     assert "and more" in reason
+
+
+# ---- where a request comes from
+
+
+@pytest.mark.parametrize(
+    ("peer", "cidrs", "expected"),
+    [
+        ("192.0.2.7", ["192.0.2.0/24"], True),
+        ("192.0.2.7", ["192.0.2.7"], True),
+        ("192.0.2.7", ["198.51.100.0/24", "192.0.2.7/32"], True),
+        ("192.0.2.7", ["192.0.2.8"], False),
+        ("192.0.2.7", ["::/0"], False),
+        ("192.0.2.7", [], False),
+        ("::ffff:192.0.2.7", ["192.0.2.0/24"], True),
+        ("192.0.2.7", ["::ffff:192.0.2.0/120"], True),
+        ("2001:db8::1", ["2001:db8::/32"], True),
+        ("2001:db8::1", ["0.0.0.0/0"], False),
+        ("", ["0.0.0.0/0", "::/0"], False),
+        ("unix:", ["0.0.0.0/0", "::/0"], False),
+    ],
+)
+def test_a_request_has_to_come_from_one_of_the_ranges(serve, document, peer, cidrs, expected):
+    validators = document["registration_authority"]["default"]["validators"]
+    validators["source_cidrs"] = {"cidrs": cidrs}
+    service = serve(document)
+    service.http.extra_environ["REMOTE_ADDR"] = peer
+
+    answer = service.sign(headers={"X-Forwarded-For": "192.0.2.7, 2001:db8::1"})
+
+    assert (200 if expected else 400) == answer.status_int
+    assert expected or "source_cidrs: " in answer.text
+
+
+def test_a_proxy_vouches_for_the_address_only_when_it_is_trusted(serve, document):
+    validators = document["registration_authority"]["default"]["validators"]
+    validators["source_cidrs"] = {"cidrs": ["198.51.100.0/24"]}
+    forwarded = {"X-Forwarded-For": "203.0.113.9, 198.51.100.1"}
+
+    serve(document).sign(headers=forwarded, status=400)
+    trusting = serve(document, trusted_proxies=["192.0.2.7/32"])
+    trusting.sign(headers=forwarded, status=200)
+    trusting.sign(headers={"X-Forwarded-For": "198.51.100.1, 203.0.113.9"}, status=400)
+
+
+@pytest.mark.parametrize("options", [{}, {"cidrs": ["192.0.2.1/24"]}, {"cidrs": ["anywhere"]}])
+def test_ranges_that_cannot_be_right_do_not_start(options):
+    assert complaints({"source_cidrs": options}).startswith("validators.source_cidrs")
+
+
+def test_a_whole_policy_signs_what_it_should_and_explains_what_it_should_not(serve, document, ca):
+    authority = document["registration_authority"]["default"]
+    authority["validators"] = {
+        "standards_compliance": {},
+        "source_cidrs": {"cidrs": ["192.0.2.0/24"]},
+        "common_name": {"allowed_domains": [".example.com"]},
+        "alternative_names_ip": {
+            "allowed_domains": [".example.com"],
+            "allowed_networks": ["10.0.0.0/8"],
+        },
+        "blacklist_names": {"domains": [".secret.example.com"]},
+        "whitelist_names": {
+            "names": ["%.example.com", "10.0.0.0/8"],
+            "allow_cn_id": True,
+            "allow_dns_id": True,
+            "allow_ip_id": True,
+        },
+        "server_group": {"group_prefixes": {"web": "web"}},
+        "extensions": {"allowed_extensions": ["subjectAltName", "keyUsage", "extKeyUsage"]},
+        "key_usage": {"allowed_usage": ["digitalSignature"]},
+        "ext_key_usage": {"allowed_usage": ["serverAuth"]},
+        "ca_status": {"ca_requested": False},
+        "public_key": {"allowed_keys": {"EC": 256}},
+    }
+    authority["fixups"] = {
+        "enforce_alternative_names_present": {},
+        "default_key_usage": {"usage": ["digitalSignature"]},
+        "default_extended_key_usage": {"usage": ["serverAuth"]},
+    }
+    document["authentication"]["static"]["groups"] = ["web"]
+    service = serve(document)
+
+    certificate = service.issue(make_csr("web-1.example.com", "10.0.0.1"))
+    refused = service.sign(
+        make_csr("db-1.example.org", "a.secret.example.com", extensions=[POLICIES]), status=400
+    )
+
+    assert_is_leaf(certificate, issued_by=ca)
+    for words in (
+        "common_name: the common name is not in an allowed domain (name 'db-1.example.org')",
+        "blacklist_names: names are refused, or of a kind that cannot be judged "
+        "(names 'DNS:a.secret.example.com')",
+        "whitelist_names: names are not allowed "
+        "(names 'CN:db-1.example.org', 'DNS:a.secret.example.com')",
+        "server_group: ",
+        "extensions: extensions are not allowed (extensions 'certificatePolicies')",
+    ):
+        assert words in refused.text
