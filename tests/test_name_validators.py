@@ -77,6 +77,7 @@ def allowed_by_whitelist(csr, names, **options):
         ("%.example.%", "www.example.com", True),
         ("%", "localhost", True),
         ("%", "a.b", False),
+        ("Alice Smith", "alice smith", True),
         ("%.%.%.%", "10.0.0.1", False),
         ("%.%.%", "127.0.1", False),
         ("%", "2130706433", False),
@@ -156,6 +157,40 @@ def test_each_place_for_a_name_needs_its_permission(option, csr):
     assert {} == refusals(configured({"whitelist_names": {**names, option: True}}), csr)
     others = {"allow_cn_id": True, "allow_dns_id": True, "allow_ip_id": True} | {option: False}
     assert refusals(configured({"whitelist_names": {**names, **others}}), csr)
+
+
+# Letters that str.lower, or re.IGNORECASE, takes for k and s.
+@pytest.mark.parametrize("letter", ["\N{KELVIN SIGN}", "\N{LATIN SMALL LETTER LONG S}"])
+def test_only_ascii_letters_have_two_cases(letter):
+    plain = {"\N{KELVIN SIGN}": "k", "\N{LATIN SMALL LETTER LONG S}": "s"}[letter]
+    csr = make_csr(f"{letter}-1.example.com")
+
+    for name in (f"{plain}-1.example.com", "%.example.com", f"{plain}-%.example.com"):
+        assert not allowed_by_whitelist(csr, [name])
+    group = {"server_group": {"group_prefixes": {"G": plain}}}
+    assert refusals(configured(group), csr, "G")
+    domain = {"common_name": {"allowed_domains": [".example.com"]}}
+    assert refusals(configured(domain), csr)
+    widely = {"blacklist_names": {"domains": [f".{plain}-1.example.com"]}}
+    assert refusals(configured(widely), csr)
+
+
+def test_a_request_without_names_is_not_in_order():
+    organisation = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Example")])
+    nameless = x509.CertificateSigningRequestBuilder(organisation).sign(a_key(), hashes.SHA256())
+    validators = {
+        "whitelist_names": {
+            "names": ["%.example.com"],
+            "allow_cn_id": True,
+            "allow_dns_id": True,
+        },
+        "common_name": {"allowed_domains": [".example.com"]},
+        "server_group": {"group_prefixes": {"Nova": "nv"}},
+    }
+
+    found = refusals(configured(validators), nameless.public_bytes(Encoding.PEM), "Nova")
+
+    assert set(validators) == set(found)
 
 
 def test_every_name_is_judged_not_only_one():
@@ -328,6 +363,7 @@ def test_a_blacklisted_name_is_refused_in_every_disguise(name):
         "10.66051",
         "[2001:db8::1]",
         "2001:db8::1%eth0",
+        "\N{SNOWMAN}.evil.example",
         "*.evil.example",
     ],
 )

@@ -106,7 +106,7 @@ def parse_domain(text: str) -> str:
 
 def is_host_name(name: str) -> bool:
     """Whether a text has the form of a DNS name: labels of the usual characters, or a ``*``."""
-    if len(name) > MAX_NAME or ends_in_a_number(name):
+    if len(name) > MAX_NAME or not name.isascii() or ends_in_a_number(name):
         return False
     return all(label == "*" or _LABEL.fullmatch(label) for label in name.lower().split("."))
 
