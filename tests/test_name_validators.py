@@ -324,6 +324,8 @@ REFUSED = {"domains": [".evil.example"], "networks": ["10.0.0.0/8", "2001:db8::/
         "evil.example",
         "*.evil.example",
         "*.example",
+        "a.*.example",
+        "10.9.9.9%.evil.example",
         "10.1.2.3",
         "::ffff:10.1.2.3",
         "2001:db8::1",

@@ -87,7 +87,8 @@ class DomainSet:
         if any(suffix in self._suffixes for suffix in _suffixes(name)):
             return True
         label, _, parent = name.partition(".")
-        return "*" in label and parent in self._parents
+        # Nobody can tell what a wildcard covers that is not in the left-most label.
+        return "*" in parent or ("*" in label and parent in self._parents)
 
 
 def parse_domain(text: str) -> str:

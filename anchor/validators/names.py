@@ -202,7 +202,7 @@ def _host(text: str) -> str | Address:
     """What a resolver might make of a text; a list of what is refused has to be generous."""
     text = text.strip().rstrip(".")
     try:
-        return ip_address(text.strip("[]").partition("%")[0])
+        return ip_address(text.strip("[]"))
     except ValueError:
         pass
     if ends_in_a_number(text):
