@@ -14,13 +14,12 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from anchor import errors
-from anchor.X509 import pem
+from anchor.X509 import encoding, pem
 
 PublicKey = (
     rsa.RSAPublicKey
@@ -33,11 +32,6 @@ Extension = x509.Extension[x509.ExtensionType]
 ExtensionType = TypeVar("ExtensionType", bound=x509.ExtensionType)
 
 PEM_LABELS = frozenset({"CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"})
-
-# RFC 2985 5.4.2, where extensions belong.
-_EXTENSION_REQUEST = x509.ObjectIdentifier("1.2.840.113549.1.9.14")
-# Windows' own way to carry extensions; another copy of them is another chance to disagree.
-_MICROSOFT_EXTENSION_REQUEST = x509.ObjectIdentifier("1.3.6.1.4.1.311.2.1.14")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +46,9 @@ class Submitted:
     def proves_possession(self) -> bool:
         """Whether the request is signed with its own key (RFC 2986 section 3)."""
         try:
-            return self.request.is_signature_valid
-        except (UnsupportedAlgorithm, ValueError, TypeError):
+            with encoding.parsing("signature"):
+                return self.request.is_signature_valid
+        except errors.UnreadableRequest:
             return False
 
 
@@ -73,41 +68,45 @@ class X509Csr:
             UnreadableRequest: it is anything but one well-formed request, in DER, that carries its
                 extensions once and in one place.
         """
-        try:
+        parts = encoding.parts(der)
+        with encoding.parsing("certificate signing request"):
             request = x509.load_der_x509_csr(der)
             canonical = request.public_bytes(Encoding.DER) == der
-            attributes = [attribute.oid for attribute in request.attributes]
             subject = request.subject
             extensions = tuple(request.extensions)
-            names = [attribute.value for attribute in subject]
             public_key = request.public_key()
-        except UnsupportedAlgorithm as error:
-            raise errors.UnreadableRequest(f"unsupported: {_one_line(error)}") from error
-        except x509.DuplicateExtension as error:
-            raise errors.UnreadableRequest(
-                f"the extension {error.oid.dotted_string} is in it twice"
-            ) from error
-        except Exception as error:
-            # Whatever a parser makes of hostile octets, the fault is in the octets.
-            raise errors.UnreadableRequest(
-                f"it is not a valid certificate signing request: {_one_line(error)}"
-            ) from error
         if not canonical:
             raise errors.UnreadableRequest("it is not encoded in DER")
-        if len(set(attributes)) != len(attributes):
-            raise errors.UnreadableRequest("an attribute is in it twice")
-        if _MICROSOFT_EXTENSION_REQUEST in attributes:
-            raise errors.UnreadableRequest(
-                "Microsoft's extensionRequest attribute is not supported"
-            )
-        if extensions and _EXTENSION_REQUEST not in attributes:
-            raise errors.UnreadableRequest(
-                "its extensions are not in an extensionRequest attribute"
-            )
         if not isinstance(public_key, PublicKey):
             raise errors.UnreadableRequest("its public key is of a kind that cannot be certified")
-        del names
-        return cls(Submitted(der, request, public_key), subject, extensions)
+        read = cls(Submitted(der, request, public_key), subject, extensions)
+        with encoding.parsing("certificate signing request"):
+            read._prove_faithful(parts)
+        return read
+
+    def _prove_faithful(self, parts: encoding.Parts) -> None:
+        """Raise unless a certificate would carry over the very octets of the request."""
+        if self.subject.public_bytes() != parts.subject:
+            raise errors.UnreadableRequest("its subject is encoded in a way that is not supported")
+        if self.public_key_info != parts.public_key:
+            # RSA keys that are bound to PSS, curves by their parameters, compressed points.
+            raise errors.UnreadableRequest(
+                "its public key is encoded in a way that is not supported"
+            )
+        for kind in (x509.SubjectAlternativeName, x509.KeyUsage, x509.ExtendedKeyUsage):
+            extension = self.extension(kind)
+            if extension and extension.value.public_bytes() != parts.extensions[kind.oid]:
+                raise errors.UnreadableRequest(
+                    f"the extension {kind.oid.dotted_string} is encoded in a way that is not "
+                    "supported"
+                )
+        if any(
+            isinstance(name, x509.IPAddress)
+            and not isinstance(name.value, IPv4Address | IPv6Address)
+            for name in self.alternative_names
+        ):
+            # RFC 5280 4.2.1.6: four or sixteen octets; ranges are for name constraints.
+            raise errors.UnreadableRequest("a range of addresses is in its subjectAltName")
 
     @classmethod
     def from_pem(cls, text: bytes) -> X509Csr:
@@ -208,9 +207,3 @@ class X509Csr:
             return self.without_extensions([x509.SubjectAlternativeName.oid])
         # RFC 5280 4.2.1.6: critical when the subject is empty, and not otherwise.
         return self.with_extension(x509.SubjectAlternativeName(names), not list(self.subject))
-
-
-def _one_line(error: Exception) -> str:
-    """The parser's own words, short and printable whatever the request had in it."""
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return ascii(text)[1:-1][:200]

@@ -1,0 +1,243 @@
+"""What the DER of a request says, before a library has made names and keys of it.
+
+A certificate may never say something else than what was judged.  So whatever is carried over from
+a request has to be written in it as the certificate will write it, and within the bounds that
+RFC 5280 sets; anything else is refused here, where the octets are still at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat import asn1
+from cryptography.x509.oid import NameOID
+
+from anchor.errors import UnreadableRequest
+
+# RFC 2985 5.4.2, where extensions belong.
+EXTENSION_REQUEST = x509.ObjectIdentifier("1.2.840.113549.1.9.14")
+# Windows' own way to carry extensions; another copy of them is another chance to disagree.
+MICROSOFT_EXTENSION_REQUEST = x509.ObjectIdentifier("1.3.6.1.4.1.311.2.1.14")
+
+# More than any machine has use for, and few enough for every check to look at each of them.
+MAX_NAMES = 250
+MAX_ATTRIBUTES = 64
+MAX_EXTENSIONS = 64
+
+_UTF8_STRING, _PRINTABLE_STRING, _IA5_STRING = b"\x0c", b"\x13", b"\x16"
+_DIRECTORY_NAME = b"\xa4"
+
+# RFC 5280 appendix A.1, where the number is not a matter of taste: browsers and libraries refuse
+# certificates with other country codes, and libraries warn of longer common names.
+_LENGTHS = {
+    NameOID.COMMON_NAME: range(1, 64 + 1),
+    NameOID.COUNTRY_NAME: range(2, 2 + 1),
+    NameOID.JURISDICTION_COUNTRY_NAME: range(2, 2 + 1),
+}
+
+
+@asn1.sequence
+class _NameAttribute:
+    type: x509.ObjectIdentifier
+    value: asn1.TLV
+
+
+@asn1.sequence
+class _Attribute:
+    type: x509.ObjectIdentifier
+    values: asn1.SetOf[asn1.TLV]
+
+
+@asn1.sequence
+class _Info:
+    """CertificationRequestInfo (RFC 2986 section 4.1)."""
+
+    version: int
+    subject: asn1.TLV
+    public_key: asn1.TLV
+    attributes: Annotated[asn1.SetOf[_Attribute], asn1.Implicit(0)]
+
+
+@asn1.sequence
+class _Request:
+    info: _Info
+    algorithm: asn1.TLV
+    signature: asn1.BitString
+
+
+@asn1.sequence
+class _Extension:
+    oid: x509.ObjectIdentifier
+    critical: Annotated[bool, asn1.Default(False)]
+    value: bytes
+
+
+# The library decodes classes only; each of these wraps one value that is none.
+@asn1.sequence
+class _Any:
+    value: asn1.TLV
+
+
+@asn1.sequence
+class _Name:
+    value: list[asn1.SetOf[_NameAttribute]]
+
+
+@asn1.sequence
+class _ExplicitName:
+    value: Annotated[list[asn1.SetOf[_NameAttribute]], asn1.Explicit(4)]
+
+
+@asn1.sequence
+class _Extensions:
+    value: list[_Extension]
+
+
+@asn1.sequence
+class _Sequence:
+    value: list[asn1.TLV]
+
+
+Kind = TypeVar("Kind")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The octets of what a certificate takes over from a request.
+
+    Attributes:
+        subject: the Name.
+        public_key: the SubjectPublicKeyInfo.
+        extensions: the contents of each extension, by its OID.
+    """
+
+    subject: bytes
+    public_key: bytes
+    extensions: dict[x509.ObjectIdentifier, bytes]
+
+
+@contextmanager
+def parsing(what: str) -> Iterator[None]:
+    """Whatever a parser makes of hostile octets in the block, the fault is in the octets."""
+    try:
+        yield
+    except UnreadableRequest:
+        raise
+    except UnsupportedAlgorithm as error:
+        raise UnreadableRequest(f"unsupported: {_one_line(error)}") from error
+    except x509.DuplicateExtension as error:
+        raise UnreadableRequest(
+            f"the extension {error.oid.dotted_string} is in it twice"
+        ) from error
+    except BaseException as error:
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
+        raise UnreadableRequest(f"it is not a valid {what}: {_one_line(error)}") from error
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether Rust code gave up in the middle; such an error is not an Exception."""
+    return type(error).__name__ == "PanicException"
+
+
+def parts(der: bytes) -> Parts:
+    """What a certificate would take over from a request, once its form is known to be sound.
+
+    Raises:
+        UnreadableRequest: it is not in DER, or something in it is doubled, out of bounds, or of a
+            kind that no certificate should have.
+    """
+    with parsing("certificate signing request"):
+        info = asn1.decode_der(_Request, der).info
+        attributes = info.attributes.as_list()
+        if len(attributes) > MAX_ATTRIBUTES:
+            raise UnreadableRequest(f"it has more than {MAX_ATTRIBUTES} attributes")
+        kinds = [attribute.type for attribute in attributes]
+        if len(set(kinds)) != len(kinds):
+            raise UnreadableRequest("an attribute is in it twice")
+        if MICROSOFT_EXTENSION_REQUEST in kinds:
+            raise UnreadableRequest("Microsoft's extensionRequest attribute is not supported")
+        subject = asn1.encode_der(info.subject)
+        _prove_name(_wrapped(info.subject, _Name).value, "the subject")
+        return Parts(subject, asn1.encode_der(info.public_key), dict(_extensions_among(attributes)))
+
+
+def _extensions_among(
+    attributes: list[_Attribute],
+) -> Iterator[tuple[x509.ObjectIdentifier, bytes]]:
+    known: set[x509.ObjectIdentifier] = set()
+    for attribute in attributes:
+        if attribute.type != EXTENSION_REQUEST:
+            continue
+        values = attribute.values.as_list()
+        if len(values) != 1:
+            raise UnreadableRequest("its extensionRequest attribute does not have one value")
+        extensions = _wrapped(values[0], _Extensions).value
+        if len(extensions) > MAX_EXTENSIONS:
+            raise UnreadableRequest(f"it has more than {MAX_EXTENSIONS} extensions")
+        for extension in extensions:
+            if extension.oid in known:
+                raise UnreadableRequest(
+                    f"the extension {extension.oid.dotted_string} is in it twice"
+                )
+            known.add(extension.oid)
+            if extension.oid == x509.SubjectAlternativeName.oid:
+                _prove_alternative_names(extension.value)
+            yield extension.oid, extension.value
+
+
+def _prove_alternative_names(contents: bytes) -> None:
+    names = _wrapped(asn1.decode_der(asn1.TLV, contents), _Sequence).value
+    if len(names) > MAX_NAMES:
+        raise UnreadableRequest(f"it has more than {MAX_NAMES} alternative names")
+    for name in names:
+        if name.tag_bytes == _DIRECTORY_NAME:
+            _prove_name(_wrapped(name, _ExplicitName).value, "a directoryName")
+
+
+def _prove_name(name: list[asn1.SetOf[_NameAttribute]], what: str) -> None:
+    """RFC 5280 section 4.1.2.4, without the string types that it keeps for old certificates.
+
+    TeletexString means something else to everyone, and BMPString and UniversalString are not
+    compared with the same text in UTF-8 by all clients.
+    """
+    if len(name) > MAX_ATTRIBUTES:
+        raise UnreadableRequest(f"{what} has more than {MAX_ATTRIBUTES} parts")
+    for part in name:
+        attributes = part.as_list()
+        if len({attribute.type for attribute in attributes}) != len(attributes):
+            # X.501 9.3
+            raise UnreadableRequest(f"{what} has a part with two values of one kind")
+        for attribute in attributes:
+            _prove_name_attribute(attribute, what)
+
+
+def _prove_name_attribute(attribute: _NameAttribute, what: str) -> None:
+    dotted = attribute.type.dotted_string
+    tag, octets = attribute.value.tag_bytes, bytes(attribute.value.data)
+    if tag not in (_UTF8_STRING, _PRINTABLE_STRING, _IA5_STRING) or (
+        tag == _IA5_STRING and not octets.isascii()
+    ):
+        raise UnreadableRequest(
+            f"{what} has an attribute, {dotted}, that is neither UTF8String nor PrintableString "
+            "nor IA5String"
+        )
+    lengths = _LENGTHS.get(attribute.type)
+    if lengths is not None and len(octets) not in lengths:
+        wanted = f"{lengths[0]} to {lengths[-1]}" if len(lengths) > 1 else str(lengths[0])
+        raise UnreadableRequest(f"{what} has an attribute, {dotted}, that is not {wanted} long")
+
+
+def _wrapped(value: asn1.TLV, kind: type[Kind]) -> Kind:
+    return asn1.decode_der(kind, asn1.encode_der(_Any(value=value)))
+
+
+def _one_line(error: BaseException) -> str:
+    """The parser's own words, short and printable whatever the request had in it."""
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return ascii(text)[1:-1][:200]
