@@ -48,7 +48,9 @@ class _NameAttribute:
 
 
 @asn1.sequence
-class _Attribute:
+class Attribute:
+    """An attribute of a request (RFC 2986 section 4.1)."""
+
     type: x509.ObjectIdentifier
     values: asn1.SetOf[asn1.TLV]
 
@@ -60,7 +62,7 @@ class _Info:
     version: int
     subject: asn1.TLV
     public_key: asn1.TLV
-    attributes: Annotated[asn1.SetOf[_Attribute], asn1.Implicit(0)]
+    attributes: Annotated[asn1.SetOf[Attribute], asn1.Implicit(0)]
 
 
 @asn1.sequence
@@ -77,7 +79,7 @@ class _Extension:
     value: bytes
 
 
-# The library decodes classes only; each of these wraps one value that is none.
+# Each of these wraps one value, see unwrap().
 @asn1.sequence
 class _Any:
     value: asn1.TLV
@@ -99,7 +101,9 @@ class _Extensions:
 
 
 @asn1.sequence
-class _Sequence:
+class Sequence:
+    """A SEQUENCE of anything."""
+
     value: list[asn1.TLV]
 
 
@@ -163,12 +167,12 @@ def parts(der: bytes) -> Parts:
         if MICROSOFT_EXTENSION_REQUEST in kinds:
             raise UnreadableRequest("Microsoft's extensionRequest attribute is not supported")
         subject = asn1.encode_der(info.subject)
-        _prove_name(_wrapped(info.subject, _Name).value, "the subject")
+        _prove_name(unwrap(info.subject, _Name).value, "the subject")
         return Parts(subject, asn1.encode_der(info.public_key), dict(_extensions_among(attributes)))
 
 
 def _extensions_among(
-    attributes: list[_Attribute],
+    attributes: list[Attribute],
 ) -> Iterator[tuple[x509.ObjectIdentifier, bytes]]:
     known: set[x509.ObjectIdentifier] = set()
     for attribute in attributes:
@@ -177,7 +181,7 @@ def _extensions_among(
         values = attribute.values.as_list()
         if len(values) != 1:
             raise UnreadableRequest("its extensionRequest attribute does not have one value")
-        extensions = _wrapped(values[0], _Extensions).value
+        extensions = unwrap(values[0], _Extensions).value
         if len(extensions) > MAX_EXTENSIONS:
             raise UnreadableRequest(f"it has more than {MAX_EXTENSIONS} extensions")
         for extension in extensions:
@@ -192,12 +196,12 @@ def _extensions_among(
 
 
 def _prove_alternative_names(contents: bytes) -> None:
-    names = _wrapped(asn1.decode_der(asn1.TLV, contents), _Sequence).value
+    names = unwrap(asn1.decode_der(asn1.TLV, contents), Sequence).value
     if len(names) > MAX_NAMES:
         raise UnreadableRequest(f"it has more than {MAX_NAMES} alternative names")
     for name in names:
         if name.tag_bytes == _DIRECTORY_NAME:
-            _prove_name(_wrapped(name, _ExplicitName).value, "a directoryName")
+            _prove_name(unwrap(name, _ExplicitName).value, "a directoryName")
 
 
 def _prove_name(name: list[asn1.SetOf[_NameAttribute]], what: str) -> None:
@@ -233,7 +237,8 @@ def _prove_name_attribute(attribute: _NameAttribute, what: str) -> None:
         raise UnreadableRequest(f"{what} has an attribute, {dotted}, that is not {wanted} long")
 
 
-def _wrapped(value: asn1.TLV, kind: type[Kind]) -> Kind:
+def unwrap(value: asn1.TLV, kind: type[Kind]) -> Kind:
+    """The value as the one field of ``kind``; the library decodes classes, and lists are none."""
     return asn1.decode_der(kind, asn1.encode_der(_Any(value=value)))
 
 

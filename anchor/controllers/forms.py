@@ -17,6 +17,9 @@ MAX_FIELDS = 16
 MAX_USER = 256
 MAX_SECRET = 16384
 
+# RFC 5967, RFC 5273; which of them it is shows in the request itself.
+BARE_REQUESTS = ("application/pkcs10", "application/pkcs7-mime", "application/cmc")
+
 _FIELDS = ("user", "secret", "encoding", "csr")
 
 
@@ -31,7 +34,7 @@ class Form:
 
 
 def read(request: Request, body: bytes) -> Form:
-    """The submission in a form, or in a bare PKCS#10 with credentials beside it.
+    """The submission in a form, or in a bare request with credentials beside it.
 
     Raises:
         NotAuthenticated: there are no credentials.
@@ -44,14 +47,14 @@ def read(request: Request, body: bytes) -> Form:
         fields = _unique(_multipart_fields(body, parameters.get("boundary", "")))
     elif media_type == "application/x-www-form-urlencoded":
         fields = _unique(_urlencoded_fields(body))
-    elif media_type == "application/pkcs10":
+    elif media_type in BARE_REQUESTS:
         fields = {"csr": body, "encoding": _guess_encoding(body)}
     elif not media_type and not body:
         raise errors.MalformedSubmission("the request has no body")
     else:
         raise errors.UnsupportedSubmission(
-            "the body should be multipart/form-data, application/x-www-form-urlencoded "
-            "or application/pkcs10"
+            "the body should be multipart/form-data, application/x-www-form-urlencoded, "
+            f"{' or '.join(BARE_REQUESTS)}"
         )
     return _form(fields | _basic_credentials(request, fields))
 
