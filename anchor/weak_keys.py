@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
 from anchor.validators import ValidationError
 from anchor.X509.signing_request import PublicKey
@@ -47,6 +47,9 @@ def refuse_weak(key: PublicKey, allowed: Allowed) -> None:
             raise ValidationError(
                 "the key is on a curve that is not accepted", curve=key.curve.name
             )
+    elif isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
+        if _is_of_small_order(key):
+            raise ValidationError("the key is a point of small order, for which anyone can sign")
     elif isinstance(key, dsa.DSAPublicKey):
         if not allowed.dsa:
             raise ValidationError("DSA keys are not accepted")
@@ -131,6 +134,24 @@ def _is_square(number: int) -> bool:
         return False
     root = math.isqrt(number)
     return root * root == number
+
+
+# RFC 8032: y and the sign of x, in little endian.  Each y is there as others may write it too,
+# not reduced modulo the field's prime.
+_P25519 = 2**255 - 19
+_ORDER_8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
+_SMALL_ORDER_25519 = frozenset(
+    {0, 1, _ORDER_8, _P25519 - _ORDER_8, _P25519 - 1, _P25519, _P25519 + 1}
+)
+_P448 = 2**448 - 2**224 - 1
+_SMALL_ORDER_448 = frozenset({0, 1, _P448 - 1, _P448, _P448 + 1})
+
+
+def _is_of_small_order(key: ed25519.Ed25519PublicKey | ed448.Ed448PublicKey) -> bool:
+    encoded = int.from_bytes(key.public_bytes_raw(), "little")
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return encoded % 2**255 in _SMALL_ORDER_25519
+    return encoded % 2**455 in _SMALL_ORDER_448
 
 
 def _short(number: int) -> str:

@@ -28,9 +28,14 @@ MICROSOFT_EXTENSION_REQUEST = x509.ObjectIdentifier("1.3.6.1.4.1.311.2.1.14")
 MAX_NAMES = 250
 MAX_ATTRIBUTES = 64
 MAX_EXTENSIONS = 64
+MAX_PURPOSES = 64
 
 _UTF8_STRING, _PRINTABLE_STRING, _IA5_STRING = b"\x0c", b"\x13", b"\x16"
-_DIRECTORY_NAME = b"\xa4"
+# GeneralName (RFC 5280 section 4.2.1.6) by its tag.
+_IA5_NAMES = {b"\x81": "rfc822Name", b"\x82": "dNSName", b"\x86": "uniformResourceIdentifier"}
+_DIRECTORY_NAME, _IP_ADDRESS = b"\xa4", b"\x87"
+
+_EMPTY_BITS = b"\x03\x01\x00"
 
 # RFC 5280 appendix A.1, where the number is not a matter of taste: browsers and libraries refuse
 # certificates with other country codes, and libraries warn of longer common names.
@@ -192,16 +197,38 @@ def _extensions_among(
             known.add(extension.oid)
             if extension.oid == x509.SubjectAlternativeName.oid:
                 _prove_alternative_names(extension.value)
+            if extension.oid == x509.ExtendedKeyUsage.oid:
+                _prove_purposes(extension.value)
+            if extension.oid == x509.KeyUsage.oid and extension.value == _EMPTY_BITS:
+                # RFC 5280 4.2.1.3
+                raise UnreadableRequest("keyUsage is empty")
             yield extension.oid, extension.value
 
 
 def _prove_alternative_names(contents: bytes) -> None:
     names = unwrap(asn1.decode_der(asn1.TLV, contents), Sequence).value
+    if not names:
+        raise UnreadableRequest("subjectAltName is empty")
     if len(names) > MAX_NAMES:
         raise UnreadableRequest(f"it has more than {MAX_NAMES} alternative names")
     for name in names:
         if name.tag_bytes == _DIRECTORY_NAME:
             _prove_name(unwrap(name, _ExplicitName).value, "a directoryName")
+        elif name.tag_bytes in _IA5_NAMES and not bytes(name.data).isascii():
+            raise UnreadableRequest(
+                f"subjectAltName has a {_IA5_NAMES[name.tag_bytes]} that is not ASCII"
+            )
+        elif name.tag_bytes == _IP_ADDRESS and len(name.data) not in {4, 16}:
+            # Eight and thirty-two octets are ranges, which are for name constraints.
+            raise UnreadableRequest(
+                f"subjectAltName has an iPAddress of {len(name.data)} octets, not 4 or 16"
+            )
+
+
+def _prove_purposes(contents: bytes) -> None:
+    purposes = unwrap(asn1.decode_der(asn1.TLV, contents), Sequence).value
+    if len(purposes) > MAX_PURPOSES:
+        raise UnreadableRequest(f"it has more than {MAX_PURPOSES} extended key usages")
 
 
 def _prove_name(name: list[asn1.SetOf[_NameAttribute]], what: str) -> None:
@@ -242,7 +269,37 @@ def unwrap(value: asn1.TLV, kind: type[Kind]) -> Kind:
     return asn1.decode_der(kind, asn1.encode_der(_Any(value=value)))
 
 
+def text_in(der: bytes) -> str | None:
+    """The text that some DER consists of, or None when it is something else."""
+    value = asn1.decode_der(asn1.TLV, der)
+    codec = _CODECS.get(value.tag_bytes)
+    return codec and bytes(value.data).decode(codec, "replace")
+
+
+# UTF8String, PrintableString, TeletexString, IA5String, VisibleString, BMPString.
+_CODECS = {
+    b"\x0c": "utf-8",
+    b"\x13": "ascii",
+    b"\x14": "latin-1",
+    b"\x16": "ascii",
+    b"\x1a": "ascii",
+    b"\x1e": "utf-16-be",
+}
+
+
+# What the parser calls what is wrong most often.
+_IN_WORDS = {
+    "kind: ExtraData": "there is something after it, or after a part of it",
+    "kind: ShortData": "it, or a part of it, ends too early",
+    "kind: InvalidLength": "a length in it is not in DER",
+    "kind: InvalidSetOrdering": "a set in it is not in the order of DER",
+}
+
+
 def _one_line(error: BaseException) -> str:
-    """The parser's own words, short and printable whatever the request had in it."""
+    """The parser's own words, or better ones; short and printable whatever was in the request."""
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    for sign, words in _IN_WORDS.items():
+        if sign in text:
+            return words
     return ascii(text)[1:-1][:200]

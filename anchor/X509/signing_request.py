@@ -14,6 +14,8 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TypeVar
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
@@ -50,6 +52,15 @@ class Submitted:
                 return self.request.is_signature_valid
         except errors.UnreadableRequest:
             return False
+
+    @property
+    def broken_hash(self) -> str | None:
+        """The name of the hash that is signed, if no signature over it proves anything."""
+        try:
+            used = self.request.signature_hash_algorithm
+        except UnsupportedAlgorithm:
+            return None
+        return used.name if isinstance(used, hashes.MD5 | hashes.SHA1) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,13 +111,6 @@ class X509Csr:
                     f"the extension {kind.oid.dotted_string} is encoded in a way that is not "
                     "supported"
                 )
-        if any(
-            isinstance(name, x509.IPAddress)
-            and not isinstance(name.value, IPv4Address | IPv6Address)
-            for name in self.alternative_names
-        ):
-            # RFC 5280 4.2.1.6: four or sixteen octets; ranges are for name constraints.
-            raise errors.UnreadableRequest("a range of addresses is in its subjectAltName")
 
     @classmethod
     def from_pem(cls, text: bytes) -> X509Csr:
