@@ -118,11 +118,17 @@ def _multipart_fields(body: bytes, boundary: str) -> Iterable[tuple[str, bytes]]
 
 def _urlencoded_fields(body: bytes) -> Iterable[tuple[str, bytes]]:
     try:
-        pairs = parse_qsl(body, keep_blank_values=True, max_num_fields=MAX_FIELDS)
+        # Latin-1 keeps octets what they are; parse_qsl() of bytes stumbles over escapes of others.
+        pairs = parse_qsl(
+            body.decode("latin-1"),
+            keep_blank_values=True,
+            max_num_fields=MAX_FIELDS,
+            encoding="latin-1",
+        )
     except ValueError:
         raise errors.MalformedSubmission("the form has too many fields") from None
     for name, value in pairs:
-        yield name.decode("latin-1"), value
+        yield name, value.encode("latin-1")
 
 
 def _guess_encoding(body: bytes) -> bytes:
