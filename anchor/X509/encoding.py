@@ -162,7 +162,10 @@ def parts(der: bytes) -> Parts:
             kind that no certificate should have.
     """
     with parsing("certificate signing request"):
-        info = asn1.decode_der(_Request, der).info
+        request = asn1.decode_der(_Request, der)
+        if request.signature.padding_bits():
+            raise UnreadableRequest("its signature is not a whole number of octets")
+        info = request.info
         attributes = info.attributes.as_list()
         if len(attributes) > MAX_ATTRIBUTES:
             raise UnreadableRequest(f"it has more than {MAX_ATTRIBUTES} attributes")
