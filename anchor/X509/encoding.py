@@ -7,6 +7,7 @@ RFC 5280 sets; anything else is refused here, where the octets are still at hand
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -290,19 +291,23 @@ _CODECS = {
 }
 
 
-# What the parser calls what is wrong most often.
+# The parser says what is wrong in the terms of its own types.
+_PARSE_ERROR = re.compile(r"ParseError \{ kind: (\w+)")
+_PLACE = re.compile(r'"(\w+::\w+)"')
 _IN_WORDS = {
-    "kind: ExtraData": "there is something after it, or after a part of it",
-    "kind: ShortData": "it, or a part of it, ends too early",
-    "kind: InvalidLength": "a length in it is not in DER",
-    "kind: InvalidSetOrdering": "a set in it is not in the order of DER",
+    "ExtraData": "there is something after it, or after a part of it",
+    "ShortData": "it, or a part of it, ends too early",
+    "InvalidLength": "a length in it is not in DER",
+    "InvalidSetOrdering": "a set in it is not in the order of DER",
+    "UnexpectedTag": "a part of it is missing, or something else stands in its place",
 }
 
 
 def _one_line(error: BaseException) -> str:
     """The parser's own words, or better ones; short and printable whatever was in the request."""
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    for sign, words in _IN_WORDS.items():
-        if sign in text:
-            return words
+    if parse_error := _PARSE_ERROR.search(text):
+        words = _IN_WORDS.get(parse_error[1], "a part of it is malformed")
+        places = _PLACE.findall(text)
+        return f"{words} ({places[-1]})" if places else words
     return ascii(text)[1:-1][:200]
