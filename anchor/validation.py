@@ -43,10 +43,15 @@ class Context:
 
 @dataclass(frozen=True)
 class Check:
-    """A check under the name by which requesters and operators know it."""
+    """A check under the name by which requesters and operators know it.
+
+    One that does not look at the request, but at who asks and from where, has the same verdict
+    whatever becomes of the request.
+    """
 
     name: str
     function: Callable[[Mapping[str, object]], object]
+    looks_at_csr: bool = True
 
 
 def verdicts(

@@ -33,7 +33,7 @@ EXPECTED = {
     "bad-self-signature.der": POSSESSION,
     "foreign-self-signature.der": POSSESSION,
     "empty-signature.der": POSSESSION,
-    "signature-algorithm-unknown.der": POSSESSION,
+    "signature-algorithm-unknown.der": "unsupported: Signature algorithm OID",
     "signature-algorithm-of-another-key.der": POSSESSION,
     "signed-with-md5.der": "the request's signature proves nothing (hash 'md5')",
     "signed-with-sha1.der": "the request's signature proves nothing (hash 'sha1')",

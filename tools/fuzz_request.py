@@ -47,7 +47,8 @@ def make_ca() -> issuance.CACertificate:
 CA = make_ca()
 PROFILE = issuance.Profile(HOUR, datetime.timedelta(), HOUR, hashes.SHA256())
 CHECKS = (
-    *enforced.checks(CA.public_keys(), intermediate=False, weak=weak_keys.Allowed(dsa=True)),
+    *enforced.key_checks(CA.public_keys(), weak_keys.Allowed(dsa=True)),
+    *enforced.content_checks(intermediate=False),
     validation.Check(
         "standards_compliance", lambda supplied: standards_compliance(supplied["csr"])
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -21,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for command in COMMANDS:
         command.add_to(subparsers)
     namespace = parser.parse_args(arguments)
+    logging.basicConfig(format="anchor: %(message)s")
     try:
         code: int = namespace.run(namespace)
     except AnchorError as error:

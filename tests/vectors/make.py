@@ -422,7 +422,7 @@ def rsa_keys():
     body = der.info(name("www.example.com"), der.rsa_public_key(0, 65537))
     yield "rsa-n-zero", "modulus 0", signed(body, der.RSA_SHA256, b"\1" * 256)
     yield "rsa-even", "an even modulus", rsa_request([2, p, q])
-    yield "rsa-small-factor", "a modulus with the factor 7919", rsa_request([7919, p, q])
+    yield "rsa-small-factor", "a modulus with the factor 1999", rsa_request([1999, p, q])
     close = next_prime(p + 2)
     yield (
         "rsa-close-primes",
