@@ -16,7 +16,7 @@ from typing import Annotated, TypeVar
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat import asn1
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtensionOID, NameOID
 
 from anchor.errors import UnreadableRequest
 
@@ -66,7 +66,7 @@ class _Info:
     """CertificationRequestInfo (RFC 2986 section 4.1)."""
 
     version: int
-    subject: asn1.TLV
+    subject: list[asn1.SetOf[_NameAttribute]]
     public_key: asn1.TLV
     attributes: Annotated[asn1.SetOf[Attribute], asn1.Implicit(0)]
 
@@ -92,11 +92,6 @@ class _Any:
 
 
 @asn1.sequence
-class _Name:
-    value: list[asn1.SetOf[_NameAttribute]]
-
-
-@asn1.sequence
 class _ExplicitName:
     value: Annotated[list[asn1.SetOf[_NameAttribute]], asn1.Explicit(4)]
 
@@ -118,17 +113,15 @@ Kind = TypeVar("Kind")
 
 @dataclass(frozen=True)
 class Parts:
-    """The octets of what a certificate takes over from a request.
+    """Octets of a request whose encoding is not settled by DER alone.
 
     Attributes:
-        subject: the Name.
         public_key: the SubjectPublicKeyInfo.
-        extensions: the contents of each extension, by its OID.
+        key_usage: the contents of the extension keyUsage, if there is one.
     """
 
-    subject: bytes
     public_key: bytes
-    extensions: dict[x509.ObjectIdentifier, bytes]
+    key_usage: bytes | None
 
 
 @contextmanager
@@ -156,61 +149,56 @@ def is_panic(error: BaseException) -> bool:
 
 
 def parts(der: bytes) -> Parts:
-    """What a certificate would take over from a request, once its form is known to be sound.
+    """Return if what a certificate would take over from a request is sound in its form.
 
     Raises:
-        UnreadableRequest: it is not in DER, or something in it is doubled, out of bounds, or of a
-            kind that no certificate should have.
+        UnreadableRequest: something in it is doubled, out of bounds, or of a kind that no
+            certificate should have.
+        ValueError: it is not in DER, or not a PKCS#10 at all.
     """
-    with parsing("certificate signing request"):
-        request = asn1.decode_der(_Request, der)
-        if request.signature.padding_bits():
-            raise UnreadableRequest("its signature is not a whole number of octets")
-        info = request.info
-        attributes = info.attributes.as_list()
-        if len(attributes) > MAX_ATTRIBUTES:
-            raise UnreadableRequest(f"it has more than {MAX_ATTRIBUTES} attributes")
-        kinds = [attribute.type for attribute in attributes]
-        if len(set(kinds)) != len(kinds):
-            raise UnreadableRequest("an attribute is in it twice")
-        if MICROSOFT_EXTENSION_REQUEST in kinds:
-            raise UnreadableRequest("Microsoft's extensionRequest attribute is not supported")
-        subject = asn1.encode_der(info.subject)
-        _prove_name(unwrap(info.subject, _Name).value, "the subject")
-        return Parts(subject, asn1.encode_der(info.public_key), dict(_extensions_among(attributes)))
+    request = asn1.decode_der(_Request, der)
+    if request.signature.padding_bits():
+        raise UnreadableRequest("its signature is not a whole number of octets")
+    info = request.info
+    attributes = info.attributes.as_list()
+    if len(attributes) > MAX_ATTRIBUTES:
+        raise UnreadableRequest(f"it has more than {MAX_ATTRIBUTES} attributes")
+    by_kind = {attribute.type: attribute for attribute in attributes}
+    if len(by_kind) != len(attributes):
+        raise UnreadableRequest("an attribute is in it twice")
+    if MICROSOFT_EXTENSION_REQUEST in by_kind:
+        raise UnreadableRequest("Microsoft's extensionRequest attribute is not supported")
+    _prove_name(info.subject, "the subject")
+    extensions = by_kind.get(EXTENSION_REQUEST)
+    key_usage = _prove_extensions(extensions.values.as_list()) if extensions else None
+    return Parts(asn1.encode_der(info.public_key), key_usage)
 
 
-def _extensions_among(
-    attributes: list[Attribute],
-) -> Iterator[tuple[x509.ObjectIdentifier, bytes]]:
-    known: set[x509.ObjectIdentifier] = set()
-    for attribute in attributes:
-        if attribute.type != EXTENSION_REQUEST:
-            continue
-        values = attribute.values.as_list()
-        if len(values) != 1:
-            raise UnreadableRequest("its extensionRequest attribute does not have one value")
-        extensions = unwrap(values[0], _Extensions).value
-        if len(extensions) > MAX_EXTENSIONS:
-            raise UnreadableRequest(f"it has more than {MAX_EXTENSIONS} extensions")
-        for extension in extensions:
-            if extension.oid in known:
-                raise UnreadableRequest(
-                    f"the extension {extension.oid.dotted_string} is in it twice"
-                )
-            known.add(extension.oid)
-            if extension.oid == x509.SubjectAlternativeName.oid:
-                _prove_alternative_names(extension.value)
-            if extension.oid == x509.ExtendedKeyUsage.oid:
-                _prove_purposes(extension.value)
-            if extension.oid == x509.KeyUsage.oid and extension.value == _EMPTY_BITS:
-                # RFC 5280 4.2.1.3
-                raise UnreadableRequest("keyUsage is empty")
-            yield extension.oid, extension.value
+def _prove_extensions(values: list[asn1.TLV]) -> bytes | None:
+    """The contents of keyUsage, if it is among the extensions."""
+    if len(values) != 1:
+        raise UnreadableRequest("its extensionRequest attribute does not have one value")
+    extensions = unwrap(values[0], _Extensions).value
+    if len(extensions) > MAX_EXTENSIONS:
+        raise UnreadableRequest(f"it has more than {MAX_EXTENSIONS} extensions")
+    contents: dict[x509.ObjectIdentifier, bytes] = {}
+    for extension in extensions:
+        if extension.oid in contents:
+            raise UnreadableRequest(f"the extension {extension.oid.dotted_string} is in it twice")
+        contents[extension.oid] = extension.value
+    if (names := contents.get(ExtensionOID.SUBJECT_ALTERNATIVE_NAME)) is not None:
+        _prove_alternative_names(names)
+    if (purposes := contents.get(ExtensionOID.EXTENDED_KEY_USAGE)) is not None:
+        _prove_purposes(purposes)
+    key_usage = contents.get(ExtensionOID.KEY_USAGE)
+    if key_usage == _EMPTY_BITS:
+        # RFC 5280 4.2.1.3
+        raise UnreadableRequest("keyUsage is empty")
+    return key_usage
 
 
 def _prove_alternative_names(contents: bytes) -> None:
-    names = unwrap(asn1.decode_der(asn1.TLV, contents), Sequence).value
+    names = _unwrap_der(contents, Sequence).value
     if not names:
         raise UnreadableRequest("subjectAltName is empty")
     if len(names) > MAX_NAMES:
@@ -230,7 +218,7 @@ def _prove_alternative_names(contents: bytes) -> None:
 
 
 def _prove_purposes(contents: bytes) -> None:
-    purposes = unwrap(asn1.decode_der(asn1.TLV, contents), Sequence).value
+    purposes = _unwrap_der(contents, Sequence).value
     if len(purposes) > MAX_PURPOSES:
         raise UnreadableRequest(f"it has more than {MAX_PURPOSES} extended key usages")
 
@@ -271,6 +259,15 @@ def _prove_name_attribute(attribute: _NameAttribute, what: str) -> None:
 def unwrap(value: asn1.TLV, kind: type[Kind]) -> Kind:
     """The value as the one field of ``kind``; the library decodes classes, and lists are none."""
     return asn1.decode_der(kind, asn1.encode_der(_Any(value=value)))
+
+
+def _unwrap_der(der: bytes, kind: type[Kind]) -> Kind:
+    """The same for a value that is at hand in DER."""
+    size = len(der)
+    # X.690 8.1.3
+    long = b"" if size < 0x80 else size.to_bytes((size.bit_length() + 7) // 8, "big")
+    length = bytes([0x80 | len(long)]) + long if long else bytes([size])
+    return asn1.decode_der(kind, b"\x30" + length + der)
 
 
 def text_in(der: bytes) -> str | None:

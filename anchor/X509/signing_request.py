@@ -84,8 +84,8 @@ class X509Csr:
             UnreadableRequest: it is anything but one well-formed request, in DER, that carries its
                 extensions once and in one place.
         """
-        parts = encoding.parts(der)
         with encoding.parsing("certificate signing request"):
+            parts = encoding.parts(der)
             request = x509.load_der_x509_csr(der)
             canonical = request.public_bytes(Encoding.DER) == der
             subject = request.subject
@@ -98,26 +98,21 @@ class X509Csr:
         if not isinstance(public_key, PublicKey):
             raise errors.UnreadableRequest("its public key is of a kind that cannot be certified")
         read = cls(Submitted(der, request, public_key), subject, extensions)
-        with encoding.parsing("certificate signing request"):
-            read._prove_faithful(parts)
+        read._prove_faithful(parts)
         return read
 
     def _prove_faithful(self, parts: encoding.Parts) -> None:
         """Raise unless a certificate would carry over the very octets of the request."""
-        if self.subject.public_bytes() != parts.subject:
-            raise errors.UnreadableRequest("its subject is encoded in a way that is not supported")
         if self.public_key_info != parts.public_key:
             # RSA keys that are bound to PSS, curves by their parameters, compressed points.
             raise errors.UnreadableRequest(
                 "its public key is encoded in a way that is not supported"
             )
-        for kind in (x509.SubjectAlternativeName, x509.KeyUsage, x509.ExtendedKeyUsage):
-            extension = self.extension(kind)
-            if extension and extension.value.public_bytes() != parts.extensions[kind.oid]:
-                raise errors.UnreadableRequest(
-                    f"the extension {kind.oid.dotted_string} is encoded in a way that is not "
-                    "supported"
-                )
+        usage = self.extension(x509.KeyUsage)
+        if usage and usage.value.public_bytes() != parts.key_usage:
+            raise errors.UnreadableRequest(
+                f"the extension {usage.oid.dotted_string} is encoded in a way that is not supported"
+            )
 
     @classmethod
     def from_pem(cls, text: bytes) -> X509Csr:
