@@ -35,6 +35,7 @@ EXPECTED = {
     "empty-signature.der": POSSESSION,
     "signature-algorithm-unknown.der": "unsupported: Signature algorithm OID",
     "signature-algorithm-of-another-key.der": POSSESSION,
+    "signature-algorithm-ed448.der": POSSESSION,
     "signed-with-md5.der": "the request's signature proves nothing (hash 'md5')",
     "signed-with-sha1.der": "the request's signature proves nothing (hash 'sha1')",
     "ca-true.der": "never_a_ca: the request is for a CA",

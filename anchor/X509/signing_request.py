@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
 
 from anchor import errors, signatures
 from anchor.X509 import encoding, pem
@@ -46,7 +46,7 @@ class Submitted:
     @cached_property
     def proves_possession(self) -> bool:
         """Whether the request is signed with its own key (RFC 2986 section 3)."""
-        if self.broken_hash is not None:
+        if self.broken_hash is not None or not self._names_the_right_curve():
             return False
         try:
             with encoding.parsing("signature"):
@@ -59,6 +59,15 @@ class Submitted:
                 )
         except errors.UnreadableRequest:
             return False
+        return True
+
+    def _names_the_right_curve(self) -> bool:
+        """Whether an Edwards key signs under its own name; other algorithms tell by their hash."""
+        used = self.request.signature_algorithm_oid
+        if isinstance(self.public_key, ed25519.Ed25519PublicKey):
+            return used == SignatureAlgorithmOID.ED25519
+        if isinstance(self.public_key, ed448.Ed448PublicKey):
+            return used == SignatureAlgorithmOID.ED448
         return True
 
     @cached_property

@@ -167,6 +167,11 @@ def signatures():
         "RSA's algorithm over an Ed25519 key",
         signed(body, der.RSA_SHA256, good),
     )
+    yield (
+        "signature-algorithm-ed448",
+        "Ed448's algorithm over an Ed25519 key, and a signature that is right but for that",
+        signed(body, sequence(oid("1.3.101.113")), good),
+    )
     rsa_key = rsa_private(1)
     body = der.info(name("www.example.com"), der.public_key_info(rsa_key))
     for hash_, arc in ((hashes.MD5(), 4), (hashes.SHA1(), 5)):
