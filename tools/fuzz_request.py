@@ -9,7 +9,9 @@ the leaf that was asked for.
 from __future__ import annotations
 
 import datetime
+import random
 import sys
+from pathlib import Path
 
 import atheris
 
@@ -24,6 +26,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.der_surgery import parse, places, write  # it is not an installed package
 
 MOMENT = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 HOUR = datetime.timedelta(hours=1)
@@ -77,6 +82,30 @@ def one_request(data: bytes) -> None:
     assert not constraints.value.ca
 
 
+def spoil(data: bytes, max_size: int, seed: int) -> bytes:
+    """Another input, of which half are DER again: lengths are put right after a change."""
+    source = random.Random(seed)
+    try:
+        tree = parse(data)
+    except RecursionError:
+        tree = None
+    if not tree or source.random() < 0.5:
+        return bytes(atheris.Mutate(data, max_size))
+    siblings, index = source.choice(places(tree))
+    tag, contents = siblings[index]
+    match source.randrange(5):
+        case 0:
+            del siblings[index]
+        case 1:
+            siblings.insert(index, [tag, contents])
+        case 2:
+            siblings[index] = [source.choice(siblings)[0], contents]
+        case _:
+            flat = contents if isinstance(contents, bytes) else write(contents)
+            siblings[index] = [tag, bytes(atheris.Mutate(flat, len(flat) + 16))]
+    return bytes(write(tree)[:max_size])
+
+
 if __name__ == "__main__":
-    atheris.Setup(sys.argv, one_request)
+    atheris.Setup(sys.argv, one_request, custom_mutator=spoil)
     atheris.Fuzz()
