@@ -17,9 +17,9 @@ from anchor.X509.encoding import (
     MICROSOFT_EXTENSION_REQUEST,
     Attribute,
     Sequence,
-    parsing,
     unwrap,
 )
+from anchor.X509.parsing import parsing
 
 PEM_LABELS = frozenset({"CMC", "CMS", "PKCS7"})
 

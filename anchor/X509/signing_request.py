@@ -21,6 +21,7 @@ from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
 
 from anchor import errors, signatures
 from anchor.X509 import encoding, pem
+from anchor.X509.parsing import parsing
 
 PublicKey = (
     rsa.RSAPublicKey
@@ -49,7 +50,7 @@ class Submitted:
         if self.broken_hash is not None or not self._names_the_right_curve():
             return False
         try:
-            with encoding.parsing("signature"):
+            with parsing("signature"):
                 signatures.verify(
                     self.public_key,
                     self.request.signature,
@@ -93,7 +94,7 @@ class X509Csr:
             UnreadableRequest: it is anything but one well-formed request, in DER, that carries its
                 extensions once and in one place.
         """
-        with encoding.parsing("certificate signing request"):
+        with parsing("certificate signing request"):
             parts = encoding.parts(der)
             request = x509.load_der_x509_csr(der)
             canonical = request.public_bytes(Encoding.DER) == der
