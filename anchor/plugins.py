@@ -109,9 +109,9 @@ class Signature:
         """The names of the options."""
         return frozenset(field.alias or name for name, field in self.model.model_fields.items())
 
-    def prove(self, options: Options, base: Path) -> dict[str, Any]:
+    def prove(self, options: Options, base: Path, *, offline: bool = False) -> dict[str, Any]:
         """The options that are given, by name, as values of the annotated types."""
-        proved = prove(self.model, options, base)
+        proved = prove(self.model, options, base, offline=offline)
         given = {
             field.alias or name: getattr(proved, name)
             for name, field in self.model.model_fields.items()
@@ -166,14 +166,22 @@ def _read_signature(function: Callable[..., Any], supplied: frozenset[str]) -> S
 Model = typing.TypeVar("Model", bound=pydantic.BaseModel)
 
 
-def prove(model: type[Model], options: Options, base: Path) -> Model:
+def prove(model: type[Model], options: Options, base: Path, *, offline: bool = False) -> Model:
     """Validate options strictly: as JSON, where "24" is no number and 1 is not true.
+
+    Args:
+        model: the options' names and types.
+        options: as they stand in the configuration.
+        base: the directory that relative paths start from.
+        offline: whether to leave secrets where they are.
 
     Raises:
         ConfigurationError: with a complaint for each thing that is wrong.
     """
     try:
-        return model.model_validate_json(json.dumps(options), strict=True, context={"base": base})
+        return model.model_validate_json(
+            json.dumps(options), strict=True, context={"base": base, "offline": offline}
+        )
     except pydantic.ValidationError as error:
         raise ConfigurationError(
             [_translate(detail) for detail in error.errors(include_url=False, include_input=False)]

@@ -11,8 +11,9 @@ from typing import Any
 
 from anchor import enforced, plugins, validation, weak_keys
 from anchor.complaints import Complaints
-from anchor.errors import PluginError
+from anchor.errors import Failure, PluginError, ValidationFailed
 from anchor.validation import SUPPLIED, Check, Context
+from anchor.validators import ValidationError
 from anchor.X509.signing_request import X509Csr
 
 VALIDATORS = "anchor.validators"
@@ -25,6 +26,26 @@ class Fixup:
 
     name: str
     function: Callable[[Mapping[str, object]], Any]
+
+    def mend(self, csr: X509Csr, context: Context) -> X509Csr:
+        """The request as the fixup leaves it.
+
+        Raises:
+            ValidationFailed: it cannot mend the request, and says why.
+            PluginError: it raised another error, or returned something else than a request,
+                or another one.
+        """
+        try:
+            mended = self.function(context.supply(csr))
+        except ValidationError as error:
+            raise ValidationFailed([Failure(self.name, str(error), error.data)]) from error
+        except Exception as error:
+            raise PluginError(f"the fixup {self.name!r} failed") from error
+        if not isinstance(mended, X509Csr):
+            raise PluginError(f"the fixup {self.name!r} did not return a request")
+        if mended.submitted is not csr.submitted:
+            raise PluginError(f"the fixup {self.name!r} returned another request's octets")
+        return mended
 
 
 @dataclass(frozen=True)
@@ -72,18 +93,11 @@ class Policy:
         """The request with every fixup applied.
 
         Raises:
-            PluginError: a fixup raised an error, or returned something else than a request.
+            ValidationFailed: a fixup cannot mend the request, and says why.
+            PluginError: a fixup raised another error, or returned something else than a request.
         """
         for fixup in self.fixups:
-            try:
-                mended = fixup.function(context.supply(csr))
-            except Exception as error:
-                raise PluginError(f"the fixup {fixup.name!r} failed") from error
-            if not isinstance(mended, X509Csr):
-                raise PluginError(f"the fixup {fixup.name!r} did not return a request")
-            if mended.submitted is not csr.submitted:
-                raise PluginError(f"the fixup {fixup.name!r} returned another request's octets")
-            csr = mended
+            csr = fixup.mend(csr, context)
         return csr
 
 

@@ -10,6 +10,7 @@ import argparse
 import concurrent.futures
 import contextlib
 import http.client
+import logging
 import os
 import socket
 import statistics
@@ -41,7 +42,11 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=2000, help="per kind of CA key")
     parser.add_argument("--connections", type=int, default=8)
     parser.add_argument("--keys", nargs="+", default=CA_KEYS, choices=new_ca.KEYS)
+    parser.add_argument("--split-only", choices=new_ca.KEYS, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.split_only:
+        print_split(options.split_only)
+        return
     print(f"{options.requests} certificates each, {options.connections} connections, 2 workers")
     print()
     print("CA key     bare signature  service CPU   ratio  median, 1 conn.  99th perc.  memory")
@@ -53,6 +58,23 @@ def main() -> None:
             f"  {row.median * 1e3:12.2f} ms  {row.percentile * 1e3:7.2f} ms  {row.memory:4.0f} MB",
             flush=True,
         )
+
+    for kind in options.keys:
+        # In a process of its own: it configures logging, and changes the directory.
+        subprocess.run([sys.executable, __file__, "--split-only", kind], check=True)
+
+
+def print_split(kind: str) -> None:
+    """Where the time goes, step by step."""
+    from bench_split import split  # noqa: PLC0415  # it needs this module
+
+    with tempfile.TemporaryDirectory() as name:
+        configure(Path(name), kind)
+        logging.disable(logging.WARNING)
+        steps = split(Path(name))
+    print(f"\n{kind}: CPU of each step, in microseconds")
+    for step, seconds in steps:
+        print(f"  {step:36} {seconds * 1e6:8.1f}")
 
 
 @dataclass(frozen=True)
