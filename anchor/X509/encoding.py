@@ -22,7 +22,7 @@ EXTENSION_REQUEST = x509.ObjectIdentifier("1.2.840.113549.1.9.14")
 MICROSOFT_EXTENSION_REQUEST = x509.ObjectIdentifier("1.3.6.1.4.1.311.2.1.14")
 
 # More than any machine has use for, and few enough for every check to look at each of them.
-MAX_NAMES = 250
+MAX_NAMES = 1000
 MAX_ATTRIBUTES = 64
 MAX_EXTENSIONS = 64
 MAX_PURPOSES = 64

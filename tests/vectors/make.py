@@ -557,9 +557,9 @@ def encodings():
         with_extensions(*(extension(f"1.2.3.{number}", b"\x05\x00") for number in range(65))),
     )
     yield (
-        "names-251",
-        "251 alternative names",
-        with_names(*(dns(f"n{number}.example.com") for number in range(251))),
+        "names-1001",
+        "1001 alternative names",
+        with_names(*(dns(f"n{number}.example") for number in range(1001))),
     )
     yield (
         "challenge-password",
