@@ -84,7 +84,9 @@ class Helper:
             return Said(UNCONFIGURED, _one_line(error))
         except (Unavailable, ClientError) as error:
             return self._later(error)
-        return Said(ISSUED, certified.pem.decode("ascii"))
+        # certmonger keeps what is above the leaf; the root comes by FETCH-ROOTS.
+        between = [link for link in certified.chain if link.issuer != link.subject]
+        return Said(ISSUED, "".join(map(_pem, (certified.certificate, *between))))
 
     def _later(self, error: ClientError) -> Said:
         """Come back, each time after a longer while, and not before the service wants it."""
@@ -135,14 +137,20 @@ class Helper:
             self.log(_one_line(error))
             return Said(UNREACHABLE, _one_line(error))
         *between, root = (issuer, *chain)
-        # Roots, a blank line, other roots, a blank line, what else is in the chain.
-        return Said(ISSUED, f"{_named(root)}\n\n{''.join(map(_named, between))}")
+        # Roots, a blank line, other roots, a blank line, what else is in the chain.  certmonger
+        # skips an empty part, so the root stands in for the other roots.
+        parts = [_named(root), *([_named(root), *map(_named, between)] if between else [])]
+        return Said(ISSUED, "\n".join(parts))
 
 
 def _named(certificate: x509.Certificate) -> str:
     name = certificate.subject.rfc4514_string()
     nickname = name if name and name.isascii() and name.isprintable() else "Anchor"
-    return f"{nickname}\n{certificate.public_bytes(Encoding.PEM).decode('ascii')}"
+    return f"{nickname}\n{_pem(certificate)}"
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(Encoding.PEM).decode("ascii")
 
 
 def _one_line(error: Exception) -> str:

@@ -6,7 +6,7 @@ import datetime
 import random
 
 # After a failure: the first wait, and the longest, in seconds.
-FIRST_WAIT = 30.0
+FIRST_WAIT = 10.0
 LONGEST_WAIT = 3600.0
 
 
