@@ -2,55 +2,21 @@
 
 from __future__ import annotations
 
+import grp
 import json
-import ssl
+import os
+import pwd
 import stat
+import subprocess
+import sys
+import time
 
 import pytest
 from cryptography import x509
 
-from anchor import cli
 from anchor.client.tracked import StateDirectory
+from tests.canned import problem
 from tests.pki import assert_is_leaf, names_of
-
-
-class Machine:
-    """A machine with a state directory of its own, on which commands are run."""
-
-    def __init__(self, path, anchor):
-        self.state = path / "state"
-        self.config = anchor.client_json()
-        self.directory = self.state / "certificates" / "www.example.com"
-
-    def run(self, command, *arguments):
-        return cli.main([command, "--state", str(self.state), *map(str, arguments)])
-
-    def request(self, *arguments):
-        return self.run("request", "--config", self.config, *arguments)
-
-    def renew(self, *arguments):
-        return self.run("renew", *arguments)
-
-    def certificate(self):
-        return x509.load_pem_x509_certificate((self.directory / "cert.pem").read_bytes())
-
-    def tracked(self, name="www.example.com"):
-        return StateDirectory(self.state).read(name)
-
-    def assert_fits(self):
-        """Key and certificate load into a TLS server, whichever of the files it is given."""
-        for files in (
-            ("fullchain.pem", "key.pem"),
-            ("cert.pem", "key.pem"),
-            ("combined.pem",),
-        ):
-            paths = [self.directory / name for name in files]
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*paths)
-
-
-@pytest.fixture
-def machine(tmp_path, https_anchor):
-    return Machine(tmp_path, https_anchor)
 
 
 def mode(path):
@@ -134,3 +100,239 @@ def test_json_tells_scripts_the_same(machine, capsys):
     assert requested["not_after"] == renewed["not_after"] == listed["not_after"]
     assert requested["renews_from"] == renewed["renews_from"] == listed["renews_from"]
     assert "valid" == listed["state"]
+
+
+def test_the_service_is_asked_when_a_certificate_is_due(machine):
+    assert 0 == machine.request("www.example.com")
+    first = machine.certificate()
+    machine.make_due()
+
+    assert 0 == machine.renew()
+
+    assert first != machine.certificate()
+    machine.assert_fits()
+
+
+def test_a_dry_run_changes_nothing(machine, https_anchor, capsys):
+    assert 0 == machine.request("www.example.com")
+    first = machine.certificate()
+    machine.make_due()
+
+    assert 0 == machine.renew("--dry-run")
+
+    assert "www.example.com: would renew" in capsys.readouterr().out
+    assert first == machine.certificate()
+    assert 1 == len(https_anchor.requests)
+
+
+def test_quiet_says_nothing_when_all_is_well(machine, capsys):
+    assert 0 == machine.request("www.example.com", "--quiet")
+    assert 0 == machine.renew("--quiet", "--force")
+    assert 0 == machine.renew("--quiet")
+
+    captured = capsys.readouterr()
+    assert ("", "") == (captured.out, captured.err)
+
+
+def test_the_directory_owner_and_mode_can_be_chosen(machine, tmp_path):
+    directory = tmp_path / "elsewhere"
+    if os.geteuid() == 0:
+        ownership = ["--owner", "nobody", "--group", "daemon"]
+        expected = pwd.getpwnam("nobody").pw_uid, grp.getgrnam("daemon").gr_gid
+    else:
+        ownership, expected = [], (os.geteuid(), os.getegid())
+
+    assert 0 == machine.request(
+        "www.example.com", "--directory", directory, "--key-mode", "640", *ownership
+    )
+    assert 0 == machine.renew("--force")
+
+    key = (directory / "key.pem").stat()
+    assert (0o640, *expected) == (mode(directory / "key.pem"), key.st_uid, key.st_gid)
+
+
+def test_an_unknown_owner_is_told_before_the_service_is_asked(machine, https_anchor, capsys):
+    assert 1 == machine.request("www.example.com", "--owner", "no-such-user")
+
+    assert "no-such-user" in capsys.readouterr().err
+    assert [] == https_anchor.requests
+
+
+def test_a_file_that_is_not_ours_is_never_replaced(machine, tmp_path, capsys):
+    directory = tmp_path / "elsewhere"
+    directory.mkdir()
+    (directory / "key.pem").write_text("precious")
+
+    assert 1 == machine.request("www.example.com", "--directory", directory)
+
+    assert "precious" == (directory / "key.pem").read_text()
+    assert "move it away" in capsys.readouterr().err
+    assert [] == StateDirectory(machine.state).names()
+
+
+def test_two_certificates_do_not_share_a_directory(machine, tmp_path, capsys):
+    assert 0 == machine.request("a.example.com", "--directory", tmp_path / "d")
+    assert 1 == machine.request("b.example.com", "--directory", tmp_path / "d")
+
+    assert "is that of 'a.example.com'" in capsys.readouterr().err
+
+
+def test_asking_again_changes_what_is_wanted(machine):
+    assert 0 == machine.request("www.example.com")
+    assert 0 == machine.request("www.example.com", "shop.example.com")
+
+    assert ["www.example.com", "shop.example.com"] == names_of(machine.certificate())
+    assert ("www.example.com", "shop.example.com") == machine.tracked().wish.names
+
+
+def test_a_refusal_leaves_what_was_there(machine, https_anchor, capsys):
+    assert 0 == machine.request("www.example.com")
+    first = machine.certificate()
+    https_anchor.wsgi = problem("400 Bad Request", "common_name: name is not allowed")
+
+    assert 1 == machine.request("www.example.com", "evil.example.com")
+    assert 1 == machine.renew("--force")
+
+    assert first == machine.certificate()
+    assert ("www.example.com",) == machine.tracked().wish.names
+    assert "common_name: name is not allowed; valid until" in capsys.readouterr().err
+    assert "common_name: name is not allowed" == machine.tracked().history.error
+
+
+@pytest.mark.parametrize("name", ["a b", "", "a/b", "a@b", "."])
+def test_a_name_that_is_none_is_told_before_the_service_is_asked(machine, https_anchor, name):
+    assert 1 == machine.request(name)
+
+    assert [] == https_anchor.requests
+
+
+def test_internationalised_names_and_wildcards_are_asked_for(machine):
+    assert 0 == machine.request("*.example.com", "bücher.example.com")
+
+    directory = machine.state / "certificates" / "_wildcard.example.com"
+    certificate = x509.load_pem_x509_certificate((directory / "cert.pem").read_bytes())
+    assert ["*.example.com", "xn--bcher-kva.example.com"] == names_of(certificate)
+
+
+def test_a_long_name_leaves_the_subject_empty(machine):
+    name = ".".join(["a" * 40, "b" * 40, "example.com"])
+
+    assert 0 == machine.request(name, "--name", "long")
+
+    path = machine.state / "certificates" / "long" / "cert.pem"
+    certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    assert [] == list(certificate.subject)
+
+
+def test_the_list_shows_what_is_tracked(machine, capsys):
+    assert 0 == machine.request("www.example.com")
+    assert 0 == machine.request("db.example.com")
+    capsys.readouterr()
+
+    assert 0 == machine.run("list")
+
+    head, first, second = capsys.readouterr().out.splitlines()
+    assert ["NAME", "STATE", "VALID", "UNTIL", "RENEWS", "FROM"] == head.split()
+    assert first.startswith("db.example.com   valid  2")
+    assert second.startswith("www.example.com  valid  2")
+
+
+def test_what_is_forgotten_keeps_its_files(machine, capsys):
+    assert 0 == machine.request("www.example.com")
+
+    assert 0 == machine.run("forget", "www.example.com")
+    assert 1 == machine.run("forget", "www.example.com")
+
+    machine.assert_fits()
+    capsys.readouterr()
+    assert 0 == machine.run("list")
+    assert capsys.readouterr().out.startswith("nothing is tracked in ")
+
+
+def test_a_damaged_file_does_not_keep_the_others_from_renewing(machine, capsys):
+    assert 0 == machine.request("www.example.com")
+    first = machine.certificate()
+    machine.make_due()
+    (machine.state / "tracked" / "a.example.com.json").write_text("{")
+
+    assert 1 == machine.renew()
+
+    assert first != machine.certificate()
+    assert "a.example.com.json is damaged" in capsys.readouterr().err
+    assert 1 == machine.run("list")
+
+
+def test_a_command_may_print_the_secret(machine, https_anchor, tmp_path):
+    machine.config = https_anchor.client_json(
+        secret_file=None, secret_command=["printf", "s3cret\n"]
+    )
+
+    assert 0 == machine.request("www.example.com")
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "reason"),
+    [
+        (["false"], 1, "exited with 1"),
+        (["/no/such/program"], 1, "cannot be run"),
+        (["true"], 1, "did not print a secret"),
+        (["printf", "\\377"], 1, "did not print a secret"),
+        (["sleep", "60"], 75, "took longer"),
+    ],
+)
+def test_a_command_that_prints_no_secret_is_told(
+    machine, https_anchor, capsys, command, code, reason
+):
+    machine.config = https_anchor.client_json(secret_file=None, secret_command=command, timeout=1)
+
+    assert code == machine.request("www.example.com")
+    assert reason in capsys.readouterr().err
+    assert [] == https_anchor.requests
+
+
+def test_a_slow_service_is_not_waited_for_without_end(machine, https_anchor, capsys):
+    def drip(environ, start_response):
+        start_response("200 OK", [("Content-Type", "application/json")])
+        for _ in range(600):
+            time.sleep(0.1)
+            yield b" "
+
+    https_anchor.wsgi = drip
+    machine.config = https_anchor.client_json(timeout=1)
+
+    before = time.monotonic()
+    assert 75 == machine.request("www.example.com")
+
+    assert time.monotonic() - before < 30
+    assert "no answer within 1 seconds" in capsys.readouterr().err
+
+
+def test_a_request_may_wait_for_the_service(machine, https_anchor):
+    working, asked = https_anchor.wsgi, []
+
+    def busy_at_first(environ, start_response):
+        asked.append(time.monotonic())
+        answer = problem("503 Service Unavailable", "busy", Retry_After="6")
+        return (working if len(asked) > 1 else answer)(environ, start_response)
+
+    https_anchor.wsgi = busy_at_first
+
+    assert 75 == machine.request("www.example.com", "--wait", "0")
+    asked.clear()
+    assert 0 == machine.request("www.example.com", "--wait", "120")
+    assert asked[1] - asked[0] >= 6
+
+
+def test_a_client_needs_none_of_the_services_libraries():
+    program = """if True:
+        import contextlib, sys
+        from anchor import cli
+        with contextlib.suppress(SystemExit):
+            cli.main(["renew", "--help"])
+        print(sorted({"pecan", "webob", "multipart", "keystoneauth1"} & set(sys.modules)))
+        """
+    finished = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert "[]" == finished.stdout.splitlines()[-1]

@@ -10,8 +10,16 @@ from collections.abc import Sequence
 import anchor
 from anchor.errors import AnchorError
 
-# Each is a module in here.
-COMMANDS = ("serve", "init", "check", "request", "renew", "list", "forget")
+# The commands, and the modules in here that they are in.
+COMMANDS = {
+    "serve": "serve",
+    "init": "init",
+    "check": "check",
+    "request": "request",
+    "renew": "renew",
+    "list": "listing",
+    "forget": "forget",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     # Only what is asked for is imported: a client has no use for the service's libraries.
     for name in [word for word in words[:1] if word in COMMANDS] or COMMANDS:
-        importlib.import_module(f"anchor.cli.{name}").add_to(subparsers)
+        importlib.import_module(f"anchor.cli.{COMMANDS[name]}").add_to(subparsers)
     namespace = parser.parse_args(words)
     try:
         code: int = namespace.run(namespace)

@@ -138,6 +138,9 @@ class StateDirectory:
         text = json.dumps(tracked.model_dump(mode="json", exclude_none=True), indent=2)
         try:
             self._tracked.mkdir(parents=True, exist_ok=True)
+            # What a run that was killed has left: names of eight digits after the file's own.
+            for leftover in self._tracked.glob(f".{path.name}.????????"):
+                leftover.unlink(missing_ok=True)
             files.replace(path, f"{text}\n".encode(), 0o644)
         except OSError as error:
             raise Unwritable(f"{path}: {error.strerror}") from None

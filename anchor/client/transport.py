@@ -148,6 +148,9 @@ class Transport:
                 stream = self.tls.wrap_socket(plain, server_hostname=self.url.host)
             with stream:
                 yield stream
+            if cut.is_set():
+                # An answer without a stated length ends like that too.
+                raise TimeoutError
         except (OSError, http.client.HTTPException):
             if cut.is_set():
                 raise TimeoutError from None

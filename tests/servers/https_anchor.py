@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import ipaddress
 import json
 import socketserver
@@ -32,6 +33,10 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
 class _Quiet(WSGIRequestHandler):
     def log_message(self, *args):
         pass
+
+    def get_stderr(self):
+        """Where wsgiref writes of clients that hang up."""
+        return io.StringIO()
 
 
 @dataclass(frozen=True)
