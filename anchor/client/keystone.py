@@ -40,6 +40,8 @@ def fetch_token(
             for name, value in environment.items()
             if name.startswith("OS_") and value
         }
+    if not settings.get("auth_url"):
+        raise Misconfigured("keystone: neither OS_AUTH_URL nor a cloud says where it is")
     return _ask(settings, timeout)
 
 
@@ -47,7 +49,7 @@ def _ask(settings: Mapping[str, Any], timeout: float) -> str:
     loading = _needed("keystoneauth1.loading", "keystoneauth1")
     session_module = _needed("keystoneauth1.session", "keystoneauth1")
     exceptions = _needed("keystoneauth1.exceptions", "keystoneauth1")
-    kind = str(settings.get("auth_type") or "password")
+    kind = str(settings.get("auth_type") or _kind(settings))
     verify = settings.get("cacert") or settings.get("verify", True)
     try:
         loader = loading.get_plugin_loader(kind)
@@ -67,6 +69,12 @@ def _ask(settings: Mapping[str, Any], timeout: float) -> str:
     if not token:
         raise Misconfigured("keystone gave no token")
     return str(token)
+
+
+def _kind(settings: Mapping[str, Any]) -> str:
+    if any(name.startswith("application_credential") for name in settings):
+        return "v3applicationcredential"
+    return "token" if settings.get("token") else "password"
 
 
 def _from_clouds_yaml(cloud: str, environment: Mapping[str, str]) -> dict[str, Any]:
