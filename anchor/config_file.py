@@ -127,6 +127,11 @@ def _declared(sections: object, aliases: dict[str, str]) -> frozenset[str]:
 
 
 def parse(path: Path) -> dict[str, Any]:
+    """The JSON object that a file holds, with nothing in it that readers could understand twice.
+
+    Raises:
+        ConfigurationError: it cannot be read, or is no JSON object, or has a key twice.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:

@@ -17,6 +17,8 @@ from tests.machine import Machine
 from tests.pki import make_ca, make_csr
 
 pytest_plugins = [
+    "tests.plugin_offers",
+    "tests.servers.anchor",
     "tests.servers.certmonger",
     "tests.servers.https_anchor",
     "tests.servers.nginx",

@@ -10,8 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from tests.pki import assert_is_leaf, make_ca, names_of
-from tests.servers.certmonger import wait_until
 from tests.servers.https_anchor import running
+from tests.servers.processes import wait_for
 from tests.servers.tls_server import TLSServer, handshake
 
 HELPER = Path(sys.executable).with_name("anchor-certmonger")
@@ -92,9 +92,9 @@ def test_the_root_is_fetched_and_saved_with_the_certificate(
     request_it()
     certmonger.wait_for("r1", "MONITORING")
 
-    saved = wait_until(
+    saved = wait_for(
         lambda: (tmp_path / "s-ca.pem").exists() and (tmp_path / "s-ca.pem").read_bytes(),
-        "the root to be saved",
+        what="the root to be saved",
     )
 
     assert [ca.certificate] == x509.load_pem_x509_certificates(saved)
@@ -116,9 +116,9 @@ def test_an_intermediate_is_never_taken_for_a_root(certmonger, document, tmp_pat
             *("-k", tmp_path / "s.key", "-f", tmp_path / "s.pem", "-F", tmp_path / "s-ca.pem"),
         )
         certmonger.wait_for("r1", "MONITORING")
-        saved = wait_until(
+        saved = wait_for(
             lambda: (tmp_path / "s-ca.pem").exists() and (tmp_path / "s-ca.pem").read_bytes(),
-            "the root to be saved",
+            what="the root to be saved",
         )
 
     assert [root.certificate] == x509.load_pem_x509_certificates(saved)
@@ -174,7 +174,7 @@ def test_a_service_that_is_down_is_waited_for(
 
     https_anchor.start()
 
-    certmonger.wait_for("r1", "MONITORING", 120)
+    certmonger.wait_for("r1", "MONITORING")
     assert_is_leaf(issued(tmp_path), issued_by=ca)
 
 
@@ -201,10 +201,9 @@ def test_renewal_restarts_a_server_whose_client_then_sees_the_new_certificate(
         # A day's certificate is renewed when half of it is left.
         certmonger.start(clock="+13h")
 
-        wait_until(
+        wait_for(
             lambda: handshake(server.port, ca.cert_path) != first,
-            "the server to have the next",
-            120,
+            what="the server to have the next",
         )
         second = handshake(server.port, ca.cert_path)
     assert issued(tmp_path) == second
@@ -225,9 +224,9 @@ def test_a_failing_renewal_keeps_the_old_certificate(
     asked = len(https_anchor.requests)
     certmonger.start(clock="+13h")
 
-    wait_until(lambda: len(https_anchor.requests) > asked, "a renewal to be tried")
-    shown = wait_until(
-        lambda: (s := certmonger.request("r1")).get("ca-error") and s, "the error to be shown"
+    wait_for(lambda: len(https_anchor.requests) > asked, what="a renewal to be tried")
+    shown = wait_for(
+        lambda: (s := certmonger.request("r1")).get("ca-error") and s, what="the error to be shown"
     )
     assert "refused the credentials" in shown["ca-error"]
     assert "MONITORING" == shown["status"]

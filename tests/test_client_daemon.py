@@ -14,7 +14,7 @@ from anchor.client.renewal import Renewer, Result, due
 from anchor.client.tracked import StateDirectory
 from anchor.client.transport import retry_after
 from tests.canned import answering
-from tests.servers.certmonger import wait_until
+from tests.servers.processes import wait_for
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_the_daemon_renews_what_is_due_and_ends_when_told(machine, daemon):
     machine.make_due()
 
     process = daemon()
-    wait_until(lambda: machine.certificate() != first, "a renewal")
+    wait_for(lambda: machine.certificate() != first, what="a renewal")
 
     assert process.stdout.readline().startswith("www.example.com: renewed, valid until 2")
     process.send_signal(signal.SIGTERM)
@@ -60,7 +60,7 @@ def test_a_hangup_has_it_look_again(machine, daemon):
         process.send_signal(signal.SIGHUP)
         return machine.certificate() != first
 
-    wait_until(renewed, "a renewal", LONGEST_SLEEP - 5)
+    wait_for(renewed, what="a renewal")
     assert process.poll() is None
 
 
@@ -74,7 +74,7 @@ def test_it_waits_for_a_service_that_is_away(machine, daemon, https_anchor):
 
     https_anchor.start()
 
-    wait_until(lambda: machine.certificate() != first, "a renewal", 120)
+    wait_for(lambda: machine.certificate() != first, what="a renewal")
     assert "www.example.com: renewed" in process.stdout.readline()
 
 

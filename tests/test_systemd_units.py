@@ -10,7 +10,7 @@ import pytest
 
 from anchor import cli
 from tests.machine import ANCHOR
-from tests.servers.certmonger import needed
+from tests.servers.processes import program
 
 UNITS = sorted(Path("tools/systemd").glob("*"))
 
@@ -27,7 +27,7 @@ def test_systemd_finds_nothing_wrong_with_them(tmp_path):
         (tmp_path / unit.name).write_text(text)
 
     finished = subprocess.run(
-        [needed("systemd-analyze", "systemd"), "verify", *sorted(tmp_path.iterdir())],
+        [program("systemd-analyze", "systemd"), "verify", *sorted(tmp_path.iterdir())],
         capture_output=True,
         text=True,
         check=False,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -15,6 +17,8 @@ COMMANDS = {
     "serve": "serve",
     "init": "init",
     "check": "check",
+    "explain": "explain",
+    "test-policy": "test_policy",
     "request": "request",
     "renew": "renew",
     "list": "listing",
@@ -32,8 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in [word for word in words[:1] if word in COMMANDS] or COMMANDS:
         importlib.import_module(f"anchor.cli.{COMMANDS[name]}").add_to(subparsers)
     namespace = parser.parse_args(words)
+    logging.basicConfig(format="anchor: %(message)s")
     try:
         code: int = namespace.run(namespace)
+        print(end="", flush=True)
+    except BrokenPipeError:
+        # Whoever reads the output has read enough; Python would complain once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except AnchorError as error:
         print(f"anchor: {error}", file=sys.stderr)
         return 1

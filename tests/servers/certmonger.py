@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.servers.processes import program, wait_for
 
 _BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -28,23 +28,6 @@ _BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuratio
 
 # Both Debian's architectures and those of others have it somewhere below.
 _FAKETIME = "/usr/lib/*/faketime/libfaketime.so.1"
-
-
-def wait_until(condition, what, seconds=60):
-    """Return what the condition answers as soon as it is true."""
-    deadline = time.monotonic() + seconds
-    while True:
-        if answer := condition():
-            return answer
-        assert time.monotonic() < deadline, f"waited {seconds} seconds in vain: {what}"
-        time.sleep(0.05)
-
-
-def needed(program, package):
-    """The path of a program that a Debian package brings."""
-    path = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-    assert path, f"{program} is missing; install the Debian package {package!r}"
-    return path
 
 
 class Certmonger:
@@ -69,10 +52,10 @@ class Certmonger:
         config = path / "bus.conf"
         config.write_text(_BUS.format(path=socket))
         self._bus = subprocess.Popen(
-            [needed("dbus-daemon", "dbus"), f"--config-file={config}", "--nofork", "--nopidfile"],
+            [program("dbus-daemon", "dbus"), f"--config-file={config}", "--nofork", "--nopidfile"],
             stdout=subprocess.DEVNULL,
         )
-        wait_until(socket.exists, "the bus")
+        wait_for(socket.exists, what="the bus")
         self._daemon = None
 
     def start(self, clock=None):
@@ -84,13 +67,15 @@ class Certmonger:
             environment |= {"LD_PRELOAD": str(found[0]), "FAKETIME": clock}
         with self.log.open("ab") as log:
             self._daemon = subprocess.Popen(
-                [needed("certmonger", "certmonger"), "-S", "-n", "-d", "3"],
+                [program("certmonger", "certmonger"), "-S", "-n", "-d", "3"],
                 env=environment,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
-        wait_until(lambda: self._getcert("list-cas").returncode == 0, "certmonger to answer")
+        wait_for(
+            lambda: self._getcert("list-cas").returncode == 0, self._daemon, "certmonger to answer"
+        )
 
     def stop(self):
         """Stop it; what it knows stays."""
@@ -111,7 +96,7 @@ class Certmonger:
 
     def _getcert(self, *arguments):
         return subprocess.run(
-            [needed("getcert", "certmonger"), *map(str, arguments)],
+            [program("getcert", "certmonger"), *map(str, arguments)],
             env=self.environment,
             check=False,
             capture_output=True,
@@ -143,14 +128,14 @@ class Certmonger:
                     kept.setdefault(kind, []).append(line.removeprefix(f"{kind}=").strip())
         return kept
 
-    def wait_for(self, identifier, status, seconds=60):
+    def wait_for(self, identifier, status):
         """What is shown of a request once it has a status."""
 
         def reached():
             shown = self.request(identifier)
             return shown if shown.get("status") == status else None
 
-        return wait_until(reached, f"{identifier} to be {status}", seconds)
+        return wait_for(reached, what=f"{identifier} to be {status}")
 
 
 def _end(process):

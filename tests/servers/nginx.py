@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import socket
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.servers.certmonger import needed, wait_until
 from tests.servers.https_anchor import HTTPSAnchor
+from tests.servers.processes import free_port, listens, program, running
+
+ROOT = Path(__file__).parents[2]
 
 _CONFIGURATION = """
 {user}
@@ -63,9 +62,7 @@ def nginx_anchor(tmp_path, document, private_tls):
     directory = tmp_path / "nginx"
     directory.mkdir()
     (tmp_path / "config.json").write_text(json.dumps(document))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     (directory / "nginx.conf").write_text(
         _CONFIGURATION.format(
             # Its workers have to get at a directory that is for us alone.
@@ -76,32 +73,18 @@ def nginx_anchor(tmp_path, document, private_tls):
             key=private_tls.key,
         )
     )
-    log = directory / "uwsgi.log"
-    with contextlib.ExitStack() as stack:
-        for command in (
-            [
-                *(Path(sys.executable).with_name("uwsgi"), "--socket", directory / "app.sock"),
-                *("--chmod-socket=666", "--pecan", Path("config.py").absolute()),
-                *("--master", "--die-on-term", "-p", "2", "--virtualenv", sys.prefix),
-            ],
-            [needed("nginx", "nginx-light"), "-c", directory / "nginx.conf"],
-        ):
-            process = subprocess.Popen(
-                [*map(str, command)],
-                env=os.environ | {"ANCHOR_CONF": str(tmp_path / "config.json")},
-                stdout=stack.enter_context(log.open("ab")),
-                stderr=subprocess.STDOUT,
-            )
-            stack.callback(process.wait, 30)
-            stack.callback(process.terminate)
-        wait_until((directory / "app.sock").exists, f"uwsgi, see {log}")
-        wait_until(lambda: _listens(port), f"nginx, see {log}")
+    socket = directory / "app.sock"
+    uwsgi = [
+        *(program("uwsgi", "uwsgi, from PyPI"), "--socket", socket, "--chmod-socket=666"),
+        *("--venv", sys.prefix, "--pecan", ROOT / "config.py", "-p", "2"),
+        *("--master", "--die-on-term", "--need-app"),
+    ]
+    nginx = [program("nginx", "nginx-light"), "-c", directory / "nginx.conf"]
+    environment = os.environ | {"ANCHOR_CONF": str(tmp_path / "config.json")}
+    with (
+        running(uwsgi, log=directory / "uwsgi.log", ready=socket.exists, env=environment),
+        running(nginx, log=directory / "nginx.log", ready=lambda: listens(port)),
+    ):
         anchor = HTTPSAnchor(tmp_path, private_tls, None)
         anchor.port = port
         yield anchor
-
-
-def _listens(port):
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-        return True
-    return False

@@ -9,7 +9,7 @@ import sys
 
 from cryptography import x509
 
-from tests.servers.certmonger import wait_until
+from tests.servers.processes import wait_for
 
 _PROGRAM = """
 import os, pathlib, signal, socket, ssl, sys
@@ -52,8 +52,10 @@ class TLSServer:
         self._process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM, *map(str, self._arguments)]
         )
-        wait_until(
-            lambda: self._port_file.exists() and self._port_file.read_text(), "the TLS server"
+        wait_for(
+            lambda: self._port_file.exists() and self._port_file.read_text(),
+            self._process,
+            "the TLS server",
         )
         return self
 
