@@ -167,8 +167,8 @@ def test_wrong_credentials_are_for_the_machines_owner_to_mend(
 def test_a_service_that_is_down_is_waited_for(
     certmonger, add_ca, request_it, https_anchor, tmp_path, ca
 ):
-    add_ca()
     https_anchor.stop()
+    add_ca()
     request_it()
     certmonger.wait_for("r1", "CA_WORKING")
 

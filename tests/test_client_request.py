@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import json
 import os
+import pty
 import pwd
 import stat
 import subprocess
@@ -16,6 +18,7 @@ from cryptography import x509
 
 from anchor.client.tracked import StateDirectory
 from tests.canned import problem
+from tests.machine import ANCHOR
 from tests.pki import assert_is_leaf, names_of
 
 
@@ -260,6 +263,7 @@ def test_a_damaged_file_does_not_keep_the_others_from_renewing(machine, capsys):
     assert first != machine.certificate()
     assert "a.example.com.json is damaged" in capsys.readouterr().err
     assert 1 == machine.run("list")
+    assert 0 == machine.request("b.example.com")
 
 
 def test_a_command_may_print_the_secret(machine, https_anchor, tmp_path):
@@ -321,6 +325,34 @@ def test_a_request_may_wait_for_the_service(machine, https_anchor):
     asked.clear()
     assert 0 == machine.request("www.example.com", "--wait", "120")
     assert asked[1] - asked[0] >= 6
+
+
+def on_a_terminal(machine, *arguments):
+    """Run a command with a terminal as its output; answers what a person would see."""
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [ANCHOR, arguments[0], "--state", machine.state, *map(str, arguments[1:])],
+        stdout=follower,
+        stderr=follower,
+        env=os.environ | {"TERM": "xterm", "NO_COLOR": ""},
+    )
+    os.close(follower)
+    seen = b""
+    with contextlib.suppress(OSError):
+        while chunk := os.read(leader, 4096):
+            seen += chunk
+    os.close(leader)
+    assert 0 == process.wait(60)
+    return seen.decode()
+
+
+def test_a_terminal_shows_progress_colours_and_how_long_it_is_to_go(machine):
+    asked = on_a_terminal(machine, "request", "--config", machine.config, "www.example.com")
+    listed = on_a_terminal(machine, "list")
+
+    assert "www.example.com: asking https://127.0.0.1" in asked
+    assert "\x1b[32mwww.example.com: renewed, valid until 2" in asked
+    assert "(24 h)" in listed
 
 
 def test_a_client_needs_none_of_the_services_libraries():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shlex
 import sys
 import time
@@ -15,6 +16,7 @@ from anchor.client import configuration, schedule, signing_request
 from anchor.client.errors import Misconfigured, Unavailable
 from anchor.client.renewal import Outcome
 from anchor.client.tracked import StateDirectory, Wish, is_name
+from anchor.errors import AnchorError
 
 
 def add_to(subparsers: Any) -> None:
@@ -155,5 +157,8 @@ def _wish(namespace: argparse.Namespace, directory: Path) -> Wish:
 def _refuse_shared_directory(state: StateDirectory, name: str, directory: Path) -> None:
     """Two certificates in one directory would take turns."""
     for other in state.names():
-        if other != name and state.read(other).wish.directory == directory:
+        theirs = None
+        with contextlib.suppress(AnchorError):
+            theirs = state.read(other).wish.directory
+        if other != name and theirs == directory:
             raise Misconfigured(f"{directory} is that of {other!r}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import re
 import sys
 import syslog
@@ -25,7 +26,7 @@ from anchor.client.configuration import Client
 from anchor.client.errors import ClientError, Misconfigured, Refused, Unavailable
 from anchor.errors import ConfigurationError
 
-ISSUED, REJECTED, UNREACHABLE, UNCONFIGURED, WAIT, UNSUPPORTED = 0, 2, 3, 4, 5, 6
+ISSUED, REJECTED, UNCONFIGURED, WAIT, UNSUPPORTED = 0, 2, 4, 5, 6
 
 _AUTHORITY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", re.ASCII)
 # How often it has been tried; certmonger hands it back.
@@ -88,11 +89,11 @@ class Helper:
         between = [link for link in certified.chain if link.issuer != link.subject]
         return Said(ISSUED, "".join(map(_pem, (certified.certificate, *between))))
 
-    def _later(self, error: ClientError) -> Said:
+    def _later(self, error: ClientError, least: float = 0) -> Said:
         """Come back, each time after a longer while, and not before the service wants it."""
         tried = _COOKIE.fullmatch(self.environment.get("CERTMONGER_CA_COOKIE", "").strip())
         failures = min(int(tried[1]) if tried else 0, 9998) + 1
-        seconds = schedule.wait(failures, self._seconds_left())
+        seconds = max(least, schedule.wait(failures, self._seconds_left()))
         if isinstance(error, Unavailable) and error.retry_after is not None:
             seconds = max(seconds, min(error.retry_after, schedule.LONGEST_WAIT))
         self.log(f"{_one_line(error)}; again in {seconds:.0f} seconds")
@@ -134,8 +135,8 @@ class Helper:
             self.log(_one_line(error))
             return Said(UNCONFIGURED, _one_line(error))
         except ClientError as error:
-            self.log(_one_line(error))
-            return Said(UNREACHABLE, _one_line(error))
+            # certmonger keeps no cookie here, so each time is the first.
+            return self._later(error, random.uniform(30, 60))  # noqa: S311  # it spreads, it hides nothing
         *between, root = (issuer, *chain)
         # Roots, a blank line, other roots, a blank line, what else is in the chain.  certmonger
         # skips an empty part, so the root stands in for the other roots.
