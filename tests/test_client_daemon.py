@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from anchor.client import schedule
+from anchor.client import locks, schedule
 from anchor.client.daemon import LONGEST_SLEEP, Daemon
+from anchor.client.errors import Unwritable
 from anchor.client.renewal import Renewer, Result, due
 from anchor.client.tracked import StateDirectory
 from anchor.client.transport import retry_after
@@ -182,6 +183,37 @@ def test_a_hook_that_fails_is_not_run_each_minute(machine, inside, outcomes, tmp
         inside.cycle()
 
     assert [] == outcomes
+
+
+def test_a_failure_that_cannot_be_written_down_is_not_repeated_at_once(
+    machine, inside, outcomes, https_anchor, monkeypatch
+):
+    assert 0 == machine.request("www.example.com")
+    machine.make_due()
+
+    # No disk is full for the one file and not for the others, and root may write anywhere.
+    def full(_self, _tracked):
+        raise Unwritable("No space left on device")
+
+    monkeypatch.setattr(StateDirectory, "write", full)
+    for _ in range(5):
+        https_anchor.wsgi = answering("500 Oh", b"")
+        assert 1 <= inside.cycle() <= LONGEST_SLEEP
+
+    assert 1 == len(outcomes)
+    assert 2 == len(https_anchor.requests)
+
+
+def test_a_run_that_takes_very_long_is_not_waited_for_without_end(
+    machine, inside, monkeypatch, capsys
+):
+    assert 0 == machine.request("www.example.com")
+    monkeypatch.setattr(locks, "PATIENCE", 0.2)
+
+    with locks.exclusive(machine.directory / ".lock"):
+        assert 75 == machine.renew("--force")
+
+    assert "another run is at work on it" in capsys.readouterr().err
 
 
 def test_a_broken_file_is_complained_of_once(machine, inside, outcomes):

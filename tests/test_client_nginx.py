@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from cryptography import x509
 
 from anchor.client.tracked import StateDirectory
 from tests.machine import Machine
-from tests.pki import assert_is_leaf
+from tests.pki import assert_is_leaf, make_ca
 from tests.servers.tls_server import TLSServer, handshake
 
 
@@ -32,6 +33,33 @@ def test_a_server_gets_its_certificates_from_behind_nginx(machine, tmp_path, ca)
 
     assert 3 == len({first, second, third})
     assert_is_leaf(third, issued_by=ca)
+
+
+@pytest.fixture
+def intermediate(document, tmp_path):
+    """Has the service sign with an intermediate; answers its root."""
+    root = make_ca(tmp_path, name="root")
+    intermediate = make_ca(tmp_path, name="intermediate", issuer=root)
+    document["signing_ca"]["local"] |= {
+        "cert_path": str(intermediate.cert_path),
+        "key_path": str(intermediate.key_path),
+        "chain_path": str(root.cert_path),
+    }
+    return root
+
+
+def test_a_client_that_knows_the_root_alone_verifies_the_server(intermediate, machine, tmp_path):
+    directory = tmp_path / "server"
+    assert 0 == machine.request("localhost", "--directory", directory)
+
+    with TLSServer(tmp_path, directory / "combined.pem", directory / "combined.pem") as server:
+        certificate = handshake(server.port, intermediate.cert_path)
+
+    assert "CN=intermediate" == certificate.issuer.rfc4514_string()
+    chain = x509.load_pem_x509_certificates((directory / "chain.pem").read_bytes())
+    assert ["CN=intermediate", "CN=root"] == [link.subject.rfc4514_string() for link in chain]
+    presented = x509.load_pem_x509_certificates((directory / "fullchain.pem").read_bytes())
+    assert [certificate, chain[0]] == presented
 
 
 def test_a_limit_of_the_proxys_is_kept(machine, nginx_anchor, capsys):

@@ -37,9 +37,10 @@ def test_a_request_writes_key_certificate_and_chain_that_fit(machine, ca, capsys
     directory = machine.directory
     chain = (directory / "chain.pem").read_bytes()
     assert [ca.certificate] == x509.load_pem_x509_certificates(chain)
-    assert (directory / "cert.pem").read_bytes() + chain == (
-        directory / "fullchain.pem"
-    ).read_bytes()
+    # The CA is a root, which a server need not present.
+    alone = (directory / "cert.pem").read_bytes()
+    assert alone == (directory / "fullchain.pem").read_bytes()
+    assert (directory / "key.pem").read_bytes() + alone == (directory / "combined.pem").read_bytes()
     assert capsys.readouterr().out.startswith("www.example.com: renewed, valid until 2")
 
 
@@ -161,7 +162,7 @@ def test_an_unknown_owner_is_told_before_the_service_is_asked(machine, https_anc
     assert [] == https_anchor.requests
 
 
-def test_a_file_that_is_not_ours_is_never_replaced(machine, tmp_path, capsys):
+def test_a_file_that_is_not_ours_is_never_replaced(machine, https_anchor, tmp_path, capsys):
     directory = tmp_path / "elsewhere"
     directory.mkdir()
     (directory / "key.pem").write_text("precious")
@@ -169,6 +170,7 @@ def test_a_file_that_is_not_ours_is_never_replaced(machine, tmp_path, capsys):
     assert 1 == machine.request("www.example.com", "--directory", directory)
 
     assert "precious" == (directory / "key.pem").read_text()
+    assert [] == https_anchor.requests
     assert "move it away" in capsys.readouterr().err
     assert [] == StateDirectory(machine.state).names()
 

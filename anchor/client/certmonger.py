@@ -86,8 +86,7 @@ class Helper:
         except (Unavailable, ClientError) as error:
             return self._later(error)
         # certmonger keeps what is above the leaf; the root comes by FETCH-ROOTS.
-        between = [link for link in certified.chain if link.issuer != link.subject]
-        return Said(ISSUED, "".join(map(_pem, (certified.certificate, *between))))
+        return Said(ISSUED, certified.presented_pem.decode("ascii"))
 
     def _later(self, error: ClientError, least: float = 0) -> Said:
         """Come back, each time after a longer while, and not before the service wants it."""

@@ -5,17 +5,27 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
+from anchor.client import schedule
 from anchor.client.renewal import Outcome, Renewer, Result
 from anchor.errors import AnchorError
 
 # A clock that jumps, or a machine that slept, is noticed within this many seconds; and so is
 # whatever another run has changed in the state directory.
 LONGEST_SLEEP = 60.0
+
+
+@dataclass(frozen=True)
+class Rest:
+    """How often a certificate failed in a row, and until when it rests, by the monotonic clock."""
+
+    failures: int
+    until: float
 
 
 @dataclass
@@ -33,6 +43,7 @@ class Daemon:
     complain: Callable[[str], None]
     _stopping: bool = False
     _complained: dict[str, str] = field(default_factory=dict)
+    _resting: dict[str, Rest] = field(default_factory=dict)
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT; SIGHUP has it look at everything at once."""
@@ -57,18 +68,33 @@ class Daemon:
             if self._stopping:
                 break
             try:
-                when = self.renewer.next_time(self.renewer.state.read(name))
-                if when <= self.renewer.clock():
-                    outcome = self.renewer.renew(name, force=False, patient=True)
-                    if outcome.result is not Result.NOT_DUE:
-                        self.report(outcome)
-                    when = self.renewer.next_time(self.renewer.state.read(name))
-                pause = min(pause, max(1.0, when - self.renewer.clock()))
+                pause = min(pause, max(1.0, self._look_after(name)))
             except AnchorError as error:
                 self._complain_once(name, str(error))
             else:
                 self._complained.pop(name, None)
         return pause
+
+    def _look_after(self, name: str) -> float:
+        """Renew a certificate if it is due, and say in how many seconds it is to be looked at."""
+        clock = self.renewer.clock
+        rest = self._resting.get(name)
+        if rest is not None and time.monotonic() < rest.until:
+            return rest.until - time.monotonic()
+        left = self.renewer.next_time(self.renewer.state.read(name)) - clock()
+        if left > 0:
+            self._resting.pop(name, None)
+            return left
+        outcome = self.renewer.renew(name, force=False, patient=True)
+        if outcome.result is not Result.NOT_DUE:
+            self.report(outcome)
+        left = self.renewer.next_time(self.renewer.state.read(name)) - clock()
+        if left <= 0:
+            # Not even the failure could be written down, so it is kept in mind.
+            failures = rest.failures + 1 if rest else 1
+            left = schedule.wait(failures, float("inf"))
+            self._resting[name] = Rest(failures, time.monotonic() + left)
+        return left
 
     def _complain_once(self, name: str, message: str) -> None:
         if self._complained.get(name) != message:

@@ -5,8 +5,8 @@
     key.pem        -> current/key.pem           the names that servers are configured with
     cert.pem       -> current/cert.pem
     chain.pem      -> current/chain.pem
-    fullchain.pem  -> current/fullchain.pem     certificate and chain
-    combined.pem   -> current/combined.pem      key, certificate and chain
+    fullchain.pem  -> current/fullchain.pem     certificate and chain, without the root
+    combined.pem   -> current/combined.pem      key and fullchain
     current        -> versions/2                the one link that changes
     versions/1, versions/2
 
@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from anchor.client import files, locks
 from anchor.client.errors import Misconfigured, Unwritable
+from anchor.client.service import Certified
 
 LOCK = ".lock"
 CURRENT = "current"
@@ -114,23 +115,34 @@ class LiveDirectory:
             return x509.load_pem_x509_certificate((self.path / CERTIFICATE).read_bytes())
         return None
 
-    def install(
-        self, key_pem: bytes, certificate_pem: bytes, chain_pem: bytes, access: Access
-    ) -> None:
+    def prepare(self) -> None:
+        """Make sure, before anybody is asked for a certificate, that there is room for it.
+
+        Raises:
+            Unwritable: it cannot be written to, or has files in it that come from elsewhere.
+        """
+        try:
+            (self.path / VERSIONS).mkdir(parents=True, exist_ok=True)
+            self._sweep()
+            for name in NAMES:
+                path = self.path / name
+                if path.exists() and not path.is_symlink():
+                    raise Unwritable(f"{path} is there already, and not from here; move it away")
+        except OSError as error:
+            raise Unwritable(f"{error.filename or self.path}: {error.strerror}") from None
+
+    def install(self, key_pem: bytes, certified: Certified, access: Access) -> None:
         """Make a new pair the current one.
 
         Raises:
             Unwritable: it cannot be written; the old pair is current still.
         """
         try:
-            self._refuse_strangers()
             versions = self.path / VERSIONS
-            versions.mkdir(parents=True, exist_ok=True)
-            self._sweep()
             number = max(self._numbers(), default=0) + 1
             passing = versions / f".{number}.{secrets.token_hex(4)}"
             try:
-                self._write(passing, key_pem, certificate_pem, chain_pem, access)
+                self._write(passing, key_pem, certified, access)
                 passing.rename(versions / str(number))
             except BaseException:
                 shutil.rmtree(passing, ignore_errors=True)
@@ -147,23 +159,15 @@ class LiveDirectory:
         except OSError as error:
             raise Unwritable(f"{error.filename or self.path}: {error.strerror}") from None
 
-    def _refuse_strangers(self) -> None:
-        for name in NAMES:
-            path = self.path / name
-            if path.exists() and not path.is_symlink():
-                raise Unwritable(f"{path} is there already, and not from here; move it away")
-
     @staticmethod
-    def _write(
-        directory: Path, key_pem: bytes, certificate_pem: bytes, chain_pem: bytes, access: Access
-    ) -> None:
+    def _write(directory: Path, key_pem: bytes, certified: Certified, access: Access) -> None:
         directory.mkdir(mode=0o755)
         directory.chmod(0o755)
-        full_chain = certificate_pem + chain_pem
+        full_chain = certified.presented_pem
         for name, contents, mode in (
             (KEY, key_pem, access.key_mode),
-            (CERTIFICATE, certificate_pem, 0o644),
-            (CHAIN, chain_pem, 0o644),
+            (CERTIFICATE, certified.pem, 0o644),
+            (CHAIN, certified.chain_pem, 0o644),
             (FULL_CHAIN, full_chain, 0o644),
             (COMBINED, key_pem + full_chain, access.key_mode),
         ):

@@ -11,19 +11,19 @@ from pathlib import Path
 
 from anchor.client.errors import Unavailable, Unwritable
 
+# How many seconds to wait for another run to finish.
 PATIENCE = 120.0
 
 
 @contextlib.contextmanager
-def exclusive(path: Path, patience: float = PATIENCE) -> Iterator[None]:
+def exclusive(path: Path) -> Iterator[None]:
     """Hold the lock at a path, which ends with the process at the latest.
 
     Args:
         path: of the lock file; it is made, and stays.
-        patience: how many seconds to wait for another run to finish.
 
     Raises:
-        Unavailable: another run holds it for longer than that.
+        Unavailable: another run has held it for longer than ``PATIENCE``.
         Unwritable: there can be no such file.
     """
     try:
@@ -32,7 +32,7 @@ def exclusive(path: Path, patience: float = PATIENCE) -> Iterator[None]:
     except OSError as error:
         raise Unwritable(f"{path}: {error.strerror}") from None
     try:
-        _wait(descriptor, path, time.monotonic() + patience)
+        _wait(descriptor, path, time.monotonic() + PATIENCE)
         yield
     finally:
         os.close(descriptor)

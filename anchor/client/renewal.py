@@ -115,6 +115,9 @@ class Renewer:
                 # Another run may have been at it meanwhile.
                 tracked = self.state.read(name)
                 return self._renew(tracked, live, force=force, patient=patient, dry_run=dry_run)
+        except Unavailable as error:
+            # Another run is at it for longer than anybody waits.
+            return Outcome(name, Result.POSTPONED, f"{name}: {error}")
         except (ClientError, ConfigurationError) as error:
             return self._failed(name, error, None)
 
@@ -150,13 +153,14 @@ class Renewer:
         """A certificate that is installed with its key."""
         client = configuration.load(wish.config)
         access = Access.of(wish.owner, wish.group, wish.key_mode)
+        live.prepare()
         self.progress(f"{name}: asking {client.transport.url.text}")
         old = live.current() if wish.reuse_key else None
         key = old.key if old else new_ca.make_key(wish.key)
         csr = signing_request.make(key, wish.names, wish.common_name)
         certified = client.service(wish.authority).sign(csr, client.source.credentials())
         key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        live.install(key_pem, certified.pem, certified.chain_pem, access)
+        live.install(key_pem, certified, access)
         return certified
 
     def _remember(self, tracked: Tracked, certified: Certified, live: LiveDirectory) -> Tracked:

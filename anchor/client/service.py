@@ -45,6 +45,16 @@ class Certified:
         """The chain, in PEM."""
         return b"".join(link.public_bytes(Encoding.PEM) for link in self.chain)
 
+    @property
+    def presented(self) -> tuple[x509.Certificate, ...]:
+        """What a server presents: a root is left out, for clients have it or do not trust it."""
+        return (self.certificate, *(link for link in self.chain if link.issuer != link.subject))
+
+    @property
+    def presented_pem(self) -> bytes:
+        """The same, in PEM."""
+        return b"".join(link.public_bytes(Encoding.PEM) for link in self.presented)
+
 
 @dataclass(frozen=True)
 class Service:
