@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -333,3 +336,44 @@ def test_roots_of_a_service_that_is_down_are_asked_for_again(helper, https_ancho
         waits.append(int(out.split()[0]))
 
     assert 30 <= min(waits) < max(waits) <= 60
+
+
+def test_a_wrong_command_line_is_4_with_the_reason(capsys):
+    with pytest.raises(SystemExit) as ended:
+        certmonger.main(["--confg", "x"])
+
+    assert 4 == ended.value.code
+    assert "unrecognized arguments" in capsys.readouterr().out
+
+
+def test_a_mistake_of_our_own_is_not_waited_out_for_seven_days(monkeypatch, capsys):
+    # No input is known that makes one.
+    monkeypatch.setattr(certmonger.configuration, "load", lambda _path: 1 / 0)
+
+    assert 5 == certmonger.main(["--config", "x"])
+    assert "anchor-1" == capsys.readouterr().out.split()[1]
+
+
+def test_a_sentence_in_any_language_gets_through_in_any_locale(https_anchor):
+    environment = os.environ | {
+        "PYTHONIOENCODING": "ascii",
+        "CERTMONGER_CSR": make_csr().decode(),
+    }
+    https_anchor.wsgi = problem("400 Bad Request", "name nicht erlaubt: bücher\x1b[31m")
+    finished = subprocess.run(
+        [
+            Path(sys.executable).with_name("anchor-certmonger"),
+            "--config",
+            https_anchor.client_json(),
+        ],
+        env=environment,
+        capture_output=True,
+        check=False,
+    )
+
+    assert 2 == finished.returncode, finished.stderr
+    assert rb"name nicht erlaubt: b\xfccher\x1b[31m" == finished.stdout.strip()
+
+    https_anchor.wsgi = problem("400 Bad Request", "bücher")
+    again = subprocess.run(finished.args, env=environment, capture_output=True, check=False)
+    assert "bücher\n".encode() == again.stdout

@@ -244,6 +244,19 @@ def test_the_hook_is_told_where_everything_is(machine, tmp_path):
         assert expected in lines
 
 
+def test_a_hook_that_is_named_from_here_is_found_from_anywhere(machine, tmp_path, monkeypatch):
+    script(tmp_path / "hook", f"touch {tmp_path}/ran")
+    monkeypatch.chdir(tmp_path)
+    assert 0 == machine.request("www.example.com", "--hook", "./hook one/two")
+    (tmp_path / "ran").unlink()
+    monkeypatch.chdir("/")
+
+    assert 0 == machine.renew("--force")
+
+    assert (tmp_path / "ran").exists()
+    assert (str(tmp_path / "hook"), "one/two") == machine.tracked().wish.hook
+
+
 def test_the_hook_runs_only_after_a_success(machine, https_anchor, tmp_path):
     ran = tmp_path / "ran"
     hooked = script(tmp_path / "hook", f"echo x >>{ran}")

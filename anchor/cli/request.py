@@ -149,8 +149,15 @@ def _wish(namespace: argparse.Namespace, directory: Path) -> Wish:
         owner=namespace.owner,
         group=namespace.group,
         key_mode=namespace.key_mode,
-        hook=tuple(namespace.hook),
+        hook=_hook(namespace.hook),
         renew_when_left=namespace.renew_when_left,
+    )
+
+
+def _hook(words: list[str]) -> tuple[str, ...]:
+    """A program without a slash is looked for on the PATH of each run."""
+    return tuple(str(Path(word).absolute()) if "/" in word else word for word in words[:1]) + tuple(
+        words[1:]
     )
 
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -57,6 +58,12 @@ class Helper:
 
     def answer(self) -> Said:
         """The answer to the operation in the environment."""
+        try:
+            return self._answer()
+        except Exception as error:  # noqa: BLE001  # a trace is exit code 1: wait for seven days
+            return self._later(Unavailable(f"internal error: {type(error).__name__}"))
+
+    def _answer(self) -> Said:
         match self.environment.get("CERTMONGER_OPERATION") or "SUBMIT":
             case "SUBMIT" | "POLL":
                 return self._submit()
@@ -159,7 +166,7 @@ def _one_line(error: Exception) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run as certmonger's helper; returns the exit code of its protocol."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="anchor-certmonger",
         description="The helper with which certmonger gets certificates from Anchor: "
         "getcert add-ca -c Anchor -e '/path/to/anchor-certmonger --config FILE'",
@@ -173,9 +180,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     said = helper.answer()
     if said.text:
-        sys.stdout.write(said.text if said.text.endswith("\n") else f"{said.text}\n")
-        sys.stdout.flush()
+        _say(said.text)
     return said.code
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells certmonger what is wrong with the command line; argparse's own code means rejected."""
+
+    def error(self, message: str) -> NoReturn:
+        _say(f"{self.prog}: {message}")
+        sys.exit(UNCONFIGURED)
+
+
+def _say(text: str) -> None:
+    """On the standard output, whatever the locale."""
+    sys.stdout.buffer.write(f"{text.rstrip()}\n".encode())
+    sys.stdout.flush()
 
 
 def _log(line: str) -> None:

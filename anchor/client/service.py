@@ -79,7 +79,7 @@ class Service:
         }
         answer = self._ask(
             "POST",
-            f"/v1/sign/{quote(self.authority)}",
+            f"/v1/sign/{quote(self.authority, safe='')}",
             urlencode(form).encode("ascii"),
             "application/x-www-form-urlencoded",
         )
@@ -91,7 +91,7 @@ class Service:
 
     def ca(self) -> tuple[x509.Certificate, ...]:
         """The CA's certificate, and what leads from it to a root; raises as :meth:`sign` does."""
-        answer = self._ask("GET", f"/v1/ca/{quote(self.authority)}")
+        answer = self._ask("GET", f"/v1/ca/{quote(self.authority, safe='')}")
         certificate = self._certificate(answer.get("certificate"))
         return (certificate, *self._chain(answer.get("chain"), certificate))
 
