@@ -330,5 +330,5 @@ def test_the_output_of_a_hook_does_not_get_into_json(machine, tmp_path):
     )
     out, err = process.communicate(timeout=60)
 
-    assert "renewed" == json.loads(out)["result"]
+    assert "issued" == json.loads(out)["result"]
     assert "noise\n" == err

@@ -41,7 +41,7 @@ def test_a_request_writes_key_certificate_and_chain_that_fit(machine, ca, capsys
     alone = (directory / "cert.pem").read_bytes()
     assert alone == (directory / "fullchain.pem").read_bytes()
     assert (directory / "key.pem").read_bytes() + alone == (directory / "combined.pem").read_bytes()
-    assert capsys.readouterr().out.startswith("www.example.com: renewed, valid until 2")
+    assert capsys.readouterr().out.startswith("www.example.com: issued, valid until 2")
 
 
 def test_only_the_owner_may_read_what_has_the_key_in_it(machine):
@@ -100,7 +100,7 @@ def test_json_tells_scripts_the_same(machine, capsys):
     assert 0 == machine.run("list", "--json")
     (listed,) = json.loads(capsys.readouterr().out)
 
-    assert ("renewed", "not due") == (requested["result"], renewed["result"])
+    assert ("issued", "not due") == (requested["result"], renewed["result"])
     assert requested["not_after"] == renewed["not_after"] == listed["not_after"]
     assert requested["renews_from"] == renewed["renews_from"] == listed["renews_from"]
     assert "valid" == listed["state"]
@@ -353,7 +353,7 @@ def test_a_terminal_shows_progress_colours_and_how_long_it_is_to_go(machine):
     listed = on_a_terminal(machine, "list")
 
     assert "www.example.com: asking https://127.0.0.1" in asked
-    assert "\x1b[32mwww.example.com: renewed, valid until 2" in asked
+    assert "\x1b[32mwww.example.com: issued, valid until 2" in asked
     assert "(24 h)" in listed
 
 

@@ -76,6 +76,7 @@ def _stay(namespace: argparse.Namespace) -> int:
     renewer = client_options.renewer(namespace)
     if not namespace.quiet and not namespace.json:
         count = len(renewer.state.names())
-        print(f"keeping {count} certificates renewed, of {renewer.state.path}", flush=True)
+        tracked = f"{count} certificate{'' if count == 1 else 's'}"
+        print(f"keeping {tracked} renewed, tracked in {renewer.state.path}", flush=True)
     Daemon(renewer, report, complain).run()
     return 0

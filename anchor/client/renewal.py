@@ -27,6 +27,7 @@ from anchor.errors import AnchorError, ConfigurationError
 class Result(enum.Enum):
     """How it went; the values are words for scripts."""
 
+    ISSUED = "issued"
     RENEWED = "renewed"
     NOT_DUE = "not due"
     WOULD_RENEW = "would renew"
@@ -86,7 +87,7 @@ class Renewer:
         with live.locked():
             certified = self._obtain(name, wish, live)
             tracked = self._remember(Tracked(name=name, wish=wish), certified, live)
-            return self._finish(tracked, live, Result.RENEWED)
+            return self._finish(tracked, live, Result.ISSUED)
 
     def next_time(self, tracked: Tracked) -> float:
         """When there is something to do for a certificate, in seconds since the epoch."""
