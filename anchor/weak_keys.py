@@ -113,7 +113,7 @@ def _primes_below(limit: int) -> Iterator[int]:
 
 
 # Public CAs stop at 752 (CA/Browser Forum baseline requirements, 6.1.6).
-_SMALL_PRIMES = tuple(_primes_below(2048))
+_SMALL_PRIMES = tuple(_primes_below(8192))
 _SMALL_PRIMES_PRODUCT = math.prod(_SMALL_PRIMES)
 
 
