@@ -13,9 +13,16 @@ from cryptography import x509
 from anchor import settings
 from anchor.app import Application
 from anchor.controllers import WebSettings
+from tests.machine import Machine
 from tests.pki import make_ca, make_csr
 
-pytest_plugins = ["tests.plugin_offers", "tests.servers.anchor"]
+pytest_plugins = [
+    "tests.plugin_offers",
+    "tests.servers.anchor",
+    "tests.servers.certmonger",
+    "tests.servers.https_anchor",
+    "tests.servers.nginx",
+]
 
 
 @pytest.fixture
@@ -79,6 +86,12 @@ def serve(tmp_path):
 def service(serve, document):
     """A service with the small configuration."""
     return serve(document)
+
+
+@pytest.fixture
+def machine(tmp_path, https_anchor):
+    """A machine that is configured for the service behind HTTPS, and has nothing yet."""
+    return Machine(tmp_path, https_anchor)
 
 
 @pytest.fixture

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import logging
 import os
 import sys
 from collections.abc import Sequence
 
 import anchor
-from anchor.cli import check, explain, init, serve, test_policy
 from anchor.errors import AnchorError
 
-COMMANDS = (serve, init, check, explain, test_policy)
+# The commands, and the modules in here that they are in.
+COMMANDS = {
+    "serve": "serve",
+    "init": "init",
+    "check": "check",
+    "explain": "explain",
+    "test-policy": "test_policy",
+    "request": "request",
+    "renew": "renew",
+    "list": "listing",
+    "forget": "forget",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 for yes, 1 for no, 2 for not understood."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(prog="anchor", description=anchor.__doc__)
     parser.add_argument("--version", action="version", version=f"anchor {anchor.__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        command.add_to(subparsers)
-    namespace = parser.parse_args(arguments)
+    # Only what is asked for is imported: a client has no use for the service's libraries.
+    for name in [word for word in words[:1] if word in COMMANDS] or COMMANDS:
+        importlib.import_module(f"anchor.cli.{COMMANDS[name]}").add_to(subparsers)
+    namespace = parser.parse_args(words)
     logging.basicConfig(format="anchor: %(message)s")
     try:
         code: int = namespace.run(namespace)

@@ -1,0 +1,95 @@
+"""What the client's commands have in common: options, output, and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from anchor.client import tracked
+from anchor.client.renewal import Outcome, Renewer, Result, moment
+from anchor.client.tracked import StateDirectory
+
+FAILED, HOOK_FAILED, FOR_NOW = 1, 3, 75
+
+
+def add_state_option(parser: argparse.ArgumentParser) -> None:
+    """The option that says where things are tracked."""
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help="where things are tracked; default: $ANCHOR_STATE, or /var/lib/anchor for root, or "
+        "~/.local/state/anchor",
+    )
+
+
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say how things are told."""
+    parser.add_argument("--json", action="store_true", help="answer in JSON, for scripts")
+    parser.add_argument(
+        "--quiet", action="store_true", help="say nothing unless something is wrong"
+    )
+
+
+def state_directory(namespace: argparse.Namespace) -> StateDirectory:
+    """The state directory that is meant."""
+    path: Path = namespace.state or tracked.default_state_directory()
+    return StateDirectory(path.absolute())
+
+
+def renewer(namespace: argparse.Namespace) -> Renewer:
+    """What does the work; it says what it does on a terminal only."""
+    on_terminal = sys.stderr.isatty() and not namespace.quiet
+
+    def progress(line: str) -> None:
+        if on_terminal:
+            print(_coloured(f"{line} ...", "2", sys.stderr), file=sys.stderr)
+
+    return Renewer(state_directory(namespace), progress)
+
+
+def tell(outcome: Outcome, namespace: argparse.Namespace) -> None:
+    """One line: what went well to standard output, what did not to standard error."""
+    if exit_code(outcome):
+        colour = "33" if exit_code(outcome) == FOR_NOW else "31"
+        line = _coloured(outcome.message, colour, sys.stderr)
+        print(line, file=sys.stderr, flush=True)
+    elif not namespace.quiet and not namespace.json:
+        print(_coloured(outcome.message, "32", sys.stdout), flush=True)
+
+
+def exit_code(outcome: Outcome) -> int:
+    """What an outcome means to cron and systemd."""
+    return {
+        Result.FAILED: FAILED,
+        Result.HOOK_FAILED: HOOK_FAILED,
+        Result.POSTPONED: FOR_NOW,
+    }.get(outcome.result, 0)
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    """An outcome for scripts."""
+    return {
+        "name": outcome.name,
+        "result": outcome.result.value,
+        "message": outcome.message,
+        "directory": str(outcome.directory) if outcome.directory else None,
+        "not_after": moment(outcome.not_after) if outcome.not_after else None,
+        "renews_from": moment(outcome.renews) if outcome.renews else None,
+    }
+
+
+def print_json(document: object) -> None:
+    """A document on standard output."""
+    print(json.dumps(document, indent=2), flush=True)
+
+
+def _coloured(line: str, colour: str, stream: Any) -> str:
+    """On a terminal, in colour, unless its user wants none (no-color.org)."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty():
+        return line
+    return f"\x1b[{colour}m{line}\x1b[0m"

@@ -1,0 +1,106 @@
+"""``anchor list``: what is tracked."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import sys
+import time
+from typing import Any
+
+from anchor.cli import client_options
+from anchor.client.live_directory import LiveDirectory
+from anchor.client.renewal import due, moment
+from anchor.client.tracked import StateDirectory
+from anchor.errors import AnchorError
+
+
+def add_to(subparsers: Any) -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser(
+        "list",
+        help="show what is tracked, until when it is valid, and when it renews next",
+        description="Show the certificates that are tracked. Exits with 0 if all of them are "
+        "valid, and with 1 if not.",
+    )
+    client_options.add_state_option(parser)
+    parser.add_argument("--json", action="store_true", help="answer in JSON, for scripts")
+    parser.set_defaults(run=run)
+
+
+def run(namespace: argparse.Namespace) -> int:
+    """Show them."""
+    state = client_options.state_directory(namespace)
+    rows = [_describe(state, name) for name in state.names()]
+    if namespace.json:
+        client_options.print_json(rows)
+    elif rows:
+        _print_table(rows)
+    else:
+        print(f"nothing is tracked in {state.path}")
+    return 0 if all(row["state"] == "valid" for row in rows) else 1
+
+
+def _describe(state: StateDirectory, name: str) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "name": name,
+        "state": "unknown",
+        "not_after": None,
+        "renews_from": None,
+        "error": None,
+    }
+    try:
+        tracked = state.read(name)
+    except AnchorError as error:
+        return row | {"error": str(error)}
+    row |= {
+        "names": list(tracked.wish.names),
+        "directory": str(tracked.wish.directory),
+        "hook": list(tracked.wish.hook),
+        "failures": tracked.history.failures,
+        "error": tracked.history.error,
+    }
+    certificate = LiveDirectory(tracked.wish.directory).certificate()
+    if certificate is None:
+        return row | {"state": "missing"}
+    end = certificate.not_valid_after_utc
+    return row | {
+        "state": "valid" if end.timestamp() > time.time() else "expired",
+        "not_after": moment(end),
+        "renews_from": moment(due(tracked, certificate)),
+        "serial": f"{certificate.serial_number:x}",
+    }
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    """A column each, and a line below for what went wrong last."""
+    table = [
+        ("NAME", "STATE", "VALID UNTIL", "RENEWS FROM"),
+        *(
+            (row["name"], row["state"], _when(row["not_after"]), _when(row["renews_from"]))
+            for row in rows
+        ),
+    ]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for line, row in zip(table, [None, *rows], strict=True):
+        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        print("  ".join(cells).rstrip())
+        if row and row["error"]:
+            print(f"  {row['error']}")
+
+
+def _when(timestamp: str | None) -> str:
+    """The moment; for people also how far away it is."""
+    if timestamp is None:
+        return "-"
+    if not sys.stdout.isatty():
+        return timestamp
+    away = datetime.datetime.fromisoformat(timestamp).timestamp() - time.time()
+    return f"{timestamp} ({_span(abs(away))}{' ago' if away < 0 else ''})"
+
+
+def _span(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,82 @@
+"""``anchor renew``: renew what is due."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from anchor.cli import client_options
+from anchor.client.daemon import Daemon
+from anchor.client.renewal import Outcome, Result, moment
+
+
+def add_to(subparsers: Any) -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser(
+        "renew",
+        help="renew the certificates that are due",
+        description="Renew the tracked certificates that are due, and run their hooks. Exits with "
+        "0 if nothing is left to do, 1 if a certificate could not be renewed, 3 if only a hook "
+        "failed, 75 if the service was not available and there is time for other tries.",
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="what to renew; default: all that is tracked"
+    )
+    parser.add_argument("--force", action="store_true", help="renew also what is not due")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be renewed now")
+    parser.add_argument(
+        "--daemon", action="store_true", help="stay, and renew everything when it is due"
+    )
+    client_options.add_state_option(parser)
+    client_options.add_output_options(parser)
+    parser.set_defaults(run=run, parser=parser)
+
+
+def run(namespace: argparse.Namespace) -> int:
+    """Renew, once or from now on."""
+    if namespace.daemon:
+        if namespace.names or namespace.force or namespace.dry_run:
+            namespace.parser.error("--daemon takes no names, and neither --force nor --dry-run")
+        return _stay(namespace)
+    renewer = client_options.renewer(namespace)
+    outcomes = [
+        renewer.renew(name, force=namespace.force, patient=False, dry_run=namespace.dry_run)
+        for name in namespace.names or renewer.state.names()
+    ]
+    for outcome in outcomes:
+        if outcome.result is not Result.NOT_DUE or namespace.names:
+            client_options.tell(outcome, namespace)
+    if namespace.json:
+        client_options.print_json([client_options.as_json(outcome) for outcome in outcomes])
+    elif not namespace.quiet and all(each.result is Result.NOT_DUE for each in outcomes):
+        print(_nothing_due(outcomes))
+    codes = [client_options.exit_code(outcome) for outcome in outcomes]
+    order = (client_options.FAILED, client_options.HOOK_FAILED, client_options.FOR_NOW)
+    return next((code for code in order if code in codes), 0)
+
+
+def _nothing_due(outcomes: list[Outcome]) -> str:
+    renewals = [(outcome.renews, outcome.name) for outcome in outcomes if outcome.renews]
+    if not renewals:
+        return "nothing is tracked; see anchor request"
+    first, name = min(renewals)
+    return f"nothing is due; the next is {name}, from {moment(first)}"
+
+
+def _stay(namespace: argparse.Namespace) -> int:
+    def report(outcome: Outcome) -> None:
+        client_options.tell(outcome, namespace)
+        if namespace.json:
+            client_options.print_json(client_options.as_json(outcome))
+
+    def complain(line: str) -> None:
+        print(f"anchor: {line}", file=sys.stderr, flush=True)
+
+    renewer = client_options.renewer(namespace)
+    if not namespace.quiet and not namespace.json:
+        count = len(renewer.state.names())
+        tracked = f"{count} certificate{'' if count == 1 else 's'}"
+        print(f"keeping {tracked} renewed, tracked in {renewer.state.path}", flush=True)
+    Daemon(renewer, report, complain).run()
+    return 0

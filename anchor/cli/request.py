@@ -1,0 +1,171 @@
+"""``anchor request``: a key and a certificate, kept renewed from then on."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from anchor import new_ca
+from anchor.cli import client_options
+from anchor.client import configuration, schedule, signing_request
+from anchor.client.errors import Misconfigured, Unavailable
+from anchor.client.renewal import Outcome
+from anchor.client.tracked import StateDirectory, Wish, is_name
+from anchor.errors import AnchorError
+
+
+def add_to(subparsers: Any) -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser(
+        "request",
+        help="get a certificate, and track it",
+        description="Make a key, have a certificate made for it, write both, and track them for "
+        "`anchor renew`. When anything fails, what was there before stays. Exits with 0 if all "
+        "went well, 1 if not, 3 if only the hook failed, 75 if the service was not available.",
+    )
+    parser.add_argument(
+        "names", nargs="+", metavar="NAME", help="DNS names and addresses for the certificate"
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="client.json, if not where it is looked for"
+    )
+    parser.add_argument("--authority", help="the registration authority, if not the configured one")
+    parser.add_argument(
+        "--name", dest="tracked_as", help="what to track it as; default: the first name"
+    )
+    parser.add_argument(
+        "--directory", type=Path, metavar="DIR", help="where the files go; default: DIR of --state"
+    )
+    parser.add_argument("--common-name", help="for the subject; default: the first name")
+    parser.add_argument("--key", choices=new_ca.KEYS, default="ec-p256", help="the kind of key")
+    parser.add_argument(
+        "--reuse-key", action="store_true", help="keep the key at renewals, and now if there is one"
+    )
+    parser.add_argument("--owner", help="the owner of the files")
+    parser.add_argument("--group", help="the group of the files")
+    parser.add_argument(
+        "--key-mode", type=_mode, default=0o600, help="the mode of files with the key; default: 600"
+    )
+    parser.add_argument(
+        "--hook",
+        type=shlex.split,
+        default=[],
+        metavar="COMMAND",
+        help="a program and its arguments, run without a shell after each success",
+    )
+    parser.add_argument(
+        "--renew-when-left",
+        type=_fraction,
+        metavar="PART",
+        help="renew when this part of the life is left, 0.5 for a half; default: what the service "
+        "says, which is a third",
+    )
+    parser.add_argument(
+        "--wait",
+        type=float,
+        default=0,
+        metavar="SECONDS",
+        help="how long to keep trying while the service is not available; default: 0",
+    )
+    client_options.add_state_option(parser)
+    client_options.add_output_options(parser)
+    parser.set_defaults(run=run)
+
+
+def _mode(text: str) -> int:
+    try:
+        mode = int(text, 8)
+    except ValueError:
+        mode = -1
+    if mode & ~0o660 or not mode & 0o400:
+        raise argparse.ArgumentTypeError("is 400, 600, 440, 640 or 660")
+    return mode
+
+
+def _fraction(text: str) -> float:
+    try:
+        part = float(text)
+    except ValueError:
+        part = 0.0
+    if not 0.05 <= part <= 0.95:
+        raise argparse.ArgumentTypeError("is from 0.05 to 0.95")
+    return part
+
+
+def run(namespace: argparse.Namespace) -> int:
+    """Get it."""
+    state = client_options.state_directory(namespace)
+    name = namespace.tracked_as or namespace.names[0].replace("*", "_wildcard")
+    if not is_name(name):
+        raise Misconfigured(f"{name!r} is no name to track it as, see --name")
+    for wanted in namespace.names:
+        signing_request.general_name(wanted)
+    wish = _wish(namespace, state.default_directory(name))
+    _refuse_shared_directory(state, name, wish.directory)
+    try:
+        outcome = _persistently(namespace, name, wish)
+    except Unavailable as error:
+        print(f"anchor: {error}", file=sys.stderr)
+        return client_options.FOR_NOW
+    client_options.tell(outcome, namespace)
+    if namespace.json:
+        client_options.print_json(client_options.as_json(outcome))
+    return client_options.exit_code(outcome)
+
+
+def _persistently(namespace: argparse.Namespace, name: str, wish: Wish) -> Outcome:
+    """Ask as long as ``--wait`` allows."""
+    renewer = client_options.renewer(namespace)
+    deadline = time.monotonic() + namespace.wait
+    failures = 0
+    while True:
+        try:
+            return renewer.request(name, wish)
+        except Unavailable as error:
+            failures += 1
+            left = deadline - time.monotonic()
+            pause = max(schedule.wait(failures, left), error.retry_after or 0)
+            if pause > left:
+                raise
+            renewer.progress(f"{name}: {error}; again in {pause:.0f} seconds")
+            time.sleep(pause)
+
+
+def _wish(namespace: argparse.Namespace, directory: Path) -> Wish:
+    """What is wanted; paths are written down absolute, for later runs start elsewhere."""
+    return Wish(
+        names=tuple(namespace.names),
+        directory=(namespace.directory or directory).absolute(),
+        config=(namespace.config or configuration.find()).absolute(),
+        authority=namespace.authority,
+        common_name=namespace.common_name,
+        key=namespace.key,
+        reuse_key=namespace.reuse_key,
+        owner=namespace.owner,
+        group=namespace.group,
+        key_mode=namespace.key_mode,
+        hook=_hook(namespace.hook),
+        renew_when_left=namespace.renew_when_left,
+    )
+
+
+def _hook(words: list[str]) -> tuple[str, ...]:
+    """A program without a slash is looked for on the PATH of each run."""
+    return tuple(str(Path(word).absolute()) if "/" in word else word for word in words[:1]) + tuple(
+        words[1:]
+    )
+
+
+def _refuse_shared_directory(state: StateDirectory, name: str, directory: Path) -> None:
+    """Two certificates in one directory would take turns."""
+    for other in state.names():
+        theirs = None
+        with contextlib.suppress(AnchorError):
+            theirs = state.read(other).wish.directory
+        if other != name and theirs == directory:
+            raise Misconfigured(f"{directory} is that of {other!r}")

@@ -1,0 +1,206 @@
+"""``anchor-certmonger``: the external helper that certmonger runs.
+
+certmonger says what it wants in ``$CERTMONGER_OPERATION`` and takes the answer from the exit code
+and the standard output; doc/source/howto/certmonger.rst has the whole of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import re
+import sys
+import syslog
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+import anchor
+from anchor.client import configuration, schedule
+from anchor.client.configuration import Client
+from anchor.client.errors import ClientError, Misconfigured, Refused, Unavailable
+from anchor.errors import ConfigurationError
+
+ISSUED, REJECTED, UNCONFIGURED, WAIT, UNSUPPORTED = 0, 2, 4, 5, 6
+
+_AUTHORITY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", re.ASCII)
+# How often it has been tried; certmonger hands it back.
+_COOKIE = re.compile(r"anchor-([0-9]{1,4})", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What certmonger is told."""
+
+    code: int
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Helper:
+    """Answers one operation.
+
+    Attributes:
+        load: reads the configuration.
+        environment: in which certmonger says what it wants.
+        log: is told, in a line, what certmonger itself does not keep.
+    """
+
+    load: Callable[[], Client]
+    environment: Mapping[str, str]
+    log: Callable[[str], None]
+
+    def answer(self) -> Said:
+        """The answer to the operation in the environment."""
+        try:
+            return self._answer()
+        except Exception as error:  # noqa: BLE001  # a trace is exit code 1: wait for seven days
+            return self._later(Unavailable(f"internal error: {type(error).__name__}"))
+
+    def _answer(self) -> Said:
+        match self.environment.get("CERTMONGER_OPERATION") or "SUBMIT":
+            case "SUBMIT" | "POLL":
+                return self._submit()
+            case "IDENTIFY":
+                return Said(ISSUED, f"Anchor {anchor.__version__}")
+            case "FETCH-ROOTS":
+                return self._fetch_roots()
+            case "GET-NEW-REQUEST-REQUIREMENTS" | "GET-RENEW-REQUEST-REQUIREMENTS":
+                # Nothing: what a request has to say is the authority's to judge.
+                return Said(ISSUED)
+            case _:
+                # Also the templates: the authorities of a service are not listed anywhere.
+                return Said(UNSUPPORTED)
+
+    def _submit(self) -> Said:
+        """SUBMIT, and POLL, which is the same once more: Anchor answers at once or not at all."""
+        try:
+            client = self.load()
+            authority = self._authority()
+            csr = self._csr()
+            service = client.service(authority)
+            certified = service.sign(csr, client.source.credentials())
+        except Refused as error:
+            return Said(REJECTED, str(error))
+        except (Misconfigured, ConfigurationError) as error:
+            return Said(UNCONFIGURED, _one_line(error))
+        except (Unavailable, ClientError) as error:
+            return self._later(error)
+        # certmonger keeps what is above the leaf; the root comes by FETCH-ROOTS.
+        return Said(ISSUED, certified.presented_pem.decode("ascii"))
+
+    def _later(self, error: ClientError, least: float = 0) -> Said:
+        """Come back, each time after a longer while, and not before the service wants it."""
+        tried = _COOKIE.fullmatch(self.environment.get("CERTMONGER_CA_COOKIE", "").strip())
+        failures = min(int(tried[1]) if tried else 0, 9998) + 1
+        seconds = max(least, schedule.wait(failures, self._seconds_left()))
+        if isinstance(error, Unavailable) and error.retry_after is not None:
+            seconds = max(seconds, min(error.retry_after, schedule.LONGEST_WAIT))
+        self.log(f"{_one_line(error)}; again in {seconds:.0f} seconds")
+        return Said(WAIT, f"{max(1, round(seconds))}\nanchor-{failures}")
+
+    def _seconds_left(self) -> float:
+        """How long the certificate that is to be renewed is valid; for ever if there is none."""
+        pem = self.environment.get("CERTMONGER_CERTIFICATE", "")
+        try:
+            end = x509.load_pem_x509_certificate(pem.encode("ascii")).not_valid_after_utc
+        except ValueError:
+            return float("inf")
+        return end.timestamp() - time.time()
+
+    def _authority(self) -> str | None:
+        """The profile, which ``getcert request -T`` sets, if there is one."""
+        profile = self.environment.get("CERTMONGER_CA_PROFILE")
+        if profile and not _AUTHORITY.fullmatch(profile):
+            raise Refused(f"the profile {profile[:80]!a} is no name of a registration authority")
+        return profile or None
+
+    def _csr(self) -> x509.CertificateSigningRequest:
+        try:
+            pem = self.environment.get("CERTMONGER_CSR", "").encode("ascii")
+            csr = x509.load_pem_x509_csr(pem)
+            csr.public_key()
+        except (ValueError, TypeError):
+            raise Refused("there is no certificate signing request in $CERTMONGER_CSR") from None
+        return csr
+
+    def _fetch_roots(self) -> Said:
+        try:
+            client = self.load()
+            if client.transport.tls is None:
+                self.log("roots are fetched over verified TLS only")
+                return Said(UNSUPPORTED)
+            issuer, *chain = client.service(self._authority()).ca()
+        except (Misconfigured, ConfigurationError, Refused) as error:
+            self.log(_one_line(error))
+            return Said(UNCONFIGURED, _one_line(error))
+        except ClientError as error:
+            # certmonger keeps no cookie here, so each time is the first.
+            return self._later(error, random.uniform(30, 60))  # noqa: S311  # it spreads, it hides nothing
+        *between, root = (issuer, *chain)
+        # Roots, a blank line, other roots, a blank line, what else is in the chain.  certmonger
+        # skips an empty part, so the root stands in for the other roots.
+        parts = [_named(root), *([_named(root), *map(_named, between)] if between else [])]
+        return Said(ISSUED, "\n".join(parts))
+
+
+def _named(certificate: x509.Certificate) -> str:
+    name = certificate.subject.rfc4514_string()
+    nickname = name if name and name.isascii() and name.isprintable() else "Anchor"
+    return f"{nickname}\n{_pem(certificate)}"
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(Encoding.PEM).decode("ascii")
+
+
+def _one_line(error: Exception) -> str:
+    return "; ".join(str(error).splitlines())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run as certmonger's helper; returns the exit code of its protocol."""
+    parser = _Parser(
+        prog="anchor-certmonger",
+        description="The helper with which certmonger gets certificates from Anchor: "
+        "getcert add-ca -c Anchor -e '/path/to/anchor-certmonger --config FILE'",
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="client.json, if not where it is looked for"
+    )
+    namespace = parser.parse_args(arguments)
+    helper = Helper(
+        lambda: configuration.load(namespace.config or configuration.find()), os.environ, _log
+    )
+    said = helper.answer()
+    if said.text:
+        _say(said.text)
+    return said.code
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells certmonger what is wrong with the command line; argparse's own code means rejected."""
+
+    def error(self, message: str) -> NoReturn:
+        _say(f"{self.prog}: {message}")
+        sys.exit(UNCONFIGURED)
+
+
+def _say(text: str) -> None:
+    """On the standard output, whatever the locale."""
+    sys.stdout.buffer.write(f"{text.rstrip()}\n".encode())
+    sys.stdout.flush()
+
+
+def _log(line: str) -> None:
+    """To the system's log: certmonger keeps no reason for a wait."""
+
+    syslog.openlog("anchor-certmonger", syslog.LOG_PID, syslog.LOG_DAEMON)
+    syslog.syslog(syslog.LOG_WARNING, line)
+    sys.stderr.write(f"anchor-certmonger: {line}\n")

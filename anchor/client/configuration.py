@@ -1,0 +1,182 @@
+"""``client.json``: which service to ask, as whom, and how it is verified."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import pydantic
+
+from anchor import config_file, plugins
+from anchor.client.credentials import Command, Credentials, Fixed, KeystoneToken, Source
+from anchor.client.service import Service
+from anchor.client.transport import URL, Transport
+from anchor.complaints import Complaints
+from anchor.errors import ConfigurationError
+from anchor.options import FilePath, SecretFile
+
+AuthorityName = Annotated[str, pydantic.Field(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\z")]
+
+
+class KeystoneSettings(pydantic.BaseModel):
+    """The ``keystone`` section."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    cloud: str | None = pydantic.Field(
+        None, description="the cloud's name in clouds.yaml; without it the OS_* environment counts"
+    )
+
+
+class ClientSettings(pydantic.BaseModel):
+    """The keys of ``client.json``."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    url: str = pydantic.Field(description="where the service is")
+    authority: AuthorityName = pydantic.Field(
+        "default", description="the registration authority to ask"
+    )
+    user: str = pydantic.Field("", description="the user name to give")
+    secret_file: SecretFile | None = pydantic.Field(
+        None, description="a file that others cannot read, with the secret in it"
+    )
+    secret_command: tuple[str, ...] | None = pydantic.Field(
+        None, description="a program and its arguments, which prints the secret"
+    )
+    keystone: KeystoneSettings | None = pydantic.Field(
+        None, description="have the secret be a token of Keystone's"
+    )
+    ca_file: FilePath | None = pydantic.Field(
+        None,
+        description="the CA certificates, in PEM, that vouch for the service's TLS certificate",
+    )
+    allow_http: bool = pydantic.Field(False, description="whether a service without TLS will do")
+    timeout: Annotated[float, pydantic.Field(gt=0, le=600)] = pydantic.Field(
+        30, description="how many seconds an answer may take"
+    )
+
+
+@dataclass(frozen=True)
+class Client:
+    """A proved configuration.
+
+    Attributes:
+        path: the file it was read from.
+        source: of the credentials.
+    """
+
+    path: Path
+    transport: Transport
+    authority: str
+    source: Source
+
+    def service(self, authority: str | None = None) -> Service:
+        """The configured registration authority, or another one of the same service."""
+        return Service(self.transport, authority or self.authority)
+
+
+def find(environment: Mapping[str, str] = os.environ) -> Path:
+    """The first ``client.json`` there is, in the order that the documentation gives.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    if environment.get("ANCHOR_CLIENT_CONF"):
+        return Path(environment["ANCHOR_CLIENT_CONF"]).expanduser()
+    places = [Path("~/.config/anchor/client.json").expanduser(), Path("/etc/anchor/client.json")]
+    for place in places:
+        if place.is_file():
+            return place
+    raise ConfigurationError.about(
+        "",
+        f"there is no client.json in {', '.join(map(str, places))}; "
+        "$ANCHOR_CLIENT_CONF or --config names one elsewhere",
+    )
+
+
+def load(path: Path) -> Client:
+    """Read and prove a configuration; relative paths in it start from its directory.
+
+    Raises:
+        ConfigurationError: with everything that is wrong with it.
+    """
+    path = path.absolute()
+    document = config_file.parse(path)
+    complaints = Complaints()
+    with complaints.at():
+        _refuse_others_hand(path)
+    settings: ClientSettings | None = None
+    with complaints.at():
+        settings = plugins.prove(ClientSettings, document, path.parent)
+    if settings is None:
+        complaints.raise_if_any()
+    assert settings is not None
+    transport: Transport | None = None
+    source: Source | None = None
+    with complaints.at():
+        transport = _transport(settings)
+    with complaints.at():
+        source = _source(settings)
+    complaints.raise_if_any()
+    assert transport is not None and source is not None
+    return Client(path, transport, settings.authority, source)
+
+
+def _refuse_others_hand(path: Path) -> None:
+    """Whoever may write the file decides where the secret goes, and which program is run."""
+    if path.stat().st_mode & 0o002:
+        raise ConfigurationError.about("", f"{path} is writable by everyone")
+
+
+def _transport(settings: ClientSettings) -> Transport:
+    try:
+        url = URL.parse(settings.url)
+    except ValueError as error:
+        raise ConfigurationError.about("url", str(error)) from None
+    if url.scheme == "http":
+        if not settings.allow_http:
+            raise ConfigurationError.about(
+                "url", "is plain http, which shows the secret to the network; see allow_http"
+            )
+        return Transport(url, None, settings.timeout)
+    try:
+        tls = ssl.create_default_context(cafile=settings.ca_file)
+    except ssl.SSLError:
+        raise ConfigurationError.about(
+            "ca_file", f"{settings.ca_file} holds no certificates in PEM"
+        ) from None
+    except OSError as error:
+        raise ConfigurationError.about(
+            "ca_file", f"{settings.ca_file} cannot be read: {error.strerror}"
+        ) from None
+    return Transport(url, tls, settings.timeout)
+
+
+def _source(settings: ClientSettings) -> Source:
+    given = [
+        name
+        for name in ("secret_file", "secret_command", "keystone")
+        if getattr(settings, name) is not None
+    ]
+    if len(given) != 1:
+        raise ConfigurationError.about(
+            "", "exactly one of 'secret_file', 'secret_command' and 'keystone' is needed"
+        )
+    if settings.keystone is not None:
+        return KeystoneToken(settings.user, settings.keystone.cloud, settings.timeout)
+    if not settings.user:
+        raise ConfigurationError.about("", "missing option 'user'")
+    if settings.secret_command is not None:
+        if not settings.secret_command:
+            raise ConfigurationError.about("secret_command", "is empty")
+        return Command(settings.user, settings.secret_command, settings.timeout)
+    assert settings.secret_file is not None
+    secret = settings.secret_file.get_secret_value()
+    if not secret:
+        raise ConfigurationError.about("secret_file", "is empty")
+    return Fixed(Credentials(settings.user, secret))

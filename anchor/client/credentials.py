@@ -1,0 +1,96 @@
+"""Where a client's credentials come from: a file, a command, or Keystone."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from anchor.client import keystone
+from anchor.client.errors import Misconfigured, Unavailable
+
+# The service takes no longer one.
+MAX_SECRET = 16384
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What proves to the service who is asking."""
+
+    user: str
+    secret: str = field(repr=False)
+
+
+class Source(Protocol):
+    """Gives credentials."""
+
+    def credentials(self) -> Credentials:
+        """Those of now.
+
+        Raises:
+            Misconfigured: there are none.
+            Unavailable: there are none now.
+        """
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Credentials that were read with the configuration."""
+
+    value: Credentials
+
+    def credentials(self) -> Credentials:
+        """Always the same."""
+        return self.value
+
+
+@dataclass(frozen=True)
+class Command:
+    """A program, run without a shell, that prints the secret on its standard output."""
+
+    user: str
+    command: tuple[str, ...]
+    timeout: float
+
+    def credentials(self) -> Credentials:
+        """What it prints now, without the line break at the end."""
+        program = self.command[0]
+        try:
+            # What it has to say for itself goes where ours goes.
+            finished = subprocess.run(  # noqa: S603  # running what is configured is its purpose
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                timeout=self.timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise Unavailable(
+                f"secret_command: {program} took longer than {self.timeout:g} seconds"
+            ) from None
+        except OSError as error:
+            raise Misconfigured(
+                f"secret_command: {program} cannot be run: {error.strerror}"
+            ) from None
+        if finished.returncode:
+            raise Misconfigured(f"secret_command: {program} exited with {finished.returncode}")
+        try:
+            secret = finished.stdout.decode("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError:
+            secret = ""
+        if not secret or len(secret) > MAX_SECRET:
+            raise Misconfigured(f"secret_command: {program} did not print a secret")
+        return Credentials(self.user, secret)
+
+
+@dataclass(frozen=True)
+class KeystoneToken:
+    """A token of Keystone's, fetched each time; ``cloud`` is its name in clouds.yaml, if any."""
+
+    user: str
+    cloud: str | None
+    timeout: float
+
+    def credentials(self) -> Credentials:
+        """A token as the secret."""
+        return Credentials(self.user, keystone.fetch_token(self.cloud, self.timeout))

@@ -1,0 +1,187 @@
+"""The directory in which a key and its certificate always fit each other.
+
+::
+
+    key.pem        -> current/key.pem           the names that servers are configured with
+    cert.pem       -> current/cert.pem
+    chain.pem      -> current/chain.pem
+    fullchain.pem  -> current/fullchain.pem     certificate and chain, without the root
+    combined.pem   -> current/combined.pem      key and fullchain
+    current        -> versions/2                the one link that changes
+    versions/1, versions/2
+
+A version is complete and on disk before ``current`` points to it, and renaming that link is one
+step: whoever starts at any moment finds the old pair or the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import pwd
+import secrets
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from anchor.client import files, locks
+from anchor.client.errors import Misconfigured, Unwritable
+from anchor.client.service import Certified
+
+LOCK = ".lock"
+CURRENT = "current"
+VERSIONS = "versions"
+KEY, CERTIFICATE, CHAIN = "key.pem", "cert.pem", "chain.pem"
+FULL_CHAIN, COMBINED = "fullchain.pem", "combined.pem"
+NAMES = (KEY, CERTIFICATE, CHAIN, FULL_CHAIN, COMBINED)
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may do what with the files; an owner or group of -1 is whoever runs this."""
+
+    owner: int
+    group: int
+    key_mode: int
+
+    @classmethod
+    def of(cls, owner: str | None, group: str | None, key_mode: int) -> Access:
+        """Look the names up.
+
+        Raises:
+            Misconfigured: this machine does not know one of them.
+        """
+        try:
+            return cls(
+                -1 if owner is None else pwd.getpwnam(owner).pw_uid,
+                -1 if group is None else grp.getgrnam(group).gr_gid,
+                key_mode,
+            )
+        except KeyError:
+            raise Misconfigured(
+                f"this machine does not know {' or '.join(filter(None, (owner, group)))}"
+            ) from None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A private key and a certificate that fit each other."""
+
+    key_pem: bytes = field(repr=False)
+    key: CertificateIssuerPrivateKeyTypes = field(repr=False)
+    certificate: x509.Certificate
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 over the certificate, in hexadecimal."""
+        return self.certificate.fingerprint(hashes.SHA256()).hex()
+
+
+@dataclass(frozen=True)
+class LiveDirectory:
+    """The files of one certificate."""
+
+    path: Path
+
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """Keep every other run away from it."""
+        return locks.exclusive(self.path / LOCK)
+
+    def current(self) -> Pair | None:
+        """What servers see now; None if there is nothing, or nothing that is any good."""
+        try:
+            # Read the link once: both files are to be of one version.
+            version = self.path / (self.path / CURRENT).readlink()
+            key_pem = (version / KEY).read_bytes()
+            key = load_pem_private_key(key_pem, None)
+            certificate = x509.load_pem_x509_certificate((version / CERTIFICATE).read_bytes())
+            if key.public_key() != certificate.public_key():
+                return None
+        except PermissionError as error:
+            raise Unwritable(f"{error.filename}: {error.strerror}") from None
+        except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
+            return None
+        return Pair(key_pem, key, certificate)  # type: ignore[arg-type]  # a kind that was certified
+
+    def certificate(self) -> x509.Certificate | None:
+        """The certificate, for who may not read the key."""
+        with contextlib.suppress(OSError, ValueError):
+            return x509.load_pem_x509_certificate((self.path / CERTIFICATE).read_bytes())
+        return None
+
+    def prepare(self) -> None:
+        """Make sure, before anybody is asked for a certificate, that there is room for it.
+
+        Raises:
+            Unwritable: it cannot be written to, or has files in it that come from elsewhere.
+        """
+        try:
+            (self.path / VERSIONS).mkdir(parents=True, exist_ok=True)
+            self._sweep()
+            for name in NAMES:
+                path = self.path / name
+                if path.exists() and not path.is_symlink():
+                    raise Unwritable(f"{path} is there already, and not from here; move it away")
+        except OSError as error:
+            raise Unwritable(f"{error.filename or self.path}: {error.strerror}") from None
+
+    def install(self, key_pem: bytes, certified: Certified, access: Access) -> None:
+        """Make a new pair the current one.
+
+        Raises:
+            Unwritable: it cannot be written; the old pair is current still.
+        """
+        try:
+            versions = self.path / VERSIONS
+            number = max(self._numbers(), default=0) + 1
+            passing = versions / f".{number}.{secrets.token_hex(4)}"
+            try:
+                self._write(passing, key_pem, certified, access)
+                passing.rename(versions / str(number))
+            except BaseException:
+                shutil.rmtree(passing, ignore_errors=True)
+                raise
+            files.sync_directory(versions)
+            for name in NAMES:
+                if not (self.path / name).is_symlink():
+                    files.point(self.path / name, f"{CURRENT}/{name}")
+            files.point(self.path / CURRENT, f"{VERSIONS}/{number}")
+            # The one before is kept for who is reading it at this moment.
+            for old in self._numbers():
+                if old < number - 1:
+                    shutil.rmtree(versions / str(old), ignore_errors=True)
+        except OSError as error:
+            raise Unwritable(f"{error.filename or self.path}: {error.strerror}") from None
+
+    @staticmethod
+    def _write(directory: Path, key_pem: bytes, certified: Certified, access: Access) -> None:
+        directory.mkdir(mode=0o755)
+        directory.chmod(0o755)
+        full_chain = certified.presented_pem
+        for name, contents, mode in (
+            (KEY, key_pem, access.key_mode),
+            (CERTIFICATE, certified.pem, 0o644),
+            (CHAIN, certified.chain_pem, 0o644),
+            (FULL_CHAIN, full_chain, 0o644),
+            (COMBINED, key_pem + full_chain, access.key_mode),
+        ):
+            files.write_new(directory / name, contents, mode, access.owner, access.group)
+        files.sync_directory(directory)
+
+    def _numbers(self) -> list[int]:
+        names = [path.name for path in (self.path / VERSIONS).iterdir()]
+        return [int(name) for name in names if name.isascii() and name.isdigit()]
+
+    def _sweep(self) -> None:
+        """Remove what a run that was killed has left; nobody else is at work here."""
+        for leftover in (self.path / VERSIONS).glob(".*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        for name in (*NAMES, CURRENT):
+            for leftover in self.path.glob(f".{name}.*"):
+                leftover.unlink(missing_ok=True)

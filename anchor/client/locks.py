@@ -1,0 +1,51 @@
+"""One run at a time on the same files."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from anchor.client.errors import Unavailable, Unwritable
+
+# How many seconds to wait for another run to finish.
+PATIENCE = 120.0
+
+
+@contextlib.contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold the lock at a path, which ends with the process at the latest.
+
+    Args:
+        path: of the lock file; it is made, and stays.
+
+    Raises:
+        Unavailable: another run has held it for longer than ``PATIENCE``.
+        Unwritable: there can be no such file.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise Unwritable(f"{path}: {error.strerror}") from None
+    try:
+        _wait(descriptor, path, time.monotonic() + PATIENCE)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _wait(descriptor: int, path: Path, deadline: float) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise Unavailable(f"{path.parent}: another run is at work on it") from None
+            time.sleep(0.1)
+        except OSError as error:
+            raise Unwritable(f"{path}: {error.strerror}") from None

@@ -1,0 +1,307 @@
+"""Getting a certificate, and getting the next one: the life of a renewal on one screen."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import enum
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from anchor import new_ca
+from anchor.client import configuration, hook, live_directory, schedule, signing_request
+from anchor.client.errors import ClientError, Unavailable
+from anchor.client.hook import HookFailed
+from anchor.client.live_directory import Access, LiveDirectory, Pair
+from anchor.client.service import Certified
+from anchor.client.tracked import History, StateDirectory, Tracked, Wish
+from anchor.errors import AnchorError, ConfigurationError
+
+
+class Result(enum.Enum):
+    """How it went; the values are words for scripts."""
+
+    ISSUED = "issued"
+    RENEWED = "renewed"
+    NOT_DUE = "not due"
+    WOULD_RENEW = "would renew"
+    HOOK_DONE = "hook done"
+    HOOK_FAILED = "hook failed"
+    POSTPONED = "postponed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How it went for one certificate; ``message`` is one line."""
+
+    name: str
+    result: Result
+    message: str
+    directory: Path | None = None
+    not_after: datetime.datetime | None = None
+    renews: datetime.datetime | None = None
+
+
+def due(tracked: Tracked, certificate: x509.Certificate) -> datetime.datetime:
+    """From when a tracked certificate is to be renewed."""
+    history = tracked.history
+    fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
+    # What the service said counts for the certificate that it said it of.
+    said = history.renew_after if history.fingerprint == fingerprint else None
+    return schedule.renewal(
+        (certificate.not_valid_before_utc, certificate.not_valid_after_utc),
+        fingerprint,
+        None if said is None else datetime.datetime.fromtimestamp(said, datetime.UTC),
+        tracked.wish.renew_when_left,
+    )
+
+
+@dataclass(frozen=True)
+class Renewer:
+    """Does the work for whatever is tracked in a state directory.
+
+    Attributes:
+        state: where it is tracked.
+        progress: is told, in a line, what is being done.
+        clock: tells the time, in seconds since the epoch.
+    """
+
+    state: StateDirectory
+    progress: Callable[[str], None]
+    clock: Callable[[], float] = time.time
+
+    def request(self, name: str, wish: Wish) -> Outcome:
+        """Get the first certificate, or another one as it is wished for now, and track it.
+
+        Raises:
+            AnchorError: there is none; files and what is tracked are as before.
+        """
+        live = LiveDirectory(wish.directory)
+        with live.locked():
+            certified = self._obtain(name, wish, live)
+            tracked = self._remember(Tracked(name=name, wish=wish), certified, live)
+            return self._finish(tracked, live, Result.ISSUED)
+
+    def next_time(self, tracked: Tracked) -> float:
+        """When there is something to do for a certificate, in seconds since the epoch."""
+        now = self.clock()
+        certificate = LiveDirectory(tracked.wish.directory).certificate()
+        if certificate is None or _hook_is_due(tracked, certificate):
+            when = now
+        else:
+            when = due(tracked, certificate).timestamp()
+        waits = _waits(tracked, now, patient=True)
+        return max([when, *waits])
+
+    def renew(self, name: str, *, force: bool, patient: bool, dry_run: bool = False) -> Outcome:
+        """Renew one certificate if it is due.
+
+        Args:
+            name: by which it is tracked.
+            force: renew it even if it is not due.
+            patient: leave it alone for a while after a failure, as a daemon does; who runs it by
+                hand, or by cron, has waited already.
+            dry_run: only say what would be done.
+        """
+        try:
+            live = LiveDirectory(self.state.read(name).wish.directory)
+            with live.locked():
+                # Another run may have been at it meanwhile.
+                tracked = self.state.read(name)
+                return self._renew(tracked, live, force=force, patient=patient, dry_run=dry_run)
+        except Unavailable as error:
+            # Another run is at it for longer than anybody waits.
+            return Outcome(name, Result.POSTPONED, f"{name}: {error}")
+        except (ClientError, ConfigurationError) as error:
+            return self._failed(name, error, None)
+
+    def _renew(
+        self, tracked: Tracked, live: LiveDirectory, *, force: bool, patient: bool, dry_run: bool
+    ) -> Outcome:
+        name = tracked.name
+        pair = live.current()
+        now = self.clock()
+        postponed = not force and bool(_waits(tracked, now, patient=patient))
+        if pair and not force and now < due(tracked, pair.certificate).timestamp():
+            if _hook_is_due(tracked, pair.certificate) and not postponed and not dry_run:
+                return self._finish(tracked, live, Result.HOOK_DONE)
+            return self._outcome(tracked, pair, Result.NOT_DUE)
+        if postponed:
+            return self._outcome(
+                tracked,
+                pair,
+                Result.POSTPONED if self._has_time(pair) else Result.FAILED,
+                f"left alone for now after: {tracked.history.error}",
+            )
+        if dry_run:
+            return self._outcome(tracked, pair, Result.WOULD_RENEW)
+        try:
+            certified = self._obtain(name, tracked.wish, live)
+            tracked = self._remember(tracked, certified, live)
+        except (ClientError, ConfigurationError) as error:
+            self._take_down(tracked, error, pair)
+            return self._failed(name, error, pair)
+        return self._finish(tracked, live, Result.RENEWED)
+
+    def _obtain(self, name: str, wish: Wish, live: LiveDirectory) -> Certified:
+        """A certificate that is installed with its key."""
+        client = configuration.load(wish.config)
+        access = Access.of(wish.owner, wish.group, wish.key_mode)
+        live.prepare()
+        self.progress(f"{name}: asking {client.transport.url.text}")
+        old = live.current() if wish.reuse_key else None
+        key = old.key if old else new_ca.make_key(wish.key)
+        csr = signing_request.make(key, wish.names, wish.common_name)
+        certified = client.service(wish.authority).sign(csr, client.source.credentials())
+        key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        live.install(key_pem, certified, access)
+        return certified
+
+    def _remember(self, tracked: Tracked, certified: Certified, live: LiveDirectory) -> Tracked:
+        pair = live.current()
+        assert pair is not None
+        renew_after = certified.renew_after
+        history = History(
+            fingerprint=pair.fingerprint,
+            renew_after=renew_after.timestamp() if renew_after else None,
+            hook_done=tracked.history.hook_done,
+            tried=self.clock(),
+        )
+        tracked = tracked.model_copy(update={"history": history})
+        if due(tracked, pair.certificate).timestamp() <= self.clock():
+            # A clock that is wrong makes every certificate look old; do not ask without end.
+            tracked = tracked.after(
+                failures=1,
+                error="the new certificate is due already: is this machine's clock right?",
+                wait_until=self.clock() + schedule.LONGEST_WAIT,
+            )
+        self.state.write(tracked)
+        return tracked
+
+    def _finish(self, tracked: Tracked, live: LiveDirectory, result: Result) -> Outcome:
+        """Run the hook, and keep in mind whether it has seen the certificate."""
+        pair = live.current()
+        assert pair is not None
+        if _hook_is_due(tracked, pair.certificate):
+            self.progress(f"{tracked.name}: running {tracked.wish.hook[0]}")
+            try:
+                hook.run(tracked.wish.hook, _variables(tracked, pair))
+            except HookFailed as error:
+                self._take_down(tracked, error, pair)
+                return self._outcome(tracked, pair, Result.HOOK_FAILED, str(error))
+            cleared = {"failures": 0, "error": None, "wait_until": None}
+            tracked = tracked.after(
+                hook_done=pair.fingerprint, **(cleared if result is Result.HOOK_DONE else {})
+            )
+            self.state.write(tracked)
+        return self._outcome(tracked, pair, result)
+
+    def _take_down(self, tracked: Tracked, error: AnchorError, pair: Pair | None) -> None:
+        """Write a failure down, so that `anchor list` shows it and the next try waits."""
+        now = self.clock()
+        failures = tracked.history.failures + 1
+        left = pair.certificate.not_valid_after_utc.timestamp() - now if pair else 0.0
+        said = error.retry_after if isinstance(error, Unavailable) else None
+        keep_off = None if said is None else now + min(said, schedule.LONGEST_WAIT)
+        failed = tracked.after(
+            failures=failures,
+            error=_one_line(error),
+            tried=now,
+            wait_until=max(now + schedule.wait(failures, left), keep_off or 0.0),
+            keep_off_until=keep_off,
+        )
+        # When the disk is full, the failure itself is what has to be told.
+        with contextlib.suppress(ClientError):
+            self.state.write(failed)
+
+    def _failed(self, name: str, error: AnchorError, pair: Pair | None) -> Outcome:
+        message = f"{name}: {_one_line(error)}"
+        result = Result.FAILED
+        if pair is not None:
+            end = pair.certificate.not_valid_after_utc
+            message += f"; {_state(end, end.timestamp() - self.clock())}"
+            if isinstance(error, Unavailable) and self._has_time(pair):
+                result = Result.POSTPONED
+        return Outcome(
+            name, result, message, not_after=pair.certificate.not_valid_after_utc if pair else None
+        )
+
+    def _has_time(self, pair: Pair | None) -> bool:
+        """Whether a tenth of the certificate's life is left: there will be other tries."""
+        if pair is None:
+            return False
+        begin, end = pair.certificate.not_valid_before_utc, pair.certificate.not_valid_after_utc
+        return end.timestamp() - self.clock() > (end - begin).total_seconds() / 10
+
+    def _outcome(
+        self, tracked: Tracked, pair: Pair | None, result: Result, reason: str = ""
+    ) -> Outcome:
+        end = pair.certificate.not_valid_after_utc if pair else None
+        renews = due(tracked, pair.certificate) if pair else None
+        parts = [result.value]
+        if reason:
+            parts = [reason]
+        if end is not None and renews is not None:
+            parts.append(_state(end, end.timestamp() - self.clock()))
+            parts.append(f"renews from {moment(renews)}")
+        return Outcome(
+            tracked.name,
+            result,
+            f"{tracked.name}: {', '.join(parts)}",
+            tracked.wish.directory,
+            end,
+            renews,
+        )
+
+
+def _hook_is_due(tracked: Tracked, certificate: x509.Certificate) -> bool:
+    """Whether there is a hook that has not seen this certificate yet."""
+    seen = tracked.history.hook_done
+    return bool(tracked.wish.hook) and seen != certificate.fingerprint(hashes.SHA256()).hex()
+
+
+def _waits(tracked: Tracked, now: float, *, patient: bool) -> list[float]:
+    """The moments that have to be waited for."""
+    history = tracked.history
+    # A moment further away than any that is ever written was written under another clock.
+    return [
+        until
+        for until in (history.keep_off_until, history.wait_until if patient else None)
+        if until is not None and now < until <= now + schedule.LONGEST_WAIT
+    ]
+
+
+def _state(end: datetime.datetime, left: float) -> str:
+    return f"{'valid until' if left > 0 else 'EXPIRED at'} {moment(end)}"
+
+
+def _one_line(error: AnchorError) -> str:
+    return "; ".join(str(error).splitlines())
+
+
+def moment(when: datetime.datetime) -> str:
+    """RFC 3339, in UTC and to the second."""
+    return when.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _variables(tracked: Tracked, pair: Pair) -> dict[str, str]:
+    directory = tracked.wish.directory
+    return {
+        "ANCHOR_NAME": tracked.name,
+        "ANCHOR_NAMES": " ".join(tracked.wish.names),
+        "ANCHOR_DIRECTORY": str(directory),
+        "ANCHOR_KEY": str(directory / live_directory.KEY),
+        "ANCHOR_CERTIFICATE": str(directory / live_directory.CERTIFICATE),
+        "ANCHOR_CHAIN": str(directory / live_directory.CHAIN),
+        "ANCHOR_FULL_CHAIN": str(directory / live_directory.FULL_CHAIN),
+        "ANCHOR_COMBINED": str(directory / live_directory.COMBINED),
+        "ANCHOR_NOT_AFTER": moment(pair.certificate.not_valid_after_utc),
+        "ANCHOR_FINGERPRINT": pair.fingerprint,
+    }

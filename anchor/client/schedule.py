@@ -1,0 +1,47 @@
+"""When a certificate is renewed, and how long to wait after a failure."""
+
+from __future__ import annotations
+
+import datetime
+import random
+
+# After a failure: the first wait, and the longest, in seconds.
+FIRST_WAIT = 10.0
+LONGEST_WAIT = 3600.0
+
+
+def renewal(
+    life: tuple[datetime.datetime, datetime.datetime],
+    fingerprint: str,
+    renew_after: datetime.datetime | None,
+    when_left: float | None,
+) -> datetime.datetime:
+    """The moment from which a certificate is due.
+
+    Args:
+        life: when the certificate begins and when it ends.
+        fingerprint: of the certificate, in hexadecimal.  It is as good as random, so it spreads the
+            machines, and all runs on one machine find the same moment without writing it down.
+        renew_after: when the service would like it renewed; a third of the life before its end
+            if None.
+        when_left: the part of the life that is to be left, if the machine's owner decides it.
+    """
+    begin, end = life
+    if when_left is not None:
+        start = end - (end - begin) * when_left
+    elif renew_after is not None:
+        start = renew_after
+    else:
+        start = end - (end - begin) / 3
+    window = min((end - begin) / 10, (end - start) / 2)
+    return start + window * (int(fingerprint[:8], 16) / 0x100000000)
+
+
+def wait(failures: int, seconds_left: float) -> float:
+    """How many seconds to wait after a number of failures in a row.
+
+    It doubles each time, differs between machines, and does not sleep a certificate's end away.
+    """
+    longest = min(LONGEST_WAIT, max(FIRST_WAIT, seconds_left / 10))
+    doubled = FIRST_WAIT * 2.0 ** min(failures - 1, 20)
+    return min(longest, doubled) * random.uniform(0.5, 1.0)  # noqa: S311  # it spreads, it hides nothing

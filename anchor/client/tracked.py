@@ -1,0 +1,161 @@
+"""What is tracked on this machine: one file a certificate, in the state directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pydantic
+
+from anchor.client import files
+from anchor.client.errors import Misconfigured, Unwritable
+
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}"
+
+
+def is_name(text: str) -> bool:
+    """Whether a certificate can be tracked by that name."""
+    return re.fullmatch(_NAME, text, re.ASCII) is not None
+
+
+class Wish(pydantic.BaseModel):
+    """What is wanted, as it was asked for."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    names: tuple[str, ...] = pydantic.Field(min_length=1)
+    directory: Path
+    config: Path
+    authority: str | None = None
+    common_name: str | None = None
+    key: str = "ec-p256"
+    reuse_key: bool = False
+    owner: str | None = None
+    group: str | None = None
+    key_mode: int = 0o600
+    hook: tuple[str, ...] = ()
+    renew_when_left: float | None = None
+
+
+class History(pydantic.BaseModel):
+    """What became of it.  Times are in seconds since the epoch.
+
+    Attributes:
+        fingerprint: of the certificate that ``renew_after`` is about.
+        hook_done: the fingerprint of the certificate that the hook has seen.
+        failures: how often it failed since it last worked.
+        error: the last failure's sentence.
+        wait_until: before that, a daemon does not try again.
+        keep_off_until: before that, nobody tries again: the service said so.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    fingerprint: str | None = None
+    renew_after: float | None = None
+    hook_done: str | None = None
+    failures: int = 0
+    error: str | None = None
+    tried: float | None = None
+    wait_until: float | None = None
+    keep_off_until: float | None = None
+
+
+class Tracked(pydantic.BaseModel):
+    """A certificate that is kept renewed."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    name: str = pydantic.Field(pattern=rf"\A{_NAME}\z")
+    wish: Wish
+    history: History = History()
+
+    def after(self, **changes: object) -> Tracked:
+        """The same, with another history."""
+        return self.model_copy(update={"history": self.history.model_copy(update=changes)})
+
+
+def default_state_directory(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where the state is: ``/var/lib/anchor`` for root, in the home for others."""
+    if environment.get("ANCHOR_STATE"):
+        return Path(environment["ANCHOR_STATE"])
+    if os.geteuid() == 0:
+        return Path("/var/lib/anchor")
+    home = environment.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
+    return Path(home) / "anchor"
+
+
+@dataclass(frozen=True)
+class StateDirectory:
+    """All that is tracked."""
+
+    path: Path
+    _tracked: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_tracked", self.path / "tracked")
+
+    def default_directory(self, name: str) -> Path:
+        """Where the files of a certificate go when nobody says otherwise."""
+        return self.path / "certificates" / name
+
+    def names(self) -> list[str]:
+        """The names of all that is tracked, in order."""
+        try:
+            return sorted(
+                path.stem
+                for path in self._tracked.iterdir()
+                if path.suffix == ".json" and not path.name.startswith(".")
+            )
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise Unwritable(f"{self._tracked}: {error.strerror}") from None
+
+    def read(self, name: str) -> Tracked:
+        """One of them.
+
+        Raises:
+            Misconfigured: it is not tracked, or its file is damaged.
+        """
+        path = self._path(name)
+        try:
+            return Tracked.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise Misconfigured(f"{name!r} is not tracked here") from None
+        except OSError as error:
+            raise Unwritable(f"{path}: {error.strerror}") from None
+        except pydantic.ValidationError:
+            raise Misconfigured(f"{path} is damaged; `anchor request` writes it anew") from None
+
+    def write(self, tracked: Tracked) -> None:
+        """Keep it, whole or not at all."""
+        path = self._path(tracked.name)
+        text = json.dumps(tracked.model_dump(mode="json", exclude_none=True), indent=2)
+        try:
+            self._tracked.mkdir(parents=True, exist_ok=True)
+            # What a run that was killed has left: names of eight digits after the file's own.
+            for leftover in self._tracked.glob(f".{path.name}.????????"):
+                leftover.unlink(missing_ok=True)
+            files.replace(path, f"{text}\n".encode(), 0o644)
+        except OSError as error:
+            raise Unwritable(f"{path}: {error.strerror}") from None
+
+    def forget(self, name: str) -> None:
+        """Track it no more; its files stay."""
+        path = self._path(name)
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            raise Misconfigured(f"{name!r} is not tracked here") from None
+        except OSError as error:
+            raise Unwritable(f"{path}: {error.strerror}") from None
+
+    def _path(self, name: str) -> Path:
+        if not is_name(name):
+            raise Misconfigured(f"{name!r} is no name for a certificate")
+        return self._tracked / f"{name}.json"

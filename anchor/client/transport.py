@@ -1,0 +1,181 @@
+"""One HTTP exchange with the service: verified, bounded in time and size, and never redirected."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import email.utils
+import http.client
+import re
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import anchor
+from anchor.client.errors import Misconfigured, Unavailable
+
+MAX_ANSWER = 1 << 18
+
+# X.509 verification errors of OpenSSL that go away by themselves, or with the server's next
+# certificate: not yet valid, expired.
+_PASSING = {9, 10}
+
+
+@dataclass(frozen=True)
+class URL:
+    """Where the service is; the scheme is ``https`` or ``http``, the path has no slash at its end.
+
+    Raises ValueError when made of anything else.
+    """
+
+    text: str
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @classmethod
+    def parse(cls, text: str) -> URL:
+        """The parts of a URL."""
+        if not text.isascii() or not text.isprintable() or " " in text:
+            raise ValueError("should be a URL such as https://anchor.example.com")
+        parts = urlsplit(text)
+        if parts.scheme not in ("https", "http") or not parts.hostname:
+            raise ValueError("should be a URL such as https://anchor.example.com")
+        if parts.username is not None or parts.query or parts.fragment:
+            raise ValueError("should be a URL without a user, a query or a fragment")
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        return cls(text, parts.scheme, parts.hostname, port, parts.path.rstrip("/"))
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back.  ``retry_after`` is in seconds, None if nothing was said."""
+
+    status: int
+    media_type: str
+    body: bytes
+    retry_after: float | None
+    location: str
+
+
+@dataclass(frozen=True)
+class Transport:
+    """Speaks with one server.
+
+    Attributes:
+        url: where it is.
+        tls: how its certificate is verified; None for plain http.
+        timeout: how many seconds an exchange may take, all in all.
+    """
+
+    url: URL
+    tls: ssl.SSLContext | None
+    timeout: float
+
+    def exchange(
+        self, method: str, path: str, body: bytes | None = None, media_type: str = ""
+    ) -> Reply:
+        """Ask, and take the answer in.
+
+        Raises:
+            Unavailable: there is no answer, or not within the time.
+            Misconfigured: the server is not the one that the CA bundle vouches for.
+        """
+        headers = {
+            "Accept": "application/json",
+            "User-Agent": f"anchor/{anchor.__version__}",
+            "Connection": "close",
+        }
+        if body is not None:
+            headers["Content-Type"] = media_type
+        connection = http.client.HTTPConnection(self.url.host, self.url.port)
+        try:
+            with self._connected() as stream:
+                connection.sock = stream
+                connection.request(method, self.url.path + path, body, headers)
+                with connection.getresponse() as response:
+                    answer = response.read(MAX_ANSWER + 1)
+                    if len(answer) > MAX_ANSWER:
+                        raise self._unavailable("its answer is too long")
+                    return Reply(
+                        response.status,
+                        response.headers.get_content_type(),
+                        answer,
+                        retry_after(response.headers.get("Retry-After", ""), time.time()),
+                        response.headers.get("Location", ""),
+                    )
+        except ssl.SSLCertVerificationError as error:
+            text = f"{self.url.text} cannot be verified: {error.verify_message}"
+            if error.verify_code in _PASSING:
+                raise Unavailable(text) from error
+            raise Misconfigured(text) from error
+        except ssl.SSLError as error:
+            raise self._unavailable(f"TLS failed: {error.reason or error}") from error
+        except TimeoutError as error:
+            raise self._unavailable(f"no answer within {self.timeout:g} seconds") from error
+        except OSError as error:
+            raise self._unavailable(error.strerror or str(error)) from error
+        except (http.client.HTTPException, ValueError) as error:
+            raise self._unavailable(f"it does not speak HTTP: {type(error).__name__}") from error
+        finally:
+            connection.close()
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[socket.socket]:
+        """A connection that is cut when the time is up; timeouts start anew at each read."""
+        deadline = time.monotonic() + self.timeout
+        plain = socket.create_connection((self.url.host, self.url.port), self.timeout)
+        cut = threading.Event()
+
+        def cut_off() -> None:
+            cut.set()
+            with contextlib.suppress(OSError):
+                plain_end.shutdown(socket.SHUT_RDWR)
+
+        # Wrapping takes the descriptor away from the plain socket; this is another name for it.
+        plain_end = plain.dup()
+        timer = threading.Timer(max(0.0, deadline - time.monotonic()), cut_off)
+        timer.daemon = True
+        timer.start()
+        try:
+            stream: socket.socket = plain
+            if self.tls is not None:
+                stream = self.tls.wrap_socket(plain, server_hostname=self.url.host)
+            with stream:
+                yield stream
+            if cut.is_set():
+                # An answer without a stated length ends like that too.
+                raise TimeoutError
+        except (OSError, http.client.HTTPException):
+            if cut.is_set():
+                raise TimeoutError from None
+            raise
+        finally:
+            timer.cancel()
+            plain.close()
+            plain_end.close()
+
+    def _unavailable(self, reason: str) -> Unavailable:
+        return Unavailable(f"{self.url.text} is not available: {reason}")
+
+
+_SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
+
+
+def retry_after(value: str, now: float) -> float | None:
+    """The seconds in a ``Retry-After`` header (RFC 9110 section 10.2.3); None for nonsense."""
+    value = value.strip()
+    if _SECONDS.fullmatch(value):
+        return float(value)
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+    except (ValueError, TypeError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=datetime.UTC)
+    return max(0.0, moment.timestamp() - now)

@@ -1,0 +1,71 @@
+"""A machine that has certificates from the service."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from cryptography import x509
+
+from anchor import cli
+from anchor.client.tracked import StateDirectory
+
+ANCHOR = Path(sys.executable).with_name("anchor")
+
+
+class Machine:
+    """A machine with a state directory of its own, on which commands are run."""
+
+    def __init__(self, path, anchor):
+        self.state = path / "state"
+        self.config = anchor.client_json()
+        self.directory = self.state / "certificates" / "www.example.com"
+
+    def run(self, command, *arguments):
+        return cli.main([command, "--state", str(self.state), *map(str, arguments)])
+
+    def request(self, *arguments):
+        return self.run("request", "--config", self.config, *arguments)
+
+    def renew(self, *arguments):
+        return self.run("renew", *arguments)
+
+    def certificate(self):
+        return x509.load_pem_x509_certificate((self.directory / "cert.pem").read_bytes())
+
+    def tracked(self, name="www.example.com"):
+        return StateDirectory(self.state).read(name)
+
+    def assert_fits(self):
+        """Key and certificate load into a TLS server, whichever of the files it is given."""
+        for files in (
+            ("fullchain.pem", "key.pem"),
+            ("cert.pem", "key.pem"),
+            ("combined.pem",),
+        ):
+            paths = [self.directory / name for name in files]
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*paths)
+
+    def start(self, command, *arguments, prefix=(), **options):
+        """The command as a process of its own."""
+        return subprocess.Popen(
+            [*prefix, ANCHOR, command, "--state", self.state, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | options.pop("variables", {}),
+            **options,
+        )
+
+    def make_due(self, name="www.example.com"):
+        """Have the service have wanted it renewed long ago."""
+        tracked = self.tracked(name)
+        StateDirectory(self.state).write(tracked.after(renew_after=time.time() - 36000))
+
+    def leftovers(self):
+        """Names of files that no finished run leaves."""
+        return sorted(path.name for path in self.state.rglob(".*") if path.name != ".lock")

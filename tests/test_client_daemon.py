@@ -1,0 +1,308 @@
+"""``anchor renew --daemon``, and when it does what."""
+
+from __future__ import annotations
+
+import datetime
+import signal
+import time
+
+import pytest
+
+from anchor.client import locks, schedule
+from anchor.client.daemon import LONGEST_SLEEP, Daemon
+from anchor.client.errors import Unwritable
+from anchor.client.renewal import Renewer, Result, due
+from anchor.client.tracked import StateDirectory
+from anchor.client.transport import retry_after
+from tests.canned import answering
+from tests.servers.processes import wait_for
+
+
+@pytest.fixture
+def daemon(machine):
+    """Starts the daemon as a process; it is ended with the test."""
+    processes = []
+
+    def start(*arguments):
+        process = machine.start("renew", "--daemon", *arguments)
+        processes.append(process)
+        assert process.stdout.readline().startswith("keeping ")
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_the_daemon_renews_what_is_due_and_ends_when_told(machine, daemon):
+    assert 0 == machine.request("www.example.com")
+    first = machine.certificate()
+    machine.make_due()
+
+    process = daemon()
+    wait_for(lambda: machine.certificate() != first, what="a renewal")
+
+    assert process.stdout.readline().startswith("www.example.com: renewed, valid until 2")
+    process.send_signal(signal.SIGTERM)
+    assert 0 == process.wait(30)
+    machine.assert_fits()
+    assert [] == machine.leftovers()
+
+
+def test_a_hangup_has_it_look_again(machine, daemon):
+    assert 0 == machine.request("www.example.com")
+    first = machine.certificate()
+    process = daemon()
+    machine.make_due()
+
+    def renewed():
+        # The signal may come before the daemon has come to rest.
+        process.send_signal(signal.SIGHUP)
+        return machine.certificate() != first
+
+    before = time.monotonic()
+    wait_for(renewed, what="a renewal")
+    # Without the signal it would have slept for a minute.
+    assert time.monotonic() - before < LONGEST_SLEEP - 5
+    assert process.poll() is None
+
+
+def test_it_waits_for_a_service_that_is_away(machine, daemon, https_anchor):
+    assert 0 == machine.request("www.example.com")
+    first = machine.certificate()
+    machine.make_due()
+    https_anchor.stop()
+    process = daemon()
+    assert "is not available: Connection refused" in process.stderr.readline()
+
+    https_anchor.start()
+
+    wait_for(lambda: machine.certificate() != first, what="a renewal")
+    assert "www.example.com: renewed" in process.stdout.readline()
+
+
+class Clock:
+    """A clock that jumps when it is told to."""
+
+    def __init__(self):
+        self.ahead = 0.0
+
+    def __call__(self):
+        return time.time() + self.ahead
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def outcomes():
+    return []
+
+
+@pytest.fixture
+def inside(machine, clock, outcomes):
+    """The daemon in this process, of which a test makes one turn at a time."""
+    renewer = Renewer(StateDirectory(machine.state), lambda _line: None, clock)
+    return Daemon(renewer, outcomes.append, outcomes.append)
+
+
+def test_a_clock_that_jumps_ahead_renews_once_and_not_without_end(
+    machine, inside, clock, outcomes, https_anchor
+):
+    assert 0 == machine.request("www.example.com")
+    assert 0 < inside.cycle() <= LONGEST_SLEEP
+    assert [] == outcomes
+
+    clock.ahead = 20 * 3600
+    for _ in range(5):
+        assert 0 < inside.cycle() <= LONGEST_SLEEP
+
+    # The service's clock did not jump: the new certificate looks old here.
+    assert [Result.RENEWED] == [outcome.result for outcome in outcomes]
+    assert 2 == len(https_anchor.requests)
+    assert "clock" in machine.tracked().history.error
+
+
+def test_a_clock_that_jumps_back_neither_renews_nor_sleeps_long(
+    machine, inside, clock, outcomes, https_anchor
+):
+    assert 0 == machine.request("www.example.com")
+    clock.ahead = -30 * 86400
+
+    assert 0 < inside.cycle() <= LONGEST_SLEEP
+
+    assert [] == outcomes
+    assert 1 == len(https_anchor.requests)
+
+
+def test_a_wait_that_was_written_under_another_clock_is_ignored(
+    machine, inside, clock, outcomes, https_anchor
+):
+    assert 0 == machine.request("www.example.com")
+    machine.make_due()
+    clock.ahead = 5 * 3600
+    working, https_anchor.wsgi = https_anchor.wsgi, answering("503 Busy", b"", Retry_After="3000")
+    inside.cycle()
+    assert [Result.POSTPONED] == [outcome.result for outcome in outcomes]
+
+    clock.ahead = 0.0
+    https_anchor.wsgi = working
+    inside.cycle()
+
+    assert [Result.POSTPONED, Result.RENEWED] == [outcome.result for outcome in outcomes]
+
+
+def test_failures_are_tried_again_after_longer_and_longer_waits(
+    machine, inside, clock, outcomes, https_anchor
+):
+    assert 0 == machine.request("www.example.com")
+    machine.make_due()
+    https_anchor.wsgi = answering("500 Oh", b"")
+    waits = []
+    for _ in range(8):
+        inside.cycle()
+        history = machine.tracked().history
+        waits.append(history.wait_until - history.tried)
+        asked = len(https_anchor.requests)
+        inside.cycle()
+        assert asked == len(https_anchor.requests)
+        clock.ahead += waits[-1] + 1
+
+    assert 9 == len(https_anchor.requests)
+    for number, wait in enumerate(waits):
+        assert 5 * 2**number <= wait <= 10 * 2**number
+
+
+def test_a_hook_that_fails_is_not_run_each_minute(machine, inside, outcomes, tmp_path):
+    assert 3 == machine.request("www.example.com", "--hook", "false")
+
+    for _ in range(5):
+        inside.cycle()
+
+    assert [] == outcomes
+
+
+def test_a_failure_that_cannot_be_written_down_is_not_repeated_at_once(
+    machine, inside, outcomes, https_anchor, monkeypatch
+):
+    assert 0 == machine.request("www.example.com")
+    machine.make_due()
+
+    # No disk is full for the one file and not for the others, and root may write anywhere.
+    def full(_self, _tracked):
+        raise Unwritable("No space left on device")
+
+    monkeypatch.setattr(StateDirectory, "write", full)
+    for _ in range(5):
+        https_anchor.wsgi = answering("500 Oh", b"")
+        assert 1 <= inside.cycle() <= LONGEST_SLEEP
+
+    assert 1 == len(outcomes)
+    assert 2 == len(https_anchor.requests)
+
+
+def test_a_run_that_takes_very_long_is_not_waited_for_without_end(
+    machine, inside, monkeypatch, capsys
+):
+    assert 0 == machine.request("www.example.com")
+    monkeypatch.setattr(locks, "PATIENCE", 0.2)
+
+    with locks.exclusive(machine.directory / ".lock"):
+        assert 75 == machine.renew("--force")
+
+    assert "another run is at work on it" in capsys.readouterr().err
+
+
+def test_a_broken_file_is_complained_of_once(machine, inside, outcomes):
+    assert 0 == machine.request("www.example.com")
+    (machine.state / "tracked" / "broken.json").write_text("{")
+
+    for _ in range(3):
+        inside.cycle()
+
+    (complaint,) = outcomes
+    assert "broken.json is damaged" in complaint
+
+
+# ---- the schedule
+
+BEGIN = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+END = BEGIN + datetime.timedelta(hours=24)
+
+
+def hours(count):
+    return datetime.timedelta(hours=count)
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "renew_after", "when_left", "after_hours"),
+    [
+        ("0" * 64, None, None, 16),
+        ("8" + "0" * 63, None, None, 17.2),
+        ("0" * 64, BEGIN + hours(12), None, 12),
+        ("0" * 64, BEGIN + hours(12), 0.25, 18),
+        ("0" * 64, None, 0.5, 12),
+        ("8" + "0" * 63, BEGIN + hours(23), None, 23.25),
+    ],
+)
+def test_a_third_of_the_life_is_left_at_renewal(fingerprint, renew_after, when_left, after_hours):
+    moment = schedule.renewal((BEGIN, END), fingerprint, renew_after, when_left)
+
+    assert abs(BEGIN + hours(after_hours) - moment) < datetime.timedelta(seconds=1)
+
+
+def test_a_thousand_machines_spread_over_a_tenth_of_the_life():
+    import hashlib
+
+    moments = [
+        schedule.renewal((BEGIN, END), hashlib.sha256(b"%d" % n).hexdigest(), None, None)
+        for n in range(1000)
+    ]
+
+    assert BEGIN + hours(16) <= min(moments) < BEGIN + hours(16.1)
+    assert BEGIN + hours(18.3) < max(moments) <= BEGIN + hours(18.4)
+    tenths = [
+        sum(1 for m in moments if int((m - BEGIN - hours(16)) / hours(0.24)) == k)
+        for k in range(10)
+    ]
+    assert all(60 < count < 140 for count in tenths)
+
+
+@pytest.mark.parametrize(("left", "longest"), [(86400, 3600), (600, 60), (0, 10), (-5, 10)])
+def test_a_wait_leaves_time_for_other_tries(left, longest):
+    waits = [schedule.wait(30, left) for _ in range(200)]
+
+    assert longest / 2 <= min(waits)
+    assert max(waits) <= longest
+    assert len(set(waits)) > 100
+
+
+def test_the_services_own_moment_is_kept(machine):
+    assert 0 == machine.request("www.example.com")
+    tracked, certificate = machine.tracked(), machine.certificate()
+
+    said = datetime.datetime.fromtimestamp(tracked.history.renew_after, datetime.UTC)
+    life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+    assert abs(certificate.not_valid_after_utc - life / 3 - said) <= datetime.timedelta(seconds=1)
+    assert said <= due(tracked, certificate) <= said + life / 10
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("120", 120),
+        (" 120 ", 120),
+        ("Thu, 01 Jan 1970 00:17:00 GMT", 20),
+        ("Thu, 01 Jan 1970 00:00:01 GMT", 0),
+        ("", None),
+        ("soon", None),
+        ("-5", None),
+        ("1" * 30, None),
+        ("1.5", None),
+    ],
+)
+def test_retry_after_is_in_seconds_or_a_date(value, seconds):
+    assert seconds == retry_after(value, 1000.0)
