@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
-from anchor import auth, settings
+from anchor import auth
 from anchor.auth.results import AuthDetails
-from anchor.errors import BackendUnavailable, ConfigurationError, NotAuthenticated
+from anchor.errors import NotAuthenticated
 from tests.servers.slapd import SUFFIX
 
 PEOPLE = f"ou=people,{SUFFIX}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from anchor.errors import BackendUnavailable
 
@@ -54,7 +54,7 @@ class Deadline:
             self._late -= 1
 
 
-class _Question:
+class _Question(Generic[Answer]):
     def __init__(self, ask: Callable[[], Answer]):
         self.ended = threading.Event()
         self.answers: list[Answer] = []

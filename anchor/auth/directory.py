@@ -96,14 +96,6 @@ class Conversation:
             return False
         raise Unreachable(f"the bind failed: {_describe(result)}")
 
-    def who_am_i(self) -> str:
-        """By what name the directory knows who is bound (RFC 4532); empty if it does not say."""
-        self._connection.extended("1.3.6.1.4.1.4203.1.11.3")
-        result = self._connection.result
-        if result["result"] != RESULT_SUCCESS:
-            return ""
-        return bytes(result.get("responseValue") or b"").decode("utf-8", "replace")
-
     def search(
         self, base: str, query: str, attributes: Sequence[str], *, only_base: bool = False
     ) -> list[Entry]:
@@ -247,7 +239,7 @@ def _describe(result: Mapping[str, Any]) -> str:
 
 def _is_entry(found: Mapping[str, Any]) -> bool:
     """Referrals to other directories stand among the entries, and are not followed."""
-    return found["type"] == "searchResEntry"
+    return bool(found["type"] == "searchResEntry")
 
 
 def _entry(found: Mapping[str, Any]) -> Entry:

@@ -80,6 +80,7 @@ class LdapAuthentication:
 
     def __init__(
         self,
+        *,
         host: Hosts,
         base: str,
         port: Port | None = None,
@@ -126,8 +127,11 @@ class LdapAuthentication:
         if ssl and start_tls:
             complaints.add("", "'start_tls' is for the plain port: it needs \"ssl\": false")
         if not (ssl or start_tls or allow_plaintext):
-            complaints.add("", "secrets would go over the wire in the clear: use 'ssl', "
-                           "'start_tls' or, if you have to, 'allow_plaintext'")
+            complaints.add(
+                "",
+                "secrets would go over the wire in the clear: use 'ssl', "
+                "'start_tls' or, if you have to, 'allow_plaintext'",
+            )
         self._name_attribute = name_attribute or ("sAMAccountName" if domain else "uid")
         query = filter or f"({self._name_attribute}={{user}})"
         if user_dn is None and "{user}" not in query:
@@ -169,9 +173,7 @@ class LdapAuthentication:
             raise NotAuthenticated()
         return identity
 
-    def _identify(
-        self, conversation: Conversation, user: str, secret: str
-    ) -> AuthDetails | None:
+    def _identify(self, conversation: Conversation, user: str, secret: str) -> AuthDetails | None:
         if self._service is not None:
             found = self._find_and_bind(conversation, self._service, user, secret)
         elif self._user_dn is not None:
@@ -185,7 +187,9 @@ class LdapAuthentication:
         if len(names) != 1:
             LOG.warning(
                 "%s has not one %s but %d: refused",
-                entry.name, self._name_attribute, len(names),
+                entry.name,
+                self._name_attribute,
+                len(names),
             )
             return None
         return AuthDetails(names[0], self._groups(conversation, entry))
@@ -215,14 +219,16 @@ class LdapAuthentication:
     def _bind_in_domain(
         self, conversation: Conversation, user: str, secret: str
     ) -> Sequence[Entry]:
-        if not conversation.bind(f"{user}@{self._domain}", secret):
+        principal = f"{user}@{self._domain}"
+        if not conversation.bind(principal, secret):
             return ()
-        bound = conversation.who_am_i().rpartition("\\")[2]
         found = self._search(conversation, user)
-        # A userPrincipalName may be equal to another's sAMAccountName: the bind is the former's.
-        samaccountnames = [name for entry in found for name in entry.attributes["samaccountname"]]
-        if len(found) == 1 and bound.casefold() not in map(str.casefold, samaccountnames):
-            LOG.warning("%s bound as %s, which is another: refused", bound, found[0].name)
+        # Active Directory takes the name for a userPrincipalName first, and for a sAMAccountName
+        # then; where one user's is the other's, the bind does not prove who was looked up.
+        query = f"(userPrincipalName={escape_in_filter(principal)})"
+        bound = conversation.search(self._base, query, ("userPrincipalName",))
+        if {entry.name for entry in bound} - {entry.name for entry in found}:
+            LOG.warning("%r is the userPrincipalName of another user: refused", principal)
             return ()
         return found
 
@@ -232,7 +238,7 @@ class LdapAuthentication:
         return conversation.search(
             only or self._base,
             self._filter.replace("{user}", escape_in_filter(user)),
-            (self._name_attribute, self._group_attribute, "sAMAccountName"),
+            (self._name_attribute, self._group_attribute),
             only_base=only is not None,
         )
 
@@ -287,9 +293,8 @@ def _tls_context(ca_file: FilePath | None, verify: bool) -> tls.SSLContext:
     try:
         context = tls.create_default_context(cafile=ca_file)
     except OSError as error:
-        reason = error.strerror or error.reason
         raise ConfigurationError.about(
-            "ca_file", f"{ca_file} has no CA certificates in it: {reason}"
+            "ca_file", f"{ca_file} is no file of CA certificates: {error.strerror or 'not PEM'}"
         ) from None
     if not verify:
         LOG.warning("the directory's certificate is not verified: anyone between can read secrets")
