@@ -72,6 +72,10 @@ class Throttle:
             self._pairs.forget(pair)
             self._addresses.take_back(place.encode())
 
+    def remembered(self) -> int:
+        """How many addresses, and names at addresses, are counted at the moment."""
+        return len(self._pairs) + len(self._addresses)
+
 
 class _Counts:
     """The last ``size`` keys, and how often each was counted since when."""
@@ -82,6 +86,9 @@ class _Counts:
         self._clock = clock
         self._size = size
         self._counts: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._counts)
 
     def wait(self, key: bytes) -> float:
         """For how many seconds the key is over its limit."""

@@ -15,7 +15,12 @@ from anchor.app import Application
 from anchor.controllers import WebSettings
 from tests.pki import make_ca, make_csr
 
-pytest_plugins = ["tests.servers.keystone", "tests.servers.samba", "tests.servers.slapd"]
+pytest_plugins = [
+    "tests.servers.broken",
+    "tests.servers.keystone",
+    "tests.servers.samba",
+    "tests.servers.slapd",
+]
 
 
 @pytest.fixture

@@ -163,9 +163,7 @@ def test_a_service_account_that_is_not_accepted_is_the_operators_problem(slapd, 
     assert "service account" in text
 
 
-def test_the_requester_is_told_to_come_back_and_the_operator_why(
-    serve, document, audit, caplog
-):
+def test_the_requester_is_told_to_come_back_and_the_operator_why(serve, document, audit, caplog):
     document["authentication"]["static"] = LDAP | {"port": free_port()}
 
     answer = serve(document).sign(secret="alice-secret", status=503)

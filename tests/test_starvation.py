@@ -85,7 +85,7 @@ def hanging(document):
         yield document
 
 
-def test_an_authority_that_hangs_does_not_starve_the_others(tmp_path, hanging):
+def test_an_authority_that_hangs_does_not_starve_the_others(tmp_path, hanging, record_property):
     statuses = []
     stop = threading.Event()
 
@@ -111,7 +111,8 @@ def test_an_authority_that_hangs_does_not_starve_the_others(tmp_path, hanging):
                 client.join(60)
 
     slowest = max(took for _, took in answers)
-    print(f"{len(answers)} answers, the slowest after {slowest:.2f} s; hanging: {len(statuses)}")
+    record_property("answers", len(answers))
+    record_property("slowest", slowest)
     assert {200} == {status for status, _ in answers}
     assert {503} == set(statuses)
     assert slowest < 3

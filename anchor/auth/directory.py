@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from anchor.errors import BackendUnavailable, ConfigurationError
+from anchor.errors import AnchorError, BackendUnavailable, ConfigurationError
 
 try:
     import ldap3
@@ -169,8 +169,10 @@ class Directory:
             try:
                 with self._connected(host) as conversation:
                     return talk(conversation)
-            except (LDAPException, OSError, Unreachable) as error:
-                failures.append(f"{host}: {error}")
+            except AnchorError:
+                raise
+            except Exception as error:  # noqa: BLE001  # ldap3 trips over garbage in any way
+                failures.append(f"{host}: {type(error).__name__}: {error}")
                 cause = error
         raise BackendUnavailable(f"no directory answers: {'; '.join(failures)}") from cause
 

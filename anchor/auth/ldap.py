@@ -180,9 +180,9 @@ class LdapAuthentication:
             found = self._bind_and_read(conversation, self._user_dn, user, secret)
         else:
             found = self._bind_in_domain(conversation, user, secret)
-        entry = _the_one(found, user)
-        if entry is None:
+        if len(found) != 1:
             return None
+        entry = found[0]
         names = entry.attributes.get(self._name_attribute.lower(), ())
         if len(names) != 1:
             LOG.warning(
@@ -235,12 +235,15 @@ class LdapAuthentication:
     def _search(
         self, conversation: Conversation, user: str, only: str | None = None
     ) -> list[Entry]:
-        return conversation.search(
+        found = conversation.search(
             only or self._base,
             self._filter.replace("{user}", escape_in_filter(user)),
             (self._name_attribute, self._group_attribute),
             only_base=only is not None,
         )
+        if len(found) > 1:
+            LOG.warning("more than one entry is that of %r: refused", user)
+        return found
 
     def _groups(self, conversation: Conversation, entry: Entry) -> tuple[str, ...]:
         groups = set(entry.attributes.get(self._group_attribute.lower(), ()))
@@ -271,12 +274,6 @@ class _Account:
     def bind(self, conversation: Conversation) -> None:
         if not conversation.bind(self.name, self.secret):
             raise BackendUnavailable("the directory does not accept the service account")
-
-
-def _the_one(found: Sequence[Entry], user: str) -> Entry | None:
-    if len(found) > 1:
-        LOG.warning("more than one entry is that of %r: refused", user)
-    return found[0] if len(found) == 1 else None
 
 
 def _is_plain(user: str) -> bool:

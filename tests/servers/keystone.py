@@ -171,8 +171,9 @@ def keystone(tmp_path_factory):
     url = f"http://127.0.0.1:{port}/v3"
     manage = [VENV / "bin/keystone-manage", "--config-file", configuration]
     _run([*manage, "db_sync"])
-    _run([*manage, "bootstrap", "--bootstrap-password", "adminpw"]
-         + ["--bootstrap-region-id", "RegionOne", "--bootstrap-public-url", url])  # fmt: skip
+    bootstrap = ["bootstrap", "--bootstrap-password", "adminpw"]
+    bootstrap += ["--bootstrap-region-id", "RegionOne", "--bootstrap-public-url", url]
+    _run([*manage, *bootstrap])
     command = [str(Path(sys.prefix, "bin/uwsgi")), "--http-socket", f"127.0.0.1:{port}"]
     command += ["--module", "keystone.wsgi.api:application", "--virtualenv", str(VENV)]
     command += ["--master", "--processes", "1", "--threads", "4", "--enable-threads"]

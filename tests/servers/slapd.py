@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +30,13 @@ include /etc/ldap/schema/inetorgperson.schema
 modulepath /usr/lib/ldap
 moduleload back_mdb
 moduleload memberof
+moduleload back_monitor
 pidfile {directory}/slapd.pid
 TLSCACertificateFile {ca}
 TLSCertificateFile {certificate}
 TLSCertificateKeyFile {key}
+database monitor
+access to * by * read
 database mdb
 maxsize 33554432
 suffix "{suffix}"
@@ -152,6 +156,14 @@ class Slapd:
     ca_file: Path
     log: Path
     process: subprocess.Popen
+
+    def operations(self, kind):
+        """How many operations of that kind it has carried out."""
+        search = [find_program("ldapsearch", "ldap-utils"), "-x", "-LLL", "-s", "base"]
+        search += ["-H", f"ldap://127.0.0.1:{self.port}/"]
+        search += ["-b", f"cn={kind},cn=Operations,cn=Monitor", "monitorOpCompleted"]
+        found = subprocess.run(search, check=True, capture_output=True)
+        return int(re.search(rb"monitorOpCompleted: (\d+)", found.stdout)[1])
 
     def options(self, **changes):
         """Options for LDAPS with a service account; a change to None leaves an option out."""
