@@ -16,6 +16,8 @@ from anchor.controllers import WebSettings
 from tests.pki import make_ca, make_csr
 
 pytest_plugins = [
+    "tests.plugin_offers",
+    "tests.servers.anchor",
     "tests.servers.broken",
     "tests.servers.keystone",
     "tests.servers.samba",

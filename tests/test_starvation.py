@@ -2,55 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
 import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from pathlib import Path
 
 import pytest
 
 from tests.pki import make_csr
+from tests.servers.anchor import serving
 from tests.servers.broken import broken_server
-from tests.servers.processes import free_port, is_open, wait_until
 
-PROJECT = Path(__file__).parents[1]
 PRESSING = 6  # clients of the authority that hangs; there are four workers
-
-
-@contextlib.contextmanager
-def uwsgi(path, document):
-    """The port of the service, started as its documentation says."""
-    (path / "config.json").write_text(json.dumps(document))
-    shutil.copy(PROJECT / "config.py", path)
-    port = free_port()
-    command = [str(Path(sys.prefix, "bin/uwsgi")), "--http-socket", f"127.0.0.1:{port}"]
-    command += ["--venv", sys.prefix, "--pecan", "config.py", "-p", "4"]
-    with (path / "uwsgi.log").open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=path,
-            env=os.environ | {"ANCHOR_CONF": str(path / "config.json")},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        wait_until(lambda: is_open("127.0.0.1", port), "the start of uwsgi")
-        yield port
-    finally:
-        # Without a master its workers outlive it; they are of its session.
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(20)
 
 
 def post(port, authority, user="alice"):
@@ -94,7 +59,9 @@ def test_an_authority_that_hangs_does_not_starve_the_others(tmp_path, hanging, r
             statuses.append(post(port, "hanging")[0])
             stop.wait(0.05)
 
-    with uwsgi(tmp_path, hanging) as port:
+    (tmp_path / "config.json").write_text(json.dumps(hanging))
+    with serving("uwsgi", tmp_path) as service:
+        port = service.port
         clients = [threading.Thread(target=press, args=(port,)) for _ in range(PRESSING)]
         for client in clients:
             client.start()

@@ -75,11 +75,14 @@ class Authenticator:
         return identity
 
 
-def configure(name: str, section: Mapping[str, Any], base: Path) -> Authenticator:
+def configure(
+    name: str, section: Mapping[str, Any], base: Path, *, offline: bool = False
+) -> Authenticator:
     """The backend that a section of the configuration describes.
 
     A class is made once with its options and asked ``authenticate(user, secret)``.  A function is
     asked ``f(ra_name, user, secret)``, or ``f(ra_name, user, secret, conf)`` if it takes four.
+    Offline the options are proved, and nobody can be authenticated.
     """
     options = dict(section)
     backend = plugins.load(NAMESPACE, options.pop("backend"))
@@ -87,7 +90,9 @@ def configure(name: str, section: Mapping[str, Any], base: Path) -> Authenticato
     limit = plugins.prove(_Waiting, given, base).max_waiting or default_limit()
     if not inspect.isclass(backend):
         return Authenticator(name, _function(backend, options), Breaker(limit))
-    values = plugins.Signature.of(backend).prove(options, base)
+    values = plugins.Signature.of(backend).prove(options, base, offline=offline)
+    if offline:
+        return Authenticator(name, _nobody, Breaker(limit))
     try:
         instance = cast(Backend, backend(**values))
     except ValueError as error:
@@ -103,6 +108,10 @@ class _Waiting(pydantic.BaseModel):
     """What stands in every section, whatever its backend."""
 
     max_waiting: Annotated[int, pydantic.Field(ge=1, le=4096)] | None = None
+
+
+def _nobody(_authority: str, _user: str, _secret: str) -> None:
+    raise BackendUnavailable("the configuration was loaded offline")
 
 
 def _function(

@@ -1,1 +1,1 @@
-"""Real servers for tests, on loopback, each stopped by its process id."""
+"""The real servers that tests run against."""

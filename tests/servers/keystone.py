@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.processes import free_port, running
+from tests.servers.processes import free_port, program, running
 
 RELEASE = "keystone==30.*"
 CACHE = Path(__file__).parents[2] / ".cache"
@@ -174,7 +174,7 @@ def keystone(tmp_path_factory):
     bootstrap = ["bootstrap", "--bootstrap-password", "adminpw"]
     bootstrap += ["--bootstrap-region-id", "RegionOne", "--bootstrap-public-url", url]
     _run([*manage, *bootstrap])
-    command = [str(Path(sys.prefix, "bin/uwsgi")), "--http-socket", f"127.0.0.1:{port}"]
+    command = [program("uwsgi", "uwsgi, from PyPI"), "--http-socket", f"127.0.0.1:{port}"]
     command += ["--module", "keystone.wsgi.api:application", "--virtualenv", str(VENV)]
     command += ["--master", "--processes", "1", "--threads", "4", "--enable-threads"]
     command += ["--lazy-apps", "--die-on-term", "--buffer-size", "65535"]
@@ -188,7 +188,7 @@ def keystone(tmp_path_factory):
             return True
         return False
 
-    with running(command, keystone.log, answers, cwd=directory, env=environment):
+    with running(command, log=keystone.log, ready=answers, cwd=directory, env=environment):
         _fill(keystone)
         yield keystone
 

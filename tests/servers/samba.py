@@ -12,12 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.pki import make_ca
-from tests.servers.processes import (
-    find_program,
-    is_open,
-    make_server_certificate,
-    running,
-)
+from tests.servers.certificates import make_server_certificate
+from tests.servers.processes import listens, program, running
 
 CACHE = Path(__file__).parents[2] / ".cache"
 DOMAIN = "ad.example.com"
@@ -97,16 +93,20 @@ class Samba:
 @pytest.fixture(scope="session")
 def samba(tmp_path_factory):
     """An Active Directory with some users and groups; its ports are 389 and 636."""
-    program = find_program("samba", "samba-ad-dc")
     directory = tmp_path_factory.mktemp("samba")
     shutil.copytree(_provisioned(), directory, dirs_exist_ok=True, symlinks=True)
     address = _spare_address()
     ca = make_ca(directory, name="ca")
     make_server_certificate(directory, ca, HOST, "localhost", address)
     configuration = _configure(directory, address)
-    command = [program, f"--configfile={configuration}", "-F", "--no-process-group"]
+    command = [
+        program("samba", "samba-ad-dc"),
+        f"--configfile={configuration}",
+        "-F",
+        "--no-process-group",
+    ]
     command += ["-M", "single", "--debug-stdout", "-d1"]
-    with running(command, directory / "samba.out", lambda: is_open(address, 636)):
+    with running(command, log=directory / "samba.out", ready=lambda: listens(636, address)):
         yield Samba(address, ca.cert_path)
 
 
@@ -126,7 +126,7 @@ def _spare_address():
     """An address of this machine's own on which nothing serves LDAP; Samba's ports are fixed."""
     for number in range(10, 250):
         address = f"127.0.{os.getpid() % 250}.{number}"
-        if not (is_open(address, 389) or is_open(address, 636)):
+        if not (listens(389, address) or listens(636, address)):
             return address
     return pytest.fail("there is no loopback address with free ports")
 
@@ -137,7 +137,7 @@ def _provisioned():
     kept = CACHE / f"samba-{recipe}"
     if kept.is_dir():
         return kept
-    tool = find_program("samba-tool", "samba-ad-dc")
+    tool = program("samba-tool", "samba-ad-dc")
     CACHE.mkdir(exist_ok=True)
     making = CACHE / f"samba-{recipe}.{os.getpid()}"
     making.mkdir()

@@ -10,13 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.pki import make_ca
-from tests.servers.processes import (
-    find_program,
-    free_port,
-    is_open,
-    make_server_certificate,
-    running,
-)
+from tests.servers.certificates import make_server_certificate
+from tests.servers.processes import free_port, listens, program, running
 
 SUFFIX = "dc=example,dc=com"
 ADMIN = f"cn=admin,{SUFFIX}"
@@ -159,7 +154,7 @@ class Slapd:
 
     def operations(self, kind):
         """How many operations of that kind it has carried out."""
-        search = [find_program("ldapsearch", "ldap-utils"), "-x", "-LLL", "-s", "base"]
+        search = [program("ldapsearch", "ldap-utils"), "-x", "-LLL", "-s", "base"]
         search += ["-H", f"ldap://127.0.0.1:{self.port}/"]
         search += ["-b", f"cn={kind},cn=Operations,cn=Monitor", "monitorOpCompleted"]
         found = subprocess.run(search, check=True, capture_output=True)
@@ -183,8 +178,7 @@ class Slapd:
 def slapd(tmp_path_factory):
     """OpenLDAP with some users and groups, and access for nobody who is not bound."""
     directory = tmp_path_factory.mktemp("slapd")
-    program = find_program("slapd", "slapd")
-    ldapadd = find_program("ldapadd", "ldap-utils")
+    ldapadd = program("ldapadd", "ldap-utils")
     ca = make_ca(directory, name="directory-ca")
     certificate, key = make_server_certificate(directory, ca, "localhost", "127.0.0.1")
     (directory / "db").mkdir()
@@ -201,10 +195,10 @@ def slapd(tmp_path_factory):
     )
     port, tls_port = free_port(), free_port()
     plain = f"ldap://127.0.0.1:{port}/"
-    command = [program, "-d", "0", "-f", str(configuration)]
+    command = [program("slapd", "slapd"), "-d", "0", "-f", str(configuration)]
     command += ["-h", f"{plain} ldaps://127.0.0.1:{tls_port}/"]
     log = directory / "slapd.log"
-    with running(command, log, lambda: is_open("127.0.0.1", tls_port)) as process:
+    with running(command, log=log, ready=lambda: listens(tls_port)) as process:
         added = subprocess.run(
             # -M: a referral is an entry here.  Added, not loaded: else memberOf stays empty.
             [ldapadd, "-x", "-M", "-H", plain, "-D", ADMIN, "-w", "adminpw"],
