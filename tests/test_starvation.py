@@ -82,5 +82,5 @@ def test_an_authority_that_hangs_does_not_starve_the_others(tmp_path, hanging, r
     record_property("slowest", slowest)
     assert {200} == {status for status, _ in answers}
     assert {503} == set(statuses)
-    assert slowest < 3
-    assert len(answers) > 100
+    assert slowest < 5
+    assert len(answers) > 50
