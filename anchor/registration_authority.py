@@ -126,7 +126,7 @@ class RegistrationAuthority:
             reasons = _reasons(error)
             raise
         finally:
-            user = identity.username if identity else submission.user
+            user = details.pop("user", submission.user)
             self.audit.record(
                 Event(
                     kind,
@@ -143,6 +143,7 @@ class RegistrationAuthority:
 
 def _describe_identity(identity: AuthDetails) -> dict[str, Any]:
     found = {
+        "user": identity.username,
         "groups": list(identity.groups),
         "user_id": identity.user_id,
         "project_id": identity.project_id,

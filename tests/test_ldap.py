@@ -281,3 +281,13 @@ def test_neither_secrets_nor_those_of_the_service_are_in_the_log(
     assert "alice-secret" not in caplog.text
     assert "wrong-secret" not in caplog.text
     assert ["alice", "alice", "alice", "*"] == [event["user"] for event in audit.events()]
+
+
+def test_the_directorys_name_is_on_record_however_it_was_written(slapd, serve, document, audit):
+    document["authentication"]["static"] = slapd.options()
+
+    serve(document).sign(user="ALICE", secret="alice-secret", status=200)
+
+    assert [("audit.auth", "alice"), ("audit.sign", "alice")] == [
+        (event["event"], event["user"]) for event in audit.events()
+    ]

@@ -10,6 +10,7 @@ import os
 import struct
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -120,7 +121,9 @@ class _Shared:
     """Some numbers that this process and those forked from it share."""
 
     def __init__(self, size: int):
+        # A file that only this process and its children have, and that has no name.
         self._file = os.memfd_create("anchor")
+        weakref.finalize(self, os.close, self._file)
         os.ftruncate(self._file, size * 8)
         self._memory = mmap.mmap(self._file, size * 8)
         self._numbers = struct.Struct(f"{size}d")
@@ -137,7 +140,3 @@ class _Shared:
                 self._numbers.pack_into(self._memory, 0, *numbers)
             finally:
                 fcntl.lockf(self._file, fcntl.LOCK_UN)
-
-    def __del__(self) -> None:
-        self._memory.close()
-        os.close(self._file)
