@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 
 import pytest
 
 from anchor import auth
 from anchor.auth.results import AuthDetails
 from anchor.errors import BackendUnavailable, NotAuthenticated
+from tests.servers.broken import broken_server
 from tests.servers.keystone import COMPUTE
 
 
@@ -172,3 +175,36 @@ def test_tokens_and_secrets_are_in_no_log_even_of_libraries(
     assert caplog.records
     for secret in (token, way.get("service_secret")):
         assert secret is None or secret not in caplog.text
+
+
+def test_connections_are_kept_and_not_shared_with_a_forked_process(tmp_path):
+    """A stand-in that counts connections; Keystone under uWSGI's --http-socket closes them."""
+    token = {"user": {"id": "1", "name": "nora"}, "project": {"id": "2", "name": "compute"}}
+    body = json.dumps({"token": token})
+    answer = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+    connections = []
+
+    def behave(connection, _stop):
+        connections.append(connection)
+        while connection.recv(65536):
+            connection.sendall(answer)
+
+    with broken_server(behave) as port:
+        section = {"backend": "keystone", "url": f"http://127.0.0.1:{port}"}
+        authenticator = auth.configure("cloud", section, tmp_path)
+        for _ in range(3):
+            assert authenticator.authenticate("default", "", "token").username == "nora"
+        assert len(connections) == 1
+
+        child = os.fork()
+        if child == 0:
+            try:
+                authenticator.authenticate("default", "", "token")
+                os._exit(0)
+            finally:
+                os._exit(1)
+        assert (child, 0) == os.waitpid(child, 0)
+        assert len(connections) == 2
+
+        assert authenticator.authenticate("default", "", "token").username == "nora"
+        assert len(connections) == 2
