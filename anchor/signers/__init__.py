@@ -146,6 +146,14 @@ class SigningCA:
         except Exception as error:
             raise SigningError(f"the signing CA {self.name!r} failed") from error
 
+    def may_issue_intermediates(self) -> bool:
+        """Whether what an intermediate of this CA issues can be valid."""
+        # RFC 5280 4.2.1.9: how many CAs may follow; the new one is the last of them.
+        return all(
+            (length := certificates.path_length(link)) is None or length > between
+            for between, link in enumerate((self.ca.certificate, *self.ca.chain))
+        )
+
     def issue(self, csr: X509Csr, now: datetime.datetime) -> Issued:
         """The certificate for an approved request.
 
