@@ -20,6 +20,7 @@ from anchor.auth import AuthDetails, Authenticator
 from anchor.errors import RequestError, ValidationFailed
 from anchor.policy import Policy
 from anchor.signers import SigningCA
+from anchor.throttle import Throttle
 from anchor.validation import Context
 
 LOG = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ class RegistrationAuthority:
     audit: Trail
     conf: Mapping[str, Any]
     clock: Callable[[], datetime.datetime] = utc_now
+    throttle: Throttle = field(default_factory=Throttle)
 
     def sign(self, submission: Submission) -> Answer:
         """The certificate for a submission.
@@ -104,9 +106,10 @@ class RegistrationAuthority:
 
     def _authenticate(self, submission: Submission) -> AuthDetails:
         with self._recorded(submission, AUTHENTICATION) as details:
-            identity = self.authenticator.authenticate(
-                self.name, submission.user, submission.secret
-            )
+            with self.throttle.attempt(submission.address, submission.user):
+                identity = self.authenticator.authenticate(
+                    self.name, submission.user, submission.secret
+                )
             details.update(_describe_identity(identity))
         return identity
 
@@ -123,7 +126,7 @@ class RegistrationAuthority:
             reasons = _reasons(error)
             raise
         finally:
-            user = identity.username if identity else submission.user
+            user = details.pop("user", submission.user)
             self.audit.record(
                 Event(
                     kind,
@@ -140,6 +143,7 @@ class RegistrationAuthority:
 
 def _describe_identity(identity: AuthDetails) -> dict[str, Any]:
     found = {
+        "user": identity.username,
         "groups": list(identity.groups),
         "user_id": identity.user_id,
         "project_id": identity.project_id,

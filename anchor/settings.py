@@ -22,6 +22,7 @@ from anchor.config_file import Document
 from anchor.policy import Policy
 from anchor.registration_authority import RegistrationAuthority, utc_now
 from anchor.signers import SigningCA
+from anchor.throttle import Throttle
 
 
 class AuthoritySettings(pydantic.BaseModel):
@@ -39,6 +40,15 @@ class AuthoritySettings(pydantic.BaseModel):
     )
     allowed_rsa_exponents: list[Annotated[int, pydantic.Field(ge=3)]] = pydantic.Field(
         [65537], description="the public exponents that RSA keys may have"
+    )
+    max_failures: Annotated[int, pydantic.Field(ge=0, le=1_000_000)] = pydantic.Field(
+        10, description="how often a user name may fail from one address; 0 for any number"
+    )
+    max_address_failures: Annotated[int, pydantic.Field(ge=0, le=1_000_000)] = pydantic.Field(
+        100, description="how often one address may fail, with any names; 0 for any number"
+    )
+    failure_window_seconds: Annotated[float, pydantic.Field(gt=0, le=86400)] = pydantic.Field(
+        300, description="how long failures count, from the first of them on"
     )
 
 
@@ -106,6 +116,11 @@ def load(
                     trail,
                     MappingProxyType(section),
                     clock,
+                    Throttle(
+                        settings.max_failures,
+                        settings.max_address_failures,
+                        settings.failure_window_seconds,
+                    ),
                 )
     complaints.extend(proving, document.as_written)
     complaints.raise_if_any()

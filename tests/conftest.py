@@ -22,6 +22,10 @@ pytest_plugins = [
     "tests.servers.certmonger",
     "tests.servers.https_anchor",
     "tests.servers.nginx",
+    "tests.servers.broken",
+    "tests.servers.keystone",
+    "tests.servers.samba",
+    "tests.servers.slapd",
 ]
 
 

@@ -11,7 +11,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
+from anchor.auth.keystone import KeystoneAuthentication
+from anchor.auth.ldap import LdapAuthentication
+from anchor.auth.static import StaticAuthentication
 from anchor.controllers import WebSettings
+from anchor.plugins import Signature
 from anchor.settings import AuthoritySettings
 from anchor.signers import CASettings
 from tests.servers.anchor import ROOT, serving
@@ -86,3 +90,12 @@ def test_the_json_examples_of_the_reference_are_good_json():
     assert len(blocks) >= 2
     for block in blocks:
         json.loads(block)
+
+
+@pytest.mark.parametrize(
+    "backend", [StaticAuthentication, LdapAuthentication, KeystoneAuthentication]
+)
+def test_every_option_of_an_authentication_is_in_the_reference(backend):
+    names = Signature.of(backend).names()
+
+    assert [] == sorted(name for name in names if f"``{name}``" not in CONFIGURATION)

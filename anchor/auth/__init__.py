@@ -6,9 +6,12 @@ import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, cast
+from typing import Annotated, Any, Protocol, cast
+
+import pydantic
 
 from anchor import plugins
+from anchor.auth.breaker import Breaker, default_limit
 from anchor.auth.results import AuthDetails
 from anchor.errors import (
     BackendUnavailable,
@@ -38,9 +41,10 @@ class Backend(Protocol):
 class Authenticator:
     """A configured backend, whose every answer is accounted for."""
 
-    def __init__(self, name: str, ask: Callable[[str, str, str], Any]):
+    def __init__(self, name: str, ask: Callable[[str, str, str], Any], breaker: Breaker):
         self.name = name
         self._ask = ask
+        self._breaker = breaker
 
     def authenticate(self, authority: str, user: str, secret: str) -> AuthDetails:
         """The identity that these credentials prove to this registration authority.
@@ -53,8 +57,14 @@ class Authenticator:
         if not secret:
             raise NotAuthenticated()
         try:
-            identity = self._ask(authority, user, secret)
-        except (NotAuthenticated, BackendUnavailable, TooManyAttempts):
+            with self._breaker.passage():
+                identity = self._ask(authority, user, secret)
+        except BackendUnavailable as error:
+            # Several may be configured; the log says which.
+            raise BackendUnavailable(
+                f"the authentication {self.name!r} is not available: {error}", error.retry_after
+            ) from error.__cause__
+        except (NotAuthenticated, TooManyAttempts):
             raise
         except Exception as error:
             raise PluginError(f"the authentication {self.name!r} failed") from error
@@ -76,11 +86,13 @@ def configure(
     """
     options = dict(section)
     backend = plugins.load(NAMESPACE, options.pop("backend"))
+    given = {"max_waiting": options.pop("max_waiting")} if "max_waiting" in options else {}
+    limit = plugins.prove(_Waiting, given, base).max_waiting or default_limit()
     if not inspect.isclass(backend):
-        return Authenticator(name, _function(backend, options))
+        return Authenticator(name, _function(backend, options), Breaker(limit))
     values = plugins.Signature.of(backend).prove(options, base, offline=offline)
     if offline:
-        return Authenticator(name, _nobody)
+        return Authenticator(name, _nobody, Breaker(limit))
     try:
         instance = cast(Backend, backend(**values))
     except ValueError as error:
@@ -89,7 +101,13 @@ def configure(
     def ask(_authority: str, user: str, secret: str) -> AuthDetails:
         return instance.authenticate(user, secret)
 
-    return Authenticator(name, ask)
+    return Authenticator(name, ask, Breaker(limit))
+
+
+class _Waiting(pydantic.BaseModel):
+    """What stands in every section, whatever its backend."""
+
+    max_waiting: Annotated[int, pydantic.Field(ge=1, le=4096)] | None = None
 
 
 def _nobody(_authority: str, _user: str, _secret: str) -> None:

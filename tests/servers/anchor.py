@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.processes import free_port, listens, program, running
+from tests.servers.processes import answers, free_port, program, running
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,7 +60,8 @@ def serving(server, directory, environment=None):
     with running(
         arguments(server, port, config_py),
         log=directory / "server.log",
-        ready=lambda: listens(port),
+        # A worker that is just being made may miss the signal that stops it, so wait for an answer.
+        ready=lambda: answers(port),
         cwd=directory,
         env={**os.environ, **(environment or {})},
     ) as process:

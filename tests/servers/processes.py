@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import shutil
 import signal
@@ -49,6 +50,16 @@ def wait_for(condition, process=None, what="the condition"):
 def listens(port, host="127.0.0.1"):
     with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
         return True
+    return False
+
+
+def answers(port, host="127.0.0.1"):
+    """Whether an HTTP server answers anything."""
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        connection = http.client.HTTPConnection(host, port, timeout=5)
+        with contextlib.closing(connection):
+            connection.request("GET", "/robots.txt")
+            return connection.getresponse().read() is not None
     return False
 
 

@@ -1,0 +1,245 @@
+"""OpenStack's Keystone: the secret is a token, and its roles are the requester's groups."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import threading
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import pydantic
+
+from anchor.auth.deadline import Deadline
+from anchor.auth.results import AuthDetails
+from anchor.complaints import Complaints
+from anchor.errors import BackendUnavailable, NotAuthenticated
+from anchor.options import FilePath, Secret, SecretEnv, SecretFile, one_secret
+
+try:
+    from keystoneauth1 import exceptions, token_endpoint
+    from keystoneauth1.adapter import LegacyJsonAdapter
+    from keystoneauth1.identity import v3
+    from keystoneauth1.session import Session
+    from keystoneclient.v3.tokens import TokenManager
+except ImportError as error:
+    raise ImportError(f"{error}; `pip install anchor[keystone]` installs what it needs") from error
+
+LOG = logging.getLogger(__name__)
+
+# What keystoneauth tells of a conversation has tokens in it where the other side repeats them, so
+# it has a level of its own, which that of the root logger does not change.
+_WIRE = logging.getLogger(f"{__name__}.wire")
+_WIRE.setLevel(logging.INFO)
+
+# What a header can carry; a Fernet token has about 200 characters, a JWS some 800.
+_TOKEN = re.compile(r"[\x21-\x7e]{1,4096}", re.ASCII)
+
+
+def _url(value: Any) -> str:
+    parts = urlsplit(value) if isinstance(value, str) else None
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("should be a URL such as 'https://keystone.example.com:5000/v3'")
+    if parts.query or parts.fragment or parts.username or parts.password is not None:
+        raise ValueError("should have neither a query nor credentials")
+    path = parts.path.rstrip("/")
+    if path.endswith("/v2.0"):
+        raise ValueError("should be of version 3 of the API: '.../v3'")
+    return f"{parts.scheme}://{parts.netloc}{path}" + ("" if path.endswith("/v3") else "/v3")
+
+
+Url = Annotated[str, pydantic.PlainValidator(_url)]
+Seconds = Annotated[float, pydantic.Field(gt=0, le=60)]
+
+
+class KeystoneAuthentication:
+    """Asks Keystone about the token that was given as the secret; the user name counts for nothing.
+
+    A token can ask about itself. With a service account, by an application credential or by a
+    password, Anchor asks about it.
+
+    Args:
+        url: Keystone's, with or without ``/v3``.
+        ca_file: the CAs, in PEM, that its certificate may be of, rather than the system's.
+        timeout: within how many seconds it has to answer.
+        allow_unscoped: whether tokens without a project, a domain or a system will do.
+        allow_domain_scoped: whether tokens for a domain will do.
+        allow_system_scoped: whether tokens for the whole system will do.
+        application_credential_id: that of the service account.
+        service_user: its user name, if it has a password.
+        service_user_domain: the name of the domain that the user is in.
+        service_project: the name of the project to act in.
+        service_project_domain: the name of the domain that the project is in.
+        service_secret: the application credential's secret, or the password; or
+        service_secret_file: a file that holds it, readable by nobody else; or
+        service_secret_env: an environment variable that holds it.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: Url,
+        ca_file: FilePath | None = None,
+        timeout: Seconds = 5,
+        allow_unscoped: bool = False,
+        allow_domain_scoped: bool = False,
+        allow_system_scoped: bool = False,
+        application_credential_id: str | None = None,
+        service_user: str | None = None,
+        service_user_domain: str = "Default",
+        service_project: str | None = None,
+        service_project_domain: str = "Default",
+        service_secret: Secret | None = None,
+        service_secret_file: SecretFile | None = None,
+        service_secret_env: SecretEnv | None = None,
+    ):
+        complaints = Complaints()
+        secret = ""
+        if (application_credential_id, service_user) == (None, None):
+            if (service_secret, service_secret_file, service_secret_env) != (None, None, None):
+                complaints.add("", "a 'service_secret' is of no use without whose it is")
+        else:
+            with complaints.at():
+                secret = one_secret(
+                    "service_secret", service_secret, service_secret_file, service_secret_env
+                )
+        if application_credential_id is not None and service_user is not None:
+            complaints.add("", "one of 'application_credential_id' and 'service_user' is enough")
+        if (service_user is None) != (service_project is None):
+            complaints.add("", "'service_user' and 'service_project' go together")
+        if ca_file is not None and not os.access(ca_file, os.R_OK):
+            complaints.add("ca_file", f"{ca_file} cannot be read")
+        complaints.raise_if_any()
+        if url.startswith("http:"):
+            LOG.warning("%s is not https: anyone between can read the tokens", url)
+        self._url = url
+        self._allowed = _Scopes(allow_unscoped, allow_domain_scoped, allow_system_scoped)
+        self._service: Any = None
+        if application_credential_id is not None:
+            self._service = v3.ApplicationCredential(
+                url,
+                application_credential_id=application_credential_id,
+                application_credential_secret=secret,
+            )
+        elif service_user is not None:
+            self._service = v3.Password(
+                url,
+                username=service_user,
+                password=secret,
+                user_domain_name=service_user_domain,
+                project_name=service_project,
+                project_domain_name=service_project_domain,
+            )
+        self._sessions = _Sessions(str(ca_file) if ca_file else True, timeout)
+        # Half a second more, so that what the library says of its own time-out is heard.
+        self._deadline = Deadline(timeout + 0.5)
+
+    def authenticate(self, user: str, secret: str) -> AuthDetails:
+        """Whose token it is, with the roles that it has."""
+        if not _TOKEN.fullmatch(secret):
+            raise NotAuthenticated()
+        body = self._deadline.hold(lambda: self._ask(secret))
+        try:
+            token = _Token.model_validate(body["token"])
+        except (TypeError, KeyError, pydantic.ValidationError):
+            # Neither the cause nor its text: who knows what is in it.
+            raise BackendUnavailable(f"{self._url} did not answer with a token") from None
+        self._allowed.check(token)
+        return AuthDetails(
+            token.user.name,
+            sorted({role.name for role in token.roles}),
+            token.user.id,
+            token.project.id if token.project else None,
+        )
+
+    def _ask(self, token: str) -> Any:
+        """What Keystone says of the token."""
+        adapter = LegacyJsonAdapter(
+            self._sessions.get(),
+            auth=self._service or token_endpoint.Token(self._url, token),
+            endpoint_override=self._url,
+            logger=_WIRE,
+        )
+        try:
+            return TokenManager(adapter).get_token_data(token, include_catalog=False)
+        except exceptions.HttpError as error:
+            # Unauthorized with a service account is about that.
+            expected = (404,) if self._service is not None else (401, 404)
+            if error.http_status in expected and _is_keystones(error):
+                raise NotAuthenticated() from None
+            raise self._unavailable(f"HTTP status {error.http_status}") from None
+        except exceptions.ClientException as error:
+            text = f"{type(error).__name__}: {error}"
+            raise self._unavailable(text.replace(token, "[token]")) from None
+
+    def _unavailable(self, what: str) -> BackendUnavailable:
+        whose = "with the service account " if self._service is not None else ""
+        return BackendUnavailable(f"{self._url} was asked {whose}in vain: {what}")
+
+
+def _is_keystones(error: Any) -> bool:
+    """Whether an error is Keystone's own, rather than that of something else at the URL."""
+    try:
+        return bool(error.response.json()["error"]["code"] == error.http_status)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
+
+
+class _Named(pydantic.BaseModel):
+    id: Annotated[str, pydantic.Field(min_length=1)]
+    name: Annotated[str, pydantic.Field(min_length=1)]
+
+
+class _Token(pydantic.BaseModel):
+    """What of a token's description matters here."""
+
+    model_config = pydantic.ConfigDict(strict=True)
+
+    user: _Named
+    roles: list[_Named] = []
+    project: _Named | None = None
+    domain: _Named | None = None
+    system: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class _Scopes:
+    """What tokens may be for, besides a project."""
+
+    unscoped: bool
+    domain: bool
+    system: bool
+
+    def check(self, token: _Token) -> None:
+        if token.project is not None:
+            return
+        if token.system is not None:
+            allowed = self.system
+        elif token.domain is not None:
+            allowed = self.domain
+        else:
+            allowed = self.unscoped
+        if not allowed:
+            LOG.info("the token of %r is for no project: refused", token.user.name)
+            raise NotAuthenticated()
+
+
+@dataclass
+class _Sessions:
+    """Connections that are kept, for each process its own: a fork would share the sockets."""
+
+    verify: str | bool
+    timeout: float
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _session: Session | None = None
+    _process: int = 0
+
+    def get(self) -> Session:
+        with self._lock:
+            if self._session is None or self._process != os.getpid():
+                # A redirection would carry the token to somebody else.
+                self._session = Session(verify=self.verify, timeout=self.timeout, redirect=False)
+                self._process = os.getpid()
+            return self._session

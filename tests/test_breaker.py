@@ -1,0 +1,196 @@
+"""What keeps a backend that hangs from being waited for by everyone."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+import pytest
+
+from anchor.auth.breaker import Breaker
+from anchor.auth.deadline import Deadline
+from anchor.errors import BackendUnavailable, NotAuthenticated
+
+
+class Clock:
+    """A clock that is set, and that goes on when somebody sleeps."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.fixture
+def clock():
+    """A clock for the breaker."""
+    return Clock()
+
+
+def fail(breaker, clock, error, seconds=6.0):
+    """Fail, after a while."""
+    with pytest.raises(type(error), match=str(error)):
+        ask(breaker, clock, error, seconds)
+
+
+def ask(breaker, clock, error, seconds):
+    with breaker.passage():
+        clock.now += seconds
+        raise error
+
+
+def hang(breaker, clock, seconds=6.0):
+    """Wait in vain."""
+    fail(breaker, clock, BackendUnavailable("timed out"), seconds)
+
+
+def is_open(breaker):
+    try:
+        with breaker.passage():
+            return True
+    except BackendUnavailable:
+        return False
+
+
+def test_after_a_hang_nobody_waits_for_a_while(clock):
+    breaker = Breaker(None, clock, clock.sleep)
+
+    hang(breaker, clock)
+
+    with pytest.raises(BackendUnavailable, match="left alone") as refused, breaker.passage():
+        pass
+    assert 12 == refused.value.retry_after
+    clock.now += 12
+    assert is_open(breaker)
+    assert is_open(breaker)
+
+
+def test_one_request_finds_out_whether_it_is_back(clock):
+    breaker = Breaker(3, clock, clock.sleep)
+    hang(breaker, clock)
+    clock.now += 12
+
+    with breaker.passage():
+        assert not is_open(breaker)
+    assert is_open(breaker)
+
+    hang(breaker, clock)
+    clock.now += 12
+    hang(breaker, clock)
+    assert not is_open(breaker)
+
+
+def test_a_quick_failure_is_asked_again_at_once(clock):
+    breaker = Breaker(1, clock, clock.sleep)
+    hang(breaker, clock, 0.2)
+
+    assert is_open(breaker)
+
+
+def test_wrong_credentials_are_an_answer_however_slow(clock):
+    breaker = Breaker(1, clock, clock.sleep)
+    fail(breaker, clock, NotAuthenticated())
+
+    assert is_open(breaker)
+
+
+def test_another_error_after_a_long_wait_is_a_hang(clock):
+    breaker = Breaker(1, clock, clock.sleep)
+    fail(breaker, clock, OSError("odd"))
+
+    assert not is_open(breaker)
+
+
+def test_not_more_than_the_limit_wait(clock):
+    breaker = Breaker(2, clock, clock.sleep)
+    with breaker.passage():
+        with breaker.passage():
+            start = clock.now
+            with pytest.raises(BackendUnavailable, match="as many"), breaker.passage():
+                pass
+            assert 0.5 == pytest.approx(clock.now - start, abs=0.02)
+            # Nobody got on since: the next does not wait.
+            start = clock.now
+            assert not is_open(breaker)
+            assert start == clock.now
+        assert is_open(breaker)
+
+
+def test_a_request_gets_its_turn_when_another_is_done(clock):
+    breaker = Breaker(1)
+    inside, done = threading.Event(), threading.Event()
+
+    def occupy():
+        with breaker.passage():
+            inside.set()
+            done.wait(20)
+
+    occupant = threading.Thread(target=occupy)
+    occupant.start()
+    inside.wait(20)
+    threading.Timer(0.05, done.set).start()
+    for _ in range(100):
+        if is_open(breaker):
+            break
+    else:
+        pytest.fail("its turn never came")
+    occupant.join(20)
+
+
+def test_forked_processes_share_it():
+    breaker = Breaker(1, clock := Clock(), clock.sleep)
+    child = os.fork()
+    if child == 0:
+        try:
+            hang(breaker, clock)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert (child, 0) == os.waitpid(child, 0)
+
+    assert not is_open(breaker)
+
+
+def test_a_process_that_dies_leaves_the_lock_open():
+    breaker = Breaker(2)
+    child = os.fork()
+    if child == 0:
+        with breaker._state.locked():
+            os._exit(1)
+    os.waitpid(child, 0)
+
+    assert is_open(breaker)
+
+
+def test_an_answer_in_time_is_the_answer():
+    deadline = Deadline(20)
+
+    assert 1 == deadline.hold(lambda: 1)
+    with pytest.raises(ZeroDivisionError):
+        deadline.hold(lambda: 1 / 0)
+
+
+def test_what_takes_too_long_is_not_waited_for_and_not_asked_without_end():
+    stop = threading.Event()
+    deadline = Deadline(0.05, unheard=2)
+    for _ in range(2):
+        with pytest.raises(BackendUnavailable, match="no answer within"):
+            deadline.hold(lambda: stop.wait(20))
+
+    with pytest.raises(BackendUnavailable, match="still unanswered"):
+        deadline.hold(lambda: 1)
+
+    stop.set()
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        try:
+            assert 1 == Deadline.hold(deadline, lambda: 1)
+            return
+        except BackendUnavailable:
+            time.sleep(0.01)
+    pytest.fail("the ended ones still count")
