@@ -5,6 +5,7 @@ Annotate a plug-in's parameters with them; they are proved at start-up.
 
 from __future__ import annotations
 
+import datetime
 import os
 import stat
 from collections.abc import Callable
@@ -38,6 +39,20 @@ def _network(value: Any) -> IPv4Network | IPv6Network:
 
 Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_network)]
 """An IPv4 or IPv6 range in CIDR form, without host bits; a single address is a range of one."""
+
+
+def _moment(value: Any) -> datetime.datetime:
+    try:
+        moment = datetime.datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ValueError("should be a time with its zone such as '2030-01-31T12:00:00Z'")
+    return moment.astimezone(datetime.UTC)
+
+
+Moment = Annotated[datetime.datetime, PlainValidator(_moment)]
+"""A time as RFC 3339 writes it."""
 
 Secret = SecretStr
 """A secret; ``get_secret_value()`` reveals it, and nothing else does."""
