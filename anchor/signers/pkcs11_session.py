@@ -11,6 +11,7 @@ import functools
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,7 +26,12 @@ LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+# How long a thread waits for others to be done with a module.
 LOCK_SECONDS = 10
+
+# Before a lost key is looked for again, in seconds.  SoftHSM does not see a token while another
+# process writes to it, as it does at a log-in, and forked workers log in all at once.
+PAUSES = (0.0, 0.05, 0.2)
 
 
 class Step(Enum):
@@ -91,7 +97,7 @@ class Module:
     def __init__(self, path: Path, pykcs11: ModuleType):
         self.pykcs11 = pykcs11
         self._locks: dict[int, threading.Lock] = {}
-        self._times_initialised = 0
+        self._times_finalised = 0
         self.pins: dict[int, str] = {}
         if not path.is_file():
             raise TokenError(Step.MODULE, f"there is no file {path}")
@@ -104,8 +110,8 @@ class Module:
 
     @property
     def epoch(self) -> tuple[int, int]:
-        """The process, and how often it has had the library initialised anew."""
-        return os.getpid(), self._times_initialised
+        """The process, and how often it has had the library finalised."""
+        return os.getpid(), self._times_finalised
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -140,16 +146,11 @@ class Module:
                 f"the module cannot be initialised: {self.pykcs11.PyKCS11Error(answer)}",
             )
 
-    def initialise_anew(self) -> None:
-        """Have the library look at its tokens as if for the first time.
-
-        Raises:
-            TokenError: it refuses.
-        """
-        self._times_initialised += 1
+    def finalise(self) -> None:
+        """Have the library forget everything, and look at its tokens anew when it is used again."""
+        self._times_finalised += 1
         self.pins.clear()
         self.library.lib.C_Finalize()
-        self.initialise()
 
 
 @functools.cache
@@ -202,22 +203,26 @@ class TokenKey:
         )
 
     def _with_key(self, action: Callable[[Opened], T]) -> T:
-        """Do something with the key, once more if it has to be found again."""
-        failures = (TokenError, self.module.pykcs11.PyKCS11Error)
+        """Do something with the key, again if it has to be found again."""
+        pykcs11_error = self.module.pykcs11.PyKCS11Error
         with self.module.locked():
+            for pause in PAUSES:
+                try:
+                    return action(self._open())
+                except (TokenError, pykcs11_error) as error:
+                    self._close()
+                    if isinstance(error, TokenError) and error.step is Step.PIN:
+                        raise
+                    LOG.warning(
+                        "the key in the %s is looked for again: %s", self.place.token, error
+                    )
+                # The token may have been away, or the module finalised by somebody: begin at the
+                # beginning.  Other keys of this module notice by the epoch.
+                time.sleep(pause)
+                self.module.finalise()
             try:
                 return action(self._open())
-            except failures as error:
-                self._close()
-                if isinstance(error, TokenError) and error.step is Step.PIN:
-                    raise
-                LOG.warning("the key in the %s is looked for again: %s", self.place.token, error)
-            # The token may have been away, or the module finalised by somebody: begin at the
-            # beginning.  Other keys of this module notice by the epoch.
-            try:
-                self.module.initialise_anew()
-                return action(self._open())
-            except self.module.pykcs11.PyKCS11Error as error:
+            except pykcs11_error as error:
                 self._close()
                 raise TokenError(
                     Step.KEY, f"the {self.place.token} does not serve {self.place.key}: {error}"

@@ -97,7 +97,9 @@ class Tokens:
     @staticmethod
     def reload():
         """Have the module in this process see what other programs did."""
-        pkcs11_session.module_at(MODULE).initialise_anew()
+        module = pkcs11_session.module_at(MODULE)
+        module.finalise()
+        module.initialise()
 
 
 def run(*command):
