@@ -66,7 +66,7 @@ class CACertificate:
         return cls(
             certificate,
             chain,
-            _authority_key_identifier(certificate),
+            authority_key_identifier(certificate),
             min(link.not_valid_after_utc for link in (certificate, *chain)),
         )
 
@@ -308,7 +308,7 @@ def prove_issuer(certificate: x509.Certificate, ca: CACertificate) -> None:
         raise SigningError(f"the CA's key does not verify the certificate: {error}") from error
 
 
-def _authority_key_identifier(certificate: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+def authority_key_identifier(certificate: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     """RFC 5280 4.2.1.1: the CA's own subjectKeyIdentifier, so that a chain can be found."""
     try:
         identifier = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)

@@ -89,7 +89,12 @@ def _private(path: Path) -> Private:
     return Private(path, read_private(path))
 
 
-def _secret_in_file(path: Path) -> Secret:
+def read_secret(path: Path) -> Secret:
+    """The secret in such a file, without the line break at its end.
+
+    Raises:
+        ValueError: as :func:`read_private`, or it is not text.
+    """
     try:
         return Secret(read_private(path).decode("utf-8").rstrip("\r\n"))
     except UnicodeDecodeError:
@@ -116,7 +121,7 @@ def _on_path(read: Callable[[Path], Any]) -> Any:
 PrivateFile = Annotated[Private, _on_path(_private)]
 """The path of a file that others must not read; its contents are read at start-up."""
 
-SecretFile = Annotated[Secret, _on_path(_secret_in_file)]
+SecretFile = Annotated[Secret, _on_path(read_secret)]
 """The path of a file with a secret in it; a line break at its end does not count."""
 
 SecretEnv = Annotated[Secret, PlainValidator(_secret_in_environment)]

@@ -10,7 +10,10 @@ import pydantic
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+from cryptography.hazmat.primitives.asymmetric.types import (
+    CertificateIssuerPrivateKeyTypes,
+    CertificatePublicKeyTypes,
+)
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
 
 from anchor.errors import ConfigurationError, SigningError
@@ -80,7 +83,7 @@ class Pkcs11Key:
                     KeyPlace(slot, token_label, key_id, key_label),
                     secret,
                 ),
-                certificate,
+                certificate.public_key(),
             )
         except ModuleNotFoundError:
             raise ConfigurationError.about(
@@ -94,20 +97,21 @@ class Pkcs11Key:
         return self._key
 
 
-def private_key_in(key: TokenKey, certificate: x509.Certificate) -> Pkcs11RSAKey | Pkcs11ECKey:
+def private_key_in(
+    key: TokenKey, public_key: CertificatePublicKeyTypes
+) -> Pkcs11RSAKey | Pkcs11ECKey:
     """A token's key as one that ``cryptography`` can sign with.
 
     Args:
         key: where it is.
-        certificate: which key it should be.  Not every token has the public half, so whether it is
-            that one shows in what it signs.
+        public_key: its public half.  Not every token has that, so whether they belong together
+            shows in what is signed.
 
     Raises:
-        ConfigurationError: it is not a key for that certificate.
+        ConfigurationError: it is of another kind.
         TokenError: it cannot be had.
     """
     pykcs11 = key.module.pykcs11
-    public_key = certificate.public_key()
     kinds: dict[int, type] = {
         pykcs11.CKK_RSA: rsa.RSAPublicKey,
         pykcs11.CKK_EC: ec.EllipticCurvePublicKey,

@@ -152,6 +152,68 @@ class Module:
         self.pins.clear()
         self.library.lib.C_Finalize()
 
+    def log_in(self, place: KeyPlace, pin: str, flags: int = 0) -> Any:
+        """A session with a token, logged in to.
+
+        Args:
+            place: which token.
+            pin: its user's PIN.
+            flags: such as CKF_RW_SESSION.
+
+        Raises:
+            TokenError: there is no such token, or it refuses the PIN.
+        """
+        pykcs11 = self.pykcs11
+        slot = self._slot(place)
+        session = self.library.openSession(slot, flags)
+        try:
+            session.login(pin)
+            self.pins[slot] = pin
+        except pykcs11.PyKCS11Error as error:
+            if error.value == pykcs11.CKR_USER_ALREADY_LOGGED_IN:
+                # By another key of this token: a log-in is a process's, not a session's.
+                if self.pins.get(slot, pin) == pin:
+                    return session
+                raise TokenError(
+                    Step.PIN, f"the {place.token} is logged in to with another PIN"
+                ) from error
+            session.closeSession()
+            if error.value in (
+                pykcs11.CKR_PIN_INCORRECT,
+                pykcs11.CKR_PIN_INVALID,
+                pykcs11.CKR_PIN_LEN_RANGE,
+                pykcs11.CKR_PIN_LOCKED,
+                pykcs11.CKR_PIN_EXPIRED,
+            ):
+                raise TokenError(Step.PIN, f"the {place.token} refuses the PIN: {error}") from error
+            raise
+        return session
+
+    def _slot(self, place: KeyPlace) -> int:
+        pykcs11, library = self.pykcs11, self.library
+        slots: list[int] = list(library.getSlotList(tokenPresent=True))
+        if place.token_label is None:
+            if place.slot not in slots:
+                raise TokenError(
+                    Step.TOKEN, f"there is no token in slot {place.slot}, but in {slots}"
+                )
+            return place.slot
+        labels: dict[int, str] = {}
+        for slot in slots:
+            try:
+                labels[slot] = library.getTokenInfo(slot).label.rstrip(" \0")
+            except pykcs11.PyKCS11Error:
+                # One that is being taken out is not the one that is wanted.
+                continue
+        found = [slot for slot, label in labels.items() if label == place.token_label]
+        if len(found) != 1:
+            raise TokenError(
+                Step.TOKEN,
+                f"{len(found) or 'no'} tokens are labelled {place.token_label!r}; there are "
+                f"{sorted(label for label in labels.values() if label)}",
+            )
+        return found[0]
+
 
 @functools.cache
 def module_at(path: Path) -> Module:
@@ -238,8 +300,12 @@ class TokenKey:
                 )
             self.module.initialise()
             try:
-                session = self._log_in()
+                session = self.module.log_in(self.place, self.pin)
                 self._opened = Opened(self.module.epoch, session, self._find(session))
+            except TokenError as error:
+                # Tokens lock themselves after a few refusals.
+                self._refused = error.step is Step.PIN
+                raise
             except self.module.pykcs11.PyKCS11Error as error:
                 raise TokenError(
                     Step.TOKEN, f"the {self.place.token} cannot be used: {error}"
@@ -254,62 +320,6 @@ class TokenKey:
                 opened.session.closeSession()
             except self.module.pykcs11.PyKCS11Error:
                 return
-
-    def _log_in(self) -> Any:
-        pykcs11 = self.module.pykcs11
-        slot = self._slot()
-        session = self.module.library.openSession(slot)
-        try:
-            session.login(self.pin)
-            self.module.pins[slot] = self.pin
-        except pykcs11.PyKCS11Error as error:
-            if error.value == pykcs11.CKR_USER_ALREADY_LOGGED_IN:
-                # By another key of this token: a log-in is a process's, not a session's.
-                if self.module.pins.get(slot, self.pin) == self.pin:
-                    return session
-                raise TokenError(
-                    Step.PIN, f"the {self.place.token} is logged in to with another PIN"
-                ) from error
-            session.closeSession()
-            if error.value in (
-                pykcs11.CKR_PIN_INCORRECT,
-                pykcs11.CKR_PIN_INVALID,
-                pykcs11.CKR_PIN_LEN_RANGE,
-                pykcs11.CKR_PIN_LOCKED,
-                pykcs11.CKR_PIN_EXPIRED,
-            ):
-                # Tokens lock themselves after a few of these.
-                self._refused = True
-                raise TokenError(
-                    Step.PIN, f"the {self.place.token} refuses the PIN: {error}"
-                ) from error
-            raise
-        return session
-
-    def _slot(self) -> int:
-        pykcs11, library = self.module.pykcs11, self.module.library
-        slots: list[int] = list(library.getSlotList(tokenPresent=True))
-        if self.place.token_label is None:
-            if self.place.slot not in slots:
-                raise TokenError(
-                    Step.TOKEN, f"there is no token in slot {self.place.slot}, but in {slots}"
-                )
-            return self.place.slot
-        labels: dict[int, str] = {}
-        for slot in slots:
-            try:
-                labels[slot] = library.getTokenInfo(slot).label.rstrip(" \0")
-            except pykcs11.PyKCS11Error:
-                # One that is being taken out is not the one that is wanted.
-                continue
-        found = [slot for slot, label in labels.items() if label == self.place.token_label]
-        if len(found) != 1:
-            raise TokenError(
-                Step.TOKEN,
-                f"{len(found) or 'no'} tokens are labelled {self.place.token_label!r}; there are "
-                f"{sorted(label for label in labels.values() if label)}",
-            )
-        return found[0]
 
     def _find(self, session: Any) -> Any:
         pykcs11 = self.module.pykcs11
