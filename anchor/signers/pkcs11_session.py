@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from anchor.errors import SigningError
+from anchor.signers.pkcs11_calls import Signing
 
 LOG = logging.getLogger(__name__)
 
@@ -91,6 +92,7 @@ class Module:
     Attributes:
         pykcs11: the Python module PyKCS11.
         epoch: changes whenever the handles that the library gave out have become meaningless.
+        signing: the module's calls that make a signature.
         pins: by slot, what the process is logged in with.
     """
 
@@ -107,6 +109,7 @@ class Module:
             raise TokenError(
                 Step.MODULE, f"{path} cannot be loaded as a PKCS#11 module: {error}"
             ) from error
+        self.signing = Signing(path)
 
     @property
     def epoch(self) -> tuple[int, int]:
@@ -253,10 +256,16 @@ class TokenKey:
         Raises:
             TokenError: the token, or the key in it, cannot be had now.
         """
-        native = self.module.pykcs11.Mechanism(mechanism)
-        return self._with_key(
-            lambda opened: bytes(opened.session.sign(opened.handle, octets, native))
-        )
+
+        def sign(opened: Opened) -> bytes:
+            answer, signature = self.module.signing.sign(
+                opened.session.session.value(), mechanism, opened.handle.value(), octets
+            )
+            if answer != self.module.pykcs11.CKR_OK:
+                raise self.module.pykcs11.PyKCS11Error(answer)
+            return signature
+
+        return self._with_key(sign)
 
     def attribute(self, name: int) -> Any:
         """An attribute of the key, such as CKA_KEY_TYPE; raises as :meth:`sign` does."""
