@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import builtins
+import json
 import multiprocessing
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlencode
 
 import pytest
 from cryptography import x509
@@ -18,6 +21,7 @@ from anchor.registration_authority import utc_now
 from anchor.signers import pkcs11_session
 from anchor.X509.signing_request import X509Csr
 from tests.pki import a_key, assert_is_leaf, make_ca, make_csr
+from tests.servers.anchor import serving
 from tests.servers.softhsm import MODULE, PIN
 
 KINDS = ("rsa-2048", "ec-p256", "ec-p384", "ec-p521")
@@ -129,6 +133,19 @@ def test_a_key_pair_that_the_token_made_signs(softhsm, configure, csr, tmp_path)
     issued = configure(section).issue(csr, utc_now())
 
     issued.certificate.verify_directly_issued_by(ca.certificate)
+
+
+def test_a_token_need_not_have_the_public_key(softhsm, configure, csr):
+    ca = softhsm.make_ca()
+    module = pkcs11_session.module_at(MODULE)
+    p11 = module.pykcs11
+    session = module.library.openSession(softhsm.slot(), p11.CKF_RW_SESSION)
+    session.login(PIN)
+    [public] = session.findObjects([(p11.CKA_CLASS, p11.CKO_PUBLIC_KEY)])
+    session.destroyObject(public)
+    session.closeSession()
+
+    assert_is_leaf(configure(softhsm.section(ca)).issue(csr, utc_now()).certificate, issued_by=ca)
 
 
 def test_a_key_in_a_token_does_nothing_but_sign(softhsm, configure):
@@ -283,6 +300,29 @@ def test_forked_processes_sign(softhsm, configure, csr, kind):
     for child in children:
         child.join()
     ca.issue(csr, utc_now())
+
+
+@BOTH_FORK_MODES
+def test_the_workers_of_uwsgi_sign(softhsm, document, tmp_path):
+    ca = softhsm.make_ca()
+    document["signing_ca"]["local"] = softhsm.section(ca)
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    form = urlencode({"user": "alice", "secret": "s3cret", "encoding": "pem", "csr": make_csr()})
+
+    with serving("uwsgi", tmp_path) as service, ThreadPoolExecutor(8) as pool:
+
+        def post(_):
+            with urllib.request.urlopen(
+                f"{service.url}/v1/sign/default", form.encode(), timeout=60
+            ) as answer:
+                return answer.read()
+
+        answers = list(pool.map(post, range(60)))
+        log = service.log
+
+    for answer in answers:
+        assert_is_leaf(x509.load_pem_x509_certificate(answer), issued_by=ca)
+    assert PIN not in log
 
 
 def test_threads_share_the_session(softhsm, configure, csr):
