@@ -18,7 +18,8 @@ serve: $(VENV)/serve.stamp CA/root-ca.crt
 	@echo
 	$(BIN)/pecan serve config.py
 
-test: lint docs $(VENV)/packages.stamp
+test: lint docs $(VENV)/packages.stamp CA/root-ca.crt
+	$(BIN)/anchor test-policy tests/policy/sample.json
 	rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST)
 

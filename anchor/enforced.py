@@ -1,6 +1,7 @@
 """The rules that no configuration switches off, as checks like any other.
 
-They run before the configured checks, and again over what the fixups made of the request.
+Some are about the key and the submitted octets, which no fixup can change; they are asked once.
+The others are asked again about what the fixups made of the request.
 """
 
 from __future__ import annotations
@@ -89,14 +90,11 @@ def a_name(csr: X509Csr) -> None:
         raise ValidationError("the request names nobody")
 
 
-def checks(
-    ca_keys: frozenset[bytes], *, intermediate: bool, weak: weak_keys.Allowed
-) -> tuple[Check, ...]:
-    """The enforced rules for one authority.
+def key_checks(ca_keys: frozenset[bytes], weak: weak_keys.Allowed) -> tuple[Check, ...]:
+    """The enforced rules about a request's key.
 
     Args:
         ca_keys: the keys, as SubjectPublicKeyInfo, of the authority's CA and its chain.
-        intermediate: whether it signs requests for intermediates, and nothing else.
         weak: the weak keys that the configuration allows after all.
     """
 
@@ -106,16 +104,29 @@ def checks(
             raise ValidationError("the key is the CA's own")
         weak_keys.refuse_weak(csr.public_key, weak)
 
-    rules: list[tuple[str, Callable[[X509Csr], None]]] = [
-        ("proof_of_possession", proof_of_possession),
-        ("strong_key", strong_key),
+    return _checks(("proof_of_possession", proof_of_possession), ("strong_key", strong_key))
+
+
+def content_checks(*, intermediate: bool) -> tuple[Check, ...]:
+    """The enforced rules about what a request asks for.
+
+    Args:
+        intermediate: whether the authority signs requests for intermediates, and nothing else.
+    """
+    return _checks(
         ("critical_extensions", critical_extensions),
         ("an_intermediate", an_intermediate) if intermediate else ("never_a_ca", never_a_ca),
         ("printable_names", printable_names),
         ("a_name", a_name),
-    ]
+    )
+
+
+Rule = Callable[[X509Csr], None]
+
+
+def _checks(*rules: tuple[str, Rule]) -> tuple[Check, ...]:
     return tuple(Check(name, partial(_on_csr, rule)) for name, rule in rules)
 
 
-def _on_csr(rule: Callable[[X509Csr], None], supplied: Mapping[str, object]) -> None:
+def _on_csr(rule: Rule, supplied: Mapping[str, object]) -> None:
     rule(cast(X509Csr, supplied["csr"]))

@@ -10,6 +10,7 @@ from ipaddress import ip_address
 
 from cryptography import x509
 
+from anchor.X509 import dns
 from anchor.X509.signing_request import X509Csr
 
 
@@ -32,7 +33,4 @@ def enforce_alternative_names_present(csr: X509Csr) -> X509Csr:
 
 
 def _as_general_name(text: str) -> x509.DNSName | x509.IPAddress:
-    try:
-        return x509.IPAddress(ip_address(text))
-    except ValueError:
-        return x509.DNSName(text)
+    return x509.IPAddress(ip_address(text)) if dns.is_address(text) else x509.DNSName(text)

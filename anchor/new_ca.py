@@ -24,6 +24,14 @@ KEYS = ("ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "rsa-4096", "ed25519")
 
 
 @dataclass(frozen=True)
+class NewCA:
+    """A CA's key and certificate, both in PEM."""
+
+    key_pem: bytes
+    certificate_pem: bytes
+
+
+@dataclass(frozen=True)
 class Issuer:
     """A CA that is there already, to issue another one."""
 
@@ -102,6 +110,13 @@ def _prove_issuer(issuer: Issuer, subject: x509.Name) -> None:
     constraints = issuer.certificate.extensions.get_extension_for_class(x509.BasicConstraints)
     if constraints.value.path_length == 0:
         raise ValueError("the root's pathLenConstraint is 0: it must not issue a CA")
+
+
+def make_root(common_name: str, kind: str, days: int) -> NewCA:
+    """A new key of one of the :data:`KEYS`, and a root of that name."""
+    key = make_key(kind)
+    certificate = certify(common_name, key, days)
+    return NewCA(key_pem(key), certificate.public_bytes(Encoding.PEM))
 
 
 CA_USAGE = x509.KeyUsage(

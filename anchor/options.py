@@ -1,6 +1,7 @@
 """Types for options: what a path, a secret or a network in the configuration is.
 
-Annotate a plug-in's parameters with them; they are proved at start-up.
+Annotate a plug-in's parameters with them; they are proved at start-up.  A configuration that is
+proved offline may be far from where its secrets are: then their places are not looked at.
 """
 
 from __future__ import annotations
@@ -101,27 +102,34 @@ def read_secret(path: Path) -> Secret:
         raise ValueError(f"{path} is not UTF-8 text") from None
 
 
-def _secret_in_environment(name: Any) -> Secret:
+def _secret_in_environment(name: Any, info: ValidationInfo) -> Secret:
+    if isinstance(name, str) and _is_offline(info):
+        return Secret("")
     if not isinstance(name, str) or name not in os.environ:
         raise ValueError(f"the environment variable {name!r} is not set")
     return Secret(os.environ[name])
 
 
-def _on_path(read: Callable[[Path], Any]) -> Any:
-    """Read the file whose path is given."""
+def _is_offline(info: ValidationInfo) -> bool:
+    return bool((info.context or {}).get("offline"))
+
+
+def _on_path(read: Callable[[Path], Any], unread: Callable[[Path], Any]) -> Any:
+    """Read the file whose path is given; offline there is something unread in its place."""
 
     def validate(value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, str):
             raise ValueError("should be a path")
-        return read(_resolve(Path(value), info))
+        path = _resolve(Path(value), info)
+        return unread(path) if _is_offline(info) else read(path)
 
     return PlainValidator(validate)
 
 
-PrivateFile = Annotated[Private, _on_path(_private)]
+PrivateFile = Annotated[Private, _on_path(_private, lambda path: Private(path, b""))]
 """The path of a file that others must not read; its contents are read at start-up."""
 
-SecretFile = Annotated[Secret, _on_path(read_secret)]
+SecretFile = Annotated[Secret, _on_path(read_secret, lambda _: Secret(""))]
 """The path of a file with a secret in it; a line break at its end does not count."""
 
 SecretEnv = Annotated[Secret, PlainValidator(_secret_in_environment)]

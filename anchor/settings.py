@@ -61,14 +61,16 @@ class Settings:
 def load(
     path: Path,
     *,
-    with_keys: bool = True,
+    offline: bool = False,
     clock: Callable[[], datetime.datetime] = utc_now,
 ) -> Settings:
     """Read and prove a configuration.
 
     Args:
         path: of ``config.json``.
-        with_keys: whether to get at the CAs' keys; without them nothing can be signed.
+        offline: whether to do without what only the service's own machine has: keys, secrets,
+            backends, and a place for certificates and events.  What is loaded so tells what would
+            be signed, and signs nothing.
         clock: tells the time, in UTC.
 
     Raises:
@@ -80,16 +82,16 @@ def load(
     authenticators: dict[str, Authenticator] = {}
     for name, section in document.authentication.items():
         with proving.at("authentication", name):
-            authenticators[name] = auth.configure(name, section, document.base)
+            authenticators[name] = auth.configure(name, section, document.base, offline=offline)
     signing_cas: dict[str, SigningCA] = {}
     for name, section in document.signing_ca.items():
         with proving.at("signing_ca", name):
             signing_cas[name] = signers.configure(
-                name, section, document.base, clock(), with_key=with_keys
+                name, section, document.base, clock(), with_key=not offline
             )
     trail: audit.Trail | None = None
     with proving.at("audit"):
-        trail = audit.configure(document.audit)
+        trail = audit.configure(document.audit, offline=offline)
     authorities: dict[str, RegistrationAuthority] = {}
     for name, section in document.registration_authority.items():
         with proving.at("registration_authority", name):

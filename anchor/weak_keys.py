@@ -82,7 +82,8 @@ def _primes_below(limit: int) -> Iterator[int]:
             )
 
 
-_SMALL_PRIMES = tuple(_primes_below(8192))
+# Public CAs stop at 752 (CA/Browser Forum baseline requirements, 6.1.6).
+_SMALL_PRIMES = tuple(_primes_below(2048))
 _SMALL_PRIMES_PRODUCT = math.prod(_SMALL_PRIMES)
 
 
@@ -105,32 +106,36 @@ def _made_by_a_roca_generator(modulus: int) -> bool:
 
 
 _FERMAT_ROUNDS = 100
-_SQUARES_MODULO = tuple(
-    (modulus, frozenset(number * number % modulus for number in range(modulus)))
-    for modulus in (256, 63, 65, 11 * 17)
-)
+
+
+def _squares_modulo(modulus: int) -> bytes:
+    """One octet for each residue: whether it is that of a square."""
+    squares = {number * number % modulus for number in range(modulus)}
+    return bytes(residue in squares for residue in range(modulus))
+
+
+# Two moduli that pass few numbers which are no squares: about one in thirty gets past both.
+_FIRST = 2880
+_SECOND = 1001
+_FIRST_SQUARES = _squares_modulo(_FIRST)
+_SECOND_SQUARES = _squares_modulo(_SECOND)
 
 
 def _has_close_primes(modulus: int) -> bool:
     """Fermat's factorisation, for as many rounds as it takes with primes that are not far apart."""
-    root = math.isqrt(modulus)
-    if root * root == modulus:
-        return True
-    middle = root + 1
-    difference = middle * middle - modulus
-    for _ in range(_FERMAT_ROUNDS):
-        if difference & 0xFF in _SQUARES_MODULO[0][1] and _is_square(difference):
-            return True
-        difference += 2 * middle + 1
-        middle += 1
+    middle = math.isqrt(modulus)
+    first, second = modulus % _FIRST, modulus % _SECOND
+    first_middle, second_middle = middle % _FIRST, middle % _SECOND
+    for step in range(_FERMAT_ROUNDS + 1):
+        # Small numbers tell almost all of the differences that are no squares.
+        if (
+            _FIRST_SQUARES[((first_middle + step) ** 2 - first) % _FIRST]
+            and _SECOND_SQUARES[((second_middle + step) ** 2 - second) % _SECOND]
+        ):
+            difference = (middle + step) ** 2 - modulus
+            if difference >= 0 and math.isqrt(difference) ** 2 == difference:
+                return True
     return False
-
-
-def _is_square(number: int) -> bool:
-    if any(number % modulus not in residues for modulus, residues in _SQUARES_MODULO):
-        return False
-    root = math.isqrt(number)
-    return root * root == number
 
 
 def _short(number: int) -> str:

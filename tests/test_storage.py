@@ -16,7 +16,9 @@ def test_a_file_is_synced_before_it_gets_its_name(tmp_path, monkeypatch):
     order = []
     fsync, rename = os.fsync, os.rename
     monkeypatch.setattr(os, "fsync", lambda fd: (order.append("sync"), fsync(fd)))
-    monkeypatch.setattr(os, "rename", lambda *names: (order.append("name"), rename(*names)))
+    monkeypatch.setattr(
+        os, "rename", lambda *names, **at: (order.append("name"), rename(*names, **at))
+    )
 
     storage.configure(tmp_path).put("ab" * 32, b"pem")
 
@@ -27,7 +29,7 @@ def test_a_file_is_synced_before_it_gets_its_name(tmp_path, monkeypatch):
 def test_a_failure_leaves_nothing_behind_and_says_so(tmp_path, monkeypatch, call):
     """A full disk in the middle, which no file system shows on demand everywhere."""
 
-    def full(*_):
+    def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, call, full)

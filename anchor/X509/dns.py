@@ -11,6 +11,8 @@ import idna
 MAX_NAME = 253
 MAX_LABEL = 63
 
+# The exceptions that ipaddress raises are slow, and most names are told apart more quickly.
+_MAY_BE_AN_ADDRESS = re.compile(r"[0-9a-f:.]+(%.*)?", re.ASCII | re.IGNORECASE)
 # Resolvers take a name that ends in a number for an address: 127.1, 0x7f000001.
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII | re.IGNORECASE)
 
@@ -24,6 +26,8 @@ def passes_for_a_name(text: str) -> bool:
 
 def is_address(text: str) -> bool:
     """Whether this is an IPv4 or IPv6 address, as text."""
+    if not _MAY_BE_AN_ADDRESS.fullmatch(text):
+        return False
     try:
         ip_address(text)
     except ValueError:

@@ -11,15 +11,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from anchor import errors
+from anchor import errors, signatures
 from anchor.X509 import pem
 
 PublicKey = (
@@ -52,9 +52,16 @@ class Submitted:
     def proves_possession(self) -> bool:
         """Whether the request is signed with its own key (RFC 2986 section 3)."""
         try:
-            return self.request.is_signature_valid
-        except (UnsupportedAlgorithm, ValueError, TypeError):
+            signatures.verify(
+                self.public_key,
+                self.request.signature,
+                self.request.tbs_certrequest_bytes,
+                self.request.signature_algorithm_parameters,
+                self.request.signature_hash_algorithm,
+            )
+        except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
             return False
+        return True
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,10 +177,13 @@ class X509Csr:
 
     def extension(self, kind: type[ExtensionType]) -> x509.Extension[ExtensionType] | None:
         """The extension of that type, or None."""
-        for extension in self.extensions:
-            if isinstance(extension.value, kind):
-                return x509.Extension(extension.oid, extension.critical, extension.value)
-        return None
+        found: Any = self._by_oid.get(kind.oid)
+        # An extension of that OID whose contents nobody knows is not of that type.
+        return found if found is not None and isinstance(found.value, kind) else None
+
+    @cached_property
+    def _by_oid(self) -> dict[x509.ObjectIdentifier, Extension]:
+        return {extension.oid: extension for extension in self.extensions}
 
     # ---- another request, made out of this one
 

@@ -17,8 +17,17 @@ class Trail(Protocol):
         """Keep the event; raises AuditError if it cannot be kept, and then nothing is issued."""
 
 
-def configure(section: Mapping[str, Any]) -> Trail:
+class Nowhere:
+    """Keeps nothing, for a configuration that was loaded offline and can do nothing either."""
+
+    def record(self, event: Event) -> None:
+        """Forget the event."""
+
+
+def configure(section: Mapping[str, Any], *, offline: bool = False) -> Trail:
     """The trail that the ``audit`` section of the configuration describes.
+
+    Offline its options are proved, and nothing is recorded.
 
     Raises:
         ConfigurationError: there is no such target, or it has no such option.
@@ -28,4 +37,4 @@ def configure(section: Mapping[str, Any]) -> Trail:
     for option in section:
         if option != "target":
             raise ConfigurationError.about("", f"unknown option {option!r}")
-    return LogTrail()
+    return Nowhere() if offline else LogTrail()

@@ -138,10 +138,8 @@ def configure(
     if not inspect.isclass(backend):
         return FunctionSigner(backend, MappingProxyType(dict(section)))
     signature = plugins.Signature.of(backend, SUPPLIED)
-    if not with_key:
-        return None
-    values = signature.prove(options, base)
-    if certificate is None:
+    values = signature.prove(options, base, offline=not with_key)
+    if certificate is None or not with_key:
         return None
     if "certificate" in signature.wants:
         values["certificate"] = certificate

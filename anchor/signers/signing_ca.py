@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 
+from anchor import issuance
 from anchor.errors import SigningError
-from anchor.issuance import CACertificate, Profile
+from anchor.issuance import Blank, CACertificate, Profile
 from anchor.signers.backends import Issued, Signer
 from anchor.signers.lifetime import Watch
 from anchor.storage import Store
@@ -67,6 +68,19 @@ class SigningCA:
     def public_keys(self) -> frozenset[bytes]:
         """The keys of all generations and their chains, as SubjectPublicKeyInfo."""
         return frozenset().union(*(each.ca.public_keys() for each in self.generations))
+
+    def fill_in(self, csr: X509Csr, now: datetime.datetime) -> Blank:
+        """What the certificate for an approved request would say; no key is needed for that.
+
+        Raises:
+            SigningError: there could be no such certificate.
+        """
+        try:
+            return issuance.fill_in(csr, self.at(now), self.profile, now)
+        except SigningError:
+            raise
+        except Exception as error:
+            raise SigningError(f"the signing CA {self.name!r} failed") from error
 
     def issue(self, csr: X509Csr, now: datetime.datetime) -> Issued:
         """The certificate for an approved request.

@@ -35,6 +35,8 @@ class Running:
 
 def arguments(server, port, config_py):
     """The command line of a server, as the documentation has it but for the port."""
+    if server == "anchor":
+        return [program("anchor", "anchor, in place"), "serve", "--port", port]
     if server == "pecan":
         return [program("pecan", "pecan"), "serve", config_py]
     return [
