@@ -15,9 +15,42 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, PlainValidator, SecretStr, ValidationInfo
+from cryptography.x509 import ObjectIdentifier
+from pydantic import (
+    AfterValidator,
+    GetCoreSchemaHandler,
+    GetPydanticSchema,
+    PlainValidator,
+    SecretStr,
+    ValidationInfo,
+)
+from pydantic_core import CoreSchema, core_schema
 
 from anchor.errors import ConfigurationError
+from anchor.X509.extension_names import extended_usage_oid, extension_oid, usage_name
+from anchor.X509.name_patterns import (
+    DomainSet,
+    NamePattern,
+    NetworkSet,
+    PatternSet,
+    normalised,
+    parse_domain,
+)
+
+
+def compiled(written: Any, compile_: Callable[[Any], Any]) -> GetPydanticSchema:
+    """An annotation for an option that is written as one type and used as another.
+
+    Args:
+        written: the type of what stands in the configuration; its complaints name their places.
+        compile_: makes of it what the plug-in gets; a ValueError of its is a complaint.
+    """
+
+    def schema(_used: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        inner = handler.generate_schema(written)
+        return core_schema.no_info_after_validator_function(compile_, inner)
+
+    return GetPydanticSchema(schema)
 
 
 def _resolve(path: Path, info: ValidationInfo) -> Path:
@@ -33,13 +66,45 @@ def _network(value: Any) -> IPv4Network | IPv6Network:
     if not isinstance(value, str):
         raise ValueError("should be a network such as '10.0.0.0/8', '10.1.2.3' or '2001:db8::/32'")
     try:
-        return ip_network(value)
+        network = ip_network(value)
     except ValueError as error:
         raise ValueError(str(error)) from None
+    return normalised(network)
 
 
 Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_network)]
 """An IPv4 or IPv6 range in CIDR form, without host bits; a single address is a range of one."""
+
+Domain = Annotated[str, AfterValidator(parse_domain)]
+"""A domain with its leading dot, ``.example.com``: the names below it; ``.`` is every name."""
+
+Domains = Annotated[DomainSet, compiled(tuple[Domain, ...], DomainSet)]
+"""Any number of domains."""
+
+Networks = Annotated[NetworkSet, compiled(tuple[Network, ...], NetworkSet)]
+"""Any number of networks."""
+
+Pattern = Annotated[str, AfterValidator(NamePattern.parse)]
+Patterns = Annotated[PatternSet, compiled(tuple[Pattern, ...], PatternSet)]
+"""Any number of names, names with ``%``, addresses and ranges."""
+
+_ExtensionOid = Annotated[str, AfterValidator(extension_oid)]
+Extensions = Annotated[frozenset[ObjectIdentifier], compiled(tuple[_ExtensionOid, ...], frozenset)]
+"""Any number of extensions, by RFC 5280's and OpenSSL's names, or as dotted OIDs."""
+
+Usage = Annotated[str, AfterValidator(usage_name)]
+"""A key usage by its long or short name; it arrives by RFC 5280's."""
+
+Usages = Annotated[frozenset[str], compiled(tuple[Usage, ...], frozenset)]
+"""Any number of key usages."""
+
+ExtendedUsage = Annotated[str, AfterValidator(extended_usage_oid)]
+"""An extended key usage by OpenSSL's long or short name, or as a dotted OID; it arrives as OID."""
+
+ExtendedUsages = Annotated[
+    frozenset[ObjectIdentifier], compiled(tuple[ExtendedUsage, ...], frozenset)
+]
+"""Any number of extended key usages."""
 
 
 def _moment(value: Any) -> datetime.datetime:

@@ -88,6 +88,9 @@ def bind(
     Raises:
         ConfigurationError: an option is unknown, missing or of a wrong type.
     """
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        # Called like a function it would do nothing, and a check that does nothing agrees.
+        raise ConfigurationError.about("", "is a coroutine or a generator, not a plain function")
     signature = Signature.of(function, supplied)
     values = signature.prove(options, base)
     return Bound(functools.partial(function, **values), signature.wants)

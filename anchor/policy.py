@@ -39,7 +39,7 @@ class Fixup:
             mended = self.function(context.supply(csr))
         except ValidationError as error:
             raise ValidationFailed([Failure(self.name, str(error), error.data)]) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(f"the fixup {self.name!r} failed") from error
         if not isinstance(mended, X509Csr):
             raise PluginError(f"the fixup {self.name!r} did not return a request")
@@ -57,12 +57,14 @@ class Policy:
         about_the_content: the enforced checks on all the rest.
         configured: the checks that the operator chose.
         fixups: what is mended once the checks have passed.
+        signs_intermediates: whether it signs requests for intermediates, and nothing else.
     """
 
     about_the_key: tuple[Check, ...]
     about_the_content: tuple[Check, ...]
     configured: tuple[Check, ...]
     fixups: tuple[Fixup, ...]
+    signs_intermediates: bool = False
 
     @cached_property
     def checks(self) -> tuple[Check, ...]:
@@ -131,13 +133,15 @@ def configure(
                 function = plugins.load(namespace, name)
                 bound[namespace].append((name, plugins.bind(function, options, SUPPLIED, base)))
     complaints.raise_if_any()
+    intermediate = _signs_intermediates(validators)
     return Policy(
         enforced.key_checks(ca_keys, weak_keys.Allowed(exponents, _allows_dsa(validators))),
-        enforced.content_checks(intermediate=_signs_intermediates(validators)),
+        enforced.content_checks(intermediate=intermediate),
         tuple(
             Check(name, function, "csr" in function.wants) for name, function in bound[VALIDATORS]
         ),
         tuple(Fixup(name, function) for name, function in bound[FIXUPS]),
+        intermediate,
     )
 
 

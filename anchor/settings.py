@@ -142,6 +142,11 @@ def _prove_authority(
             ca.public_keys() if ca else frozenset(),
             document.base,
         )
+    if ca and its_policy and its_policy.signs_intermediates and not ca.may_issue_intermediates():
+        complaints.add(
+            "validators.ca_status.ca_requested",
+            "the pathLenConstraint of the CA, or of its chain, leaves no room for an intermediate",
+        )
     complaints.raise_if_any()
     assert settings is not None and its_policy is not None
     return settings, its_policy

@@ -74,15 +74,21 @@ def verdicts(checks: Iterable[Check], csr: X509Csr, context: Context) -> Iterato
     supplied = context.supply(csr)
     for check in checks:
         try:
-            check.function(supplied)
+            answer = check.function(supplied)
         except ValidationError as error:
             yield Verdict(check.name, Failure(check.name, str(error), error.data))
-        except Exception as error:  # noqa: BLE001  # a plug-in may raise anything
-            crash = PluginError(f"the validator {check.name!r} failed")
-            crash.__cause__ = error
-            yield Verdict(check.name, crash=crash)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a plug-in may raise anything
+            yield Verdict(check.name, crash=_crash(check, "failed", error))
         else:
-            yield Verdict(check.name)
+            # Whoever answers False meant to refuse.
+            crash = _crash(check, "answered False, and did not raise") if answer is False else None
+            yield Verdict(check.name, crash=crash)
+
+
+def _crash(check: Check, what: str, cause: BaseException | None = None) -> PluginError:
+    crash = PluginError(f"the validator {check.name!r} {what}")
+    crash.__cause__ = cause
+    return crash
 
 
 def validate(checks: Iterable[Check], csr: X509Csr, context: Context) -> None:

@@ -127,6 +127,7 @@ def test_a_class_offers_a_key_and_is_told_the_cas_certificate(
     [
         ({}, "missing option 'key_name'"),
         ({"key_name": 1}, "key_name: should be a valid string"),
+        ({"key_name": "nowhere"}, "the signing backend failed: KeyError"),
         ({"key_name": "ca", "colour": "red"}, "unknown option 'colour'"),
         ({"key_name": "other"}, "the private key does not match the certificate in 'cert_path'"),
         ({"key_name": "ca", "certificate": "x"}, "unknown option 'certificate'"),
@@ -342,11 +343,12 @@ def test_an_answer_that_is_no_certificate_goes_nowhere(backend, configure, csr, 
         configure(backend="custom").issue(csr, utc_now())
 
 
+@pytest.mark.parametrize("kind", [ConnectionError, SystemExit])
 def test_a_function_that_fails_is_an_internal_error_with_its_cause(
-    backend, serve, document, ca, caplog
+    backend, serve, document, ca, caplog, kind
 ):
     def sign(csr, conf):
-        raise ConnectionError("the remote CA is down")
+        raise kind("the remote CA is down")
 
     backend(sign)
     document["signing_ca"]["local"] = {

@@ -35,6 +35,11 @@ def is_address(text: str) -> bool:
     return True
 
 
+def ends_in_a_number(name: str) -> bool:
+    """Whether resolvers would take a name for an address, or for an attempt at one."""
+    return _NUMBER.fullmatch(name.removesuffix(".").rpartition(".")[2]) is not None
+
+
 def objections(name: str, label_re: re.Pattern[str]) -> Iterator[str]:
     """What speaks against a DNS name, each as the end of a sentence.
 
@@ -51,7 +56,7 @@ def objections(name: str, label_re: re.Pattern[str]) -> Iterator[str]:
     labels = name.split(".")
     if labels[0] == "*" and len(labels) > 1:
         labels = labels[1:]
-    if is_address(name) or _NUMBER.fullmatch(labels[-1]):
+    if ":" in name or ends_in_a_number(name):
         yield "is, or can pass for, an address"
     for label in labels:
         yield from _label_objections(label, label_re)

@@ -34,6 +34,9 @@ ExtensionType = TypeVar("ExtensionType", bound=x509.ExtensionType)
 
 PEM_LABELS = frozenset({"CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"})
 
+# Every check looks at every name; whoever needs more names needs several certificates.
+MAX_NAMES = 1000
+
 # RFC 2985 5.4.2, where extensions belong.
 _EXTENSION_REQUEST = x509.ObjectIdentifier("1.2.840.113549.1.9.14")
 # Windows' own way to carry extensions; another copy of them is another chance to disagree.
@@ -113,8 +116,10 @@ class X509Csr:
             )
         if not isinstance(public_key, PublicKey):
             raise errors.UnreadableRequest("its public key is of a kind that cannot be certified")
-        del names
-        return cls(Submitted(der, request, public_key), subject, extensions)
+        csr = cls(Submitted(der, request, public_key), subject, extensions)
+        if len(names) + len(csr.alternative_names) > MAX_NAMES:
+            raise errors.UnreadableRequest(f"it has more than {MAX_NAMES} names")
+        return csr
 
     @classmethod
     def from_pem(cls, text: bytes) -> X509Csr:

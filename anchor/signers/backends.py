@@ -146,5 +146,12 @@ def configure(
     try:
         instance = cast(KeyBackend, backend(**values))
         return KeySigner(instance.private_key())
+    except ConfigurationError:
+        raise
     except ValueError as error:
         raise ConfigurationError.about("", str(error)) from error
+    except Exception as error:
+        # Its text is not shown: nobody has promised that it holds no secret.
+        raise ConfigurationError.about(
+            "", f"the signing backend failed: {type(error).__name__}"
+        ) from error

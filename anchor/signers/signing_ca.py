@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from anchor import issuance
 from anchor.errors import SigningError
 from anchor.issuance import Blank, CACertificate, Profile
+from anchor.signers import certificates
 from anchor.signers.backends import Issued, Signer
 from anchor.signers.lifetime import Watch
 from anchor.storage import Store
@@ -82,6 +83,15 @@ class SigningCA:
         except Exception as error:
             raise SigningError(f"the signing CA {self.name!r} failed") from error
 
+    def may_issue_intermediates(self) -> bool:
+        """Whether what an intermediate of this CA issues can be valid."""
+        # RFC 5280 4.2.1.9: how many CAs may follow; the new one is the last of them.
+        return all(
+            (length := certificates.path_length(link)) is None or length > between
+            for generation in self.generations
+            for between, link in enumerate((generation.ca.certificate, *generation.ca.chain))
+        )
+
     def issue(self, csr: X509Csr, now: datetime.datetime) -> Issued:
         """The certificate for an approved request.
 
@@ -96,7 +106,7 @@ class SigningCA:
             return generation.signer.issue(csr, generation.ca, self.profile, now)
         except SigningError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise SigningError(f"the signing CA {self.name!r} failed to sign") from error
 
     def _generation(self, now: datetime.datetime) -> Generation:
