@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -13,9 +17,10 @@ from anchor import settings, signers
 from anchor.cli import main
 from anchor.registration_authority import utc_now
 from anchor.X509.signing_request import X509Csr
-from tests.pki import make_csr
+from tests.pki import a_key, key_pem, make_csr
+from tests.servers.anchor import ROOT
 from tests.servers.processes import program
-from tests.servers.softhsm import MODULE, PIN
+from tests.servers.softhsm import MODULE, PIN, Tokens
 
 
 @pytest.fixture
@@ -177,3 +182,51 @@ def test_options_that_make_no_sense_are_refused(tmp_path, capsys, words, complai
 
     assert complaint in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def shell_examples(page):
+    """The commands of a how-to, but for those that install something."""
+    text = (ROOT / "doc/source/howto" / page).read_text()
+    blocks = re.findall(r"\.\. code-block:: sh\n\n((?:    .*\n|\n)+)", text)
+    return [block for block in blocks if "pip install" not in block]
+
+
+def run_shell(commands, directory):
+    finished = subprocess.run(
+        ["bash", "-e", "-c", commands],
+        cwd=directory,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+
+
+def test_the_documented_way_into_a_token_works(tmp_path, monkeypatch, issue):
+    conf = tmp_path / "softhsm2.conf"
+    (tmp_path / "own").mkdir()
+    conf.write_text(f"directories.tokendir = {tmp_path}/own\nlog.level = ERROR\n")
+    monkeypatch.setenv("SOFTHSM2_CONF", str(conf))
+    (tmp_path / "key.p8").write_bytes(key_pem(a_key()))
+    made, imported = shell_examples("softhsm.rst")
+
+    run_shell(made, tmp_path)
+    run_shell(imported, tmp_path)
+
+    Tokens.reload()
+    issue(tmp_path / "hsm")
+    assert (True, "") == verified_by_openssl(tmp_path / "hsm")
+
+
+def test_the_documented_way_to_an_intermediate_works(tmp_path, issue):
+    first, second = shell_examples("intermediate.rst")
+
+    run_shell(first, tmp_path)
+    (tmp_path / "pki/root").rename(tmp_path / "root")
+    run_shell(second, tmp_path)
+
+    issue(tmp_path / "pki")
+    assert (True, "") == verified_by_openssl(tmp_path / "pki", "CA/intermediate-ca.crt")
+    root = certificate_in(tmp_path / "root/root-ca.crt")
+    certificate_in(tmp_path / "new/CA/intermediate-ca.crt").verify_directly_issued_by(root)

@@ -177,6 +177,7 @@ class Module:
                 # By another key of this token: a log-in is a process's, not a session's.
                 if self.pins.get(slot, pin) == pin:
                     return session
+                session.closeSession()
                 raise TokenError(
                     Step.PIN, f"the {place.token} is logged in to with another PIN"
                 ) from error
