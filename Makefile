@@ -6,7 +6,7 @@ VENV ?= .venv/$(notdir $(PYTHON))
 BIN := $(VENV)/bin
 TEST_PLUGINS := $(wildcard tests/plugins/*.toml tests/plugins/*/*.py)
 
-.PHONY: serve test lint docs bench clean
+.PHONY: serve test lint docs bench fuzz clean
 
 serve: $(VENV)/serve.stamp CA/root-ca.crt
 	@echo
@@ -34,6 +34,12 @@ docs: $(VENV)/test.stamp
 
 bench: $(VENV)/test.stamp
 	$(BIN)/python tools/bench.py $(BENCH)
+
+# Until it is interrupted, or as far as options of libFuzzer's say: make fuzz FUZZ=-runs=100000
+fuzz: $(VENV)/test.stamp
+	mkdir -p .cache/fuzz
+	$(BIN)/python tools/fuzz_request.py -max_len=65536 -timeout=10 -artifact_prefix=.cache/fuzz- \
+	    $(FUZZ) .cache/fuzz tests/vectors
 
 CA/root-ca.crt: | $(VENV)/serve.stamp
 	$(BIN)/anchor init --ca-only --name "Anchor Test CA" --key rsa-4096

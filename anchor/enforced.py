@@ -39,6 +39,9 @@ REPLACED = frozenset(
 def proof_of_possession(csr: X509Csr) -> None:
     """The request, as it was submitted, is signed with the key that is to be certified."""
     if not csr.submitted.proves_possession:
+        used = csr.submitted.broken_hash
+        if used is not None:
+            raise ValidationError("the request's signature proves nothing", hash=used)
         raise ValidationError("the request is not signed with its own key")
 
 

@@ -113,7 +113,7 @@ def _primes_below(limit: int) -> Iterator[int]:
 
 
 # Public CAs stop at 752 (CA/Browser Forum baseline requirements, 6.1.6).
-_SMALL_PRIMES = tuple(_primes_below(8192))
+_SMALL_PRIMES = tuple(_primes_below(2048))
 _SMALL_PRIMES_PRODUCT = math.prod(_SMALL_PRIMES)
 
 
@@ -154,18 +154,21 @@ _SECOND_SQUARES = _squares_modulo(_SECOND)
 def _has_close_primes(modulus: int) -> bool:
     """Fermat's factorisation, for as many rounds as it takes with primes that are not far apart."""
     middle = math.isqrt(modulus)
-    first, second = modulus % _FIRST, modulus % _SECOND
-    first_middle, second_middle = middle % _FIRST, middle % _SECOND
+    small = middle % _FIRST
+    difference = (small * small - modulus) % _FIRST
     for step in range(_FERMAT_ROUNDS + 1):
         # Small numbers tell almost all of the differences that are no squares.
-        if (
-            _FIRST_SQUARES[((first_middle + step) ** 2 - first) % _FIRST]
-            and _SECOND_SQUARES[((second_middle + step) ** 2 - second) % _SECOND]
-        ):
-            difference = (middle + step) ** 2 - modulus
-            if difference >= 0 and math.isqrt(difference) ** 2 == difference:
-                return True
+        if _FIRST_SQUARES[difference] and _is_square((middle + step) ** 2 - modulus):
+            return True
+        difference = (difference + 2 * small + 1) % _FIRST
+        small += 1
     return False
+
+
+def _is_square(number: int) -> bool:
+    if number < 0 or not _SECOND_SQUARES[number % _SECOND]:
+        return False
+    return math.isqrt(number) ** 2 == number
 
 
 def _short(number: int) -> str:

@@ -140,7 +140,7 @@ def test_a_validator_that_misbehaves_signs_nothing(serve, document, authority, c
     ("fixup", "words"),
     [
         ("third_party_nonsense", "did not return a request"),
-        ("third_party_other_key", "another request's octets"),
+        ("third_party_other_key", "returned another request's octets"),
         ("third_party_fixup_raises", "failed"),
     ],
 )

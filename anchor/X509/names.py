@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from cryptography import x509
 
+from anchor.X509 import encoding
 from anchor.X509.signing_request import X509Csr
 
 
@@ -17,6 +18,10 @@ def texts(csr: X509Csr) -> Iterator[str]:
             yield from name_texts(name.value)
         elif isinstance(name, x509.DNSName | x509.RFC822Name | x509.UniformResourceIdentifier):
             yield name.value
+        elif isinstance(name, x509.OtherName):
+            text = encoding.text_in(name.value)
+            if text is not None:
+                yield text
 
 
 def name_texts(name: x509.Name) -> Iterator[str]:

@@ -14,13 +14,14 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
 
 from anchor import errors, signatures
-from anchor.X509 import pem
+from anchor.X509 import encoding, pem
+from anchor.X509.parsing import parsing
 
 PublicKey = (
     rsa.RSAPublicKey
@@ -34,14 +35,6 @@ ExtensionType = TypeVar("ExtensionType", bound=x509.ExtensionType)
 
 PEM_LABELS = frozenset({"CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"})
 
-# Every check looks at every name; whoever needs more names needs several certificates.
-MAX_NAMES = 1000
-
-# RFC 2985 5.4.2, where extensions belong.
-_EXTENSION_REQUEST = x509.ObjectIdentifier("1.2.840.113549.1.9.14")
-# Windows' own way to carry extensions; another copy of them is another chance to disagree.
-_MICROSOFT_EXTENSION_REQUEST = x509.ObjectIdentifier("1.3.6.1.4.1.311.2.1.14")
-
 
 @dataclass(frozen=True, eq=False)
 class Submitted:
@@ -54,17 +47,35 @@ class Submitted:
     @cached_property
     def proves_possession(self) -> bool:
         """Whether the request is signed with its own key (RFC 2986 section 3)."""
+        if self.broken_hash is not None or not self._names_the_right_curve():
+            return False
         try:
-            signatures.verify(
-                self.public_key,
-                self.request.signature,
-                self.request.tbs_certrequest_bytes,
-                self.request.signature_algorithm_parameters,
-                self.request.signature_hash_algorithm,
-            )
-        except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+            with parsing("signature"):
+                signatures.verify(
+                    self.public_key,
+                    self.request.signature,
+                    self.request.tbs_certrequest_bytes,
+                    self.request.signature_algorithm_parameters,
+                    self.request.signature_hash_algorithm,
+                )
+        except errors.UnreadableRequest:
             return False
         return True
+
+    def _names_the_right_curve(self) -> bool:
+        """Whether an Edwards key signs under its own name; other algorithms tell by their hash."""
+        used = self.request.signature_algorithm_oid
+        if isinstance(self.public_key, ed25519.Ed25519PublicKey):
+            return used == SignatureAlgorithmOID.ED25519
+        if isinstance(self.public_key, ed448.Ed448PublicKey):
+            return used == SignatureAlgorithmOID.ED448
+        return True
+
+    @cached_property
+    def broken_hash(self) -> str | None:
+        """The name of the hash that is signed, if no signature over it proves anything."""
+        used = self.request.signature_hash_algorithm
+        return used.name if isinstance(used, hashes.MD5 | hashes.SHA1) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,43 +94,35 @@ class X509Csr:
             UnreadableRequest: it is anything but one well-formed request, in DER, that carries its
                 extensions once and in one place.
         """
-        try:
+        with parsing("certificate signing request"):
+            parts = encoding.parts(der)
             request = x509.load_der_x509_csr(der)
             canonical = request.public_bytes(Encoding.DER) == der
-            attributes = [attribute.oid for attribute in request.attributes]
             subject = request.subject
             extensions = tuple(request.extensions)
-            names = [attribute.value for attribute in subject]
             public_key = request.public_key()
-        except UnsupportedAlgorithm as error:
-            raise errors.UnreadableRequest(f"unsupported: {_one_line(error)}") from error
-        except x509.DuplicateExtension as error:
-            raise errors.UnreadableRequest(
-                f"the extension {error.oid.dotted_string} is in it twice"
-            ) from error
-        except Exception as error:
-            # Whatever a parser makes of hostile octets, the fault is in the octets.
-            raise errors.UnreadableRequest(
-                f"it is not a valid certificate signing request: {_one_line(error)}"
-            ) from error
+            # Either raises when it is asked for what it does not know.
+            _ = request.signature_hash_algorithm, request.signature_algorithm_parameters
         if not canonical:
             raise errors.UnreadableRequest("it is not encoded in DER")
-        if len(set(attributes)) != len(attributes):
-            raise errors.UnreadableRequest("an attribute is in it twice")
-        if _MICROSOFT_EXTENSION_REQUEST in attributes:
-            raise errors.UnreadableRequest(
-                "Microsoft's extensionRequest attribute is not supported"
-            )
-        if extensions and _EXTENSION_REQUEST not in attributes:
-            raise errors.UnreadableRequest(
-                "its extensions are not in an extensionRequest attribute"
-            )
         if not isinstance(public_key, PublicKey):
             raise errors.UnreadableRequest("its public key is of a kind that cannot be certified")
-        csr = cls(Submitted(der, request, public_key), subject, extensions)
-        if len(names) + len(csr.alternative_names) > MAX_NAMES:
-            raise errors.UnreadableRequest(f"it has more than {MAX_NAMES} names")
-        return csr
+        read = cls(Submitted(der, request, public_key), subject, extensions)
+        read._prove_faithful(parts)
+        return read
+
+    def _prove_faithful(self, parts: encoding.Parts) -> None:
+        """Raise unless a certificate would carry over the very octets of the request."""
+        if self.public_key_info != parts.public_key:
+            # RSA keys that are bound to PSS, curves by their parameters, compressed points.
+            raise errors.UnreadableRequest(
+                "its public key is encoded in a way that is not supported"
+            )
+        usage = self.extension(x509.KeyUsage)
+        if usage and usage.value.public_bytes() != parts.key_usage:
+            raise errors.UnreadableRequest(
+                f"the extension {usage.oid.dotted_string} is encoded in a way that is not supported"
+            )
 
     @classmethod
     def from_pem(cls, text: bytes) -> X509Csr:
@@ -223,9 +226,3 @@ class X509Csr:
             return self.without_extensions([x509.SubjectAlternativeName.oid])
         # RFC 5280 4.2.1.6: critical when the subject is empty, and not otherwise.
         return self.with_extension(x509.SubjectAlternativeName(names), not list(self.subject))
-
-
-def _one_line(error: Exception) -> str:
-    """The parser's own words, short and printable whatever the request had in it."""
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return ascii(text)[1:-1][:200]

@@ -16,6 +16,11 @@ from anchor.controllers.request import Request
 MAX_FIELDS = 16
 MAX_USER = 256
 MAX_SECRET = 16384
+# Room for a boundary; taking longer ones apart takes time that grows with their square.
+MAX_CONTENT_TYPE = 1024
+
+# RFC 5967, RFC 5273; which of them it is shows in the request itself.
+BARE_REQUESTS = ("application/pkcs10", "application/pkcs7-mime", "application/cmc")
 
 _FIELDS = ("user", "secret", "encoding", "csr")
 
@@ -31,27 +36,28 @@ class Form:
 
 
 def read(request: Request, body: bytes) -> Form:
-    """The submission in a form, or in a bare PKCS#10 with credentials beside it.
+    """The submission in a form, or in a bare request with credentials beside it.
 
     Raises:
         NotAuthenticated: there are no credentials.
         RequestError: a field is missing, twice, too long or undecodable.
     """
-    media_type, parameters = multipart.parse_options_header(
-        request.environ.get("CONTENT_TYPE") or ""
-    )
+    content_type = request.environ.get("CONTENT_TYPE") or ""
+    if len(content_type) > MAX_CONTENT_TYPE:
+        raise errors.MalformedSubmission("the Content-Type is too long")
+    media_type, parameters = multipart.parse_options_header(content_type)
     if media_type == "multipart/form-data":
         fields = _unique(_multipart_fields(body, parameters.get("boundary", "")))
     elif media_type == "application/x-www-form-urlencoded":
         fields = _unique(_urlencoded_fields(body))
-    elif media_type == "application/pkcs10":
+    elif media_type in BARE_REQUESTS:
         fields = {"csr": body, "encoding": _guess_encoding(body)}
     elif not media_type and not body:
         raise errors.MalformedSubmission("the request has no body")
     else:
         raise errors.UnsupportedSubmission(
-            "the body should be multipart/form-data, application/x-www-form-urlencoded "
-            "or application/pkcs10"
+            "the body should be multipart/form-data, application/x-www-form-urlencoded, "
+            f"{' or '.join(BARE_REQUESTS)}"
         )
     return _form(fields | _basic_credentials(request, fields))
 
@@ -105,21 +111,29 @@ def _multipart_fields(body: bytes, boundary: str) -> Iterable[tuple[str, bytes]]
                     chunks.append(bytes(event))
                 else:
                     yield name, b"".join(chunks)
-    except (multipart.MultipartError, UnicodeError):
+    except ValueError:
+        # MultipartError is one, and so is what a hostile charset or boundary raises.
         raise errors.MalformedSubmission("the multipart form is malformed") from None
 
 
 def _urlencoded_fields(body: bytes) -> Iterable[tuple[str, bytes]]:
     try:
-        pairs = parse_qsl(body, keep_blank_values=True, max_num_fields=MAX_FIELDS)
+        # Latin-1 keeps octets what they are; parse_qsl() of bytes stumbles over escapes of others.
+        pairs = parse_qsl(
+            body.decode("latin-1"),
+            keep_blank_values=True,
+            max_num_fields=MAX_FIELDS,
+            encoding="latin-1",
+        )
     except ValueError:
         raise errors.MalformedSubmission("the form has too many fields") from None
     for name, value in pairs:
-        yield name.decode("latin-1"), value
+        yield name, value.encode("latin-1")
 
 
 def _guess_encoding(body: bytes) -> bytes:
-    return b"pem" if body.lstrip().startswith(b"-----BEGIN") else b"der"
+    """DER begins with the tag of a SEQUENCE, and PEM never with that octet, which is a zero."""
+    return b"der" if body.startswith(b"0") else b"pem"
 
 
 def _basic_credentials(request: Request, fields: dict[str, bytes]) -> dict[str, bytes]:

@@ -1,0 +1,58 @@
+"""What becomes of a parser's errors: the requester is told what is wrong with the request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+
+from anchor.errors import UnreadableRequest
+
+
+@contextmanager
+def parsing(what: str) -> Iterator[None]:
+    """Whatever a parser makes of hostile octets in the block, the fault is in the octets."""
+    try:
+        yield
+    except UnreadableRequest:
+        raise
+    except UnsupportedAlgorithm as error:
+        raise UnreadableRequest(f"unsupported: {_one_line(error)}") from error
+    except x509.DuplicateExtension as error:
+        raise UnreadableRequest(
+            f"the extension {error.oid.dotted_string} is in it twice"
+        ) from error
+    except BaseException as error:
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
+        raise UnreadableRequest(f"it is not a valid {what}: {_one_line(error)}") from error
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether Rust code gave up in the middle; such an error is not an Exception."""
+    return type(error).__name__ == "PanicException"
+
+
+# The parser says what is wrong in the terms of its own types.
+_PARSE_ERROR = re.compile(r"ParseError \{ kind: (\w+)")
+_PLACE = re.compile(r'"(\w+::\w+)"')
+_IN_WORDS = {
+    "ExtraData": "there is something after it, or after a part of it",
+    "ShortData": "it, or a part of it, ends too early",
+    "InvalidLength": "a length in it is not in DER",
+    "InvalidSetOrdering": "a set in it is not in the order of DER",
+    "UnexpectedTag": "a part of it is missing, or something else stands in its place",
+}
+
+
+def _one_line(error: BaseException) -> str:
+    """The parser's own words, or better ones; short and printable whatever was in the request."""
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if parse_error := _PARSE_ERROR.search(text):
+        words = _IN_WORDS.get(parse_error[1], "a part of it is malformed")
+        places = _PLACE.findall(text)
+        return f"{words} ({places[-1]})" if places else words
+    return ascii(text)[1:-1][:200]

@@ -1,0 +1,112 @@
+"""Coverage-guided fuzzing of everything that looks at a request, for `make fuzz`.
+
+    python tools/fuzz_request.py [-runs=N] [CORPUS...]
+
+Options are libFuzzer's.  A finding is any error that is not a refusal, or a certificate that is not
+the leaf that was asked for.
+"""
+
+from __future__ import annotations
+
+import datetime
+import random
+import sys
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["anchor"]):
+    from anchor import enforced, issuance, requests, validation, weak_keys
+    from anchor.auth.results import AuthDetails
+    from anchor.errors import RequestError
+    from anchor.validators.standards import standards_compliance
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.der_surgery import parse, places, write  # it is not an installed package
+
+MOMENT = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+HOUR = datetime.timedelta(hours=1)
+PROOF = "proof_of_possession"
+
+KEY = ec.derive_private_key(4711, ec.SECP256R1())
+
+
+def make_ca() -> issuance.CACertificate:
+    """A CA that lives in memory."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Fuzzing CA")])
+    certificate = (
+        x509.CertificateBuilder(name, name, KEY.public_key(), 1, MOMENT, MOMENT + 24 * HOUR)
+        .add_extension(x509.BasicConstraints(True, None), True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(KEY.public_key()), False)
+        .sign(KEY, hashes.SHA256())
+    )
+    return issuance.CACertificate.of(certificate, ())
+
+
+CA = make_ca()
+PROFILE = issuance.Profile(HOUR, datetime.timedelta(), HOUR, hashes.SHA256())
+CHECKS = (
+    *enforced.key_checks(CA.public_keys(), weak_keys.Allowed(dsa=True)),
+    *enforced.content_checks(intermediate=False),
+    validation.Check(
+        "standards_compliance", lambda supplied: standards_compliance(supplied["csr"])
+    ),
+)
+NOBODY = validation.Context(AuthDetails(username="nobody", groups=[]), None, {})
+
+
+def one_request(data: bytes) -> None:
+    """Read the request, judge it, and certify it when nothing but its proof is missing.
+
+    A fuzzer does not forge signatures; what lies behind that check is wanted all the same.
+    """
+    try:
+        csr = requests.read(data, "pem" if data.startswith(b"-") else "der")
+    except RequestError:
+        return
+    verdicts = list(validation.verdicts(CHECKS, csr, NOBODY))
+    assert not any(verdict.crash for verdict in verdicts)
+    if any(verdict.failure and verdict.check != PROOF for verdict in verdicts):
+        return
+    blank = issuance.fill_in(csr, CA, PROFILE, MOMENT)
+    der = blank.sign(KEY, PROFILE.signing_hash).public_bytes(Encoding.DER)
+    certificate = x509.load_der_x509_certificate(der)
+    issuance.prove(certificate, blank, CA)
+    assert certificate.subject.public_bytes() == csr.submitted.request.subject.public_bytes()
+    constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+    assert not constraints.value.ca
+
+
+def spoil(data: bytes, max_size: int, seed: int) -> bytes:
+    """Another input, of which half are DER again: lengths are put right after a change."""
+    source = random.Random(seed)
+    try:
+        tree = parse(data)
+    except RecursionError:
+        tree = None
+    if not tree or source.random() < 0.5:
+        return bytes(atheris.Mutate(data, max_size))
+    siblings, index = source.choice(places(tree))
+    tag, contents = siblings[index]
+    match source.randrange(5):
+        case 0:
+            del siblings[index]
+        case 1:
+            siblings.insert(index, [tag, contents])
+        case 2:
+            siblings[index] = [source.choice(siblings)[0], contents]
+        case _:
+            flat = contents if isinstance(contents, bytes) else write(contents)
+            siblings[index] = [tag, bytes(atheris.Mutate(flat, len(flat) + 16))]
+    return bytes(write(tree)[:max_size])
+
+
+if __name__ == "__main__":
+    atheris.Setup(sys.argv, one_request, custom_mutator=spoil)
+    atheris.Fuzz()
