@@ -85,5 +85,7 @@ def setup_app(config: Any) -> Application:
     web = plugins.prove(WebSettings, values.get("web", {}), Path())
     path = config_file.find()
     proved = settings.load(path)
+    for warning in proved.warnings:
+        LOG.warning("%s", warning)
     LOG.info("%s: serving %s", path, ", ".join(sorted(proved.authorities)))
     return Application(proved.authorities, web)

@@ -73,7 +73,7 @@ class CACertificate:
             certificate,
             chain,
             public_key,
-            _authority_key_identifier(certificate),
+            authority_key_identifier(certificate),
             min(link.not_valid_after_utc for link in (certificate, *chain)),
         )
 
@@ -264,7 +264,9 @@ def prove_foreign(
     wanted = {extension.oid: extension for extension in _extensions(csr, ca)}
     found = {extension.oid: extension for extension in certificate.extensions}
     latest = min(now + profile.validity, ca.not_after)
+    basic = wanted[x509.BasicConstraints.oid].value
     constraints = found.get(x509.BasicConstraints.oid)
+    identifier = found.get(x509.AuthorityKeyIdentifier.oid)
     wrong = [
         name
         for name, agrees in (
@@ -275,9 +277,12 @@ def prove_foreign(
             ("not before", certificate.not_valid_before_utc <= now + CLOCK_SKEW),
             ("not after", now < certificate.not_valid_after_utc <= latest + CLOCK_SKEW),
             ("the CA's end", certificate.not_valid_after_utc <= ca.not_after),
+            ("signature hash", _is_sound(certificate)),
+            # RFC 5280 4.2.1.9: what does not say that it is a CA, is none.
+            ("basicConstraints", (_value(constraints) or NO_CA) == basic),
             (
-                "basicConstraints",
-                constraints is None or constraints.value == wanted[x509.BasicConstraints.oid].value,
+                "authorityKeyIdentifier",
+                identifier is None or identifier.value == ca.key_identifier,
             ),
             *(
                 (oid._name, _value(found.get(oid)) == _value(wanted.get(oid)))
@@ -295,8 +300,16 @@ def prove_foreign(
         raise SigningError(f"the signing backend's certificate is not what was approved: {wrong}")
 
 
+NO_CA = x509.BasicConstraints(ca=False, path_length=None)
+
 # How far the clock of whoever signs for us may be from ours.
 CLOCK_SKEW = datetime.timedelta(minutes=5)
+
+
+def _is_sound(certificate: x509.Certificate) -> bool:
+    """Whether the signature is over a hash that nobody finds collisions of, or over none."""
+    used = certificate.signature_hash_algorithm
+    return used is None or isinstance(used, SigningHash)
 
 
 def _value(extension: Extension | None) -> x509.ExtensionType | None:
@@ -323,7 +336,7 @@ def prove_issuer(certificate: x509.Certificate, ca: CACertificate) -> None:
         raise SigningError("the CA's key does not verify the certificate") from error
 
 
-def _authority_key_identifier(certificate: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+def authority_key_identifier(certificate: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     """RFC 5280 4.2.1.1: the CA's own subjectKeyIdentifier, so that a chain can be found."""
     try:
         identifier = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)

@@ -7,10 +7,18 @@ from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+)
 from cryptography.x509.oid import NameOID
+
+from anchor.issuance import authority_key_identifier
 
 KEYS = ("ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "rsa-4096", "ed25519")
 
@@ -23,6 +31,14 @@ class NewCA:
     certificate_pem: bytes
 
 
+@dataclass(frozen=True)
+class Issuer:
+    """A CA that is there already, to issue another one."""
+
+    certificate: x509.Certificate
+    key: CertificateIssuerPrivateKeyTypes
+
+
 def make_key(kind: str) -> CertificateIssuerPrivateKeyTypes:
     """A new private key of one of the :data:`KEYS`."""
     family, _, size = kind.partition("-")
@@ -33,41 +49,74 @@ def make_key(kind: str) -> CertificateIssuerPrivateKeyTypes:
     return ed25519.Ed25519PrivateKey.generate()
 
 
-def make_root(common_name: str, kind: str, days: int) -> NewCA:
-    """A self-signed CA, valid from now on.
+def key_pem(key: CertificateIssuerPrivateKeyTypes, passphrase: str | None = None) -> bytes:
+    """The key as PKCS#8 in PEM, encrypted if there is a passphrase."""
+    encryption: KeySerializationEncryption = NoEncryption()
+    if passphrase is not None:
+        encryption = BestAvailableEncryption(passphrase.encode("utf-8"))
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+
+
+def certify(
+    common_name: str,
+    key: CertificateIssuerPrivateKeyTypes,
+    days: int,
+    issuer: Issuer | None = None,
+) -> x509.Certificate:
+    """A CA's certificate, valid from now on.
 
     Args:
         common_name: the CA's name.
-        kind: of its key, one of the :data:`KEYS`.
-        days: how long it is valid.
+        key: its key.
+        days: how long it is valid, if its issuer is.
+        issuer: who issues it; without one it is a root and signs itself.  An issued one can issue
+            certificates, but no further CA.
+
+    Raises:
+        ValueError: the issuer has the same name, or must not issue a CA.
     """
-    key = make_key(kind)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
-    public_key = key.public_key()
-    identifier = x509.SubjectKeyIdentifier.from_public_key(public_key)
-    certificate = (
+    not_after = now + datetime.timedelta(days=days, seconds=-1)
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
+    if issuer is not None:
+        _prove_issuer(issuer, subject)
+        not_after = min(not_after, issuer.certificate.not_valid_after_utc)
+        authority = authority_key_identifier(issuer.certificate)
+    signing_key = key if issuer is None else issuer.key
+    takes_no_hash = isinstance(signing_key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
+    return (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(public_key)
+        .subject_name(subject)
+        .issuer_name(subject if issuer is None else issuer.certificate.subject)
+        .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=days, seconds=-1))
+        .not_valid_after(not_after)
         # RFC 5280 4.2.1.9, 4.2.1.3, 4.2.1.2 and 4.2.1.1; clients that are strict want all four.
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.BasicConstraints(True, None if issuer is None else 0), critical=True)
         .add_extension(CA_USAGE, critical=True)
         .add_extension(identifier, critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier),
-            critical=False,
-        )
-        .sign(key, None if kind == "ed25519" else hashes.SHA256())
+        .add_extension(authority, critical=False)
+        .sign(signing_key, None if takes_no_hash else hashes.SHA256())
     )
-    return NewCA(
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
-        certificate.public_bytes(Encoding.PEM),
-    )
+
+
+def _prove_issuer(issuer: Issuer, subject: x509.Name) -> None:
+    if issuer.certificate.subject == subject:
+        # A chain is found by names: one that leads to itself ends there.
+        raise ValueError("the root and the intermediate have the same name")
+    constraints = issuer.certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+    if constraints.value.path_length == 0:
+        raise ValueError("the root's pathLenConstraint is 0: it must not issue a CA")
+
+
+def make_root(common_name: str, kind: str, days: int) -> NewCA:
+    """A new key of one of the :data:`KEYS`, and a root of that name."""
+    key = make_key(kind)
+    certificate = certify(common_name, key, days)
+    return NewCA(key_pem(key), certificate.public_bytes(Encoding.PEM))
 
 
 CA_USAGE = x509.KeyUsage(

@@ -6,6 +6,7 @@ proved offline may be far from where its secrets are: then their places are not 
 
 from __future__ import annotations
 
+import datetime
 import os
 import stat
 from collections.abc import Callable
@@ -105,6 +106,20 @@ ExtendedUsages = Annotated[
 ]
 """Any number of extended key usages."""
 
+
+def _moment(value: Any) -> datetime.datetime:
+    try:
+        moment = datetime.datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ValueError("should be a time with its zone such as '2030-01-31T12:00:00Z'")
+    return moment.astimezone(datetime.UTC)
+
+
+Moment = Annotated[datetime.datetime, PlainValidator(_moment)]
+"""A time as RFC 3339 writes it."""
+
 Secret = SecretStr
 """A secret; ``get_secret_value()`` reveals it, and nothing else does."""
 
@@ -140,7 +155,12 @@ def _private(path: Path) -> Private:
     return Private(path, read_private(path))
 
 
-def _secret_in_file(path: Path) -> Secret:
+def read_secret(path: Path) -> Secret:
+    """The secret in such a file, without the line break at its end.
+
+    Raises:
+        ValueError: as :func:`read_private`, or it is not text.
+    """
     try:
         return Secret(read_private(path).decode("utf-8").rstrip("\r\n"))
     except UnicodeDecodeError:
@@ -174,7 +194,7 @@ def _on_path(read: Callable[[Path], Any], unread: Callable[[Path], Any]) -> Any:
 PrivateFile = Annotated[Private, _on_path(_private, lambda path: Private(path, b""))]
 """The path of a file that others must not read; its contents are read at start-up."""
 
-SecretFile = Annotated[Secret, _on_path(_secret_in_file, lambda _: Secret(""))]
+SecretFile = Annotated[Secret, _on_path(read_secret, lambda _: Secret(""))]
 """The path of a file with a secret in it; a line break at its end does not count."""
 
 SecretEnv = Annotated[Secret, PlainValidator(_secret_in_environment)]

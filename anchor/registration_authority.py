@@ -101,8 +101,8 @@ class RegistrationAuthority:
             pem = issued.certificate.public_bytes(Encoding.PEM)
             self.signing_ca.store.put(fingerprint, pem)
             details.update(describe_certificate(issued.certificate, fingerprint))
-        ca = self.signing_ca.ca
-        return Answer(issued.certificate, pem, (ca.certificate, *ca.chain), fingerprint)
+        chain = (issued.ca.certificate, *issued.ca.chain)
+        return Answer(issued.certificate, pem, chain, fingerprint)
 
     def _authenticate(self, submission: Submission) -> AuthDetails:
         with self._recorded(submission, AUTHENTICATION) as details:

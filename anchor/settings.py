@@ -19,6 +19,7 @@ from anchor import audit, auth, config_file, plugins, policy, signers
 from anchor.auth import Authenticator
 from anchor.complaints import Complaints
 from anchor.config_file import Document
+from anchor.errors import Complaint
 from anchor.policy import Policy
 from anchor.registration_authority import RegistrationAuthority, utc_now
 from anchor.signers import SigningCA
@@ -59,10 +60,12 @@ class Settings:
     Attributes:
         path: the file it was read from.
         authorities: the registration authorities by name, ready to work.
+        warnings: what will soon be wrong, though nothing is yet.
     """
 
     path: Path
     authorities: Mapping[str, RegistrationAuthority]
+    warnings: tuple[Complaint, ...] = ()
 
 
 def load(
@@ -124,7 +127,12 @@ def load(
                 )
     complaints.extend(proving, document.as_written)
     complaints.raise_if_any()
-    return Settings(path, MappingProxyType(authorities))
+    warnings = (
+        Complaint(document.as_written(f"signing_ca.{name}"), warning)
+        for name, ca in signing_cas.items()
+        if (warning := ca.watch.warning(clock())) is not None
+    )
+    return Settings(path, MappingProxyType(authorities), tuple(warnings))
 
 
 def _prove_authority(
@@ -146,7 +154,7 @@ def _prove_authority(
             _objects(section.get("validators")),
             _objects(section.get("fixups")),
             frozenset(settings.allowed_rsa_exponents if settings else ()),
-            ca.ca.public_keys() if ca else frozenset(),
+            ca.public_keys() if ca else frozenset(),
             document.base,
         )
     if ca and its_policy and its_policy.signs_intermediates and not ca.may_issue_intermediates():

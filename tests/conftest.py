@@ -19,13 +19,14 @@ from tests.pki import make_ca, make_csr
 pytest_plugins = [
     "tests.plugin_offers",
     "tests.servers.anchor",
+    "tests.servers.broken",
     "tests.servers.certmonger",
     "tests.servers.https_anchor",
-    "tests.servers.nginx",
-    "tests.servers.broken",
     "tests.servers.keystone",
+    "tests.servers.nginx",
     "tests.servers.samba",
     "tests.servers.slapd",
+    "tests.servers.softhsm",
 ]
 
 

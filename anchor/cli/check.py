@@ -17,7 +17,8 @@ def add_to(subparsers: Any) -> None:
         "check",
         help="prove a configuration, and show all that is wrong with it",
         description="Read and prove config.json as the service does at its start. Exits with 0 if "
-        "the service would start, and with 1, after every error there is, if not.",
+        "the service would start, and with 1, after every error there is, if not. "
+        "Warnings do not count.",
     )
     add_config_option(parser)
     parser.set_defaults(run=run)
@@ -41,5 +42,7 @@ def run(namespace: argparse.Namespace) -> int:
         count = len(error.complaints)
         print(f"{path}: {count} error{'s' if count > 1 else ''}", file=sys.stderr)
         return 1
+    for warning in proved.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     print(f"{path}: good, for {', '.join(sorted(proved.authorities))}")
     return 0

@@ -13,35 +13,50 @@ from webob import Response
 from anchor.controllers.request import Request
 from anchor.controllers.responses import respond, wants_json
 from anchor.errors import MalformedSubmission
+from anchor.issuance import CACertificate
 from anchor.registration_authority import RegistrationAuthority
 
 
 def show_ca(request: Request, authority: RegistrationAuthority) -> Response:
     """The certificate of the CA that signs for an authority.
 
-    ``encoding`` is ``pem``, the default, or ``der``; ``chain=1`` adds what leads to the root.
+    ``encoding`` is ``pem``, the default, or ``der``; ``chain=1`` adds what leads to the root;
+    ``bundle=1`` adds the CA's other generations: the one to come, and the one before.
     """
     query = parse_qs(request.environ.get("QUERY_STRING", ""), keep_blank_values=True)
     encoding = query.get("encoding", ["pem"])
-    with_chain = query.get("chain", ["0"])
-    if encoding not in (["pem"], ["der"]) or with_chain not in (["0"], ["1"]):
-        raise MalformedSubmission("'encoding' is pem or der, and 'chain' is 0 or 1")
-    ca = authority.signing_ca.ca
+    with_chain, bundled = query.get("chain", ["0"]), query.get("bundle", ["0"])
+    if encoding not in (["pem"], ["der"]) or not all(
+        flag in (["0"], ["1"]) for flag in (with_chain, bundled)
+    ):
+        raise MalformedSubmission("'encoding' is pem or der, and 'chain' and 'bundle' are 0 or 1")
+    cas = authority.signing_ca.bundle(authority.clock())
+    shown = cas if bundled == ["1"] else cas[:1]
     if wants_json(request):
-        body = json.dumps(
-            {
-                "certificate": _pem(ca.certificate),
-                "chain": [_pem(link) for link in ca.chain],
-                "fingerprint": ca.certificate.fingerprint(hashes.SHA256()).hex(),
-            }
-        )
-        return respond(request, body.encode(), "application/json")
+        body = _describe(cas[0])
+        if bundled == ["1"]:
+            body["bundle"] = [_pem(ca.certificate) for ca in shown]
+        return respond(request, json.dumps(body).encode(), "application/json")
     if encoding == ["der"]:
-        if with_chain == ["1"]:
-            raise MalformedSubmission("a chain comes in PEM only")
-        return respond(request, ca.certificate.public_bytes(Encoding.DER), "application/pkix-cert")
-    shown = (ca.certificate, *(ca.chain if with_chain == ["1"] else ()))
-    return respond(request, "".join(map(_pem, shown)).encode(), "text/plain")
+        if with_chain == ["1"] or bundled == ["1"]:
+            raise MalformedSubmission("a chain or a bundle comes in PEM only")
+        der = cas[0].certificate.public_bytes(Encoding.DER)
+        return respond(request, der, "application/pkix-cert")
+    # Generations may have the same root: nobody needs to see it twice.
+    certificates = dict.fromkeys(
+        certificate
+        for ca in shown
+        for certificate in (ca.certificate, *(ca.chain if with_chain == ["1"] else ()))
+    )
+    return respond(request, "".join(map(_pem, certificates)).encode(), "text/plain")
+
+
+def _describe(ca: CACertificate) -> dict[str, object]:
+    return {
+        "certificate": _pem(ca.certificate),
+        "chain": [_pem(link) for link in ca.chain],
+        "fingerprint": ca.certificate.fingerprint(hashes.SHA256()).hex(),
+    }
 
 
 def _pem(certificate: x509.Certificate) -> str:

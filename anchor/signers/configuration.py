@@ -1,0 +1,239 @@
+"""From a section of ``signing_ca`` to a CA that was proved to be able to sign."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+from cryptography.hazmat.primitives import hashes
+
+from anchor import plugins, storage
+from anchor.complaints import Complaints
+from anchor.errors import ConfigurationError
+from anchor.issuance import CACertificate, Profile
+from anchor.options import FilePath, Moment
+from anchor.signers import backends, certificates
+from anchor.signers.backends import KeySigner, Signer
+from anchor.signers.lifetime import Watch
+from anchor.signers.signing_ca import Generation, SigningCA
+
+Hours = Annotated[float, pydantic.Field(gt=0, le=24 * 366 * 10)]
+
+
+class CASettings(pydantic.BaseModel):
+    """The options that every signing CA has, whatever its backend."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    cert_path: FilePath = pydantic.Field(description="the CA's certificate, in PEM")
+    chain_path: FilePath | None = pydantic.Field(
+        None, description="what leads from it to a root, in PEM, its issuer first"
+    )
+    output_path: FilePath | None = pydantic.Field(
+        None, description="the directory in which issued certificates are stored"
+    )
+    signing_hash: Literal["sha224", "sha256", "sha384", "sha512"] = pydantic.Field(
+        "sha256", description="the hash for signatures with keys that take one"
+    )
+    valid_hours: Hours = pydantic.Field(24, description="how long a certificate is valid")
+    backdate_seconds: Annotated[int, pydantic.Field(ge=0, le=86400)] = pydantic.Field(
+        60, description="how much notBefore is set back, for clocks that lag"
+    )
+    min_valid_hours: Hours = pydantic.Field(
+        1, description="the least validity to issue when the CA itself is about to end"
+    )
+    warn_lifetimes: Annotated[float, pydantic.Field(ge=0, le=100000)] = pydantic.Field(
+        30, description="how many certificate lifetimes before the CA's end warnings begin"
+    )
+    next: dict[str, Any] | None = pydantic.Field(
+        None, description="the certificate and the key that follow, and from when"
+    )
+
+    def profile(self) -> Profile:
+        """The same, as the certificate's builder wants it; fractions of a second are dropped."""
+        return Profile(
+            validity=datetime.timedelta(seconds=max(1, round(self.valid_hours * 3600))),
+            backdate=datetime.timedelta(seconds=self.backdate_seconds),
+            floor=datetime.timedelta(hours=self.min_valid_hours),
+            signing_hash=getattr(hashes, self.signing_hash.upper())(),
+        )
+
+
+class NextSettings(pydantic.BaseModel):
+    """The options in ``next``, besides those of the backend."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    start: Moment = pydantic.Field(alias="from", description="when it takes over")
+    cert_path: FilePath = pydantic.Field(description="the CA's next certificate, in PEM")
+    chain_path: FilePath | None = pydantic.Field(
+        None, description="what leads from that to a root, in PEM, its issuer first"
+    )
+
+
+_OF_NEXT = frozenset({"from", "cert_path", "chain_path"})
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A generation of a CA as the configuration has it.
+
+    Attributes:
+        since: from when it is used.
+        valid_at: when its certificate has to be valid.
+        paths: of its certificate and its chain; None if they are no good.
+        own: its ``backend``, and that one's options.
+        section: all that a backend which is a function gets to see.
+        with_key: whether it will have to sign.
+    """
+
+    since: datetime.datetime
+    valid_at: datetime.datetime
+    paths: tuple[Path, Path | None] | None
+    own: Mapping[str, Any]
+    section: Mapping[str, Any]
+    with_key: bool
+
+    def prove(self, base: Path, profile: Profile | None) -> Generation | None:
+        """The generation; None if its certificate or its profile have their complaints already.
+
+        Raises:
+            ConfigurationError: with everything that is wrong with it.
+        """
+        complaints = Complaints()
+        ca: CACertificate | None = None
+        signer: Signer | None = None
+        with complaints.at():
+            ca = _ca_certificate(self.paths, self.valid_at) if self.paths else None
+        with complaints.at():
+            certificate = ca.certificate if ca else None
+            signer = backends.configure(
+                self.own, self.section, certificate, base, with_key=self.with_key
+            )
+            if certificate and profile and isinstance(signer, KeySigner):
+                signer.prove(certificate, profile.signing_hash)
+        complaints.raise_if_any()
+        return Generation(self.since, ca, signer) if ca and profile else None
+
+
+def configure(
+    name: str, section: Mapping[str, Any], base: Path, now: datetime.datetime, *, with_key: bool
+) -> SigningCA:
+    """The signing CA that a section of the configuration describes.
+
+    Args:
+        name: its name in the configuration.
+        section: its options, those of its backend included.
+        base: the directory that relative paths start from.
+        now: when its certificates have to be valid.
+        with_key: whether to get at its key; without it, it cannot sign.
+
+    Raises:
+        ConfigurationError: with everything that is wrong with it.
+    """
+    complaints = Complaints()
+    common = {key: section[key] for key in CASettings.model_fields if key in section}
+    settings: CASettings | None = None
+    store: storage.Store | None = None
+    upcoming: NextSettings | None = None
+    with complaints.at():
+        settings = plugins.prove(CASettings, common, base)
+    if settings is not None:
+        with complaints.at("output_path"):
+            store = storage.configure(settings.output_path if with_key else None)
+    following = section.get("next")
+    if isinstance(following, dict):
+        with complaints.at("next"):
+            its = {key: following[key] for key in following if key in _OF_NEXT}
+            upcoming = plugins.prove(NextSettings, its, base)
+    profile = settings.profile() if settings else None
+    first: Generation | None = None
+    second: Generation | None = None
+    with complaints.at():
+        first = _first(section, settings, upcoming, now, with_key).prove(base, profile)
+    if isinstance(following, dict):
+        with complaints.at("next"):
+            second = _second(section, following, upcoming, now, with_key).prove(base, profile)
+    if first and second:
+        with complaints.at("next"):
+            _prove_succession(first, second)
+    complaints.raise_if_any()
+    assert settings is not None and store is not None and profile is not None and first is not None
+    generations = (first, second) if second else (first,)
+    watch = Watch(
+        f"signing CA {name!r}",
+        generations[-1].ca.not_after,
+        profile.validity,
+        settings.warn_lifetimes,
+    )
+    return SigningCA(name, generations, profile, store, watch)
+
+
+def _first(
+    section: Mapping[str, Any],
+    settings: CASettings | None,
+    upcoming: NextSettings | None,
+    now: datetime.datetime,
+    with_key: bool,
+) -> Draft:
+    # Once the next one has taken over, this one may end, and its key may be gone.
+    over = upcoming is not None and upcoming.start <= now
+    return Draft(
+        since=datetime.datetime.min.replace(tzinfo=datetime.UTC),
+        valid_at=upcoming.start if upcoming and over else now,
+        paths=(settings.cert_path, settings.chain_path) if settings else None,
+        own={key: section[key] for key in section if key not in CASettings.model_fields},
+        section=section,
+        with_key=with_key and not over,
+    )
+
+
+def _second(
+    section: Mapping[str, Any],
+    following: Mapping[str, Any],
+    upcoming: NextSettings | None,
+    now: datetime.datetime,
+    with_key: bool,
+) -> Draft:
+    """What does not belong to a certificate or its key is the same as before."""
+    kept = CASettings.model_fields.keys() - {"cert_path", "chain_path", "next"}
+    backend = {"backend": section["backend"]}
+    start = upcoming.start if upcoming else now
+    return Draft(
+        since=start,
+        valid_at=max(start, now),
+        paths=(upcoming.cert_path, upcoming.chain_path) if upcoming else None,
+        own=backend | {key: following[key] for key in following if key not in _OF_NEXT},
+        section=backend
+        | {key: section[key] for key in section if key in kept}
+        | {key: following[key] for key in following if key != "from"},
+        with_key=with_key,
+    )
+
+
+def _prove_succession(first: Generation, second: Generation) -> None:
+    if first.ca.certificate == second.ca.certificate:
+        raise ConfigurationError.about("cert_path", "is the certificate that is in use already")
+    if first.ca.not_after < second.since:
+        raise ConfigurationError.about(
+            "from", f"is after the end of the CA, or of its chain, at {first.ca.not_after}"
+        )
+
+
+def _ca_certificate(paths: tuple[Path, Path | None], now: datetime.datetime) -> CACertificate:
+    cert_path, chain_path = paths
+    try:
+        certificate = certificates.read_ca(cert_path, now)
+    except ValueError as error:
+        raise ConfigurationError.about("cert_path", str(error)) from error
+    if chain_path is None:
+        return CACertificate.of(certificate, ())
+    try:
+        chain = certificates.read_chain(chain_path, certificate, now)
+    except ValueError as error:
+        raise ConfigurationError.about("chain_path", str(error)) from error
+    return CACertificate.of(certificate, chain)

@@ -1,0 +1,190 @@
+"""A graceful reload of uwsgi, under load: no request fails, whatever the new configuration is."""
+
+from __future__ import annotations
+
+import collections
+import http.client
+import itertools
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from cryptography import x509
+
+from tests.pki import make_ca, make_csr
+from tests.servers.anchor import ROOT
+from tests.servers.processes import free_port, listens, program, running, wait_for
+
+PATIENCE = 60
+
+
+class Load:
+    """Clients that ask for certificates without a pause, and what they got."""
+
+    def __init__(self, port):
+        self._port = port
+        self._stopped = threading.Event()
+        self._form = urlencode(
+            {"user": "alice", "secret": "s3cret", "encoding": "pem", "csr": make_csr()}
+        )
+        self.answers = collections.deque()
+        self._threads = [threading.Thread(target=self._work) for _ in range(3)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self):
+        while not self._stopped.is_set():
+            self.answers.append(self._ask())
+
+    def _ask(self):
+        """How many hours the certificate is valid, or what went wrong."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
+        try:
+            connection.request(
+                "POST",
+                "/v1/sign/default",
+                self._form,
+                {"Content-Type": "application/x-www-form-urlencoded"},
+            )
+            with connection.getresponse() as answer:
+                body = answer.read()
+                if answer.status != 200:
+                    return answer.status
+        except OSError as error:
+            return repr(error)
+        finally:
+            connection.close()
+        certificate = x509.load_pem_x509_certificate(body)
+        life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+        return round(life.total_seconds() / 3600)
+
+    def latest(self, count=40):
+        """What the next answers are, each once."""
+        self.answers.clear()
+        wait_for(lambda: len(self.answers) >= count, what="answers")
+        return set(self.answers)
+
+
+@pytest.fixture
+def directory(tmp_path, document):
+    shutil.copy(ROOT / "config.py", tmp_path)
+    del document["signing_ca"]["local"]["output_path"]
+    write(tmp_path, document, valid_hours=24)
+    return tmp_path
+
+
+def write(directory, document, **options):
+    """Put a configuration in the place of the one before, as editors and deployments do."""
+    document["signing_ca"]["local"] |= options
+    (directory / "new.json").write_text(json.dumps(document))
+    (directory / "new.json").rename(directory / "config.json")
+
+
+def uwsgi(directory, port):
+    return running(
+        [
+            program("uwsgi", "uwsgi, from PyPI"),
+            *("--ini", ROOT / "tools/uwsgi/anchor.ini", "--http-socket", f"127.0.0.1:{port}"),
+            *("--venv", sys.prefix, "--pecan", "config.py", "-p", "2"),
+        ],
+        log=directory / "server.log",
+        ready=lambda: listens(port),
+        cwd=directory,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+    )
+
+
+def failures(log):
+    return log.read_text().count("valid_hours: should be")
+
+
+def reload_until_all_answers_are(load, hours, reload):
+    """Everything that was answered until the last worker was replaced.
+
+    While one reload is on its way uwsgi ignores the next, so it is asked for again.
+    """
+    deadline = time.monotonic() + PATIENCE
+    seen = set()
+    while time.monotonic() < deadline:
+        reload()
+        again = time.monotonic() + 3
+        while time.monotonic() < again:
+            latest = load.latest()
+            seen |= latest
+            if latest == {hours}:
+                return seen
+    pytest.fail(f"there is no end of {latest}")
+
+
+@pytest.mark.parametrize("how", ["SIGHUP", "touch"])
+def test_a_reload_under_load_fails_no_request(directory, document, how):
+    port = free_port()
+    # uwsgi looks at whole seconds.
+    moments = itertools.count(int(time.time()) + 60, 60)
+    with uwsgi(directory, port) as process, Load(port) as load:
+        log = directory / "server.log"
+
+        def reload():
+            if how == "SIGHUP":
+                process.send_signal(signal.SIGHUP)
+            else:
+                os.utime(directory / "config.json", (moment := next(moments), moment))
+
+        assert {24} == load.latest()
+
+        write(directory, document, valid_hours=12)
+        assert reload_until_all_answers_are(load, 12, reload) <= {24, 12}
+
+        write(directory, document, valid_hours="a while")
+        reload()
+        wait_for(lambda: failures(log) > 1 or reload(), what="two failures")
+        assert {12} == load.latest(200)
+
+        write(directory, document, valid_hours=6)
+        assert reload_until_all_answers_are(load, 6, reload) <= {12, 6}
+        assert process.poll() is None
+
+
+def test_a_ca_is_replaced_under_load(directory, document):
+    second = make_ca(directory, name="second", not_after=None)
+    port = free_port()
+    with uwsgi(directory, port) as process, Load(port) as load:
+        assert {24} == load.latest()
+
+        write(
+            directory,
+            document,
+            valid_hours=12,
+            cert_path=str(second.cert_path),
+            key_path=str(second.key_path),
+        )
+
+        def reload():
+            process.send_signal(signal.SIGHUP)
+
+        assert reload_until_all_answers_are(load, 12, reload) <= {24, 12}
+
+
+def test_a_broken_configuration_stops_the_first_start(directory, document):
+    write(directory, document, valid_hours="a while")
+    port = free_port()
+
+    with pytest.raises(pytest.fail.Exception, match="ended with"), uwsgi(directory, port):
+        pytest.fail("it started")  # pragma: no cover
+
+    assert "valid_hours: should be a valid number" in (directory / "server.log").read_text()
