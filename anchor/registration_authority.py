@@ -15,7 +15,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor import issuance, requests
 from anchor.audit import Trail
-from anchor.audit.events import AUTHENTICATION, SIGNING, Event, describe_certificate
+from anchor.audit.events import (
+    AUTHENTICATION,
+    SIGNING,
+    Event,
+    describe_certificate,
+    describe_request,
+)
 from anchor.auth import AuthDetails, Authenticator
 from anchor.errors import RequestError, ValidationFailed
 from anchor.policy import Policy
@@ -91,6 +97,7 @@ class RegistrationAuthority:
         identity = self._authenticate(submission)
         with self._recorded(submission, SIGNING, identity) as details:
             csr = requests.read(submission.csr, submission.encoding)
+            details["requested"] = describe_request(csr)
             context = Context(identity, submission.request, self.conf)
             approved = self.policy.approve(csr, context)
             details["dropped_extensions"] = issuance.left_out(approved)
@@ -121,6 +128,10 @@ class RegistrationAuthority:
             yield details
         except BaseException as error:
             reasons = _reasons(error)
+            if isinstance(error, ValidationFailed):
+                details["failures"] = [
+                    {"check": failure.check, "reason": failure.reason} for failure in error.failures
+                ]
             raise
         finally:
             user = identity.username if identity else submission.user

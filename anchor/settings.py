@@ -86,7 +86,10 @@ def load(
             )
     trail: audit.Trail | None = None
     with proving.at("audit"):
-        trail = audit.configure(document.audit)
+        ca_keys = [
+            key for signing_ca in signing_cas.values() for key in signing_ca.ca.public_keys()
+        ]
+        trail = audit.configure(document.audit, document.base, ca_keys)
     authorities: dict[str, RegistrationAuthority] = {}
     for name, section in document.registration_authority.items():
         with proving.at("registration_authority", name):

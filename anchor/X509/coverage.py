@@ -1,0 +1,75 @@
+"""Whether a name in a certificate makes it good for another name (RFC 6125 section 6.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+import idna
+
+
+def normal(name: str) -> str:
+    """The one way of writing a name that all ways of writing it share."""
+    name = name.strip().rstrip(".").lower()
+    try:
+        return str(ip_address(name))
+    except ValueError:
+        pass
+    if not name.isascii():
+        try:
+            return idna.encode(name, uts46=True).decode("ascii")
+        except idna.IDNAError:
+            pass
+    return name
+
+
+def covers(holder: str, name: str) -> bool:
+    """Whether a certificate for ``holder`` is good for ``name``, both of them normal.
+
+    A wildcard stands for one label, or a part of one, at the left; what some clients accept counts.
+    """
+    if holder == name:
+        return True
+    first, dot, parent = holder.partition(".")
+    if not dot or "*" not in first:
+        return False
+    label, dot, rest = name.partition(".")
+    before, _, after = first.partition("*")
+    return (
+        bool(dot)
+        and rest == parent
+        and label != ""
+        and len(label) >= len(before) + len(after)
+        and label.startswith(before)
+        and label.endswith(after)
+    )
+
+
+def touches(one: str, other: str) -> bool:
+    """Whether either covers the other, or both lie in the domain that one of them is.
+
+    A name that starts with a dot is a domain: everything under it.
+    """
+    for domain, name in ((one, other), (other, one)):
+        if domain.startswith(".") and name.endswith(domain):
+            return True
+    return covers(one, other) or covers(other, one)
+
+
+def described(names: list[str]) -> Iterator[str]:
+    """The names, normal, in what :func:`anchor.X509.names.describe` makes of subjectAltName."""
+    for name in names:
+        kind, _, value = name.partition(":")
+        yield normal(value)
+        if kind == "URI":
+            host = _host(value)
+            if host:
+                yield normal(host)
+
+
+def _host(uri: str) -> str | None:
+    try:
+        return urlsplit(uri).hostname
+    except ValueError:
+        return None
