@@ -13,6 +13,8 @@ from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
 from anchor import weak_keys
+from anchor.auth.results import AuthDetails
+from anchor.bans import NOT_BANNED, BanFile
 from anchor.validation import Check
 from anchor.validators import ValidationError
 from anchor.X509 import names
@@ -90,7 +92,11 @@ def a_name(csr: X509Csr) -> None:
 
 
 def checks(
-    ca_keys: frozenset[bytes], *, intermediate: bool, weak: weak_keys.Allowed
+    ca_keys: frozenset[bytes],
+    *,
+    intermediate: bool,
+    weak: weak_keys.Allowed,
+    bans: BanFile | None = None,
 ) -> tuple[Check, ...]:
     """The enforced rules for one authority.
 
@@ -98,6 +104,7 @@ def checks(
         ca_keys: the keys, as SubjectPublicKeyInfo, of the authority's CA and its chain.
         intermediate: whether it signs requests for intermediates, and nothing else.
         weak: the weak keys that the configuration allows after all.
+        bans: who and what gets no certificate.
     """
 
     def strong_key(csr: X509Csr) -> None:
@@ -114,8 +121,15 @@ def checks(
         ("printable_names", printable_names),
         ("a_name", a_name),
     ]
-    return tuple(Check(name, partial(_on_csr, rule)) for name, rule in rules)
+    found = [Check(name, partial(_on_csr, rule)) for name, rule in rules]
+    if bans is not None:
+        found.append(Check(NOT_BANNED, partial(_consult, bans)))
+    return tuple(found)
 
 
 def _on_csr(rule: Callable[[X509Csr], None], supplied: Mapping[str, object]) -> None:
     rule(cast(X509Csr, supplied["csr"]))
+
+
+def _consult(bans: BanFile, supplied: Mapping[str, object]) -> None:
+    bans.refuse(cast(X509Csr, supplied["csr"]), cast(AuthDetails, supplied["auth_result"]))

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from anchor import enforced, plugins, validation, weak_keys
+from anchor.bans import BanFile
 from anchor.complaints import Complaints
 from anchor.errors import PluginError
 from anchor.validation import SUPPLIED, Check, Context
@@ -84,6 +85,8 @@ def configure(
     exponents: frozenset[int],
     ca_keys: frozenset[bytes],
     base: Path,
+    *,
+    bans: BanFile | None = None,
 ) -> Policy:
     """The policy that an authority's section of the configuration describes.
 
@@ -93,6 +96,7 @@ def configure(
         exponents: the public exponents that RSA keys may have.
         ca_keys: the keys, as SubjectPublicKeyInfo, of the authority's CA and its chain.
         base: the directory that relative paths start from.
+        bans: who and what gets no certificate.
 
     Raises:
         ConfigurationError: with everything that is wrong with any of them.
@@ -113,6 +117,7 @@ def configure(
             ca_keys,
             intermediate=_signs_intermediates(validators),
             weak=weak_keys.Allowed(exponents, _allows_dsa(validators)),
+            bans=bans,
         ),
         tuple(Check(name, function) for name, function in bound[VALIDATORS]),
         tuple(Fixup(name, function) for name, function in bound[FIXUPS]),

@@ -104,7 +104,7 @@ class RegistrationAuthority:
             issued = self.signing_ca.issue(approved, self.clock())
             fingerprint = issued.certificate.fingerprint(hashes.SHA256()).hex()
             pem = issued.certificate.public_bytes(Encoding.PEM)
-            self.signing_ca.store.put(fingerprint, pem)
+            self.signing_ca.store.put(fingerprint, pem, issued.certificate)
             details.update(describe_certificate(issued.certificate, fingerprint))
         ca = self.signing_ca.ca
         return Answer(issued.certificate, pem, (ca.certificate, *ca.chain), fingerprint)

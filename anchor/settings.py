@@ -15,8 +15,9 @@ from typing import Annotated, Any
 
 import pydantic
 
-from anchor import audit, auth, config_file, plugins, policy, signers
+from anchor import audit, auth, bans, config_file, plugins, policy, signers
 from anchor.auth import Authenticator
+from anchor.bans import BanFile, BanSettings
 from anchor.complaints import Complaints
 from anchor.config_file import Document
 from anchor.policy import Policy
@@ -90,10 +91,13 @@ def load(
             key for signing_ca in signing_cas.values() for key in signing_ca.ca.public_keys()
         ]
         trail = audit.configure(document.audit, document.base, ca_keys)
+    ban_file: BanFile | None = None
+    with proving.at("bans"):
+        ban_file = bans.configure(plugins.prove(BanSettings, document.bans, document.base), clock)
     authorities: dict[str, RegistrationAuthority] = {}
     for name, section in document.registration_authority.items():
         with proving.at("registration_authority", name):
-            settings, its_policy = _prove_authority(section, document, signing_cas)
+            settings, its_policy = _prove_authority(section, document, signing_cas, ban_file)
             if (
                 settings.authentication in authenticators
                 and settings.signing_ca in signing_cas
@@ -114,7 +118,10 @@ def load(
 
 
 def _prove_authority(
-    section: Mapping[str, Any], document: Document, signing_cas: Mapping[str, SigningCA]
+    section: Mapping[str, Any],
+    document: Document,
+    signing_cas: Mapping[str, SigningCA],
+    ban_file: BanFile | None,
 ) -> tuple[AuthoritySettings, Policy]:
     complaints = Complaints()
     settings: AuthoritySettings | None = None
@@ -134,6 +141,7 @@ def _prove_authority(
             frozenset(settings.allowed_rsa_exponents if settings else ()),
             ca.ca.public_keys() if ca else frozenset(),
             document.base,
+            bans=ban_file,
         )
     complaints.raise_if_any()
     assert settings is not None and its_policy is not None

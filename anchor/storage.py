@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from cryptography import x509
+
+from anchor import index
 from anchor.errors import ConfigurationError, StorageError
+from anchor.index import Entry
+
+_FILE = re.compile(r"[0-9a-f]{64}\.crt", re.ASCII)
 
 
 class Store(Protocol):
     """Keeps issued certificates."""
 
-    def put(self, fingerprint: str, pem: bytes) -> None:
+    def put(self, fingerprint: str, pem: bytes, certificate: x509.Certificate) -> None:
         """Keep a certificate; once this returns it will not be lost.
 
         Raises:
@@ -24,7 +33,7 @@ class Store(Protocol):
 class Nowhere:
     """Keeps nothing, for an authority without an ``output_path``."""
 
-    def put(self, fingerprint: str, pem: bytes) -> None:
+    def put(self, fingerprint: str, pem: bytes, certificate: x509.Certificate) -> None:
         """Forget the certificate."""
 
 
@@ -38,7 +47,7 @@ class Directory:
     def __init__(self, path: Path):
         self._path = path
 
-    def put(self, fingerprint: str, pem: bytes) -> None:
+    def put(self, fingerprint: str, pem: bytes, certificate: x509.Certificate) -> None:
         """Write the certificate under a passing name, then give it its own."""
         passing = self._path / f".{fingerprint}.{secrets.token_hex(4)}"
         try:
@@ -54,6 +63,9 @@ class Directory:
             self._sync()
         except OSError as error:
             raise StorageError(f"{self._path}: {error.strerror}") from error
+        with contextlib.suppress(OSError):
+            # What the index lacks is found in the files, so it may fail, and is not flushed.
+            index.append(self._path, [Entry.of(certificate, fingerprint)])
 
     def _sync(self) -> None:
         """A new name is on disk only once its directory is."""
@@ -66,6 +78,16 @@ class Directory:
 
 def _for_everyone_to_read(path: str, flags: int) -> int:
     return os.open(path, flags, 0o644)
+
+
+def stored(path: Path) -> Iterator[tuple[str, Path]]:
+    """Every certificate in a directory: its fingerprint, and its file."""
+    with os.scandir(path) as found:
+        for entry in found:
+            if _FILE.fullmatch(entry.name):
+                yield entry.name.removesuffix(".crt"), Path(entry.path)
+            elif entry.is_dir(follow_symlinks=False):
+                yield from stored(Path(entry.path))
 
 
 def configure(path: Path | None) -> Store:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -57,15 +57,15 @@ def touches(one: str, other: str) -> bool:
     return covers(one, other) or covers(other, one)
 
 
-def described(names: list[str]) -> Iterator[str]:
-    """The names, normal, in what :func:`anchor.X509.names.describe` makes of subjectAltName."""
-    for name in names:
+def values(described: Iterable[str]) -> Iterator[str]:
+    """The names in what :func:`anchor.X509.names.describe` makes of them; of URIs the host too."""
+    for name in described:
         kind, _, value = name.partition(":")
-        yield normal(value)
+        yield value
         if kind == "URI":
             host = _host(value)
             if host:
-                yield normal(host)
+                yield host
 
 
 def _host(uri: str) -> str | None:

@@ -88,7 +88,7 @@ class FileTrail:
         self._write(event.as_dict(), flush=answers)
 
     def checkpoint(self) -> str:
-        """Append a checkpoint now, whether or not one is due; returns it as it stands in the log."""
+        """Append a checkpoint now, due or not; returns it as the log shows it."""
         return self._write(None, flush=True)
 
     def _write(self, fields: Mapping[str, Any] | None, *, flush: bool) -> str:

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 import anchor
-from anchor.cli import check, init, serve
+from anchor.cli import audit, ban, certs, check, init, serve
 from anchor.errors import AnchorError
 
-COMMANDS = (serve, init, check)
+COMMANDS = (serve, init, check, certs, ban, audit)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from anchor.audit import checkpoints, verification
 from anchor.audit.file import FileTrail
 from anchor.audit.verification import Broken, Report, Verification
 from anchor.cli.check import add_config_option
+from anchor.cli.init import write_new
 from anchor.complaints import Complaints
 from anchor.errors import ConfigurationError
 
@@ -80,9 +80,8 @@ def run_init(namespace: argparse.Namespace) -> int:
     public = key.with_name(f"{key.name}.pub")
     private_pem, public_pem = checkpoints.make_key()
     try:
-        for path, contents, mode in ((key, private_pem, 0o400), (public, public_pem, 0o644)):
-            with open(path, "xb", opener=lambda name, flags, m=mode: os.open(name, flags, m)) as f:
-                f.write(contents)
+        write_new(key, private_pem, 0o400)
+        write_new(public, public_pem, 0o644)
     except OSError as error:
         raise ConfigurationError.about("", f"{error.filename}: {error.strerror}") from None
     print(f"made {key} and {public}")

@@ -52,12 +52,12 @@ def run(namespace: argparse.Namespace) -> int:
     try:
         (directory / "CA").mkdir(parents=True, exist_ok=True)
         pair = new_ca.make_root(namespace.name, namespace.key, namespace.days)
-        _write(key, pair.key_pem, 0o400)
-        _write(certificate, pair.certificate_pem, 0o644)
+        write_new(key, pair.key_pem, 0o400)
+        write_new(certificate, pair.certificate_pem, 0o644)
         print(f"made {certificate} and {key}")
         if namespace.ca_only:
             return 0
-        _write(config, _configuration(namespace.user).encode(), 0o600)
+        write_new(config, _configuration(namespace.user).encode(), 0o600)
         config_py = directory / "config.py"
         if not config_py.exists():
             shutil.copyfile(find_config_py(config), config_py)
@@ -99,7 +99,7 @@ def _configuration(user: str) -> str:
     return json.dumps(document, indent=2) + "\n"
 
 
-def _write(path: Path, contents: bytes, mode: int) -> None:
+def write_new(path: Path, contents: bytes, mode: int) -> None:
     """Write a new file; nobody sees it with a wider mode than its own."""
     with open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
         file.write(contents)
