@@ -15,6 +15,8 @@ from anchor.app import Application
 from anchor.controllers import WebSettings
 from tests.pki import make_ca, make_csr
 
+pytest_plugins = ["tests.servers.rabbitmq"]
+
 
 @pytest.fixture
 def ca(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import datetime
 import hashlib
 import json
@@ -107,13 +108,15 @@ class Checkpoint:
         return True
 
 
-_IN_A_LOG = re.compile(r'\{"checkpoint":(\{[^{}]*\})\}')
+_IN_A_LOG = re.compile(r'\{"checkpoint":\s*(\{[^{}]*\})\}')
 
 
 def find(text: str) -> Iterator[Checkpoint]:
     """Every checkpoint in lines copied from a log, whatever stands around it."""
-    for match in _IN_A_LOG.finditer(text):
-        yield Checkpoint.of(json.loads(match[1]))
+    # A log that is JSON itself has the quotes escaped.
+    for match in _IN_A_LOG.finditer(text.replace('\\"', '"')):
+        with contextlib.suppress(ValueError):
+            yield Checkpoint.of(json.loads(match[1]))
 
 
 def _signed_octets(link: Link, time: str) -> bytes:
