@@ -357,8 +357,8 @@ WRITER = textwrap.dedent(
         while True:
             user = f"{name}-{os.getpid()}-{worker}-{number}"
             trail.record(
-                Event(SIGNING, datetime.datetime.now(datetime.UTC), "ra", user, "192.0.2.1", "id", (),
-                      {"names": ["DNS:a.example.com"] * (number % 500)})
+                Event(SIGNING, datetime.datetime.now(datetime.UTC), "ra", user, "192.0.2.1", "id",
+                      details={"names": ["DNS:a.example.com"] * (number % 500)})
             )
             os.write(1, f"{user}\\n".encode())
             number += 1
@@ -489,7 +489,6 @@ def test_a_million_events_are_verified_at_tens_of_thousands_a_second(million):
     seconds = time.process_time() - started
 
     assert report.lines == 1_000_000
-    print(f"{1_000_000 / seconds:,.0f} events a second")
     assert report.lines / seconds > 30_000
 
 

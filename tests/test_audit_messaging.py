@@ -11,13 +11,12 @@ import textwrap
 import threading
 import time
 
-import oslo_messaging
 import pytest
 from oslo_config import cfg
 
 from anchor.audit import messaging
 from anchor.audit.events import AUTHENTICATION, SIGNING, Event
-from anchor.audit.messaging import MessagingTrail
+from anchor.audit.messaging import MessagingTrail, oslo_messaging
 from anchor.errors import ConfigurationError
 from tests.pki import make_csr
 from tests.servers.rabbitmq import free_port
@@ -30,8 +29,9 @@ class Listener:
         self.heard = []
         conf = cfg.ConfigOpts()
         conf([], default_config_files=[], default_config_dirs=[])
+        self._transport = oslo_messaging.get_notification_transport(conf, url)
         self._server = oslo_messaging.get_notification_listener(
-            oslo_messaging.get_notification_transport(conf, url),
+            self._transport,
             [oslo_messaging.Target(topic="notifications")],
             [self],
             executor="threading",
@@ -48,6 +48,7 @@ class Listener:
     def stop(self):
         self._server.stop()
         self._server.wait()
+        self._transport.cleanup()
 
 
 def wait_until(condition, seconds=120):
@@ -62,6 +63,20 @@ def listener(broker):
     listener = Listener(broker.url)
     yield listener
     listener.stop()
+
+
+@pytest.fixture
+def serve(serve):
+    """The same, and the connections to the broker end with the test."""
+    services = []
+
+    def serve_and_remember(document):
+        services.append(serve(document))
+        return services[-1]
+
+    yield serve_and_remember
+    for service in services:
+        service.settings.authorities["default"].audit.close()
 
 
 @pytest.fixture
@@ -112,6 +127,7 @@ def test_with_the_broker_away_signing_goes_on_and_the_log_has_what_was_not_sent(
         "target": "messaging",
         "url": f"rabbit://guest:pa55word@127.0.0.1:{free_port()}/",
         "queue_size": 4,
+        "flush_seconds": 0,
     }
     service = serve(document)
 
@@ -150,17 +166,23 @@ def test_an_event_is_sent_or_in_the_log_when_the_queue_overflows():
     """The sender is a stand-in: no real broker is slow on demand."""
     hold, sent, logged = threading.Event(), [], []
 
-    def send(event):
-        hold.wait()
-        sent.append(event)
+    class SlowBus:
+        def send(self, event):
+            hold.wait()
+            sent.append(event)
 
-    trail = MessagingTrail(lambda: send, 3, 5, logged.append)
+        def close(self):
+            sent.append("closed")
+
+    trail = MessagingTrail(SlowBus, 3, 60, logged.append)
     events = [event(number) for number in range(10)]
     for one in events:
         trail.record(one)
     hold.set()
 
-    wait_until(lambda: len(sent) + len(logged) == 10)
+    trail.close()
+
+    assert sent.pop() == "closed"
     assert sorted(one.user for one in sent + logged) == sorted(one.user for one in events)
     assert len(logged) in {6, 7}
 
@@ -222,12 +244,9 @@ def test_each_process_sends_by_itself_after_a_fork(broker, listener, tmp_path):
 @pytest.mark.parametrize("kind", [AUTHENTICATION, SIGNING])
 @pytest.mark.parametrize("reasons", [(), ("no", "and no again")])
 def test_what_is_sent_is_valid_cadf(kind, reasons):
-    from pycadf import event as cadf
-
     document = messaging.as_cadf(event(1, kind, reasons))
 
     assert {"id", "eventTime", "action", "outcome", "initiator", "target"} <= set(document)
-    assert cadf.event_type if hasattr(cadf, "event_type") else True
     json.dumps(document)
 
 

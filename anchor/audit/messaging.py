@@ -11,16 +11,20 @@ import logging
 import os
 import queue
 import threading
-import time
 import uuid
+import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
-import oslo_messaging
 from oslo_config import cfg
 from pycadf import attachment, cadftaxonomy, event, host, reason, resource
 
 from anchor.audit.events import AUTHENTICATION, Event
+
+with warnings.catch_warnings():
+    # It imports eventlet, with many warnings, for a way of running servers that nobody here uses.
+    warnings.simplefilter("ignore")
+    import oslo_messaging
 
 LOG = logging.getLogger(__name__)
 
@@ -29,11 +33,21 @@ _NAMES = uuid.uuid5(uuid.NAMESPACE_URL, "https://opendev.org/anchor")
 _ACTIONS = {AUTHENTICATION: cadftaxonomy.ACTION_AUTHENTICATE}
 
 
+class Bus(Protocol):
+    """A connection to a broker."""
+
+    def send(self, event: Event) -> None:
+        """Send an event; raises whatever the driver raises if it did not arrive."""
+
+    def close(self) -> None:
+        """End the connection."""
+
+
 class MessagingTrail:
     """Hands events to a thread that sends them.
 
     Args:
-        connect: makes what sends an event, or raises; called in the thread, so after any fork.
+        connect: to the broker, or raise; called in the thread, so after any fork.
         queue_size: how many events may wait to be sent.
         flush_seconds: how long the end of a process waits for them.
         unsent: keeps an event that could not be sent.
@@ -41,7 +55,7 @@ class MessagingTrail:
 
     def __init__(
         self,
-        connect: Callable[[], Callable[[Event], None]],
+        connect: Callable[[], Bus],
         queue_size: int,
         flush_seconds: float,
         unsent: Callable[[Event], None],
@@ -60,11 +74,16 @@ class MessagingTrail:
             sender = self._start()
         sender.put(event)
 
+    def close(self) -> None:
+        """Send what waits, as far as there is time for it; the rest goes to the log."""
+        if self._sender is not None and self._sender.pid == os.getpid():
+            self._sender.close(self._flush_seconds)
+
     def _start(self) -> _Sender:
         with self._starting:
             if self._sender is None or self._sender.pid != os.getpid():
                 self._sender = _Sender(self._connect, self._queue_size, self._unsent)
-                atexit.register(self._sender.flush, self._flush_seconds)
+                atexit.register(self.close)
             return self._sender
 
 
@@ -72,17 +91,16 @@ class _Sender:
     """A process's queue, and the thread that empties it."""
 
     def __init__(
-        self,
-        connect: Callable[[], Callable[[Event], None]],
-        queue_size: int,
-        unsent: Callable[[Event], None],
+        self, connect: Callable[[], Bus], queue_size: int, unsent: Callable[[Event], None]
     ):
         self.pid = os.getpid()
         self._connect = connect
         self._unsent = unsent
         self._events: queue.Queue[Event] = queue.Queue(queue_size)
         self._in_hand: Event | None = None
-        threading.Thread(target=self._run, name="anchor-audit", daemon=True).start()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="anchor-audit", daemon=True)
+        self._thread.start()
 
     def put(self, event: Event) -> None:
         try:
@@ -90,16 +108,15 @@ class _Sender:
         except queue.Full:
             self._give_up(event, "too many wait already")
 
-    def flush(self, seconds: float) -> None:
-        """Wait until everything is sent, but not longer than that; the rest goes to the log."""
-        if self.pid != os.getpid():
+    def close(self, seconds: float) -> None:
+        self._ending.set()
+        self._thread.join(seconds)
+        if not self._thread.is_alive():
             return
-        deadline = time.monotonic() + seconds
-        while self._events.unfinished_tasks and time.monotonic() < deadline:
-            time.sleep(0.01)
-        if self._in_hand is not None:
+        in_hand = self._in_hand
+        if in_hand is not None:
             # It may arrive after all; in doubt it is in both places.
-            self._give_up(self._in_hand, "the process ends")
+            self._give_up(in_hand, "the process ends")
         while True:
             try:
                 event = self._events.get_nowait()
@@ -108,25 +125,34 @@ class _Sender:
             self._give_up(event, "the process ends")
 
     def _run(self) -> None:
-        send: Callable[[Event], None] | None = None
+        bus: Bus | None = None
         while True:
-            event = self._in_hand = self._events.get()
             try:
-                send = send or self._connect()
-                send(event)
+                event = self._in_hand = self._events.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                if self._ending.is_set():
+                    break
+                continue
+            try:
+                bus = bus or self._connect()
+                bus.send(event)
             except Exception as error:  # noqa: BLE001  # whatever a driver raises, nothing is lost
                 # The text of an error may quote the URL, which has a password in it.
                 self._give_up(event, type(error).__name__)
             finally:
                 self._in_hand = None
-                self._events.task_done()
+        if bus is not None:
+            bus.close()
 
     def _give_up(self, event: Event, why: str) -> None:
         LOG.error("an audit event could not be sent: %s", why)
         self._unsent(event)
 
 
-def connector(url: str, topic: str) -> Callable[[], Callable[[Event], None]]:
+POLL_SECONDS = 0.2
+
+
+def connector(url: str, topic: str) -> Callable[[], Bus]:
     """What connects to a broker.
 
     Args:
@@ -143,26 +169,32 @@ def connector(url: str, topic: str) -> Callable[[], Callable[[Event], None]]:
         oslo_messaging.get_notification_transport(conf, url)
     except Exception as error:  # noqa: BLE001  # drivers raise what they like
         raise ValueError(f"is not usable: {type(error).__name__}") from None
+    return lambda: OsloBus(oslo_messaging.get_notification_transport(conf, url), topic)
 
-    def connect() -> Callable[[Event], None]:
-        transport = oslo_messaging.get_notification_transport(conf, url)
-        target = oslo_messaging.Target(topic=f"{topic}.info")
 
-        def send(event: Event) -> None:
-            # What Notifier.info() does, but that swallows every error.
-            message = {
-                "message_id": str(uuid.uuid4()),
-                "publisher_id": "anchor",
-                "event_type": event.kind,
-                "priority": "INFO",
-                "payload": as_cadf(event),
-                "timestamp": event.time.isoformat(),
-            }
-            transport._send_notification(target, {}, message, version=2.0, retry=1)
+class OsloBus:
+    """Sends events as notifications of priority INFO."""
 
-        return send
+    def __init__(self, transport: Any, topic: str):
+        self._transport = transport
+        self._target = oslo_messaging.Target(topic=f"{topic}.info")
 
-    return connect
+    def send(self, event: Event) -> None:
+        """Send it, with one more attempt when the connection turns out to be gone."""
+        message = {
+            "message_id": str(uuid.uuid4()),
+            "publisher_id": "anchor",
+            "event_type": event.kind,
+            "priority": "INFO",
+            "payload": as_cadf(event),
+            "timestamp": event.time.isoformat(),
+        }
+        # What Notifier.info() does; but that swallows errors, and what is lost has to be known.
+        self._transport._send_notification(self._target, {}, message, version=2.0, retry=1)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._transport.cleanup()
 
 
 def as_cadf(recorded: Event) -> dict[str, Any]:
