@@ -113,11 +113,13 @@ def _row(line: bytes) -> object:
 
 
 def _is_entry(row: object) -> bool:
-    match row:
-        case [str(), str(), int(), int(), str(), list(), str()]:
-            return True
-        case _:
-            return False
+    return (
+        type(row) is list
+        and len(row) == len(Entry._fields)
+        and type(row[0]) is str
+        and type(row[3]) is int
+        and type(row[5]) is list
+    )
 
 
 def rewrite(directory: Path, entries: Iterable[Entry]) -> None:

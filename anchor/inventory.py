@@ -8,6 +8,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography import x509
 
@@ -65,12 +66,11 @@ class Places:
         )
 
 
-@dataclass(frozen=True)
-class Stored:
+class Stored(NamedTuple):
     """A certificate and the file it is in."""
 
     entry: Entry
-    path: Path
+    path: str
 
 
 def read(directories: Iterable[Path]) -> list[Stored]:
@@ -86,10 +86,10 @@ def read(directories: Iterable[Path]) -> list[Stored]:
         try:
             known = index.read(directory)
             unknown: list[Entry] = []
-            for fingerprint, path in storage.stored(directory):
+            for fingerprint, path in storage.stored(str(directory)):
                 entry = known.get(fingerprint)
                 if entry is None:
-                    entry = _parse(fingerprint, path)
+                    entry = _parse(fingerprint, Path(path))
                     if entry is None:
                         continue
                     unknown.append(entry)
@@ -165,8 +165,8 @@ def prune(places: Places, before: datetime.datetime) -> int:
         kept: list[Entry] = []
         gone = 0
         for one in read([directory]):
-            if one.entry.not_after < before.timestamp() and _has_expired(one.path, before):
-                one.path.unlink(missing_ok=True)
+            if one.entry.not_after < before.timestamp() and _has_expired(Path(one.path), before):
+                Path(one.path).unlink(missing_ok=True)
                 gone += 1
             else:
                 kept.append(one.entry)

@@ -295,17 +295,20 @@ def many(tmp_path_factory):
 def test_with_a_hundred_thousand_stored_the_answer_takes_less_than_two_seconds(
     many, arguments, count
 ):
-    """Seconds of work: how long that takes is up to what else the machine has to do."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    output = subprocess.run(
-        [ANCHOR, "certs", *arguments, "--config", many / "config.json"],
-        check=True,
-        stdout=subprocess.PIPE,
-    ).stdout
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    """Seconds of work, the least of three tries: the rest is what else the machine has to do."""
+    seconds = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        output = subprocess.run(
+            [ANCHOR, "certs", *arguments, "--config", many / "config.json"],
+            check=True,
+            stdout=subprocess.PIPE,
+        ).stdout
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        assert len(output.splitlines()) == count
 
-    assert len(output.splitlines()) == count
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
+    assert min(seconds) < 2
 
 
 def test_storing_a_certificate_costs_tens_of_microseconds_for_the_index(tmp_path, ca):
