@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from anchor import cli
 from anchor.audit import chain, checkpoints
@@ -676,3 +678,41 @@ def test_the_key_is_made_for_nobody_else_to_read_and_never_over_another(key):
     assert cli.main(["audit", "init", str(key)]) == 1
 
     assert key.read_bytes() == before
+
+
+def test_no_event_is_lost_whose_certificate_a_worker_answered_before_it_was_killed(
+    workers, audited, path, tmp_path
+):
+    server = workers(audited, "--enable-threads", "--threads", "2")
+    csr = make_csr("www.example.com")
+    answered, stop = [], threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            status, body = server.sign(csr)
+            if status == 200:
+                certificate = x509.load_pem_x509_certificate(body)
+                answered.append(certificate.fingerprint(hashes.SHA256()).hex())
+
+    clients = [threading.Thread(target=ask) for _ in range(8)]
+    for client in clients:
+        client.start()
+    chance = random.Random(11)
+    try:
+        for round_ in range(1, 7):
+            since = server.log_size()
+            wait_until(lambda goal=round_ * 40: len(answered) >= goal)
+            if round_ == 3:
+                path.rename(path.with_name("audit.jsonl.1"))
+            wait_until(lambda since=since: server.answering(since))
+            os.kill(chance.choice(sorted(server.answering(since))), signal.SIGKILL)
+    finally:
+        stop.set()
+        for client in clients:
+            client.join()
+
+    paths = files_of(path)
+    prove(*paths)
+    recorded = {found.get("fingerprint") for one in paths for found in fields(one)}
+    assert len(answered) >= 240
+    assert set(answered) <= recorded

@@ -261,3 +261,14 @@ def test_complaints_about_the_url_never_repeat_it(serve, document, monkeypatch):
             serve(document)
         assert complaint in str(refused.value)
         assert "pa55word" not in str(refused.value)
+
+
+def test_worker_processes_send_what_waits_when_they_are_stopped(workers, messaged, listener):
+    server = workers(messaged, "--enable-threads")
+    csr = make_csr()
+    statuses = [server.sign(csr)[0] for _ in range(12)]
+    server.stop()
+
+    assert statuses == [200] * 12
+    kinds = [kind for _, kind, _ in listener.wait_for(24)]
+    assert (kinds.count("audit.auth"), kinds.count("audit.sign")) == (12, 12)

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -25,7 +20,6 @@ from anchor.bans import Ban, BanFile
 from anchor.errors import ConfigurationError
 from anchor.X509 import coverage
 from tests.pki import a_key, make_csr
-from tests.servers.rabbitmq import free_port
 
 BIN = Path(sys.executable).parent
 
@@ -264,75 +258,20 @@ def test_every_state_is_seen_however_quickly_it_changes(tmp_path):
 # ---- real worker processes
 
 
-@pytest.fixture
-def uwsgi(document, tmp_path):
-    """Four worker processes; their address."""
-    (tmp_path / "config.json").write_text(json.dumps(document))
-    root = Path(__file__).parent.parent
-    port = free_port()
-    with (tmp_path / "uwsgi.log").open("wb") as log:
-        server = subprocess.Popen(
-            [
-                BIN / "uwsgi",
-                *("--http-socket", f"127.0.0.1:{port}"),
-                *("--pecan", root / "config.py"),
-                *("-p", "4", "--master", "--die-on-term", "--need-app", "--add-header"),
-                "Connection: close",
-            ],
-            cwd=tmp_path,
-            env=os.environ | {"ANCHOR_CONF": str(tmp_path / "config.json")},
-            stdout=log,
-            stderr=log,
-        )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                urllib.request.urlopen(f"{url}/robots.txt", timeout=10).close()
-                break
-            except OSError:
-                assert server.poll() is None, (tmp_path / "uwsgi.log").read_text()
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-        yield url
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(60)
-
-
-def ask(url, csr):
-    """The status of the answer, and its text."""
-    form = {"user": "alice", "secret": "s3cret", "encoding": "pem", "csr": csr}
-    body = urllib.parse.urlencode(form).encode()
-    try:
-        with urllib.request.urlopen(f"{url}/v1/sign/default", body, timeout=60) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-
-
-def test_a_ban_is_in_force_for_the_next_request_in_every_worker_process(uwsgi, tmp_path):
+def test_a_ban_is_in_force_for_the_next_request_in_every_worker_process(
+    workers, document, tmp_path
+):
+    server = workers(document)
     csr = make_csr("www.example.com", "www.example.com")
     config = ["--config", str(tmp_path / "config.json")]
 
     def ask_all():
-        """So many requests that each of the workers gets one after the other."""
-        statuses = set()
-        before = (tmp_path / "uwsgi.log").stat().st_size
-        processes = set()
+        """So many requests that each of the workers has answered one."""
+        statuses, asked = set(), server.log_size()
         deadline = time.monotonic() + 120
-        while len(processes) < 4:
+        while len(server.answering(since=asked)) < 4:
             assert time.monotonic() < deadline
-            statuses |= {ask(uwsgi, csr)[0] for _ in range(8)}
-            with (tmp_path / "uwsgi.log").open(errors="replace") as log:
-                log.seek(before)
-                processes = {
-                    line.split("pid: ")[1].split("|")[0]
-                    for line in log
-                    if "pid: " in line and "POST" in line
-                }
+            statuses |= {server.sign(csr)[0] for _ in range(8)}
         return statuses
 
     for _ in range(3):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -11,13 +12,15 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from anchor import audit, config_file
+from anchor import audit
 from anchor.audit import checkpoints, verification
 from anchor.audit.file import FileTrail
 from anchor.audit.verification import Broken, Report, Verification
+from anchor.cli.certs import read_document
 from anchor.cli.check import add_config_option
 from anchor.cli.init import write_new
 from anchor.complaints import Complaints
+from anchor.config_file import Document
 from anchor.errors import ConfigurationError
 
 
@@ -93,7 +96,9 @@ def run_verify(namespace: argparse.Namespace) -> int:
     try:
         key = _public_key(namespace.key)
         copies = [copy for path in namespace.checkpoint for copy in _copies(path, key)]
-        paths = verification.in_order(namespace.files) or _configured_files(namespace)
+        paths = verification.in_order(namespace.files) or verification.files_of(
+            _configured_file(read_document(namespace.config))
+        )
         started = time.monotonic()
         proof = Verification(
             namespace.previous, key, copies, progress=_progress(paths) or (lambda _: None)
@@ -112,26 +117,29 @@ def run_verify(namespace: argparse.Namespace) -> int:
 
 def run_checkpoint(namespace: argparse.Namespace) -> int:
     """Add a checkpoint."""
-    document = config_file.read(namespace.config or config_file.find(), complaints := Complaints())
-    complaints.raise_if_any()
+    document = read_document(namespace.config)
+    path = _configured_file(document)
+    complaints = Complaints()
     with complaints.at("audit"):
+        if path.stat().st_uid != os.geteuid():
+            # Files that root makes here are none that the service could write to.
+            raise ConfigurationError.about(
+                "path", f"{path} belongs to somebody else: run this as the user of the service"
+            )
         trail = audit.configure(document.audit, document.base)
-        if not isinstance(trail, FileTrail):
-            raise ConfigurationError.about("target", "is not 'file'")
+        assert isinstance(trail, FileTrail)
         print(trail.checkpoint())
     complaints.raise_if_any()
     return 0
 
 
-def _configured_files(namespace: argparse.Namespace) -> list[Path]:
-    document = config_file.read(namespace.config or config_file.find(), Complaints())
+def _configured_file(document: Document) -> Path:
     path = audit.file_path(document.audit, document.base)
     if path is None:
-        raise ConfigurationError.about("audit.target", "is not 'file': name the files to prove")
-    files = verification.files_of(path)
-    if not files:
+        raise ConfigurationError.about("audit.target", "is not 'file'")
+    if not path.exists():
         raise ConfigurationError.about("audit.path", f"{path} is not there")
-    return files
+    return path
 
 
 def _public_key(path: Path | None) -> Ed25519PublicKey | None:
