@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +91,20 @@ class _Read:
 
     stamp: tuple[int, ...] | None
     bans: tuple[Ban, ...]
+    by_place: Mapping[tuple[Kind, str], list[Ban]]
+
+    @classmethod
+    def of(cls, stamp: tuple[int, ...] | None, bans: tuple[Ban, ...]) -> _Read:
+        """Sort them by where they are looked for."""
+        by_place: dict[tuple[Kind, str], list[Ban]] = {}
+        for ban in bans:
+            for place in coverage.shelves(ban.value) if ban.kind == "name" else (ban.value,):
+                by_place.setdefault((ban.kind, place), []).append(ban)
+        return cls(stamp, bans, by_place)
+
+    def find(self, kind: Kind, place: str, now: datetime.datetime) -> list[Ban]:
+        """Those in force there."""
+        return [ban for ban in self.by_place.get((kind, place), ()) if ban.is_in_force(now)]
 
 
 class BanFile:
@@ -99,7 +113,7 @@ class BanFile:
     def __init__(self, path: Path, clock: Callable[[], datetime.datetime]):
         self.path = path
         self._clock = clock
-        self._known = _Read(None, ())
+        self._known = _Read.of(None, ())
 
     def bans(self) -> tuple[Ban, ...]:
         """Those that are in the file, also if they have ended.
@@ -107,18 +121,7 @@ class BanFile:
         Raises:
             BansUnreadable: they cannot be known.
         """
-        try:
-            # The state before the contents: what changes in between is read again.
-            stamp = _stamp(self.path)
-            if stamp != self._known.stamp:
-                self._known = _Read(stamp, _BANS.validate_json(self.path.read_bytes()))
-        except FileNotFoundError:
-            self._known = _Read(None, ())
-        except OSError as error:
-            raise BansUnreadable(f"{self.path} cannot be read: {error.strerror}") from None
-        except pydantic.ValidationError as error:
-            raise BansUnreadable(f"{self.path} is damaged: {error}") from None
-        return self._known.bans
+        return self._read().bans
 
     def refuse(self, csr: X509Csr, auth_result: AuthDetails) -> None:
         """Return if neither the requester, nor the key, nor any of the names is banned.
@@ -127,24 +130,37 @@ class BanFile:
             ValidationError: one of them is.
             BansUnreadable: that cannot be known.
         """
-        bans = self.bans()
-        if not bans:
+        known = self._read()
+        if not known.bans:
             return
         now = self._clock()
-        banned = {
-            kind: [ban.value for ban in bans if ban.kind == kind and ban.is_in_force(now)]
-            for kind in ("name", "requester", "key")
-        }
         for who in filter(None, (auth_result.username, auth_result.user_id)):
-            if normal("requester", who) in banned["requester"]:
+            if known.find("requester", normal("requester", who), now):
                 raise ValidationError("the requester is banned", requester=who)
-        if banned["key"]:
-            key = hashlib.sha256(csr.public_key_info).hexdigest()
-            if key in banned["key"]:
-                raise ValidationError("the key is banned", key=key)
+        key = hashlib.sha256(csr.public_key_info).hexdigest()
+        if known.find("key", key, now):
+            raise ValidationError("the key is banned", key=key)
         for name in _names(csr):
-            if any(coverage.touches(value, name) for value in banned["name"]):
-                raise ValidationError("the name is banned", name=name)
+            for place in coverage.shelves_for(name):
+                for ban in known.find("name", place, now):
+                    if coverage.touches(ban.value, name):
+                        raise ValidationError("the name is banned", name=name)
+
+    def _read(self) -> _Read:
+        known = self._known
+        try:
+            # The state before the contents: what changes in between is read again.
+            stamp = _stamp(self.path)
+            if stamp != known.stamp:
+                known = _Read.of(stamp, _BANS.validate_json(self.path.read_bytes()))
+        except FileNotFoundError:
+            known = _Read.of(None, ())
+        except OSError as error:
+            raise BansUnreadable(f"{self.path} cannot be read: {error.strerror}") from None
+        except pydantic.ValidationError as error:
+            raise BansUnreadable(f"{self.path} is damaged: {error}") from None
+        self._known = known
+        return known
 
     def add(self, ban: Ban) -> None:
         """Put a ban into force, in the place of one of the same."""

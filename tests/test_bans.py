@@ -89,6 +89,15 @@ def test_a_ban_of_a_name_holds_however_a_certificate_could_be_good_for_it(
     assert bool(is_refused) == (refused(service, make_csr(*asked)) is not None)
 
 
+_names = st.from_regex(r"(\.|\*\.|a\*\.)?(a|b|ab)(\.(a|b)){0,3}", fullmatch=True)
+
+
+@given(_names.filter(lambda name: not name.startswith(".")), _names)
+def test_what_touches_a_name_is_where_it_is_looked_for(name, banned):
+    if coverage.touches(banned, name):
+        assert set(coverage.shelves(banned)) & set(coverage.shelves_for(name))
+
+
 @given(st.from_regex(r"[a-z]{1,3}(\.[a-z]{1,3}){1,2}", fullmatch=True), st.data())
 def test_a_wildcard_covers_exactly_one_label(name, data):
     wildcard = f"*.{name}"

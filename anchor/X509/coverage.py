@@ -12,10 +12,11 @@ import idna
 def normal(name: str) -> str:
     """The one way of writing a name that all ways of writing it share."""
     name = name.strip().rstrip(".").lower()
-    try:
-        return str(ip_address(name))
-    except ValueError:
-        pass
+    if ":" in name or name[-1:].isdigit():
+        try:
+            return str(ip_address(name))
+        except ValueError:
+            pass
     if not name.isascii():
         try:
             return idna.encode(name, uts46=True).decode("ascii")
@@ -55,6 +56,28 @@ def touches(one: str, other: str) -> bool:
         if domain.startswith(".") and name.endswith(domain):
             return True
     return covers(one, other) or covers(other, one)
+
+
+def shelves(name: str) -> Iterator[str]:
+    """Where to put a name, so that names that touch it are found without looking at all names."""
+    yield name
+    _, dot, parent = name.partition(".")
+    if dot and not name.startswith("."):
+        yield f"in {parent}"
+        if "*" in name:
+            yield f"wildcards in {parent}"
+
+
+def shelves_for(name: str) -> Iterator[str]:
+    """Where to look for the names that touch a name, among others that do not."""
+    yield name
+    _, dot, parent = name.partition(".")
+    if dot:
+        # Only a wildcard touches many of its neighbours.
+        yield f"in {parent}" if "*" in name else f"wildcards in {parent}"
+    labels = name.split(".")
+    for start in range(1, len(labels)):
+        yield "." + ".".join(labels[start:])
 
 
 def values(described: Iterable[str]) -> Iterator[str]:

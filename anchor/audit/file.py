@@ -16,7 +16,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -246,7 +246,7 @@ def _read_head(head_file: int) -> Head:
 
 
 def _write_head(head_file: int, head: Head) -> None:
-    text = json.dumps(asdict(head)).encode("ascii")
+    text = json.dumps(vars(head)).encode("ascii")
     # One write, of a constant length: there is no moment at which it is not JSON.
     os.pwrite(head_file, text.ljust(512), 0)
 
