@@ -9,6 +9,7 @@ import json
 import os
 import pty
 import random
+import resource
 import select
 import signal
 import subprocess
@@ -343,6 +344,52 @@ def test_without_its_head_file_the_chain_goes_on(trail, record):
         assert prove(record).torn == []
 
 
+def test_wherever_a_crash_cuts_a_line_the_chain_goes_on_and_the_rest_is_whole(trail, record):
+    head = record.with_name(f"{record.name}.head")
+    before, known = record.read_bytes(), head.read_bytes()
+    trail().record(event("in the middle"))
+    after = record.read_bytes()
+    for end in range(len(before), len(after)):
+        record.write_bytes(after[:end])
+        head.write_bytes(known)
+        trail().record(event("afterwards"))
+        report = prove(record)
+        assert users(record)[-1] == "afterwards"
+        assert len(report.torn) == (0 if end in {len(before), len(after) - 1} else 1)
+
+
+def test_lines_that_a_power_failure_took_were_never_answered_and_are_not_missed(trail, record):
+    """The head was on disk, the lines were not: nobody waited for them to be."""
+    head = record.with_name(f"{record.name}.head")
+    tamper(record, lambda found: found.__delitem__(slice(-3, None)))
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    head.write_text(head.read_text().replace(boot, "another boot"))
+
+    trail().record(event("afterwards"))
+
+    prove(record)
+    assert users(record)[-1] == "afterwards"
+
+
+def test_a_disk_that_fills_up_costs_the_event_and_its_certificate_but_not_the_chain(
+    serve, audited, path
+):
+    """The limit on the size of files stands in for the disk; both cut a write short."""
+    service = serve(audited)
+    service.issue()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 1000, limits[1]))
+    try:
+        service.sign(status=500)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    service.issue()
+
+    assert prove(path).torn
+
+
 WRITER = textwrap.dedent(
     """
     import datetime, os, sys, threading
@@ -443,6 +490,28 @@ def test_a_rotated_file_may_be_compressed(trail, record):
 
     paths = files_of(record)
     assert [path.name for path in paths] == ["audit.jsonl.1.gz", "audit.jsonl"]
+    prove(*paths)
+
+
+def test_logrotate_may_take_the_file_away_and_compress_it(trail, path, tmp_path):
+    configuration = tmp_path / "logrotate.conf"
+    configuration.write_text(
+        f"{path} {{\n rotate 9\n compress\n delaycompress\n missingok\n nocreate\n}}\n"
+    )
+    configuration.chmod(0o600)
+    for number in range(4):
+        trail(events=2).record(event(f"user{number}"))
+        subprocess.run(
+            ["logrotate", "--force", "--state", tmp_path / "logrotate.state", configuration],
+            check=True,
+            env=os.environ | {"PATH": f"/usr/sbin:{os.environ['PATH']}"},
+        )
+    trail().record(event("last"))
+
+    paths = files_of(path)
+    assert ["audit.jsonl.4.gz", "audit.jsonl.3.gz", "audit.jsonl.2.gz", "audit.jsonl.1"] == [
+        found.name for found in paths[:-1]
+    ]
     prove(*paths)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import logging
+import socket
 import subprocess
 import sys
 import textwrap
@@ -220,6 +221,20 @@ def test_the_end_of_a_process_waits_no_longer_than_it_may_and_logs_the_rest(tmp_
     subprocess.run(
         [sys.executable, "-c", END, json.dumps(options), str(tmp_path / "log")], check=True
     )
+
+    assert time.monotonic() - started < 60
+    log = (tmp_path / "log").read_text()
+    assert all(f'"user":"user{number}"' in log for number in range(20))
+
+
+def test_a_broker_that_accepts_and_never_answers_delays_nobody(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"rabbit://guest:guest@127.0.0.1:{silent.getsockname()[1]}/"
+        options = {"target": "messaging", "url": url, "flush_seconds": 0.5, "queue_size": 5}
+        started = time.monotonic()
+        subprocess.run(
+            [sys.executable, "-c", END, json.dumps(options), str(tmp_path / "log")], check=True
+        )
 
     assert time.monotonic() - started < 60
     log = (tmp_path / "log").read_text()
