@@ -209,6 +209,13 @@ def test_a_repeated_line_is_named(record):
         prove(record)
 
 
+def test_a_record_without_any_event_is_none(record):
+    record.write_bytes(b"")
+
+    with pytest.raises(Broken, match="there is no event in it"):
+        prove(record)
+
+
 def test_a_missing_beginning_is_named(record):
     tamper(record, lambda found: found.__delitem__(slice(0, 5)))
 

@@ -79,6 +79,9 @@ def test_a_ban_is_in_force_for_the_next_request_and_until_it_is_lifted(service, 
         ("192.0.2.1", (None, "192.0.2.11"), False),
         ("ops@example.com", (None, x509.RFC822Name("ops@example.com")), True),
         ("bücher.example", (None, "xn--bcher-kva.example"), True),
+        ("*.BÜCHER.example", (None, "a.xn--bcher-kva.example"), True),
+        (".bücher.example", (None, "a.b.xn--bcher-kva.example"), True),
+        ("xn--bcher-kva.example", ("bücher.example",), True),
     ],
 )
 def test_a_ban_of_a_name_holds_however_a_certificate_could_be_good_for_it(

@@ -17,12 +17,14 @@ def normal(name: str) -> str:
             return str(ip_address(name))
         except ValueError:
             pass
-    if not name.isascii():
-        try:
-            return idna.encode(name, uts46=True).decode("ascii")
-        except idna.IDNAError:
-            pass
-    return name
+    return name if name.isascii() else ".".join(map(_punycode, name.split(".")))
+
+
+def _punycode(label: str) -> str:
+    try:
+        return label if label.isascii() else idna.encode(label, uts46=True).decode("ascii")
+    except idna.IDNAError:
+        return label
 
 
 def covers(holder: str, name: str) -> bool:

@@ -211,6 +211,8 @@ class Verification:
 
     def _compare_the_end(self, path: Path) -> None:
         report = self._report
+        if not report.lines:
+            raise Broken(path, 1, "there is no event in it")
         if self._key is not None and not report.checkpoints:
             raise Broken(path, report.lines, "there is no checkpoint, signed with that key, in it")
         beyond = max(self._copies, default=0)

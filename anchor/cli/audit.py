@@ -6,7 +6,9 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -100,14 +102,12 @@ def run_verify(namespace: argparse.Namespace) -> int:
             _configured_file(read_document(namespace.config))
         )
         started = time.monotonic()
-        proof = Verification(
-            namespace.previous, key, copies, progress=_progress(paths) or (lambda _: None)
-        )
-        report = proof.prove(paths)
+        with _progress(paths) as progress:
+            report = Verification(namespace.previous, key, copies, progress).prove(paths)
     except Broken as error:
         print(error)
         return 1
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ConfigurationError.about("", f"cannot be read: {error}") from None
     for torn in report.torn:
         print(torn)
@@ -166,11 +166,15 @@ def _copies(path: Path, key: Ed25519PublicKey | None) -> list[checkpoints.Checkp
     return good
 
 
-def _progress(paths: list[Path]) -> Callable[[Report], None] | None:
-    """Shows on a terminal how it goes."""
+@contextmanager
+def _progress(paths: list[Path]) -> Iterator[Callable[[Report], None]]:
+    """Shows on a terminal how it goes, until it is over."""
     if not sys.stderr.isatty():
-        return None
-    total = sum(path.stat().st_size for path in paths if path.suffix != ".gz")
+        yield lambda _: None
+        return
+    total = sum(path.stat().st_size for path in paths)
+    # How far a compressed file has been read is not known by what came out of it.
+    total *= not any(path.suffix == ".gz" for path in paths)
     started = shown = time.monotonic()
 
     def show(report: Report) -> None:
@@ -183,7 +187,10 @@ def _progress(paths: list[Path]) -> Callable[[Report], None] | None:
         rate = report.lines / (now - started)
         print(f"\r{report.lines:,} events{share}, {rate:,.0f} a second ", end="", file=sys.stderr)
 
-    return show
+    try:
+        yield show
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _summary(report: Report, copies: int, seconds: float) -> str:
