@@ -397,6 +397,15 @@ def test_a_disk_that_fills_up_costs_the_event_and_its_certificate_but_not_the_ch
     assert prove(path).torn
 
 
+def test_without_its_head_file_the_chain_goes_on_from_what_was_rotated_away(trail, record):
+    for number in (3, 2, 1):
+        record.rename(record.with_name(f"{record.name}.{number}"))
+        record.with_name(f"{record.name}.head").unlink()
+        trail().record(event("afterwards"))
+
+    prove(*files_of(record))
+
+
 WRITER = textwrap.dedent(
     """
     import datetime, os, sys, threading

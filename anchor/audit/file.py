@@ -158,17 +158,19 @@ class FileTrail:
         return _read_end(file, there.st_size)
 
     def _current(self, head_file: int, file: int) -> Head:
-        """The head, which a file that was moved away may be ahead of after a crash."""
+        """The head; a file that was moved away may be ahead of it after a crash, or know better."""
         head = _read_head(head_file)
         there = os.fstat(file)
-        if there.st_size or there.st_ino == head.inode or not head.inode:
+        if there.st_size or (head.number and there.st_ino == head.inode):
             return head
-        for moved in self._path.parent.glob(f"{glob.escape(self._path.name)}*"):
-            if moved.stat().st_ino == head.inode:
-                with moved.open("rb") as old:
-                    end = _read_end(old.fileno(), os.fstat(old.fileno()).st_size)
-                if end.link and end.link.number > head.number:
-                    return replace(head, number=end.link.number, hash=end.link.hash)
+        lost = not head.number
+        for moved in self._path.parent.glob(f"{glob.escape(self._path.name)}.*"):
+            if not lost and moved.stat().st_ino != head.inode:
+                continue
+            with moved.open("rb") as old:
+                end = _read_end(old.fileno(), os.fstat(old.fileno()).st_size)
+            if end.link and end.link.number > head.number:
+                head = replace(head, number=end.link.number, hash=end.link.hash)
         return head
 
     @contextmanager
