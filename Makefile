@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv/$(notdir $(PYTHON))
 BIN := $(VENV)/bin
+TEST_PLUGINS := $(wildcard tests/plugins/*.toml tests/plugins/*/*.py)
 
 .PHONY: serve test lint docs bench clean
 
@@ -18,7 +19,8 @@ serve: $(VENV)/serve.stamp CA/root-ca.crt
 	@echo
 	$(BIN)/pecan serve config.py
 
-test: lint docs $(VENV)/packages.stamp
+test: lint docs $(VENV)/packages.stamp CA/root-ca.crt
+	$(BIN)/anchor test-policy tests/policy/sample.json
 	rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST)
 
@@ -43,9 +45,10 @@ $(VENV)/serve.stamp: setup.cfg pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
-$(VENV)/test.stamp: setup.cfg pyproject.toml | $(VENV)/bin/python
+$(VENV)/test.stamp: setup.cfg pyproject.toml $(TEST_PLUGINS) | $(VENV)/bin/python
 	tools/install-packages gcc python3-dev
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps ./tests/plugins
 	touch $@
 
 # The servers that the tests run against.

@@ -57,6 +57,9 @@ class Application(ExplicitPecan):  # type: ignore[misc]  # pecan has no types
         """Ask the handler; its answer is complete."""
         state.response = controller(*args, **kwargs)
 
+    def _handle_empty_response_body(self, state: Any) -> None:
+        """Nothing: Pecan looks whether an answer turned out empty, and none is here."""
+
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:

@@ -95,7 +95,7 @@ def read(path: Path, complaints: Complaints) -> Document:
     Raises:
         ConfigurationError: it cannot be read as a JSON object at all.
     """
-    document = _parse(path)
+    document = parse(path)
     for key in document:
         if key not in (*_LONG, *_SHORT, *_EITHER):
             complaints.add("", f"unknown key {key!r}")
@@ -128,7 +128,12 @@ def _declared(sections: object, aliases: dict[str, str]) -> frozenset[str]:
     return frozenset(sections) if isinstance(sections, dict) else frozenset()
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def parse(path: Path) -> dict[str, Any]:
+    """The JSON object that a file holds, with nothing in it that readers could understand twice.
+
+    Raises:
+        ConfigurationError: it cannot be read, or is no JSON object, or has a key twice.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:

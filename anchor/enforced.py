@@ -1,6 +1,7 @@
 """The rules that no configuration switches off, as checks like any other.
 
-They run before the configured checks, and again over what the fixups made of the request.
+Some are about the key and the submitted octets, which no fixup can change; they are asked once.
+The others are asked again about what the fixups made of the request.
 """
 
 from __future__ import annotations
@@ -91,20 +92,12 @@ def a_name(csr: X509Csr) -> None:
         raise ValidationError("the request names nobody")
 
 
-def checks(
-    ca_keys: frozenset[bytes],
-    *,
-    intermediate: bool,
-    weak: weak_keys.Allowed,
-    bans: BanFile | None = None,
-) -> tuple[Check, ...]:
-    """The enforced rules for one authority.
+def key_checks(ca_keys: frozenset[bytes], weak: weak_keys.Allowed) -> tuple[Check, ...]:
+    """The enforced rules about a request's key.
 
     Args:
         ca_keys: the keys, as SubjectPublicKeyInfo, of the authority's CA and its chain.
-        intermediate: whether it signs requests for intermediates, and nothing else.
         weak: the weak keys that the configuration allows after all.
-        bans: who and what gets no certificate.
     """
 
     def strong_key(csr: X509Csr) -> None:
@@ -113,21 +106,33 @@ def checks(
             raise ValidationError("the key is the CA's own")
         weak_keys.refuse_weak(csr.public_key, weak)
 
-    rules: list[tuple[str, Callable[[X509Csr], None]]] = [
-        ("proof_of_possession", proof_of_possession),
-        ("strong_key", strong_key),
+    return _checks(("proof_of_possession", proof_of_possession), ("strong_key", strong_key))
+
+
+def content_checks(*, intermediate: bool, bans: BanFile | None = None) -> tuple[Check, ...]:
+    """The enforced rules about what a request asks for, and about who asks for it.
+
+    Args:
+        intermediate: whether the authority signs requests for intermediates, and nothing else.
+        bans: who and what gets no certificate.
+    """
+    banned = () if bans is None else (Check(NOT_BANNED, partial(_consult, bans)),)
+    return banned + _checks(
         ("critical_extensions", critical_extensions),
         ("an_intermediate", an_intermediate) if intermediate else ("never_a_ca", never_a_ca),
         ("printable_names", printable_names),
         ("a_name", a_name),
-    ]
-    found = [Check(name, partial(_on_csr, rule)) for name, rule in rules]
-    if bans is not None:
-        found.append(Check(NOT_BANNED, partial(_consult, bans)))
-    return tuple(found)
+    )
 
 
-def _on_csr(rule: Callable[[X509Csr], None], supplied: Mapping[str, object]) -> None:
+Rule = Callable[[X509Csr], None]
+
+
+def _checks(*rules: tuple[str, Rule]) -> tuple[Check, ...]:
+    return tuple(Check(name, partial(_on_csr, rule)) for name, rule in rules)
+
+
+def _on_csr(rule: Rule, supplied: Mapping[str, object]) -> None:
     rule(cast(X509Csr, supplied["csr"]))
 
 

@@ -1,15 +1,24 @@
 """Fixups: small repairs to a request that has passed its checks.
 
 A fixup is a plain function that takes ``csr``, and what else it asks for, and returns a request:
-the same one, or another made out of it.
+the same one, or another made out of it.  One that cannot mend a request refuses it, as a validator
+does, with a :class:`ValidationError`.
 """
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Annotated
 
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 
+from anchor.options import ExtendedUsage, Extensions, Usage, compiled
+from anchor.validators import ValidationError
+from anchor.X509.dns import passes_for_a_name
+from anchor.X509.extension_names import USAGES
+from anchor.X509.name_patterns import address, canonical, unmapped
 from anchor.X509.signing_request import X509Csr
 
 
@@ -19,20 +28,143 @@ def enforce_alternative_names_present(csr: X509Csr) -> X509Csr:
     RFC 6125 section 6.4.4 and RFC 2818 let clients ignore the common name, and all of them do.
     """
     present = list(csr.alternative_names)
-    known = {name.lower() for name in csr.dns_names} | {str(ip) for ip in csr.ip_addresses}
+    known = _hosts(csr)
     for common_name in csr.common_names:
-        name = _as_general_name(common_name)
-        key = str(name.value).lower()
-        if key not in known:
-            known.add(key)
-            present.append(name)
+        if _host(common_name) not in known:
+            known.add(_host(common_name))
+            present.append(_as_general_name(common_name))
     if len(present) == len(csr.alternative_names):
         return csr
     return csr.with_alternative_names(present)
 
 
 def _as_general_name(text: str) -> x509.DNSName | x509.IPAddress:
-    try:
+    if address(text) is not None:
         return x509.IPAddress(ip_address(text))
-    except ValueError:
-        return x509.DNSName(text)
+    if not text.isascii():
+        raise ValidationError("the common name cannot stand in subjectAltName", name=text)
+    return x509.DNSName(text)
+
+
+def _hosts(csr: X509Csr) -> set[str | IPv4Address | IPv6Address]:
+    """What the request's subjectAltName names, in the form in which names compare."""
+    return {*map(canonical, csr.dns_names), *map(unmapped, csr.ip_addresses)}
+
+
+def _host(text: str) -> str | IPv4Address | IPv6Address:
+    return address(text) or canonical(text)
+
+
+def _default_key_usage(names: tuple[str, ...]) -> x509.KeyUsage:
+    if not names:
+        raise ValueError("names no usage")
+    if "keyCertSign" in names or "cRLSign" in names:
+        raise ValueError("names a usage that is for CAs only")
+    return x509.KeyUsage(**{attribute: name in names for name, attribute in USAGES.items()})
+
+
+def default_key_usage(
+    csr: X509Csr, usage: Annotated[x509.KeyUsage, compiled(tuple[Usage, ...], _default_key_usage)]
+) -> X509Csr:
+    """A request without keyUsage gets one.
+
+    Args:
+        usage: long or short names.
+    """
+    if csr.extension(x509.KeyUsage):
+        return csr
+    # RFC 5280 4.2.1.3: conforming CAs mark it as critical.
+    return csr.with_extension(usage, critical=True)
+
+
+def _default_extended_key_usage(
+    usages: tuple[x509.ObjectIdentifier, ...],
+) -> x509.ExtendedKeyUsage:
+    if not usages:
+        raise ValueError("names no usage")
+    return x509.ExtendedKeyUsage(dict.fromkeys(usages))
+
+
+def default_extended_key_usage(
+    csr: X509Csr,
+    usage: Annotated[
+        x509.ExtendedKeyUsage,
+        compiled(tuple[ExtendedUsage, ...], _default_extended_key_usage),
+    ],
+) -> X509Csr:
+    """A request without extendedKeyUsage gets one.
+
+    Args:
+        usage: long or short names, or dotted OIDs.
+    """
+    return csr if csr.extension(x509.ExtendedKeyUsage) else csr.with_extension(usage)
+
+
+def drop_extensions(csr: X509Csr, extensions: Extensions) -> X509Csr:
+    """The extensions that are listed are left out.
+
+    Args:
+        extensions: their names or dotted OIDs.
+    """
+    if not any(extension.oid in extensions for extension in csr.extensions):
+        return csr
+    return csr.without_extensions(extensions)
+
+
+def normalize_names(csr: X509Csr) -> X509Csr:
+    """DNS names, in the common name and in subjectAltName, are in lower case and end in no dot."""
+    hosts = _hosts(csr)
+
+    def normal(text: str) -> str:
+        name = canonical(text)
+        # RFC 5280 appendix A.1: nothing else makes a common name.
+        if 1 <= len(name) <= 64 and (name in hosts or passes_for_a_name(text)):
+            return name
+        return text
+
+    common_names = {text: normal(text) for text in csr.common_names}
+    if any(text != other for text, other in common_names.items()):
+        csr = csr.with_subject(_with_common_names(csr.subject, common_names.get))
+    names = [
+        x509.DNSName(canonical(name.value)) if isinstance(name, x509.DNSName) else name
+        for name in csr.alternative_names
+    ]
+    if names == list(csr.alternative_names):
+        return csr
+    # Names that differ in case only have become the same.
+    return csr.with_alternative_names(dict.fromkeys(names))
+
+
+def drop_common_name(csr: X509Csr) -> X509Csr:
+    """Common names that stand in subjectAltName as well are left out of the subject."""
+    hosts = _hosts(csr)
+    if not any(_host(text) in hosts for text in csr.common_names):
+        return csr
+    subject = _with_common_names(csr.subject, lambda text: None if _host(text) in hosts else text)
+    # Whether subjectAltName is critical depends on the subject.
+    return csr.with_subject(subject).with_alternative_names(csr.alternative_names)
+
+
+def _with_common_names(subject: x509.Name, replacement: Callable[[str], str | None]) -> x509.Name:
+    """The name with each common name replaced, or left out; nothing else about it changes."""
+    rdns = []
+    for rdn in subject.rdns:
+        attributes = [
+            replaced
+            for attribute in rdn
+            if (replaced := _replaced(attribute, replacement)) is not None
+        ]
+        if attributes:
+            rdns.append(x509.RelativeDistinguishedName(attributes))
+    return x509.Name(rdns)
+
+
+def _replaced(
+    attribute: x509.NameAttribute[str | bytes], replacement: Callable[[str], str | None]
+) -> x509.NameAttribute[str | bytes] | None:
+    if attribute.oid != NameOID.COMMON_NAME:
+        return attribute
+    text = replacement(str(attribute.value))
+    if text is None or text == attribute.value:
+        return None if text is None else attribute
+    return x509.NameAttribute(attribute.oid, text)

@@ -1,6 +1,7 @@
 """Types for options: what a path, a secret or a network in the configuration is.
 
-Annotate a plug-in's parameters with them; they are proved at start-up.
+Annotate a plug-in's parameters with them; they are proved at start-up.  A configuration that is
+proved offline may be far from where its secrets are: then their places are not looked at.
 """
 
 from __future__ import annotations
@@ -13,9 +14,42 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, PlainValidator, SecretStr, ValidationInfo
+from cryptography.x509 import ObjectIdentifier
+from pydantic import (
+    AfterValidator,
+    GetCoreSchemaHandler,
+    GetPydanticSchema,
+    PlainValidator,
+    SecretStr,
+    ValidationInfo,
+)
+from pydantic_core import CoreSchema, core_schema
 
 from anchor.errors import ConfigurationError
+from anchor.X509.extension_names import extended_usage_oid, extension_oid, usage_name
+from anchor.X509.name_patterns import (
+    DomainSet,
+    NamePattern,
+    NetworkSet,
+    PatternSet,
+    normalised,
+    parse_domain,
+)
+
+
+def compiled(written: Any, compile_: Callable[[Any], Any]) -> GetPydanticSchema:
+    """An annotation for an option that is written as one type and used as another.
+
+    Args:
+        written: the type of what stands in the configuration; its complaints name their places.
+        compile_: makes of it what the plug-in gets; a ValueError of its is a complaint.
+    """
+
+    def schema(_used: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        inner = handler.generate_schema(written)
+        return core_schema.no_info_after_validator_function(compile_, inner)
+
+    return GetPydanticSchema(schema)
 
 
 def _resolve(path: Path, info: ValidationInfo) -> Path:
@@ -31,13 +65,45 @@ def _network(value: Any) -> IPv4Network | IPv6Network:
     if not isinstance(value, str):
         raise ValueError("should be a network such as '10.0.0.0/8', '10.1.2.3' or '2001:db8::/32'")
     try:
-        return ip_network(value)
+        network = ip_network(value)
     except ValueError as error:
         raise ValueError(str(error)) from None
+    return normalised(network)
 
 
 Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_network)]
 """An IPv4 or IPv6 range in CIDR form, without host bits; a single address is a range of one."""
+
+Domain = Annotated[str, AfterValidator(parse_domain)]
+"""A domain with its leading dot, ``.example.com``: the names below it; ``.`` is every name."""
+
+Domains = Annotated[DomainSet, compiled(tuple[Domain, ...], DomainSet)]
+"""Any number of domains."""
+
+Networks = Annotated[NetworkSet, compiled(tuple[Network, ...], NetworkSet)]
+"""Any number of networks."""
+
+Pattern = Annotated[str, AfterValidator(NamePattern.parse)]
+Patterns = Annotated[PatternSet, compiled(tuple[Pattern, ...], PatternSet)]
+"""Any number of names, names with ``%``, addresses and ranges."""
+
+_ExtensionOid = Annotated[str, AfterValidator(extension_oid)]
+Extensions = Annotated[frozenset[ObjectIdentifier], compiled(tuple[_ExtensionOid, ...], frozenset)]
+"""Any number of extensions, by RFC 5280's and OpenSSL's names, or as dotted OIDs."""
+
+Usage = Annotated[str, AfterValidator(usage_name)]
+"""A key usage by its long or short name; it arrives by RFC 5280's."""
+
+Usages = Annotated[frozenset[str], compiled(tuple[Usage, ...], frozenset)]
+"""Any number of key usages."""
+
+ExtendedUsage = Annotated[str, AfterValidator(extended_usage_oid)]
+"""An extended key usage by OpenSSL's long or short name, or as a dotted OID; it arrives as OID."""
+
+ExtendedUsages = Annotated[
+    frozenset[ObjectIdentifier], compiled(tuple[ExtendedUsage, ...], frozenset)
+]
+"""Any number of extended key usages."""
 
 Secret = SecretStr
 """A secret; ``get_secret_value()`` reveals it, and nothing else does."""
@@ -81,27 +147,34 @@ def _secret_in_file(path: Path) -> Secret:
         raise ValueError(f"{path} is not UTF-8 text") from None
 
 
-def _secret_in_environment(name: Any) -> Secret:
+def _secret_in_environment(name: Any, info: ValidationInfo) -> Secret:
+    if isinstance(name, str) and _is_offline(info):
+        return Secret("")
     if not isinstance(name, str) or name not in os.environ:
         raise ValueError(f"the environment variable {name!r} is not set")
     return Secret(os.environ[name])
 
 
-def _on_path(read: Callable[[Path], Any]) -> Any:
-    """Read the file whose path is given."""
+def _is_offline(info: ValidationInfo) -> bool:
+    return bool((info.context or {}).get("offline"))
+
+
+def _on_path(read: Callable[[Path], Any], unread: Callable[[Path], Any]) -> Any:
+    """Read the file whose path is given; offline there is something unread in its place."""
 
     def validate(value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, str):
             raise ValueError("should be a path")
-        return read(_resolve(Path(value), info))
+        path = _resolve(Path(value), info)
+        return unread(path) if _is_offline(info) else read(path)
 
     return PlainValidator(validate)
 
 
-PrivateFile = Annotated[Private, _on_path(_private)]
+PrivateFile = Annotated[Private, _on_path(_private, lambda path: Private(path, b""))]
 """The path of a file that others must not read; its contents are read at start-up."""
 
-SecretFile = Annotated[Secret, _on_path(_secret_in_file)]
+SecretFile = Annotated[Secret, _on_path(_secret_in_file, lambda _: Secret(""))]
 """The path of a file with a secret in it; a line break at its end does not count."""
 
 SecretEnv = Annotated[Secret, PlainValidator(_secret_in_environment)]

@@ -11,7 +11,7 @@ import functools
 import inspect
 import json
 import typing
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ class Bound:
 
 
 def bind(
-    function: Callable[..., Any], options: Options, supplied: Collection[str], base: Path
+    function: Callable[..., Any], options: Options, supplied: frozenset[str], base: Path
 ) -> Bound:
     """Hold the options against the function's signature, and fill them in.
 
@@ -88,6 +88,9 @@ def bind(
     Raises:
         ConfigurationError: an option is unknown, missing or of a wrong type.
     """
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        # Called like a function it would do nothing, and a check that does nothing agrees.
+        raise ConfigurationError.about("", "is a coroutine or a generator, not a plain function")
     signature = Signature.of(function, supplied)
     values = signature.prove(options, base)
     return Bound(functools.partial(function, **values), signature.wants)
@@ -101,54 +104,17 @@ class Signature:
     model: type[pydantic.BaseModel]
 
     @classmethod
-    def of(cls, function: Callable[..., Any], supplied: Collection[str] = ()) -> Signature:
+    def of(cls, function: Callable[..., Any], supplied: frozenset[str] = frozenset()) -> Signature:
         """Read a function's, or a class's constructor's, parameters."""
-        target = function.__init__ if inspect.isclass(function) else function
-        try:
-            hints = typing.get_type_hints(_function_of(target), include_extras=True)
-        except Exception as error:
-            raise ConfigurationError.about(
-                "", f"its annotations cannot be resolved: {error}"
-            ) from error
-        wants: set[str] = set()
-        fields: dict[str, Any] = {}
-        takes_anything = False
-        for parameter in inspect.signature(function).parameters.values():
-            if parameter.kind is parameter.VAR_KEYWORD:
-                takes_anything = True
-            elif parameter.kind is parameter.VAR_POSITIONAL:
-                continue
-            elif parameter.kind is parameter.POSITIONAL_ONLY:
-                raise ConfigurationError.about(
-                    "", f"its parameter {parameter.name!r} cannot be given by name"
-                )
-            elif parameter.name in supplied:
-                wants.add(parameter.name)
-            else:
-                default = ... if parameter.default is parameter.empty else parameter.default
-                # The alias keeps names such as `_x` or `model_dump`, which pydantic cannot have.
-                fields[f"option_{parameter.name}"] = (
-                    hints.get(parameter.name, Any),
-                    pydantic.Field(default, alias=parameter.name),
-                )
-        model = pydantic.create_model(
-            "Options",
-            __config__=pydantic.ConfigDict(
-                extra="allow" if takes_anything else "forbid",
-                arbitrary_types_allowed=True,
-                allow_inf_nan=False,
-            ),
-            **fields,
-        )
-        return cls(frozenset(supplied) if takes_anything else frozenset(wants), model)
+        return _read_signature(function, supplied)
 
     def names(self) -> frozenset[str]:
         """The names of the options."""
         return frozenset(field.alias or name for name, field in self.model.model_fields.items())
 
-    def prove(self, options: Options, base: Path) -> dict[str, Any]:
+    def prove(self, options: Options, base: Path, *, offline: bool = False) -> dict[str, Any]:
         """The options that are given, by name, as values of the annotated types."""
-        proved = prove(self.model, options, base)
+        proved = prove(self.model, options, base, offline=offline)
         given = {
             field.alias or name: getattr(proved, name)
             for name, field in self.model.model_fields.items()
@@ -157,17 +123,68 @@ class Signature:
         return given | (proved.model_extra or {})
 
 
+@functools.lru_cache(maxsize=512)
+def _read_signature(function: Callable[..., Any], supplied: frozenset[str]) -> Signature:
+    """Remembered: a thousand authorities with the same validators read each of them once."""
+    target = function.__init__ if inspect.isclass(function) else function
+    try:
+        hints = typing.get_type_hints(_function_of(target), include_extras=True)
+    except Exception as error:
+        raise ConfigurationError.about(
+            "", f"its annotations cannot be resolved: {error}"
+        ) from error
+    wants: set[str] = set()
+    fields: dict[str, Any] = {}
+    takes_anything = False
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            takes_anything = True
+        elif parameter.kind is parameter.VAR_POSITIONAL:
+            continue
+        elif parameter.kind is parameter.POSITIONAL_ONLY:
+            raise ConfigurationError.about(
+                "", f"its parameter {parameter.name!r} cannot be given by name"
+            )
+        elif parameter.name in supplied:
+            wants.add(parameter.name)
+        else:
+            default = ... if parameter.default is parameter.empty else parameter.default
+            # The alias keeps names such as `_x` or `model_dump`, which pydantic cannot have.
+            fields[f"option_{parameter.name}"] = (
+                hints.get(parameter.name, Any),
+                pydantic.Field(default, alias=parameter.name),
+            )
+    model = pydantic.create_model(
+        "Options",
+        __config__=pydantic.ConfigDict(
+            extra="allow" if takes_anything else "forbid",
+            arbitrary_types_allowed=True,
+            allow_inf_nan=False,
+        ),
+        **fields,
+    )
+    return Signature(supplied if takes_anything else frozenset(wants), model)
+
+
 Model = typing.TypeVar("Model", bound=pydantic.BaseModel)
 
 
-def prove(model: type[Model], options: Options, base: Path) -> Model:
+def prove(model: type[Model], options: Options, base: Path, *, offline: bool = False) -> Model:
     """Validate options strictly: as JSON, where "24" is no number and 1 is not true.
+
+    Args:
+        model: the options' names and types.
+        options: as they stand in the configuration.
+        base: the directory that relative paths start from.
+        offline: whether to leave secrets where they are.
 
     Raises:
         ConfigurationError: with a complaint for each thing that is wrong.
     """
     try:
-        return model.model_validate_json(json.dumps(options), strict=True, context={"base": base})
+        return model.model_validate_json(
+            json.dumps(options), strict=True, context={"base": base, "offline": offline}
+        )
     except pydantic.ValidationError as error:
         raise ConfigurationError(
             [_translate(detail) for detail in error.errors(include_url=False, include_input=False)]

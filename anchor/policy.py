@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -11,8 +12,9 @@ from typing import Any
 from anchor import enforced, plugins, validation, weak_keys
 from anchor.bans import BanFile
 from anchor.complaints import Complaints
-from anchor.errors import PluginError
+from anchor.errors import Failure, PluginError, ValidationFailed
 from anchor.validation import SUPPLIED, Check, Context
+from anchor.validators import ValidationError
 from anchor.X509.signing_request import X509Csr
 
 VALIDATORS = "anchor.validators"
@@ -26,25 +28,55 @@ class Fixup:
     name: str
     function: Callable[[Mapping[str, object]], Any]
 
+    def mend(self, csr: X509Csr, context: Context) -> X509Csr:
+        """The request as the fixup leaves it.
+
+        Raises:
+            ValidationFailed: it cannot mend the request, and says why.
+            PluginError: it raised another error, or returned something else than a request,
+                or another one.
+        """
+        try:
+            mended = self.function(context.supply(csr))
+        except ValidationError as error:
+            raise ValidationFailed([Failure(self.name, str(error), error.data)]) from error
+        except (Exception, SystemExit) as error:
+            raise PluginError(f"the fixup {self.name!r} failed") from error
+        if not isinstance(mended, X509Csr):
+            raise PluginError(f"the fixup {self.name!r} did not return a request")
+        if mended.submitted is not csr.submitted:
+            raise PluginError(f"the fixup {self.name!r} returned another request's octets")
+        return mended
+
 
 @dataclass(frozen=True)
 class Policy:
     """The checks and fixups of one registration authority, in the configuration's order.
 
     Attributes:
-        enforced: the checks that are always made.
+        about_the_key: the enforced checks on what no fixup can change.
+        about_the_content: the enforced checks on all the rest.
         configured: the checks that the operator chose.
         fixups: what is mended once the checks have passed.
+        signs_intermediates: whether it signs requests for intermediates, and nothing else.
     """
 
-    enforced: tuple[Check, ...]
+    about_the_key: tuple[Check, ...]
+    about_the_content: tuple[Check, ...]
     configured: tuple[Check, ...]
     fixups: tuple[Fixup, ...]
+    signs_intermediates: bool = False
 
-    @property
+    @cached_property
     def checks(self) -> tuple[Check, ...]:
         """Every check that a request has to pass."""
-        return self.enforced + self.configured
+        return self.about_the_key + self.about_the_content + self.configured
+
+    @cached_property
+    def checks_of_content(self) -> tuple[Check, ...]:
+        """The checks whose verdict a fixup can change."""
+        configured = tuple(check for check in self.configured if check.looks_at_csr)
+        return self.about_the_content + configured
 
     def approve(self, csr: X509Csr, context: Context) -> X509Csr:
         """The request as it may be certified.
@@ -57,25 +89,18 @@ class Policy:
         mended = self.fix_up(csr, context)
         if mended is not csr:
             # What has been approved is a value that does not change; another value is asked anew.
-            validation.validate(self.checks, mended, context)
+            validation.validate(self.checks_of_content, mended, context)
         return mended
 
     def fix_up(self, csr: X509Csr, context: Context) -> X509Csr:
         """The request with every fixup applied.
 
         Raises:
-            PluginError: a fixup raised an error, or returned something else than a request.
+            ValidationFailed: a fixup cannot mend the request, and says why.
+            PluginError: a fixup raised another error, or returned something else than a request.
         """
         for fixup in self.fixups:
-            try:
-                mended = fixup.function(context.supply(csr))
-            except Exception as error:
-                raise PluginError(f"the fixup {fixup.name!r} failed") from error
-            if not isinstance(mended, X509Csr):
-                raise PluginError(f"the fixup {fixup.name!r} did not return a request")
-            if mended.public_key_info != csr.public_key_info:
-                raise PluginError(f"the fixup {fixup.name!r} changed the public key")
-            csr = mended
+            csr = fixup.mend(csr, context)
         return csr
 
 
@@ -112,15 +137,15 @@ def configure(
                 function = plugins.load(namespace, name)
                 bound[namespace].append((name, plugins.bind(function, options, SUPPLIED, base)))
     complaints.raise_if_any()
+    intermediate = _signs_intermediates(validators)
     return Policy(
-        enforced.checks(
-            ca_keys,
-            intermediate=_signs_intermediates(validators),
-            weak=weak_keys.Allowed(exponents, _allows_dsa(validators)),
-            bans=bans,
+        enforced.key_checks(ca_keys, weak_keys.Allowed(exponents, _allows_dsa(validators))),
+        enforced.content_checks(intermediate=intermediate, bans=bans),
+        tuple(
+            Check(name, function, "csr" in function.wants) for name, function in bound[VALIDATORS]
         ),
-        tuple(Check(name, function) for name, function in bound[VALIDATORS]),
         tuple(Fixup(name, function) for name, function in bound[FIXUPS]),
+        intermediate,
     )
 
 

@@ -59,14 +59,16 @@ class Settings:
 def load(
     path: Path,
     *,
-    with_keys: bool = True,
+    offline: bool = False,
     clock: Callable[[], datetime.datetime] = utc_now,
 ) -> Settings:
     """Read and prove a configuration.
 
     Args:
         path: of ``config.json``.
-        with_keys: whether to get at the CAs' keys; without them nothing can be signed.
+        offline: whether to do without what only the service's own machine has: keys, secrets,
+            backends, and a place for certificates and events.  What is loaded so tells what would
+            be signed, and signs nothing.
         clock: tells the time, in UTC.
 
     Raises:
@@ -78,19 +80,19 @@ def load(
     authenticators: dict[str, Authenticator] = {}
     for name, section in document.authentication.items():
         with proving.at("authentication", name):
-            authenticators[name] = auth.configure(name, section, document.base)
+            authenticators[name] = auth.configure(name, section, document.base, offline=offline)
     signing_cas: dict[str, SigningCA] = {}
     for name, section in document.signing_ca.items():
         with proving.at("signing_ca", name):
             signing_cas[name] = signers.configure(
-                name, section, document.base, clock(), with_key=with_keys
+                name, section, document.base, clock(), with_key=not offline
             )
     trail: audit.Trail | None = None
     with proving.at("audit"):
         ca_keys = [
             key for signing_ca in signing_cas.values() for key in signing_ca.ca.public_keys()
         ]
-        trail = audit.configure(document.audit, document.base, ca_keys)
+        trail = audit.configure(document.audit, document.base, ca_keys, offline=offline)
     ban_file: BanFile | None = None
     with proving.at("bans"):
         ban_file = bans.configure(plugins.prove(BanSettings, document.bans, document.base), clock)
@@ -142,6 +144,11 @@ def _prove_authority(
             ca.ca.public_keys() if ca else frozenset(),
             document.base,
             bans=ban_file,
+        )
+    if ca and its_policy and its_policy.signs_intermediates and not ca.may_issue_intermediates():
+        complaints.add(
+            "validators.ca_status.ca_requested",
+            "the pathLenConstraint of the CA, or of its chain, leaves no room for an intermediate",
         )
     complaints.raise_if_any()
     assert settings is not None and its_policy is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -16,7 +17,9 @@ from anchor import index
 from anchor.errors import ConfigurationError, StorageError
 from anchor.index import Entry
 
-_FILE = re.compile(r"[0-9a-f]{64}\.crt", re.ASCII)
+SUFFIX = ".crt"
+
+_FILE = re.compile(rf"[0-9a-f]{{64}}{re.escape(SUFFIX)}", re.ASCII)
 
 
 class Store(Protocol):
@@ -49,35 +52,44 @@ class Directory:
 
     def put(self, fingerprint: str, pem: bytes, certificate: x509.Certificate) -> None:
         """Write the certificate under a passing name, then give it its own."""
-        passing = self._path / f".{fingerprint}.{secrets.token_hex(4)}"
         try:
+            directory = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                with open(passing, "xb", opener=_for_everyone_to_read) as file:
-                    file.write(pem)
-                    file.flush()
-                    os.fsync(file.fileno())
-                passing.rename(self._path / f"{fingerprint}.crt")
-            except BaseException:
-                passing.unlink(missing_ok=True)
-                raise
-            self._sync()
+                passing = f".{fingerprint}.{secrets.token_hex(4)}"
+                _write(directory, passing, pem)
+                _name(directory, passing, f"{fingerprint}{SUFFIX}")
+                # A new name is on disk only once its directory is.
+                os.fsync(directory)
+            finally:
+                os.close(directory)
         except OSError as error:
             raise StorageError(f"{self._path}: {error.strerror}") from error
         with contextlib.suppress(OSError):
             # What the index lacks is found in the files, so it may fail, and is not flushed.
             index.append(self._path, [Entry.of(certificate, fingerprint)])
 
-    def _sync(self) -> None:
-        """A new name is on disk only once its directory is."""
-        descriptor = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+
+def _write(directory: int, name: str, contents: bytes) -> None:
+    """A new file, on disk."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    file = os.open(name, flags, 0o644, dir_fd=directory)
+    try:
+        if os.write(file, contents) != len(contents):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(file)
+    except BaseException:
+        os.unlink(name, dir_fd=directory)
+        raise
+    finally:
+        os.close(file)
 
 
-def _for_everyone_to_read(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o644)
+def _name(directory: int, passing: str, name: str) -> None:
+    try:
+        os.rename(passing, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        os.unlink(passing, dir_fd=directory)
+        raise
 
 
 def stored(path: str) -> Iterator[tuple[str, str]]:

@@ -43,30 +43,52 @@ class Context:
 
 @dataclass(frozen=True)
 class Check:
-    """A check under the name by which requesters and operators know it."""
+    """A check under the name by which requesters and operators know it.
+
+    One that does not look at the request, but at who asks and from where, has the same verdict
+    whatever becomes of the request.
+    """
 
     name: str
     function: Callable[[Mapping[str, object]], object]
+    looks_at_csr: bool = True
 
 
-def verdicts(
-    checks: Iterable[Check], csr: X509Csr, context: Context
-) -> Iterator[tuple[Check, Failure | None]]:
-    """Each check with its objection, or None.
+@dataclass(frozen=True)
+class Verdict:
+    """What a check said of a request.
 
-    Raises:
-        PluginError: a check raised something other than a ValidationError.
+    Attributes:
+        check: the check's name.
+        failure: its objection, if it has one.
+        crash: why there is no saying, if it raised something other than a ValidationError.
     """
+
+    check: str
+    failure: Failure | None = None
+    crash: PluginError | None = None
+
+
+def verdicts(checks: Iterable[Check], csr: X509Csr, context: Context) -> Iterator[Verdict]:
+    """The verdict of each check, as soon as it is reached."""
     supplied = context.supply(csr)
     for check in checks:
         try:
-            check.function(supplied)
+            answer = check.function(supplied)
         except ValidationError as error:
-            yield check, Failure(check.name, str(error), error.data)
-        except Exception as error:
-            raise PluginError(f"the validator {check.name!r} failed") from error
+            yield Verdict(check.name, Failure(check.name, str(error), error.data))
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a plug-in may raise anything
+            yield Verdict(check.name, crash=_crash(check, "failed", error))
         else:
-            yield check, None
+            # Whoever answers False meant to refuse.
+            crash = _crash(check, "answered False, and did not raise") if answer is False else None
+            yield Verdict(check.name, crash=crash)
+
+
+def _crash(check: Check, what: str, cause: BaseException | None = None) -> PluginError:
+    crash = PluginError(f"the validator {check.name!r} {what}")
+    crash.__cause__ = cause
+    return crash
 
 
 def validate(checks: Iterable[Check], csr: X509Csr, context: Context) -> None:
@@ -76,6 +98,11 @@ def validate(checks: Iterable[Check], csr: X509Csr, context: Context) -> None:
         ValidationFailed: with the objections of all checks that have one.
         PluginError: a check raised something other than a ValidationError.
     """
-    failures = [failure for _, failure in verdicts(checks, csr, context) if failure]
+    failures: list[Failure] = []
+    for verdict in verdicts(checks, csr, context):
+        if verdict.crash:
+            raise verdict.crash
+        if verdict.failure:
+            failures.append(verdict.failure)
     if failures:
         raise ValidationFailed(failures)

@@ -10,13 +10,15 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
 from anchor.validators import ValidationError
 from anchor.X509.signing_request import PublicKey
 
 RSA_BITS = range(2048, 8192 + 1)
-DSA_BITS = range(2048, 8192 + 1)
+# FIPS 186-4 4.2.
+DSA_BITS = range(2048, 3072 + 1)
+DSA_SUBGROUP_BITS = (224, 256)
 CURVES = ("secp256r1", "secp384r1", "secp521r1")
 
 
@@ -50,8 +52,36 @@ def refuse_weak(key: PublicKey, allowed: Allowed) -> None:
     elif isinstance(key, dsa.DSAPublicKey):
         if not allowed.dsa:
             raise ValidationError("DSA keys are not accepted")
-        if key.key_size not in DSA_BITS:
-            raise ValidationError("the DSA key has a wrong size", bits=key.key_size)
+        _refuse_weak_dsa(key.public_numbers())
+    elif _is_of_small_order(key):
+        raise ValidationError("the key is a point of small order: everybody can sign with it")
+
+
+# RFC 8032 5.1 and 5.2: the primes, and Ed25519's d.
+_P_25519 = 2**255 - 19
+_D_25519 = -121665 * pow(121666, -1, _P_25519) % _P_25519
+_P_448 = 2**448 - 2**224 - 1
+
+
+def _is_of_small_order(key: ed25519.Ed25519PublicKey | ed448.Ed448PublicKey) -> bool:
+    """Whether the cofactor annihilates the point, so that a signature of it says nothing."""
+    # The last bit is the sign of x; it makes no difference to the order.
+    encoded = key.public_bytes_raw()
+    y = int.from_bytes(encoded, "little") & ((1 << (8 * len(encoded) - 1)) - 1)
+    if isinstance(key, ed448.Ed448PublicKey):
+        return y % _P_448 in (0, 1, _P_448 - 1)
+    y %= _P_25519
+    # Orders 4, 1 and 2; and 8: the double of (x, y) has the order 4, so x^2 = -y^2.
+    return y in (0, 1, _P_25519 - 1) or (_D_25519 * y**4 + 2 * y**2 - 1) % _P_25519 == 0
+
+
+def _refuse_weak_dsa(key: dsa.DSAPublicNumbers) -> None:
+    p, q, g = key.parameter_numbers.p, key.parameter_numbers.q, key.parameter_numbers.g
+    if p.bit_length() not in DSA_BITS or q.bit_length() not in DSA_SUBGROUP_BITS:
+        raise ValidationError("the DSA key has a wrong size", bits=p.bit_length())
+    # FIPS 186-4 4.1 and SP 800-89 5.3.1: generator and key are in the subgroup of order q.
+    if (p - 1) % q or not all(1 < part < p and pow(part, q, p) == 1 for part in (g, key.y)):
+        raise ValidationError("the DSA key is malformed")
 
 
 def _refuse_weak_rsa(key: rsa.RSAPublicNumbers, allowed: Allowed) -> None:
@@ -82,6 +112,7 @@ def _primes_below(limit: int) -> Iterator[int]:
             )
 
 
+# Public CAs stop at 752 (CA/Browser Forum baseline requirements, 6.1.6).
 _SMALL_PRIMES = tuple(_primes_below(8192))
 _SMALL_PRIMES_PRODUCT = math.prod(_SMALL_PRIMES)
 
@@ -105,32 +136,36 @@ def _made_by_a_roca_generator(modulus: int) -> bool:
 
 
 _FERMAT_ROUNDS = 100
-_SQUARES_MODULO = tuple(
-    (modulus, frozenset(number * number % modulus for number in range(modulus)))
-    for modulus in (256, 63, 65, 11 * 17)
-)
+
+
+def _squares_modulo(modulus: int) -> bytes:
+    """One octet for each residue: whether it is that of a square."""
+    squares = {number * number % modulus for number in range(modulus)}
+    return bytes(residue in squares for residue in range(modulus))
+
+
+# Two moduli that pass few numbers which are no squares: about one in thirty gets past both.
+_FIRST = 2880
+_SECOND = 1001
+_FIRST_SQUARES = _squares_modulo(_FIRST)
+_SECOND_SQUARES = _squares_modulo(_SECOND)
 
 
 def _has_close_primes(modulus: int) -> bool:
     """Fermat's factorisation, for as many rounds as it takes with primes that are not far apart."""
-    root = math.isqrt(modulus)
-    if root * root == modulus:
-        return True
-    middle = root + 1
-    difference = middle * middle - modulus
-    for _ in range(_FERMAT_ROUNDS):
-        if difference & 0xFF in _SQUARES_MODULO[0][1] and _is_square(difference):
-            return True
-        difference += 2 * middle + 1
-        middle += 1
+    middle = math.isqrt(modulus)
+    first, second = modulus % _FIRST, modulus % _SECOND
+    first_middle, second_middle = middle % _FIRST, middle % _SECOND
+    for step in range(_FERMAT_ROUNDS + 1):
+        # Small numbers tell almost all of the differences that are no squares.
+        if (
+            _FIRST_SQUARES[((first_middle + step) ** 2 - first) % _FIRST]
+            and _SECOND_SQUARES[((second_middle + step) ** 2 - second) % _SECOND]
+        ):
+            difference = (middle + step) ** 2 - modulus
+            if difference >= 0 and math.isqrt(difference) ** 2 == difference:
+                return True
     return False
-
-
-def _is_square(number: int) -> bool:
-    if any(number % modulus not in residues for modulus, residues in _SQUARES_MODULO):
-        return False
-    root = math.isqrt(number)
-    return root * root == number
 
 
 def _short(number: int) -> str:

@@ -15,7 +15,12 @@ from anchor.app import Application
 from anchor.controllers import WebSettings
 from tests.pki import make_ca, make_csr
 
-pytest_plugins = ["tests.servers.rabbitmq", "tests.servers.workers"]
+pytest_plugins = [
+    "tests.plugin_offers",
+    "tests.servers.anchor",
+    "tests.servers.rabbitmq",
+    "tests.servers.workers",
+]
 
 
 @pytest.fixture

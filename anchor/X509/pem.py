@@ -13,7 +13,7 @@ from anchor import errors
 # Headers inside the block ("Proc-Type: 4,ENCRYPTED") do not match.
 _BLOCK = re.compile(
     rb"\s*-----BEGIN ([A-Z0-9 #]+)-----[ \t]*\r?\n"
-    rb"([A-Za-z0-9+/=\s]*?)"
+    rb"([A-Za-z0-9+/=\s]*)"
     rb"-----END ([A-Z0-9 #]+)-----\s*"
 )
 

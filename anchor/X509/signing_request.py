@@ -11,15 +11,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from anchor import errors
+from anchor import errors, signatures
 from anchor.X509 import pem
 
 PublicKey = (
@@ -33,6 +33,9 @@ Extension = x509.Extension[x509.ExtensionType]
 ExtensionType = TypeVar("ExtensionType", bound=x509.ExtensionType)
 
 PEM_LABELS = frozenset({"CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"})
+
+# Every check looks at every name; whoever needs more names needs several certificates.
+MAX_NAMES = 1000
 
 # RFC 2985 5.4.2, where extensions belong.
 _EXTENSION_REQUEST = x509.ObjectIdentifier("1.2.840.113549.1.9.14")
@@ -52,9 +55,16 @@ class Submitted:
     def proves_possession(self) -> bool:
         """Whether the request is signed with its own key (RFC 2986 section 3)."""
         try:
-            return self.request.is_signature_valid
-        except (UnsupportedAlgorithm, ValueError, TypeError):
+            signatures.verify(
+                self.public_key,
+                self.request.signature,
+                self.request.tbs_certrequest_bytes,
+                self.request.signature_algorithm_parameters,
+                self.request.signature_hash_algorithm,
+            )
+        except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
             return False
+        return True
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +116,10 @@ class X509Csr:
             )
         if not isinstance(public_key, PublicKey):
             raise errors.UnreadableRequest("its public key is of a kind that cannot be certified")
-        del names
-        return cls(Submitted(der, request, public_key), subject, extensions)
+        csr = cls(Submitted(der, request, public_key), subject, extensions)
+        if len(names) + len(csr.alternative_names) > MAX_NAMES:
+            raise errors.UnreadableRequest(f"it has more than {MAX_NAMES} names")
+        return csr
 
     @classmethod
     def from_pem(cls, text: bytes) -> X509Csr:
@@ -170,10 +182,13 @@ class X509Csr:
 
     def extension(self, kind: type[ExtensionType]) -> x509.Extension[ExtensionType] | None:
         """The extension of that type, or None."""
-        for extension in self.extensions:
-            if isinstance(extension.value, kind):
-                return x509.Extension(extension.oid, extension.critical, extension.value)
-        return None
+        found: Any = self._by_oid.get(kind.oid)
+        # An extension of that OID whose contents nobody knows is not of that type.
+        return found if found is not None and isinstance(found.value, kind) else None
+
+    @cached_property
+    def _by_oid(self) -> dict[x509.ObjectIdentifier, Extension]:
+        return {extension.oid: extension for extension in self.extensions}
 
     # ---- another request, made out of this one
 

@@ -28,6 +28,13 @@ class Trail(Protocol):
         """Keep the event; raises AuditError if it cannot be kept, and then nothing is issued."""
 
 
+class Nowhere:
+    """Keeps nothing, for a configuration that was loaded offline and can do nothing either."""
+
+    def record(self, event: Event) -> None:
+        """Forget the event."""
+
+
 def to_log() -> Trail:
     """``log``: one line of JSON for each event, to a logger of its own."""
     return LogTrail()
@@ -107,9 +114,15 @@ TARGETS: Mapping[str, Callable[..., Trail]] = {
 
 
 def configure(
-    section: Mapping[str, Any], base: Path, ca_keys: Collection[bytes] = frozenset()
+    section: Mapping[str, Any],
+    base: Path,
+    ca_keys: Collection[bytes] = frozenset(),
+    *,
+    offline: bool = False,
 ) -> Trail:
     """The trail that the ``audit`` section of the configuration describes.
+
+    Offline its options are proved, and nothing is recorded.
 
     Args:
         section: its options.
@@ -124,7 +137,10 @@ def configure(
     if not isinstance(target, str) or target not in TARGETS:
         raise ConfigurationError.about("target", f"should be one of {', '.join(TARGETS)}")
     make = TARGETS[target]
-    trail = make(**plugins.Signature.of(make).prove(options, base))
+    values = plugins.Signature.of(make).prove(options, base, offline=offline)
+    if offline:
+        return Nowhere()
+    trail = make(**values)
     if isinstance(trail, FileTrail) and trail.public_key_info in ca_keys:
         raise ConfigurationError.about(
             "checkpoint_key_path", "is the key of a CA: the audit needs one of its own"

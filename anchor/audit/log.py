@@ -13,7 +13,8 @@ class LogTrail:
 
     def __init__(self) -> None:
         self._logger = logging.getLogger("anchor.audit")
+        self._encode = json.JSONEncoder(separators=(",", ":")).encode
 
     def record(self, event: Event) -> None:
         """Log the event; what a hostile request had in it is escaped."""
-        self._logger.info("%s", json.dumps(event.as_dict(), separators=(",", ":")))
+        self._logger.info("%s", self._encode(event.as_dict()))

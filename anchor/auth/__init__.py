@@ -65,17 +65,22 @@ class Authenticator:
         return identity
 
 
-def configure(name: str, section: Mapping[str, Any], base: Path) -> Authenticator:
+def configure(
+    name: str, section: Mapping[str, Any], base: Path, *, offline: bool = False
+) -> Authenticator:
     """The backend that a section of the configuration describes.
 
     A class is made once with its options and asked ``authenticate(user, secret)``.  A function is
     asked ``f(ra_name, user, secret)``, or ``f(ra_name, user, secret, conf)`` if it takes four.
+    Offline the options are proved, and nobody can be authenticated.
     """
     options = dict(section)
     backend = plugins.load(NAMESPACE, options.pop("backend"))
     if not inspect.isclass(backend):
         return Authenticator(name, _function(backend, options))
-    values = plugins.Signature.of(backend).prove(options, base)
+    values = plugins.Signature.of(backend).prove(options, base, offline=offline)
+    if offline:
+        return Authenticator(name, _nobody)
     try:
         instance = cast(Backend, backend(**values))
     except ValueError as error:
@@ -85,6 +90,10 @@ def configure(name: str, section: Mapping[str, Any], base: Path) -> Authenticato
         return instance.authenticate(user, secret)
 
     return Authenticator(name, ask)
+
+
+def _nobody(_authority: str, _user: str, _secret: str) -> None:
+    raise BackendUnavailable("the configuration was loaded offline")
 
 
 def _function(

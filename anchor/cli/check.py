@@ -23,11 +23,11 @@ def add_to(subparsers: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def add_config_option(parser: argparse.ArgumentParser) -> None:
+def add_config_option(
+    parser: argparse.ArgumentParser, meaning: str = "config.json, if not where it is looked for"
+) -> None:
     """The option that says which configuration is meant."""
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="config.json, if not where it is looked for"
-    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help=meaning)
 
 
 def run(namespace: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from anchor import issuance, plugins, storage
 from anchor.complaints import Complaints
 from anchor.errors import ConfigurationError, SigningError
-from anchor.issuance import CACertificate, Profile
+from anchor.issuance import Blank, CACertificate, Profile
 from anchor.options import FilePath
 from anchor.signers import certificates
 from anchor.X509.signing_request import X509Csr
@@ -133,6 +133,27 @@ class SigningCA:
     store: storage.Store
     signer: Signer | None
 
+    def fill_in(self, csr: X509Csr, now: datetime.datetime) -> Blank:
+        """What the certificate for an approved request would say; no key is needed for that.
+
+        Raises:
+            SigningError: there could be no such certificate.
+        """
+        try:
+            return issuance.fill_in(csr, self.ca, self.profile, now)
+        except SigningError:
+            raise
+        except Exception as error:
+            raise SigningError(f"the signing CA {self.name!r} failed") from error
+
+    def may_issue_intermediates(self) -> bool:
+        """Whether what an intermediate of this CA issues can be valid."""
+        # RFC 5280 4.2.1.9: how many CAs may follow; the new one is the last of them.
+        return all(
+            (length := certificates.path_length(link)) is None or length > between
+            for between, link in enumerate((self.ca.certificate, *self.ca.chain))
+        )
+
     def issue(self, csr: X509Csr, now: datetime.datetime) -> Issued:
         """The certificate for an approved request.
 
@@ -213,10 +234,9 @@ def _signer(
     backend = plugins.load(NAMESPACE, options.pop("backend"))
     if not inspect.isclass(backend):
         return FunctionSigner(backend, MappingProxyType(dict(section)))
-    signature = plugins.Signature.of(backend)
+    values = plugins.Signature.of(backend).prove(options, base, offline=not with_key)
     if not with_key:
         return None
-    values = signature.prove(options, base)
     try:
         instance = cast(KeyBackend, backend(**values))
         return KeySigner(instance.private_key())

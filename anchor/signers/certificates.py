@@ -8,12 +8,10 @@ from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+
+from anchor.signatures import CAPublicKey
 
 ExtensionType = TypeVar("ExtensionType", bound=x509.ExtensionType)
-CAPublicKey = (
-    rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
-)
 
 
 def read_ca(path: Path, now: datetime.datetime) -> x509.Certificate:

@@ -6,7 +6,14 @@ A check is a plain function that returns when the request is in order and raises
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
+
 from anchor.errors import AnchorError
+
+# A name can be as long as a request; a refusal is for reading.
+MAX_SHOWN = 256
+MAX_LISTED = 5
 
 
 class ValidationError(AnchorError):
@@ -20,5 +27,32 @@ class ValidationError(AnchorError):
     def __init__(self, message: str, **data: object):
         self.message = message
         self.data = data
-        shown = ", ".join(f"{key} {str(value)!a}" for key, value in data.items())
+        shown = ", ".join(f"{key} {_shown(value)}" for key, value in data.items())
         super().__init__(f"{message} ({shown})" if shown else message)
+
+
+def refuse_any(message: str, **offending: Iterable[str]) -> None:
+    """Return if nothing offends; else refuse with the first few of what does, and their number.
+
+    Args:
+        message: what is wrong with each of them.
+        offending: what offends, under the noun for it.
+
+    Raises:
+        ValidationError: something offends.
+    """
+    [(noun, items)] = offending.items()
+    items = iter(items)
+    listed = tuple(islice(items, MAX_LISTED))
+    more = sum(1 for _ in items)
+    if more:
+        raise ValidationError(message, **{noun: listed, "more": more})
+    if listed:
+        raise ValidationError(message, **{noun: listed})
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(_shown, value))
+    text = str(value)
+    return f"{text!a}" if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]!a}..."

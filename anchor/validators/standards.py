@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from ipaddress import IPv4Network, IPv6Network
+from itertools import chain, islice
 from typing import Annotated
 
 from cryptography import x509
@@ -12,12 +14,19 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtensionOID, NameOID
 from pydantic import BeforeValidator
 
-from anchor.validators import ValidationError
+from anchor.validators import MAX_SHOWN, ValidationError
 from anchor.X509 import dns
+from anchor.X509.extension_names import usages_in
+from anchor.X509.names import describe
 from anchor.X509.signing_request import X509Csr
 
 # RFC 1034 3.5 as relaxed by RFC 1123 2.1, with the underscore that service names have.
 DEFAULT_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?", re.ASCII | re.IGNORECASE)
+
+# RFC 3986 4.3: a scheme, and something of it.
+_ABSOLUTE_URI = re.compile(r"[a-z][a-z0-9+.-]*:[!-~]+", re.ASCII | re.IGNORECASE)
+
+MAX_OBJECTIONS = 10
 
 # RFC 5280 appendix A.1: upper bounds of the attributes that occur in practice.
 _UPPER_BOUNDS = {
@@ -81,15 +90,22 @@ def standards_compliance(
     Args:
         label_re: what a whole label of a DNS name has to match, unless it is a wildcard.
     """
-    objections = [
-        *_signature(csr),
-        *_subject(csr),
-        *_critical_flags(csr),
-        *_common_names(csr, label_re),
-        *_alternative_names(csr, label_re),
-    ]
-    if objections:
-        raise ValidationError("; ".join(objections))
+    objections = chain(
+        _signature(csr),
+        _subject(csr),
+        _critical_flags(csr),
+        _usages(csr),
+        _common_names(csr, label_re),
+        _alternative_names(csr, label_re),
+    )
+    # A name can be as long as a request, and there can be as many; a refusal is for reading.
+    shown = [_clip(objection) for objection in islice(objections, MAX_OBJECTIONS)]
+    if shown:
+        raise ValidationError("; ".join([*shown, *(["and more"] if any(objections) else [])]))
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN // 2]}...{text[-MAX_SHOWN:]}"
 
 
 def _signature(csr: X509Csr) -> Iterator[str]:
@@ -111,6 +127,8 @@ def _subject(csr: X509Csr) -> Iterator[str]:
         bound = _UPPER_BOUNDS.get(attribute.oid)
         if bound is not None and len(attribute.value) > bound:
             yield f"the subject's {attribute.rfc4514_attribute_name} is longer than {bound}"
+        if attribute.oid == NameOID.COUNTRY_NAME and len(attribute.value) < 2:
+            yield "the subject's C is not a country code of two letters"
 
 
 def _critical_flags(csr: X509Csr) -> Iterator[str]:
@@ -137,16 +155,44 @@ def _common_names(csr: X509Csr, label: re.Pattern[str]) -> Iterator[str]:
                 yield f"the common name {common_name!a} {objection}"
 
 
+def _usages(csr: X509Csr) -> Iterator[str]:
+    """RFC 5280 sections 4.2.1.3 and 4.2.1.12."""
+    usage = csr.extension(x509.KeyUsage)
+    if usage and not usages_in(usage.value):
+        yield "keyUsage names no usage"
+    extended = csr.extension(x509.ExtendedKeyUsage)
+    if extended and len(set(extended.value)) < len(list(extended.value)):
+        yield "extendedKeyUsage names a usage twice"
+
+
 def _alternative_names(csr: X509Csr, label: re.Pattern[str]) -> Iterator[str]:
+    """RFC 5280 section 4.2.1.6."""
     extension = csr.extension(x509.SubjectAlternativeName)
     if extension and not csr.alternative_names:
         yield "subjectAltName is empty"
-    for dns_name in csr.dns_names:
-        for objection in dns.objections(dns_name, label):
-            yield f"the DNS name {dns_name!a} {objection}"
-    known: set[x509.GeneralName] = set()
+    known: set[tuple[type, object]] = set()
     for name in csr.alternative_names:
-        folded = x509.DNSName(name.value.lower()) if isinstance(name, x509.DNSName) else name
-        if folded in known:
-            yield f"subjectAltName has {str(name.value)!a} twice"
-        known.add(folded)
+        value = name.value.lower() if isinstance(name, x509.DNSName) else name
+        if (type(name), value) in known:
+            yield f"subjectAltName has {describe(name)} twice"
+        known.add((type(name), value))
+        yield from _alternative_name(name, label)
+
+
+def _alternative_name(name: x509.GeneralName, label: re.Pattern[str]) -> Iterator[str]:
+    match name:
+        case x509.DNSName(value=text):
+            for objection in dns.objections(text, label):
+                yield f"the DNS name {text!a} {objection}"
+        case x509.RFC822Name(value=text):
+            mailbox, at, host = text.rpartition("@")
+            if not (mailbox and at) or any(dns.objections(host, label)):
+                yield f"the e-mail address {text!a} is not a mailbox"
+        case x509.UniformResourceIdentifier(value=text):
+            if not _ABSOLUTE_URI.fullmatch(text):
+                yield f"the URI {text!a} is not absolute"
+        case x509.IPAddress(value=IPv4Network() | IPv6Network()):
+            yield f"the address {describe(name)} is a network"
+        case x509.DirectoryName(value=directory_name):
+            if not list(directory_name):
+                yield "a directory name is empty"

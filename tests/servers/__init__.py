@@ -1,1 +1,1 @@
-"""Real servers that tests run against."""
+"""The real servers that tests run against."""

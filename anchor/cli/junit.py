@@ -1,0 +1,60 @@
+"""Results of tests in the XML that CI systems read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from anchor.cli.terminal import printable
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a case in a file came out; ``seconds`` is what it took."""
+
+    file: str
+    case: str
+    objection: str | None
+    seconds: float
+
+
+def write(path: Path, results: Iterable[Result]) -> None:
+    """Write the results, one suite for each file; what XML cannot hold is escaped."""
+    suites: dict[str, list[Result]] = {}
+    for result in results:
+        suites.setdefault(result.file, []).append(result)
+    root = ET.Element("testsuites", _counts([r for suite in suites.values() for r in suite]))
+    for file, suite in suites.items():
+        element = ET.SubElement(root, "testsuite", {"name": printable(file), **_counts(suite)})
+        for result in suite:
+            _add(element, result)
+    tree = ET.ElementTree(root)
+    ET.indent(tree)
+    tree.write(path, encoding="utf-8", xml_declaration=True)
+
+
+def _counts(results: list[Result]) -> dict[str, str]:
+    return {
+        "tests": str(len(results)),
+        "failures": str(sum(result.objection is not None for result in results)),
+        "errors": "0",
+        "skipped": "0",
+        "time": f"{sum(result.seconds for result in results):.3f}",
+    }
+
+
+def _add(suite: ET.Element, result: Result) -> None:
+    case = ET.SubElement(
+        suite,
+        "testcase",
+        {
+            "classname": printable(result.file),
+            "name": printable(result.case),
+            "time": f"{result.seconds:.3f}",
+        },
+    )
+    if result.objection is not None:
+        message = printable(result.objection)
+        ET.SubElement(case, "failure", {"message": message}).text = message

@@ -1,0 +1,91 @@
+"""``anchor test-policy``: hold a policy against cases with a known outcome."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from anchor import policy_tests
+from anchor.cli import junit
+from anchor.cli.check import add_config_option
+from anchor.cli.junit import Result
+from anchor.cli.terminal import GREEN, RED, Painter, is_coloured, printable
+from anchor.errors import ConfigurationError
+from anchor.policy_tests import Case
+from anchor.sample_requests import Maker
+
+
+def add_to(subparsers: Any) -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser(
+        "test-policy",
+        help="try a policy with cases whose outcome is known",
+        description="Run the cases in each FILE, which names the configuration it is for, and "
+        "compare what would become of their requests with what should. Nothing is signed, and "
+        "neither the CA's key nor the authentication backend is needed. Exits with 0 if every case "
+        "comes out right, and with 1 if not, or if a file is not in order.",
+    )
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="cases, in JSON")
+    add_config_option(parser, "config.json, if not the one that the FILE names")
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="write the results as JUnit XML")
+    parser.set_defaults(run=run)
+
+
+def run(namespace: argparse.Namespace) -> int:
+    """Run the cases."""
+    suites = _load(namespace.files, namespace.config)
+    if suites is None:
+        return 1
+    painter = Painter(coloured=is_coloured(sys.stdout))
+    results: list[Result] = []
+    for path, cases in suites.items():
+        print(printable(str(path)))
+        for case in cases:
+            result = _try(path, case)
+            results.append(result)
+            print(f"  {_line(result, painter)}")
+    failed = sum(result.objection is not None for result in results)
+    summary = f"{len(results) - failed} passed, {failed} failed"
+    print(painter.paint(RED if failed else GREEN, summary))
+    if namespace.junit:
+        try:
+            junit.write(namespace.junit, results)
+        except OSError as error:
+            raise ConfigurationError.about(
+                "", f"{namespace.junit} cannot be written: {error.strerror}"
+            ) from None
+    return 1 if failed else 0
+
+
+def _load(files: list[Path], config: Path | None) -> dict[Path, tuple[Case, ...]] | None:
+    """The cases of every file, or None after everything that is wrong with any."""
+    maker = Maker()
+    suites: dict[Path, tuple[Case, ...]] = {}
+    count = 0
+    for path in files:
+        try:
+            suites[path] = policy_tests.load(path, maker, config)
+        except ConfigurationError as error:
+            for complaint in error.complaints:
+                print(printable(f"{path}: {complaint}"), file=sys.stderr)
+            count += len(error.complaints)
+    if count:
+        print(f"{count} error{'s' if count > 1 else ''}, no case was run", file=sys.stderr)
+        return None
+    return suites
+
+
+def _try(path: Path, case: Case) -> Result:
+    start = time.perf_counter()
+    objection = case.objection()
+    return Result(str(path), case.name, objection, time.perf_counter() - start)
+
+
+def _line(result: Result, painter: Painter) -> str:
+    if result.objection is None:
+        return f"{painter.paint(GREEN, 'ok')}      {printable(result.case)}"
+    failed = painter.paint(RED, "FAILED")
+    return f"{failed}  {printable(result.case)}: {printable(result.objection)}"

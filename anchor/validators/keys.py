@@ -1,0 +1,113 @@
+"""Checks on the key that is to be certified."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+from bisect import bisect_left
+from pathlib import Path
+from typing import Annotated
+
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+from pydantic import AfterValidator
+
+from anchor.options import FilePath, compiled
+from anchor.validators import ValidationError
+from anchor.X509.signing_request import PublicKey, X509Csr
+
+# The largest of each kind that the rules which nothing switches off let through.
+_LARGEST = {"RSA": 8192, "DSA": 3072, "EC": 521, "ED25519": 256, "ED448": 456}
+
+
+def _minimum_sizes(sizes: dict[str, int | None]) -> dict[str, int]:
+    for name, bits in sizes.items():
+        if name not in _LARGEST:
+            raise ValueError(f"{name[:80]!a} is not a kind of key: {', '.join(_LARGEST)}")
+        if not 0 <= (bits or 0) <= _LARGEST[name]:
+            raise ValueError(f"no {name} key that is accepted has at least {bits} bits")
+    return {name: bits or 0 for name, bits in sizes.items()}
+
+
+KeySizes = Annotated[dict[str, int | None], AfterValidator(_minimum_sizes)]
+
+
+def public_key(csr: X509Csr, allowed_keys: KeySizes | None = None) -> None:
+    """The key is of a listed kind, and large enough.
+
+    Args:
+        allowed_keys: the least size in bits by the kind of key; 0 or null allows every size.
+    """
+    name, bits = _kind_and_size(csr.public_key)
+    if name not in (allowed_keys or {}):
+        raise ValidationError("keys of this kind are not allowed", kind=name)
+    least = (allowed_keys or {})[name] or 0
+    if bits < least:
+        raise ValidationError("the key is too small", kind=name, bits=bits, least=least)
+
+
+class Blocklist:
+    """A file of badkeys' format: sorted records of 15 octets of a SHA-256, and of where it is from.
+
+    The hash is over the number that makes a key what it is, which `badkeys --update-bl` collects
+    from the weak keys of Debian and from published private keys.
+    """
+
+    RECORD = 16
+
+    def __init__(self, path: Path):
+        try:
+            with path.open("rb") as file:
+                self._records = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path} cannot be read: {error}") from None
+        number = len(self._records) // self.RECORD
+        if len(self._records) % self.RECORD or self._record(0) > self._record(number - 1):
+            raise ValueError(f"{path} is not a blocklist of badkeys")
+        self._numbers = range(number)
+
+    def _record(self, number: int) -> bytes:
+        return self._records[number * self.RECORD : (number + 1) * self.RECORD - 1]
+
+    def __contains__(self, key: PublicKey) -> bool:
+        digest = hashlib.sha256(_what_makes(key)).digest()[: self.RECORD - 1]
+        place = bisect_left(self._numbers, digest, key=self._record)
+        return place < len(self._numbers) and self._record(place) == digest
+
+
+def compromised_keys(
+    csr: X509Csr, blocklist: Annotated[Blocklist, compiled(FilePath, Blocklist)]
+) -> None:
+    """The key is not one whose private half is known.
+
+    Args:
+        blocklist: the file ``blocklist.dat`` that the package badkeys keeps.
+    """
+    if csr.public_key in blocklist:
+        raise ValidationError("the private half of the key is known")
+
+
+def _what_makes(key: PublicKey) -> bytes:
+    match key:
+        case rsa.RSAPublicKey():
+            number = key.public_numbers().n
+        case dsa.DSAPublicKey():
+            number = key.public_numbers().y
+        case ec.EllipticCurvePublicKey():
+            number = key.public_numbers().x
+        case _:
+            number = int.from_bytes(key.public_bytes_raw(), "big")
+    return number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
+def _kind_and_size(key: PublicKey) -> tuple[str, int]:
+    match key:
+        case rsa.RSAPublicKey():
+            return "RSA", key.key_size
+        case dsa.DSAPublicKey():
+            return "DSA", key.key_size
+        case ec.EllipticCurvePublicKey():
+            return "EC", key.curve.key_size
+        case ed25519.Ed25519PublicKey():
+            return "ED25519", 256
+        case ed448.Ed448PublicKey():
+            return "ED448", 456

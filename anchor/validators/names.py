@@ -1,0 +1,220 @@
+"""Checks on the names in a request: whether its authority speaks for them."""
+
+from __future__ import annotations
+
+import socket
+import unicodedata
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from urllib.parse import urlsplit
+
+import idna
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from anchor.options import Domains, Networks, Patterns
+from anchor.validators import ValidationError, refuse_any
+from anchor.X509.dns import MAX_NAME, ends_in_a_number
+from anchor.X509.name_patterns import Address, DomainSet, NetworkSet, PatternSet, address, unmapped
+from anchor.X509.names import describe
+from anchor.X509.signing_request import X509Csr
+
+NO_DOMAINS = DomainSet()
+NO_NETWORKS = NetworkSet()
+NO_NAMES = PatternSet()
+
+
+def common_name(
+    csr: X509Csr, allowed_domains: Domains = NO_DOMAINS, allowed_networks: Networks = NO_NETWORKS
+) -> None:
+    """The one common name is below an allowed domain, or an address in an allowed network.
+
+    Args:
+        allowed_domains: suffixes with their leading dot; ``.`` allows every DNS name.
+        allowed_networks: for a common name that is an address.
+    """
+    if len(csr.common_names) > 1:
+        raise ValidationError("there is more than one common name", number=len(csr.common_names))
+    if not csr.common_names and not csr.alternative_names:
+        raise ValidationError("there is neither a common name nor a subjectAltName")
+    for name in csr.common_names:
+        found = address(name)
+        if found is None and name not in allowed_domains:
+            raise ValidationError("the common name is not in an allowed domain", name=name)
+        if found is not None and found not in allowed_networks:
+            raise ValidationError("the common name is not in an allowed network", address=name)
+
+
+def alternative_names(csr: X509Csr, allowed_domains: Domains = NO_DOMAINS) -> None:
+    """Every entry of subjectAltName is a DNS name below an allowed domain.
+
+    Args:
+        allowed_domains: suffixes with their leading dot; ``.`` allows every DNS name.
+    """
+    refuse_any(
+        "names in subjectAltName are not allowed",
+        names=(
+            describe(name)
+            for name in csr.alternative_names
+            if not (isinstance(name, x509.DNSName) and name.value in allowed_domains)
+        ),
+    )
+
+
+def alternative_names_ip(
+    csr: X509Csr, allowed_domains: Domains = NO_DOMAINS, allowed_networks: Networks = NO_NETWORKS
+) -> None:
+    """Every entry of subjectAltName is a DNS name or an address that is allowed.
+
+    Args:
+        allowed_domains: suffixes with their leading dot; ``.`` allows every DNS name.
+        allowed_networks: the ranges that addresses have to be in.
+    """
+
+    def is_allowed(name: x509.GeneralName) -> bool:
+        if isinstance(name, x509.DNSName):
+            return name.value in allowed_domains
+        found = _ip_address(name)
+        return found is not None and found in allowed_networks
+
+    refuse_any(
+        "names in subjectAltName are not allowed",
+        names=(describe(name) for name in csr.alternative_names if not is_allowed(name)),
+    )
+
+
+def whitelist_names(
+    csr: X509Csr,
+    *,
+    names: Patterns = NO_NAMES,
+    allow_cn_id: bool = False,
+    allow_dns_id: bool = False,
+    allow_ip_id: bool = False,
+    allow_wildcard: bool = False,
+) -> None:
+    """Every name in the request is listed, and stands where names of its kind may stand.
+
+    Args:
+        names: addresses, ranges, complete names, and names in which each ``%`` is a label or a
+            part of one.
+        allow_cn_id: whether there may be a common name.
+        allow_dns_id: whether there may be DNS names in subjectAltName.
+        allow_ip_id: whether there may be addresses in subjectAltName.
+        allow_wildcard: whether a ``%`` stands for the label ``*`` as well.
+    """
+
+    def is_listed(text: str) -> bool:
+        return names.has_name(text, wildcards=allow_wildcard)
+
+    def offending() -> Iterator[str]:
+        for text in csr.common_names:
+            found = address(text)
+            listed = is_listed(text) if found is None else names.has_address(found)
+            if not (allow_cn_id and listed):
+                yield f"CN:{text}"
+        for name in csr.alternative_names:
+            if isinstance(name, x509.DNSName):
+                allowed = allow_dns_id and address(name.value) is None and is_listed(name.value)
+            else:
+                found = _ip_address(name)
+                allowed = allow_ip_id and found is not None and names.has_address(found)
+            if not allowed:
+                yield describe(name)
+
+    if not csr.common_names and not csr.alternative_names:
+        raise ValidationError("there is neither a common name nor a subjectAltName")
+    refuse_any("names are not allowed", names=offending())
+
+
+def blacklist_names(
+    csr: X509Csr,
+    *,
+    domains: Domains = NO_DOMAINS,
+    networks: Networks = NO_NETWORKS,
+    allowed_domains: Domains = NO_DOMAINS,
+    allowed_networks: Networks = NO_NETWORKS,
+) -> None:
+    """No name in the request is of a refused domain or in a refused network.
+
+    Args:
+        domains: suffixes with their leading dot; the domain itself is refused too.
+        networks: ranges of addresses.
+        allowed_domains: another name of ``domains``; they are refused all the same.
+        allowed_networks: another name of ``networks``; they are refused all the same.
+    """
+
+    def is_refused(host: str | Address) -> bool:
+        if isinstance(host, str):
+            return domains.touches(host) or allowed_domains.touches(host)
+        return any(
+            form in refused
+            for form in (host, unmapped(host))
+            for refused in (networks, allowed_networks)
+        )
+
+    def offending() -> Iterator[str]:
+        for text in csr.common_names:
+            if is_refused(_host(text)):
+                yield f"CN:{text}"
+        for name in csr.alternative_names:
+            hosts = _hosts(name)
+            if hosts is None or any(map(is_refused, hosts)):
+                yield describe(name)
+
+    refuse_any("names are refused, or of a kind that cannot be judged", names=offending())
+
+
+def _ip_address(name: x509.GeneralName) -> Address | None:
+    if isinstance(name, x509.IPAddress) and isinstance(name.value, IPv4Address | IPv6Address):
+        return unmapped(name.value)
+    return None
+
+
+def _hosts(name: x509.GeneralName) -> Iterable[str | Address] | None:
+    """What a subjectAltName entry says about hosts; None when that cannot be told."""
+    match name:
+        case x509.DNSName():
+            return [_host(name.value)]
+        case x509.IPAddress(value=IPv4Address() | IPv6Address() as found):
+            return [found]
+        case x509.RFC822Name():
+            return [_host(name.value.rpartition("@")[2])]
+        case x509.UniformResourceIdentifier():
+            return _hosts_of_uri(name.value)
+        case x509.DirectoryName():
+            common_names = name.value.get_attributes_for_oid(NameOID.COMMON_NAME)
+            return [_host(str(attribute.value)) for attribute in common_names]
+    return None
+
+
+def _hosts_of_uri(uri: str) -> list[str | Address] | None:
+    try:
+        host = urlsplit(uri).hostname
+    except ValueError:
+        return None
+    # Browsers take a backslash for a slash, and then find a host where urlsplit sees none.
+    if "\\" in uri:
+        return None
+    return [_host(host)] if host else []
+
+
+def _host(text: str) -> str | Address:
+    """What a resolver might make of a text; a list of what is refused has to be generous."""
+    text = text.strip().rstrip(".")
+    try:
+        return ip_address(text.strip("[]"))
+    except ValueError:
+        pass
+    if ends_in_a_number(text):
+        try:
+            # 127.1, 0x7f000001, 2130706433
+            return IPv4Address(socket.inet_aton(text))
+        except (OSError, ValueError):
+            return text
+    if text.isascii() or len(text) > MAX_NAME:
+        return text
+    folded = unicodedata.normalize("NFKC", text).replace("\u3002", ".").casefold()
+    try:
+        return idna.encode(folded, uts46=True).decode("ascii")
+    except UnicodeError:
+        return folded

@@ -1,0 +1,37 @@
+"""Checks on what a key may be used for."""
+
+from __future__ import annotations
+
+from cryptography import x509
+
+from anchor.options import ExtendedUsages, Usages
+from anchor.validators import refuse_any
+from anchor.X509.extension_names import name_of_extended_usage, usages_in
+from anchor.X509.signing_request import X509Csr
+
+
+def key_usage(csr: X509Csr, allowed_usage: Usages = frozenset()) -> None:
+    """The request asks for no key usage but those that are allowed.
+
+    Args:
+        allowed_usage: long or short names.
+    """
+    extension = csr.extension(x509.KeyUsage)
+    asked = usages_in(extension.value) if extension else ()
+    refuse_any(
+        "key usages are not allowed", usages=(use for use in asked if use not in allowed_usage)
+    )
+
+
+def ext_key_usage(csr: X509Csr, allowed_usage: ExtendedUsages = frozenset()) -> None:
+    """The request asks for no extended key usage but those that are allowed.
+
+    Args:
+        allowed_usage: long or short names, or dotted OIDs.
+    """
+    extension = csr.extension(x509.ExtendedKeyUsage)
+    asked = extension.value if extension else ()
+    refuse_any(
+        "extended key usages are not allowed",
+        usages=(name_of_extended_usage(use) for use in asked if use not in allowed_usage),
+    )

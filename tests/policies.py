@@ -1,0 +1,46 @@
+"""Policies without a service: a check or a fixup, its options, and what it makes of a request."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from anchor import errors, policy
+from anchor.auth.results import AuthDetails
+from anchor.validation import Context
+from anchor.X509.signing_request import X509Csr
+
+NO_CA_KEYS = frozenset()
+
+
+def configured(validators=None, fixups=None, *, exponents=(65537,), ca_keys=NO_CA_KEYS):
+    """A policy, or a ConfigurationError."""
+    return policy.configure(
+        validators or {}, fixups or {}, frozenset(exponents), ca_keys, Path("/nonexistent")
+    )
+
+
+def context(*groups, request=None):
+    return Context(AuthDetails("alice", groups), request, {})
+
+
+def approve(a_policy, pem, *groups):
+    """What the policy makes of a request; raises what it raises."""
+    return a_policy.approve(X509Csr.from_pem(pem), context(*groups))
+
+
+def refusals(a_policy, pem, *groups):
+    """The reasons by the checks that refuse a request."""
+    try:
+        approve(a_policy, pem, *groups)
+    except errors.ValidationFailed as error:
+        return {failure.check: failure.reason for failure in error.failures}
+    return {}
+
+
+def complaints(*args, **kwargs):
+    """What is wrong with a policy's configuration, as text."""
+    try:
+        configured(*args, **kwargs)
+    except errors.ConfigurationError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,73 @@
+"""Anchor itself, behind the servers that the documentation names."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.servers.processes import free_port, listens, program, running
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Running:
+    """A service that listens."""
+
+    port: int
+    directory: Path
+    process: object
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self):
+        return (self.directory / "server.log").read_text()
+
+
+def arguments(server, port, config_py):
+    """The command line of a server, as the documentation has it but for the port."""
+    if server == "anchor":
+        return [program("anchor", "anchor, in place"), "serve", "--port", port]
+    if server == "pecan":
+        return [program("pecan", "pecan"), "serve", config_py]
+    return [
+        program("uwsgi", "uwsgi, from PyPI"),
+        *("--http-socket", f"127.0.0.1:{port}"),
+        *("--venv", sys.prefix, "--pecan", config_py, "-p", "4"),
+        # So that nothing is left behind, whatever becomes of the test.
+        *("--master", "--die-on-term", "--need-app"),
+    ]
+
+
+@contextlib.contextmanager
+def serving(server, directory, environment=None):
+    """Anchor under one of the servers, with the config.json in that directory."""
+    port = free_port()
+    config_py = directory / "config.py"
+    if not config_py.exists():
+        shutil.copy(ROOT / "config.py", config_py)
+    text = config_py.read_text().replace('"port": "5016"', f'"port": "{port}"')
+    config_py.write_text(text)
+    with running(
+        arguments(server, port, config_py),
+        log=directory / "server.log",
+        ready=lambda: listens(port),
+        cwd=directory,
+        env={**os.environ, **(environment or {})},
+    ) as process:
+        yield Running(port, directory, process)
+
+
+@pytest.fixture(params=["pecan", "uwsgi"])
+def server(request):
+    """The name of each server in turn."""
+    return request.param

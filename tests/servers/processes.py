@@ -1,0 +1,77 @@
+"""Starting real servers, waiting until they answer, and stopping them by their process id."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+PATIENCE = 60
+
+
+def free_port():
+    """A port of the loopback interface that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def program(name, package):
+    """The path of a program; without it the test fails, and says what to install."""
+    beside_python = Path(sys.executable).with_name(name)
+    path = str(beside_python) if beside_python.exists() else shutil.which(name)
+    if path is None:
+        pytest.fail(f"{name} is missing: install the package {package}")
+    return path
+
+
+def wait_for(condition, process=None, what="the condition"):
+    """What the condition returned once it is true; fails when it does not become so."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        result = condition()
+        if result:
+            return result
+        if process is not None and process.poll() is not None:
+            pytest.fail(f"{process.args[0]} ended with {process.returncode} before {what}")
+        time.sleep(0.05)
+    pytest.fail(f"waited for {what} in vain")
+
+
+def listens(port, host="127.0.0.1"):
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def running(arguments, *, log, ready, stop=signal.SIGTERM, **popen):
+    """A server process, from the moment that it is ready until the block ends."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [str(argument) for argument in arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            **popen,
+        )
+        try:
+            wait_for(ready, process, f"{arguments[0]} to be ready (its log: {log})")
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(stop)
+                try:
+                    process.wait(PATIENCE)
+                except subprocess.TimeoutExpired:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()

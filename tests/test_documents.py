@@ -1,0 +1,88 @@
+"""What the documents say is so: their commands run, and they leave out no option."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from anchor.controllers import WebSettings
+from anchor.settings import AuthoritySettings
+from anchor.signers import CASettings
+from tests.servers.anchor import ROOT, serving
+
+README = (ROOT / "README.rst").read_text()
+CONFIGURATION = (ROOT / "doc/source/reference/configuration.rst").read_text()
+
+
+def commands(text):
+    """The lines of all literal blocks."""
+    blocks = re.findall(r"::\n\n((?: {4}.*\n|\n)+)", text)
+    return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
+def command(start):
+    """The README's command that begins like this."""
+    [found] = [line for line in commands(README) if line.startswith(start)]
+    return found
+
+
+def run(line, directory):
+    return subprocess.run(
+        line, shell=True, cwd=directory, check=True, capture_output=True, timeout=60
+    ).stdout
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """What of the repository a newcomer's commands touch."""
+    (tmp_path / "CA").mkdir()
+    for name in ("config.py", "config.json"):
+        shutil.copy(ROOT / name, tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("server", ["pecan", "uwsgi", "anchor"])
+def test_the_readme_leads_from_nothing_to_a_certificate(clone, server):
+    run(command("openssl req -out CA/root-ca.crt"), clone)
+    run(command("chmod 0400 CA/"), clone)
+    run(command("openssl req -out anchor-test.example.com.csr"), clone)
+    with serving(server, clone) as service:
+        curl = command("curl ").replace("0.0.0.0:5016", f"0.0.0.0:{service.port}")
+        answer = run(f"{curl} --silent --fail", clone)
+
+    certificate = x509.load_pem_x509_certificate(answer)
+    fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
+    assert answer == (clone / f"certs/{fingerprint}.crt").read_bytes()
+    run(
+        f"openssl verify -x509_strict -CAfile CA/root-ca.crt -purpose sslserver "
+        f"-verify_hostname anchor-test.example.com certs/{fingerprint}.crt",
+        clone,
+    )
+
+
+def test_the_readme_starts_the_servers_as_the_tests_do():
+    assert "pecan serve config.py" in commands(README)
+    assert "uwsgi --http-socket :5016 --venv path/to/venv --pecan config.py -p 4" in (
+        commands(README)
+    )
+
+
+@pytest.mark.parametrize("model", [CASettings, AuthoritySettings, WebSettings])
+def test_every_option_is_in_the_reference_with_its_exact_name(model):
+    missing = [name for name in model.model_fields if f"``{name}``" not in CONFIGURATION]
+
+    assert [] == missing
+
+
+def test_the_json_examples_of_the_reference_are_good_json():
+    blocks = re.findall(r"code-block:: json\n\n((?: {4}.*\n|\n)+)", CONFIGURATION)
+
+    assert len(blocks) >= 2
+    for block in blocks:
+        json.loads(block)

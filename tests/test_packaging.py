@@ -1,0 +1,101 @@
+"""The package as it is installed."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def setup_cfg():
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    return parser
+
+
+def test_requirements_txt_is_in_step_with_setup_cfg():
+    required = setup_cfg()["options"]["install_requires"].split("\n")
+    listed = (ROOT / "requirements.txt").read_text().splitlines()
+
+    assert sorted(filter(None, required)) == sorted(filter(None, listed))
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """A virtual environment with Anchor installed into it, not in place."""
+    directory = tmp_path_factory.mktemp("installed")
+    venv.create(directory / "venv", with_pip=True)
+    pip = [directory / "venv/bin/python", "-m", "pip", "install", "--quiet"]
+    # What it needs is what this environment has; installing that again would prove nothing.
+    subprocess.run([*pip, "--no-deps", ROOT], check=True, cwd=directory)
+    site = next((directory / "venv/lib").glob("python*/site-packages"))
+    here = next(path for path in sys.path if path.endswith("site-packages"))
+    (site / "dependencies.pth").write_text(f"{here}\n")
+    return directory
+
+
+def run(installed, *command, **environment):
+    return subprocess.run(
+        [installed / "venv/bin" / command[0], *command[1:]],
+        cwd=installed,
+        env={"PATH": os.environ["PATH"], "HOME": str(installed), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_an_installed_anchor_makes_and_proves_a_configuration_of_its_own(installed):
+    made = run(installed, "anchor", "init", "mine")
+    checked = run(installed, "anchor", "check", "--config", "mine/config.json")
+    found = run(installed, "anchor", "check", ANCHOR_CONF="mine/config.json")
+
+    assert (0, 0, 0) == (made.returncode, checked.returncode, found.returncode), made.stderr
+    assert (installed / "mine/config.py").is_file()
+    modes = {
+        path.name: path.stat().st_mode & 0o777
+        for path in (installed / "mine").rglob("*")
+        if path.is_file()
+    }
+    assert modes["root-ca-unwrapped.key"] == 0o400
+    assert modes["config.json"] == 0o600
+    assert "/site-packages/anchor" in run(
+        installed, "python", "-c", "import anchor; print(anchor.__file__)"
+    ).stdout.replace(str(installed), "")
+
+
+def test_the_same_init_twice_touches_nothing(installed):
+    run(installed, "anchor", "init", "twice")
+    key = (installed / "twice/CA/root-ca-unwrapped.key").read_bytes()
+
+    again = run(installed, "anchor", "init", "twice")
+
+    assert again.returncode == 1
+    assert "is there already" in again.stderr
+    assert key == (installed / "twice/CA/root-ca-unwrapped.key").read_bytes()
+
+
+def test_without_a_configuration_the_command_says_where_it_looked(installed):
+    finished = run(installed, "anchor", "check")
+
+    assert finished.returncode == 1
+    assert "anchor init" in finished.stderr
+    assert f"{installed}/.config/anchor/config.json" in finished.stderr
+
+
+def test_help_and_version_are_there(installed):
+    shown = run(installed, "anchor", "--help")
+    version = run(installed, "anchor", "--version")
+    nothing = run(installed, "anchor")
+
+    assert all(command in shown.stdout for command in ("serve", "init", "check"))
+    assert version.stdout.startswith("anchor ")
+    assert nothing.returncode == 2

@@ -1,0 +1,103 @@
+"""The reference of validators and fixups: complete, and its examples work."""
+
+from __future__ import annotations
+
+import configparser
+import inspect
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from anchor import plugins
+from anchor.bans import BanFile
+from anchor.enforced import content_checks, key_checks
+from anchor.registration_authority import utc_now
+from anchor.validation import SUPPLIED
+from anchor.weak_keys import Allowed
+from anchor.X509 import extension_names
+from tests.policies import configured
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "doc/source/reference"
+PAGES = {
+    "anchor.validators": REFERENCE / "validators.rst",
+    "anchor.fixups": REFERENCE / "fixups.rst",
+}
+
+
+def entry_points(namespace):
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    lines = setup["options.entry_points"][namespace].split("\n")
+    return sorted(line.partition("=")[0].strip() for line in lines if line.strip())
+
+
+def section(namespace, title):
+    """A section of a page: from its title to the next one."""
+    text = PAGES[namespace].read_text()
+    parts = re.split(r"^(.+)\n=+\n", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True)).get(title)
+
+
+PLUGINS = [(namespace, name) for namespace in PAGES for name in entry_points(namespace)]
+
+
+@pytest.mark.parametrize(("namespace", "name"), PLUGINS)
+def test_every_plugin_has_a_section_with_each_of_its_options(namespace, name):
+    text = section(namespace, name)
+    function = plugins.load(namespace, name)
+    options = plugins.Signature.of(function, SUPPLIED).names()
+
+    assert text, f"{name} has no section"
+    assert options == set(re.findall(r"^``(\w+)``$", text, flags=re.MULTILINE))
+    assert inspect.getdoc(function)
+    required = {
+        parameter.name
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.name in options and parameter.default is parameter.empty
+    }
+    assert len(required) == len(re.findall(r"\bRequired\b", text))
+
+
+@pytest.mark.parametrize(("namespace", "name"), PLUGINS)
+def test_every_example_is_a_configuration_that_starts(namespace, name, tmp_path):
+    (tmp_path / "blocklist.dat").write_bytes(bytes(16))
+    examples = re.findall(
+        r"code-block:: json\n\n((?: {4}.*\n|\n)+)", section(namespace, name) + "\n"
+    )
+
+    assert examples
+    for example in examples:
+        options = json.loads(example.replace("/var/lib/anchor", str(tmp_path)))
+        assert name in options
+        assert configured(**{namespace.removeprefix("anchor."): options})
+
+
+def test_every_rule_that_nothing_switches_off_is_on_the_page(tmp_path):
+    text = section("anchor.validators", "Rules that nothing switches off")
+    rules = [
+        *key_checks(frozenset(), Allowed()),
+        *content_checks(intermediate=True, bans=BanFile(tmp_path / "bans.json", utc_now)),
+        *content_checks(intermediate=False),
+    ]
+    names = {check.name for check in rules}
+
+    assert names == set(re.findall(r"^``(\w+)``$", text, flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ("title", "known"),
+    [
+        ("extensions", extension_names._EXTENSIONS),
+        ("key_usage", extension_names._USAGES),
+        ("ext_key_usage", extension_names._EXTENDED_USAGES),
+    ],
+)
+def test_every_spelling_is_on_the_page(title, known):
+    text = section("anchor.validators", title)
+    aliases = {"extendedKeyUsage", "subjectAlternativeName"}
+
+    shown = {spelling.lower() for spelling in re.findall(r"``([^`]+)``", text)}
+    assert [] == [name for name in known if name.lower() not in shown and name not in aliases]

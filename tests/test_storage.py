@@ -1,0 +1,55 @@
+"""Stored certificates: whole or not at all, and before the answer."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from anchor import storage
+from anchor.errors import StorageError
+
+
+def test_a_file_is_synced_before_it_gets_its_name(tmp_path, monkeypatch, ca):
+    """Nothing but a crash shows the order, so the calls are watched."""
+    order = []
+    fsync, rename = os.fsync, os.rename
+    monkeypatch.setattr(os, "fsync", lambda fd: (order.append("sync"), fsync(fd)))
+    monkeypatch.setattr(
+        os, "rename", lambda *names, **at: (order.append("name"), rename(*names, **at))
+    )
+
+    storage.configure(tmp_path / "certs").put("ab" * 32, b"pem", ca.certificate)
+
+    assert ["sync", "name", "sync"] == order
+
+
+@pytest.mark.parametrize("call", ["fsync", "rename"])
+def test_a_failure_leaves_nothing_behind_and_says_so(tmp_path, monkeypatch, ca, call):
+    """A full disk in the middle, which no file system shows on demand everywhere."""
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, call, full)
+
+    with pytest.raises(StorageError, match="No space left"):
+        storage.configure(tmp_path / "certs").put("ab" * 32, b"pem", ca.certificate)
+    assert [] == list((tmp_path / "certs").iterdir())
+
+
+def test_no_certificate_is_handed_out_that_could_not_be_stored(service, tmp_path):
+    (tmp_path / "certs").rmdir()
+
+    assert "BEGIN" not in service.sign(status=500).text
+
+    (tmp_path / "certs").mkdir()
+    assert service.issue()
+
+
+def test_without_an_output_path_nothing_is_stored(serve, document, tmp_path):
+    del document["signing_ca"]["local"]["output_path"]
+
+    assert serve(document).issue()
+    assert not (tmp_path / "certs").exists()

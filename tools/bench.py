@@ -1,0 +1,252 @@
+"""What a certificate costs: CPU of the whole service under load, beside the bare signature.
+
+The service runs under uwsgi with the sample policy, static authentication, the audit to a file and
+certificates stored; every answer is verified.  The machine may be busy or slow: the ratios stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import contextlib
+import http.client
+import logging
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.x509.oid import NameOID
+
+from anchor import new_ca
+
+ROOT = Path(__file__).parents[1]
+CA_KEYS = ("rsa-2048", "rsa-4096", "ec-p256")
+TICKS = os.sysconf("SC_CLK_TCK")
+BOUNDARY = "------------------------d74496d66958873e"
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=2000, help="per kind of CA key")
+    parser.add_argument("--connections", type=int, default=8)
+    parser.add_argument("--keys", nargs="+", default=CA_KEYS, choices=new_ca.KEYS)
+    parser.add_argument("--split-only", choices=new_ca.KEYS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.split_only:
+        print_split(options.split_only)
+        return
+    print(f"{options.requests} certificates each, {options.connections} connections, 2 workers")
+    print()
+    print("CA key     bare signature  service CPU   ratio  median, 1 conn.  99th perc.  memory")
+    for kind in options.keys:
+        row = measure(kind, options.requests, options.connections)
+        ratio = row.cpu / row.bare
+        print(
+            f"{kind:9}  {row.bare * 1e3:11.3f} ms  {row.cpu * 1e3:8.3f} ms  {ratio:6.2f}"
+            f"  {row.median * 1e3:12.2f} ms  {row.percentile * 1e3:7.2f} ms  {row.memory:4.0f} MB",
+            flush=True,
+        )
+
+    for kind in options.keys:
+        # In a process of its own: it configures logging, and changes the directory.
+        subprocess.run([sys.executable, __file__, "--split-only", kind], check=True)
+
+
+def print_split(kind: str) -> None:
+    """Where the time goes, step by step."""
+    from bench_split import split  # noqa: PLC0415  # it needs this module
+
+    with tempfile.TemporaryDirectory() as name:
+        configure(Path(name), kind)
+        logging.disable(logging.WARNING)
+        steps = split(Path(name))
+    print(f"\n{kind}: CPU of each step, in microseconds")
+    for step, seconds in steps:
+        print(f"  {step:36} {seconds * 1e6:8.1f}")
+
+
+@dataclass(frozen=True)
+class Row:
+    """Seconds, and megabytes (proportional share, of all processes)."""
+
+    bare: float
+    cpu: float
+    median: float
+    percentile: float
+    memory: float
+
+
+def measure(kind: str, count: int, connections: int) -> Row:
+    """One kind of CA key: the service under load, and the bare signature before and after."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        ca = configure(directory, kind)
+        key = load_pem_private_key((directory / "CA/root-ca-unwrapped.key").read_bytes(), None)
+        bodies = [request_body(csr) for csr in make_csrs(20)]
+        with serving(directory) as (port, pid):
+            load(port, bodies, 100, connections)
+            bare = [bare_signature(key)]
+            before = cpu_seconds(pid)
+            answers, slow = load(port, bodies, count, connections)
+            cpu = (cpu_seconds(pid) - before) / count
+            bare.append(bare_signature(key))
+            more, quick = load(port, bodies, max(50, count // 10), 1)
+            memory = proportional_memory(pid)
+        verify(answers + more, ca)
+        return Row(
+            min(bare),
+            cpu,
+            statistics.median(quick),
+            statistics.quantiles(slow, n=100)[98],
+            memory,
+        )
+
+
+def configure(directory: Path, kind: str) -> x509.Certificate:
+    """The sample configuration with a CA of that kind, and the audit in a file."""
+    (directory / "CA").mkdir()
+    pair = new_ca.make_root("Bench CA", kind, 30)
+    (directory / "CA/root-ca.crt").write_bytes(pair.certificate_pem)
+    key = directory / "CA/root-ca-unwrapped.key"
+    key.write_bytes(pair.key_pem)
+    key.chmod(0o400)
+    (directory / "config.json").write_bytes((ROOT / "config.json").read_bytes())
+    text = (ROOT / "config.py").read_text()
+    audit = '"audit": {"class": "logging.StreamHandler", "formatter": "bare"}'
+    to_a_file = (
+        '"audit": {"class": "logging.FileHandler", "filename": "audit.log", "formatter": "bare"}'
+    )
+    assert audit in text
+    (directory / "config.py").write_text(text.replace(audit, to_a_file))
+    return x509.load_pem_x509_certificate(pair.certificate_pem)
+
+
+def make_csrs(count: int) -> list[bytes]:
+    """Requests as the README makes them."""
+    key = rsa.generate_private_key(65537, 2048)
+    return [
+        x509.CertificateSigningRequestBuilder(
+            x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"host{number}.example.com")])
+        )
+        .sign(key, hashes.SHA256())
+        .public_bytes(Encoding.PEM)
+        for number in range(count)
+    ]
+
+
+def request_body(csr: bytes) -> bytes:
+    """A form as curl sends it."""
+    fields = {"user": b"myusername", "secret": b"simplepassword", "encoding": b"pem", "csr": csr}
+    parts = b"".join(
+        b'--%s\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+        % (BOUNDARY.encode(), name.encode(), value)
+        for name, value in fields.items()
+    )
+    return parts + b"--%s--\r\n" % BOUNDARY.encode()
+
+
+@contextlib.contextmanager
+def serving(directory: Path) -> Iterator[tuple[int, int]]:
+    """The service under uwsgi; its port and its master's process id."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    uwsgi = [
+        str(Path(sys.executable).with_name("uwsgi")),
+        *("--http-socket", f"127.0.0.1:{port}", "--venv", sys.prefix, "--pecan", "config.py"),
+        *("-p", "2", "--master", "--die-on-term", "--need-app", "--disable-logging"),
+    ]
+    with (directory / "uwsgi.log").open("wb") as log:
+        process = subprocess.Popen(uwsgi, cwd=directory, stdout=log, stderr=log)
+    try:
+        for _ in range(600):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            assert process.poll() is None, (directory / "uwsgi.log").read_text()
+            time.sleep(0.05)
+        yield port, process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def load(
+    port: int, bodies: list[bytes], count: int, connections: int
+) -> tuple[list[bytes], list[float]]:
+    """The answers to that many requests, and how long each took in seconds."""
+
+    def post(number: int) -> tuple[bytes, float]:
+        started = time.perf_counter()
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+        connection.request("POST", "/v1/sign/default", bodies[number % len(bodies)], headers)
+        answer = connection.getresponse().read()
+        connection.close()
+        return answer, time.perf_counter() - started
+
+    with concurrent.futures.ThreadPoolExecutor(connections) as pool:
+        results = list(pool.map(post, range(count)))
+    return [answer for answer, _ in results], [seconds for _, seconds in results]
+
+
+def verify(answers: list[bytes], ca: x509.Certificate) -> None:
+    """Every answer is a certificate of the CA's, and none is there twice."""
+    serials = set()
+    for answer in answers:
+        certificate = x509.load_pem_x509_certificate(answer)
+        certificate.verify_directly_issued_by(ca)
+        serials.add(certificate.serial_number)
+    assert len(serials) == len(answers)
+
+
+def bare_signature(key: object) -> float:
+    """CPU seconds of one signature with the CA's key."""
+    rounds = 200
+    started = time.process_time()
+    for _ in range(rounds):
+        if isinstance(key, rsa.RSAPrivateKey):
+            key.sign(b"x" * 500, padding.PKCS1v15(), hashes.SHA256())
+        elif isinstance(key, ec.EllipticCurvePrivateKey):
+            key.sign(b"x" * 500, ec.ECDSA(hashes.SHA256()))
+    return (time.process_time() - started) / rounds
+
+
+def tree(pid: int) -> list[int]:
+    """A process and its children."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(descendant for child in children for descendant in tree(int(child)))]
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process and its children, user and system."""
+    total = 0
+    for process in tree(pid):
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / TICKS
+
+
+def proportional_memory(pid: int) -> float:
+    """Resident memory in megabytes, pages that are shared counted once."""
+    total = 0
+    for process in tree(pid):
+        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1])
+    return total / 1024
+
+
+if __name__ == "__main__":
+    main()

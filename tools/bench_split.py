@@ -1,0 +1,138 @@
+"""Where the time of a certificate goes: each step of a request by itself, in one process.
+
+Every step is repeated, and the best of several rounds counts, so that a busy machine disturbs
+little.  The steps are those of the service; what lies between them shows as the remainder.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pecan
+from bench import BOUNDARY, bare_signature, make_csrs, request_body
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from anchor import issuance, requests
+from anchor.app import Application
+from anchor.audit.events import SIGNING, Event, describe_certificate
+from anchor.controllers import forms
+from anchor.controllers.request import Request
+from anchor.registration_authority import RegistrationAuthority
+from anchor.signers import KeySigner
+from anchor.validation import Context
+
+ROUNDS = 7
+REPEATED = 100
+
+
+def split(directory: Path) -> list[tuple[str, float]]:
+    """The steps of a request to the configuration in a directory, in seconds of CPU each."""
+    os.chdir(directory)
+    application = pecan.load_app("config.py")
+    authority = application.root.authorities["default"]
+    pem = make_csrs(1)[0]
+    body = request_body(pem)
+    steps = _steps(application, authority, pem, body)
+    named = [(name, cpu(step)) for name, step in steps]
+    whole = cpu(lambda: answer(application, body))
+    signer = authority.signing_ca.signer
+    assert isinstance(signer, KeySigner)
+    return [
+        *named,
+        ("the rest: Pecan, WebOb, glue", whole - sum(seconds for _, seconds in named)),
+        ("the whole request", whole),
+        ("the bare signature, for comparison", bare_signature(signer.key)),
+    ]
+
+
+def _steps(
+    application: Application, authority: RegistrationAuthority, pem: bytes, body: bytes
+) -> list[tuple[str, Callable[[], object]]]:
+    environ = environment(body)
+    request = Request(environ)
+    ca = authority.signing_ca
+    signer = ca.signer
+    assert isinstance(signer, KeySigner)
+    csr = requests.read(pem, "pem")
+    identity = authority.authenticator.authenticate("default", "myusername", "simplepassword")
+    context = Context(identity, request, authority.conf)
+    approved = authority.policy.approve(csr, context)
+    blank = issuance.fill_in(approved, ca.ca, ca.profile, authority.clock())
+    der = blank.sign(signer.key, ca.profile.signing_hash).public_bytes(Encoding.DER)
+    certificate = x509.load_der_x509_certificate(der)
+    encoded = certificate.public_bytes(Encoding.PEM)
+
+    def read_and_prove_possession() -> None:
+        assert requests.read(pem, "pem").submitted.proves_possession
+
+    def read_back() -> None:
+        issuance.prove(x509.load_der_x509_certificate(der), blank, ca.ca)
+
+    def audit() -> None:
+        details = describe_certificate(certificate, "0" * 64)
+        for _ in ("authentication", "signing"):
+            now = authority.clock()
+            authority.audit.record(Event(SIGNING, now, "bench", "u", "a", "r", details=details))
+
+    return [
+        ("HTTP form", lambda: forms.read(Request(environment(body)), body)),
+        ("routing", lambda: application.root.find("POST", "/v1/sign/default")),
+        (
+            "authentication",
+            lambda: authority.authenticator.authenticate("d", "myusername", "simplepassword"),
+        ),
+        ("parsing and proof of possession", read_and_prove_possession),
+        ("validation and fixups", lambda: authority.policy.approve(csr, context)),
+        (
+            "building",
+            lambda: issuance.fill_in(approved, ca.ca, ca.profile, authority.clock()),
+        ),
+        ("signing", lambda: blank.sign(signer.key, ca.profile.signing_hash)),
+        ("reading back", read_back),
+        ("storage", lambda: ca.store.put(secrets.token_hex(32), encoded)),
+        ("audit", audit),
+    ]
+
+
+def cpu(step: Callable[[], object]) -> float:
+    """CPU seconds of a step, user and system."""
+    best = float("inf")
+    for _ in range(ROUNDS):
+        started = time.process_time()
+        for _ in range(REPEATED):
+            step()
+        best = min(best, (time.process_time() - started) / REPEATED)
+    return best
+
+
+def environment(body: bytes) -> dict[str, object]:
+    """A request as uwsgi hands it over."""
+    return {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/v1/sign/default",
+        "SCRIPT_NAME": "",
+        "QUERY_STRING": "",
+        "CONTENT_TYPE": f"multipart/form-data; boundary={BOUNDARY}",
+        "CONTENT_LENGTH": str(len(body)),
+        "HTTP_ACCEPT": "*/*",
+        "HTTP_HOST": "127.0.0.1:5016",
+        "REMOTE_ADDR": "127.0.0.1",
+        "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": "5016",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.url_scheme": "http",
+    }
+
+
+def answer(application: Application, body: bytes) -> None:
+    """One request through the WSGI door."""
+    statuses: list[str] = []
+    chunks = application(environment(body), lambda status, *_: statuses.append(status))
+    assert statuses[0].startswith("200"), b"".join(chunks)
