@@ -19,7 +19,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", re.ASCII)
 
 _LONG = ("authentication", "signing_ca", "registration_authority")
 _SHORT = ("auth", "ca", "validators", "fixups")
-_EITHER = ("audit", "$schema")
+_EITHER = ("audit", "bans", "$schema")
 
 Section = dict[str, Any]
 
@@ -41,6 +41,7 @@ class Document:
     signing_ca: dict[str, Section]
     registration_authority: dict[str, Section]
     audit: Section
+    bans: Section
     declared: dict[str, frozenset[str]]
     aliases: dict[str, str]
 
@@ -107,14 +108,15 @@ def read(path: Path, complaints: Complaints) -> Document:
     sections: dict[str, dict[str, Section]] = {}
     for key in _LONG:
         sections[key] = _named_sections(document, key, complaints, needs_one=not aliases)
-    audit = document.get("audit", {})
-    if not isinstance(audit, dict):
-        complaints.add("audit", "should be an object")
-        audit = {}
+    for key in ("audit", "bans"):
+        if not isinstance(document.setdefault(key, {}), dict):
+            complaints.add(key, "should be an object")
+            document[key] = {}
     return Document(
         path.absolute().parent,
         **sections,
-        audit=audit,
+        audit=document["audit"],
+        bans=document["bans"],
         declared={key: _declared(document.get(key), aliases) for key in _LONG},
         aliases=aliases,
     )

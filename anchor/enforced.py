@@ -14,6 +14,8 @@ from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
 from anchor import weak_keys
+from anchor.auth.results import AuthDetails
+from anchor.bans import NOT_BANNED, BanFile
 from anchor.validation import Check
 from anchor.validators import ValidationError
 from anchor.X509 import names
@@ -110,13 +112,15 @@ def key_checks(ca_keys: frozenset[bytes], weak: weak_keys.Allowed) -> tuple[Chec
     return _checks(("proof_of_possession", proof_of_possession), ("strong_key", strong_key))
 
 
-def content_checks(*, intermediate: bool) -> tuple[Check, ...]:
-    """The enforced rules about what a request asks for.
+def content_checks(*, intermediate: bool, bans: BanFile | None = None) -> tuple[Check, ...]:
+    """The enforced rules about what a request asks for, and about who asks for it.
 
     Args:
         intermediate: whether the authority signs requests for intermediates, and nothing else.
+        bans: who and what gets no certificate.
     """
-    return _checks(
+    banned = () if bans is None else (Check(NOT_BANNED, partial(_consult, bans)),)
+    return banned + _checks(
         ("critical_extensions", critical_extensions),
         ("an_intermediate", an_intermediate) if intermediate else ("never_a_ca", never_a_ca),
         ("printable_names", printable_names),
@@ -133,3 +137,7 @@ def _checks(*rules: tuple[str, Rule]) -> tuple[Check, ...]:
 
 def _on_csr(rule: Rule, supplied: Mapping[str, object]) -> None:
     rule(cast(X509Csr, supplied["csr"]))
+
+
+def _consult(bans: BanFile, supplied: Mapping[str, object]) -> None:
+    bans.refuse(cast(X509Csr, supplied["csr"]), cast(AuthDetails, supplied["auth_result"]))

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from anchor import enforced, plugins, validation, weak_keys
+from anchor.bans import BanFile
 from anchor.complaints import Complaints
 from anchor.errors import Failure, PluginError, ValidationFailed
 from anchor.validation import SUPPLIED, Check, Context
@@ -109,6 +110,8 @@ def configure(
     exponents: frozenset[int],
     ca_keys: frozenset[bytes],
     base: Path,
+    *,
+    bans: BanFile | None = None,
 ) -> Policy:
     """The policy that an authority's section of the configuration describes.
 
@@ -118,6 +121,7 @@ def configure(
         exponents: the public exponents that RSA keys may have.
         ca_keys: the keys, as SubjectPublicKeyInfo, of the authority's CA and its chain.
         base: the directory that relative paths start from.
+        bans: who and what gets no certificate.
 
     Raises:
         ConfigurationError: with everything that is wrong with any of them.
@@ -136,7 +140,7 @@ def configure(
     intermediate = _signs_intermediates(validators)
     return Policy(
         enforced.key_checks(ca_keys, weak_keys.Allowed(exponents, _allows_dsa(validators))),
-        enforced.content_checks(intermediate=intermediate),
+        enforced.content_checks(intermediate=intermediate, bans=bans),
         tuple(
             Check(name, function, "csr" in function.wants) for name, function in bound[VALIDATORS]
         ),

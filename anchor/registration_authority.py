@@ -15,7 +15,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor import issuance, requests
 from anchor.audit import Trail
-from anchor.audit.events import AUTHENTICATION, SIGNING, Event, describe_certificate
+from anchor.audit.events import (
+    AUTHENTICATION,
+    SIGNING,
+    Event,
+    describe_certificate,
+    describe_request,
+)
 from anchor.auth import AuthDetails, Authenticator
 from anchor.errors import RequestError, ValidationFailed
 from anchor.policy import Policy
@@ -93,13 +99,14 @@ class RegistrationAuthority:
         identity = self._authenticate(submission)
         with self._recorded(submission, SIGNING, identity) as details:
             csr = requests.read(submission.csr, submission.encoding)
+            details["requested"] = describe_request(csr)
             context = Context(identity, submission.request, self.conf)
             approved = self.policy.approve(csr, context)
             details["dropped_extensions"] = issuance.left_out(approved)
             issued = self.signing_ca.issue(approved, self.clock())
             fingerprint = issued.certificate.fingerprint(hashes.SHA256()).hex()
             pem = issued.certificate.public_bytes(Encoding.PEM)
-            self.signing_ca.store.put(fingerprint, pem)
+            self.signing_ca.store.put(fingerprint, pem, issued.certificate)
             details.update(describe_certificate(issued.certificate, fingerprint))
         chain = (issued.ca.certificate, *issued.ca.chain)
         return Answer(issued.certificate, pem, chain, fingerprint)
@@ -124,6 +131,10 @@ class RegistrationAuthority:
             yield details
         except BaseException as error:
             reasons = _reasons(error)
+            if isinstance(error, ValidationFailed):
+                details["failures"] = [
+                    {"check": failure.check, "reason": failure.reason} for failure in error.failures
+                ]
             raise
         finally:
             user = details.pop("user", submission.user)

@@ -15,8 +15,9 @@ from typing import Annotated, Any
 
 import pydantic
 
-from anchor import audit, auth, config_file, plugins, policy, signers
+from anchor import audit, auth, bans, config_file, plugins, policy, signers
 from anchor.auth import Authenticator
+from anchor.bans import BanFile, BanSettings
 from anchor.complaints import Complaints
 from anchor.config_file import Document
 from anchor.errors import Complaint
@@ -101,11 +102,15 @@ def load(
             )
     trail: audit.Trail | None = None
     with proving.at("audit"):
-        trail = audit.configure(document.audit, offline=offline)
+        ca_keys = [key for signing_ca in signing_cas.values() for key in signing_ca.public_keys()]
+        trail = audit.configure(document.audit, document.base, ca_keys, offline=offline)
+    ban_file: BanFile | None = None
+    with proving.at("bans"):
+        ban_file = bans.configure(plugins.prove(BanSettings, document.bans, document.base), clock)
     authorities: dict[str, RegistrationAuthority] = {}
     for name, section in document.registration_authority.items():
         with proving.at("registration_authority", name):
-            settings, its_policy = _prove_authority(section, document, signing_cas)
+            settings, its_policy = _prove_authority(section, document, signing_cas, ban_file)
             if (
                 settings.authentication in authenticators
                 and settings.signing_ca in signing_cas
@@ -136,7 +141,10 @@ def load(
 
 
 def _prove_authority(
-    section: Mapping[str, Any], document: Document, signing_cas: Mapping[str, SigningCA]
+    section: Mapping[str, Any],
+    document: Document,
+    signing_cas: Mapping[str, SigningCA],
+    ban_file: BanFile | None,
 ) -> tuple[AuthoritySettings, Policy]:
     complaints = Complaints()
     settings: AuthoritySettings | None = None
@@ -156,6 +164,7 @@ def _prove_authority(
             frozenset(settings.allowed_rsa_exponents if settings else ()),
             ca.public_keys() if ca else frozenset(),
             document.base,
+            bans=ban_file,
         )
     if ca and its_policy and its_policy.signs_intermediates and not ca.may_issue_intermediates():
         complaints.add(

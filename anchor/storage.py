@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import re
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from cryptography import x509
+
+from anchor import index
 from anchor.errors import ConfigurationError, StorageError
+from anchor.index import Entry
 
 SUFFIX = ".crt"
+
+_FILE = re.compile(rf"[0-9a-f]{{64}}{re.escape(SUFFIX)}", re.ASCII)
 
 
 class Store(Protocol):
     """Keeps issued certificates."""
 
-    def put(self, fingerprint: str, pem: bytes) -> None:
+    def put(self, fingerprint: str, pem: bytes, certificate: x509.Certificate) -> None:
         """Keep a certificate; once this returns it will not be lost.
 
         Raises:
@@ -27,7 +36,7 @@ class Store(Protocol):
 class Nowhere:
     """Keeps nothing, for an authority without an ``output_path``."""
 
-    def put(self, fingerprint: str, pem: bytes) -> None:
+    def put(self, fingerprint: str, pem: bytes, certificate: x509.Certificate) -> None:
         """Forget the certificate."""
 
 
@@ -41,7 +50,7 @@ class Directory:
     def __init__(self, path: Path):
         self._path = path
 
-    def put(self, fingerprint: str, pem: bytes) -> None:
+    def put(self, fingerprint: str, pem: bytes, certificate: x509.Certificate) -> None:
         """Write the certificate under a passing name, then give it its own."""
         try:
             directory = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -55,6 +64,9 @@ class Directory:
                 os.close(directory)
         except OSError as error:
             raise StorageError(f"{self._path}: {error.strerror}") from error
+        with contextlib.suppress(OSError):
+            # What the index lacks is found in the files, so it may fail, and is not flushed.
+            index.append(self._path, [Entry.of(certificate, fingerprint)])
 
 
 def _write(directory: int, name: str, contents: bytes) -> None:
@@ -78,6 +90,19 @@ def _name(directory: int, passing: str, name: str) -> None:
     except BaseException:
         os.unlink(passing, dir_fd=directory)
         raise
+
+
+def stored(path: str) -> Iterator[tuple[str, str]]:
+    """Every certificate in a directory: its fingerprint, and its file.
+
+    Paths are text here: a hundred thousand :class:`Path` take a second to make.
+    """
+    with os.scandir(path) as found:
+        for entry in found:
+            if _FILE.fullmatch(entry.name):
+                yield entry.name[:64], entry.path
+            elif entry.is_dir(follow_symlinks=False):
+                yield from stored(entry.path)
 
 
 def configure(path: Path | None) -> Store:

@@ -24,9 +24,11 @@ pytest_plugins = [
     "tests.servers.https_anchor",
     "tests.servers.keystone",
     "tests.servers.nginx",
+    "tests.servers.rabbitmq",
     "tests.servers.samba",
     "tests.servers.slapd",
     "tests.servers.softhsm",
+    "tests.servers.workers",
 ]
 
 

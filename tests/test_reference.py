@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from anchor import plugins
+from anchor.bans import BanFile
 from anchor.enforced import content_checks, key_checks
+from anchor.registration_authority import utc_now
 from anchor.validation import SUPPLIED
 from anchor.weak_keys import Allowed
 from anchor.X509 import extension_names
@@ -73,11 +75,11 @@ def test_every_example_is_a_configuration_that_starts(namespace, name, tmp_path)
         assert configured(**{namespace.removeprefix("anchor."): options})
 
 
-def test_every_rule_that_nothing_switches_off_is_on_the_page():
+def test_every_rule_that_nothing_switches_off_is_on_the_page(tmp_path):
     text = section("anchor.validators", "Rules that nothing switches off")
     rules = [
         *key_checks(frozenset(), Allowed()),
-        *content_checks(intermediate=True),
+        *content_checks(intermediate=True, bans=BanFile(tmp_path / "bans.json", utc_now)),
         *content_checks(intermediate=False),
     ]
     names = {check.name for check in rules}

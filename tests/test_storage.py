@@ -11,7 +11,7 @@ from anchor import storage
 from anchor.errors import StorageError
 
 
-def test_a_file_is_synced_before_it_gets_its_name(tmp_path, monkeypatch):
+def test_a_file_is_synced_before_it_gets_its_name(tmp_path, monkeypatch, ca):
     """Nothing but a crash shows the order, so the calls are watched."""
     order = []
     fsync, rename = os.fsync, os.rename
@@ -20,13 +20,13 @@ def test_a_file_is_synced_before_it_gets_its_name(tmp_path, monkeypatch):
         os, "rename", lambda *names, **at: (order.append("name"), rename(*names, **at))
     )
 
-    storage.configure(tmp_path).put("ab" * 32, b"pem")
+    storage.configure(tmp_path / "certs").put("ab" * 32, b"pem", ca.certificate)
 
     assert ["sync", "name", "sync"] == order
 
 
 @pytest.mark.parametrize("call", ["fsync", "rename"])
-def test_a_failure_leaves_nothing_behind_and_says_so(tmp_path, monkeypatch, call):
+def test_a_failure_leaves_nothing_behind_and_says_so(tmp_path, monkeypatch, ca, call):
     """A full disk in the middle, which no file system shows on demand everywhere."""
 
     def full(*_, **__):
@@ -35,8 +35,8 @@ def test_a_failure_leaves_nothing_behind_and_says_so(tmp_path, monkeypatch, call
     monkeypatch.setattr(os, call, full)
 
     with pytest.raises(StorageError, match="No space left"):
-        storage.configure(tmp_path).put("ab" * 32, b"pem")
-    assert [] == list(tmp_path.iterdir())
+        storage.configure(tmp_path / "certs").put("ab" * 32, b"pem", ca.certificate)
+    assert [] == list((tmp_path / "certs").iterdir())
 
 
 def test_no_certificate_is_handed_out_that_could_not_be_stored(service, tmp_path):

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, Protocol
 
+import pydantic
+
+from anchor import plugins
+from anchor.audit.checkpoints import CheckpointKey, Due
 from anchor.audit.events import Event
+from anchor.audit.file import FileTrail, prove
 from anchor.audit.log import LogTrail
 from anchor.errors import ConfigurationError
+from anchor.options import FilePath, PrivateFile, Secret, SecretEnv, SecretFile, one_secret
+
+Count = Annotated[int, pydantic.Field(ge=1, le=1_000_000)]
+Seconds = Annotated[float, pydantic.Field(gt=0, le=366 * 86400)]
 
 
 class Trail(Protocol):
@@ -24,17 +35,114 @@ class Nowhere:
         """Forget the event."""
 
 
-def configure(section: Mapping[str, Any], *, offline: bool = False) -> Trail:
+def to_log() -> Trail:
+    """``log``: one line of JSON for each event, to a logger of its own."""
+    return LogTrail()
+
+
+def to_file(
+    path: FilePath,
+    checkpoint_key_path: PrivateFile,
+    checkpoint_events: Count = 1000,
+    checkpoint_seconds: Seconds = 3600,
+) -> FileTrail:
+    """``file``: lines of JSON in a chain of hashes.
+
+    Args:
+        path: the file.
+        checkpoint_key_path: the audit's own key, Ed25519 in PEM; ``anchor audit init`` makes one.
+        checkpoint_events: after how many events a checkpoint is due, and
+        checkpoint_seconds: after how long, whichever comes first.
+    """
+    prove(path)
+    try:
+        key = CheckpointKey.from_pem(checkpoint_key_path.contents)
+    except ValueError as error:
+        raise ConfigurationError.about(
+            "checkpoint_key_path", f"{checkpoint_key_path.path} {error}"
+        ) from None
+    return FileTrail(path, key, Due(checkpoint_events, checkpoint_seconds))
+
+
+def to_messaging(
+    *,
+    url: Secret | None = None,
+    url_file: SecretFile | None = None,
+    url_env: SecretEnv | None = None,
+    topic: Annotated[str, pydantic.Field(min_length=1)] = "notifications",
+    queue_size: Count = 1000,
+    flush_seconds: Annotated[float, pydantic.Field(ge=0, le=60)] = 5,
+) -> Trail:
+    """``messaging``: CADF events over oslo.messaging.
+
+    Args:
+        url: of the broker, ``rabbit://user:password@host:5672/``; or
+        url_file: a file that holds it, readable by nobody else; or
+        url_env: an environment variable that holds it.
+        topic: of the notifications.
+        queue_size: how many events may wait to be sent, in each process.
+        flush_seconds: how long a process that ends waits for them.
+    """
+    if not (find_spec("oslo_messaging") and find_spec("pycadf")):
+        raise ConfigurationError.about(
+            "target", "'messaging' needs more packages: pip install 'anchor[messaging]'"
+        )
+    # An extra, of many packages: who does not configure it does not need them.
+    from anchor.audit import messaging  # noqa: PLC0415
+
+    revealed = one_secret("url", url, url_file, url_env)
+    try:
+        connect = messaging.connector(revealed, topic)
+    except ValueError as error:
+        raise ConfigurationError.about("url", str(error)) from None
+    return messaging.MessagingTrail(connect, queue_size, flush_seconds, LogTrail().record)
+
+
+def file_path(section: Mapping[str, Any], base: Path) -> Path | None:
+    """Where ``audit.target: file`` writes to; None for other targets.  Nothing is proved."""
+    path = section.get("path")
+    if section.get("target") != "file" or not isinstance(path, str):
+        return None
+    return base / Path(path).expanduser()
+
+
+TARGETS: Mapping[str, Callable[..., Trail]] = {
+    "log": to_log,
+    "file": to_file,
+    "messaging": to_messaging,
+}
+
+
+def configure(
+    section: Mapping[str, Any],
+    base: Path,
+    ca_keys: Collection[bytes] = frozenset(),
+    *,
+    offline: bool = False,
+) -> Trail:
     """The trail that the ``audit`` section of the configuration describes.
 
     Offline its options are proved, and nothing is recorded.
 
+    Args:
+        section: its options.
+        base: the directory that relative paths start from.
+        ca_keys: the public keys of all CAs, as SubjectPublicKeyInfo.
+
     Raises:
-        ConfigurationError: there is no such target, or it has no such option.
+        ConfigurationError: with everything that is wrong with it.
     """
-    if section.get("target", "log") != "log":
-        raise ConfigurationError.about("target", "should be 'log'")
-    for option in section:
-        if option != "target":
-            raise ConfigurationError.about("", f"unknown option {option!r}")
-    return Nowhere() if offline else LogTrail()
+    options = dict(section)
+    target = options.pop("target", "log")
+    if not isinstance(target, str) or target not in TARGETS:
+        raise ConfigurationError.about("target", f"should be one of {', '.join(TARGETS)}")
+    make = TARGETS[target]
+    values = plugins.Signature.of(make).prove(options, base, offline=offline)
+    if offline:
+        return Nowhere()
+    trail = make(**values)
+    if isinstance(trail, FileTrail) and trail.public_key_info in ca_keys:
+        raise ConfigurationError.about(
+            "checkpoint_key_path", "is the key of a CA: the audit needs one of its own"
+        )
+    return trail

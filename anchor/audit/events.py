@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 from cryptography import x509
 
 from anchor.X509 import names
+from anchor.X509.signing_request import X509Csr
 
 AUTHENTICATION = "audit.auth"
 SIGNING = "audit.sign"
+CHECKPOINT = "audit.checkpoint"
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,15 @@ class Event:
             "reasons": list(self.reasons),
             **self.details,
         }
+
+
+def describe_request(csr: X509Csr) -> dict[str, Any]:
+    """What the record keeps of a request, whatever becomes of it."""
+    return {
+        "subject": csr.subject.rfc4514_string(),
+        "names": [names.describe(name) for name in csr.alternative_names],
+        "key": hashlib.sha256(csr.public_key_info).hexdigest(),
+    }
 
 
 def describe_certificate(certificate: x509.Certificate, fingerprint: str) -> dict[str, Any]:

@@ -23,6 +23,10 @@ COMMANDS = {
     "renew": "renew",
     "list": "listing",
     "forget": "forget",
+    "certs": "certs",
+    "ban": "ban",
+    "unban": "ban",
+    "audit": "audit",
 }
 
 
@@ -33,8 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"anchor {anchor.__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     # Only what is asked for is imported: a client has no use for the service's libraries.
-    for name in [word for word in words[:1] if word in COMMANDS] or COMMANDS:
-        importlib.import_module(f"anchor.cli.{COMMANDS[name]}").add_to(subparsers)
+    wanted = [word for word in words[:1] if word in COMMANDS] or COMMANDS
+    for module in dict.fromkeys(COMMANDS[name] for name in wanted):
+        importlib.import_module(f"anchor.cli.{module}").add_to(subparsers)
     namespace = parser.parse_args(words)
     logging.basicConfig(format="anchor: %(message)s")
     try:

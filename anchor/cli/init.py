@@ -112,7 +112,7 @@ def run(namespace: argparse.Namespace) -> int:
             section["chain_path"] = CERTIFICATE
             files[CERTIFICATE] = issuer.certificate.public_bytes(Encoding.PEM), 0o644
         for path, (contents, mode) in files.items():
-            _write(directory / path, contents, mode)
+            write_new(directory / path, contents, mode)
         _report(namespace, directory / certificate, directory / key)
         if not namespace.ca_only:
             _write_configuration(namespace, section | options)
@@ -212,7 +212,7 @@ def _report(namespace: argparse.Namespace, certificate: Path, key: Path) -> None
 def _write_configuration(namespace: argparse.Namespace, ca: Mapping[str, Any]) -> None:
     directory: Path = namespace.directory
     config, config_py = directory / "config.json", directory / "config.py"
-    _write(config, _configuration(namespace.user, ca).encode(), 0o600)
+    write_new(config, _configuration(namespace.user, ca).encode(), 0o600)
     if not config_py.exists():
         shutil.copyfile(find_config_py(config), config_py)
     print(f"made {config}, with the secret of {namespace.user!r} in it")
@@ -248,7 +248,7 @@ def _configuration(user: str, ca: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=2) + "\n"
 
 
-def _write(path: Path, contents: bytes, mode: int) -> None:
+def write_new(path: Path, contents: bytes, mode: int) -> None:
     """Write a new file; nobody sees it with a wider mode than its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:

@@ -1,0 +1,107 @@
+"""The form of a line in the audit file, and the chain that its hashes make.
+
+A line is one JSON object.  It begins with the hash of the line before it and its own number, and
+ends with its own hash: the SHA-256 over all of its octets up to there, the previous hash included::
+
+    {"previous":"<64 hex>","number":17,"time":...,"hash":"<64 hex>"}
+
+Both stand at fixed places, so a chain is proved over octets, without anybody's idea of JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_PREVIOUS = b'{"previous":"'
+_HASH = b',"hash":"'
+_HASH_LENGTH = 64
+_TAIL_LENGTH = len(_HASH) + _HASH_LENGTH + len(b'"}')
+_HEAD = re.compile(rb'\{"previous":"([0-9a-f]{64})","number":([1-9][0-9]{0,17}),')
+_TAIL = re.compile(rb',"hash":"([0-9a-f]{64})"\}')
+
+
+@dataclass(frozen=True)
+class Link:
+    """A place in the chain: after so many lines, the last of which has this hash."""
+
+    number: int
+    hash: str
+
+
+GENESIS = Link(0, "0" * _HASH_LENGTH)
+"""What the first line of all continues."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line that is whole and agrees with its own hash."""
+
+    previous: str
+    link: Link
+
+
+def write(fields: Mapping[str, Any], after: Link) -> tuple[bytes, Link]:
+    """The line, its line break included, that says this after that, and the place it makes."""
+    number = after.number + 1
+    start = json.dumps({"previous": after.hash, "number": number, **fields}, separators=(",", ":"))
+    hashed = start[:-1].encode("ascii")
+    digest = hashlib.sha256(hashed).hexdigest()
+    return b'%b,"hash":"%b"}\n' % (hashed, digest.encode("ascii")), Link(number, digest)
+
+
+def read(line: bytes) -> Line | None:
+    """The line, given without its line break; None when it is not whole, or not what was hashed."""
+    head = _HEAD.match(line)
+    if head is None:
+        return None
+    tail = _TAIL.fullmatch(line, len(line) - _TAIL_LENGTH)
+    if tail is None:
+        return None
+    digest = hashlib.sha256(line[:-_TAIL_LENGTH]).hexdigest()
+    if digest.encode("ascii") != tail[1]:
+        return None
+    return Line(head[1].decode("ascii"), Link(int(head[2]), digest))
+
+
+def looks_whole(line: bytes) -> bool:
+    """Whether something that cannot be read is a line that was changed, and not a torn one."""
+    return line.startswith(_PREVIOUS) and line.endswith(b'"}') and _HASH in line
+
+
+def torn_mark(octets: bytes) -> str:
+    """How the line after a torn one, which a crash left unfinished, names those octets."""
+    return hashlib.sha256(octets.rstrip(b"\n")).hexdigest()
+
+
+@dataclass(frozen=True)
+class End:
+    """Where a file stops.
+
+    Attributes:
+        link: the last whole line; None if there is none.
+        whole: whether nothing follows it.
+        torn: what follows it; empty when a line break is all that is missing.
+    """
+
+    link: Link | None
+    whole: bool
+    torn: bytes = b""
+
+
+def find_end(octets: bytes) -> End:
+    """Where some octets, which begin with a line, stop."""
+    end = len(octets)
+    while True:
+        start = octets.rfind(b"\n", 0, max(end - 1, 0)) + 1 if end else 0
+        line = read(octets[start:end].rstrip(b"\n"))
+        if line is not None:
+            complete = octets[end - 1 : end] == b"\n"
+            return End(line.link, complete and end == len(octets), octets[end:])
+        if start == 0:
+            return End(None, not octets, octets)
+        end = start

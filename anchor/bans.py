@@ -1,0 +1,247 @@
+"""Who and what gets no certificate any more: a small file that every authority consults.
+
+Bans are data, not configuration: the file is looked at for each request, and read again when it has
+changed.  A file that cannot be read bans everything; one that is not there bans nothing.
+"""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pydantic
+
+from anchor.auth.results import AuthDetails
+from anchor.errors import AnchorError, ConfigurationError
+from anchor.options import FilePath
+from anchor.validators import ValidationError
+from anchor.X509 import coverage, names
+from anchor.X509.signing_request import X509Csr
+
+Kind = Literal["name", "requester", "key"]
+
+NOT_BANNED = "not_banned"
+"""The name of the check."""
+
+
+class BanSettings(pydantic.BaseModel):
+    """The ``bans`` section of the configuration."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    path: FilePath = pydantic.Field(
+        "bans.json", validate_default=True, description="the file with the bans"
+    )
+
+
+class BansUnreadable(AnchorError):
+    """The file with the bans is damaged or cannot be read, so nothing is signed."""
+
+
+class Ban(pydantic.BaseModel):
+    """One ban.
+
+    Attributes:
+        kind: what is banned.
+        value: a name, a requester, or the SHA-256 over a key's SubjectPublicKeyInfo; normal.
+        since: when it began.
+        until: when it ends; None if it does not.
+        reason: for operators only.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    kind: Kind
+    value: str
+    since: pydantic.AwareDatetime
+    until: pydantic.AwareDatetime | None = None
+    reason: str = ""
+
+    def is_in_force(self, now: datetime.datetime) -> bool:
+        """Whether it has not ended."""
+        return self.until is None or now < self.until
+
+
+_BANS = pydantic.TypeAdapter(tuple[Ban, ...])
+
+
+def normal(kind: Kind, value: str) -> str:
+    """The value as bans are compared by it."""
+    if kind == "name":
+        return coverage.normal(value)
+    if kind == "key":
+        return value.replace(":", "").strip().lower()
+    # Directories find a user whatever the case of the name; a ban that they got around were none.
+    return unicodedata.normalize("NFKC", value).strip().casefold()
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What was read, and the state of the file that it was read from."""
+
+    stamp: tuple[int, ...] | None
+    bans: tuple[Ban, ...]
+    by_place: Mapping[tuple[Kind, str], list[Ban]]
+
+    @classmethod
+    def of(cls, stamp: tuple[int, ...] | None, bans: tuple[Ban, ...]) -> _Read:
+        """Sort them by where they are looked for."""
+        by_place: dict[tuple[Kind, str], list[Ban]] = {}
+        for ban in bans:
+            for place in coverage.shelves(ban.value) if ban.kind == "name" else (ban.value,):
+                by_place.setdefault((ban.kind, place), []).append(ban)
+        return cls(stamp, bans, by_place)
+
+    def find(self, kind: Kind, place: str, now: datetime.datetime) -> list[Ban]:
+        """Those in force there."""
+        return [ban for ban in self.by_place.get((kind, place), ()) if ban.is_in_force(now)]
+
+
+class BanFile:
+    """The bans in a file, as they are now."""
+
+    def __init__(self, path: Path, clock: Callable[[], datetime.datetime]):
+        self.path = path
+        self._clock = clock
+        self._known = _Read.of(None, ())
+
+    def bans(self) -> tuple[Ban, ...]:
+        """Those that are in the file, also if they have ended.
+
+        Raises:
+            BansUnreadable: they cannot be known.
+        """
+        return self._read().bans
+
+    def refuse(self, csr: X509Csr, auth_result: AuthDetails) -> None:
+        """Return if neither the requester, nor the key, nor any of the names is banned.
+
+        Raises:
+            ValidationError: one of them is.
+            BansUnreadable: that cannot be known.
+        """
+        known = self._read()
+        if not known.bans:
+            return
+        now = self._clock()
+        for who in filter(None, (auth_result.username, auth_result.user_id)):
+            if known.find("requester", normal("requester", who), now):
+                raise ValidationError("the requester is banned", requester=who)
+        key = hashlib.sha256(csr.public_key_info).hexdigest()
+        if known.find("key", key, now):
+            raise ValidationError("the key is banned", key=key)
+        for name in _names(csr):
+            for place in coverage.shelves_for(name):
+                for ban in known.find("name", place, now):
+                    if coverage.touches(ban.value, name):
+                        raise ValidationError("the name is banned", name=name)
+
+    def _read(self) -> _Read:
+        known = self._known
+        try:
+            # The state before the contents: what changes in between is read again.
+            stamp = _stamp(self.path)
+            if stamp != known.stamp:
+                known = _Read.of(stamp, _BANS.validate_json(self.path.read_bytes()))
+        except FileNotFoundError:
+            known = _Read.of(None, ())
+        except OSError as error:
+            raise BansUnreadable(f"{self.path} cannot be read: {error.strerror}") from None
+        except pydantic.ValidationError as error:
+            raise BansUnreadable(f"{self.path} is damaged: {error}") from None
+        self._known = known
+        return known
+
+    def add(self, ban: Ban) -> None:
+        """Put a ban into force, in the place of one of the same."""
+        with self._rewriting() as bans:
+            bans[:] = [other for other in bans if not _same(other, ban)]
+            bans.append(ban)
+
+    def remove(self, kind: Kind, value: str) -> bool:
+        """Lift a ban; returns whether there was one."""
+        with self._rewriting() as bans:
+            kept = [ban for ban in bans if (ban.kind, ban.value) != (kind, normal(kind, value))]
+            found = len(kept) < len(bans)
+            bans[:] = kept
+        return found
+
+    @contextmanager
+    def _rewriting(self) -> Iterator[list[Ban]]:
+        """The bans, to be changed; nobody else changes them, and readers see all or nothing."""
+        try:
+            directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(directory, fcntl.LOCK_EX)
+                bans = list(self.bans())
+                yield bans
+                self._replace(bans)
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+        except OSError as error:
+            raise BansUnreadable(f"{self.path} cannot be written: {error.strerror}") from error
+
+    def _replace(self, bans: Sequence[Ban]) -> None:
+        passing = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
+        text = json.dumps([ban.model_dump(mode="json") for ban in bans], indent=2) + "\n"
+        before = _stamp(self.path) if self.path.exists() else None
+        try:
+            # The service reads it, and it may run as somebody else than who bans.
+            with open(passing, "x", opener=_for_everyone_to_read, encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+                if before is not None:
+                    # Two changes within a tick of the file system's clock are two states even so.
+                    moment = max(os.fstat(file.fileno()).st_mtime_ns, before[0] + 1000)
+                    os.utime(file.fileno(), ns=(moment, moment))
+            passing.rename(self.path)
+        except BaseException:
+            passing.unlink(missing_ok=True)
+            raise
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    there = path.stat()
+    return there.st_mtime_ns, there.st_ino, there.st_size, there.st_ctime_ns
+
+
+def _same(one: Ban, other: Ban) -> bool:
+    return (one.kind, one.value) == (other.kind, other.value)
+
+
+def _names(csr: X509Csr) -> Iterator[str]:
+    described = map(names.describe, csr.alternative_names)
+    yield from map(coverage.normal, (*csr.common_names, *coverage.values(described)))
+
+
+def _for_everyone_to_read(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o644)
+
+
+def configure(
+    section: BanSettings, clock: Callable[[], datetime.datetime], *, prove: bool = True
+) -> BanFile:
+    """The bans at the configured place.
+
+    Raises:
+        ConfigurationError: there is a file, and it cannot be read.
+    """
+    bans = BanFile(section.path, clock)
+    if prove:
+        try:
+            bans.bans()
+        except BansUnreadable as error:
+            raise ConfigurationError.about("path", str(error)) from None
+    return bans

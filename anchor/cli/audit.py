@@ -1,0 +1,206 @@
+"""``anchor audit``: make the audit's key, prove the record, and mark how far it has come."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from anchor import audit
+from anchor.audit import checkpoints, verification
+from anchor.audit.file import FileTrail
+from anchor.audit.verification import Broken, Report, Verification
+from anchor.cli.certs import read_document
+from anchor.cli.check import add_config_option
+from anchor.cli.init import write_new
+from anchor.complaints import Complaints
+from anchor.config_file import Document
+from anchor.errors import ConfigurationError
+
+
+def add_to(subparsers: Any) -> None:
+    """Add the commands to the parser."""
+    parser = subparsers.add_parser("audit", help="prove the record, or prepare for keeping one")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    init = commands.add_parser(
+        "init",
+        help="make the key that signs checkpoints",
+        description="Make an Ed25519 key for audit.checkpoint_key_path, and its public part, with "
+        "which checkpoints are verified, beside it under the name KEY.pub.",
+    )
+    init.add_argument("key", type=Path, metavar="KEY", help="where to; nothing may be there yet")
+    init.set_defaults(run=run_init)
+    verify = commands.add_parser(
+        "verify",
+        help="prove that nothing was changed, removed, reordered or cut",
+        description="Prove a record. Exits with 0 if it is whole, and with 1, after a line that "
+        "says where and how, if it is not.",
+    )
+    verify.add_argument(
+        "files",
+        type=Path,
+        nargs="*",
+        metavar="FILE",
+        help="the record's files, in any order, also compressed with gzip; default: the "
+        "configured one and those that were rotated away from it",
+    )
+    verify.add_argument(
+        "--checkpoint",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="LOG",
+        help="checkpoints copied from the ordinary log, with anything around them; repeatable",
+    )
+    verify.add_argument(
+        "--key", type=Path, metavar="PUB", help="the public part of the key that signs checkpoints"
+    )
+    verify.add_argument(
+        "--previous",
+        metavar="HASH",
+        help="the hash that the first line continues, when files before it are gone",
+    )
+    add_config_option(verify)
+    verify.set_defaults(run=run_verify)
+    checkpoint = commands.add_parser(
+        "checkpoint",
+        help="add a checkpoint now",
+        description="Add a checkpoint to the configured file and print it, to be kept elsewhere.",
+    )
+    add_config_option(checkpoint)
+    checkpoint.set_defaults(run=run_checkpoint)
+
+
+def run_init(namespace: argparse.Namespace) -> int:
+    """Make a key."""
+    key: Path = namespace.key
+    public = key.with_name(f"{key.name}.pub")
+    private_pem, public_pem = checkpoints.make_key()
+    try:
+        write_new(key, private_pem, 0o400)
+        write_new(public, public_pem, 0o644)
+    except OSError as error:
+        raise ConfigurationError.about("", f"{error.filename}: {error.strerror}") from None
+    print(f"made {key} and {public}")
+    return 0
+
+
+def run_verify(namespace: argparse.Namespace) -> int:
+    """Prove the record."""
+    try:
+        key = _public_key(namespace.key)
+        copies = [copy for path in namespace.checkpoint for copy in _copies(path, key)]
+        paths = verification.in_order(namespace.files) or verification.files_of(
+            _configured_file(read_document(namespace.config))
+        )
+        started = time.monotonic()
+        with _progress(paths) as progress:
+            report = Verification(namespace.previous, key, copies, progress).prove(paths)
+    except Broken as error:
+        print(error)
+        return 1
+    except (OSError, EOFError, zlib.error) as error:
+        raise ConfigurationError.about("", f"cannot be read: {error}") from None
+    for torn in report.torn:
+        print(torn)
+    print(_summary(report, len(copies), time.monotonic() - started))
+    return 0
+
+
+def run_checkpoint(namespace: argparse.Namespace) -> int:
+    """Add a checkpoint."""
+    document = read_document(namespace.config)
+    path = _configured_file(document)
+    complaints = Complaints()
+    with complaints.at("audit"):
+        if path.stat().st_uid != os.geteuid():
+            # Files that root makes here are none that the service could write to.
+            raise ConfigurationError.about(
+                "path", f"{path} belongs to somebody else: run this as the user of the service"
+            )
+        trail = audit.configure(document.audit, document.base)
+        assert isinstance(trail, FileTrail)
+        print(trail.checkpoint())
+    complaints.raise_if_any()
+    return 0
+
+
+def _configured_file(document: Document) -> Path:
+    path = audit.file_path(document.audit, document.base)
+    if path is None:
+        raise ConfigurationError.about("audit.target", "is not 'file'")
+    if not path.exists():
+        raise ConfigurationError.about("audit.path", f"{path} is not there")
+    return path
+
+
+def _public_key(path: Path | None) -> Ed25519PublicKey | None:
+    if path is None:
+        return None
+    try:
+        return checkpoints.read_public_key(path.read_bytes())
+    except ValueError as error:
+        raise ConfigurationError.about("", f"{path} {error}") from None
+
+
+def _copies(path: Path, key: Ed25519PublicKey | None) -> list[checkpoints.Checkpoint]:
+    copies = list(checkpoints.find(path.read_text(encoding="utf-8", errors="replace")))
+    # A log has in it what requesters send; whoever has no key cannot have made a checkpoint.
+    good = [copy for copy in copies if key is None or copy.is_signed_by(key)]
+    if len(good) < len(copies):
+        print(
+            f"{path}: {len(copies) - len(good)} of {len(copies)} checkpoints are not signed with "
+            "the audit's key, and do not count",
+            file=sys.stderr,
+        )
+    if not good:
+        raise ConfigurationError.about("", f"{path} has no checkpoint in it")
+    return good
+
+
+@contextmanager
+def _progress(paths: list[Path]) -> Iterator[Callable[[Report], None]]:
+    """Shows on a terminal how it goes, until it is over."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    total = sum(path.stat().st_size for path in paths)
+    # How far a compressed file has been read is not known by what came out of it.
+    total *= not any(path.suffix == ".gz" for path in paths)
+    started = shown = time.monotonic()
+
+    def show(report: Report) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if now - shown < 0.2:
+            return
+        shown = now
+        share = f", {min(100, 100 * report.octets // total)} %" if total else ""
+        rate = report.lines / (now - started)
+        print(f"\r{report.lines:,} events{share}, {rate:,.0f} a second ", end="", file=sys.stderr)
+
+    try:
+        yield show
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _summary(report: Report, copies: int, seconds: float) -> str:
+    signatures = (
+        f"; {report.checkpoints} checkpoints are signed with the key, up to event {report.signed}"
+        if report.checkpoints
+        else "; no signature was looked at"
+    )
+    compared = f"; {copies} copies of checkpoints agree" if copies else ""
+    return (
+        f"whole: events {report.first.number + 1} to {report.last.number}, ending with "
+        f"{report.last.hash}{signatures}{compared} ({seconds:.1f} s)"
+    )

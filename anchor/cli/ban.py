@@ -1,0 +1,182 @@
+"""``anchor ban`` and ``anchor unban``: no certificate any more for a name, a requester or a key."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_public_key,
+)
+
+from anchor import bans, inventory, plugins
+from anchor.bans import Ban, BanFile, BanSettings
+from anchor.cli.certs import in_force, last_of, print_unstored, read_document, timestamp
+from anchor.cli.check import add_config_option
+from anchor.config_file import Document
+from anchor.errors import ConfigurationError
+from anchor.inventory import Places
+from anchor.registration_authority import utc_now
+
+_KINDS = ("name", "requester", "key")
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+def add_to(subparsers: Any) -> None:
+    """Add the commands to the parser."""
+    ban = subparsers.add_parser(
+        "ban",
+        help="issue nothing more to a name, requester or key",
+        description="Ban a name, a requester or a key, from the next request on, and say when the "
+        "last certificate that it has is gone. Without anything to ban: list the bans.",
+    )
+    _add_what(ban, nargs="?")
+    until = ban.add_mutually_exclusive_group()
+    until.add_argument("--hours", type=float, help="how long; default: until it is lifted")
+    until.add_argument(
+        "--until", type=_moment, metavar="TIME", help="when it ends, such as 2027-01-31T12:00Z"
+    )
+    ban.add_argument("--reason", default="", help="for whoever looks at the list")
+    add_config_option(ban)
+    ban.set_defaults(run=run_ban)
+    unban = subparsers.add_parser(
+        "unban", help="lift a ban", description="Lift a ban, from the next request on."
+    )
+    _add_what(unban, nargs=None)
+    add_config_option(unban)
+    unban.set_defaults(run=run_unban)
+
+
+def _add_what(parser: argparse.ArgumentParser, nargs: str | None) -> None:
+    parser.add_argument("kind", choices=_KINDS, nargs=nargs, metavar="name|requester|key")
+    parser.add_argument(
+        "value",
+        nargs=nargs,
+        help="a DNS name, a wildcard, '.a.domain' or an address; a user name; or a key's SHA-256, "
+        "or a file in PEM with the key, a certificate of it or a request",
+    )
+
+
+def _moment(text: str) -> datetime.datetime:
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time in ISO 8601") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
+
+
+def run_ban(namespace: argparse.Namespace) -> int:
+    """Ban, or list the bans."""
+    document = read_document(namespace.config)
+    ban_file = _ban_file(document)
+    now = utc_now()
+    if namespace.kind is None:
+        for ban in ban_file.bans():
+            print(_describe(ban, now))
+        return 0
+    ban = Ban(
+        kind=namespace.kind,
+        value=_value(namespace),
+        since=now.replace(microsecond=0),
+        until=_until(namespace, now),
+        reason=namespace.reason,
+    )
+    # What cannot be answered afterwards must not keep the ban from being in force.
+    ban_file.add(ban)
+    print(f"{ban_file.path}: {_describe(ban, now)}")
+    _say_when_gone(Places.of(document), ban, now)
+    return 0
+
+
+def run_unban(namespace: argparse.Namespace) -> int:
+    """Lift a ban."""
+    ban_file = _ban_file(read_document(namespace.config))
+    value = _value(namespace)
+    if not ban_file.remove(namespace.kind, value):
+        print(f"{ban_file.path}: there is no ban of the {namespace.kind} {value}")
+        return 1
+    print(f"{ban_file.path}: the {namespace.kind} {value} is not banned any more")
+    return 0
+
+
+def _ban_file(document: Document) -> BanFile:
+    settings = plugins.prove(BanSettings, document.bans, document.base)
+    return bans.configure(settings, utc_now)
+
+
+def _value(namespace: argparse.Namespace) -> str:
+    if namespace.value is None:
+        raise ConfigurationError.about("", f"which {namespace.kind}?")
+    value = bans.normal(namespace.kind, namespace.value)
+    if namespace.kind == "key" and not _FINGERPRINT.fullmatch(value):
+        return _key_in(Path(namespace.value))
+    if not value.strip("."):
+        raise ConfigurationError.about("", f"an empty {namespace.kind} cannot be banned")
+    return value
+
+
+def _key_in(path: Path) -> str:
+    """The SHA-256 over the key in a file."""
+    try:
+        pem = path.read_bytes()
+        if b"BEGIN CERTIFICATE-----" in pem:
+            key: Any = x509.load_pem_x509_certificate(pem).public_key()
+        elif b"CERTIFICATE REQUEST-----" in pem:
+            key = x509.load_pem_x509_csr(pem).public_key()
+        else:
+            key = load_pem_public_key(pem)
+        octets = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except OSError as error:
+        raise ConfigurationError.about(
+            "", f"{path} is no SHA-256 in hexadecimal, and no file: {error.strerror}"
+        ) from None
+    except Exception as error:
+        # Whatever a parser makes of it, and never the text: it may be a private key.
+        raise ConfigurationError.about(
+            "", f"{path} holds no public key, certificate or request in PEM"
+        ) from error
+    return hashlib.sha256(octets).hexdigest()
+
+
+def _until(namespace: argparse.Namespace, now: datetime.datetime) -> datetime.datetime | None:
+    until: datetime.datetime | None = namespace.until
+    if namespace.hours is not None:
+        try:
+            until = now + datetime.timedelta(hours=namespace.hours)
+        except (OverflowError, ValueError):
+            raise ConfigurationError.about("", "--hours is too long") from None
+    if until is not None and until <= now:
+        raise ConfigurationError.about("", "the ban would have ended already")
+    return until
+
+
+def _describe(ban: Ban, now: datetime.datetime) -> str:
+    end = "until it is lifted"
+    if ban.until is not None:
+        ended = "" if ban.is_in_force(now) else ", which is over"
+        end = f"until {timestamp(int(ban.until.timestamp()))}{ended}"
+    reason = f" ({ban.reason})" if ban.reason else ""
+    since = timestamp(int(ban.since.timestamp()))
+    return f"{ban.kind} {ban.value} is banned since {since} {end}{reason}"
+
+
+def _say_when_gone(places: Places, ban: Ban, now: datetime.datetime) -> None:
+    valid = in_force(inventory.read(places.directories), now)
+    if ban.kind != "requester":
+        found = list(inventory.banned(valid, ban, ()))
+        print(last_of(found, f"certificate of the {ban.kind}", now))
+    elif places.audit is not None:
+        issued = inventory.issued_to(places.audit, ban.value)
+        found = list(inventory.banned(valid, ban, issued))
+        print(last_of(found, "certificate of the requester on record", now))
+    else:
+        print("audit.target is not 'file', so who got which certificate is not known;")
+        print(last_of(valid, "certificate of anybody's", now))
+    print_unstored(places, now)

@@ -1,0 +1,803 @@
+"""``audit.target: file``: a chain of hashes that holds, and that can be proved."""
+
+from __future__ import annotations
+
+import datetime
+import gzip
+import itertools
+import json
+import os
+import pty
+import random
+import resource
+import select
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from anchor import cli
+from anchor.audit import chain, checkpoints
+from anchor.audit.checkpoints import CheckpointKey, Due
+from anchor.audit.events import SIGNING, Event
+from anchor.audit.file import FileTrail
+from anchor.audit.verification import Broken, Verification, files_of, in_order
+from tests.pki import make_ca, make_csr
+
+
+@pytest.fixture
+def key(tmp_path):
+    """The audit's key, and its public part, as files."""
+    assert cli.main(["audit", "init", str(tmp_path / "audit.key")]) == 0
+    return tmp_path / "audit.key"
+
+
+@pytest.fixture
+def public_key(key):
+    return checkpoints.read_public_key(key.with_name("audit.key.pub").read_bytes())
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "audit.jsonl"
+
+
+@pytest.fixture
+def trail(path, key):
+    """Makes the trail; with a checkpoint after so many events."""
+
+    def make(events=1000):
+        return FileTrail(path, CheckpointKey.from_pem(key.read_bytes()), Due(events, 3600))
+
+    return make
+
+
+def event(user="alice", **details):
+    moment = datetime.datetime.now(datetime.UTC)
+    return Event(SIGNING, moment, "default", user, "192.0.2.7", "0123", (), details)
+
+
+def lines(path):
+    return path.read_bytes().splitlines(keepends=True)
+
+
+def fields(path):
+    return [json.loads(line) for line in lines(path) if line.endswith(b"}\n")]
+
+
+def users(*paths):
+    return [found["user"] for path in paths for found in fields(path) if "user" in found]
+
+
+def prove(*paths, **options):
+    return Verification(**options).prove(paths)
+
+
+def test_each_line_carries_the_hash_of_the_one_before(trail, path):
+    for number in range(3):
+        trail().record(event(f"user{number}"))
+
+    found = fields(path)
+    assert [1, 2, 3, 4] == [line["number"] for line in found]
+    assert found[0]["previous"] == "0" * 64
+    assert [line["hash"] for line in found[:-1]] == [line["previous"] for line in found[1:]]
+    assert users(path) == ["user0", "user1", "user2"]
+    assert prove(path).lines == 4
+
+
+def test_the_first_event_is_followed_by_a_signed_checkpoint_that_is_in_the_log_too(
+    trail, path, public_key, caplog
+):
+    caplog.set_level("INFO")
+
+    trail().record(event())
+
+    logged = [record.message for record in caplog.records if record.name == "anchor.checkpoints"]
+    [copy] = checkpoints.find("\n".join(logged))
+    assert copy.is_signed_by(public_key)
+    first, second = fields(path)
+    assert (first["number"], first["hash"]) == (copy.link.number, copy.link.hash)
+    assert second["event"] == "audit.checkpoint"
+    assert prove(path, key=public_key, copies=[copy]).signed == 1
+
+
+def test_checkpoints_come_at_intervals_of_events(trail, path):
+    for _ in range(9):
+        trail(events=3).record(event())
+
+    found = [line["number"] for line in fields(path) if line["event"] == "audit.checkpoint"]
+    assert found == [2, 6, 10]
+
+
+def test_checkpoints_come_at_intervals_of_time(path, key):
+    now = [1e9]
+    trail = FileTrail(
+        path, CheckpointKey.from_pem(key.read_bytes()), Due(1000, 60), seconds=lambda: now[0]
+    )
+    for _ in range(4):
+        trail.record(event())
+        now[0] += 40
+
+    found = [line["number"] for line in fields(path) if line["event"] == "audit.checkpoint"]
+    assert found == [2, 5]
+
+
+# ---- what verification finds
+
+
+@pytest.fixture
+def record(trail, path):
+    """Twenty events and their checkpoints."""
+    for number in range(20):
+        trail(events=5).record(event(f"user{number}"))
+    return path
+
+
+def tamper(path, change):
+    found = lines(path)
+    change(found)
+    path.write_bytes(b"".join(found))
+
+
+def rehash(line):
+    """The line with a hash that fits what it says now."""
+    said = json.loads(line)
+    del said["hash"]
+    previous, number = said.pop("previous"), said.pop("number")
+    return chain.write(said, chain.Link(number - 1, previous))[0]
+
+
+def test_a_changed_line_is_named(record):
+    tamper(record, lambda found: found.__setitem__(9, found[9].replace(b"192.0.2.7", b"192.0.2.8")))
+
+    with pytest.raises(Broken, match="line 10: it was changed"):
+        prove(record)
+
+
+def test_a_changed_last_line_is_named(record):
+    def change(found):
+        found[-1] = found[-1].replace(b"192.0.2.7", b"192.0.2.8")
+
+    tamper(record, change)
+
+    with pytest.raises(Broken, match="it was changed"):
+        prove(record)
+
+
+def test_a_line_that_was_changed_together_with_its_hash_is_named(record):
+    def change(found):
+        found[9] = rehash(found[9].replace(b"192.0.2.7", b"192.0.2.8"))
+
+    tamper(record, change)
+
+    with pytest.raises(Broken, match="line 11: the line before it was replaced"):
+        prove(record)
+
+
+def test_removed_lines_are_named(record):
+    tamper(record, lambda found: found.__delitem__(9))
+
+    with pytest.raises(Broken, match="line 10: event 10 was removed before this line"):
+        prove(record)
+
+    tamper(record, lambda found: found.__delitem__(slice(9, 11)))
+    with pytest.raises(Broken, match="line 10: events 10 to 12 were removed before this line"):
+        prove(record)
+
+
+def test_reordered_lines_are_named(record):
+    def swap(found):
+        found[9], found[10] = found[10], found[9]
+
+    tamper(record, swap)
+
+    with pytest.raises(Broken, match="line 10: event 10 was here: the lines were reordered"):
+        prove(record)
+
+
+def test_a_repeated_line_is_named(record):
+    tamper(record, lambda found: found.insert(10, found[9]))
+
+    with pytest.raises(Broken, match="line 11: event 10 is out of its place"):
+        prove(record)
+
+
+def test_a_record_without_any_event_is_none(record):
+    record.write_bytes(b"")
+
+    with pytest.raises(Broken, match="there is no event in it"):
+        prove(record)
+
+
+def test_a_missing_beginning_is_named(record):
+    tamper(record, lambda found: found.__delitem__(slice(0, 5)))
+
+    with pytest.raises(Broken, match="the record begins with event 6"):
+        prove(record)
+
+
+def test_a_cut_end_is_found_by_a_checkpoint_that_was_kept_elsewhere(record, caplog):
+    last = [line["checkpoint"] for line in fields(record) if "checkpoint" in line][-1]
+    [copy] = checkpoints.find(json.dumps({"checkpoint": last}))
+    assert prove(record, copies=[copy]).lines
+
+    tamper(record, lambda found: found.__delitem__(slice(10, None)))
+
+    assert prove(record).lines == 10
+    with pytest.raises(Broken, match="cut after event 10"):
+        prove(record, copies=[copy])
+
+
+def rewrite(path, key, mend):
+    """The whole file anew, as somebody would who can write it and knows the format."""
+    link, written = chain.GENESIS, []
+    for said in fields(path):
+        for name in ("previous", "number", "hash"):
+            del said[name]
+        mend(said)
+        if "checkpoint" in said:
+            said["checkpoint"] = key.sign(link, datetime.datetime.now(datetime.UTC))
+        line, link = chain.write(said, link)
+        written.append(line)
+    path.write_bytes(b"".join(written))
+
+
+def test_a_rewritten_file_is_found_by_the_key_and_by_a_checkpoint_that_was_kept(record, public_key):
+    last = [line["checkpoint"] for line in fields(record) if "checkpoint" in line][-1]
+    [copy] = checkpoints.find(json.dumps({"checkpoint": last}))
+    another = CheckpointKey.from_pem(checkpoints.make_key()[0])
+
+    rewrite(record, another, lambda said: said.update(address="192.0.2.99"))
+
+    assert prove(record).lines
+    with pytest.raises(Broken, match="not signed with the audit's key"):
+        prove(record, key=public_key)
+    with pytest.raises(Broken, match="rewritten"):
+        prove(record, copies=[copy])
+
+
+def test_a_file_without_its_checkpoints_does_not_pass_with_the_key(record, public_key):
+    link, written = chain.GENESIS, []
+    for said in fields(record):
+        if "checkpoint" not in said:
+            for name in ("previous", "number", "hash"):
+                del said[name]
+            line, link = chain.write(said, link)
+            written.append(line)
+    record.write_bytes(b"".join(written))
+
+    with pytest.raises(Broken, match="there is no checkpoint"):
+        prove(record, key=public_key)
+
+
+# ---- crashes
+
+
+def test_a_torn_last_line_is_recognised_and_no_tampering(trail, record):
+    whole = record.read_bytes()
+    record.write_bytes(whole + whole.splitlines()[-1][:200])
+
+    report = prove(record)
+    assert len(report.torn) == 1
+
+    trail().record(event("afterwards"))
+    report = prove(record)
+    assert users(record)[-1] == "afterwards"
+    [torn] = report.torn
+    assert "unfinished, as a crash leaves it" in torn
+
+
+def test_a_torn_line_is_recognised_however_often_the_writer_crashes_again(trail, record):
+    for ending in (b'{"previous":"', b'\n{"prev', b"\n"):
+        with record.open("ab") as file:
+            file.write(ending)
+    trail().record(event("afterwards"))
+
+    assert prove(record).torn
+    assert users(record)[-1] == "afterwards"
+
+
+def test_a_line_that_lacks_nothing_but_its_break_counts(trail, record):
+    record.write_bytes(record.read_bytes()[:-1])
+
+    trail().record(event("afterwards"))
+
+    assert prove(record).torn == []
+    assert users(record)[-2:] == ["user19", "afterwards"]
+
+
+def test_a_torn_line_that_is_changed_later_is_tampering(trail, record):
+    with record.open("ab") as file:
+        file.write(b'{"previous":"12')
+    trail().record(event("afterwards"))
+    record.write_bytes(record.read_bytes().replace(b'"12\n', b'"13\n'))
+
+    with pytest.raises(Broken, match="it was changed"):
+        prove(record)
+
+
+def test_a_writer_does_not_take_a_last_line_that_was_changed_for_a_torn_one(trail, record):
+    changed = record.read_bytes()[:-10]
+    record.write_bytes(changed)
+
+    trail().record(event("afterwards"))
+
+    with pytest.raises(Broken):
+        prove(record)
+
+
+def test_a_writer_does_not_continue_a_file_that_was_cut_as_if_nothing_were(trail, record, caplog):
+    tamper(record, lambda found: found.__delitem__(slice(10, None)))
+
+    trail().record(event("afterwards"))
+
+    assert "are gone from it" in caplog.text
+    with pytest.raises(Broken, match="removed before this line"):
+        prove(record)
+
+
+def test_without_its_head_file_the_chain_goes_on(trail, record):
+    head = record.with_name(f"{record.name}.head")
+    for damage in (head.unlink, lambda: head.write_bytes(b"\0" * 512)):
+        damage()
+        trail().record(event("afterwards"))
+        assert prove(record).torn == []
+
+
+def test_wherever_a_crash_cuts_a_line_the_chain_goes_on_and_the_rest_is_whole(trail, record):
+    head = record.with_name(f"{record.name}.head")
+    before, known = record.read_bytes(), head.read_bytes()
+    trail().record(event("in the middle"))
+    after = record.read_bytes()
+    for end in range(len(before), len(after)):
+        record.write_bytes(after[:end])
+        head.write_bytes(known)
+        trail().record(event("afterwards"))
+        report = prove(record)
+        assert users(record)[-1] == "afterwards"
+        assert len(report.torn) == (0 if end in {len(before), len(after) - 1} else 1)
+
+
+def test_lines_that_a_power_failure_took_were_never_answered_and_are_not_missed(trail, record):
+    """The head was on disk, the lines were not: nobody waited for them to be."""
+    head = record.with_name(f"{record.name}.head")
+    tamper(record, lambda found: found.__delitem__(slice(-3, None)))
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    head.write_text(head.read_text().replace(boot, "another boot"))
+
+    trail().record(event("afterwards"))
+
+    prove(record)
+    assert users(record)[-1] == "afterwards"
+
+
+def test_a_disk_that_fills_up_costs_the_event_and_its_certificate_but_not_the_chain(
+    serve, audited, path
+):
+    """The limit on the size of files stands in for the disk; both cut a write short."""
+    service = serve(audited)
+    service.issue()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 1000, limits[1]))
+    try:
+        service.sign(status=500)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    service.issue()
+
+    assert prove(path).torn
+
+
+def test_without_its_head_file_the_chain_goes_on_from_what_was_rotated_away(trail, record):
+    for number in (3, 2, 1):
+        record.rename(record.with_name(f"{record.name}.{number}"))
+        record.with_name(f"{record.name}.head").unlink()
+        trail().record(event("afterwards"))
+
+    prove(*files_of(record))
+
+
+WRITER = textwrap.dedent(
+    """
+    import datetime, os, sys, threading
+    from pathlib import Path
+    from anchor.audit.checkpoints import CheckpointKey, Due
+    from anchor.audit.events import SIGNING, Event
+    from anchor.audit.file import FileTrail
+
+    path, key, name = sys.argv[1:]
+    trail = FileTrail(Path(path), CheckpointKey.from_pem(Path(key).read_bytes()), Due(7, 3600))
+
+    def write(worker):
+        number = 0
+        while True:
+            user = f"{name}-{os.getpid()}-{worker}-{number}"
+            trail.record(
+                Event(SIGNING, datetime.datetime.now(datetime.UTC), "ra", user, "192.0.2.1", "id",
+                      details={"names": ["DNS:a.example.com"] * (number % 500)})
+            )
+            os.write(1, f"{user}\\n".encode())
+            number += 1
+
+    os.fork()
+    for worker in range(2):
+        threading.Thread(target=write, args=(worker,)).start()
+    """
+)
+
+
+def test_many_writers_make_one_chain_across_kill_9_and_rotation_and_lose_nothing(
+    path, key, tmp_path
+):
+    """Eight processes of two threads each; half of them die at random moments, others come."""
+    chance = random.Random(7)
+    answered = tmp_path / "answered"
+    names = itertools.count()
+    with answered.open("ab") as output:
+
+        def start():
+            return subprocess.Popen(
+                [sys.executable, "-c", WRITER, str(path), str(key), f"w{next(names)}"],
+                stdout=output,
+                start_new_session=True,
+            )
+
+        writers = [start() for _ in range(4)]
+        try:
+            for round_ in range(1, 9):
+                wait_until(lambda goal=round_ * 400: len(answered.read_bytes().split()) >= goal)
+                if round_ in (3, 6):
+                    path.rename(path.with_name(f"{path.name}.{round_}"))
+                victim = writers.pop(chance.randrange(len(writers)))
+                os.killpg(victim.pid, signal.SIGKILL)
+                victim.wait()
+                if round_ < 6:
+                    writers.append(start())
+        finally:
+            for writer in writers:
+                os.killpg(writer.pid, signal.SIGKILL)
+                writer.wait()
+
+    wait_until(lambda: files_of(path))
+    paths = files_of(path)
+    assert len(paths) == 3
+    prove(*paths)
+    recorded = users(*paths)
+    assert len(recorded) == len(set(recorded))
+    assert set(answered.read_text().split()) <= set(recorded)
+
+
+def wait_until(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+# ---- log rotation
+
+
+def test_the_chain_goes_on_in_a_new_file_after_rotation(trail, record):
+    record.rename(record.with_name("audit.jsonl.1"))
+    trail().record(event("afterwards"))
+
+    old, new = record.with_name("audit.jsonl.1"), record
+    assert in_order([new, old]) == [old, new]
+    assert prove(old, new).last.number == prove(old).last.number + 1
+    with pytest.raises(Broken, match="the record begins with event"):
+        prove(new)
+    assert prove(new, previous=prove(old).last.hash).lines == 1
+
+
+def test_a_rotated_file_may_be_compressed(trail, record):
+    with gzip.open(record.with_name("audit.jsonl.1.gz"), "wb") as file:
+        file.write(record.read_bytes())
+    record.unlink()
+    trail().record(event("afterwards"))
+
+    paths = files_of(record)
+    assert [path.name for path in paths] == ["audit.jsonl.1.gz", "audit.jsonl"]
+    prove(*paths)
+
+
+def test_logrotate_may_take_the_file_away_and_compress_it(trail, path, tmp_path):
+    configuration = tmp_path / "logrotate.conf"
+    configuration.write_text(
+        f"{path} {{\n rotate 9\n compress\n delaycompress\n missingok\n nocreate\n}}\n"
+    )
+    configuration.chmod(0o600)
+    for number in range(4):
+        trail(events=2).record(event(f"user{number}"))
+        subprocess.run(
+            ["logrotate", "--force", "--state", tmp_path / "logrotate.state", configuration],
+            check=True,
+            env=os.environ | {"PATH": f"/usr/sbin:{os.environ['PATH']}"},
+        )
+    trail().record(event("last"))
+
+    paths = files_of(path)
+    assert ["audit.jsonl.4.gz", "audit.jsonl.3.gz", "audit.jsonl.2.gz", "audit.jsonl.1"] == [
+        found.name for found in paths[:-1]
+    ]
+    prove(*paths)
+
+
+def test_a_file_missing_between_two_others_is_named(trail, record):
+    for number in (2, 1):
+        record.rename(record.with_name(f"audit.jsonl.{number}"))
+        trail().record(event(f"after{number}"))
+    record.with_name("audit.jsonl.1").unlink()
+
+    with pytest.raises(Broken, match="was removed before this line"):
+        prove(*files_of(record))
+
+
+def test_rotation_right_after_a_crash_loses_nothing(trail, record):
+    """A line that is in the file, but not in the head file: its writer was killed in between."""
+    head = record.with_name(f"{record.name}.head")
+    before = head.read_bytes()
+    trail().record(event("just before the crash"))
+    head.write_bytes(before)
+    record.rename(record.with_name("audit.jsonl.1"))
+
+    trail().record(event("afterwards"))
+
+    prove(*files_of(record))
+
+
+# ---- a million events
+
+
+@pytest.fixture(scope="module")
+def million(tmp_path_factory):
+    """A record of a million events, made by the same code for lines."""
+    path = tmp_path_factory.mktemp("million") / "audit.jsonl"
+    said = event(names=["DNS:www.example.com"]).as_dict()
+    link = chain.GENESIS
+    with path.open("wb", buffering=1 << 20) as file:
+        for _ in range(1_000_000):
+            line, link = chain.write(said, link)
+            file.write(line)
+    return path
+
+
+def test_a_million_events_are_verified_at_tens_of_thousands_a_second(million):
+    started = time.process_time()
+    report = prove(million)
+    seconds = time.process_time() - started
+
+    assert report.lines == 1_000_000
+    assert report.lines / seconds > 30_000
+
+
+def test_the_writer_finds_its_place_in_a_million_events_at_once(million, key):
+    million.with_name(f"{million.name}.head").unlink(missing_ok=True)
+    trail = FileTrail(million, CheckpointKey.from_pem(key.read_bytes()), Due(10**6, 10**9))
+    size = million.stat().st_size
+    started = time.process_time()
+    for _ in range(100):
+        trail.record(event())
+    seconds = time.process_time() - started
+
+    with million.open("r+b") as file:
+        file.truncate(size)
+    million.with_name(f"{million.name}.head").unlink()
+    assert seconds < 1
+
+
+def test_progress_is_shown_on_a_terminal(million):
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [Path(sys.executable).with_name("anchor"), "audit", "verify", million],
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    shown = []
+
+    def read():
+        while select.select([controller], [], [], 60)[0]:
+            try:
+                shown.append(os.read(controller, 4096))
+            except OSError:
+                return
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    output = process.communicate(timeout=300)[0]
+    reader.join()
+    os.close(controller)
+
+    assert process.returncode == 0
+    assert b"whole: events 1 to 1000000" in output
+    assert b"a second" in b"".join(shown)
+    assert b" %" in b"".join(shown)
+
+
+# ---- the service and the command
+
+
+@pytest.fixture
+def audited(document, key):
+    """The small configuration, with the record in a file."""
+    document["audit"] = {
+        "target": "file",
+        "path": "audit.jsonl",
+        "checkpoint_key_path": str(key),
+    }
+    return document
+
+
+def test_who_what_whence_and_the_certificate_are_on_record_before_it_is_answered(
+    serve, audited, path
+):
+    service = serve(audited)
+
+    certificate = service.issue(make_csr("www.example.com", "www.example.com", "192.0.2.1"))
+
+    signing = [found for found in fields(path) if found["event"] == "audit.sign"][-1]
+    assert signing["user"] == "alice"
+    assert signing["address"] == "192.0.2.7"
+    assert signing["authority"] == "default"
+    assert signing["names"] == ["DNS:www.example.com", "IP:192.0.2.1"]
+    assert signing["serial"] == f"{certificate.serial_number:x}"
+    assert signing["not_before"] == certificate.not_valid_before_utc.isoformat()
+    assert signing["not_after"] == certificate.not_valid_after_utc.isoformat()
+    assert signing["dropped_extensions"] == []
+    assert len(signing["fingerprint"]) == 64
+    prove(path)
+
+
+def test_the_check_that_refused_is_on_record_by_its_name(serve, audited, path):
+    audited["registration_authority"]["default"]["validators"] = {
+        "source_cidrs": {"cidrs": ["10.0.0.0/8"]}
+    }
+
+    serve(audited).sign(make_csr("www.example.com", "www.example.com"), status=400)
+
+    signing = [found for found in fields(path) if found["event"] == "audit.sign"][-1]
+    assert signing["outcome"] == "failure"
+    assert [failure["check"] for failure in signing["failures"]] == ["source_cidrs"]
+    assert signing["requested"]["names"] == ["DNS:www.example.com"]
+
+
+def test_what_cannot_be_recorded_is_not_handed_out(serve, audited, path, caplog):
+    service = serve(audited)
+    path.mkdir()
+
+    answer = service.sign(status=500)
+
+    assert "BEGIN CERTIFICATE" not in answer.text
+    assert "AuditError" in caplog.text
+
+
+def test_an_audit_that_fails_does_not_hide_what_failed_before(serve, audited, path, caplog):
+    service = serve(audited)
+    path.mkdir()
+
+    service.sign(secret="wrong", status=500)
+
+    assert "NotAuthenticated" in caplog.text
+    assert "AuditError" in caplog.text
+
+
+def test_complaints_about_the_audit_name_their_options(document, serve, key, ca, tmp_path):
+    from anchor.errors import ConfigurationError
+
+    edwards = make_ca(tmp_path, "ed25519", name="edwards")
+    document["signing_ca"]["local"] |= {
+        "cert_path": str(edwards.cert_path),
+        "key_path": str(edwards.key_path),
+    }
+    good = {"target": "file", "path": "audit.jsonl", "checkpoint_key_path": str(key)}
+    (tmp_path / "loose.key").write_bytes(key.read_bytes())
+    (tmp_path / "loose.key").chmod(0o644)
+    for section, complaint in (
+        ({"target": "paper"}, "audit.target: should be one of log, file, messaging"),
+        ({"target": "log", "path": "x"}, "audit: unknown option 'path'"),
+        ({"target": "file"}, "audit: missing option 'path'"),
+        (good | {"path": "nowhere/audit.jsonl"}, "audit.path: "),
+        (good | {"checkpoint_key_path": "loose.key"}, "audit.checkpoint_key_path: "),
+        (good | {"checkpoint_key_path": str(ca.key_path)}, "not Ed25519"),
+        (good | {"checkpoint_key_path": str(edwards.key_path)}, "is the key of a CA"),
+        (good | {"checkpoint_events": 0}, "audit.checkpoint_events: "),
+    ):
+        document["audit"] = section
+        with pytest.raises(ConfigurationError) as refused:
+            serve(document)
+        assert complaint in str(refused.value)
+
+
+def test_the_command_proves_the_configured_record(serve, audited, path, key, capsys, caplog):
+    caplog.set_level("INFO")
+    service = serve(audited)
+    service.issue()
+    config = ["--config", str(path.with_name("config.json"))]
+    path.rename(path.with_name("audit.jsonl.1"))
+    service.issue()
+    kept = path.with_name("kept.log")
+    logged = [record.message for record in caplog.records if record.name == "anchor.checkpoints"]
+    kept.write_text("".join(f"2026-11-21 INFO anchor.checkpoints: {line}\n" for line in logged))
+    proof = ["--key", f"{key}.pub", "--checkpoint", str(kept)]
+
+    assert cli.main(["audit", "verify", *config, *proof]) == 0
+    assert "whole: events 1 to" in capsys.readouterr().out
+
+    assert cli.main(["audit", "checkpoint", *config]) == 0
+    kept.write_text(capsys.readouterr().out)
+    assert cli.main(["audit", "verify", *config, *proof]) == 0
+
+    tamper(path, lambda found: found.__delitem__(-1))
+    tamper(path, lambda found: found.__delitem__(-1))
+    assert cli.main(["audit", "verify", *config, *proof]) == 1
+    assert "cut after event" in capsys.readouterr().out
+
+
+def test_a_checkpoint_that_a_requester_put_into_the_log_does_not_count(
+    record, key, public_key, tmp_path, capsys
+):
+    good = [line["checkpoint"] for line in fields(record) if "checkpoint" in line][-1]
+    forged = good | {"number": 1000}
+    log = tmp_path / "log"
+    log.write_text("".join(json.dumps({"checkpoint": found}) + "\n" for found in (good, forged)))
+
+    arguments = ["audit", "verify", str(record), "--checkpoint", str(log), "--key", f"{key}.pub"]
+    assert cli.main(arguments) == 0
+
+    assert "1 of 2 checkpoints are not signed" in capsys.readouterr().err
+
+
+def test_the_key_is_made_for_nobody_else_to_read_and_never_over_another(key):
+    assert key.stat().st_mode & 0o777 == 0o400
+    before = key.read_bytes()
+
+    assert cli.main(["audit", "init", str(key)]) == 1
+
+    assert key.read_bytes() == before
+
+
+def test_no_event_is_lost_whose_certificate_a_worker_answered_before_it_was_killed(
+    workers, audited, path, tmp_path
+):
+    server = workers(audited, "--enable-threads", "--threads", "2")
+    csr = make_csr("www.example.com")
+    answered, stop = [], threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            status, body = server.sign(csr)
+            if status == 200:
+                certificate = x509.load_pem_x509_certificate(body)
+                answered.append(certificate.fingerprint(hashes.SHA256()).hex())
+
+    clients = [threading.Thread(target=ask) for _ in range(8)]
+    for client in clients:
+        client.start()
+    chance = random.Random(11)
+    try:
+        for round_ in range(1, 7):
+            since = server.log_size()
+            wait_until(lambda goal=round_ * 40: len(answered) >= goal)
+            if round_ == 3:
+                path.rename(path.with_name("audit.jsonl.1"))
+            wait_until(lambda since=since: server.answering(since))
+            os.kill(chance.choice(sorted(server.answering(since))), signal.SIGKILL)
+    finally:
+        stop.set()
+        for client in clients:
+            client.join()
+
+    paths = files_of(path)
+    prove(*paths)
+    recorded = {found.get("fingerprint") for one in paths for found in fields(one)}
+    assert len(answered) >= 240
+    assert set(answered) <= recorded

@@ -1,0 +1,301 @@
+"""Bans: in force for the next request, in every process, and for as long as they say."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anchor import cli
+from anchor.bans import Ban, BanFile
+from anchor.errors import ConfigurationError
+from anchor.X509 import coverage
+from tests.pki import a_key, make_csr
+
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture
+def command(service):
+    """Runs the command with the service's configuration."""
+    config = ["--config", str(service.path / "config.json")]
+    return lambda *arguments: cli.main([*arguments, *config])
+
+
+def refused(service, csr=None, **fields):
+    """Why the request is refused; None when it is not."""
+    answer = service.sign(csr, headers={"Accept": "application/json"}, **fields)
+    if answer.status_int == 200:
+        return None
+    assert answer.status_int == 400
+    return {failure["check"]: failure["reason"] for failure in answer.json["failures"]}
+
+
+def test_a_ban_is_in_force_for_the_next_request_and_until_it_is_lifted(service, command):
+    csr = make_csr("www.example.com", "www.example.com")
+    service.issue(csr)
+
+    assert command("ban", "name", "WWW.Example.com.", "--reason", "broken into") == 0
+    reasons = refused(service, csr)
+    assert list(reasons) == ["not_banned"]
+    assert "the name is banned" in reasons["not_banned"]
+    assert "broken into" not in reasons["not_banned"]
+
+    assert command("unban", "name", "www.example.com") == 0
+    assert refused(service, csr) is None
+
+
+@pytest.mark.parametrize(
+    ("banned", "asked", "is_refused"),
+    [
+        ("www.example.com", ("other.example.com", "www.example.com"), True),
+        ("www.example.com", ("WWW.EXAMPLE.COM",), True),
+        ("www.example.com", (None, "www.example.com"), True),
+        ("www.example.com", (None, "*.example.com"), True),
+        ("www.example.com", (None, "w*.example.com"), True),
+        ("www.example.com", (None, "*.www.example.com"), False),
+        ("www.example.com", (None, "wwww.example.com"), False),
+        ("www.example.com", (None, "a.www.example.com"), False),
+        ("www.example.com", (None, x509.UniformResourceIdentifier("https://www.example.com/x")), 1),
+        ("*.example.com", (None, "www.example.com"), True),
+        ("*.example.com", (None, "*.example.com"), True),
+        ("*.example.com", (None, "a.b.example.com"), False),
+        (".example.com", (None, "a.b.example.com"), True),
+        (".example.com", (None, "*.b.example.com"), True),
+        (".example.com", (None, "example.com"), False),
+        (".example.com", (None, "badexample.com"), False),
+        ("192.0.2.1", (None, "192.0.2.1"), True),
+        ("192.0.2.1", ("192.0.2.1",), True),
+        ("2001:db8::1", (None, "2001:0db8:0::1"), True),
+        ("192.0.2.1", (None, "192.0.2.11"), False),
+        ("ops@example.com", (None, x509.RFC822Name("ops@example.com")), True),
+        ("bücher.example", (None, "xn--bcher-kva.example"), True),
+        ("*.BÜCHER.example", (None, "a.xn--bcher-kva.example"), True),
+        (".bücher.example", (None, "a.b.xn--bcher-kva.example"), True),
+        ("xn--bcher-kva.example", ("bücher.example",), True),
+    ],
+)
+def test_a_ban_of_a_name_holds_however_a_certificate_could_be_good_for_it(
+    service, command, banned, asked, is_refused
+):
+    assert command("ban", "name", banned) == 0
+
+    assert bool(is_refused) == (refused(service, make_csr(*asked)) is not None)
+
+
+_names = st.from_regex(r"(\.|\*\.|a\*\.)?(a|b|ab)(\.(a|b)){0,3}", fullmatch=True)
+
+
+@given(_names.filter(lambda name: not name.startswith(".")), _names)
+def test_what_touches_a_name_is_where_it_is_looked_for(name, banned):
+    if coverage.touches(banned, name):
+        assert set(coverage.shelves(banned)) & set(coverage.shelves_for(name))
+
+
+@given(st.from_regex(r"[a-z]{1,3}(\.[a-z]{1,3}){1,2}", fullmatch=True), st.data())
+def test_a_wildcard_covers_exactly_one_label(name, data):
+    wildcard = f"*.{name}"
+    label = data.draw(st.from_regex(r"[a-z]{1,5}", fullmatch=True))
+
+    assert coverage.covers(wildcard, f"{label}.{name}")
+    assert not coverage.covers(wildcard, name)
+    assert not coverage.covers(wildcard, f"{label}.{label}.{name}")
+    assert not coverage.covers(name, wildcard)
+
+
+def test_a_requester_is_banned_whatever_the_case_of_the_name(serve, document, capsys):
+    document["authentication"]["static"]["user"] = "Alice"
+    service = serve(document)
+    config = ["--config", str(service.path / "config.json")]
+
+    cli.main(["ban", "requester", "aLICE", *config])
+
+    assert "the requester is banned" in refused(service, user="Alice")["not_banned"]
+
+
+def test_a_key_is_banned_by_its_hash_or_by_anything_it_is_in(service, command, tmp_path, capsys):
+    csr = make_csr(key=a_key("ec-p384"))
+    certificate = service.sign(csr, status=200).body
+    public = a_key("ec-p384").public_key()
+    files = {
+        "csr.pem": csr,
+        "certificate.pem": certificate,
+        "key.pem": public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+    }
+    values = set()
+    for name, contents in files.items():
+        (tmp_path / name).write_bytes(contents)
+        assert command("ban", "key", str(tmp_path / name)) == 0
+        assert "the key is banned" in refused(service, csr)["not_banned"]
+        [ban] = json.loads((tmp_path / "bans.json").read_text())
+        values.add(ban["value"])
+        assert command("unban", "key", ban["value"]) == 0
+        assert refused(service, csr) is None
+    [fingerprint] = values
+    command("ban", "key", ":".join(fingerprint[i : i + 2].upper() for i in range(0, 64, 2)))
+    assert refused(service, csr)
+    assert refused(service, make_csr()) is None
+    assert "the last certificate of the key ends at" in capsys.readouterr().out
+
+
+def test_a_ban_with_an_end_ends(serve, document, tmp_path):
+    service = serve(document)
+    moment = datetime.datetime.now(datetime.UTC)
+    bans = BanFile(tmp_path / "bans.json", lambda: moment)
+    ended = Ban(
+        kind="name",
+        value="www.example.com",
+        since=moment - datetime.timedelta(hours=2),
+        until=moment - datetime.timedelta(hours=1),
+    )
+    bans.add(ended)
+    assert refused(service) is None
+
+    bans.add(ended.model_copy(update={"until": moment + datetime.timedelta(hours=1)}))
+    assert refused(service)
+    assert len(bans.bans()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--hours", "0"],
+        ["--hours", "-1"],
+        ["--hours", "1e99"],
+        ["--hours", "nan"],
+        ["--until", "2001-01-01"],
+    ],
+)
+def test_a_ban_that_would_have_ended_is_refused(command, tmp_path, arguments):
+    assert command("ban", "name", "www.example.com", *arguments) == 1
+    assert not (tmp_path / "bans.json").exists()
+
+
+def test_the_list_shows_what_is_banned_until_when_and_why(command, capsys):
+    command("ban", "name", "www.example.com", "--until", "2999-01-31T12:00", "--reason", "stolen")
+    command("ban", "requester", "bob")
+    capsys.readouterr()
+
+    assert command("ban") == 0
+
+    first, second = capsys.readouterr().out.splitlines()
+    assert "name www.example.com is banned since" in first
+    assert "until 2999-01-31T12:00:00Z (stolen)" in first
+    assert "requester bob" in second
+    assert "until it is lifted" in second
+
+
+def test_banning_says_when_the_last_certificate_is_gone(service, command, capsys):
+    last = service.issue(make_csr("other.example.com", "*.example.com")).not_valid_after_utc
+
+    command("ban", "name", "www.example.com")
+
+    assert f"ends at {last:%Y-%m-%dT%H:%M:%SZ}, in 24" in capsys.readouterr().out
+
+
+def test_banning_somebody_whose_certificates_are_not_known_says_when_all_are_gone(
+    service, command, capsys
+):
+    last = service.issue().not_valid_after_utc
+
+    command("ban", "requester", "alice")
+
+    output = capsys.readouterr().out
+    assert "who got which certificate is not known" in output
+    assert f"the last certificate of anybody's ends at {last:%Y-%m-%dT%H:%M:%SZ}" in output
+
+
+@pytest.mark.parametrize("contents", ["", "{", "{}", '[{"kind": "name"}]', "\x00"])
+def test_a_damaged_file_bans_everything_until_it_is_mended(service, tmp_path, caplog, contents):
+    (tmp_path / "bans.json").write_text(contents)
+
+    assert "internal error" in service.sign(status=500).text
+    assert "is damaged" in caplog.text
+
+    (tmp_path / "bans.json").write_text("[]")
+    assert refused(service) is None
+
+
+def test_a_damaged_file_stops_the_start(serve, document, tmp_path):
+    document["bans"] = {"path": "elsewhere.json"}
+    (tmp_path / "elsewhere.json").write_text("{")
+
+    with pytest.raises(ConfigurationError, match=r"bans\.path: .*elsewhere\.json is damaged"):
+        serve(document)
+
+
+def test_unknown_options_of_bans_are_refused(serve, document):
+    for section, complaint in (({"file": "x"}, "bans: unknown option 'file'"), (1, "bans: should")):
+        document["bans"] = section
+        with pytest.raises(ConfigurationError, match=complaint):
+            serve(document)
+
+
+def test_of_bans_made_at_once_none_is_lost(service, tmp_path):
+    config = ["--config", str(service.path / "config.json")]
+    processes = [
+        subprocess.Popen(
+            [BIN / "anchor", "ban", "name", f"host{number}.example.com", *config],
+            stdout=subprocess.DEVNULL,
+        )
+        for number in range(8)
+    ]
+
+    assert [0] * 8 == [process.wait(120) for process in processes]
+    assert len(json.loads((tmp_path / "bans.json").read_text())) == 8
+
+
+def test_every_state_is_seen_however_quickly_it_changes(tmp_path):
+    path = tmp_path / "bans.json"
+    writer = BanFile(path, lambda: datetime.datetime.now(datetime.UTC))
+    reader = BanFile(path, lambda: datetime.datetime.now(datetime.UTC))
+    since = datetime.datetime.now(datetime.UTC)
+    for number in range(300):
+        ban = Ban(kind="name", value=f"{'ab'[number % 2]}.example.com", since=since)
+        writer.add(ban)
+        assert ban in reader.bans()
+        writer.remove("name", ban.value)
+        assert reader.bans() == ()
+
+
+# ---- real worker processes
+
+
+def test_a_ban_is_in_force_for_the_next_request_in_every_worker_process(
+    workers, document, tmp_path
+):
+    server = workers(document)
+    csr = make_csr("www.example.com", "www.example.com")
+    config = ["--config", str(tmp_path / "config.json")]
+
+    def ask_all():
+        """So many requests that each of the workers has answered one."""
+        statuses, asked = set(), server.log_size()
+        deadline = time.monotonic() + 120
+        while len(server.answering(since=asked)) < 4:
+            assert time.monotonic() < deadline
+            statuses |= {server.sign(csr)[0] for _ in range(8)}
+        return statuses
+
+    for _ in range(3):
+        assert ask_all() == {200}
+        subprocess.run(
+            [BIN / "anchor", "ban", "name", "www.example.com", *config],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        assert ask_all() == {400}
+        subprocess.run(
+            [BIN / "anchor", "unban", "name", "www.example.com", *config],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )

@@ -1,0 +1,323 @@
+"""``anchor certs``: what was issued, and when the last of it is gone."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import hashlib
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from anchor import cli, index
+from anchor.index import Entry
+from tests.pki import DAY, a_key, hash_for, make_csr, now, subject
+
+ANCHOR = Path(sys.executable).with_name("anchor")
+HOUR = datetime.timedelta(hours=1)
+
+
+@pytest.fixture
+def certs(service, capsys):
+    """Runs ``anchor certs`` with the service's configuration; returns what it printed."""
+
+    def run(*arguments, command=("certs",), code=0):
+        config = ["--config", str(service.path / "config.json")]
+        assert cli.main([*command, *arguments, *config]) == code
+        return capsys.readouterr().out
+
+    return run
+
+
+def listed(certs, *arguments):
+    return {tuple(found["names"]) for found in json.loads(certs(*arguments, "--json"))}
+
+
+def keep(directory, ca, *names, not_before=None, not_after, indexed=True):
+    """A certificate from another time, stored as the service does."""
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject(names[0]))
+        .issuer_name(ca.certificate.subject)
+        .public_key(a_key().public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(not_before or now() - 30 * DAY)
+        .not_valid_after(not_after)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), False)
+        .sign(ca.key, hash_for(ca.key))
+    )
+    fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
+    directory.mkdir(exist_ok=True)
+    path = directory / f"{fingerprint}.crt"
+    path.write_bytes(certificate.public_bytes(Encoding.PEM))
+    if indexed:
+        index.append(directory, [Entry.of(certificate, fingerprint)])
+    return path
+
+
+@pytest.fixture
+def kept(service, ca):
+    """Certificates from other times; where they are."""
+    directory = service.path / "certs"
+    keep(directory, ca, "old.example.com", not_after=now() - 10 * DAY)
+    keep(directory, ca, "gone.example.com", not_after=now() - HOUR)
+    keep(directory, ca, "soon.example.com", not_after=now() + HOUR)
+    keep(directory, ca, "*.example.com", "late.example.com", not_after=now() + 2 * DAY)
+    return directory
+
+
+OLD = ("DNS:old.example.com", "CN:old.example.com")
+GONE = ("DNS:gone.example.com", "CN:gone.example.com")
+SOON = ("DNS:soon.example.com", "CN:soon.example.com")
+WILD = ("DNS:*.example.com", "DNS:late.example.com", "CN:*.example.com")
+
+
+def test_listing_narrows_down_by_time_and_name(certs, kept):
+    assert {OLD, GONE, SOON, WILD} == listed(certs)
+    assert {SOON, WILD} == listed(certs, "--in-force")
+    assert {OLD, GONE} == listed(certs, "--expired")
+    assert {SOON} == listed(certs, "--expiring", "24")
+    assert {GONE, WILD} == listed(certs, "--name", "Gone.Example.com")
+    assert {WILD} == listed(certs, "--in-force", "--name", "gone.example.com")
+    assert set() == listed(certs, "--name", "example.com")
+    assert [line.split()[2] for line in certs().splitlines()] == [
+        names[0] for names in (OLD, GONE, SOON, WILD)
+    ]
+
+
+def test_what_was_issued_just_now_is_listed_with_all_that_identifies_it(service, certs):
+    certificate = service.issue(make_csr("www.example.com", "www.example.com", "192.0.2.1"))
+
+    [found] = json.loads(certs("--json"))
+    assert found["names"] == ["DNS:www.example.com", "IP:192.0.2.1", "CN:www.example.com"]
+    assert found["serial"] == f"{certificate.serial_number:x}"
+    assert found["fingerprint"] == certificate.fingerprint(hashes.SHA256()).hex()
+    assert found["not_after"] == f"{certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
+    assert x509.load_pem_x509_certificate(Path(found["path"]).read_bytes()) == certificate
+
+
+def test_for_a_name_the_end_of_the_last_certificate_counts_wildcards_included(certs, kept):
+    answer = json.loads(certs("--for", "SOON.example.com", "--json"))
+    assert [tuple(found["names"]) for found in answer["certificates"]] == [WILD, SOON]
+    assert answer["last_valid_until"] == answer["certificates"][0]["not_after"]
+
+    text = certs("--for", "soon.example.com")
+    assert text.startswith(
+        f"the last certificate good for soon.example.com ends at {answer['last_valid_until']}, in 4"
+    )
+    assert "there is no certificate good for a.b.example.com in force" in certs(
+        "--for", "a.b.example.com"
+    )
+
+
+def test_for_an_address_and_for_a_common_name(service, certs):
+    service.issue(make_csr("Solo.Example.com", "2001:db8::1"))
+
+    for name in ("2001:DB8:0::1", "solo.example.com"):
+        assert len(json.loads(certs("--for", name, "--json"))["certificates"]) == 1
+
+
+def test_a_certificate_that_the_index_lacks_is_found_and_added(certs, kept, ca):
+    keep(kept, ca, "lost.example.com", not_after=now() + DAY, indexed=False)
+
+    assert "lost.example.com" in certs("--for", "lost.example.com")
+    assert "lost.example.com" in (kept / ".index").read_text()
+    (kept / ".index").unlink()
+    assert {OLD, GONE, SOON, WILD, ("DNS:lost.example.com", "CN:lost.example.com")} == listed(certs)
+
+
+def test_a_torn_or_foreign_line_in_the_index_loses_nothing(certs, kept, ca):
+    with (kept / ".index").open("ab") as file:
+        file.write(b'\n["torn')
+    keep(kept, ca, "after.example.com", not_after=now() + DAY)
+    with (kept / ".index").open("ab") as file:
+        file.write(b'\n{"foreign": 1}\n[1, 2]\n\xff\n')
+
+    assert ("DNS:after.example.com", "CN:after.example.com") in listed(certs)
+    assert len(listed(certs)) == 5
+
+
+def test_what_only_the_index_knows_is_not_listed(certs, kept):
+    for path in kept.glob("*.crt"):
+        path.unlink()
+
+    assert set() == listed(certs)
+
+
+def test_an_index_that_cannot_be_written_stops_nobody(service, certs):
+    (service.path / "certs" / ".index").mkdir()
+
+    service.issue(make_csr("www.example.com"))
+
+    assert {("CN:www.example.com",)} == listed(certs)
+
+
+def test_pruning_deletes_expired_certificates_only(certs, kept):
+    (kept / "other.txt").write_text("not a certificate")
+
+    assert "deleted 1 cert" in certs("--prune", "--older-than", "5")
+    assert {GONE, SOON, WILD} == listed(certs)
+    assert "deleted 1 cert" in certs("--prune")
+    assert {SOON, WILD} == listed(certs)
+    assert len(list(kept.glob("*.crt"))) == 2
+    assert (kept / "other.txt").exists()
+    assert len((kept / ".index").read_text().split()) == 2
+
+
+def test_pruning_believes_the_file_and_not_the_index(certs, service, ca):
+    path = keep(service.path / "certs", ca, "www.example.com", not_after=now() + DAY)
+    row = (service.path / "certs/.index").read_text()
+    entry = json.loads(row)
+    entry[3] = 1
+    (service.path / "certs/.index").write_text(json.dumps(entry))
+
+    assert "deleted 0 cert" in certs("--prune")
+    assert path.exists()
+
+
+def test_by_requester_where_the_audit_file_tells(serve, document, tmp_path, capsys):
+    assert cli.main(["audit", "init", str(tmp_path / "audit.key")]) == 0
+    document["audit"] = {
+        "target": "file",
+        "path": "audit.jsonl",
+        "checkpoint_key_path": "audit.key",
+    }
+    document["authentication"]["other"] = {"backend": "static", "user": "bob", "secret": "s3cret"}
+    document["registration_authority"]["second"] = {
+        "authentication": "other",
+        "signing_ca": "local",
+        "validators": {},
+    }
+    service = serve(document)
+    service.issue(make_csr("alices.example.com"))
+    (tmp_path / "audit.jsonl").rename(tmp_path / "audit.jsonl.1")
+    bobs = service.issue(make_csr("bobs.example.com"), authority="second", user="bob")
+    config = ["--config", str(tmp_path / "config.json")]
+    capsys.readouterr()
+
+    cli.main(["certs", "--requester", "Bob", "--json", *config])
+    assert [["CN:bobs.example.com"]] == [
+        found["names"] for found in json.loads(capsys.readouterr().out)
+    ]
+    cli.main(["certs", "--requester", "alice", *config])
+    assert "alices.example.com" in capsys.readouterr().out
+
+    cli.main(["ban", "requester", "bob", *config])
+    output = capsys.readouterr().out
+    assert f"ends at {bobs.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}" in output
+
+
+def test_by_requester_without_an_audit_file_is_refused(certs):
+    certs("--requester", "alice", code=1)
+
+
+def test_neither_keys_nor_secrets_nor_a_ca_still_valid_are_needed(service, certs, ca, kept):
+    ca.key_path.unlink()
+    ca.cert_path.unlink()
+
+    assert len(listed(certs)) == 4
+
+
+def test_a_ca_that_stores_nothing_is_named(serve, document, capsys):
+    del document["signing_ca"]["local"]["output_path"]
+    service = serve(document)
+    service.issue()
+
+    cli.main(["certs", "--for", "a.example.com", "--config", str(service.path / "config.json")])
+
+    assert "signing_ca.local stores no certificates" in capsys.readouterr().out
+
+
+# ---- a hundred thousand
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """A configuration with 100,000 certificates, each with its own serial and therefore its own
+    fingerprint; they are one certificate with other octets in that place, so unsigned."""
+    from tests.pki import make_ca
+
+    path = tmp_path_factory.mktemp("many")
+    ca = make_ca(path)
+    directory = path / "certs"
+    first = keep(directory, ca, "www.example.com", not_after=now() + DAY, indexed=False)
+    certificate = x509.load_pem_x509_certificate(first.read_bytes())
+    first.unlink()
+    template = certificate.public_bytes(Encoding.DER)
+    entry = Entry.of(certificate, "")
+    place = template.index(b"\xa0\x03\x02\x01\x02\x02") + 7
+    entries = []
+    for number in range(100_000):
+        serial = b"\x01" + number.to_bytes(4)
+        der = template[:place] + serial + template[place + 5 :]
+        fingerprint = hashlib.sha256(der).hexdigest()
+        pem = base64.encodebytes(der)
+        (directory / f"{fingerprint}.crt").write_bytes(
+            b"-----BEGIN CERTIFICATE-----\n" + pem + b"-----END CERTIFICATE-----\n"
+        )
+        host = f"host{number}.example.com"
+        entries.append(
+            entry._replace(
+                fingerprint=fingerprint,
+                serial=f"{number:040x}",
+                names=(f"DNS:{host}", f"CN:{host}"),
+            )
+        )
+    index.append(directory, entries)
+    document = {
+        "auth": {"static": {"user": "alice", "secret": "s3cret"}},
+        "ca": {
+            "cert_path": str(ca.cert_path),
+            "key_path": str(ca.key_path),
+            "output_path": "certs",
+        },
+        "validators": {},
+    }
+    (path / "config.json").write_text(json.dumps(document))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "count"),
+    [
+        (["--in-force"], 100_000),
+        (["--name", "host77777.example.com"], 1),
+        (["--for", "host77777.example.com"], 2),
+    ],
+)
+def test_with_a_hundred_thousand_stored_the_answer_takes_less_than_two_seconds(
+    many, arguments, count
+):
+    """Seconds of work, the least of three tries: the rest is what else the machine has to do."""
+    seconds = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        output = subprocess.run(
+            [ANCHOR, "certs", *arguments, "--config", many / "config.json"],
+            check=True,
+            stdout=subprocess.PIPE,
+        ).stdout
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        assert len(output.splitlines()) == count
+
+    assert min(seconds) < 2
+
+
+def test_storing_a_certificate_costs_tens_of_microseconds_for_the_index(tmp_path, ca):
+    path = keep(tmp_path / "certs", ca, "www.example.com", not_after=now() + DAY)
+    certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    for _ in range(500):
+        index.append(tmp_path / "certs", [Entry.of(certificate, path.stem)])
+    after = resource.getrusage(resource.RUSAGE_SELF)
+
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert seconds / 500 < 300e-6
