@@ -69,11 +69,25 @@ def _normal(described: str) -> str:
     return f"{kind}:{coverage.normal(value)}"
 
 
-def append(directory: Path, entries: Iterable[Entry]) -> None:
-    """Add lines; those of any number of threads and processes do not mix."""
-    file = os.open(directory / NAME, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+def note(directory: Path, certificate: x509.Certificate, fingerprint: str) -> None:
+    """Add a certificate to the index, if somebody has asked for one by using the inventory."""
     try:
-        _give_to_owner(file, directory)
+        file = os.open(directory / NAME, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    _write(file, [Entry.of(certificate, fingerprint)])
+
+
+def append(directory: Path, entries: Iterable[Entry]) -> None:
+    """Add lines, to a new index if there is none."""
+    file = os.open(directory / NAME, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    _give_to_owner(file, directory)
+    _write(file, entries)
+
+
+def _write(file: int, entries: Iterable[Entry]) -> None:
+    """Those of any number of threads and processes do not mix."""
+    try:
         os.write(file, _lines(entries))
     finally:
         os.close(file)

@@ -76,8 +76,8 @@ class Stored(NamedTuple):
 def read(directories: Iterable[Path]) -> list[Stored]:
     """Every stored certificate.
 
-    What the index of a directory lacks is read from its file, and added to the index if that can be
-    written to.
+    What the index of a directory lacks is read from its file, and added to the index, which is made
+    if there is none, as far as it can be written to.
     """
     found: dict[str, Stored] = {}
     for directory in directories:
@@ -96,7 +96,7 @@ def read(directories: Iterable[Path]) -> list[Stored]:
                 found[fingerprint] = Stored(entry, path)
         except OSError as error:
             raise ConfigurationError.about("", f"{directory}: {error.strerror}") from None
-        if unknown:
+        if unknown or not (directory / index.NAME).exists():
             with contextlib.suppress(OSError):
                 index.append(directory, unknown)
     return list(found.values())

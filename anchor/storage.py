@@ -15,7 +15,6 @@ from cryptography import x509
 
 from anchor import index
 from anchor.errors import ConfigurationError, StorageError
-from anchor.index import Entry
 
 SUFFIX = ".crt"
 
@@ -66,7 +65,7 @@ class Directory:
             raise StorageError(f"{self._path}: {error.strerror}") from error
         with contextlib.suppress(OSError):
             # What the index lacks is found in the files, so it may fail, and is not flushed.
-            index.append(self._path, [Entry.of(certificate, fingerprint)])
+            index.note(self._path, certificate, fingerprint)
 
 
 def _write(directory: int, name: str, contents: bytes) -> None:

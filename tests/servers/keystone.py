@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
@@ -109,6 +110,8 @@ class Keystone:
             check=True,
             timeout=120,
         )
+        # Keystone counts whole seconds; one that it has once found valid it would remember as such.
+        time.sleep(2)
         return done.stdout.decode().rpartition("TOKEN ")[2]
 
     def revoke(self, token):
