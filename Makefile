@@ -32,7 +32,7 @@ lint: $(VENV)/test.stamp
 docs: $(VENV)/test.stamp
 	$(BIN)/sphinx-build --fail-on-warning --keep-going -q doc/source doc/build
 
-bench: $(VENV)/test.stamp
+bench: $(VENV)/test.stamp $(VENV)/packages.stamp
 	$(BIN)/python tools/bench.py $(BENCH)
 
 # Until it is interrupted, or as far as options of libFuzzer's say: make fuzz FUZZ=-runs=100000

@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=2000, help="per kind of CA key")
     parser.add_argument("--connections", type=int, default=8)
     parser.add_argument("--keys", nargs="+", default=CA_KEYS, choices=new_ca.KEYS)
+    parser.add_argument("--hsm-seconds", type=float, default=2, help="per figure with a token")
     parser.add_argument("--split-only", choices=new_ca.KEYS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.split_only:
@@ -62,6 +63,12 @@ def main() -> None:
     for kind in options.keys:
         # In a process of its own: it configures logging, and changes the directory.
         subprocess.run([sys.executable, __file__, "--split-only", kind], check=True)
+    print("\nWith the CA's key in a token, against the module's bare C_Sign", flush=True)
+    # It sets variables for the module, so it has a process of its own too.
+    subprocess.run(
+        [sys.executable, Path(__file__).with_name("bench_hsm.py"), str(options.hsm_seconds)],
+        check=True,
+    )
 
 
 def print_split(kind: str) -> None:

@@ -24,7 +24,7 @@ from anchor.audit.events import SIGNING, Event, describe_certificate
 from anchor.controllers import forms
 from anchor.controllers.request import Request
 from anchor.registration_authority import RegistrationAuthority
-from anchor.signers import KeySigner
+from anchor.signers.backends import KeySigner
 from anchor.validation import Context
 
 ROUNDS = 7
@@ -41,7 +41,7 @@ def split(directory: Path) -> list[tuple[str, float]]:
     steps = _steps(application, authority, pem, body)
     named = [(name, cpu(step)) for name, step in steps]
     whole = cpu(lambda: answer(application, body))
-    signer = authority.signing_ca.signer
+    signer = authority.signing_ca.generations[0].signer
     assert isinstance(signer, KeySigner)
     return [
         *named,
@@ -56,15 +56,16 @@ def _steps(
 ) -> list[tuple[str, Callable[[], object]]]:
     environ = environment(body)
     request = Request(environ)
-    ca = authority.signing_ca
-    signer = ca.signer
+    signing_ca = authority.signing_ca
+    ca, signer = signing_ca.generations[0].ca, signing_ca.generations[0].signer
+    profile = signing_ca.profile
     assert isinstance(signer, KeySigner)
     csr = requests.read(pem, "pem")
     identity = authority.authenticator.authenticate("default", "myusername", "simplepassword")
     context = Context(identity, request, authority.conf)
     approved = authority.policy.approve(csr, context)
-    blank = issuance.fill_in(approved, ca.ca, ca.profile, authority.clock())
-    der = blank.sign(signer.key, ca.profile.signing_hash).public_bytes(Encoding.DER)
+    blank = issuance.fill_in(approved, ca, profile, authority.clock())
+    der = blank.sign(signer.key, profile.signing_hash).public_bytes(Encoding.DER)
     certificate = x509.load_der_x509_certificate(der)
     encoded = certificate.public_bytes(Encoding.PEM)
 
@@ -72,7 +73,7 @@ def _steps(
         assert requests.read(pem, "pem").submitted.proves_possession
 
     def read_back() -> None:
-        issuance.prove(x509.load_der_x509_certificate(der), blank, ca.ca)
+        issuance.prove(x509.load_der_x509_certificate(der), blank, ca)
 
     def audit() -> None:
         details = describe_certificate(certificate, "0" * 64)
@@ -91,11 +92,11 @@ def _steps(
         ("validation and fixups", lambda: authority.policy.approve(csr, context)),
         (
             "building",
-            lambda: issuance.fill_in(approved, ca.ca, ca.profile, authority.clock()),
+            lambda: issuance.fill_in(approved, ca, profile, authority.clock()),
         ),
-        ("signing", lambda: blank.sign(signer.key, ca.profile.signing_hash)),
+        ("signing", lambda: blank.sign(signer.key, profile.signing_hash)),
         ("reading back", read_back),
-        ("storage", lambda: ca.store.put(secrets.token_hex(32), encoded)),
+        ("storage", lambda: signing_ca.store.put(secrets.token_hex(32), encoded, certificate)),
         ("audit", audit),
     ]
 

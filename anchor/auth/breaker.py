@@ -112,9 +112,10 @@ def default_limit() -> int | None:
     """All of uWSGI's workers but one; None elsewhere, where nobody says how many there are."""
     try:
         uwsgi = importlib.import_module("uwsgi")
-    except ImportError:
+        return max(1, int(uwsgi.numproc) * int(uwsgi.cores) - 1)
+    except (ImportError, AttributeError):
+        # Or a directory of that name is taken for the module.
         return None
-    return max(1, int(uwsgi.numproc) * int(uwsgi.cores) - 1)
 
 
 class _Shared:
