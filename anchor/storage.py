@@ -12,6 +12,9 @@ from anchor.errors import ConfigurationError, StorageError
 
 SUFFIX = ".crt"
 
+# As much as a certificate may take, in octets.
+ROOM = 8192
+
 
 class Store(Protocol):
     """Keeps issued certificates."""
@@ -23,12 +26,22 @@ class Store(Protocol):
             StorageError: it could not be kept.
         """
 
+    def ready(self) -> None:
+        """Return if a certificate could be kept now.
+
+        Raises:
+            StorageError: it could not.
+        """
+
 
 class Nowhere:
     """Keeps nothing, for an authority without an ``output_path``."""
 
     def put(self, fingerprint: str, pem: bytes) -> None:
         """Forget the certificate."""
+
+    def ready(self) -> None:
+        """It always can."""
 
 
 class Directory:
@@ -53,6 +66,19 @@ class Directory:
                 os.fsync(directory)
             finally:
                 os.close(directory)
+        except OSError as error:
+            raise StorageError(f"{self._path}: {error.strerror}") from error
+
+    def ready(self) -> None:
+        """Take the room of a certificate, and give it back."""
+        path = self._path / f".ready.{secrets.token_hex(4)}"
+        try:
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(file, 0, ROOM)
+            finally:
+                os.close(file)
+                path.unlink()
         except OSError as error:
             raise StorageError(f"{self._path}: {error.strerror}") from error
 

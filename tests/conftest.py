@@ -15,7 +15,7 @@ from anchor.app import Application
 from anchor.controllers import WebSettings
 from tests.pki import make_ca, make_csr
 
-pytest_plugins = ["tests.plugin_offers", "tests.servers.anchor"]
+pytest_plugins = ["tests.plugin_offers", "tests.servers.anchor", "tests.servers.nginx_site"]
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor import issuance, plugins, storage
 from anchor.complaints import Complaints
-from anchor.errors import ConfigurationError, SigningError
+from anchor.errors import AnchorError, ConfigurationError, SigningError
 from anchor.issuance import Blank, CACertificate, Profile
 from anchor.options import FilePath
 from anchor.signers import certificates
@@ -30,7 +30,11 @@ Hours = Annotated[float, pydantic.Field(gt=0, le=24 * 366 * 10)]
 
 
 class KeyBackend(Protocol):
-    """What a class registered as a signing backend offers."""
+    """What a class registered as a signing backend offers.
+
+    It may have a method ``ready()`` as well, which returns if the key could sign now, and raises
+    an AnchorError if it could not: ``GET /readyz`` asks.
+    """
 
     def private_key(self) -> CertificateIssuerPrivateKeyTypes:
         """The CA's key, or something that signs like one."""
@@ -86,11 +90,16 @@ class Signer(Protocol):
         """The certificate; raises SigningError when there is none to be trusted."""
 
 
+def _always() -> None:
+    """A key in memory can sign."""
+
+
 @dataclass(frozen=True)
 class KeySigner:
     """Builds certificates here, and signs them with a key."""
 
     key: CertificateIssuerPrivateKeyTypes
+    ready: Callable[[], None] = _always
 
     def issue(
         self, csr: X509Csr, ca: CACertificate, profile: Profile, now: datetime.datetime
@@ -145,6 +154,21 @@ class SigningCA:
             raise
         except Exception as error:
             raise SigningError(f"the signing CA {self.name!r} failed") from error
+
+    def ready(self) -> None:
+        """Return if the key could sign now, as far as its backend can tell.
+
+        Raises:
+            AnchorError: it could not.
+        """
+        if self.signer is None:
+            raise SigningError(f"the signing CA {self.name!r} was loaded without its key")
+        try:
+            getattr(self.signer, "ready", _always)()
+        except AnchorError:
+            raise
+        except Exception as error:
+            raise SigningError(f"the signing CA {self.name!r} is not ready") from error
 
     def issue(self, csr: X509Csr, now: datetime.datetime) -> Issued:
         """The certificate for an approved request.
@@ -231,6 +255,6 @@ def _signer(
         return None
     try:
         instance = cast(KeyBackend, backend(**values))
-        return KeySigner(instance.private_key())
+        return KeySigner(instance.private_key(), getattr(instance, "ready", _always))
     except ValueError as error:
         raise ConfigurationError.about("", str(error)) from error

@@ -39,12 +39,38 @@ def arguments(server, port, config_py):
         return [program("anchor", "anchor, in place"), "serve", "--port", port]
     if server == "pecan":
         return [program("pecan", "pecan"), "serve", config_py]
+    if server == "gunicorn":
+        return [
+            program("gunicorn", "gunicorn, from PyPI"),
+            *("--bind", f"127.0.0.1:{port}", "--workers", "2", "anchor.wsgi:application"),
+        ]
+    if server == "uwsgi.ini":
+        return [
+            *uwsgi_ini(config_py.parent),
+            *("--http-socket", f"127.0.0.1:{port}"),
+        ]
     return [
         program("uwsgi", "uwsgi, from PyPI"),
         *("--http-socket", f"127.0.0.1:{port}"),
         *("--venv", sys.prefix, "--pecan", config_py, "-p", "4"),
         # So that nothing is left behind, whatever becomes of the test.
         *("--master", "--die-on-term", "--need-app"),
+    ]
+
+
+def uwsgi_ini(directory, *more):
+    """The command line for the shipped ini, with the socket in that directory.
+
+    Args:
+        directory: that of the configuration.
+        more: further options; those before the ini are the ones that it leaves alone.
+    """
+    return [
+        program("uwsgi", "uwsgi, from PyPI"),
+        *("--set-placeholder", f"anchor_venv={sys.prefix}"),
+        *("--set-placeholder", f"anchor_run={directory}"),
+        *more,
+        *("--ini", ROOT / "tools/uwsgi/anchor.ini"),
     ]
 
 
@@ -67,7 +93,7 @@ def serving(server, directory, environment=None):
         yield Running(port, directory, process)
 
 
-@pytest.fixture(params=["pecan", "uwsgi"])
+@pytest.fixture(params=["pecan", "uwsgi", "uwsgi.ini", "gunicorn"])
 def server(request):
     """The name of each server in turn."""
     return request.param
