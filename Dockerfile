@@ -6,7 +6,7 @@ WORKDIR /src
 COPY setup.py setup.cfg pyproject.toml README.rst LICENSE config.py ./
 COPY anchor anchor
 RUN python3 -m venv /opt/anchor \
-    && /opt/anchor/bin/python -m pip install --no-cache-dir . "gunicorn >= 23" \
+    && /opt/anchor/bin/python -m pip install --no-cache-dir . "gunicorn >= 27" \
     # It runs things, it installs nothing.
     && /opt/anchor/bin/python -m pip uninstall --yes pip setuptools
 
@@ -16,7 +16,8 @@ COPY --from=build /opt/anchor /opt/anchor
 COPY --chmod=755 tools/docker/entrypoint /usr/local/bin/anchor-entrypoint
 COPY config.json /srv/anchor/
 # The sample configuration finds its CA and keeps its certificates in the volumes.
-RUN useradd --system --uid 10001 --no-create-home --home-dir /srv/anchor --shell /usr/sbin/nologin anchor \
+RUN groupadd --gid 10001 anchor \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /srv/anchor --shell /usr/sbin/nologin anchor \
     && install -d -o anchor -g anchor -m 700 /key \
     && install -d -o anchor -g anchor -m 755 /certs \
     && ln -s /key /srv/anchor/CA \
@@ -29,4 +30,4 @@ EXPOSE 5016
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python3", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:5016/readyz', timeout=4)"]
 ENTRYPOINT ["anchor-entrypoint"]
-CMD ["gunicorn", "--bind=0.0.0.0:5016", "--workers=2", "--threads=8", "--worker-tmp-dir=/dev/shm", "anchor.wsgi:application"]
+CMD ["gunicorn", "--bind=0.0.0.0:5016", "--workers=2", "--threads=8", "--worker-tmp-dir=/dev/shm", "--no-control-socket", "anchor.wsgi:application"]

@@ -15,7 +15,12 @@ from anchor.app import Application
 from anchor.controllers import WebSettings
 from tests.pki import make_ca, make_csr
 
-pytest_plugins = ["tests.plugin_offers", "tests.servers.anchor", "tests.servers.nginx_site"]
+pytest_plugins = [
+    "tests.plugin_offers",
+    "tests.servers.anchor",
+    "tests.servers.container",
+    "tests.servers.nginx_site",
+]
 
 
 @pytest.fixture
