@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv/$(notdir $(PYTHON))
 BIN := $(VENV)/bin
 
-.PHONY: serve test lint docs bench clean
+.PHONY: serve test lint docs bench load clean
 
 serve: $(VENV)/serve.stamp CA/root-ca.crt
 	@echo
@@ -33,6 +33,10 @@ docs: $(VENV)/test.stamp
 
 bench: $(VENV)/test.stamp
 	$(BIN)/python tools/bench.py $(BENCH)
+
+# The tests under load, with the numbers that the documentation gives: half an hour on two cores.
+load: $(VENV)/packages.stamp $(VENV)/test.stamp
+	ANCHOR_LOAD=full $(BIN)/python -m pytest tests/test_load.py
 
 CA/root-ca.crt: | $(VENV)/serve.stamp
 	$(BIN)/anchor init --ca-only --name "Anchor Test CA" --key rsa-4096
