@@ -8,6 +8,7 @@ import urllib.request
 from urllib.parse import urlencode
 
 import pytest
+import yaml
 from cryptography import x509
 
 from tests.pki import assert_is_leaf, make_ca, make_csr
@@ -122,3 +123,65 @@ def test_a_container_that_is_stopped_says_goodbye(run_container):
     state = container.engine.podman("inspect", "--format", "{{.State.ExitCode}}", container.name)
     assert "0" == state.stdout.strip()
     assert "Traceback" not in container.log
+
+
+def test_the_compose_file_mounts_what_is_there_and_trusts_its_own_network(tmp_path):
+    directory = ROOT / "tools/docker"
+    compose = yaml.safe_load((directory / "compose.yaml").read_text())
+    services = compose["services"]
+
+    assert (directory / services["anchor"]["build"] / "Dockerfile").is_file()
+    mounts = [volume for service in services.values() for volume in service["volumes"]]
+    for source, target, *_ in (volume.split(":") for volume in mounts):
+        if source == "./tls":
+            assert target == "/etc/nginx/tls"
+        elif source.startswith("."):
+            assert (directory / source).is_file()
+        else:
+            assert source in compose["volumes"]
+    assert {"/key", "/certs"} <= {volume.split(":")[1] for volume in services["anchor"]["volumes"]}
+    [network] = compose["networks"]["inside"]["ipam"]["config"]
+    assert f'web["trusted_proxies"] = ["{network["subnet"]}"]' in (
+        (directory / "config.py").read_text()
+    )
+
+
+def test_the_compose_files_nginx_configuration_is_good(tmp_path, ca):
+    text = (ROOT / "tools/docker/nginx.conf").read_text()
+    for old, new in {
+        "/etc/nginx/tls/anchor.crt": str(ca.cert_path),
+        "/etc/nginx/tls/anchor.key": str(ca.key_path),
+        "http://anchor:5016": "http://127.0.0.1:5016",
+    }.items():
+        assert old in text
+        text = text.replace(old, f'"{new}"')
+    (tmp_path / "nginx.conf").write_text(
+        f"pid {tmp_path}/pid; error_log stderr; events {{}} http {{ access_log off; {text} }}"
+    )
+
+    nginx = program("nginx", "nginx-light")
+    finished = subprocess.run(
+        [nginx, "-t", "-q", "-c", tmp_path / "nginx.conf"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert 0 == finished.returncode, finished.stderr
+
+
+def test_a_proxy_that_is_trusted_says_who_the_client_is(run_container, tmp_path):
+    config = tmp_path / "config"
+    config.mkdir()
+    text = (ROOT / "tools/docker/config.py").read_text()
+    # Where requests through a published port come from, here.
+    (config / "config.py").write_text(text.replace("172.30.16.0/24", "10.0.0.0/8"))
+    config.chmod(0o755)
+    container = run_container("--volume", f"{config}:/config:ro")
+    url = f"http://127.0.0.1:{container.port}/v1/sign/default"
+    form = urlencode({**SAMPLE, "csr": make_csr()}).encode()
+
+    request = urllib.request.Request(url, form, {"X-Forwarded-For": "192.168.7.7"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert 200 == answer.status
+
+    assert '"address":"192.168.7.7"' in container.log

@@ -15,6 +15,7 @@ import signal
 import ssl
 import statistics
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,7 @@ def say(capsys):
     def show(text):
         if FULL:
             with capsys.disabled():
-                print(f"\n{text}", flush=True)
+                sys.stdout.write(f"\n{text}\n")
 
     return show
 

@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import os
+import re
 import signal
 import threading
 import time
@@ -19,7 +20,7 @@ from anchor import logs
 from anchor.app import Application
 from anchor.controllers import WebSettings
 from anchor.errors import SigningError
-from anchor.metrics import place
+from anchor.metrics import measures, place
 from anchor.metrics.measures import Metrics
 from anchor.metrics.tally import Tally
 from tests.pki import DAY, make_ca, make_csr, now
@@ -381,6 +382,45 @@ def test_counts_in_a_configured_directory_outlive_a_restart(document, tmp_path):
             assert 200 == post(service, make_csr())[0]
             samples = read(ask(service, "/metrics")[1])
             assert expected == number(samples, "anchor_certificates_in_force", signing_ca="local")
+
+
+def exposed(service):
+    """The names and labels of the metrics that there are, in Prometheus' terms."""
+    families = Metrics(service.settings.authorities).families()
+    return {
+        sample.name: {label for label, _ in sample.labels} for f in families for sample in f.samples
+    }
+
+
+def test_the_dashboard_shows_every_metric_and_no_other(service):
+    dashboard = json.loads((ROOT / "tools/grafana/anchor.json").read_text())
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    variables = dashboard["templating"]["list"]
+    queries = [variable["query"] for variable in variables if variable["type"] == "query"]
+    known = exposed(service)
+
+    shown = {name for text in (*expressions, *queries) for name in re.findall(r"anchor_\w+", text)}
+    assert known.keys() == shown
+    for text in expressions:
+        labels = known[re.findall(r"anchor_\w+", text)[0]] | {"job"}
+        grouped = {
+            label for group in re.findall(r"by \(([^)]*)\)", text) for label in group.split(", ")
+        }
+        assert grouped <= labels, text
+        assert set(re.findall(r"(\w+)=~", text)) <= labels, text
+        assert 0 == text.count("(") - text.count(")"), text
+
+
+def test_every_metric_is_in_the_reference(service):
+    page = (ROOT / "doc/source/reference/metrics.rst").read_text()
+    families = Metrics(service.settings.authorities).families()
+
+    for family in families:
+        assert f"``{family.name}``" in page
+        for label in family.samples[0].labels:
+            assert f"``{label[0]}``" in page
+    for word in (*measures.OUTCOMES, measures.ISSUED, measures.FAILED):
+        assert f"``{word}``" in page
 
 
 @pytest.fixture
