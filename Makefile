@@ -34,7 +34,7 @@ docs: $(VENV)/test.stamp
 bench: $(VENV)/test.stamp
 	$(BIN)/python tools/bench.py $(BENCH)
 
-# The tests under load, with the numbers that the documentation gives: half an hour on two cores.
+# The tests under load, with the numbers that the documentation gives: some minutes on two cores.
 load: $(VENV)/packages.stamp $(VENV)/test.stamp
 	ANCHOR_LOAD=full $(BIN)/python -m pytest tests/test_load.py
 
