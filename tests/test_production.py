@@ -15,7 +15,7 @@ import pytest
 from cryptography import x509
 
 from tests.pki import assert_is_leaf, make_csr
-from tests.servers.anchor import serving
+from tests.servers.anchor import EVERY_SERVER, serving
 from tests.servers.nginx_site import HOST, site
 from tests.servers.processes import wait_for
 from tests.test_real_servers import post
@@ -102,6 +102,7 @@ def test_a_request_without_tls_is_a_400(nginx_site):
         assert b"400" in connection.recv(65536)
 
 
+@pytest.mark.parametrize("server", EVERY_SERVER)
 def test_an_unhandled_error_is_a_500_with_a_request_id(server, document, tmp_path, plugins):
     plugins(BROKEN, "[anchor.validators]\nbroken = trouble:broken\n")
     document["registration_authority"]["default"]["validators"] = {"broken": {}}

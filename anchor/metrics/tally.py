@@ -51,6 +51,7 @@ class Tally:
         layout = hashlib.sha256("\0".join(keys).encode()).hexdigest()[:16]
         self._prefix = f"{layout}-"
         self._mine: _Mine | None = None
+        self._claiming: dict[int, threading.Lock] = {}
 
     def add(self, position: int, amount: float = 1) -> None:
         """Add to the number of a key."""
@@ -86,7 +87,11 @@ class Tally:
     def _own(self) -> _Mine:
         mine = self._mine
         if mine is None or mine.pid != os.getpid():
-            mine = self._mine = self._claim()
+            # By process: a lock that a thread of the parent held at the fork would stay locked.
+            with self._claiming.setdefault(os.getpid(), threading.Lock()):
+                mine = self._mine
+                if mine is None or mine.pid != os.getpid():
+                    mine = self._mine = self._claim()
         return mine
 
     def _claim(self) -> _Mine:
