@@ -371,6 +371,13 @@ def test_workers_that_are_killed_lose_no_count(document, tmp_path):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(worker, signal.SIGKILL)
             wait_for(lambda: ask_when_there(service), what="new workers")
+        # A worker that is told to end in the moment of its making does not hear it.
+        wait_for(lambda: all_loaded(service), what="all new workers")
+
+
+def all_loaded(service):
+    workers = descendants(service.process.pid)[1:]
+    return workers and all(f"pid: {worker} (default app)" in service.log for worker in workers)
 
 
 def ask_when_there(service):
