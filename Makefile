@@ -6,7 +6,7 @@ VENV ?= .venv/$(notdir $(PYTHON))
 BIN := $(VENV)/bin
 TEST_PLUGINS := $(wildcard tests/plugins/*.toml tests/plugins/*/*.py)
 
-.PHONY: serve test lint docs bench fuzz clean
+.PHONY: serve test lint docs bench load fuzz clean
 
 serve: $(VENV)/serve.stamp CA/root-ca.crt
 	@echo
@@ -40,6 +40,9 @@ fuzz: $(VENV)/test.stamp
 	mkdir -p .cache/fuzz
 	$(BIN)/python tools/fuzz_request.py -max_len=65536 -timeout=10 -artifact_prefix=.cache/fuzz- \
 	    $(FUZZ) .cache/fuzz tests/vectors
+# The tests under load, with the numbers that the documentation gives: some minutes on two cores.
+load: $(VENV)/packages.stamp $(VENV)/test.stamp
+	ANCHOR_LOAD=full $(BIN)/python -m pytest tests/test_load.py
 
 CA/root-ca.crt: | $(VENV)/serve.stamp
 	$(BIN)/anchor init --ca-only --name "Anchor Test CA" --key rsa-4096

@@ -10,6 +10,8 @@ web = {
     "body_seconds": 10,
     # The proxies, as networks, whose X-Forwarded-For header is believed.
     "trusted_proxies": [],
+    # The clients, as networks, that may read /metrics.
+    "metrics_networks": ["127.0.0.0/8", "::1"],
 }
 
 # As logging.config.dictConfig takes it.  The record of who got which certificate is `anchor.audit`.
@@ -18,10 +20,12 @@ logging = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+        "plain": {"()": "anchor.logs.Text"},
+        "json": {"()": "anchor.logs.JSON"},
         "bare": {"format": "%(message)s"},
     },
     "handlers": {
+        # With "json" as its formatter each line is an object.
         "console": {"class": "logging.StreamHandler", "formatter": "plain"},
         "audit": {"class": "logging.StreamHandler", "formatter": "bare"},
     },

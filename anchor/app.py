@@ -12,9 +12,12 @@ from pecan.core import ExplicitPecan
 from pecan.hooks import PecanHook
 from webob import Response
 
-from anchor import config_file, plugins, problems, settings
+from anchor import config_file, logs, plugins, problems, settings
 from anchor.controllers import Handler, Root, WebSettings
 from anchor.controllers.request import TRUSTED_PROXIES, Request
+from anchor.metrics import place
+from anchor.metrics.measures import Metrics
+from anchor.readiness import Readiness
 from anchor.registration_authority import RegistrationAuthority
 
 LOG = logging.getLogger(__name__)
@@ -35,9 +38,16 @@ class Application(ExplicitPecan):  # type: ignore[misc]  # pecan has no types
     into arguments before a controller is asked; doc/adr/0001 says why neither is wanted here.
     """
 
-    def __init__(self, authorities: Mapping[str, RegistrationAuthority], web: WebSettings):
+    def __init__(
+        self,
+        authorities: Mapping[str, RegistrationAuthority],
+        web: WebSettings,
+        metrics: Metrics | None = None,
+    ):
         super().__init__(
-            Root(authorities, web),
+            Root(
+                authorities, web, metrics or Metrics(authorities), Readiness(authorities.values())
+            ),
             hooks=[ProblemHook()],
             request_cls=Request,
             force_canonical=False,
@@ -65,11 +75,14 @@ class Application(ExplicitPecan):  # type: ignore[misc]  # pecan has no types
     ) -> Iterable[bytes]:
         """Answer, whatever happens: a server makes an empty reply of an exception."""
         environ[TRUSTED_PROXIES] = self._trusted_proxies
+        logs.REQUEST_ID.set(Request(environ).request_id)
         try:
             reply: Iterable[bytes] = super().__call__(environ, start_response)
         except Exception as error:  # noqa: BLE001  # this is the last place to answer anything
             response = problems.answer(error, Request(environ))
             reply = response(environ, start_response)
+        finally:
+            logs.REQUEST_ID.set(None)
         return reply
 
 
@@ -88,4 +101,5 @@ def setup_app(config: Any) -> Application:
     for warning in proved.warnings:
         LOG.warning("%s", warning)
     LOG.info("%s: serving %s", path, ", ".join(sorted(proved.authorities)))
-    return Application(proved.authorities, web)
+    counted_in = place.prepare(web.metrics_directory, path)
+    return Application(proved.authorities, web, Metrics(proved.authorities, counted_in))

@@ -51,6 +51,10 @@ class MalformedSubmission(RequestError):
     """The submission lacks a field, has one twice, or cannot be decoded."""
 
 
+class Forbidden(RequestError):
+    """That is for clients in other networks."""
+
+
 class UnsupportedSubmission(RequestError):
     """The submission is of a media type that Anchor does not read."""
 

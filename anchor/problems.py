@@ -17,6 +17,7 @@ LOG = logging.getLogger(__name__)
 
 _STATUSES: dict[type[BaseException], HTTPStatus] = {
     errors.UnknownAuthority: HTTPStatus.NOT_FOUND,
+    errors.Forbidden: HTTPStatus.FORBIDDEN,
     errors.WrongMethod: HTTPStatus.METHOD_NOT_ALLOWED,
     errors.SubmissionTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     errors.LengthUnknown: HTTPStatus.LENGTH_REQUIRED,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -63,12 +64,14 @@ class Answer:
         pem: the certificate.
         chain: the certificates of the CA that issued it, and of those above it.
         fingerprint: the SHA-256 over its DER encoding, in hexadecimal.
+        signing_seconds: how long it took to build, sign and prove it.
     """
 
     certificate: x509.Certificate
     pem: bytes
     chain: tuple[x509.Certificate, ...]
     fingerprint: str
+    signing_seconds: float
 
 
 def utc_now() -> datetime.datetime:
@@ -103,13 +106,15 @@ class RegistrationAuthority:
             context = Context(identity, submission.request, self.conf)
             approved = self.policy.approve(csr, context)
             details["dropped_extensions"] = issuance.left_out(approved)
+            started = time.perf_counter()
             issued = self.signing_ca.issue(approved, self.clock())
+            seconds = time.perf_counter() - started
             fingerprint = issued.certificate.fingerprint(hashes.SHA256()).hex()
             pem = issued.certificate.public_bytes(Encoding.PEM)
             self.signing_ca.store.put(fingerprint, pem, issued.certificate)
             details.update(describe_certificate(issued.certificate, fingerprint))
         chain = (issued.ca.certificate, *issued.ca.chain)
-        return Answer(issued.certificate, pem, chain, fingerprint)
+        return Answer(issued.certificate, pem, chain, fingerprint, seconds)
 
     def _authenticate(self, submission: Submission) -> AuthDetails:
         with self._recorded(submission, AUTHENTICATION) as details:

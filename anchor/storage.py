@@ -19,6 +19,8 @@ from anchor.errors import ConfigurationError, StorageError
 SUFFIX = ".crt"
 
 _FILE = re.compile(rf"[0-9a-f]{{64}}{re.escape(SUFFIX)}", re.ASCII)
+# As much as a certificate may take, in octets.
+ROOM = 8192
 
 
 class Store(Protocol):
@@ -31,12 +33,22 @@ class Store(Protocol):
             StorageError: it could not be kept.
         """
 
+    def ready(self) -> None:
+        """Return if a certificate could be kept now.
+
+        Raises:
+            StorageError: it could not.
+        """
+
 
 class Nowhere:
     """Keeps nothing, for an authority without an ``output_path``."""
 
     def put(self, fingerprint: str, pem: bytes, certificate: x509.Certificate) -> None:
         """Forget the certificate."""
+
+    def ready(self) -> None:
+        """It always can."""
 
 
 class Directory:
@@ -66,6 +78,19 @@ class Directory:
         with contextlib.suppress(OSError):
             # What the index lacks is found in the files, so it may fail, and is not flushed.
             index.note(self._path, certificate, fingerprint)
+
+    def ready(self) -> None:
+        """Take the room of a certificate, and give it back."""
+        path = self._path / f".ready.{secrets.token_hex(4)}"
+        try:
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(file, 0, ROOM)
+            finally:
+                os.close(file)
+                path.unlink()
+        except OSError as error:
+            raise StorageError(f"{self._path}: {error.strerror}") from error
 
 
 def _write(directory: int, name: str, contents: bytes) -> None:

@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from tests.pki import a_key, assert_is_leaf, key_pem, make_csr
-from tests.servers.anchor import ROOT, serving
+from tests.servers.anchor import EVERY_SERVER, ROOT, serving
 from tests.servers.processes import program, wait_for
 
 
@@ -141,6 +141,7 @@ def test_a_body_that_ends_early_is_a_4xx(running_service):
     assert post(running_service, make_csr())[0] == 200
 
 
+@pytest.mark.parametrize("server", EVERY_SERVER)
 def test_a_body_that_does_not_come_is_a_4xx_and_the_service_lives_on(document, tmp_path, server):
     config = (ROOT / "config.py").read_text()
     (tmp_path / "config.py").write_text(config.replace('"body_seconds": 10', '"body_seconds": 1'))
@@ -154,6 +155,7 @@ def test_a_body_that_does_not_come_is_a_4xx_and_the_service_lives_on(document, t
         assert post(service, make_csr())[0] == 200
 
 
+@pytest.mark.parametrize("server", EVERY_SERVER)
 def test_a_body_over_the_limit_is_a_413_even_when_it_is_sent_whole(running_service):
     size = 5_000_000
     answer = raw(running_service, HEAD + f"Content-Length: {size}\r\n\r\n".encode() + b"x" * size)

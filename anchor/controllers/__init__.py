@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Annotated
 
 import pydantic
 from webob import Response
 
+from anchor.controllers import health, metrics
 from anchor.controllers.ca import show_ca
 from anchor.controllers.request import Request
 from anchor.controllers.responses import respond
 from anchor.controllers.sign import sign
 from anchor.errors import UnknownAuthority, WrongMethod
-from anchor.options import Network
+from anchor.metrics.measures import Metrics
+from anchor.options import FilePath, Network
+from anchor.readiness import Readiness
 from anchor.registration_authority import RegistrationAuthority
 
 Handler = Callable[[Request], Response]
 READ = ("GET", "HEAD")
+LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1"))
 
 
 class WebSettings(pydantic.BaseModel):
@@ -35,6 +40,12 @@ class WebSettings(pydantic.BaseModel):
     trusted_proxies: tuple[Network, ...] = pydantic.Field(
         (), description="the peers whose X-Forwarded-For is believed"
     )
+    metrics_networks: tuple[Network, ...] = pydantic.Field(
+        LOOPBACK, description="the clients that may read the metrics"
+    )
+    metrics_directory: FilePath | None = pydantic.Field(
+        None, description="where the processes keep their counts, beyond a restart too"
+    )
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,8 @@ class Root:
 
     authorities: Mapping[str, RegistrationAuthority]
     web: WebSettings
+    metrics: Metrics
+    readiness: Readiness
 
     def find(self, method: str, path: str) -> Handler:
         """What answers the path.
@@ -55,7 +68,7 @@ class Root:
             case ["", "v1", "sign", name] if name in self.authorities:
                 authority = self.authorities[name]
                 _allow(method, ("POST",))
-                return lambda request: sign(request, authority, self.web)
+                return lambda request: sign(request, authority, self.web, self.metrics)
             case ["", "v1", "ca", name] if name in self.authorities:
                 authority = self.authorities[name]
                 _allow(method, READ)
@@ -65,6 +78,16 @@ class Root:
             case ["", "robots.txt"]:
                 _allow(method, READ)
                 return keep_robots_out
+            case ["", "healthz"]:
+                _allow(method, READ)
+                return health.alive
+            case ["", "readyz"]:
+                _allow(method, READ)
+                return lambda request: health.ready(request, self.readiness)
+            case ["", "metrics"]:
+                _allow(method, READ)
+                networks = self.web.metrics_networks
+                return lambda request: metrics.show(request, self.metrics, networks)
             case _:
                 raise UnknownAuthority("there is nothing here")
 

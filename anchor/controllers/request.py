@@ -92,7 +92,9 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
         if isinstance(stream, io.BytesIO):
             return stream.read(length)
         read = getattr(stream, "read1", stream.read)
-        connection = getattr(getattr(stream, "raw", None), "_sock", None)
+        connection = self.environ.get(
+            "gunicorn.socket", getattr(getattr(stream, "raw", None), "_sock", None)
+        )
         deadline = time.monotonic() + seconds
         chunks: list[bytes] = []
         missing = length
@@ -101,7 +103,7 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
             if left <= 0:
                 raise _too_slow()
             if isinstance(connection, socket.socket):
-                # wsgiref, which `pecan serve` uses, waits for a body without end.
+                # wsgiref, which `pecan serve` uses, and gunicorn wait for a body without end.
                 connection.settimeout(left)
             try:
                 chunk = read(min(missing, CHUNK))

@@ -13,17 +13,32 @@ from webob import Response
 from anchor.controllers import forms
 from anchor.controllers.request import Request
 from anchor.controllers.responses import respond, wants_json
+from anchor.metrics.measures import Metrics
 from anchor.registration_authority import Answer, RegistrationAuthority, Submission
 
 if TYPE_CHECKING:
     from anchor.controllers import WebSettings
 
 
-def sign(request: Request, authority: RegistrationAuthority, web: WebSettings) -> Response:
+def sign(
+    request: Request, authority: RegistrationAuthority, web: WebSettings, metrics: Metrics
+) -> Response:
     """The certificate for a submission, in PEM, or in JSON with all that a client wants to know."""
+    try:
+        answer = _answer(request, authority, web)
+    except Exception as error:
+        metrics.failed(authority, error)
+        raise
+    metrics.issued(authority, answer)
+    if not wants_json(request):
+        return respond(request, answer.pem, "text/plain")
+    return respond(request, json.dumps(as_json(answer)).encode(), "application/json")
+
+
+def _answer(request: Request, authority: RegistrationAuthority, web: WebSettings) -> Answer:
     body = request.read_body(web.max_body_bytes, web.body_seconds)
     form = forms.read(request, body)
-    answer = authority.sign(
+    return authority.sign(
         Submission(
             form.user,
             form.secret,
@@ -34,9 +49,6 @@ def sign(request: Request, authority: RegistrationAuthority, web: WebSettings) -
             request,
         )
     )
-    if not wants_json(request):
-        return respond(request, answer.pem, "text/plain")
-    return respond(request, json.dumps(as_json(answer)).encode(), "application/json")
 
 
 def as_json(answer: Answer) -> dict[str, object]:

@@ -27,7 +27,11 @@ SUPPLIED = frozenset({"certificate"})
 
 
 class KeyBackend(Protocol):
-    """What a class registered as a signing backend offers."""
+    """What a class registered as a signing backend offers.
+
+    It may have a method ``ready()`` as well, which returns if the key could sign now, and raises
+    an AnchorError if it could not: ``GET /readyz`` asks.
+    """
 
     def private_key(self) -> CertificateIssuerPrivateKeyTypes:
         """The CA's key, or something that signs like one."""
@@ -51,11 +55,16 @@ class Signer(Protocol):
         """The certificate; raises SigningError when there is none to be trusted."""
 
 
+def always_ready() -> None:
+    """A key in memory can sign."""
+
+
 @dataclass(frozen=True)
 class KeySigner:
     """Builds certificates here, and signs them with a key."""
 
     key: CertificateIssuerPrivateKeyTypes
+    ready: Callable[[], None] = always_ready
 
     def issue(
         self, csr: X509Csr, ca: CACertificate, profile: Profile, now: datetime.datetime
@@ -145,7 +154,7 @@ def configure(
         values["certificate"] = certificate
     try:
         instance = cast(KeyBackend, backend(**values))
-        return KeySigner(instance.private_key())
+        return KeySigner(instance.private_key(), getattr(instance, "ready", always_ready))
     except ConfigurationError:
         raise
     except ValueError as error:

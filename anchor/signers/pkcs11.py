@@ -77,14 +77,12 @@ class Pkcs11Key:
             Step.KEY: "key_label" if key_id is None else "key_id",
         }
         try:
-            self._key = private_key_in(
-                TokenKey(
-                    pkcs11_session.module_at(pkcs11_path),
-                    KeyPlace(slot, token_label, key_id, key_label),
-                    secret,
-                ),
-                certificate.public_key(),
+            self._in_token = TokenKey(
+                pkcs11_session.module_at(pkcs11_path),
+                KeyPlace(slot, token_label, key_id, key_label),
+                secret,
             )
+            self._key = private_key_in(self._in_token, certificate.public_key())
         except ModuleNotFoundError:
             raise ConfigurationError.about(
                 "backend", f"'pkcs11' needs PyKCS11, which is not installed: {INSTALL}"
@@ -95,6 +93,10 @@ class Pkcs11Key:
     def private_key(self) -> CertificateIssuerPrivateKeyTypes:
         """The key; it signs, and can do nothing else."""
         return self._key
+
+    def ready(self) -> None:
+        """Return if the token answers, and has the key; raises TokenError otherwise."""
+        self._in_token.attribute(self._in_token.module.pykcs11.CKA_KEY_TYPE)
 
 
 def private_key_in(

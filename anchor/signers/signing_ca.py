@@ -6,10 +6,10 @@ import datetime
 from dataclasses import dataclass
 
 from anchor import issuance
-from anchor.errors import SigningError
+from anchor.errors import AnchorError, SigningError
 from anchor.issuance import Blank, CACertificate, Profile
 from anchor.signers import certificates
-from anchor.signers.backends import Issued, Signer
+from anchor.signers.backends import Issued, Signer, always_ready
 from anchor.signers.lifetime import Watch
 from anchor.storage import Store
 from anchor.X509.signing_request import X509Csr
@@ -82,6 +82,22 @@ class SigningCA:
             raise
         except Exception as error:
             raise SigningError(f"the signing CA {self.name!r} failed") from error
+
+    def ready(self, now: datetime.datetime) -> None:
+        """Return if the key that is used at a moment could sign, as far as its backend can tell.
+
+        Raises:
+            AnchorError: it could not.
+        """
+        signer = self._generation(now).signer
+        if signer is None:
+            raise SigningError(f"the signing CA {self.name!r} was loaded without its key")
+        try:
+            getattr(signer, "ready", always_ready)()
+        except AnchorError:
+            raise
+        except Exception as error:
+            raise SigningError(f"the signing CA {self.name!r} is not ready") from error
 
     def may_issue_intermediates(self) -> bool:
         """Whether what an intermediate of this CA issues can be valid."""

@@ -15,6 +15,8 @@ from tests.servers.processes import answers, free_port, program, running
 
 ROOT = Path(__file__).parents[2]
 
+EVERY_SERVER = ("pecan", "uwsgi", "uwsgi.ini", "gunicorn")
+
 
 @dataclass(frozen=True)
 class Running:
@@ -39,12 +41,38 @@ def arguments(server, port, config_py):
         return [program("anchor", "anchor, in place"), "serve", "--port", port]
     if server == "pecan":
         return [program("pecan", "pecan"), "serve", config_py]
+    if server == "gunicorn":
+        return [
+            program("gunicorn", "gunicorn, from PyPI"),
+            *("--bind", f"127.0.0.1:{port}", "--workers", "2", "anchor.wsgi:application"),
+        ]
+    if server == "uwsgi.ini":
+        return [
+            *uwsgi_ini(config_py.parent),
+            *("--http-socket", f"127.0.0.1:{port}"),
+        ]
     return [
         program("uwsgi", "uwsgi, from PyPI"),
         *("--http-socket", f"127.0.0.1:{port}"),
         *("--venv", sys.prefix, "--pecan", config_py, "-p", "4"),
         # So that nothing is left behind, whatever becomes of the test.
         *("--master", "--die-on-term", "--need-app"),
+    ]
+
+
+def uwsgi_ini(directory, *more):
+    """The command line for the shipped ini, with the socket in that directory.
+
+    Args:
+        directory: that of the configuration.
+        more: further options; those before the ini are the ones that it leaves alone.
+    """
+    return [
+        program("uwsgi", "uwsgi, from PyPI"),
+        *("--set-placeholder", f"anchor_venv={sys.prefix}"),
+        *("--set-placeholder", f"anchor_run={directory}"),
+        *more,
+        *("--ini", ROOT / "tools/uwsgi/anchor.ini"),
     ]
 
 
@@ -70,5 +98,5 @@ def serving(server, directory, environment=None):
 
 @pytest.fixture(params=["pecan", "uwsgi"])
 def server(request):
-    """The name of each server in turn."""
+    """The name of each server in turn; a few tests ask for every one that is documented."""
     return request.param

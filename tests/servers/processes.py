@@ -79,10 +79,17 @@ def running(arguments, *, log, ready, stop=signal.SIGTERM, **popen):
             wait_for(ready, process, f"{arguments[0]} to be ready (its log: {log})")
             yield process
         finally:
-            if process.poll() is None:
-                process.send_signal(stop)
-                try:
-                    process.wait(PATIENCE)
-                except subprocess.TimeoutExpired:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
+            _stop(process, stop)
+
+
+def _stop(process, stop):
+    """Ask the process to end, more than once: uwsgi does not hear it while it starts."""
+    for _ in range(PATIENCE // 5):
+        if process.poll() is not None:
+            return
+        process.send_signal(stop)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -1,0 +1,29 @@
+"""``GET /metrics``, for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from ipaddress import IPv4Network, IPv6Network
+
+from webob import Response
+
+from anchor.controllers.request import Request
+from anchor.controllers.responses import respond
+from anchor.errors import Forbidden
+from anchor.metrics import exposition
+from anchor.metrics.measures import Metrics
+
+
+def show(
+    request: Request, metrics: Metrics, networks: Collection[IPv4Network | IPv6Network]
+) -> Response:
+    """What was counted, for those who may know.
+
+    Raises:
+        Forbidden: the client is in none of the networks.
+    """
+    client = request.client_address
+    if client is None or not any(client in network for network in networks):
+        raise Forbidden("the metrics are not for everyone: metrics_networks in config.py says who")
+    text = exposition.text(metrics.families())
+    return respond(request, text.encode(), exposition.CONTENT_TYPE)

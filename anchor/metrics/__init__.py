@@ -1,0 +1,1 @@
+"""What is counted while the service works, in all of its processes together."""

@@ -1,0 +1,204 @@
+"""The service as it is shipped for production: uwsgi.ini, gunicorn, and nginx in front."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import json
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from tests.pki import assert_is_leaf, make_csr
+from tests.servers.anchor import EVERY_SERVER, serving
+from tests.servers.nginx_site import HOST, site
+from tests.servers.processes import wait_for
+from tests.test_real_servers import post
+
+SLOW = """
+import pathlib, time
+def slow(csr, place: str):
+    pathlib.Path(place, "started").touch()
+    while not pathlib.Path(place, "go").exists():
+        time.sleep(0.02)
+"""
+BROKEN = """
+def broken(csr):
+    raise RuntimeError("with hunter2 in it")
+"""
+
+
+def events(log):
+    """The audit events in a server's log."""
+    return [json.loads(line) for line in log.splitlines() if line.startswith('{"time"')]
+
+
+def test_nginx_and_uwsgi_sign_and_the_client_is_who_connected(nginx_site, ca, tmp_path):
+    status, _, pem = nginx_site.sign(
+        source="127.0.0.5",
+        headers={"X-Forwarded-For": "192.0.2.66", "X-Real-IP": "192.0.2.66", "Forwarded": "for=x"},
+    )
+
+    assert 200 == status
+    assert_is_leaf(x509.load_pem_x509_certificate(pem), issued_by=ca)
+    wait_for(lambda: "audit.sign" in nginx_site.log, what="the audit events")
+    assert {"127.0.0.5"} == {event["address"] for event in events(nginx_site.log)}
+
+
+def test_nginx_refuses_a_body_over_the_limit(nginx_site):
+    status, _, text = nginx_site.sign(csr=b"x" * 70000)
+
+    assert (413, b"the body is larger than 65536 octets\n") == (status, text)
+
+
+def test_nginx_slows_one_client_down_and_nobody_else(document, tmp_path, ca):
+    with site(tmp_path, document, ca, replace={"rate=10r/s": "rate=1r/m"}) as served:
+        found = [served.ask("GET", "/robots.txt") for _ in range(22)]
+
+        assert [200] * 21 + [429] == [status for status, _, _ in found]
+        assert ("5", b"too many requests, try again later\n") == (
+            found[-1][1]["Retry-After"],
+            found[-1][2],
+        )
+        assert 200 == served.sign(source="127.0.0.6")[0]
+
+
+def test_nginx_gives_up_a_client_that_does_not_send(document, tmp_path, ca):
+    short = {
+        "client_header_timeout 10s": "client_header_timeout 1s",
+        "client_body_timeout 10s": "client_body_timeout 1s",
+    }
+    with site(tmp_path, document, ca, replace=short) as served:
+        for start in (
+            f"POST /v1/sign/default HTTP/1.1\r\nHost: {HOST}\r\n",
+            f"POST /v1/sign/default HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 500\r\n\r\nuser=",
+        ):
+            with served.connect().sock as connection:
+                connection.sendall(start.encode())
+                with contextlib.suppress(ConnectionResetError):
+                    assert b"" == connection.recv(65536)
+        assert 200 == served.sign()[0]
+
+
+def test_nginx_says_so_when_uwsgi_is_away(nginx_site):
+    nginx_site.uwsgi.terminate()
+    nginx_site.uwsgi.wait(60)
+
+    status, headers, text = nginx_site.sign()
+
+    assert (503, "5") == (status, headers["Retry-After"])
+    assert b"not there now" in text
+
+
+def test_a_request_without_tls_is_a_400(nginx_site):
+    with socket.create_connection(("127.0.0.1", nginx_site.port), timeout=60) as connection:
+        connection.sendall(b"GET /robots.txt HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+        assert b"400" in connection.recv(65536)
+
+
+@pytest.mark.parametrize("server", EVERY_SERVER)
+def test_an_unhandled_error_is_a_500_with_a_request_id(server, document, tmp_path, plugins):
+    plugins(BROKEN, "[anchor.validators]\nbroken = trouble:broken\n")
+    document["registration_authority"]["default"]["validators"] = {"broken": {}}
+    (tmp_path / "config.json").write_text(json.dumps(document))
+
+    with serving(server, tmp_path) as service:
+        status, text = post(service, make_csr())
+
+        assert 500 == status
+        assert text.startswith(b"internal error, request ")
+        identifier = text.decode().split()[-1]
+        wait_for(lambda: identifier in service.log, what="the error in the log")
+        assert b"hunter2" not in text
+        assert b"Traceback" not in text
+
+
+@pytest.fixture
+def slow(document, tmp_path, plugins):
+    """Has the service wait, in the middle of a request, until this is called."""
+    plugins(SLOW, "[anchor.validators]\nslow = trouble:slow\n")
+    document["registration_authority"]["default"]["validators"] = {"slow": {"place": str(tmp_path)}}
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    return (tmp_path / "go").touch
+
+
+@pytest.mark.parametrize("server", ["uwsgi.ini", "gunicorn"])
+def test_a_sigterm_finishes_what_runs_and_leaves_nothing_behind(server, slow, tmp_path):
+    with serving(server, tmp_path) as service, concurrent.futures.ThreadPoolExecutor() as pool:
+        running = pool.submit(post, service, make_csr())
+        wait_for((tmp_path / "started").exists, what="the request to be in its middle")
+        processes = descendants(service.process.pid)
+        service.process.send_signal(signal.SIGTERM)
+        # The idle workers have ended: the signal has been heard.
+        wait_for(lambda: len(alive(processes)) < len(processes), what="idle workers to end")
+        time.sleep(0.3)
+        slow()
+
+        assert 200 == running.result(60)[0]
+        service.process.wait(60)
+        assert [] == alive(processes)
+        assert not (tmp_path / "anchor.sock").exists()
+        with pytest.raises(ConnectionRefusedError):
+            post(service, make_csr())
+
+
+def test_a_sigterm_behind_nginx_finishes_what_runs(slow, document, tmp_path, ca):
+    with (
+        site(tmp_path, document, ca) as served,
+        concurrent.futures.ThreadPoolExecutor() as pool,
+    ):
+        running = pool.submit(served.sign)
+        wait_for((tmp_path / "started").exists, what="the request to be in its middle")
+        served.uwsgi.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        slow()
+
+        assert 200 == running.result(60)[0]
+        served.uwsgi.wait(60)
+
+
+def test_a_worker_that_is_killed_is_replaced(document, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    with serving("uwsgi.ini", tmp_path) as service:
+        post(service, make_csr())
+        workers = descendants(service.process.pid)[1:]
+        for worker in workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+        wait_for(lambda: not alive(workers), what="the workers to be gone")
+
+        assert 200 == post(service, make_csr())[0]
+
+
+def test_the_ini_stops_the_start_over_a_bad_configuration(document, tmp_path):
+    del document["signing_ca"]["local"]["cert_path"]
+    (tmp_path / "config.json").write_text(json.dumps(document))
+
+    with pytest.raises(pytest.fail.Exception), serving("uwsgi.ini", tmp_path):
+        pass
+
+    assert "signing_ca.local: missing option 'cert_path'" in (tmp_path / "server.log").read_text()
+
+
+def descendants(pid):
+    """A process and all that descend from it."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(found for child in children for found in descendants(int(child)))]
+
+
+def alive(pids):
+    """Those of the processes that still run; one that nobody waits for yet has ended."""
+    states = {pid: _state(pid) for pid in pids}
+    return [pid for pid, state in states.items() if state not in ("", "Z")]
+
+
+def _state(pid):
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return ""
