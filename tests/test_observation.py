@@ -377,7 +377,8 @@ def test_workers_that_are_killed_lose_no_count(document, tmp_path):
 
 def all_loaded(service):
     workers = descendants(service.process.pid)[1:]
-    return workers and all(f"pid: {worker} (default app)" in service.log for worker in workers)
+    loaded = all(f"pid: {worker} (default app)" in service.log for worker in workers)
+    return loaded and len(workers) == 2 * os.cpu_count()
 
 
 def ask_when_there(service):
