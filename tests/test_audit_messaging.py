@@ -20,7 +20,7 @@ from anchor.audit.events import AUTHENTICATION, SIGNING, Event
 from anchor.audit.messaging import MessagingTrail, oslo_messaging
 from anchor.errors import ConfigurationError
 from tests.pki import make_csr
-from tests.servers.rabbitmq import free_port
+from tests.servers.processes import free_port
 
 
 class Listener:

@@ -13,13 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.processes import free_port
+
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 class RabbitMQ:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.rabbitmq import free_port
+from tests.servers.processes import free_port
 
 ROOT = Path(__file__).parents[2]
 
