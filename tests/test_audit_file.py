@@ -29,6 +29,7 @@ from anchor.audit.checkpoints import CheckpointKey, Due
 from anchor.audit.events import SIGNING, Event
 from anchor.audit.file import FileTrail
 from anchor.audit.verification import Broken, Verification, files_of, in_order
+from tests.pace import allowed
 from tests.pki import make_ca, make_csr
 
 
@@ -576,7 +577,7 @@ def test_a_million_events_are_verified_at_tens_of_thousands_a_second(million):
     seconds = time.process_time() - started
 
     assert report.lines == 1_000_000
-    assert report.lines / seconds > 30_000
+    assert seconds < allowed(report.lines / 30_000)
 
 
 def test_the_writer_finds_its_place_in_a_million_events_at_once(million, key):
@@ -591,7 +592,7 @@ def test_the_writer_finds_its_place_in_a_million_events_at_once(million, key):
     with million.open("r+b") as file:
         file.truncate(size)
     million.with_name(f"{million.name}.head").unlink()
-    assert seconds < 1
+    assert seconds < allowed(1)
 
 
 def test_progress_is_shown_on_a_terminal(million):

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor import cli, index
 from anchor.index import Entry
+from tests.pace import allowed
 from tests.pki import DAY, a_key, hash_for, make_csr, now, subject
 
 ANCHOR = Path(sys.executable).with_name("anchor")
@@ -308,7 +309,7 @@ def test_with_a_hundred_thousand_stored_the_answer_takes_less_than_two_seconds(
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert len(output.splitlines()) == count
 
-    assert min(seconds) < 2
+    assert min(seconds) < allowed(2, in_this_process=False)
 
 
 def test_storing_a_certificate_costs_tens_of_microseconds_for_the_index(tmp_path, ca):
@@ -320,4 +321,4 @@ def test_storing_a_certificate_costs_tens_of_microseconds_for_the_index(tmp_path
     after = resource.getrusage(resource.RUSAGE_SELF)
 
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    assert seconds / 500 < 300e-6
+    assert seconds / 500 < allowed(300e-6)

@@ -23,6 +23,7 @@ from anchor.errors import SigningError
 from anchor.metrics import measures, place
 from anchor.metrics.measures import Metrics
 from anchor.metrics.tally import Tally
+from tests.pace import allowed
 from tests.pki import DAY, make_ca, make_csr, now
 from tests.servers.anchor import EVERY_SERVER, ROOT, serving
 from tests.servers.processes import wait_for
@@ -307,8 +308,7 @@ def test_counting_costs_microseconds(service):
     for _ in range(1000):
         counted.failed(authority, error)
 
-    # A busy machine counts too: this is 3 of them when it is idle.
-    assert time.process_time() - started < 0.1
+    assert time.process_time() - started < allowed(0.03)
 
 
 def test_directories_of_services_that_are_gone_are_removed(tmp_path, monkeypatch):

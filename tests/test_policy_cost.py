@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import time
 
 import pytest
 from cryptography import x509
 
 from anchor import errors
+from tests.pace import allowed, least_seconds
 from tests.pki import make_csr, subject
 from tests.policies import approve, configured
 
@@ -45,14 +45,11 @@ def large_policy():
 
 
 def cost(a_policy, csr, *groups):
-    """The least CPU time of a few attempts, so that it is not that of whoever else is at work."""
-    attempts = []
-    for _ in range(5):
-        start = time.process_time()
+    def judge():
         with contextlib.suppress(errors.RequestError):
             approve(a_policy, csr, *groups)
-        attempts.append(time.process_time() - start)
-    return min(attempts)
+
+    return least_seconds(judge)
 
 
 def test_a_hundred_names_against_ten_thousand_patterns(large_policy):
@@ -61,7 +58,7 @@ def test_a_hundred_names_against_ten_thousand_patterns(large_policy):
     csr = make_csr("h1-x.example.com", *names, "www1.example.com", "10.1.2.3")
 
     assert approve(large_policy, csr, *groups)
-    assert cost(large_policy, csr, *groups) < 30 * MILLISECOND
+    assert cost(large_policy, csr, *groups) < allowed(30 * MILLISECOND)
 
 
 def dns(text):
@@ -99,4 +96,4 @@ def dns(text):
     ids=range(13),
 )
 def test_refusing_costs_less_than_a_tenth_of_a_second(large_policy, csr):
-    assert cost(large_policy, csr) < 100 * MILLISECOND
+    assert cost(large_policy, csr) < allowed(100 * MILLISECOND)
