@@ -187,8 +187,11 @@ def test_the_ini_stops_the_start_over_a_bad_configuration(document, tmp_path):
 
 
 def descendants(pid):
-    """A process and all that descend from it."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    """A process and all that descend from it, as far as they are there."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
     return [pid, *(found for child in children for found in descendants(int(child)))]
 
 
