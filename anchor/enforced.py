@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
 from anchor import weak_keys
-from anchor.auth.results import AuthDetails
 from anchor.bans import NOT_BANNED, BanFile
 from anchor.validation import Check
 from anchor.validators import ValidationError
@@ -139,5 +138,5 @@ def _on_csr(rule: Rule, supplied: Mapping[str, Any]) -> None:
     rule(supplied["csr"])
 
 
-def _consult(bans: BanFile, supplied: Mapping[str, object]) -> None:
-    bans.refuse(cast(X509Csr, supplied["csr"]), cast(AuthDetails, supplied["auth_result"]))
+def _consult(bans: BanFile, supplied: Mapping[str, Any]) -> None:
+    bans.refuse(supplied["csr"], supplied["auth_result"])

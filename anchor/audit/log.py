@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 from typing import Any
@@ -31,8 +30,8 @@ class LogTrail:
 def _as_line(fields: dict[str, Any]) -> str:
     """JSON in ASCII, without control characters."""
     # Three times as quick as json, but it leaves other characters, and DEL, as they are.
-    with contextlib.suppress(PydanticSerializationError, UnicodeDecodeError):
+    try:
         line = to_json(fields).decode("ascii")
-        if line.isprintable():
-            return line
-    return json.dumps(fields, separators=(",", ":"))
+    except (PydanticSerializationError, UnicodeDecodeError):
+        line = "\n"
+    return line if line.isprintable() else json.dumps(fields, separators=(",", ":"))
