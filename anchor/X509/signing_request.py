@@ -35,6 +35,8 @@ ExtensionType = TypeVar("ExtensionType", bound=x509.ExtensionType)
 
 _BROKEN_HASHES = frozenset({hashes.MD5, hashes.SHA1})
 
+_OF_THE_SUBJECT = frozenset({"subject_attributes", "subject_text", "common_names"})
+
 PEM_LABELS = frozenset({"CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"})
 
 
@@ -156,6 +158,11 @@ class X509Csr:
         return tuple(self.subject)
 
     @lazily
+    def subject_text(self) -> str:
+        """The subject as RFC 4514 writes it."""
+        return self.subject.rfc4514_string()
+
+    @lazily
     def common_names(self) -> tuple[str, ...]:
         """Every commonName in the subject, in its order."""
         return tuple(
@@ -233,7 +240,11 @@ class X509Csr:
         )
 
     def _with_extensions(self, extensions: tuple[Extension, ...]) -> X509Csr:
-        return X509Csr(self.submitted, self.subject, extensions)
+        other = X509Csr(self.submitted, self.subject, extensions)
+        # What was worked out of the subject stays.
+        for name in _OF_THE_SUBJECT & self.__dict__.keys():
+            other.__dict__[name] = self.__dict__[name]
+        return other
 
     def with_alternative_names(self, names: Iterable[x509.GeneralName]) -> X509Csr:
         """The same request with exactly these entries in subjectAltName; none removes it."""

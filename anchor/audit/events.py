@@ -79,6 +79,6 @@ def describe_certificate(
 
 def _describe_names(csr: X509Csr) -> dict[str, Any]:
     return {
-        "subject": csr.subject.rfc4514_string(),
+        "subject": csr.subject_text,
         "names": [names.describe(name) for name in csr.alternative_names],
     }

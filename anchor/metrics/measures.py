@@ -72,6 +72,7 @@ class Metrics:
         self._cas = {
             authority.signing_ca.name: authority.signing_ca for authority in authorities.values()
         }
+        self._slot_seconds = {name: _slot_seconds(ca) for name, ca in self._cas.items()}
         keys: list[Key] = [*_keys(authorities.values(), self._cas.values())]
         self._positions = {key: position for position, key in enumerate(keys)}
         self._tally = Tally(directory, ["|".join(key) for key in keys])
@@ -106,7 +107,7 @@ class Metrics:
         self._tally.add(self._positions[key])
 
     def _in_force(self, ca: SigningCA, not_after: datetime.datetime) -> None:
-        slot = int(not_after.timestamp() // _slot_seconds(ca)) + 1
+        slot = int(not_after.timestamp() // self._slot_seconds[ca.name]) + 1
         position = self._positions["in_force", ca.name, f"{slot % SLOTS}", "slot"]
         if self._tally.own(position) == slot:
             self._tally.add(position + 1)

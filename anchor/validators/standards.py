@@ -186,7 +186,7 @@ def _alternative_name(name: x509.GeneralName, label: re.Pattern[str]) -> Iterato
                 yield f"the DNS name {text!a} {objection}"
         case x509.RFC822Name(value=text):
             mailbox, at, host = text.rpartition("@")
-            if not (mailbox and at) or any(dns.objections(host, label)):
+            if not (mailbox and at) or dns.objections(host, label):
                 yield f"the e-mail address {text!a} is not a mailbox"
         case x509.UniformResourceIdentifier(value=text):
             if not _ABSOLUTE_URI.fullmatch(text):
