@@ -1,0 +1,80 @@
+"""The pictures of the documentation: readable by everyone, and whole by themselves."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+from docutils import nodes
+
+from tests.pages import SOURCE, parse
+
+SVG = "{http://www.w3.org/2000/svg}"
+PICTURES = sorted(SOURCE.rglob("*.svg"))
+
+
+@pytest.fixture(scope="module")
+def shown():
+    """The alternative text of each picture, wherever a page shows it."""
+    found = {}
+    for page in SOURCE.rglob("*.rst"):
+        if ".svg" in page.read_text():
+            for image in parse(page).findall(nodes.image):
+                found.setdefault(image["uri"], []).append(image.get("alt", ""))
+    return found
+
+
+@pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.name)
+def test_a_picture_says_what_it_shows(path):
+    root = ET.parse(path).getroot()
+
+    title, description = root.find(f"{SVG}title"), root.find(f"{SVG}desc")
+    assert root.tag == f"{SVG}svg"
+    assert root.get("role") == "img"
+    assert root.get("aria-labelledby").split() == [title.get("id"), description.get("id")]
+    assert title.text.strip()
+    assert len(description.text) > len(title.text)
+    assert root.get("viewBox") == f"0 0 {root.get('width')} {root.get('height')}"
+
+
+@pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.name)
+def test_a_picture_needs_nothing_from_elsewhere(path):
+    text = path.read_text().replace('xmlns="http://www.w3.org/2000/svg"', "")
+
+    assert not re.search(r"https?:|//|@import|@font-face|href|<script|<image|<!ENTITY", text)
+    assert set(re.findall(r"url\(([^)]*)\)", text)) <= {"#arrow"}
+    assert set(re.findall(r"font-family: ([^;]*);", text)) == {"sans-serif"}
+
+
+@pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.name)
+def test_a_picture_has_a_ground_of_its_own_in_light_and_dark(path):
+    root = ET.parse(path).getroot()
+    first = next(child for child in root if child.tag == f"{SVG}rect")
+
+    assert first.get("class") == "paper"
+    assert float(first.get("width")) == float(root.get("width")) - 1
+    assert float(first.get("height")) == float(root.get("height")) - 1
+
+
+@pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.name)
+def test_a_pictures_text_stays_inside(path):
+    root = ET.parse(path).getroot()
+    width, height = float(root.get("width")), float(root.get("height"))
+
+    for text in root.iter(f"{SVG}text"):
+        assert 0 < float(text.get("x")) < width
+        assert 0 < float(text.get("y")) < height
+
+
+@pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.name)
+def test_a_picture_is_on_a_page_with_words_for_those_who_do_not_see_it(path, shown):
+    texts = shown.get(f"/{path.relative_to(SOURCE)}")
+
+    assert texts, "no page shows it"
+    assert all(len(text) > 40 for text in texts)
+
+
+def test_there_are_pictures_and_no_page_shows_one_that_is_not_there(shown):
+    assert PICTURES
+    assert set(shown) == {f"/{path.relative_to(SOURCE)}" for path in PICTURES}
