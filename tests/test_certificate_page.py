@@ -95,7 +95,7 @@ def test_the_extensions_are_those_on_the_page(issued, ca):
         "SHA-1 over the public key": x509.SubjectKeyIdentifier(
             hashlib.sha1(point, usedforsecurity=False).digest()
         ),
-        "the CA's subjectKeyIdentifier": x509.AuthorityKeyIdentifier(own, None, None),
+        "the CA's own identifier": x509.AuthorityKeyIdentifier(own, None, None),
     }
 
     found = {extension.oid: extension for extension in issued.extensions}

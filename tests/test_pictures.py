@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ET
 import pytest
 from docutils import nodes
 
+from anchor import problems
 from tests.pages import SOURCE, parse
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -58,13 +59,28 @@ def test_a_picture_has_a_ground_of_its_own_in_light_and_dark(path):
 
 
 @pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.name)
-def test_a_pictures_text_stays_inside(path):
+def test_a_pictures_text_stays_in_its_box(path):
     root = ET.parse(path).getroot()
-    width, height = float(root.get("width")), float(root.get("height"))
+    boxes = [
+        tuple(float(box.get(side)) for side in ("x", "y", "width", "height"))
+        for box in root.iter(f"{SVG}rect")
+        if box.get("class") != "zone"
+    ]
 
     for text in root.iter(f"{SVG}text"):
-        assert 0 < float(text.get("x")) < width
-        assert 0 < float(text.get("y")) < height
+        if text.get("transform"):
+            continue
+        kinds = (text.get("class") or "").split()
+        # Wide letters of a sans-serif, on average.
+        width = len(text.text) * (12 if "small" in kinds else 14) * 0.52
+        x, y = float(text.get("x")), float(text.get("y"))
+        left = x - width * (0.5 if "middle" in kinds else 1 if "end" in kinds else 0)
+        holding = [
+            box for box in boxes if box[0] < x < box[0] + box[2] and box[1] < y < box[1] + box[3]
+        ]
+        smallest = min(holding, key=lambda box: box[2] * box[3])
+        assert smallest[0] <= left, text.text
+        assert left + width <= smallest[0] + smallest[2], text.text
 
 
 @pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.name)
@@ -78,3 +94,12 @@ def test_a_picture_is_on_a_page_with_words_for_those_who_do_not_see_it(path, sho
 def test_there_are_pictures_and_no_page_shows_one_that_is_not_there(shown):
     assert PICTURES
     assert set(shown) == {f"/{path.relative_to(SOURCE)}" for path in PICTURES}
+
+
+def test_the_way_of_a_request_shows_statuses_that_there_are_and_leaves_none_out():
+    root = ET.parse(SOURCE / "pictures/request.svg").getroot()
+    elsewhere = {"403", "404", "405"}  # for other paths and methods
+
+    texts = " ".join(text.text for text in root.iter(f"{SVG}text"))
+    shown = set(re.findall(r"\b[45][0-9][0-9]\b", texts))
+    assert {str(int(status)) for status in problems._STATUSES.values()} - elsewhere == shown
