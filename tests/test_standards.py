@@ -24,7 +24,7 @@ from anchor.options import Private
 from anchor.signers.cryptography_io import FileKey
 from anchor.X509.signing_request import X509Csr
 from tests.pages import SOURCE, parse, tables
-from tests.pki import a_key, make_ca, make_csr, subject
+from tests.pki import DAY, a_key, make_ca, make_csr, now, subject
 from tests.servers.anchor import ROOT
 
 PAGE = SOURCE / "reference/standards.rst"
@@ -156,6 +156,90 @@ def test_a_request_may_be_signed_with_pss():
     )
 
     assert X509Csr.from_der(request.public_bytes(Encoding.DER)).submitted.proves_possession
+
+
+def test_a_ca_without_a_subject_does_not_start(serve, document, tmp_path):
+    ca = make_ca(tmp_path, name=None)
+    document["signing_ca"]["local"] |= {
+        "cert_path": str(ca.cert_path),
+        "key_path": str(ca.key_path),
+    }
+
+    with pytest.raises(ConfigurationError, match="has no subject"):
+        serve(document)
+
+
+def test_a_ca_without_an_identifier_has_one_computed_from_its_key():
+    key = a_key()
+    begin = now()
+    certificate = (
+        x509.CertificateBuilder(subject("CA"), subject("CA"), key.public_key(), 1)
+        .not_valid_before(begin)
+        .not_valid_after(begin + DAY)
+        .sign(key, hashes.SHA256())
+    )
+
+    found = issuance.authority_key_identifier(certificate)
+
+    own = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    assert own.digest == found.key_identifier
+
+
+@pytest.mark.parametrize(
+    ("critical", "refusal"),
+    [(False, "2.5.29.30 has to be critical"), (True, "a critical extension is not supported")],
+)
+def test_name_constraints_in_a_request_are_refused(serve, document, critical, refusal):
+    document["registration_authority"]["default"]["validators"] = {"standards_compliance": {}}
+    constraints = x509.NameConstraints([x509.DNSName("example.com")], None)
+
+    answer = serve(document).sign(make_csr(extensions=[(constraints, critical)]), status=400)
+
+    assert refusal in answer.text
+
+
+def test_name_constraints_and_usages_of_the_ca_are_for_relying_parties(serve, document, tmp_path):
+    ca = make_ca(tmp_path, name="constrained")
+    old = ca.certificate
+    builder = x509.CertificateBuilder(old.issuer, old.subject, old.public_key(), old.serial_number)
+    builder = builder.not_valid_before(old.not_valid_before_utc)
+    builder = builder.not_valid_after(old.not_valid_after_utc)
+    for extension in old.extensions:
+        builder = builder.add_extension(extension.value, extension.critical)
+    builder = builder.add_extension(
+        x509.NameConstraints([x509.DNSName("example.org")], None), critical=True
+    )
+    constrained = builder.sign(ca.key, hashes.SHA256())
+    ca.cert_path.write_bytes(constrained.public_bytes(Encoding.PEM))
+    document["signing_ca"]["local"] |= {
+        "cert_path": str(ca.cert_path),
+        "key_path": str(ca.key_path),
+    }
+    certificate = serve(document).issue(make_csr("www.example.com", "www.example.com"))
+    leaf = tmp_path / "leaf.crt"
+    leaf.write_bytes(certificate.public_bytes(Encoding.PEM))
+
+    verified = subprocess.run(
+        ["openssl", "verify", "-CAfile", str(ca.cert_path), str(leaf)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert "permitted subtree violation" in verified.stdout + verified.stderr
+
+
+@pytest.mark.parametrize("path", ["/v1/ca/default", "/v1/sign/default", "/robots.txt"])
+def test_options_is_a_method_like_others_that_do_not_work(service, path):
+    answer = service.http.options(path, status=405)
+
+    assert answer.headers["Allow"] in ("GET, HEAD", "POST")
+
+
+def test_who_accepts_neither_text_nor_json_gets_text(service):
+    answer = service.http.get("/v1/ca/default", headers={"Accept": "image/png"}, status=200)
+
+    assert answer.content_type == "text/plain"
 
 
 @pytest.mark.parametrize("kind", ["ec-p256", "ed25519"])
