@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import logging
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -85,8 +86,7 @@ class CACertificate:
         )
 
 
-@dataclass(frozen=True)
-class Blank:
+class Blank(NamedTuple):
     """Everything that a certificate will say, before it is signed."""
 
     subject: x509.Name
@@ -193,7 +193,7 @@ INTERMEDIATE_USAGE = x509.KeyUsage(
 def _is_critical(wanted: Extension, csr: X509Csr) -> bool:
     if isinstance(wanted.value, x509.SubjectAlternativeName):
         # RFC 5280 4.2.1.6: critical exactly when the subject is empty.
-        return not list(csr.subject)
+        return not csr.subject_attributes
     if isinstance(wanted.value, x509.KeyUsage):
         return True
     return wanted.critical

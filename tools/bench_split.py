@@ -76,7 +76,7 @@ def _steps(
         issuance.prove(x509.load_der_x509_certificate(der), blank, ca)
 
     def audit() -> None:
-        details = describe_certificate(certificate, "0" * 64)
+        details = describe_certificate(certificate, "0" * 64, approved)
         for _ in ("authentication", "signing"):
             now = authority.clock()
             authority.audit.record(Event(SIGNING, now, "bench", "u", "a", "r", details=details))

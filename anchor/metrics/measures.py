@@ -79,10 +79,16 @@ class Metrics:
     def issued(self, authority: RegistrationAuthority, answer: Answer) -> None:
         """A certificate was handed out."""
         ca = authority.signing_ca
-        self._count("requests", authority.name, ISSUED)
-        self._count("issued", ca.name)
-        self._count("signing", ca.name, str(bisect.bisect_left(SECONDS, answer.signing_seconds)))
-        self._tally.add(self._positions["signing_sum", ca.name], answer.signing_seconds)
+        bucket = str(bisect.bisect_left(SECONDS, answer.signing_seconds))
+        positions = self._positions
+        self._tally.add_all(
+            {
+                positions["requests", authority.name, ISSUED]: 1,
+                positions["issued", ca.name]: 1,
+                positions["signing", ca.name, bucket]: 1,
+                positions["signing_sum", ca.name]: answer.signing_seconds,
+            }
+        )
         self._in_force(ca, answer.certificate.not_valid_after_utc)
 
     def failed(self, authority: RegistrationAuthority, error: Exception) -> None:

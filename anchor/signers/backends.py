@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
@@ -37,8 +37,7 @@ class KeyBackend(Protocol):
         """The CA's key, or something that signs like one."""
 
 
-@dataclass(frozen=True)
-class Issued:
+class Issued(NamedTuple):
     """A certificate that was signed, read back and compared; ``der`` is its encoding."""
 
     certificate: x509.Certificate
