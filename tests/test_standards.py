@@ -84,7 +84,7 @@ def test_every_row_names_modules_and_tests_that_there_are():
         assert [] == [place for place in places if not (ROOT / place).is_file()], section
 
 
-@pytest.mark.parametrize("page", ["security", "request"])
+@pytest.mark.parametrize("page", ["security-model", "request"])
 def test_what_an_explanation_names_is_there(page):
     text = (SOURCE / f"explanation/{page}.rst").read_text()
     places = re.findall(r"``((?:anchor|tests|tools)/[\w./-]*)``", text)
