@@ -8,11 +8,9 @@ import re
 import pytest
 from cryptography import x509
 
-from anchor import audit
 from anchor.cli import audit as audit_command
 from anchor.cli import ban, certs
 from anchor.index import Entry
-from anchor.plugins import Signature
 from tests.pages import SOURCE
 from tests.pki import make_csr
 
@@ -45,14 +43,6 @@ def test_every_option_is_in_the_section_of_its_command(name, parser):
 
 def test_every_field_of_a_listed_certificate_is_named():
     assert [] == [field for field in Entry._fields if f"``{field}``" not in COMMANDS]
-
-
-@pytest.mark.parametrize("target", audit.TARGETS)
-def test_every_option_of_an_audit_target_is_named(target):
-    names = Signature.of(audit.TARGETS[target]).names()
-
-    assert f"\n{target}\n---" in AUDIT
-    assert [] == sorted(name for name in names if f"``{name}``" not in AUDIT)
 
 
 def test_every_field_of_an_event_is_named(service, audit):
