@@ -105,3 +105,13 @@ def test_the_way_of_a_request_shows_statuses_that_there_are_and_leaves_none_out(
     texts = " ".join(text.text for text in root.iter(f"{SVG}text"))
     shown = set(re.findall(r"\b[45][0-9][0-9]\b", texts))
     assert {status for status, _ in errors} - elsewhere == shown
+
+
+def test_the_way_of_a_request_has_the_steps_of_its_page():
+    root = ET.parse(SOURCE / "pictures/request.svg").getroot()
+    page = (SOURCE / "explanation/request.rst").read_text()
+
+    texts = [" ".join(text.text.split()) for text in root.iter(f"{SVG}text")]
+    drawn = [text.split(" ", 1) for text in texts if re.match(r"[0-9]+ [A-Z]", text)]
+    told = re.findall(r"^([0-9]+)\. (.+)\n=+$", page, re.MULTILINE)
+    assert [list(step) for step in told] == drawn
