@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 
 import pytest
 from cryptography import x509
 
+from anchor import cli
 from anchor.cli import audit as audit_command
 from anchor.cli import ban, certs
-from anchor.index import Entry
 from tests.pages import SOURCE
 from tests.pki import make_csr
 
@@ -41,8 +42,18 @@ def test_every_option_is_in_the_section_of_its_command(name, parser):
             assert re.search(rf"``(.*, )?{option}\b.*?``", section), option
 
 
-def test_every_field_of_a_listed_certificate_is_named():
-    assert [] == [field for field in Entry._fields if f"``{field}``" not in COMMANDS]
+def test_every_field_of_what_is_listed_is_named(service, capsys):
+    service.issue(make_csr("www.example.com", "www.example.com"))
+    config = ["--config", str(service.path / "config.json"), "--json"]
+
+    assert 0 == cli.main(["certs", *config])
+    [listed] = json.loads(capsys.readouterr().out)
+    assert 0 == cli.main(["certs", *config, "--for", "www.example.com"])
+    answered = json.loads(capsys.readouterr().out)
+
+    assert "fingerprint" in listed
+    fields = {*listed, *answered}
+    assert [] == sorted(field for field in fields if f"``{field}``" not in COMMANDS)
 
 
 def test_every_field_of_an_event_is_named(service, audit):
