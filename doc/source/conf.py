@@ -9,3 +9,5 @@ version = release = anchor.__version__
 extensions = ["sphinx.ext.autodoc"]
 html_theme = "alabaster"
 nitpicky = True
+# The decisions are listed by a README for who reads them in the repository, by a page for others.
+exclude_patterns = ["adr/README.rst"]
