@@ -175,6 +175,7 @@ def test_a_page_that_has_not_changed_is_not_sent_again(service):
         second.body,
     )
     assert first.headers["ETag"] == second.headers["ETag"]
+    assert "Accept" == second.headers["Vary"]
     assert "Content-Security-Policy" in second.headers
     assert 200 == other.status_int
 
@@ -459,6 +460,16 @@ def test_the_commands_on_the_page_lead_to_a_certificate(tmp_path, document, ca):
 
     certificate = x509.load_pem_x509_certificate((tmp_path / "host.crt").read_bytes())
     assert_is_leaf(certificate, issued_by=ca)
+
+
+def test_behind_nginx_the_commands_have_the_url_that_the_client_used(nginx_anchor):
+    curl = [program("curl", "curl"), "--silent", "--cacert", nginx_anchor.tls.ca.cert_path]
+
+    shown = subprocess.run([*curl, nginx_anchor.url], check=True, capture_output=True, text=True)
+
+    # Debian's uwsgi_params leave out the port, which in production is the usual one.
+    port = rf"(:{nginx_anchor.port})?"
+    assert re.search(rf"'https://127\.0\.0\.1{port}/v1/sign/default'", shown.stdout)
 
 
 @pytest.mark.parametrize(
