@@ -10,10 +10,11 @@ from typing import Annotated, Any
 import pytest
 from pydantic import SecretStr
 
-from anchor import plugin_words, plugins, policy_words
+from anchor import plugins, policy_words
 from anchor.bans import BanFile
 from anchor.enforced import content_checks, key_checks
 from anchor.options import FilePath, Network, PrivateFile, SecretEnv, SecretFile
+from anchor.policy_words import others
 from anchor.registration_authority import utc_now
 from anchor.validation import SUPPLIED
 from anchor.weak_keys import Allowed
@@ -164,7 +165,7 @@ def test_of_others_plugins_the_docstring_and_the_plain_options_are_shown():
     options = {name: f"hidden-{name}" for name in inspect.signature(third_party).parameters}
     options |= {"networks": ["10.0.0.0/8"], "levels": {"low": 1}}
 
-    first, second = plugin_words.sentences(third_party, options)
+    first, second = others.sentences(third_party, options)
 
     assert "The request pleases the weather." == first
     assert {"networks": ["10.0.0.0/8"], "levels": {"low": 1}} == json.loads(second)
@@ -184,4 +185,4 @@ def test_a_plugin_of_others_is_found_beneath_what_was_bound_to_it():
 
 @pytest.mark.parametrize("function", [lambda csr: None, random.Random(1).random])
 def test_a_plugin_without_a_docstring_is_a_check(function):
-    assert all(plugin_words.sentences(function, {"x": "hidden"}))
+    assert all(others.sentences(function, {"x": "hidden"}))

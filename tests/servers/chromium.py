@@ -14,7 +14,11 @@ import pytest
 from tests.servers.processes import PATIENCE, program, running, wait_for
 
 # The protocol runs over a pair of pipes: no port that others could get at, and no library.
-_COMMAND = 'exec "$@" 3<&"$BROWSER_IN" 4>&"$BROWSER_OUT"'
+# First out of the way, then to the numbers that the browser knows them by.
+_COMMAND = """
+exec {in}<&"$BROWSER_IN" {out}>&"$BROWSER_OUT"
+exec "$@" 3<&"$in" 4>&"$out"
+"""
 
 
 class Browser:
