@@ -90,9 +90,9 @@ def test_every_rule_that_nothing_switches_off_is_on_the_page(tmp_path):
 @pytest.mark.parametrize(
     ("title", "known"),
     [
-        ("extensions", extension_names._EXTENSIONS),
+        ("extensions", extension_names.EXTENSIONS),
         ("key_usage", extension_names._USAGES),
-        ("ext_key_usage", extension_names._EXTENDED_USAGES),
+        ("ext_key_usage", extension_names.EXTENDED_USAGES),
     ],
 )
 def test_every_spelling_is_on_the_page(title, known):

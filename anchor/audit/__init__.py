@@ -111,6 +111,7 @@ TARGETS: Mapping[str, Callable[..., Trail]] = {
     "file": to_file,
     "messaging": to_messaging,
 }
+DEFAULT = "log"
 
 
 def configure(
@@ -133,7 +134,7 @@ def configure(
         ConfigurationError: with everything that is wrong with it.
     """
     options = dict(section)
-    target = options.pop("target", "log")
+    target = options.pop("target", DEFAULT)
     if not isinstance(target, str) or target not in TARGETS:
         raise ConfigurationError.about("target", f"should be one of {', '.join(TARGETS)}")
     make = TARGETS[target]

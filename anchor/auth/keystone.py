@@ -16,7 +16,7 @@ from anchor.auth.deadline import Deadline
 from anchor.auth.results import AuthDetails
 from anchor.complaints import Complaints
 from anchor.errors import BackendUnavailable, NotAuthenticated
-from anchor.options import FilePath, Secret, SecretEnv, SecretFile, one_secret
+from anchor.options import FilePath, Secret, SecretEnv, SecretFile, one_secret, text
 
 try:
     from keystoneauth1 import exceptions, token_endpoint
@@ -50,7 +50,7 @@ def _url(value: Any) -> str:
     return f"{parts.scheme}://{parts.netloc}{path}" + ("" if path.endswith("/v3") else "/v3")
 
 
-Url = Annotated[str, pydantic.PlainValidator(_url)]
+Url = Annotated[str, pydantic.PlainValidator(_url), text("uri")]
 Seconds = Annotated[float, pydantic.Field(gt=0, le=60)]
 
 

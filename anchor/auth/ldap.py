@@ -41,7 +41,12 @@ def _hosts(value: Any) -> tuple[str, ...]:
     return tuple(hosts)
 
 
-Hosts = Annotated[tuple[str, ...], pydantic.PlainValidator(_hosts)]
+_HOST = {"type": "string", "minLength": 1}
+Hosts = Annotated[
+    tuple[str, ...],
+    pydantic.PlainValidator(_hosts),
+    pydantic.WithJsonSchema({"anyOf": [_HOST, {"type": "array", "items": _HOST, "minItems": 1}]}),
+]
 Port = Annotated[int, pydantic.Field(ge=1, le=65535)]
 Seconds = Annotated[float, pydantic.Field(gt=0, le=60)]
 

@@ -17,20 +17,25 @@ from cryptography.hazmat.primitives.asymmetric.types import (
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
 
 from anchor.errors import ConfigurationError, SigningError
-from anchor.options import FilePath, Secret, SecretEnv, SecretFile, one_secret
+from anchor.options import FilePath, Secret, SecretEnv, SecretFile, one_secret, text
 from anchor.signers import pkcs11_session
 from anchor.signers.pkcs11_session import KeyPlace, Step, TokenError, TokenKey
 
 INSTALL = "pip install 'anchor[pkcs11]'"
 
 
+_OCTETS = "(?:[0-9A-Fa-f]{2})+"
+
+
 def _key_id(value: Any) -> bytes:
-    if not isinstance(value, str) or not re.fullmatch("(?:[0-9A-Fa-f]{2})+", value, re.ASCII):
+    if not isinstance(value, str) or not re.fullmatch(_OCTETS, value, re.ASCII):
         raise ValueError("should be a string of hexadecimal octets such as '01'")
     return bytes.fromhex(value)
 
 
-KeyId = Annotated[bytes, pydantic.PlainValidator(_key_id)]
+KeyId = Annotated[
+    bytes, pydantic.PlainValidator(_key_id), text("hexadecimal", pattern=f"^{_OCTETS}$")
+]
 """A CKA_ID, in hexadecimal."""
 
 # CK_ULONG has 32 bits on some platforms.
