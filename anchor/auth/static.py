@@ -20,9 +20,9 @@ class StaticAuthentication:
 
     Args:
         user: the user name.
-        secret: the secret; or
-        secret_file: a file that holds it, readable by nobody else; or
-        secret_env: an environment variable that holds it.
+        secret: the secret itself. Exactly one of this, ``secret_file`` and ``secret_env``.
+        secret_file: a file that others cannot read, with the secret.
+        secret_env: an environment variable with the secret.
         groups: the groups that the user is said to be in.
     """
 

@@ -47,14 +47,15 @@ class Pkcs11Key:
 
     Args:
         certificate: the CA's certificate.
-        pkcs11_path: the module, a shared library.
-        slot: the number of the token's slot; or
+        pkcs11_path: the PKCS#11 module, a shared library.
+        slot: the number of the token's slot. Exactly one of this and ``token_label``.
         token_label: the token's label.
-        pin: the user's PIN; or
-        pin_file: a file with it; or
-        pin_env: an environment variable with it.
-        key_id: the key's CKA_ID, in hexadecimal; or, or besides,
-        key_label: the key's CKA_LABEL.
+        pin: the user's PIN. Exactly one of this, ``pin_file`` and ``pin_env``.
+        pin_file: a file that others cannot read, with the PIN.
+        pin_env: an environment variable with the PIN.
+        key_id: the private key's ``CKA_ID``, as hexadecimal octets such as ``01``. At least one of
+            this and ``key_label``; exactly one private key has to be meant.
+        key_label: the private key's ``CKA_LABEL``.
     """
 
     def __init__(

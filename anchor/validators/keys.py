@@ -48,7 +48,8 @@ def public_key(csr: X509Csr, allowed_keys: KeySizes | None = None) -> None:
     """The key is of a listed kind, and large enough.
 
     Args:
-        allowed_keys: the least size in bits by the kind of key; 0 or null allows every size.
+        allowed_keys: the least size in bits by the kind of key: ``RSA``, ``DSA``, ``EC``,
+            ``ED25519``, ``ED448``. 0 or ``null`` allows every size.
     """
     name, bits = _kind_and_size(csr.public_key)
     if name not in (allowed_keys or {}):
