@@ -37,7 +37,7 @@ class StaticAuthentication:
         if not user:
             raise ConfigurationError.about("user", "is empty")
         revealed = one_secret("secret", secret, secret_file, secret_env)
-        if (user, revealed) == _SAMPLE:
+        if is_the_sample(user, revealed):
             LOG.warning(
                 "the static authentication uses the sample's user and secret, which everyone knows"
             )
@@ -51,6 +51,11 @@ class StaticAuthentication:
         if not (right_user and right_secret):
             raise NotAuthenticated()
         return self._identity
+
+
+def is_the_sample(user: str, secret: str) -> bool:
+    """Whether they are those of the sample configuration, which everyone knows."""
+    return (user, secret) == _SAMPLE
 
 
 def _digest(text: str) -> bytes:
