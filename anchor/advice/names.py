@@ -19,8 +19,8 @@ _DEFAULT_EXPONENT = 65537
 
 def any_name(subject: Subject) -> Iterator[Complaint]:
     """Nothing restricts the names."""
-    for path, section in subject.authorities():
-        if _unchecked(section) == ["common names", "names in subjectAltName"]:
+    for path, unchecked in _unchecked_names(subject):
+        if len(unchecked) == 2:
             yield Complaint(
                 f"{path}.validators",
                 "no validator holds names against a list, so whoever has a secret gets a "
@@ -31,8 +31,7 @@ def any_name(subject: Subject) -> Iterator[Complaint]:
 
 def unchecked_names(subject: Subject) -> Iterator[Complaint]:
     """Some names are restricted, and others are not."""
-    for path, section in subject.authorities():
-        unchecked = _unchecked(section)
+    for path, unchecked in _unchecked_names(subject):
         if len(unchecked) == 1:
             yield Complaint(
                 f"{path}.validators",
@@ -41,11 +40,20 @@ def unchecked_names(subject: Subject) -> Iterator[Complaint]:
             )
 
 
+def _unchecked_names(subject: Subject) -> Iterator[tuple[str, list[str]]]:
+    """Which names of a request may be any, by the authority's path.
+
+    Somebody else's validator may look at all of them.
+    """
+    offered = metadata.distribution("anchor").entry_points
+    shipped = {each.name for each in offered if each.group == VALIDATORS}
+    for path, section in subject.authorities():
+        if section["validators"].keys() <= shipped:
+            yield path, _unchecked(section)
+
+
 def _unchecked(section: dict[str, Any]) -> list[str]:
-    """Which names of a request may be any; none where somebody else's validator may look."""
     validators = section["validators"].keys()
-    if not validators <= _shipped():
-        return []
     # The fixup puts a common name into subjectAltName, and then all is checked again.
     copied = "enforce_alternative_names_present" in section.get("fixups", {})
     of_alternative_names = validators & _OF_ALTERNATIVE_NAMES
@@ -55,11 +63,6 @@ def _unchecked(section: dict[str, Any]) -> list[str]:
     if not of_alternative_names:
         unchecked.append("names in subjectAltName")
     return unchecked
-
-
-def _shipped() -> frozenset[str]:
-    offered = metadata.distribution("anchor").entry_points
-    return frozenset(each.name for each in offered if each.group == VALIDATORS)
 
 
 def every_name_listed(subject: Subject) -> Iterator[Complaint]:
