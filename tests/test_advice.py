@@ -137,6 +137,15 @@ NETWORK_AND_NAMES = [".", "%.%", "10.0.0.0/8"]
             {"authentication/cloud": {"backend": "keystone", "url": "http://k.example.com"}},
             "",
         ),
+        (
+            "groups-of-anyone",
+            "authentication.static",
+            {
+                "authentication/static": LDAP,
+                f"{CHECKS}/server_group": {"group_prefixes": {"Nova": "nv"}},
+            },
+            "",
+        ),
         ("served-without-tls", "config.py.server.host", {}, 'server = {"host": "0.0.0.0"}'),
         (
             "forged-addresses",
@@ -352,6 +361,15 @@ def test_whether_names_are_restricted_is_judged_by_what_the_validators_do(
     authority |= {"validators": kept | validators, "fixups": fixups}
 
     assert ({expected} if expected else set()) == advise(good).keys()
+
+
+@pytest.mark.parametrize("options", [{"group_base": "ou=x"}, {"group_name": "whole"}])
+def test_groups_whose_place_counts_are_nobodys_to_make(good, advise, options):
+    good["authentication"]["static"] = {**LDAP, **options}
+    validators = good["registration_authority"]["default"]["validators"]
+    validators["server_group"] = {"group_prefixes": {"Nova": "nv"}}
+
+    assert {} == advise(good)
 
 
 def test_of_somebody_elses_validator_nothing_is_presumed(good, advise, plugins):

@@ -70,6 +70,7 @@ RULES = (
     Rule("directory-without-tls", Level.DANGER, access.directory_without_tls),
     Rule("directory-not-verified", Level.DANGER, access.directory_not_verified),
     Rule("keystone-without-tls", Level.DANGER, access.keystone_without_tls),
+    Rule("groups-of-anyone", Level.NOTICE, access.groups_of_anyone),
     Rule("served-without-tls", Level.WARNING, access.served_without_tls),
     Rule("forged-addresses", Level.DANGER, access.forged_addresses),
     Rule("address-of-a-proxy", Level.NOTICE, access.address_of_a_proxy),

@@ -69,6 +69,24 @@ def directory_not_verified(subject: Subject) -> Iterator[Complaint]:
             )
 
 
+def groups_of_anyone(subject: Subject) -> Iterator[Complaint]:
+    """Whoever can make a group somewhere in a directory can give it a name that counts."""
+    judged_by_group = {
+        section["authentication"]
+        for _, section in subject.authorities()
+        if "server_group" in section["validators"]
+    }
+    for path, section in subject.sections("authentication", "ldap"):
+        by_first_value = section.get("group_name", "first") == "first"
+        is_judged = path.partition(".")[2] in judged_by_group
+        if is_judged and by_first_value and section.get("group_base") is None:
+            yield Complaint(
+                path,
+                "'server_group' goes by what groups are called, and without 'group_base' a group "
+                "counts wherever in the directory somebody made it",
+            )
+
+
 def keystone_without_tls(subject: Subject) -> Iterator[Complaint]:
     """Tokens go to Keystone in the clear."""
     for path, section in subject.sections("authentication", "keystone"):
