@@ -19,7 +19,7 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", re.ASCII)
 
 LONG = ("authentication", "signing_ca", "registration_authority")
 SHORT = ("auth", "ca", "validators", "fixups")
-_EITHER = ("audit", "bans", "$schema")
+EITHER = ("audit", "bans", "$schema")
 
 Section = dict[str, Any]
 
@@ -97,7 +97,7 @@ def read(path: Path, complaints: Complaints) -> Document:
     """
     document = parse(path)
     for key in document:
-        if key not in (*LONG, *SHORT, *_EITHER):
+        if key not in (*LONG, *SHORT, *EITHER):
             complaints.add("", f"unknown key {key!r}")
     short = [key for key in SHORT if key in document]
     aliases: dict[str, str] = {}
@@ -224,4 +224,4 @@ def _long_form(
     if "validators" not in document:
         # It has its complaint, by the name that it has in this form.
         long["registration_authority"]["default"]["validators"] = {}
-    return long | {key: document[key] for key in _EITHER if key in document}, aliases
+    return long | {key: document[key] for key in EITHER if key in document}, aliases

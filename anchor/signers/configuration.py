@@ -41,7 +41,8 @@ class CASettings(pydantic.BaseModel):
     output_path: FilePath | None = pydantic.Field(
         None,
         description="the directory in which certificates are stored, each as ``<SHA-256 "
-        "fingerprint>.crt``; it is made if it is not there, and without it nothing is stored",
+        "fingerprint>.crt``; it is made if it is not there. Without it nothing is stored, and "
+        "``anchor certs`` has nothing to list",
     )
     signing_hash: Literal["sha224", "sha256", "sha384", "sha512"] = pydantic.Field(
         "sha256", description="the hash for signatures; Ed25519 and Ed448 keys take none"
