@@ -95,7 +95,10 @@ def test_every_default_means_what_leaving_it_out_means(name, tmp_path):
 
 
 def _value(default):
-    return vars(default) if hasattr(default, "__dict__") else default
+    """What a default consists of."""
+    if not hasattr(default, "__dict__"):
+        return default
+    return {name: _value(value) for name, value in vars(default).items()}
 
 
 def test_the_sample_names_its_schema_and_keeps_to_it():

@@ -17,8 +17,10 @@ from typing import Any, ClassVar
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
+import anchor
 from anchor import schema
 from anchor.controllers import WebSettings
+from anchor.schema.models import of_model
 
 # What strings and such are called, where JSON Schema's word is not the best one.
 _WORDS = {
@@ -39,7 +41,7 @@ def _shipped() -> dict[str, Any]:
 def described(name: str) -> dict[str, Any]:
     """The schema of the options of that name."""
     if name == "web":
-        return schema.of_model(WebSettings)
+        return of_model(WebSettings)
     definitions = _shipped()["$defs"]
     if name == "signing_ca.next":
         return definitions["signing_ca"]["properties"]["next"]
@@ -133,7 +135,7 @@ class Options(SphinxDirective):
 
     def run(self) -> list[Any]:
         """The nodes."""
-        self.env.note_dependency(str(Path(schema.__file__).with_name(schema.SHIPPED)))
+        self.env.note_dependency(str(Path(anchor.__file__).with_name(schema.SHIPPED)))
         made = lines(self.arguments[0], remarks_in(list(self.content)))
         return self.parse_text_to_nodes(StringList(made, f"options {self.arguments[0]}"))
 
