@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -329,9 +330,7 @@ def test_files_that_others_can_write_or_read_are_found(good, advise, tmp_path, c
     config.write_text(json.dumps(good))
     main(["check", "--config", str(config)])
     said = capsys.readouterr().err
-    assert f"danger: : everyone on this machine can write to {config}" in said.replace(
-        "danger: everyone", "danger: : everyone"
-    )
+    assert f"danger: everyone on this machine can write to {config}," in said
     assert f"signing_ca.local.key_path: everyone on this machine can write to {keys}," in said
 
     keys.chmod(0o1777)
@@ -449,6 +448,46 @@ def test_a_config_py_that_cannot_be_run_is_an_error(good, advise, config_py, mes
     advise(good, config_py, code=1)
 
     assert [message in error["message"] for error in advise.found["errors"]] == [True]
+
+
+def test_without_a_configuration_programs_hear_where_it_was_looked_for(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("ANCHOR_CONF", str(tmp_path / "nowhere.json"))
+
+    assert 1 == main(["check", "--format", "json"])
+    found = json.loads(capsys.readouterr().out)
+    assert "nowhere.json cannot be read" in found["errors"][0]["message"]
+
+    monkeypatch.delenv("ANCHOR_CONF")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert 1 == main(["check", "--format", "json"])
+    found = json.loads(capsys.readouterr().out)
+    assert (None, False) == (found["config"], found["good"])
+    assert "anchor init" in found["errors"][0]["message"]
+
+
+def test_the_sample_is_told_from_what_should_serve_others(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("PECAN_CONFIG", raising=False)
+    for name in ("config.json", "config.py"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "config.json").chmod(0o600)
+    main(["init", str(tmp_path), "--ca-only"])
+    capsys.readouterr()
+
+    words = ["check", "--config", str(tmp_path / "config.json"), "--format", "json"]
+    assert 1 == main([*words, "--fail-on", "danger"])
+
+    found = json.loads(capsys.readouterr().out)
+    assert {
+        "sample-credentials": "danger",
+        "any-name": "warning",
+        "address-of-a-proxy": "notice",
+        "online-root": "notice",
+        "secrets-in-configuration": "notice",
+        "audit-in-log-only": "notice",
+    } == {each["identifier"]: each["level"] for each in found["advice"]}
 
 
 def test_a_config_py_that_is_named_is_the_one(good, advise, tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from anchor.advice import access, certificates, names, records
 from anchor.advice.subject import Adviser, Subject
+from anchor.errors import Complaint
 
 __all__ = ["RULES", "Advice", "Level", "Subject", "give"]
 
@@ -61,7 +62,7 @@ class Advice:
         return f"{PAGE}#{self.identifier}"
 
     def __str__(self) -> str:
-        return f"{self.level}: {self.path}: {self.message} [{self.link}]"
+        return f"{self.level}: {Complaint(self.path, self.message)} [{self.link}]"
 
 
 RULES = (

@@ -55,8 +55,9 @@ def run(namespace: argparse.Namespace) -> int:
     errors: tuple[Complaint, ...] = ()
     authorities: list[str] = []
     given: list[Advice] = []
-    path = namespace.config or config_file.find()
+    path: Path | None = namespace.config
     try:
+        path = path or config_file.find()
         authorities, given = _look(path)
     except ConfigurationError as error:
         errors = error.complaints
@@ -99,13 +100,13 @@ def _what_advice_says_left_unsaid() -> Iterator[None]:
 
 
 def _as_text(
-    path: Path, authorities: list[str], errors: tuple[Complaint, ...], given: list[Advice]
+    path: Path | None, authorities: list[str], errors: tuple[Complaint, ...], given: list[Advice]
 ) -> None:
     for complaint in errors:
         print(complaint, file=sys.stderr)
     if errors:
         count = len(errors)
-        print(f"{path}: {count} error{'s' if count > 1 else ''}", file=sys.stderr)
+        print(f"{path or 'anchor'}: {count} error{'s' if count > 1 else ''}", file=sys.stderr)
         return
     for advice in given:
         print(advice, file=sys.stderr)
@@ -113,10 +114,10 @@ def _as_text(
 
 
 def _as_json(
-    path: Path, authorities: list[str], errors: tuple[Complaint, ...], given: list[Advice]
+    path: Path | None, authorities: list[str], errors: tuple[Complaint, ...], given: list[Advice]
 ) -> None:
     found = {
-        "config": str(path),
+        "config": str(path) if path else None,
         "good": not errors,
         "authorities": authorities,
         "errors": [{"path": each.path, "message": each.message} for each in errors],
