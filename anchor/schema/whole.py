@@ -120,7 +120,7 @@ def _sections(plugins: Plugins, signing_ca: Schema) -> Schema:
 def _of_backends(kind: str, common: type[pydantic.BaseModel], plugins: Plugins) -> Schema:
     """A section that names a plug-in, whose options stand in it too."""
     schema = of_model(common)
-    backend = {"description": "The plug-in.", **plugins.names(kind)}
+    backend = {"description": "The backend, by the name of its plug-in.", **plugins.names(kind)}
     return {
         "type": "object",
         "properties": {"backend": backend, **schema["properties"]},

@@ -95,6 +95,8 @@ def _word(its: Mapping[str, Any], kind: str) -> str:
 
 def _range(its: Mapping[str, Any]) -> str:
     least, most = its.get("minimum"), its.get("maximum")
+    if "exclusiveMaximum" in its:
+        most = its["exclusiveMaximum"] - 1
     if "exclusiveMinimum" in its:
         return f" above {its['exclusiveMinimum']}, up to {most}"
     if least is not None and most is not None:
