@@ -18,10 +18,11 @@ from anchor.controllers import WebSettings
 from anchor.plugins import Signature
 from anchor.settings import AuthoritySettings
 from anchor.signers import CASettings
+from tests import reference_pages
 from tests.servers.anchor import ROOT, serving
 
 README = (ROOT / "README.rst").read_text()
-CONFIGURATION = (ROOT / "doc/source/reference/configuration.rst").read_text()
+CONFIGURATION = reference_pages.text("configuration")
 
 
 def commands(text):

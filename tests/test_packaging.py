@@ -67,6 +67,8 @@ def test_an_installed_anchor_makes_and_proves_a_configuration_of_its_own(install
     }
     assert modes["root-ca-unwrapped.key"] == 0o400
     assert modes["config.json"] == 0o600
+    shown = run(installed, "anchor", "schema", "--shipped")
+    assert shown.stdout == (installed / "mine/config.schema.json").read_text()
     assert "/site-packages/anchor" in run(
         installed, "python", "-c", "import anchor; print(anchor.__file__)"
     ).stdout.replace(str(installed), "")

@@ -102,7 +102,7 @@ def configure(
     kind = options.pop("backend")
     backend = plugins.load(NAMESPACE, kind)
     given = {"max_waiting": options.pop("max_waiting")} if "max_waiting" in options else {}
-    limit = plugins.prove(_Waiting, given, base).max_waiting or default_limit()
+    limit = plugins.prove(CommonSettings, given, base).max_waiting or default_limit()
     if not inspect.isclass(backend):
         return Authenticator(name, _function(backend, options), Breaker(limit), kind)
     values = plugins.Signature.of(backend).prove(options, base, offline=offline)
@@ -132,10 +132,15 @@ def _held_by(
     return ask_in_turn
 
 
-class _Waiting(pydantic.BaseModel):
-    """What stands in every section, whatever its backend."""
+class CommonSettings(pydantic.BaseModel):
+    """The options that every authentication has, whatever its backend."""
 
-    max_waiting: Annotated[int, pydantic.Field(ge=1, le=4096)] | None = None
+    max_waiting: Annotated[int, pydantic.Field(ge=1, le=4096)] | None = pydantic.Field(
+        None,
+        description="how many requests may wait for the backend at once; by default all of uWSGI's "
+        "workers but one, so that a backend that hangs leaves a worker to others, and under "
+        "another server any number",
+    )
 
 
 def _nobody(_authority: str, _user: str, _secret: str) -> None:

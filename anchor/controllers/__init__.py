@@ -37,16 +37,19 @@ class WebSettings(pydantic.BaseModel):
         65536, description="the largest request body to accept"
     )
     body_seconds: Annotated[float, pydantic.Field(gt=0, le=3600)] = pydantic.Field(
-        10, description="how long a request body may take to arrive"
+        10, description="how many seconds a request body may take to arrive"
     )
     trusted_proxies: tuple[Network, ...] = pydantic.Field(
-        (), description="the peers whose X-Forwarded-For is believed"
+        (), description="the peers, as networks, whose ``X-Forwarded-For`` is believed"
     )
     metrics_networks: tuple[Network, ...] = pydantic.Field(
-        LOOPBACK, description="the clients that may read the metrics"
+        LOOPBACK, description="the clients, as networks, that may read ``/metrics``"
     )
     metrics_directory: FilePath | None = pydantic.Field(
-        None, description="where the processes keep their counts, beyond a restart too"
+        None,
+        description="where the processes keep what they count, so that it outlives a restart; by "
+        "default in a directory below that for passing files, of the service's own, and counts "
+        "start at zero with it",
     )
     front_page: Shown = pydantic.Field(
         "full", description="how much the front page tells: full, short (no policies) or off"
