@@ -302,6 +302,23 @@ def test_a_directorys_ca_that_has_expired_is_found(good, advise, tmp_path):
     assert {"expired-trust"} == advise(good).keys()
 
 
+def test_a_ca_with_a_weak_key_is_a_danger(good, advise, tmp_path):
+    root = make_ca(tmp_path, "rsa-1024", name="Old root")
+    ca = make_ca(tmp_path, "rsa-2048", name="Leafward", issuer=root)
+    good["signing_ca"]["local"] |= {
+        "cert_path": str(ca.cert_path),
+        "key_path": str(ca.key_path),
+        "chain_path": str(root.cert_path),
+    }
+
+    [(identifier, found)] = advise(good).items()
+
+    assert ("weak-ca-key", "danger") == (identifier, found["level"])
+    assert "signing_ca.local.chain_path" == found["path"]
+    assert "CN=Old root" in found["message"]
+    assert "bits" in found["message"]
+
+
 def test_a_root_that_signs_is_noticed(good, advise, ca):
     section = good["signing_ca"]["local"]
     del section["chain_path"]

@@ -88,6 +88,7 @@ RULES = (
     Rule("small-exponents", Level.NOTICE, names.small_exponents),
     Rule("ca-ends-soon", Level.WARNING, certificates.ca_ends_soon),
     Rule("long-validity", Level.WARNING, certificates.long_validity),
+    Rule("weak-ca-key", Level.DANGER, certificates.weak_ca_key),
     Rule("broken-signature", Level.WARNING, certificates.broken_signature),
     Rule("expired-trust", Level.WARNING, certificates.expired_trust),
     Rule("weak-signing-hash", Level.NOTICE, certificates.weak_signing_hash),

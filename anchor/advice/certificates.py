@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Iterator
+from typing import cast
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -11,6 +12,9 @@ from cryptography.hazmat.primitives import hashes
 
 from anchor.advice.subject import Subject
 from anchor.errors import Complaint
+from anchor.validators import ValidationError
+from anchor.weak_keys import Allowed, refuse_weak
+from anchor.X509.signing_request import PublicKey
 
 LONGEST_VALIDITY = datetime.timedelta(days=7)
 
@@ -30,6 +34,25 @@ def long_validity(subject: Subject) -> Iterator[Complaint]:
                 f"certificates live for {days:.3g} days, and nothing revokes them: whoever steals "
                 "a key uses it for as long; let machines renew more often",
             )
+
+
+def weak_ca_key(subject: Subject) -> Iterator[Complaint]:
+    """A key on the way to a root of which a requester would be told that it is too weak."""
+    for path, ca in subject.signing_cas().items():
+        for generation in ca.generations:
+            following = ".next" if generation is not ca.generations[0] else ""
+            for place, link in (
+                ("cert_path", generation.ca.certificate),
+                *(("chain_path", link) for link in generation.ca.chain),
+            ):
+                try:
+                    refuse_weak(cast(PublicKey, link.public_key()), Allowed())
+                except ValidationError as error:
+                    yield Complaint(
+                        f"{path}{following}.{place}",
+                        f"of {_name(link)} {error}, so others can sign in the CA's name: make a "
+                        "new one",
+                    )
 
 
 def broken_signature(subject: Subject) -> Iterator[Complaint]:
