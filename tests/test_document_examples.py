@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from anchor import config_file, plugins, policy_tests, sample_requests, settings
+from anchor import plugins, policy_tests, sample_requests, settings
 from anchor.client import configuration as client_configuration
 from tests.documentation import LITERAL, ROOT, SHELL, blocks, pages
 from tests.pki import DAY, make_ca, now
@@ -80,7 +80,9 @@ NOT_RUN = {
 
 PROVED = {"nginx", "yaml"}
 LANGUAGES = {*SHELL, *PROVED, "console", "json", "python", "ini", "toml", "text"}
-CONFIGURATION = {*config_file._LONG, *config_file._SHORT, *config_file._EITHER}
+LONG = {"authentication", "signing_ca", "registration_authority"}
+SHORT = {"auth", "ca", "validators", "fixups"}
+CONFIGURATION = LONG | SHORT | {"audit", "bans", "$schema"}
 BACKENDS = {"anchor", "pkcs11"}
 
 
