@@ -109,6 +109,16 @@ def test_the_readmes_directory_of_ones_own_is_in_order(tmp_path):
         terminal.run("cd my-anchor && anchor check")
 
 
+@pytest.mark.parametrize("page", ["README.rst", "CONTRIBUTING.rst"])
+def test_targets_and_files_that_are_named_are_there(page):
+    text = " ".join((ROOT / page).read_text().split())
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = re.findall(r"``((?:doc|tests|tools|anchor|CA)/[\w./-]*)``", text)
+
+    assert set() == set(re.findall(r"``make (\w+)", text)) - targets
+    assert [] == [name for name in named if not (ROOT / name).exists()]
+
+
 def test_the_readme_starts_the_servers_as_the_tests_do():
     assert "pecan serve config.py" in commands(README)
     assert "uwsgi --http-socket :5016 --venv path/to/venv --pecan config.py -p 4" in (
