@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from pecan.core import ExplicitPecan
-from pecan.hooks import PecanHook
-from webob import Response
 
 from anchor import config_file, logs, plugins, problems, settings
 from anchor.controllers import Handler, Root, WebSettings
@@ -23,16 +21,8 @@ from anchor.registration_authority import RegistrationAuthority
 LOG = logging.getLogger(__name__)
 
 
-class ProblemHook(PecanHook):  # type: ignore[misc]  # pecan has no types
-    """Whatever goes wrong is answered by the one table of problems."""
-
-    def on_error(self, state: Any, error: Exception) -> Response:
-        """The answer for an error."""
-        return problems.answer(error, state.request)
-
-
 class Application(ExplicitPecan):  # type: ignore[misc]  # pecan has no types
-    """Pecan's life of a request, with paths and arguments found by :class:`Root`.
+    """A Pecan application, whose paths are found by :class:`Root`.
 
     Pecan itself walks the attributes of controllers by what stands in the path, and decodes forms
     into arguments before a controller is asked; doc/adr/0001 says why neither is wanted here.
@@ -48,41 +38,26 @@ class Application(ExplicitPecan):  # type: ignore[misc]  # pecan has no types
             Root(
                 authorities, web, metrics or Metrics(authorities), Readiness(authorities.values())
             ),
-            hooks=[ProblemHook()],
             request_cls=Request,
             force_canonical=False,
         )
         self._trusted_proxies = web.trusted_proxies
-
-    def find_controller(self, state: Any) -> tuple[Handler, list[Any], dict[str, Any]]:
-        """The handler for a path, to be given nothing but the request."""
-        request = state.request
-        handler = self.root.find(request.method, request.environ.get("PATH_INFO", ""))
-        state.controller = handler
-        return handler, [request], {}
-
-    def invoke_controller(
-        self, controller: Handler, args: list[Any], kwargs: dict[str, Any], state: Any
-    ) -> None:
-        """Ask the handler; its answer is complete."""
-        state.response = controller(*args, **kwargs)
-
-    def _handle_empty_response_body(self, state: Any) -> None:
-        """Nothing: Pecan looks whether an answer turned out empty, and none is here."""
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         """Answer, whatever happens: a server makes an empty reply of an exception."""
         environ[TRUSTED_PROXIES] = self._trusted_proxies
-        logs.REQUEST_ID.set(Request(environ).request_id)
+        request = Request(environ)
+        logs.REQUEST_ID.set(request.request_id)
         try:
-            reply: Iterable[bytes] = super().__call__(environ, start_response)
-        except Exception as error:  # noqa: BLE001  # this is the last place to answer anything
-            response = problems.answer(error, Request(environ))
-            reply = response(environ, start_response)
+            handler: Handler = self.root.find(request.method, environ.get("PATH_INFO", ""))
+            response = handler(request)
+        except Exception as error:  # noqa: BLE001  # whatever goes wrong, the one table knows it
+            response = problems.answer(error, request)
         finally:
             logs.REQUEST_ID.set(None)
+        reply: Iterable[bytes] = response(environ, start_response)
         return reply
 
 

@@ -112,6 +112,7 @@ class BanFile:
 
     def __init__(self, path: Path, clock: Callable[[], datetime.datetime]):
         self.path = path
+        self._path = str(path)
         self._clock = clock
         self._known = _Read.of(None, ())
 
@@ -150,7 +151,7 @@ class BanFile:
         known = self._known
         try:
             # The state before the contents: what changes in between is read again.
-            stamp = _stamp(self.path)
+            stamp = _stamp(self._path)
             if stamp != known.stamp:
                 known = _Read.of(stamp, _BANS.validate_json(self.path.read_bytes()))
         except FileNotFoundError:
@@ -195,7 +196,7 @@ class BanFile:
     def _replace(self, bans: Sequence[Ban]) -> None:
         passing = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
         text = json.dumps([ban.model_dump(mode="json") for ban in bans], indent=2) + "\n"
-        before = _stamp(self.path) if self.path.exists() else None
+        before = _stamp(self._path) if self.path.exists() else None
         try:
             # The service reads it, and it may run as somebody else than who bans.
             with open(passing, "x", opener=_for_everyone_to_read, encoding="utf-8") as file:
@@ -212,8 +213,8 @@ class BanFile:
             raise
 
 
-def _stamp(path: Path) -> tuple[int, ...]:
-    there = path.stat()
+def _stamp(path: str) -> tuple[int, ...]:
+    there = os.stat(path)  # noqa: PTH116  # a Path makes its text anew at each request
     return there.st_mtime_ns, there.st_ino, there.st_size, there.st_ctime_ns
 
 

@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 
 from anchor import issuance
-from anchor.issuance import Blank
+from anchor.blank import Blank
 from anchor.X509 import names
 from anchor.X509.extension_names import name_of_extended_usage, name_of_extension, usages_in
 from anchor.X509.signing_request import Extension, PublicKey, X509Csr
@@ -56,7 +56,7 @@ class Contents:
                 case x509.BasicConstraints() as constraints:
                     ca = constraints.ca
         return cls(
-            blank.subject.rfc4514_string(),
+            blank.csr.subject.rfc4514_string(),
             tuple(map(names.describe, blank.csr.alternative_names)),
             _describe_key(blank.csr.public_key),
             key_usage,

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import cast
+from typing import Any
 
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
 from anchor import weak_keys
-from anchor.auth.results import AuthDetails
 from anchor.bans import NOT_BANNED, BanFile
 from anchor.validation import Check
 from anchor.validators import ValidationError
@@ -91,7 +90,7 @@ def printable_names(csr: X509Csr) -> None:
 
 def a_name(csr: X509Csr) -> None:
     """There is a name to certify, in the subject or beside it."""
-    if not list(csr.subject) and not csr.alternative_names:
+    if not csr.subject_attributes and not csr.alternative_names:
         raise ValidationError("the request names nobody")
 
 
@@ -107,7 +106,7 @@ def key_checks(ca_keys: frozenset[bytes], weak: weak_keys.Allowed) -> tuple[Chec
         """The key is of a kind and strength that can be trusted, and is not the CA's own."""
         if csr.public_key_info in ca_keys:
             raise ValidationError("the key is the CA's own")
-        weak_keys.refuse_weak(csr.public_key, weak)
+        weak_keys.prove_strong(csr.public_key_info, weak)
 
     return _checks(("proof_of_possession", proof_of_possession), ("strong_key", strong_key))
 
@@ -135,9 +134,9 @@ def _checks(*rules: tuple[str, Rule]) -> tuple[Check, ...]:
     return tuple(Check(name, partial(_on_csr, rule)) for name, rule in rules)
 
 
-def _on_csr(rule: Rule, supplied: Mapping[str, object]) -> None:
-    rule(cast(X509Csr, supplied["csr"]))
+def _on_csr(rule: Rule, supplied: Mapping[str, Any]) -> None:
+    rule(supplied["csr"])
 
 
-def _consult(bans: BanFile, supplied: Mapping[str, object]) -> None:
-    bans.refuse(cast(X509Csr, supplied["csr"]), cast(AuthDetails, supplied["auth_result"]))
+def _consult(bans: BanFile, supplied: Mapping[str, Any]) -> None:
+    bans.refuse(supplied["csr"], supplied["auth_result"])

@@ -30,16 +30,18 @@ def enforce_alternative_names_present(csr: X509Csr) -> X509Csr:
     present = list(csr.alternative_names)
     known = _hosts(csr)
     for common_name in csr.common_names:
-        if _host(common_name) not in known:
-            known.add(_host(common_name))
-            present.append(_as_general_name(common_name))
+        found = address(common_name)
+        host = found or canonical(common_name)
+        if host not in known:
+            known.add(host)
+            present.append(_as_general_name(common_name, found is not None))
     if len(present) == len(csr.alternative_names):
         return csr
     return csr.with_alternative_names(present)
 
 
-def _as_general_name(text: str) -> x509.DNSName | x509.IPAddress:
-    if address(text) is not None:
+def _as_general_name(text: str, is_address: bool) -> x509.DNSName | x509.IPAddress:
+    if is_address:
         return x509.IPAddress(ip_address(text))
     if not text.isascii():
         raise ValidationError("the common name cannot stand in subjectAltName", name=text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +12,7 @@ from anchor import enforced, plugins, validation, weak_keys
 from anchor.bans import BanFile
 from anchor.complaints import Complaints
 from anchor.errors import Failure, PluginError, ValidationFailed
+from anchor.lazily import lazily
 from anchor.validation import SUPPLIED, Check, Context
 from anchor.validators import ValidationError
 from anchor.X509.signing_request import X509Csr
@@ -67,12 +67,12 @@ class Policy:
     fixups: tuple[Fixup, ...]
     signs_intermediates: bool = False
 
-    @cached_property
+    @lazily
     def checks(self) -> tuple[Check, ...]:
         """Every check that a request has to pass."""
         return self.about_the_key + self.about_the_content + self.configured
 
-    @cached_property
+    @lazily
     def checks_of_content(self) -> tuple[Check, ...]:
         """The checks whose verdict a fixup can change."""
         configured = tuple(check for check in self.configured if check.looks_at_csr)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor import issuance, requests
 from anchor.audit import Trail
@@ -29,6 +28,7 @@ from anchor.policy import Policy
 from anchor.signers import SigningCA
 from anchor.throttle import Throttle
 from anchor.validation import Context
+from anchor.X509 import pem
 
 LOG = logging.getLogger(__name__)
 
@@ -56,8 +56,7 @@ class Submission:
     request: Any = field(repr=False)
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """A certificate that may be handed out.
 
     Attributes:
@@ -109,12 +108,12 @@ class RegistrationAuthority:
             started = time.perf_counter()
             issued = self.signing_ca.issue(approved, self.clock())
             seconds = time.perf_counter() - started
-            fingerprint = issued.certificate.fingerprint(hashes.SHA256()).hex()
-            pem = issued.certificate.public_bytes(Encoding.PEM)
-            self.signing_ca.store.put(fingerprint, pem, issued.certificate)
-            details.update(describe_certificate(issued.certificate, fingerprint))
+            fingerprint = hashlib.sha256(issued.der).hexdigest()
+            encoded = pem.encode(issued.der, b"CERTIFICATE")
+            self.signing_ca.store.put(fingerprint, encoded, issued.certificate)
+            details.update(describe_certificate(issued.certificate, fingerprint, approved))
         chain = (issued.ca.certificate, *issued.ca.chain)
-        return Answer(issued.certificate, pem, chain, fingerprint, seconds)
+        return Answer(issued.certificate, encoded, chain, fingerprint, seconds)
 
     def _authenticate(self, submission: Submission) -> AuthDetails:
         with self._recorded(submission, AUTHENTICATION) as details:

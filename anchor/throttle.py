@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import threading
@@ -50,14 +51,15 @@ class Throttle:
         Raises:
             TooManyAttempts: it is too early for another.
         """
-        place = _network(address)
-        pair = hashlib.sha256(f"{place} {user}".encode(errors="surrogatepass")).digest()
+        network = _network(address)
+        pair = hashlib.sha256(f"{network} {user}".encode(errors="surrogatepass")).digest()
+        place = network.encode()
         with self._lock:
-            wait = max(self._pairs.wait(pair), self._addresses.wait(place.encode()))
+            wait = max(self._pairs.wait(pair), self._addresses.wait(place))
             if wait > 0:
                 raise TooManyAttempts(math.ceil(wait))
             self._pairs.add(pair)
-            self._addresses.add(place.encode())
+            self._addresses.add(place)
         try:
             yield
         except NotAuthenticated:
@@ -66,11 +68,11 @@ class Throttle:
             # Nobody found out.
             with self._lock:
                 self._pairs.take_back(pair)
-                self._addresses.take_back(place.encode())
+                self._addresses.take_back(place)
             raise
         with self._lock:
             self._pairs.forget(pair)
-            self._addresses.take_back(place.encode())
+            self._addresses.take_back(place)
 
     def remembered(self) -> int:
         """How many addresses, and names at addresses, are counted at the moment."""
@@ -92,12 +94,15 @@ class _Counts:
 
     def wait(self, key: bytes) -> float:
         """For how many seconds the key is over its limit."""
-        count, since = self._counts.get(key, (0, 0.0))
-        end = since + self._window
-        if count and end <= self._clock():
+        known = self._counts.get(key)
+        if known is None:
+            return 0
+        count, since = known
+        left = since + self._window - self._clock()
+        if left <= 0:
             del self._counts[key]
             return 0
-        return end - self._clock() if self._limit and count >= self._limit else 0
+        return left if self._limit and count >= self._limit else 0
 
     def add(self, key: bytes) -> None:
         count, since = self._counts.get(key, (0, self._clock()))
@@ -117,6 +122,7 @@ class _Counts:
         self._counts.pop(key, None)
 
 
+@functools.lru_cache(maxsize=1024)
 def _network(address: str) -> str:
     """One IPv6 client may have 2**64 addresses."""
     try:

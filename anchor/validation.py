@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from anchor.auth.results import AuthDetails
 from anchor.errors import Failure, PluginError, ValidationFailed
@@ -15,8 +14,7 @@ from anchor.X509.signing_request import X509Csr
 SUPPLIED = frozenset({"csr", "auth_result", "request", "conf"})
 
 
-@dataclass(frozen=True)
-class Context:
+class Context(NamedTuple):
     """What checks may look at besides the request itself.
 
     Attributes:
@@ -31,14 +29,12 @@ class Context:
 
     def supply(self, csr: X509Csr) -> Mapping[str, object]:
         """The keyword arguments that a check can ask for."""
-        return MappingProxyType(
-            {
-                "csr": csr,
-                "auth_result": self.auth_result,
-                "request": self.request,
-                "conf": self.conf,
-            }
-        )
+        return {
+            "csr": csr,
+            "auth_result": self.auth_result,
+            "request": self.request,
+            "conf": self.conf,
+        }
 
 
 @dataclass(frozen=True)
@@ -73,16 +69,23 @@ def verdicts(checks: Iterable[Check], csr: X509Csr, context: Context) -> Iterato
     """The verdict of each check, as soon as it is reached."""
     supplied = context.supply(csr)
     for check in checks:
-        try:
-            answer = check.function(supplied)
-        except ValidationError as error:
-            yield Verdict(check.name, Failure(check.name, str(error), error.data))
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # a plug-in may raise anything
-            yield Verdict(check.name, crash=_crash(check, "failed", error))
+        objection = _objection(check, supplied)
+        if isinstance(objection, PluginError):
+            yield Verdict(check.name, crash=objection)
         else:
-            # Whoever answers False meant to refuse.
-            crash = _crash(check, "answered False, and did not raise") if answer is False else None
-            yield Verdict(check.name, crash=crash)
+            yield Verdict(check.name, objection)
+
+
+def _objection(check: Check, supplied: Mapping[str, object]) -> Failure | PluginError | None:
+    """What a check has against the request, or why there is no saying."""
+    try:
+        answer = check.function(supplied)
+    except ValidationError as error:
+        return Failure(check.name, str(error), error.data)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a plug-in may raise anything
+        return _crash(check, "failed", error)
+    # Whoever answers False meant to refuse.
+    return _crash(check, "answered False, and did not raise") if answer is False else None
 
 
 def _crash(check: Check, what: str, cause: BaseException | None = None) -> PluginError:
@@ -99,10 +102,12 @@ def validate(checks: Iterable[Check], csr: X509Csr, context: Context) -> None:
         PluginError: a check raised something other than a ValidationError.
     """
     failures: list[Failure] = []
-    for verdict in verdicts(checks, csr, context):
-        if verdict.crash:
-            raise verdict.crash
-        if verdict.failure:
-            failures.append(verdict.failure)
+    supplied = context.supply(csr)
+    for check in checks:
+        objection = _objection(check, supplied)
+        if isinstance(objection, PluginError):
+            raise objection
+        if objection is not None:
+            failures.append(objection)
     if failures:
         raise ValidationFailed(failures)

@@ -6,11 +6,14 @@ generator that is known to be broken.  They cost tens of microseconds, so every 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from anchor.validators import ValidationError
 from anchor.X509.signing_request import PublicKey
@@ -33,6 +36,23 @@ class Allowed:
 
     exponents: frozenset[int] = frozenset({65537})
     dsa: bool = False
+
+
+@functools.lru_cache(maxsize=1024)
+def prove_strong(public_key_info: bytes, allowed: Allowed) -> None:
+    """The same as :func:`refuse_weak`, for a key that may have been looked at before.
+
+    Machines renew with the key that they have, and what is remembered is that nothing spoke against
+    it.
+
+    Args:
+        public_key_info: the key as SubjectPublicKeyInfo.
+        allowed: the exceptions.
+
+    Raises:
+        ValidationError: with what speaks against the key.
+    """
+    refuse_weak(cast(PublicKey, load_der_public_key(public_key_info)), allowed)
 
 
 def refuse_weak(key: PublicKey, allowed: Allowed) -> None:
@@ -138,37 +158,43 @@ def _made_by_a_roca_generator(modulus: int) -> bool:
 _FERMAT_ROUNDS = 100
 
 
-def _squares_modulo(modulus: int) -> bytes:
-    """One octet for each residue: whether it is that of a square."""
+def _squares_modulo(modulus: int) -> tuple[int, ...]:
+    """For each residue of a number: the bits s for which s**2 minus the number may be a square.
+
+    The bits run from 0 to beyond what any residue and all rounds of Fermat's method add up to.
+    """
     squares = {number * number % modulus for number in range(modulus)}
-    return bytes(residue in squares for residue in range(modulus))
+    span = modulus + _FERMAT_ROUNDS + 1
+    every_period = sum(1 << start for start in range(0, span, modulus))
+    return tuple(
+        sum(1 << s for s in range(modulus) if (s * s - residue) % modulus in squares) * every_period
+        for residue in range(modulus)
+    )
 
 
-# Two moduli that pass few numbers which are no squares: about one in thirty gets past both.
-_FIRST = 2880
-_SECOND = 1001
-_FIRST_SQUARES = _squares_modulo(_FIRST)
-_SECOND_SQUARES = _squares_modulo(_SECOND)
+# Moduli that pass few numbers which are no squares: about one in eight hundred gets past them all.
+_SIEVES = tuple((modulus, _squares_modulo(modulus)) for modulus in (64, 63, 65, 11, 17, 19, 23))
+_SIEVED = math.prod(modulus for modulus, _ in _SIEVES)
+_ALL_ROUNDS = (1 << (_FERMAT_ROUNDS + 1)) - 1
 
 
 def _has_close_primes(modulus: int) -> bool:
     """Fermat's factorisation, for as many rounds as it takes with primes that are not far apart."""
     middle = math.isqrt(modulus)
-    small = middle % _FIRST
-    difference = (small * small - modulus) % _FIRST
-    for step in range(_FERMAT_ROUNDS + 1):
-        # Small numbers tell almost all of the differences that are no squares.
-        if _FIRST_SQUARES[difference] and _is_square((middle + step) ** 2 - modulus):
+    small_modulus, small_middle = modulus % _SIEVED, middle % _SIEVED
+    rounds = _ALL_ROUNDS
+    for sieve, bits in _SIEVES:
+        rounds &= bits[small_modulus % sieve] >> small_middle % sieve
+    while rounds:
+        lowest = rounds & -rounds
+        if _is_square((middle + lowest.bit_length() - 1) ** 2 - modulus):
             return True
-        difference = (difference + 2 * small + 1) % _FIRST
-        small += 1
+        rounds ^= lowest
     return False
 
 
 def _is_square(number: int) -> bool:
-    if number < 0 or not _SECOND_SQUARES[number % _SECOND]:
-        return False
-    return math.isqrt(number) ** 2 == number
+    return number >= 0 and math.isqrt(number) ** 2 == number
 
 
 def _short(number: int) -> str:

@@ -12,9 +12,12 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, r
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 from anchor import weak_keys
 from anchor.validators import ValidationError
+from anchor.X509.signing_request import X509Csr
 from tests.pki import KEY_KINDS, a_key, make_ca, make_csr, make_key
 from tests.policies import complaints, configured, refusals
 
@@ -112,6 +115,49 @@ def test_a_square_is_refused():
 
     with pytest.raises(ValidationError, match="Fermat"):
         weak_keys._refuse_weak_rsa(rsa.RSAPublicNumbers(65537, p * p), weak_keys.Allowed())
+
+
+def fermat(modulus):
+    """His factorisation as he did it, without what makes it quick."""
+    middle = math.isqrt(modulus)
+    differences = ((middle + step) ** 2 - modulus for step in range(101))
+    return any(d >= 0 and math.isqrt(d) ** 2 == d for d in differences)
+
+
+def close(base, distance):
+    """A product that is found at about the distance's square over eight times the base."""
+    return (base | 1) * ((base | 1) + 2 * distance)
+
+
+@given(
+    st.one_of(
+        st.integers(2**20, 2**96).map(lambda number: number | 1),
+        st.builds(close, st.integers(2**16, 2**48), st.integers(0, 2**18)),
+    )
+)
+def test_the_quick_factorisation_finds_what_the_plain_one_finds(modulus):
+    assert fermat(modulus) == weak_keys._has_close_primes(modulus)
+
+
+def test_a_key_that_was_looked_at_before_is_not_looked_at_again(monkeypatch):
+    info = make_csr("a.example.com", key=a_key("rsa-2048"))
+    csr = X509Csr.from_pem(info)
+    weak_keys.prove_strong(csr.public_key_info, weak_keys.Allowed())
+    monkeypatch.setattr(weak_keys, "refuse_weak", None)
+
+    weak_keys.prove_strong(csr.public_key_info, weak_keys.Allowed())
+
+
+def test_a_weak_key_is_refused_each_time_and_under_each_rule():
+    source = random.Random(SEED)
+    key = private_key(random_prime(1024, source), random_prime(1024, source), (1 << 16) + 3)
+    info = X509Csr.from_pem(make_csr("a.example.com", key=key)).public_key_info
+    allowed = weak_keys.Allowed(exponents=frozenset({(1 << 16) + 3}))
+
+    for _ in range(2):
+        with pytest.raises(ValidationError, match="exponent"):
+            weak_keys.prove_strong(info, weak_keys.Allowed())
+        weak_keys.prove_strong(info, allowed)
 
 
 def test_keys_of_the_roca_generator_are_refused():

@@ -18,7 +18,7 @@ from bench import BOUNDARY, bare_signature, make_csrs, request_body
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from anchor import issuance, requests
+from anchor import issuance, read_back, requests
 from anchor.app import Application
 from anchor.audit.events import SIGNING, Event, describe_certificate
 from anchor.controllers import forms
@@ -26,6 +26,7 @@ from anchor.controllers.request import Request
 from anchor.registration_authority import RegistrationAuthority
 from anchor.signers.backends import KeySigner
 from anchor.validation import Context
+from anchor.X509.signing_request import X509Csr
 
 ROUNDS = 7
 REPEATED = 100
@@ -70,13 +71,13 @@ def _steps(
     encoded = certificate.public_bytes(Encoding.PEM)
 
     def read_and_prove_possession() -> None:
-        assert requests.read(pem, "pem").submitted.proves_possession
+        assert X509Csr.from_pem(pem).submitted.proves_possession
 
-    def read_back() -> None:
-        issuance.prove(x509.load_der_x509_certificate(der), blank, ca)
+    def prove() -> None:
+        read_back.prove(x509.load_der_x509_certificate(der), blank, ca)
 
     def audit() -> None:
-        details = describe_certificate(certificate, "0" * 64)
+        details = describe_certificate(certificate, "0" * 64, approved)
         for _ in ("authentication", "signing"):
             now = authority.clock()
             authority.audit.record(Event(SIGNING, now, "bench", "u", "a", "r", details=details))
@@ -95,7 +96,7 @@ def _steps(
             lambda: issuance.fill_in(approved, ca, profile, authority.clock()),
         ),
         ("signing", lambda: blank.sign(signer.key, profile.signing_hash)),
-        ("reading back", read_back),
+        ("reading back", prove),
         ("storage", lambda: signing_ca.store.put(secrets.token_hex(32), encoded, certificate)),
         ("audit", audit),
     ]

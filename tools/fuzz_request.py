@@ -16,7 +16,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["anchor"]):
-    from anchor import enforced, issuance, requests, validation, weak_keys
+    from anchor import enforced, issuance, read_back, requests, validation, weak_keys
     from anchor.auth.results import AuthDetails
     from anchor.errors import RequestError
     from anchor.validators.standards import standards_compliance
@@ -77,7 +77,7 @@ def one_request(data: bytes) -> None:
     blank = issuance.fill_in(csr, CA, PROFILE, MOMENT)
     der = blank.sign(KEY, PROFILE.signing_hash).public_bytes(Encoding.DER)
     certificate = x509.load_der_x509_certificate(der)
-    issuance.prove(certificate, blank, CA)
+    read_back.prove(certificate, blank, CA)
     assert certificate.subject.public_bytes() == csr.submitted.request.subject.public_bytes()
     constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
     assert not constraints.value.ca

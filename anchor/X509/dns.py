@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -40,13 +41,21 @@ def ends_in_a_number(name: str) -> bool:
     return _NUMBER.fullmatch(name.removesuffix(".").rpartition(".")[2]) is not None
 
 
-def objections(name: str, label_re: re.Pattern[str]) -> Iterator[str]:
+@functools.lru_cache(maxsize=1024)
+def objections(name: str, label_re: re.Pattern[str]) -> tuple[str, ...]:
     """What speaks against a DNS name, each as the end of a sentence.
+
+    Remembered: a name is in a request twice, both are looked at before and after the fixups, and it
+    comes again with the next renewal.
 
     Args:
         name: as it stands in the request; a wildcard may be its left-most label.
         label_re: what every other label has to match as a whole.
     """
+    return tuple(_objections(name, label_re))
+
+
+def _objections(name: str, label_re: re.Pattern[str]) -> Iterator[str]:
     if not name.isascii():
         yield "is not ASCII: internationalised names are written in punycode"
         return

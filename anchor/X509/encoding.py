@@ -7,8 +7,7 @@ RFC 5280 sets; anything else is refused here, where the octets are still at hand
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat import asn1
@@ -107,8 +106,7 @@ class Sequence:
 Kind = TypeVar("Kind")
 
 
-@dataclass(frozen=True)
-class Parts:
+class Parts(NamedTuple):
     """Octets of a request whose encoding is not settled by DER alone.
 
     Attributes:

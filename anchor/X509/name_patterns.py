@@ -57,10 +57,10 @@ class NetworkSet:
             )
 
     def __contains__(self, found: Address) -> bool:
-        number = int(found)
+        number, version = int(found), found.version
         return any(
-            version == found.version and number >> length in networks
-            for (version, length), networks in self._known.items()
+            version == of_version and number >> length in networks
+            for (of_version, length), networks in self._known.items()
         )
 
 

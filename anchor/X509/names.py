@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from cryptography import x509
 
 from anchor.X509 import encoding
 from anchor.X509.signing_request import X509Csr
 
+_IN_TEXT = (x509.DNSName, x509.RFC822Name, x509.UniformResourceIdentifier)
+
 
 def texts(csr: X509Csr) -> Iterator[str]:
     """Every name in the request that is text: of the subject, and of subjectAltName."""
-    yield from name_texts(csr.subject)
+    yield from _texts(csr.subject_attributes)
     for name in csr.alternative_names:
         if isinstance(name, x509.DirectoryName):
-            yield from name_texts(name.value)
-        elif isinstance(name, x509.DNSName | x509.RFC822Name | x509.UniformResourceIdentifier):
+            yield from _texts(name.value)
+        elif isinstance(name, _IN_TEXT):
             yield name.value
         elif isinstance(name, x509.OtherName):
             text = encoding.text_in(name.value)
@@ -24,9 +26,8 @@ def texts(csr: X509Csr) -> Iterator[str]:
                 yield text
 
 
-def name_texts(name: x509.Name) -> Iterator[str]:
-    """Every attribute of a distinguished name that is text."""
-    for attribute in name:
+def _texts(attributes: Iterable[x509.NameAttribute[str | bytes]]) -> Iterator[str]:
+    for attribute in attributes:
         if isinstance(attribute.value, str):
             yield attribute.value
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -12,23 +10,29 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from anchor.errors import UnreadableRequest
 
 
-@contextmanager
-def parsing(what: str) -> Iterator[None]:
+class parsing:  # noqa: N801  # it reads as a word in a with statement
     """Whatever a parser makes of hostile octets in the block, the fault is in the octets."""
-    try:
-        yield
-    except UnreadableRequest:
-        raise
-    except UnsupportedAlgorithm as error:
-        raise UnreadableRequest(f"unsupported: {_one_line(error)}") from error
-    except x509.DuplicateExtension as error:
-        raise UnreadableRequest(
-            f"the extension {error.oid.dotted_string} is in it twice"
-        ) from error
-    except BaseException as error:
-        if not isinstance(error, Exception) and not is_panic(error):
-            raise
-        raise UnreadableRequest(f"it is not a valid {what}: {_one_line(error)}") from error
+
+    def __init__(self, what: str):
+        self._what = what
+
+    def __enter__(self) -> None:
+        """Nothing has happened yet."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        """Raise what there is to say to the requester."""
+        match error:
+            case None | UnreadableRequest():
+                return
+            case UnsupportedAlgorithm():
+                reason = f"unsupported: {_one_line(error)}"
+            case x509.DuplicateExtension():
+                reason = f"the extension {error.oid.dotted_string} is in it twice"
+            case _ if isinstance(error, Exception) or is_panic(error):
+                reason = f"it is not a valid {self._what}: {_one_line(error)}"
+            case _:
+                return
+        raise UnreadableRequest(reason) from error
 
 
 def is_panic(error: BaseException) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 from collections.abc import Collection
@@ -13,7 +12,7 @@ from anchor import errors
 # Headers inside the block ("Proc-Type: 4,ENCRYPTED") do not match.
 _BLOCK = re.compile(
     rb"\s*-----BEGIN ([A-Z0-9 #]+)-----[ \t]*\r?\n"
-    rb"([A-Za-z0-9+/=\s]*)"
+    rb"([^-]*)"
     rb"-----END ([A-Z0-9 #]+)-----\s*"
 )
 
@@ -40,9 +39,16 @@ def decode(text: bytes, labels: Collection[str]) -> bytes:
             f"the PEM block is not a certificate signing request but {label[:40]!r}"
         )
     try:
-        return base64.b64decode(body.translate(None, b" \t\r\n\v\f"), validate=True)
+        return binascii.a2b_base64(body.translate(None, b" \t\r\n\v\f"), strict_mode=True)
     except binascii.Error:
         raise errors.UnreadableRequest("the PEM block is not valid base64") from None
+
+
+def encode(der: bytes, label: bytes) -> bytes:
+    """One block, in lines of 64 characters (RFC 7468 section 2)."""
+    text = binascii.b2a_base64(der, newline=False)
+    lines = b"\n".join([text[start : start + 64] for start in range(0, len(text), 64)])
+    return b"-----BEGIN %b-----\n%b\n-----END %b-----\n" % (label, lines, label)
 
 
 def _what_is_wrong_with(text: bytes) -> str:

@@ -8,8 +8,7 @@ proof that the requester possesses the key, stay what they were.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, TypeVar
 
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
 
 from anchor import errors, signatures
+from anchor.lazily import lazily
 from anchor.X509 import encoding, pem
 from anchor.X509.parsing import parsing
 
@@ -33,6 +33,10 @@ PublicKey = (
 Extension = x509.Extension[x509.ExtensionType]
 ExtensionType = TypeVar("ExtensionType", bound=x509.ExtensionType)
 
+_BROKEN_HASHES = frozenset({hashes.MD5, hashes.SHA1})
+
+_OF_THE_SUBJECT = frozenset({"subject_attributes", "subject_text", "common_names"})
+
 PEM_LABELS = frozenset({"CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"})
 
 
@@ -44,7 +48,12 @@ class Submitted:
     request: x509.CertificateSigningRequest
     public_key: PublicKey
 
-    @cached_property
+    @lazily
+    def public_key_info(self) -> bytes:
+        """The key as DER-encoded SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7)."""
+        return self.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+    @lazily
     def proves_possession(self) -> bool:
         """Whether the request is signed with its own key (RFC 2986 section 3)."""
         if self.broken_hash is not None or not self._names_the_right_curve():
@@ -64,6 +73,8 @@ class Submitted:
 
     def _names_the_right_curve(self) -> bool:
         """Whether an Edwards key signs under its own name; other algorithms tell by their hash."""
+        if self.request.signature_hash_algorithm is not None:
+            return True
         used = self.request.signature_algorithm_oid
         if isinstance(self.public_key, ed25519.Ed25519PublicKey):
             return used == SignatureAlgorithmOID.ED25519
@@ -71,11 +82,11 @@ class Submitted:
             return used == SignatureAlgorithmOID.ED448
         return True
 
-    @cached_property
+    @lazily
     def broken_hash(self) -> str | None:
         """The name of the hash that is signed, if no signature over it proves anything."""
         used = self.request.signature_hash_algorithm
-        return used.name if isinstance(used, hashes.MD5 | hashes.SHA1) else None
+        return used.name if used is not None and type(used) in _BROKEN_HASHES else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,31 +147,44 @@ class X509Csr:
         """The key that is to be certified."""
         return self.submitted.public_key
 
-    @cached_property
+    @property
     def public_key_info(self) -> bytes:
         """The key as DER-encoded SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7)."""
-        return self.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return self.submitted.public_key_info
 
-    @cached_property
+    @lazily
+    def subject_attributes(self) -> tuple[x509.NameAttribute[str | bytes], ...]:
+        """Every attribute of the subject, in its order."""
+        return tuple(self.subject)
+
+    @lazily
+    def subject_text(self) -> str:
+        """The subject as RFC 4514 writes it."""
+        return self.subject.rfc4514_string()
+
+    @lazily
     def common_names(self) -> tuple[str, ...]:
         """Every commonName in the subject, in its order."""
-        found = self.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        return tuple(str(attribute.value) for attribute in found)
+        return tuple(
+            str(attribute.value)
+            for attribute in self.subject_attributes
+            if attribute.oid == NameOID.COMMON_NAME
+        )
 
-    @cached_property
+    @lazily
     def alternative_names(self) -> tuple[x509.GeneralName, ...]:
         """Every entry of subjectAltName (RFC 5280 section 4.2.1.6), in its order."""
         extension = self.extension(x509.SubjectAlternativeName)
         return tuple(extension.value) if extension else ()
 
-    @cached_property
+    @lazily
     def dns_names(self) -> tuple[str, ...]:
         """The dNSName entries of subjectAltName."""
         return tuple(
             name.value for name in self.alternative_names if isinstance(name, x509.DNSName)
         )
 
-    @cached_property
+    @lazily
     def ip_addresses(self) -> tuple[IPv4Address | IPv6Address, ...]:
         """The iPAddress entries of subjectAltName that are addresses, as those in a CSR must be."""
         return tuple(
@@ -170,7 +194,7 @@ class X509Csr:
             and isinstance(name.value, IPv4Address | IPv6Address)
         )
 
-    @cached_property
+    @lazily
     def other_names(self) -> tuple[x509.GeneralName, ...]:
         """The entries of subjectAltName that are neither DNS names nor IP addresses."""
         return tuple(
@@ -189,7 +213,7 @@ class X509Csr:
         # An extension of that OID whose contents nobody knows is not of that type.
         return found if found is not None and isinstance(found.value, kind) else None
 
-    @cached_property
+    @lazily
     def _by_oid(self) -> dict[x509.ObjectIdentifier, Extension]:
         return {extension.oid: extension for extension in self.extensions}
 
@@ -197,27 +221,30 @@ class X509Csr:
 
     def with_subject(self, subject: x509.Name) -> X509Csr:
         """The same request for another subject."""
-        return replace(self, subject=subject)
+        return X509Csr(self.submitted, subject, self.extensions)
 
     def with_extension(self, value: x509.ExtensionType, critical: bool = False) -> X509Csr:
         """The same request with this extension, in the place of one of its type if it has one."""
         extension: Extension = x509.Extension(value.oid, critical, value)
         if not any(present.oid == value.oid for present in self.extensions):
-            return replace(self, extensions=(*self.extensions, extension))
-        return replace(
-            self,
-            extensions=tuple(
-                extension if present.oid == value.oid else present for present in self.extensions
-            ),
+            return self._with_extensions((*self.extensions, extension))
+        return self._with_extensions(
+            tuple(extension if present.oid == value.oid else present for present in self.extensions)
         )
 
     def without_extensions(self, oids: Iterable[x509.ObjectIdentifier]) -> X509Csr:
         """The same request without these extensions; those that it does not have do not matter."""
         unwanted = frozenset(oids)
-        return replace(
-            self,
-            extensions=tuple(present for present in self.extensions if present.oid not in unwanted),
+        return self._with_extensions(
+            tuple(present for present in self.extensions if present.oid not in unwanted)
         )
+
+    def _with_extensions(self, extensions: tuple[Extension, ...]) -> X509Csr:
+        other = X509Csr(self.submitted, self.subject, extensions)
+        # What was worked out of the subject stays.
+        for name in _OF_THE_SUBJECT & self.__dict__.keys():
+            other.__dict__[name] = self.__dict__[name]
+        return other
 
     def with_alternative_names(self, names: Iterable[x509.GeneralName]) -> X509Csr:
         """The same request with exactly these entries in subjectAltName; none removes it."""
@@ -225,4 +252,4 @@ class X509Csr:
         if not names:
             return self.without_extensions([x509.SubjectAlternativeName.oid])
         # RFC 5280 4.2.1.6: critical when the subject is empty, and not otherwise.
-        return self.with_extension(x509.SubjectAlternativeName(names), not list(self.subject))
+        return self.with_extension(x509.SubjectAlternativeName(names), not self.subject_attributes)

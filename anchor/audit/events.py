@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from cryptography import x509
 
@@ -18,8 +18,7 @@ SIGNING = "audit.sign"
 CHECKPOINT = "audit.checkpoint"
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """One entry of the record.  None of its fields ever holds a secret.
 
     Attributes:
@@ -40,7 +39,7 @@ class Event:
     address: str
     request_id: str
     reasons: tuple[str, ...] = ()
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = MappingProxyType({})
 
     def as_dict(self) -> dict[str, Any]:
         """The event in JSON's types."""
@@ -59,25 +58,27 @@ class Event:
 
 def describe_request(csr: X509Csr) -> dict[str, Any]:
     """What the record keeps of a request, whatever becomes of it."""
-    return {
-        "subject": csr.subject.rfc4514_string(),
-        "names": [names.describe(name) for name in csr.alternative_names],
-        "key": hashlib.sha256(csr.public_key_info).hexdigest(),
-    }
+    return {**_describe_names(csr), "key": hashlib.sha256(csr.public_key_info).hexdigest()}
 
 
-def describe_certificate(certificate: x509.Certificate, fingerprint: str) -> dict[str, Any]:
-    """What the record keeps of an issued certificate."""
-    try:
-        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-        alternative_names = [names.describe(name) for name in extension.value]
-    except x509.ExtensionNotFound:
-        alternative_names = []
+def describe_certificate(
+    certificate: x509.Certificate, fingerprint: str, approved: X509Csr
+) -> dict[str, Any]:
+    """What the record keeps of an issued certificate.
+
+    Its names are taken from the request that it was proved to say the same as.
+    """
     return {
-        "subject": certificate.subject.rfc4514_string(),
-        "names": alternative_names,
+        **_describe_names(approved),
         "serial": f"{certificate.serial_number:x}",
         "fingerprint": fingerprint,
         "not_before": certificate.not_valid_before_utc.isoformat(),
         "not_after": certificate.not_valid_after_utc.isoformat(),
+    }
+
+
+def _describe_names(csr: X509Csr) -> dict[str, Any]:
+    return {
+        "subject": csr.subject_text,
+        "names": [names.describe(name) for name in csr.alternative_names],
     }

@@ -27,7 +27,11 @@ NAMESPACE = "anchor.authentication"
 
 
 class Backend(Protocol):
-    """What a class registered as an authentication backend offers."""
+    """What a class registered as an authentication backend offers.
+
+    One that answers out of memory, and never waits for anything, may say so with an attribute
+    ``waits = False``; others are asked by no more requests at once than may wait for them.
+    """
 
     def authenticate(self, user: str, secret: str) -> AuthDetails:
         """The requester's identity.
@@ -41,10 +45,9 @@ class Backend(Protocol):
 class Authenticator:
     """A configured backend, whose every answer is accounted for."""
 
-    def __init__(self, name: str, ask: Callable[[str, str, str], Any], breaker: Breaker):
+    def __init__(self, name: str, ask: Callable[[str, str, str], Any], breaker: Breaker | None):
         self.name = name
-        self._ask = ask
-        self._breaker = breaker
+        self._ask = ask if breaker is None else _held_by(breaker, ask)
 
     def authenticate(self, authority: str, user: str, secret: str) -> AuthDetails:
         """The identity that these credentials prove to this registration authority.
@@ -57,8 +60,7 @@ class Authenticator:
         if not secret:
             raise NotAuthenticated()
         try:
-            with self._breaker.passage():
-                identity = self._ask(authority, user, secret)
+            identity = self._ask(authority, user, secret)
         except BackendUnavailable as error:
             # Several may be configured; the log says which.
             raise BackendUnavailable(
@@ -101,7 +103,19 @@ def configure(
     def ask(_authority: str, user: str, secret: str) -> AuthDetails:
         return instance.authenticate(user, secret)
 
-    return Authenticator(name, ask, Breaker(limit))
+    return Authenticator(name, ask, Breaker(limit) if getattr(instance, "waits", True) else None)
+
+
+def _held_by(
+    breaker: Breaker, ask: Callable[[str, str, str], Any]
+) -> Callable[[str, str, str], Any]:
+    """The same question, when the breaker lets it pass."""
+
+    def ask_in_turn(authority: str, user: str, secret: str) -> Any:
+        with breaker.passage():
+            return ask(authority, user, secret)
+
+    return ask_in_turn
 
 
 class _Waiting(pydantic.BaseModel):

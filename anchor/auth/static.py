@@ -26,6 +26,8 @@ class StaticAuthentication:
         groups: the groups that the user is said to be in.
     """
 
+    waits = False
+
     def __init__(
         self,
         user: str,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import secrets
 import socket
@@ -31,7 +32,9 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
     @property
     def request_id(self) -> str:
         """The identifier of this request in the answer, the log and the audit."""
-        identifier: str = self.environ.setdefault(REQUEST_ID, secrets.token_hex(8))
+        identifier: str | None = self.environ.get(REQUEST_ID)
+        if identifier is None:
+            identifier = self.environ[REQUEST_ID] = secrets.token_hex(8)
         return identifier
 
     @property
@@ -58,7 +61,7 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
     @property
     def client_addr(self) -> str:
         """The same as text; WebOb's own would believe the header whoever sent it."""
-        return str(self.client_address or "unknown")
+        return _as_text(self.client_address)
 
     def read_body(self, limit: int, seconds: float) -> bytes:
         """The whole body.
@@ -129,13 +132,20 @@ def _too_slow() -> errors.SubmissionTooSlow:
     return errors.SubmissionTooSlow("the body did not arrive in time")
 
 
+@functools.lru_cache(maxsize=1024)
 def _address(text: str) -> Address | None:
+    """Remembered: the same machines come back, and are asked for several times a request."""
     try:
         address = ip_address(text)
     except ValueError:
         return None
     # A socket that listens on both families shows IPv4 peers as ::ffff:192.0.2.1.
     return getattr(address, "ipv4_mapped", None) or address
+
+
+@functools.lru_cache(maxsize=1024)
+def _as_text(address: Address | None) -> str:
+    return str(address or "unknown")
 
 
 def _is_in(address: Address, networks: Networks) -> bool:

@@ -72,6 +72,7 @@ class Metrics:
         self._cas = {
             authority.signing_ca.name: authority.signing_ca for authority in authorities.values()
         }
+        self._slot_seconds = {name: _slot_seconds(ca) for name, ca in self._cas.items()}
         keys: list[Key] = [*_keys(authorities.values(), self._cas.values())]
         self._positions = {key: position for position, key in enumerate(keys)}
         self._tally = Tally(directory, ["|".join(key) for key in keys])
@@ -79,10 +80,16 @@ class Metrics:
     def issued(self, authority: RegistrationAuthority, answer: Answer) -> None:
         """A certificate was handed out."""
         ca = authority.signing_ca
-        self._count("requests", authority.name, ISSUED)
-        self._count("issued", ca.name)
-        self._count("signing", ca.name, str(bisect.bisect_left(SECONDS, answer.signing_seconds)))
-        self._tally.add(self._positions["signing_sum", ca.name], answer.signing_seconds)
+        bucket = str(bisect.bisect_left(SECONDS, answer.signing_seconds))
+        positions = self._positions
+        self._tally.add_all(
+            {
+                positions["requests", authority.name, ISSUED]: 1,
+                positions["issued", ca.name]: 1,
+                positions["signing", ca.name, bucket]: 1,
+                positions["signing_sum", ca.name]: answer.signing_seconds,
+            }
+        )
         self._in_force(ca, answer.certificate.not_valid_after_utc)
 
     def failed(self, authority: RegistrationAuthority, error: Exception) -> None:
@@ -100,7 +107,7 @@ class Metrics:
         self._tally.add(self._positions[key])
 
     def _in_force(self, ca: SigningCA, not_after: datetime.datetime) -> None:
-        slot = int(not_after.timestamp() // _slot_seconds(ca)) + 1
+        slot = int(not_after.timestamp() // self._slot_seconds[ca.name]) + 1
         position = self._positions["in_force", ca.name, f"{slot % SLOTS}", "slot"]
         if self._tally.own(position) == slot:
             self._tally.add(position + 1)

@@ -16,7 +16,7 @@ import logging
 import mmap
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,9 +55,14 @@ class Tally:
 
     def add(self, position: int, amount: float = 1) -> None:
         """Add to the number of a key."""
+        self.add_all({position: amount})
+
+    def add_all(self, amounts: Mapping[int, float]) -> None:
+        """Add to the numbers of several keys."""
         mine = self._own()
         with mine.lock:
-            mine.numbers[position] += amount
+            for position, amount in amounts.items():
+                mine.numbers[position] += amount
 
     def replace(self, position: int, values: Sequence[float]) -> None:
         """Set this process's own numbers from a position on."""

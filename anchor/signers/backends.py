@@ -8,16 +8,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from anchor import issuance, plugins
+from anchor import issuance, plugins, read_back
+from anchor.blank import SigningHash
 from anchor.errors import ConfigurationError, SigningError
-from anchor.issuance import CACertificate, Profile, SigningHash
+from anchor.issuance import CACertificate, Profile
 from anchor.X509.signing_request import X509Csr
 
 NAMESPACE = "anchor.signing_backends"
@@ -37,8 +38,7 @@ class KeyBackend(Protocol):
         """The CA's key, or something that signs like one."""
 
 
-@dataclass(frozen=True)
-class Issued:
+class Issued(NamedTuple):
     """A certificate that was signed, read back and compared; ``der`` is its encoding."""
 
     certificate: x509.Certificate
@@ -73,7 +73,7 @@ class KeySigner:
         blank = issuance.fill_in(csr, ca, profile, now)
         der = blank.sign(self.key, profile.signing_hash).public_bytes(Encoding.DER)
         certificate = x509.load_der_x509_certificate(der)
-        issuance.prove(certificate, blank, ca)
+        read_back.prove(certificate, blank, ca)
         return Issued(certificate, der, ca)
 
     def prove(self, certificate: x509.Certificate, signing_hash: SigningHash) -> None:
@@ -118,7 +118,7 @@ class FunctionSigner:
             raise SigningError("the signing backend did not answer a certificate in PEM")
         encoded = pem.encode("ascii") if isinstance(pem, str) else pem
         certificate = x509.load_pem_x509_certificate(encoded)
-        issuance.prove_foreign(certificate, csr, ca, profile, now)
+        read_back.prove_foreign(certificate, csr, ca, profile, now)
         return Issued(certificate, certificate.public_bytes(Encoding.DER), ca)
 
 

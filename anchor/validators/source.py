@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from anchor.controllers.request import Request
-from anchor.options import Network
+from anchor.options import Networks
 from anchor.validators import ValidationError
 
 
-def source_cidrs(request: Request, cidrs: tuple[Network, ...]) -> None:
+def source_cidrs(request: Request, cidrs: Networks) -> None:
     """The client's address is in one of the ranges.
 
     Args:
@@ -16,5 +16,5 @@ def source_cidrs(request: Request, cidrs: tuple[Network, ...]) -> None:
     address = request.client_address
     if address is None:
         raise ValidationError("the request's source address is not known")
-    if not any(address in network for network in cidrs):
+    if address not in cidrs:
         raise ValidationError("the request's source address is not allowed", address=address)

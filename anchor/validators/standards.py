@@ -121,9 +121,9 @@ def _signature(csr: X509Csr) -> Iterator[str]:
 
 def _subject(csr: X509Csr) -> Iterator[str]:
     """RFC 5280 sections 4.1.2.6 and 4.2.1.6, and the upper bounds of appendix A.1."""
-    if not list(csr.subject) and not csr.alternative_names:
+    if not csr.subject_attributes and not csr.alternative_names:
         yield "without a subject there has to be a subjectAltName"
-    for attribute in csr.subject:
+    for attribute in csr.subject_attributes:
         bound = _UPPER_BOUNDS.get(attribute.oid)
         if bound is not None and len(attribute.value) > bound:
             yield f"the subject's {attribute.rfc4514_attribute_name} is longer than {bound}"
@@ -140,7 +140,7 @@ def _critical_flags(csr: X509Csr) -> Iterator[str]:
         elif oid in _NOT_CRITICAL and extension.critical:
             yield f"the extension {oid.dotted_string} must not be critical"
     names = csr.extension(x509.SubjectAlternativeName)
-    if names and not names.critical and not list(csr.subject):
+    if names and not names.critical and not csr.subject_attributes:
         yield "without a subject, subjectAltName has to be critical"
     constraints = csr.extension(x509.BasicConstraints)
     if constraints and constraints.value.ca and not constraints.critical:
@@ -186,7 +186,7 @@ def _alternative_name(name: x509.GeneralName, label: re.Pattern[str]) -> Iterato
                 yield f"the DNS name {text!a} {objection}"
         case x509.RFC822Name(value=text):
             mailbox, at, host = text.rpartition("@")
-            if not (mailbox and at) or any(dns.objections(host, label)):
+            if not (mailbox and at) or dns.objections(host, label):
                 yield f"the e-mail address {text!a} is not a mailbox"
         case x509.UniformResourceIdentifier(value=text):
             if not _ABSOLUTE_URI.fullmatch(text):
