@@ -31,7 +31,7 @@ NO_CERTIFICATE = (
 _BEGIN, _END = b"-----BEGIN CERTIFICATE-----\n", b"-----END CERTIFICATE-----\n"
 
 _VERSION_3 = b"\xa0\x03\x02\x01\x02"
-_EXTENSIONS, _OCTET_STRING = 0xA3, 0x04
+_EXTENSIONS, _OCTET_STRING, _BOOLEAN = 0xA3, 0x04, 0x01
 _AROUND_A_COMMON_NAME = 13
 _ATTRIBUTE, _COMMON_NAME = b"\x06\x03\x55\x04", 0x03
 _STRINGS = (0x0C, 0x13)  # UTF8String, PrintableString
@@ -149,8 +149,8 @@ def _find(der: bytes) -> tuple[str, bytes, tuple[str, ...]]:
     if not der.startswith(_VERSION_3, at):
         raise Unusual
     at += len(_VERSION_3)
-    for _ in ("serial number", "signature algorithm", "issuer", "validity"):
-        at = _after(der, at)
+    at = _after(der, _after(der, at))  # the serial number, and the signature's algorithm
+    at = _after(der, _after(der, at))  # the issuer, and the validity
     after = _after(der, at)
     common_names = _common_names(der[at:after])
     size, at = after - at, after
@@ -163,12 +163,16 @@ def _find(der: bytes) -> tuple[str, bytes, tuple[str, ...]]:
     place = der.find(_SAN, at, end)
     if place > 0:
         # It is one extension of several, and neither a part of another nor there twice.
-        while (start := _inside(der, at)) < place:
-            at = _after(der, at)
-        if start > place or der.find(_SAN, place + 1, end) > 0:
+        start, length = at + 2, der[at + 1]
+        while start < place and length < 0x80:
+            at = start + length
+            start, length = at + 2, der[at + 1]
+        if length > 0x7F:
+            start = _inside(der, at)
+        if start != place or der.find(_SAN, place + 1, end) > 0:
             raise Unusual
         start += len(_SAN)
-        if der.startswith(_CRITICAL, start):
+        if der[start] == _BOOLEAN:
             start += len(_CRITICAL)
         if der[start] != _OCTET_STRING:
             raise Unusual

@@ -113,7 +113,7 @@ def _found(places: Places, choices: list[Choice], text: Callable[[Stored], str])
     """When each of those ends that every choice agrees to, and what to print of it."""
     found = inventory.read(
         places.directories,
-        lambda one: all(choice(one) for choice in choices),
+        choices[0] if len(choices) == 1 else lambda one: all(choice(one) for choice in choices),
         lambda one: (one.outline.not_after, text(one)),
     )
     return sorted(found, key=itemgetter(0))
