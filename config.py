@@ -12,6 +12,8 @@ web = {
     "trusted_proxies": [],
     # The clients, as networks, that may read /metrics.
     "metrics_networks": ["127.0.0.0/8", "::1"],
+    # What GET / tells everyone: "full", "short", which leaves out the policies, or "off".
+    "front_page": "full",
 }
 
 # As logging.config.dictConfig takes it.  The record of who got which certificate is `anchor.audit`.

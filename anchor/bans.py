@@ -40,7 +40,10 @@ class BanSettings(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     path: FilePath = pydantic.Field(
-        "bans.json", validate_default=True, description="the file with the bans"
+        "bans.json",
+        validate_default=True,
+        description="the file that ``anchor ban`` keeps, and that every request looks at; it need "
+        "not be there",
     )
 
 

@@ -15,11 +15,11 @@ from anchor.complaints import Complaints
 from anchor.errors import ConfigurationError
 
 # A name is a part of URLs, of paths in messages and of audit events: nothing there needs quoting.
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", re.ASCII)
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", re.ASCII)
 
-_LONG = ("authentication", "signing_ca", "registration_authority")
-_SHORT = ("auth", "ca", "validators", "fixups")
-_EITHER = ("audit", "bans", "$schema")
+LONG = ("authentication", "signing_ca", "registration_authority")
+SHORT = ("auth", "ca", "validators", "fixups")
+EITHER = ("audit", "bans", "$schema")
 
 Section = dict[str, Any]
 
@@ -97,16 +97,18 @@ def read(path: Path, complaints: Complaints) -> Document:
     """
     document = parse(path)
     for key in document:
-        if key not in (*_LONG, *_SHORT, *_EITHER):
+        if key not in (*LONG, *SHORT, *EITHER):
             complaints.add("", f"unknown key {key!r}")
-    short = [key for key in _SHORT if key in document]
+    short = [key for key in SHORT if key in document]
     aliases: dict[str, str] = {}
-    if short and any(key in document for key in _LONG):
+    if short and any(key in document for key in LONG):
         complaints.add("", f"{short[0]!r} is of the short form, other keys are of the long one")
     elif short:
         document, aliases = _long_form(document, complaints)
+    if not isinstance(document.get("$schema", ""), str):
+        complaints.add("$schema", "should be a string")
     sections: dict[str, dict[str, Section]] = {}
-    for key in _LONG:
+    for key in LONG:
         sections[key] = _named_sections(document, key, complaints, needs_one=not aliases)
     for key in ("audit", "bans"):
         if not isinstance(document.setdefault(key, {}), dict):
@@ -117,7 +119,7 @@ def read(path: Path, complaints: Complaints) -> Document:
         **sections,
         audit=document["audit"],
         bans=document["bans"],
-        declared={key: _declared(document.get(key), aliases) for key in _LONG},
+        declared={key: _declared(document.get(key), aliases) for key in LONG},
         aliases=aliases,
     )
 
@@ -174,7 +176,7 @@ def _named_sections(
         return {}
     good: dict[str, Section] = {}
     for name, section in document[key].items():
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             complaints.add(key, f"{name!r} is no name: letters, digits, '_', '-' and '.' make one")
         elif not isinstance(section, dict):
             complaints.add(f"{key}.{name}", "should be an object")
@@ -199,6 +201,8 @@ def _long_form(
         [(backend, options)] = backends.items()
         aliases["authentication.default"] = f"auth.{backend}"
         if isinstance(options, dict):
+            if options.get("backend", backend) != backend:
+                complaints.add(f"auth.{backend}.backend", "is named by the key already")
             authentication["default"] = {**options, "backend": backend}
         else:
             complaints.add(f"auth.{backend}", "should be an object")
@@ -220,4 +224,4 @@ def _long_form(
     if "validators" not in document:
         # It has its complaint, by the name that it has in this form.
         long["registration_authority"]["default"]["validators"] = {}
-    return long | {key: document[key] for key in _EITHER if key in document}, aliases
+    return long | {key: document[key] for key in EITHER if key in document}, aliases

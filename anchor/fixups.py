@@ -71,7 +71,8 @@ def default_key_usage(
     """A request without keyUsage gets one.
 
     Args:
-        usage: long or short names.
+        usage: the usages, by the names that the validator ``key_usage`` knows; at least one, and
+            not those of CAs.
     """
     if csr.extension(x509.KeyUsage):
         return csr
@@ -97,7 +98,8 @@ def default_extended_key_usage(
     """A request without extendedKeyUsage gets one.
 
     Args:
-        usage: long or short names, or dotted OIDs.
+        usage: the usages, by the names that the validator ``ext_key_usage`` knows, or as dotted
+            OIDs; at least one.
     """
     return csr if csr.extension(x509.ExtendedKeyUsage) else csr.with_extension(usage)
 
@@ -106,7 +108,8 @@ def drop_extensions(csr: X509Csr, extensions: Extensions) -> X509Csr:
     """The extensions that are listed are left out.
 
     Args:
-        extensions: their names or dotted OIDs.
+        extensions: the extensions, by the names that the validator ``extensions`` knows, or as
+            dotted OIDs.
     """
     if not any(extension.oid in extensions for extension in csr.extensions):
         return csr

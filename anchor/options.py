@@ -23,11 +23,19 @@ from pydantic import (
     PlainValidator,
     SecretStr,
     ValidationInfo,
+    WithJsonSchema,
 )
 from pydantic_core import CoreSchema, core_schema
 
 from anchor.errors import ConfigurationError
-from anchor.X509.extension_names import extended_usage_oid, extension_oid, usage_name
+from anchor.X509.extension_names import (
+    EXTENDED_USAGES,
+    EXTENSIONS,
+    USAGES,
+    extended_usage_oid,
+    extension_oid,
+    usage_name,
+)
 from anchor.X509.name_patterns import (
     DomainSet,
     NamePattern,
@@ -53,6 +61,16 @@ def compiled(written: Any, compile_: Callable[[Any], Any]) -> GetPydanticSchema:
     return GetPydanticSchema(schema)
 
 
+def text(format_: str, **more: Any) -> WithJsonSchema:
+    """What a JSON Schema, and the reference that is made of it, say of a string.
+
+    Args:
+        format_: what the string is.
+        more: keywords of JSON Schema.
+    """
+    return WithJsonSchema({"type": "string", "format": format_, **more})
+
+
 def _resolve(path: Path, info: ValidationInfo) -> Path:
     base: Path = (info.context or {}).get("base", Path())
     return base / path.expanduser()
@@ -72,10 +90,10 @@ def _network(value: Any) -> IPv4Network | IPv6Network:
     return normalised(network)
 
 
-Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_network)]
+Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_network), text("network")]
 """An IPv4 or IPv6 range in CIDR form, without host bits; a single address is a range of one."""
 
-Domain = Annotated[str, AfterValidator(parse_domain)]
+Domain = Annotated[str, AfterValidator(parse_domain), text("domain", pattern=r"^\.")]
 """A domain with its leading dot, ``.example.com``: the names below it; ``.`` is every name."""
 
 Domains = Annotated[DomainSet, compiled(tuple[Domain, ...], DomainSet)]
@@ -84,21 +102,27 @@ Domains = Annotated[DomainSet, compiled(tuple[Domain, ...], DomainSet)]
 Networks = Annotated[NetworkSet, compiled(tuple[Network, ...], NetworkSet)]
 """Any number of networks."""
 
-Pattern = Annotated[str, AfterValidator(NamePattern.parse)]
+Pattern = Annotated[str, AfterValidator(NamePattern.parse), text("pattern", minLength=1)]
 Patterns = Annotated[PatternSet, compiled(tuple[Pattern, ...], PatternSet)]
 """Any number of names, names with ``%``, addresses and ranges."""
 
-_ExtensionOid = Annotated[str, AfterValidator(extension_oid)]
+_ExtensionOid = Annotated[
+    str, AfterValidator(extension_oid), text("extension", examples=list(EXTENSIONS))
+]
 Extensions = Annotated[frozenset[ObjectIdentifier], compiled(tuple[_ExtensionOid, ...], frozenset)]
 """Any number of extensions, by RFC 5280's and OpenSSL's names, or as dotted OIDs."""
 
-Usage = Annotated[str, AfterValidator(usage_name)]
+Usage = Annotated[str, AfterValidator(usage_name), text("key usage", examples=list(USAGES))]
 """A key usage by its long or short name; it arrives by RFC 5280's."""
 
 Usages = Annotated[frozenset[str], compiled(tuple[Usage, ...], frozenset)]
 """Any number of key usages."""
 
-ExtendedUsage = Annotated[str, AfterValidator(extended_usage_oid)]
+ExtendedUsage = Annotated[
+    str,
+    AfterValidator(extended_usage_oid),
+    text("extended key usage", examples=list(EXTENDED_USAGES)),
+]
 """An extended key usage by OpenSSL's long or short name, or as a dotted OID; it arrives as OID."""
 
 ExtendedUsages = Annotated[
@@ -117,7 +141,7 @@ def _moment(value: Any) -> datetime.datetime:
     return moment.astimezone(datetime.UTC)
 
 
-Moment = Annotated[datetime.datetime, PlainValidator(_moment)]
+Moment = Annotated[datetime.datetime, PlainValidator(_moment), text("date-time")]
 """A time as RFC 3339 writes it."""
 
 Secret = SecretStr
@@ -191,13 +215,13 @@ def _on_path(read: Callable[[Path], Any], unread: Callable[[Path], Any]) -> Any:
     return PlainValidator(validate)
 
 
-PrivateFile = Annotated[Private, _on_path(_private, lambda path: Private(path, b""))]
+PrivateFile = Annotated[Private, _on_path(_private, lambda path: Private(path, b"")), text("path")]
 """The path of a file that others must not read; its contents are read at start-up."""
 
-SecretFile = Annotated[Secret, _on_path(read_secret, lambda _: Secret(""))]
+SecretFile = Annotated[Secret, _on_path(read_secret, lambda _: Secret("")), text("path")]
 """The path of a file with a secret in it; a line break at its end does not count."""
 
-SecretEnv = Annotated[Secret, PlainValidator(_secret_in_environment)]
+SecretEnv = Annotated[Secret, PlainValidator(_secret_in_environment), text("environment variable")]
 """The name of an environment variable with a secret in it."""
 
 

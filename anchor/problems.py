@@ -15,7 +15,7 @@ from anchor.controllers.responses import respond, wants_json
 
 LOG = logging.getLogger(__name__)
 
-_STATUSES: dict[type[BaseException], HTTPStatus] = {
+STATUSES: dict[type[BaseException], HTTPStatus] = {
     errors.UnknownAuthority: HTTPStatus.NOT_FOUND,
     errors.Forbidden: HTTPStatus.FORBIDDEN,
     errors.WrongMethod: HTTPStatus.METHOD_NOT_ALLOWED,
@@ -33,7 +33,7 @@ _STATUSES: dict[type[BaseException], HTTPStatus] = {
 
 def answer(error: Exception, request: Request) -> Response:
     """What the requester is told: everything they can mend, and nothing of what is internal."""
-    status = next(_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES)
+    status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
         LOG.error("request %s failed", request.request_id, exc_info=error)
         detail = f"internal error, request {request.request_id}"

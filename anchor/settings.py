@@ -35,7 +35,8 @@ class AuthoritySettings(pydantic.BaseModel):
     authentication: str = pydantic.Field(description="the authentication to ask, by its name")
     signing_ca: str = pydantic.Field(description="the CA to sign with, by its name")
     validators: dict[str, dict[str, Any]] = pydantic.Field(
-        description="options by the validator's name; every one of them has to agree"
+        description="options by the validator's name; every one of them has to agree, and with "
+        "``{}`` only the rules that nothing switches off apply"
     )
     fixups: dict[str, dict[str, Any]] = pydantic.Field(
         {}, description="options by the fixup's name, in the order in which they work"
@@ -44,13 +45,18 @@ class AuthoritySettings(pydantic.BaseModel):
         [65537], description="the public exponents that RSA keys may have"
     )
     max_failures: Annotated[int, pydantic.Field(ge=0, le=1_000_000)] = pydantic.Field(
-        10, description="how often a user name may fail from one address; 0 for any number"
+        10,
+        description="how often a user name may fail to authenticate from one address; after that "
+        "it is answered 429 with ``Retry-After`` and the backend is not asked. 0 for any number. A "
+        "success is a new start. The same name from another address is not concerned",
     )
     max_address_failures: Annotated[int, pydantic.Field(ge=0, le=1_000_000)] = pydantic.Field(
-        100, description="how often one address may fail, with any names; 0 for any number"
+        100,
+        description="how often one address may fail, with any names together; 0 for any number. An "
+        "IPv6 address stands for its network of 64 bits",
     )
     failure_window_seconds: Annotated[float, pydantic.Field(gt=0, le=86400)] = pydantic.Field(
-        300, description="how long failures count, from the first of them on"
+        300, description="for how many seconds failures count, from the first of them on"
     )
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from anchor import cli, new_ca, policy_tests, sample_requests
-from anchor.cli import check, explain, init, serve, test_policy
+from anchor.cli import check, explain, init, schema, serve, test_policy
 
 DOC = Path(__file__).parent.parent / "doc/source"
 HOWTO = (DOC / "howto/policy-tests.rst").read_text()
 
 
-@pytest.mark.parametrize("command", [serve, init, check, explain, test_policy])
+@pytest.mark.parametrize("command", [serve, init, check, schema, explain, test_policy])
 def test_every_option_of_a_command_is_documented_with_its_name_and_exit_codes(command):
     subparsers = argparse.ArgumentParser().add_subparsers()
     command.add_to(subparsers)

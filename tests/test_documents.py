@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
 
 import pytest
 from cryptography import x509
@@ -18,10 +21,14 @@ from anchor.controllers import WebSettings
 from anchor.plugins import Signature
 from anchor.settings import AuthoritySettings
 from anchor.signers import CASettings
+from tests import reference_pages
+from tests.documentation import blocks
 from tests.servers.anchor import ROOT, serving
+from tests.servers.processes import answers, free_port, running
+from tests.terminal import Terminal, assert_shows
 
 README = (ROOT / "README.rst").read_text()
-CONFIGURATION = (ROOT / "doc/source/reference/configuration.rst").read_text()
+CONFIGURATION = reference_pages.text("configuration")
 
 
 def commands(text):
@@ -63,11 +70,54 @@ def test_the_readme_leads_from_nothing_to_a_certificate(clone, server):
     certificate = x509.load_pem_x509_certificate(answer)
     fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
     assert answer == (clone / f"certs/{fingerprint}.crt").read_bytes()
+    shown = run(command("openssl x509 -in certs/"), clone).decode()
+    _, text = blocks("README.rst", "text")
+    assert_shows(text.text, shown)
     run(
         f"openssl verify -x509_strict -CAfile CA/root-ca.crt -purpose sslserver "
         f"-verify_hostname anchor-test.example.com certs/{fingerprint}.crt",
         clone,
     )
+
+
+def test_make_serve_makes_a_ca_serves_and_shows_the_readmes_commands(tmp_path):
+    """In a clone whose virtual environment is there already."""
+    for name in ("Makefile", "config.json", "setup.cfg", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    port = free_port()
+    text = (ROOT / "config.py").read_text().replace("5016", str(port))
+    (tmp_path / "config.py").write_text(text)
+    stamp = f"{sys.prefix}/serve.stamp"
+    line = f"{command('make serve')} --old-file={stamp} VENV={sys.prefix}"
+
+    with running(
+        line.split(), log=tmp_path / "log", ready=lambda: answers(port), cwd=tmp_path
+    ) as process:
+        log = (tmp_path / "log").read_text()
+        # make waits for what it has started.
+        os.killpg(process.pid, signal.SIGTERM)
+
+    assert (tmp_path / "CA/root-ca.crt").exists()
+    assert 0o400 == (tmp_path / "CA/root-ca-unwrapped.key").stat().st_mode & 0o777
+    shown = set(re.sub(r"['\"\\]", "", log).split())
+    for start in ("openssl req -out anchor-test", "curl "):
+        assert set() == set(re.sub(r"['\"]", "", command(start)).split()) - shown
+
+
+def test_the_readmes_directory_of_ones_own_is_in_order(tmp_path):
+    with Terminal(tmp_path) as terminal:
+        terminal.run(command("anchor init"))
+        terminal.run("cd my-anchor && anchor check")
+
+
+@pytest.mark.parametrize("page", ["README.rst", "CONTRIBUTING.rst"])
+def test_targets_and_files_that_are_named_are_there(page):
+    text = " ".join((ROOT / page).read_text().split())
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = re.findall(r"``((?:doc|tests|tools|anchor|CA)/[\w./-]*)``", text)
+
+    assert set() == set(re.findall(r"``make (\w+)", text)) - targets
+    assert [] == [name for name in named if not (ROOT / name).exists()]
 
 
 def test_the_readme_starts_the_servers_as_the_tests_do():

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from anchor import auth
+from anchor.auth import directory
 from anchor.auth.results import AuthDetails
 from anchor.errors import ConfigurationError, NotAuthenticated
 from tests.servers.slapd import SUFFIX
@@ -291,3 +292,16 @@ def test_the_directorys_name_is_on_record_however_it_was_written(slapd, serve, d
     assert [("audit.auth", "alice"), ("audit.sign", "alice")] == [
         (event["event"], event["user"]) for event in audit.events()
     ]
+
+
+def test_results_come_in_pages(slapd, monkeypatch):
+    monkeypatch.setattr(directory, "_PAGE", 2)
+    place = directory.Directory(("127.0.0.1",), slapd.port, None, False, 5, 5)
+
+    def ask(conversation):
+        assert conversation.bind(f"cn=anchor,ou=services,{SUFFIX}", "service-secret")
+        return conversation.search_all(PEOPLE, "(objectClass=inetOrgPerson)")
+
+    found = place.talk(ask)
+    assert f"uid=alice,{PEOPLE}" in found
+    assert len(set(found)) == len(found) > 4

@@ -67,9 +67,28 @@ def test_an_installed_anchor_makes_and_proves_a_configuration_of_its_own(install
     }
     assert modes["root-ca-unwrapped.key"] == 0o400
     assert modes["config.json"] == 0o600
+    shown = run(installed, "anchor", "schema", "--shipped")
+    assert shown.stdout == (installed / "mine/config.schema.json").read_text()
     assert "/site-packages/anchor" in run(
         installed, "python", "-c", "import anchor; print(anchor.__file__)"
     ).stdout.replace(str(installed), "")
+
+
+def test_an_installed_anchor_has_its_front_page(installed):
+    ask = (
+        "from pathlib import Path; from anchor import settings; from anchor.app import Application;"
+        "from anchor.controllers import WebSettings; from webtest import TestApp;"
+        "found = settings.load(Path('paged/config.json')).authorities;"
+        "http = TestApp(Application(found, WebSettings()), lint=False);"
+        "print(http.get('/', headers={'Accept': 'text/html'}).text, http.get('/').text)"
+    )
+    run(installed, "anchor", "init", "paged")
+
+    shown = run(installed, "python", "-c", ask)
+
+    assert "<h1>Anchor</h1>" in shown.stdout, shown.stderr
+    assert "font: 1rem" in shown.stdout
+    assert "Authority default\n" in shown.stdout
 
 
 def test_the_same_init_twice_touches_nothing(installed):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -15,15 +16,19 @@ from tests.servers.processes import program
 UNITS = sorted(Path("tools/systemd").glob("*"))
 
 
-def test_there_are_units_for_a_timer_and_for_the_daemon():
-    assert ["anchor-renew.service", "anchor-renew.timer", "anchor-renewd.service"] == [
-        unit.name for unit in UNITS
-    ]
+def test_there_are_units_for_a_timer_for_the_daemon_and_for_the_service():
+    assert [
+        "anchor-renew.service",
+        "anchor-renew.timer",
+        "anchor-renewd.service",
+        "anchor.service",
+    ] == [unit.name for unit in UNITS]
 
 
 def test_systemd_finds_nothing_wrong_with_them(tmp_path):
     for unit in UNITS:
         text = unit.read_text().replace("/usr/bin/anchor ", f"{ANCHOR} ")
+        text = text.replace("/opt/anchor/bin/uwsgi", str(ANCHOR.with_name("uwsgi")))
         (tmp_path / unit.name).write_text(text)
 
     finished = subprocess.run(
@@ -34,11 +39,30 @@ def test_systemd_finds_nothing_wrong_with_them(tmp_path):
         timeout=120,
     )
 
-    ours = [line for line in finished.stderr.splitlines() if "anchor-renew" in line]
+    ours = [line for line in finished.stderr.splitlines() if str(tmp_path) in line]
     assert (0, []) == (finished.returncode, ours), finished.stderr
 
 
-@pytest.mark.parametrize("unit", [unit for unit in UNITS if unit.suffix == ".service"])
+def test_the_service_is_as_little_exposed_as_the_page_says(tmp_path):
+    page = Path("doc/source/howto/systemd.rst").read_text()
+    finished = subprocess.run(
+        [
+            *(program("systemd-analyze", "systemd"), "security", "--offline=true", "--no-pager"),
+            Path("tools/systemd/anchor.service").absolute(),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    [level] = re.findall(r"exposure level for anchor.service: (\d+\.\d+)", finished.stdout)
+    assert f"exposure at {level} of 10" in " ".join(page.split())
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [unit for unit in UNITS if unit.name.startswith("anchor-renew") and unit.suffix == ".service"],
+)
 def test_the_command_of_a_unit_is_one_that_there_is(unit, tmp_path):
     (line,) = [line for line in unit.read_text().splitlines() if line.startswith("ExecStart=")]
     program, *arguments = shlex.split(line.removeprefix("ExecStart="))

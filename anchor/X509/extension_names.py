@@ -15,7 +15,7 @@ from cryptography.x509.oid import ExtensionOID as Oid
 
 _DOTTED = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+", re.ASCII)
 
-_EXTENSIONS = {
+EXTENSIONS = {
     "policyConstraints": Oid.POLICY_CONSTRAINTS,
     "basicConstraints": Oid.BASIC_CONSTRAINTS,
     "subjectDirectoryAttributes": Oid.SUBJECT_DIRECTORY_ATTRIBUTES,
@@ -45,7 +45,7 @@ _EXTENSIONS = {
     "certificateIssuer": x509.ObjectIdentifier("2.5.29.29"),
 }
 
-_EXTENDED_USAGES = {
+EXTENDED_USAGES = {
     "serverAuth": Usage.SERVER_AUTH,
     "TLS Web Server Authentication": Usage.SERVER_AUTH,
     "clientAuth": Usage.CLIENT_AUTH,
@@ -94,10 +94,10 @@ def _fold(name: str) -> str:
     return name.lower().replace(" ", "").replace("-", "").removeprefix("x509v3")
 
 
-_FOLDED_EXTENSIONS = {_fold(name): oid for name, oid in _EXTENSIONS.items()}
-_FOLDED_EXTENDED_USAGES = {_fold(name): oid for name, oid in _EXTENDED_USAGES.items()}
-_NAMES_OF_EXTENSIONS = {oid: name for name, oid in reversed(_EXTENSIONS.items())}
-_NAMES_OF_EXTENDED_USAGES = {oid: name for name, oid in reversed(_EXTENDED_USAGES.items())}
+_FOLDED_EXTENSIONS = {_fold(name): oid for name, oid in EXTENSIONS.items()}
+_FOLDED_EXTENDED_USAGES = {_fold(name): oid for name, oid in EXTENDED_USAGES.items()}
+_NAMES_OF_EXTENSIONS = {oid: name for name, oid in reversed(EXTENSIONS.items())}
+_NAMES_OF_EXTENDED_USAGES = {oid: name for name, oid in reversed(EXTENDED_USAGES.items())}
 _FOLDED_USAGES = {_fold(name): usage for name, usage in _USAGES.items()}
 
 

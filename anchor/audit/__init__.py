@@ -49,10 +49,15 @@ def to_file(
     """``file``: lines of JSON in a chain of hashes.
 
     Args:
-        path: the file.
-        checkpoint_key_path: the audit's own key, Ed25519 in PEM; ``anchor audit init`` makes one.
-        checkpoint_events: after how many events a checkpoint is due, and
-        checkpoint_seconds: after how long, whichever comes first.
+        path: the file. Beside it Anchor keeps ``<path>.head``, which says where the chain is; it
+            belongs to the file, and both have to be writable, as has their directory.
+        checkpoint_key_path: the key that signs checkpoints, Ed25519 in PEM, in a file that others
+            cannot read; ``anchor audit init`` makes one. It is the audit's own: the key of a CA is
+            refused.
+        checkpoint_events: after how many lines a checkpoint is due.
+        checkpoint_seconds: after how many seconds, if that is sooner. Nothing runs by itself: a
+            checkpoint that is due is made together with the next event. ``anchor audit checkpoint``
+            makes one at once.
     """
     prove(path)
     try:
@@ -76,12 +81,14 @@ def to_messaging(
     """``messaging``: CADF events over oslo.messaging.
 
     Args:
-        url: of the broker, ``rabbit://user:password@host:5672/``; or
-        url_file: a file that holds it, readable by nobody else; or
-        url_env: an environment variable that holds it.
-        topic: of the notifications.
+        url: the broker, ``rabbit://user:password@host:5672/``. Exactly one of this, ``url_file``
+            and ``url_env``.
+        url_file: a file that others cannot read, with that URL.
+        url_env: an environment variable with that URL.
+        topic: of the notifications; with ``notifications`` RabbitMQ has them in the queue
+            ``notifications.info``.
         queue_size: how many events may wait to be sent, in each process.
-        flush_seconds: how long a process that ends waits for them.
+        flush_seconds: for how many seconds a process that ends waits for them.
     """
     if not (find_spec("oslo_messaging") and find_spec("pycadf")):
         raise ConfigurationError.about(
@@ -111,6 +118,7 @@ TARGETS: Mapping[str, Callable[..., Trail]] = {
     "file": to_file,
     "messaging": to_messaging,
 }
+DEFAULT = "log"
 
 
 def configure(
@@ -133,7 +141,7 @@ def configure(
         ConfigurationError: with everything that is wrong with it.
     """
     options = dict(section)
-    target = options.pop("target", "log")
+    target = options.pop("target", DEFAULT)
     if not isinstance(target, str) or target not in TARGETS:
         raise ConfigurationError.about("target", f"should be one of {', '.join(TARGETS)}")
     make = TARGETS[target]

@@ -43,10 +43,22 @@ class Backend(Protocol):
 
 
 class Authenticator:
-    """A configured backend, whose every answer is accounted for."""
+    """A configured backend, whose every answer is accounted for.
 
-    def __init__(self, name: str, ask: Callable[[str, str, str], Any], breaker: Breaker | None):
+    Attributes:
+        name: of the section in the configuration.
+        backend: the kind of it, by the plug-in's name.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        ask: Callable[[str, str, str], Any],
+        breaker: Breaker | None,
+        backend: str = "",
+    ):
         self.name = name
+        self.backend = backend
         self._ask = ask if breaker is None else _held_by(breaker, ask)
 
     def authenticate(self, authority: str, user: str, secret: str) -> AuthDetails:
@@ -87,14 +99,15 @@ def configure(
     Offline the options are proved, and nobody can be authenticated.
     """
     options = dict(section)
-    backend = plugins.load(NAMESPACE, options.pop("backend"))
+    kind = options.pop("backend")
+    backend = plugins.load(NAMESPACE, kind)
     given = {"max_waiting": options.pop("max_waiting")} if "max_waiting" in options else {}
-    limit = plugins.prove(_Waiting, given, base).max_waiting or default_limit()
+    limit = plugins.prove(CommonSettings, given, base).max_waiting or default_limit()
     if not inspect.isclass(backend):
-        return Authenticator(name, _function(backend, options), Breaker(limit))
+        return Authenticator(name, _function(backend, options), Breaker(limit), kind)
     values = plugins.Signature.of(backend).prove(options, base, offline=offline)
     if offline:
-        return Authenticator(name, _nobody, Breaker(limit))
+        return Authenticator(name, _nobody, Breaker(limit), kind)
     try:
         instance = cast(Backend, backend(**values))
     except ValueError as error:
@@ -103,7 +116,8 @@ def configure(
     def ask(_authority: str, user: str, secret: str) -> AuthDetails:
         return instance.authenticate(user, secret)
 
-    return Authenticator(name, ask, Breaker(limit) if getattr(instance, "waits", True) else None)
+    breaker = Breaker(limit) if getattr(instance, "waits", True) else None
+    return Authenticator(name, ask, breaker, kind)
 
 
 def _held_by(
@@ -118,10 +132,15 @@ def _held_by(
     return ask_in_turn
 
 
-class _Waiting(pydantic.BaseModel):
-    """What stands in every section, whatever its backend."""
+class CommonSettings(pydantic.BaseModel):
+    """The options that every authentication has, whatever its backend."""
 
-    max_waiting: Annotated[int, pydantic.Field(ge=1, le=4096)] | None = None
+    max_waiting: Annotated[int, pydantic.Field(ge=1, le=4096)] | None = pydantic.Field(
+        None,
+        description="how many requests may wait for the backend at once; by default all of uWSGI's "
+        "workers but one, so that a backend that hangs leaves a worker to others, and under "
+        "another server any number",
+    )
 
 
 def _nobody(_authority: str, _user: str, _secret: str) -> None:

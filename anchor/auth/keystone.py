@@ -16,7 +16,7 @@ from anchor.auth.deadline import Deadline
 from anchor.auth.results import AuthDetails
 from anchor.complaints import Complaints
 from anchor.errors import BackendUnavailable, NotAuthenticated
-from anchor.options import FilePath, Secret, SecretEnv, SecretFile, one_secret
+from anchor.options import FilePath, Secret, SecretEnv, SecretFile, one_secret, text
 
 try:
     from keystoneauth1 import exceptions, token_endpoint
@@ -50,7 +50,7 @@ def _url(value: Any) -> str:
     return f"{parts.scheme}://{parts.netloc}{path}" + ("" if path.endswith("/v3") else "/v3")
 
 
-Url = Annotated[str, pydantic.PlainValidator(_url)]
+Url = Annotated[str, pydantic.PlainValidator(_url), text("uri")]
 Seconds = Annotated[float, pydantic.Field(gt=0, le=60)]
 
 
@@ -61,20 +61,24 @@ class KeystoneAuthentication:
     password, Anchor asks about it.
 
     Args:
-        url: Keystone's, with or without ``/v3``.
+        url: where Keystone is, with or without ``/v3``.
         ca_file: the CAs, in PEM, that its certificate may be of, rather than the system's.
         timeout: within how many seconds it has to answer.
-        allow_unscoped: whether tokens without a project, a domain or a system will do.
+        allow_unscoped: whether tokens will do that are for nothing in particular, rather than for a
+            project.
         allow_domain_scoped: whether tokens for a domain will do.
         allow_system_scoped: whether tokens for the whole system will do.
-        application_credential_id: that of the service account.
-        service_user: its user name, if it has a password.
-        service_user_domain: the name of the domain that the user is in.
-        service_project: the name of the project to act in.
+        application_credential_id: the application credential by which Anchor asks about tokens.
+            Without a service account each token is asked about itself.
+        service_user: a user, with a password, who asks about tokens instead of an application
+            credential. Goes together with ``service_project``.
+        service_user_domain: the name of the domain that this user is in.
+        service_project: the project as a member of which this user asks.
         service_project_domain: the name of the domain that the project is in.
-        service_secret: the application credential's secret, or the password; or
-        service_secret_file: a file that holds it, readable by nobody else; or
-        service_secret_env: an environment variable that holds it.
+        service_secret: the application credential's secret, or the password. With a service
+            account, exactly one of this, ``service_secret_file`` and ``service_secret_env``.
+        service_secret_file: a file that others cannot read, with that secret.
+        service_secret_env: an environment variable with that secret.
     """
 
     def __init__(

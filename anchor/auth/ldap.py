@@ -41,7 +41,12 @@ def _hosts(value: Any) -> tuple[str, ...]:
     return tuple(hosts)
 
 
-Hosts = Annotated[tuple[str, ...], pydantic.PlainValidator(_hosts)]
+_HOST = {"type": "string", "minLength": 1}
+Hosts = Annotated[
+    tuple[str, ...],
+    pydantic.PlainValidator(_hosts),
+    pydantic.WithJsonSchema({"anyOf": [_HOST, {"type": "array", "items": _HOST, "minItems": 1}]}),
+]
 Port = Annotated[int, pydantic.Field(ge=1, le=65535)]
 Seconds = Annotated[float, pydantic.Field(gt=0, le=60)]
 
@@ -54,28 +59,43 @@ class LdapAuthentication:
     their entry first, and then they bind as that.
 
     Args:
-        host: the directory's host, or several to try in this order.
-        base: where to look for entries.
-        port: 636 with ``ssl`` by default, 389 without.
-        ssl: whether TLS comes before all else.
-        start_tls: whether TLS begins inside a connection to the plain port.
+        host: the directory's host, or a list of hosts, which are tried in this order.
+        base: where in the directory to look for users' entries.
+        port: the port; by default 636 with ``ssl``, 389 without.
+        ssl: whether TLS comes before all else (LDAPS).
+        start_tls: whether TLS begins inside a connection to the plain port; needs ``"ssl": false``.
         ca_file: the CAs, in PEM, that hosts' certificates may be of, rather than the system's.
-        verify: whether hosts have to prove with a certificate who they are.
-        allow_plaintext: whether to send secrets without TLS.
-        connect_timeout: how many seconds connecting to one host may take.
-        timeout: how many seconds a host's answer may take.
-        domain: of the Active Directory, as in ``user@domain``.
-        user_dn: the name to bind as, with ``{user}`` where the user's goes.
-        service_dn: the name of a service account that looks for entries.
-        service_secret: its secret; or
-        service_secret_file: a file that holds it, readable by nobody else; or
-        service_secret_env: an environment variable that holds it.
-        filter: what an entry has to match, with ``{user}`` where the user's name goes.
-        name_attribute: where in their entry a user's name stands.
-        group_attribute: where in their entry a user's groups stand.
-        group_name: what of a group's DN its name is: the value of its first part, or all of it.
-        group_base: the groups that count are those below this.
-        nested_groups: whether to ask Active Directory for the groups that hold a user's groups too.
+        verify: whether a host has to prove with a certificate who it is; without it anyone between
+            can read the secrets, which is warned of at the start.
+        allow_plaintext: whether to send secrets without TLS. With neither ``ssl`` nor ``start_tls``
+            it has to be set.
+        connect_timeout: how many seconds connecting to a host may take. All in all a question takes
+            no longer than this and ``timeout`` together for each host, and half a second.
+        timeout: how many seconds one answer of a host may take.
+        domain: how to find out who somebody is, in Active Directory: they bind as ``user@domain``.
+            Names with ``@``, a backslash or ``/`` in them are refused. Exactly one of this,
+            ``user_dn`` and ``service_dn``.
+        user_dn: or they bind as a name made of theirs, such as
+            ``uid={user},ou=people,dc=example,dc=com``, and that very entry is read.
+        service_dn: or a service account of this name finds their entry, and they bind as that.
+        service_secret: the service account's secret. With ``service_dn``, exactly one of this,
+            ``service_secret_file`` and ``service_secret_env``.
+        service_secret_file: a file that others cannot read, with that secret.
+        service_secret_env: an environment variable with that secret.
+        filter: what an entry has to match, with ``{user}`` where the user's name goes. By default
+            ``(sAMAccountName={user})`` with ``domain``, ``(uid={user})`` otherwise; with another
+            ``name_attribute``, that.
+        name_attribute: where in an entry the user's name stands, as it is recorded and as
+            validators see it; by default ``sAMAccountName`` with ``domain``, ``uid`` otherwise. An
+            entry with none or several of them is refused.
+        group_attribute: where in an entry its groups stand. An entry without it has no groups.
+        group_name: what a group is called: ``first``, the value of the first part of its DN
+            (``Nova`` of ``CN=Nova,OU=Groups,DC=example,DC=com``); or ``whole``, what stands in the
+            attribute.
+        group_base: the groups that count are those below this; by default all of them. Set it where
+            others than you can make groups, which might have the names of yours.
+        nested_groups: whether to ask Active Directory also for the groups that a user's groups are
+            members of. They are looked for below ``group_base``, or else below ``base``.
     """
 
     def __init__(

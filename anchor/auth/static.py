@@ -20,9 +20,9 @@ class StaticAuthentication:
 
     Args:
         user: the user name.
-        secret: the secret; or
-        secret_file: a file that holds it, readable by nobody else; or
-        secret_env: an environment variable that holds it.
+        secret: the secret itself. Exactly one of this, ``secret_file`` and ``secret_env``.
+        secret_file: a file that others cannot read, with the secret.
+        secret_env: an environment variable with the secret.
         groups: the groups that the user is said to be in.
     """
 
@@ -39,7 +39,7 @@ class StaticAuthentication:
         if not user:
             raise ConfigurationError.about("user", "is empty")
         revealed = one_secret("secret", secret, secret_file, secret_env)
-        if (user, revealed) == _SAMPLE:
+        if is_the_sample(user, revealed):
             LOG.warning(
                 "the static authentication uses the sample's user and secret, which everyone knows"
             )
@@ -53,6 +53,11 @@ class StaticAuthentication:
         if not (right_user and right_secret):
             raise NotAuthenticated()
         return self._identity
+
+
+def is_the_sample(user: str, secret: str) -> bool:
+    """Whether they are those of the sample configuration, which everyone knows."""
+    return (user, secret) == _SAMPLE
 
 
 def _digest(text: str) -> bytes:

@@ -17,6 +17,7 @@ COMMANDS = {
     "serve": "serve",
     "init": "init",
     "check": "check",
+    "schema": "schema",
     "explain": "explain",
     "test-policy": "test_policy",
     "request": "request",

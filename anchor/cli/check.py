@@ -1,26 +1,45 @@
-"""``anchor check``: prove a configuration."""
+"""``anchor check``: prove a configuration, and say what could be better about it."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from anchor import config_file, settings
-from anchor.errors import ConfigurationError
+from anchor import config_file
+from anchor.errors import Complaint, ConfigurationError
+
+if TYPE_CHECKING:
+    from anchor.advice import Advice
+
+# As anchor.advice has them; that is imported when there is something to look at.
+LEVELS = ("notice", "warning", "danger")
 
 
 def add_to(subparsers: Any) -> None:
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "check",
-        help="prove a configuration, and show all that is wrong with it",
-        description="Read and prove config.json as the service does at its start. Exits with 0 if "
-        "the service would start, and with 1, after every error there is, if not. "
-        "Warnings do not count.",
+        help="prove a configuration, and show what is wrong with it or could be better",
+        description="Read and prove config.json as the service does at its start, and config.py, "
+        "and give advice. Exits with 0 if the service would start, and with 1, after every error "
+        "there is, if not. Advice counts from the level on that --fail-on names.",
     )
     add_config_option(parser)
+    parser.add_argument(
+        "--fail-on",
+        choices=LEVELS,
+        metavar="LEVEL",
+        help=f"exit with 1 for advice of this level or above: {', '.join(LEVELS)}",
+    )
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="how to say it; default: text"
+    )
     parser.set_defaults(run=run)
 
 
@@ -33,16 +52,84 @@ def add_config_option(
 
 def run(namespace: argparse.Namespace) -> int:
     """Prove the configuration."""
-    path = namespace.config or config_file.find()
+    errors: tuple[Complaint, ...] = ()
+    authorities: list[str] = []
+    given: list[Advice] = []
+    path: Path | None = namespace.config
     try:
-        proved = settings.load(path)
+        path = path or config_file.find()
+        authorities, given = _look(path)
     except ConfigurationError as error:
-        for complaint in error.complaints:
-            print(complaint, file=sys.stderr)
-        count = len(error.complaints)
-        print(f"{path}: {count} error{'s' if count > 1 else ''}", file=sys.stderr)
-        return 1
-    for warning in proved.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    print(f"{path}: good, for {', '.join(sorted(proved.authorities))}")
-    return 0
+        errors = error.complaints
+    show = _as_json if namespace.format == "json" else _as_text
+    show(path, authorities, errors, given)
+    worst = max((advice.level for advice in given), default=0)
+    fails = namespace.fail_on and worst > LEVELS.index(namespace.fail_on)
+    return 1 if errors or fails else 0
+
+
+def _look(path: Path) -> tuple[list[str], list[Advice]]:
+    """The names of the authorities, and the advice."""
+    # Only checking needs them, and others use the option above.
+    from anchor import advice, settings  # noqa: PLC0415
+    from anchor.cli.config_py import read  # noqa: PLC0415
+    from anchor.complaints import Complaints  # noqa: PLC0415
+    from anchor.registration_authority import utc_now  # noqa: PLC0415
+
+    complaints = Complaints()
+    with complaints.at(), _what_advice_says_left_unsaid():
+        proved = settings.load(path)
+    with complaints.at("config.py"):
+        host, web = read(path)
+    complaints.raise_if_any()
+    document = config_file.read(path, complaints)
+    subject = advice.Subject(document, proved, utc_now(), host, web)
+    return sorted(proved.authorities), advice.give(subject)
+
+
+@contextmanager
+def _what_advice_says_left_unsaid() -> Iterator[None]:
+    """Backends warn of themselves in the log, when they are made."""
+    logger = logging.getLogger("anchor.auth")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _as_text(
+    path: Path | None, authorities: list[str], errors: tuple[Complaint, ...], given: list[Advice]
+) -> None:
+    for complaint in errors:
+        print(complaint, file=sys.stderr)
+    if errors:
+        count = len(errors)
+        print(f"{path or 'anchor'}: {count} error{'s' if count > 1 else ''}", file=sys.stderr)
+        return
+    for advice in given:
+        print(advice, file=sys.stderr)
+    print(f"{path}: good, for {', '.join(authorities)}")
+
+
+def _as_json(
+    path: Path | None, authorities: list[str], errors: tuple[Complaint, ...], given: list[Advice]
+) -> None:
+    found = {
+        "config": str(path) if path else None,
+        "good": not errors,
+        "authorities": authorities,
+        "errors": [{"path": each.path, "message": each.message} for each in errors],
+        "advice": [
+            {
+                "identifier": each.identifier,
+                "level": str(each.level),
+                "path": each.path,
+                "message": each.message,
+                "link": each.link,
+            }
+            for each in given
+        ],
+    }
+    print(json.dumps(found, indent=2))

@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from anchor.signers.pkcs11 import INSTALL
 
 CERTIFICATE, KEY = "CA/root-ca.crt", "CA/root-ca-unwrapped.key"
 INTERMEDIATE, INTERMEDIATE_KEY = "CA/intermediate-ca.crt", "CA/intermediate-ca.key"
+SCHEMA = "config.schema.json"
 ROOT, ROOT_KEY = "root/root-ca.crt", "root/root-ca.key"
 
 
@@ -215,12 +217,16 @@ def _write_configuration(namespace: argparse.Namespace, ca: Mapping[str, Any]) -
     write_new(config, _configuration(namespace.user, ca).encode(), 0o600)
     if not config_py.exists():
         shutil.copyfile(find_config_py(config), config_py)
+    if not (directory / SCHEMA).exists():
+        # Beside it: a path into the installed package would not outlive the next installation.
+        (directory / SCHEMA).write_bytes(resources.files("anchor").joinpath(SCHEMA).read_bytes())
     print(f"made {config}, with the secret of {namespace.user!r} in it")
     print(f"now: cd {directory} && anchor serve")
 
 
 def _configuration(user: str, ca: Mapping[str, Any]) -> str:
     document = {
+        "$schema": SCHEMA,
         "authentication": {
             "static": {"backend": "static", "user": user, "secret": secrets.token_urlsafe(24)}
         },

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import ip_network
 from typing import Annotated
 
 import pydantic
 from webob import Response
 
-from anchor.controllers import health, metrics
+from anchor.controllers import front, health, metrics
 from anchor.controllers.ca import show_ca
 from anchor.controllers.request import Request
 from anchor.controllers.responses import respond
 from anchor.controllers.sign import sign
 from anchor.errors import UnknownAuthority, WrongMethod
+from anchor.front_page import FrontPage, Shown, style_digest, templates
 from anchor.metrics.measures import Metrics
 from anchor.options import FilePath, Network
 from anchor.readiness import Readiness
@@ -35,16 +37,22 @@ class WebSettings(pydantic.BaseModel):
         65536, description="the largest request body to accept"
     )
     body_seconds: Annotated[float, pydantic.Field(gt=0, le=3600)] = pydantic.Field(
-        10, description="how long a request body may take to arrive"
+        10, description="how many seconds a request body may take to arrive"
     )
     trusted_proxies: tuple[Network, ...] = pydantic.Field(
-        (), description="the peers whose X-Forwarded-For is believed"
+        (), description="the peers, as networks, whose ``X-Forwarded-For`` is believed"
     )
     metrics_networks: tuple[Network, ...] = pydantic.Field(
-        LOOPBACK, description="the clients that may read the metrics"
+        LOOPBACK, description="the clients, as networks, that may read ``/metrics``"
     )
     metrics_directory: FilePath | None = pydantic.Field(
-        None, description="where the processes keep their counts, beyond a restart too"
+        None,
+        description="where the processes keep what they count, so that it outlives a restart; by "
+        "default in a directory below that for passing files, of the service's own, and counts "
+        "start at zero with it",
+    )
+    front_page: Shown = pydantic.Field(
+        "full", description="how much the front page tells: full, short (no policies) or off"
     )
 
 
@@ -56,6 +64,17 @@ class Root:
     web: WebSettings
     metrics: Metrics
     readiness: Readiness
+
+    def __post_init__(self) -> None:
+        if self.web.front_page != "off":
+            # Now, because the package's files may be out of reach later.
+            templates()
+            style_digest()
+
+    @cached_property
+    def front(self) -> FrontPage:
+        """The front page."""
+        return FrontPage(self.authorities, self.web.front_page)
 
     def find(self, method: str, path: str) -> Handler:
         """What answers the path.
@@ -75,21 +94,27 @@ class Root:
                 return lambda request: show_ca(request, authority)
             case ["", "v1", "sign" | "ca", _]:
                 raise UnknownAuthority("there is no such registration authority")
-            case ["", "robots.txt"]:
+            case ["", name] if (handler := self._find_at_the_top(name)) is not None:
                 _allow(method, READ)
+                return handler
+            case _:
+                raise UnknownAuthority("there is nothing here")
+
+    def _find_at_the_top(self, name: str) -> Handler | None:
+        match name:
+            case "" if self.web.front_page != "off":
+                return lambda request: front.show(request, self.front, self.authorities)
+            case "robots.txt":
                 return keep_robots_out
-            case ["", "healthz"]:
-                _allow(method, READ)
+            case "healthz":
                 return health.alive
-            case ["", "readyz"]:
-                _allow(method, READ)
+            case "readyz":
                 return lambda request: health.ready(request, self.readiness)
-            case ["", "metrics"]:
-                _allow(method, READ)
+            case "metrics":
                 networks = self.web.metrics_networks
                 return lambda request: metrics.show(request, self.metrics, networks)
             case _:
-                raise UnknownAuthority("there is nothing here")
+                return None
 
 
 def _allow(method: str, allowed: tuple[str, ...]) -> None:

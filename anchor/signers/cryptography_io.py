@@ -14,9 +14,9 @@ class FileKey:
     """A private key in PEM, PKCS#8 or traditional, read once at start-up.
 
     Args:
-        key_path: the file, readable by nobody but its owner and group.
-        passphrase_file: a file with the passphrase, if the key is encrypted; or
-        passphrase_env: an environment variable with it.
+        key_path: the key in PEM, PKCS#8 or traditional, in a file that others cannot read.
+        passphrase_file: a file that others cannot read, with the passphrase of an encrypted key.
+        passphrase_env: an environment variable with the passphrase, instead.
     """
 
     def __init__(

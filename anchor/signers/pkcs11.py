@@ -17,20 +17,25 @@ from cryptography.hazmat.primitives.asymmetric.types import (
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
 
 from anchor.errors import ConfigurationError, SigningError
-from anchor.options import FilePath, Secret, SecretEnv, SecretFile, one_secret
+from anchor.options import FilePath, Secret, SecretEnv, SecretFile, one_secret, text
 from anchor.signers import pkcs11_session
 from anchor.signers.pkcs11_session import KeyPlace, Step, TokenError, TokenKey
 
 INSTALL = "pip install 'anchor[pkcs11]'"
 
 
+_OCTETS = "(?:[0-9A-Fa-f]{2})+"
+
+
 def _key_id(value: Any) -> bytes:
-    if not isinstance(value, str) or not re.fullmatch("(?:[0-9A-Fa-f]{2})+", value, re.ASCII):
+    if not isinstance(value, str) or not re.fullmatch(_OCTETS, value, re.ASCII):
         raise ValueError("should be a string of hexadecimal octets such as '01'")
     return bytes.fromhex(value)
 
 
-KeyId = Annotated[bytes, pydantic.PlainValidator(_key_id)]
+KeyId = Annotated[
+    bytes, pydantic.PlainValidator(_key_id), text("hexadecimal", pattern=f"^{_OCTETS}$")
+]
 """A CKA_ID, in hexadecimal."""
 
 # CK_ULONG has 32 bits on some platforms.
@@ -42,14 +47,15 @@ class Pkcs11Key:
 
     Args:
         certificate: the CA's certificate.
-        pkcs11_path: the module, a shared library.
-        slot: the number of the token's slot; or
+        pkcs11_path: the PKCS#11 module, a shared library.
+        slot: the number of the token's slot. Exactly one of this and ``token_label``.
         token_label: the token's label.
-        pin: the user's PIN; or
-        pin_file: a file with it; or
-        pin_env: an environment variable with it.
-        key_id: the key's CKA_ID, in hexadecimal; or, or besides,
-        key_label: the key's CKA_LABEL.
+        pin: the user's PIN. Exactly one of this, ``pin_file`` and ``pin_env``.
+        pin_file: a file that others cannot read, with the PIN.
+        pin_env: an environment variable with the PIN.
+        key_id: the private key's ``CKA_ID``, as hexadecimal octets such as ``01``. At least one of
+            this and ``key_label``; exactly one private key has to be meant.
+        key_label: the private key's ``CKA_LABEL``.
     """
 
     def __init__(

@@ -14,7 +14,8 @@ def extensions(csr: X509Csr, allowed_extensions: Extensions = frozenset()) -> No
     """The request has no extensions but those that are allowed.
 
     Args:
-        allowed_extensions: their names or dotted OIDs.
+        allowed_extensions: the extensions, by their names as in RFC 5280 or OpenSSL, or as dotted
+            OIDs. Case does not matter.
     """
     refuse_any(
         "extensions are not allowed",
@@ -30,7 +31,8 @@ def ca_status(csr: X509Csr, ca_requested: bool = False) -> None:
     """The request is for a CA, or is not, as the configuration says.
 
     Args:
-        ca_requested: true makes the authority sign requests for intermediates, and nothing else.
+        ca_requested: with ``false`` requests for a CA are refused, as the rules do anyway. With
+            ``true`` the authority signs requests for intermediates and nothing else.
     """
     constraints = csr.extension(x509.BasicConstraints)
     usage = csr.extension(x509.KeyUsage)

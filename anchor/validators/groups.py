@@ -39,7 +39,8 @@ def server_group(
     """A server's name with a prefix, ``nv-compute1.domain``, is for members of its group.
 
     Args:
-        group_prefixes: the prefix that a group's members may use, by the group's name.
+        group_prefixes: the prefix that a group's members may use, by the group's name. A prefix
+            belongs to one group; it is compared without regard to case, the group's name exactly.
     """
     allowed = {
         prefix.lower()

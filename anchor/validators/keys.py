@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
-from pydantic import AfterValidator
+from pydantic import AfterValidator, WithJsonSchema
 
 from anchor.options import FilePath, compiled
 from anchor.validators import ValidationError
@@ -28,14 +28,28 @@ def _minimum_sizes(sizes: dict[str, int | None]) -> dict[str, int]:
     return {name: bits or 0 for name, bits in sizes.items()}
 
 
-KeySizes = Annotated[dict[str, int | None], AfterValidator(_minimum_sizes)]
+KeySizes = Annotated[
+    dict[str, int | None],
+    AfterValidator(_minimum_sizes),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {
+                name: {"type": ["integer", "null"], "minimum": 0, "maximum": bits}
+                for name, bits in _LARGEST.items()
+            },
+            "additionalProperties": False,
+        }
+    ),
+]
 
 
 def public_key(csr: X509Csr, allowed_keys: KeySizes | None = None) -> None:
     """The key is of a listed kind, and large enough.
 
     Args:
-        allowed_keys: the least size in bits by the kind of key; 0 or null allows every size.
+        allowed_keys: the least size in bits by the kind of key: ``RSA``, ``DSA``, ``EC``,
+            ``ED25519``, ``ED448``. 0 or ``null`` allows every size.
     """
     name, bits = _kind_and_size(csr.public_key)
     if name not in (allowed_keys or {}):

@@ -30,8 +30,9 @@ def common_name(
     """The one common name is below an allowed domain, or an address in an allowed network.
 
     Args:
-        allowed_domains: suffixes with their leading dot; ``.`` allows every DNS name.
-        allowed_networks: for a common name that is an address.
+        allowed_domains: the domains that a common name may be in, with their leading dot; ``.``
+            allows every DNS name.
+        allowed_networks: the networks that a common name which is an address may be in.
     """
     if len(csr.common_names) > 1:
         raise ValidationError("there is more than one common name", number=len(csr.common_names))
@@ -49,7 +50,8 @@ def alternative_names(csr: X509Csr, allowed_domains: Domains = NO_DOMAINS) -> No
     """Every entry of subjectAltName is a DNS name below an allowed domain.
 
     Args:
-        allowed_domains: suffixes with their leading dot; ``.`` allows every DNS name.
+        allowed_domains: the domains that names may be in, with their leading dot; ``.`` allows
+            every DNS name.
     """
     refuse_any(
         "names in subjectAltName are not allowed",
@@ -67,8 +69,9 @@ def alternative_names_ip(
     """Every entry of subjectAltName is a DNS name or an address that is allowed.
 
     Args:
-        allowed_domains: suffixes with their leading dot; ``.`` allows every DNS name.
-        allowed_networks: the ranges that addresses have to be in.
+        allowed_domains: the domains that DNS names may be in, with their leading dot; ``.`` allows
+            every DNS name.
+        allowed_networks: the networks that addresses may be in.
     """
 
     def is_allowed(name: x509.GeneralName) -> bool:
@@ -95,12 +98,12 @@ def whitelist_names(
     """Every name in the request is listed, and stands where names of its kind may stand.
 
     Args:
-        names: addresses, ranges, complete names, and names in which each ``%`` is a label or a
-            part of one.
-        allow_cn_id: whether there may be a common name.
+        names: the names that are allowed: addresses, ranges, complete names, and names in which
+            each ``%`` is a label or a part of one.
+        allow_cn_id: whether there may be common names.
         allow_dns_id: whether there may be DNS names in subjectAltName.
         allow_ip_id: whether there may be addresses in subjectAltName.
-        allow_wildcard: whether a ``%`` stands for the label ``*`` as well.
+        allow_wildcard: whether a ``%`` that is a whole label stands for a left-most ``*`` as well.
     """
 
     def is_listed(text: str) -> bool:
@@ -137,10 +140,10 @@ def blacklist_names(
     """No name in the request is of a refused domain or in a refused network.
 
     Args:
-        domains: suffixes with their leading dot; the domain itself is refused too.
-        networks: ranges of addresses.
-        allowed_domains: another name of ``domains``; they are refused all the same.
-        allowed_networks: another name of ``networks``; they are refused all the same.
+        domains: refused suffixes, each with its leading dot; the domain itself is refused too.
+        networks: refused ranges of addresses.
+        allowed_domains: another name of ``domains``: these are refused as well.
+        allowed_networks: another name of ``networks``: these are refused as well.
     """
 
     def is_refused(host: str | Address) -> bool:

@@ -11,7 +11,7 @@ def source_cidrs(request: Request, cidrs: Networks) -> None:
     """The client's address is in one of the ranges.
 
     Args:
-        cidrs: the ranges; without any, no address is good enough.
+        cidrs: the ranges; with an empty list every request is refused.
     """
     address = request.client_address
     if address is None:

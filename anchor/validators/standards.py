@@ -88,7 +88,8 @@ def standards_compliance(
     """The request keeps to RFC 5280, 6125, 1034, 1123 and 2986.
 
     Args:
-        label_re: what a whole label of a DNS name has to match, unless it is a wildcard.
+        label_re: a regular expression that every label of a DNS name has to match as a whole,
+            besides a wildcard; ASCII case does not matter.
     """
     objections = chain(
         _signature(csr),

@@ -14,7 +14,7 @@ def key_usage(csr: X509Csr, allowed_usage: Usages = frozenset()) -> None:
     """The request asks for no key usage but those that are allowed.
 
     Args:
-        allowed_usage: long or short names.
+        allowed_usage: the usages, by long or short names. Case does not matter.
     """
     extension = csr.extension(x509.KeyUsage)
     asked = usages_in(extension.value) if extension else ()
@@ -27,7 +27,7 @@ def ext_key_usage(csr: X509Csr, allowed_usage: ExtendedUsages = frozenset()) -> 
     """The request asks for no extended key usage but those that are allowed.
 
     Args:
-        allowed_usage: long or short names, or dotted OIDs.
+        allowed_usage: the usages, by long or short names, or as dotted OIDs. Case does not matter.
     """
     extension = csr.extension(x509.ExtendedKeyUsage)
     asked = extension.value if extension else ()

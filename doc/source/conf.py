@@ -1,11 +1,18 @@
 """Sphinx's settings."""
 
+import sys
+from pathlib import Path
+
 import anchor
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "Anchor"
 author = "the Anchor authors"
 copyright = "the Anchor authors"  # noqa: A001  # Sphinx calls it so
 version = release = anchor.__version__
-extensions = ["sphinx.ext.autodoc"]
+extensions = ["options", "sphinx.ext.autodoc"]
 html_theme = "alabaster"
 nitpicky = True
+# The decisions are listed by a README for who reads them in the repository, by a page for others.
+exclude_patterns = ["adr/README.rst"]

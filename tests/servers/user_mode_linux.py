@@ -33,9 +33,13 @@ def boot(directory, script):
         directory: for the script.
         script: runs as root.
     """
+    return _boot(directory, script, _INIT)
+
+
+def _boot(directory, script, first):
     (directory / "script.sh").write_text(script)
     init = directory / "init.sh"
-    init.write_text(_INIT.format(script=directory / "script.sh"))
+    init.write_text(first.format(script=directory / "script.sh"))
     init.chmod(0o755)
     kernel = program("linux.uml", "user-mode-linux")
     try:
@@ -54,3 +58,45 @@ def boot(directory, script):
     except subprocess.TimeoutExpired as error:
         pytest.fail(f"user-mode Linux did not end: {(error.stdout or b'')[-4000:].decode()}")
     return finished.stdout.decode("utf-8", "replace").replace("\r", "")
+
+
+# systemd has to be the first process.  What it and a script write goes to a tmpfs.
+_SYSTEMD_INIT = """#!/bin/sh
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount -t tmpfs -o mode=755 tmpfs /run
+cp -a /etc /run/etc && mount --bind /run/etc /etc
+for place in /opt /var/lib /var/log; do mount -t tmpfs -o mode=755 tmpfs $place; done
+ip link set lo up
+mkdir -p /run/systemd/system
+cat >/run/systemd/system/script.target <<END
+[Unit]
+Requires=script.service
+END
+cat >/run/systemd/system/script.service <<END
+[Unit]
+DefaultDependencies=no
+[Service]
+Type=oneshot
+StandardOutput=tty
+StandardError=tty
+TTYPath=/dev/console
+ExecStart=/bin/sh {script}
+ExecStopPost=/bin/sh -c 'echo "script ended with \\$EXIT_STATUS"; echo o >/proc/sysrq-trigger'
+END
+exec /lib/systemd/systemd --system --unit=script.target --log-target=null --show-status=no
+"""
+
+
+def boot_systemd(directory, script):
+    """What a shell script prints in there, when systemd is what was booted.
+
+    ``/etc``, ``/opt``, ``/run``, ``/var/lib`` and ``/var/log`` can be written.
+
+    Args:
+        directory: for the script.
+        script: runs as root.
+    """
+    return _boot(directory, script, _SYSTEMD_INIT)

@@ -1,0 +1,83 @@
+"""``GET /``: the front page, for browsers, for curl, and for programs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+from urllib.parse import parse_qs, quote
+
+from webob import Response
+from webob.acceptparse import create_accept_header
+
+from anchor.controllers.request import TRUSTED_PROXIES, Request
+from anchor.controllers.responses import respond
+from anchor.errors import UnknownAuthority
+from anchor.front_page import HTML, JSON, TEXT, FrontPage, style_digest
+from anchor.X509.name_patterns import address
+
+# A name, an IPv4 address or an IPv6 address in brackets, and a port.  A client can send anything,
+# and what stands here is shown to be pasted into a shell.
+_HOST = re.compile(
+    r"(?:[a-z0-9](?:[a-z0-9._-]{0,253})|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?",
+    re.ASCII | re.IGNORECASE,
+)
+PLACEHOLDER = "https://anchor.example.com"
+
+
+def show(request: Request, front: FrontPage, authorities: Collection[str]) -> Response:
+    """The page in the form that the client prefers; text if it does not care.
+
+    ``authority`` in the query is the name of one to show alone.
+
+    Raises:
+        UnknownAuthority: there is none of that name.
+    """
+    query = parse_qs(request.environ.get("QUERY_STRING", ""), keep_blank_values=True)
+    [name] = query.get("authority", [None])[:1]
+    if name is not None and name not in authorities:
+        raise UnknownAuthority("there is no such registration authority")
+    media_type = preferred(request.environ.get("HTTP_ACCEPT"))
+    page = front.page(media_type, name)
+    answer = respond(
+        request,
+        page.at(url_of(request)),
+        media_type,
+        headers={
+            "Vary": "Accept",
+            "Referrer-Policy": "no-referrer",
+            "Content-Security-Policy": (
+                f"default-src 'none'; style-src '{style_digest()}'; img-src data:; "
+                "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+            ),
+        },
+    )
+    # Whoever has seen it may keep it, and ask whether it has changed.
+    answer.headers["Cache-Control"] = "no-cache"
+    answer.etag = page.etag
+    answer.conditional_response = True
+    return answer
+
+
+def preferred(accept: str | None) -> str:
+    """The media type to answer with (RFC 9110 section 12.5.1)."""
+    offers = create_accept_header(accept).acceptable_offers([TEXT, HTML, JSON])
+    return str(offers[0][0]) if offers else TEXT
+
+
+def url_of(request: Request) -> str:
+    """The service's URL as the client knows it, without a slash at its end."""
+    host = request.environ.get("HTTP_HOST", "")
+    if not _HOST.fullmatch(host):
+        return PLACEHOLDER
+    scheme = "https" if _came_by_https(request.environ) else "http"
+    return f"{scheme}://{host}{quote(request.environ.get('SCRIPT_NAME', '').rstrip('/'))}"
+
+
+def _came_by_https(environ: Mapping[str, Any]) -> bool:
+    """Whether TLS came first, here or, if they are to be believed, at the peer."""
+    if environ.get("wsgi.url_scheme") == "https":
+        return True
+    peer = address(environ.get("REMOTE_ADDR", ""))
+    trusted = peer and any(peer in network for network in environ.get(TRUSTED_PROXIES, ()))
+    return bool(trusted and environ.get("HTTP_X_FORWARDED_PROTO") == "https")

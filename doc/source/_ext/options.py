@@ -1,0 +1,148 @@
+"""The directive ``options``: a definition list of options, from the schema that the code makes.
+
+Its argument is the name of a definition in the schema, such as ``validators.common_name``;
+``signing_ca.next``, or ``web`` for that section of ``config.py``.  In its body may stand what else
+there is to say about single options: their names, and indented below them what is added.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from docutils.statemachine import StringList
+from sphinx.util.docutils import SphinxDirective
+
+import anchor
+from anchor import schema
+from anchor.controllers import WebSettings
+from anchor.schema.models import of_model
+
+# What strings and such are called, where JSON Schema's word is not the best one.
+_WORDS = {
+    "date-time": "time",
+    "environment variable": "name of an environment variable",
+    "hexadecimal": "hexadecimal string",
+    "password": "string",
+    "regex": "regular expression",
+    "uri": "URL",
+}
+
+
+@cache
+def _shipped() -> dict[str, Any]:
+    return json.loads(schema.shipped_text())
+
+
+def described(name: str) -> dict[str, Any]:
+    """The schema of the options of that name."""
+    if name == "web":
+        return of_model(WebSettings)
+    definitions = _shipped()["$defs"]
+    if name == "signing_ca.next":
+        return definitions["signing_ca"]["properties"]["next"]
+    return schema.own_options(definitions, name) if "." in name else definitions[name]
+
+
+def lines(name: str, remarks: Mapping[str, Sequence[str]] | None = None) -> list[str]:
+    """The definition list, in reStructuredText.
+
+    Raises:
+        KeyError: there is no such definition, or a remark is about no option of it.
+    """
+    remarks = dict(remarks or {})
+    found = described(name)
+    made: list[str] = []
+    for option, its in found["properties"].items():
+        if "const" in its:
+            continue
+        required = " Required." if option in found.get("required", ()) else ""
+        default = f" Default: ``{_json(its['default'])}``." if "default" in its else ""
+        kind = _capital(_phrase(its))
+        made += [f"``{option}``", f"    {_quoted(its['description'])}", ""]
+        made += [f"    {line}".rstrip() for line in remarks.pop(option, ())]
+        made += ["", f"    *{kind}.*{required}{default}", ""]
+    if remarks:
+        raise KeyError(f"{name} has no option {', '.join(remarks)}")
+    return made
+
+
+def _phrase(its: Mapping[str, Any]) -> str:
+    """What an option is, in words."""
+    if "enum" in its:
+        return "one of " + ", ".join(f"{value}" for value in its["enum"])
+    if "anyOf" in its:
+        known = next((inner for inner in its["anyOf"] if "enum" in inner), None)
+        if known:
+            return f"{_phrase(known)}, or what a plug-in is called"
+        return ", or ".join(_phrase(inner) for inner in its["anyOf"])
+    kinds = its.get("type", "object")
+    kind = kinds[0] if isinstance(kinds, list) else kinds
+    if kind == "array":
+        inner = its["items"]
+        return f"list of {_word(inner, inner['type'])}s{_range(inner)}"
+    return f"{_word(its, kind)}{_range(its)}"
+
+
+def _word(its: Mapping[str, Any], kind: str) -> str:
+    word = its.get("format", kind)
+    return _WORDS.get(word, word)
+
+
+def _range(its: Mapping[str, Any]) -> str:
+    least, most = its.get("minimum"), its.get("maximum")
+    if "exclusiveMaximum" in its:
+        most = its["exclusiveMaximum"] - 1
+    if "exclusiveMinimum" in its:
+        return f" above {its['exclusiveMinimum']}, up to {most}"
+    if least is not None and most is not None:
+        return f" from {least} to {most}"
+    return "" if least is None else f" from {least}"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _quoted(text: str) -> str:
+    return re.sub(r"`([^`]+)`", r"``\1``", text)
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def remarks_in(body: Sequence[str]) -> dict[str, list[str]]:
+    """What a directive's body says, by the option that it is about."""
+    remarks: dict[str, list[str]] = {}
+    current: list[str] = []
+    for line in body:
+        if line and not line.startswith(" "):
+            current = remarks.setdefault(line.strip().strip("`"), [])
+        else:
+            current.append(line[4:])
+    return remarks
+
+
+class Options(SphinxDirective):
+    """Puts the definition list where the directive stands."""
+
+    required_arguments = 1
+    has_content = True
+    option_spec: ClassVar[dict[str, Any]] = {}
+
+    def run(self) -> list[Any]:
+        """The nodes."""
+        self.env.note_dependency(str(Path(anchor.__file__).with_name(schema.SHIPPED)))
+        made = lines(self.arguments[0], remarks_in(list(self.content)))
+        return self.parse_text_to_nodes(StringList(made, f"options {self.arguments[0]}"))
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Sphinx calls this."""
+    app.add_directive("options", Options)
+    return {"parallel_read_safe": True}
