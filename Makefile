@@ -34,6 +34,7 @@ docs: $(VENV)/test.stamp
 
 bench: $(VENV)/test.stamp $(VENV)/packages.stamp
 	$(BIN)/python tools/bench.py $(BENCH)
+	$(BIN)/python tools/bench_scale.py
 
 # Until it is interrupted, or as far as options of libFuzzer's say: make fuzz FUZZ=-runs=100000
 fuzz: $(VENV)/test.stamp

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import json
-from collections.abc import Collection, Iterable, Iterator
+import os
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from cryptography import x509
-
-from anchor import audit, index, plugins, storage
+from anchor import audit, outline, plugins, storage
 from anchor.audit import verification
 from anchor.audit.events import SIGNING
 from anchor.bans import Ban
 from anchor.bans import normal as normal_ban
 from anchor.config_file import Document
 from anchor.errors import ConfigurationError
-from anchor.index import Entry
+from anchor.outline import Outline
+from anchor.shares import in_processes
 from anchor.signers import CASettings
 from anchor.X509 import coverage
+
+# More than nearly every file has, in octets, and few enough to be at hand without asking for them.
+_MOST = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -69,75 +71,104 @@ class Places:
 class Stored(NamedTuple):
     """A certificate and the file it is in."""
 
-    entry: Entry
+    fingerprint: str
     path: str
+    outline: Outline
 
 
-def read(directories: Iterable[Path]) -> list[Stored]:
-    """Every stored certificate.
+Choice = Callable[[Stored], bool]
+Shape = TypeVar("Shape")
 
-    What the index of a directory lacks is read from its file, and added to the index, which is made
-    if there is none, as far as it can be written to.
+
+def read(
+    directories: Iterable[Path], choose: Choice, shape: Callable[[Stored], Shape]
+) -> list[Shape]:
+    """What is wanted of the stored certificates that are chosen, each once.
+
+    Both functions may be called in other processes; what the second one returns comes from there.
+
+    Raises:
+        ConfigurationError: a directory or a file cannot be read, or is none of a certificate.
     """
-    found: dict[str, Stored] = {}
+    files: dict[str, str] = {}
     for directory in directories:
-        if not directory.is_dir():
-            continue
-        try:
-            known = index.read(directory)
-            unknown: list[Entry] = []
-            for fingerprint, path in storage.stored(str(directory)):
-                entry = known.get(fingerprint)
-                if entry is None:
-                    entry = _parse(fingerprint, Path(path))
-                    if entry is None:
-                        continue
-                    unknown.append(entry)
-                found[fingerprint] = Stored(entry, path)
-        except OSError as error:
-            raise ConfigurationError.about("", f"{directory}: {error.strerror}") from None
-        if unknown or not (directory / index.NAME).exists():
-            with contextlib.suppress(OSError):
-                index.append(directory, unknown)
-    return list(found.values())
+        if directory.is_dir():
+            try:
+                for place, names in storage.stored(str(directory)):
+                    files |= dict.fromkeys(names, place)
+            except OSError as error:
+                raise ConfigurationError.about("", f"{directory}: {error.strerror}") from None
+
+    def work(some: Sequence[tuple[str, str]]) -> list[Shape]:
+        return [
+            shape(stored)
+            for name, place in some
+            if (stored := _stored(place, name)) is not None and choose(stored)
+        ]
+
+    return in_processes(work, list(files.items()))
 
 
-def _parse(fingerprint: str, path: Path) -> Entry | None:
-    """What the index would say; None if the file has just been pruned."""
+def _stored(directory: str, name: str) -> Stored | None:
+    """The certificate in a file; None if it has just been pruned."""
+    path = f"{directory}/{name}"
+    fingerprint = name.removesuffix(storage.SUFFIX)
     try:
-        return Entry.of(x509.load_pem_x509_certificate(path.read_bytes()), fingerprint)
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            pem = os.read(file, _MOST)
+            while len(pem) % _MOST == 0 and (more := os.read(file, _MOST)):
+                pem += more
+        finally:
+            os.close(file)
+        return Stored(fingerprint, path, outline.read(pem, fingerprint))
     except FileNotFoundError:
         return None
-    except ValueError:
+    except OSError as error:
+        raise ConfigurationError.about("", f"{path}: {error.strerror}") from None
+    except outline.NO_CERTIFICATE:
         raise ConfigurationError.about("", f"{path} holds no certificate") from None
 
 
-def good_for(stored: Iterable[Stored], name: str) -> Iterator[Stored]:
-    """Those that a client would accept for a name, wildcards included."""
+def every(_one: Stored) -> bool:
+    """Any certificate is chosen."""
+    return True
+
+
+def good_for(name: str) -> Choice:
+    """Whether a client would accept a certificate for a name, wildcards included."""
     wanted = coverage.normal(name)
-    for one in stored:
-        if any(coverage.covers(holder, wanted) for holder in one.entry.plain_names):
-            yield one
+
+    def choose(one: Stored) -> bool:
+        for holder in one.outline.plain_names:
+            if holder == wanted or ("*" in holder and coverage.covers(holder, wanted)):
+                return True
+        return False
+
+    return choose
 
 
-def banned(stored: Iterable[Stored], ban: Ban, issued: Collection[str]) -> Iterator[Stored]:
-    """Those that would not be issued any more with that ban.
+def in_force(now: datetime.datetime) -> Choice:
+    """Whether a certificate has not expired."""
+    return lambda one: one.outline.not_after >= now
+
+
+def banned(ban: Ban, issued: Collection[str]) -> Choice:
+    """Whether a certificate would not be issued any more with that ban.
 
     Args:
-        stored: to choose from.
         ban: the ban.
         issued: the fingerprints of what was issued to the requester, for a ban of one.
     """
-    for one in stored:
-        match ban.kind:
-            case "name":
-                hit = any(coverage.touches(ban.value, name) for name in one.entry.plain_names)
-            case "key":
-                hit = one.entry.key == ban.value
-            case _:
-                hit = one.entry.fingerprint in issued
-        if hit:
-            yield one
+    match ban.kind:
+        case "name":
+            return lambda one: any(
+                coverage.touches(ban.value, name) for name in one.outline.plain_names
+            )
+        case "key":
+            return lambda one: one.outline.key == ban.value
+        case _:
+            return lambda one: one.fingerprint in issued
 
 
 def issued_to(record: Path, requester: str) -> frozenset[str]:
@@ -160,26 +191,9 @@ def issued_to(record: Path, requester: str) -> frozenset[str]:
 
 def prune(places: Places, before: datetime.datetime) -> int:
     """Delete the certificates that had expired by then; returns how many."""
-    count = 0
-    for directory in places.directories:
-        kept: list[Entry] = []
-        gone = 0
-        for one in read([directory]):
-            if one.entry.not_after < before.timestamp() and _has_expired(Path(one.path), before):
-                Path(one.path).unlink(missing_ok=True)
-                gone += 1
-            else:
-                kept.append(one.entry)
-        if gone:
-            index.rewrite(directory, kept)
-        count += gone
-    return count
-
-
-def _has_expired(path: Path, before: datetime.datetime) -> bool:
-    """As the file says; the index is not asked when something is to be deleted."""
-    try:
-        certificate = x509.load_pem_x509_certificate(path.read_bytes())
-    except (OSError, ValueError):
-        return False
-    return certificate.not_valid_after_utc < before
+    expired = read(
+        places.directories, lambda one: one.outline.not_after < before, lambda one: one.path
+    )
+    for path in expired:
+        Path(path).unlink(missing_ok=True)
+    return len(expired)

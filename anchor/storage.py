@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import re
@@ -13,7 +12,6 @@ from typing import Protocol
 
 from cryptography import x509
 
-from anchor import index
 from anchor.errors import ConfigurationError, StorageError
 
 SUFFIX = ".crt"
@@ -75,9 +73,6 @@ class Directory:
                 os.close(directory)
         except OSError as error:
             raise StorageError(f"{self._path}: {error.strerror}") from error
-        with contextlib.suppress(OSError):
-            # What the index lacks is found in the files, so it may fail, and is not flushed.
-            index.note(self._path, certificate, fingerprint)
 
     def ready(self) -> None:
         """Take the room of a certificate, and give it back."""
@@ -116,17 +111,17 @@ def _name(directory: int, passing: str, name: str) -> None:
         raise
 
 
-def stored(path: str) -> Iterator[tuple[str, str]]:
-    """Every certificate in a directory: its fingerprint, and its file.
-
-    Paths are text here: a hundred thousand :class:`Path` take a second to make.
-    """
+def stored(path: str) -> Iterator[tuple[str, list[str]]]:
+    """The directories at and under a path, and the names of the certificates in each."""
     with os.scandir(path) as found:
-        for entry in found:
-            if _FILE.fullmatch(entry.name):
-                yield entry.name[:64], entry.path
-            elif entry.is_dir(follow_symlinks=False):
-                yield from stored(entry.path)
+        entries = {entry.name: entry for entry in found}
+    # Filtered as text: a hundred thousand decisions by themselves take a good part of a second.
+    names = list(filter(_FILE.fullmatch, entries))
+    yield path, names
+    if len(names) < len(entries):
+        for name in entries.keys() - names:
+            if entries[name].is_dir(follow_symlinks=False):
+                yield from stored(f"{path}/{name}")
 
 
 def configure(path: Path | None) -> Store:

@@ -16,8 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from anchor import cli, index
-from anchor.index import Entry
+from anchor import cli
 from tests.pace import allowed
 from tests.pki import DAY, a_key, hash_for, make_csr, now, subject
 
@@ -32,7 +31,8 @@ def certs(service, capsys):
     def run(*arguments, command=("certs",), code=0):
         config = ["--config", str(service.path / "config.json")]
         assert cli.main([*command, *arguments, *config]) == code
-        return capsys.readouterr().out
+        output = capsys.readouterr()
+        return output.err if code else output.out
 
     return run
 
@@ -41,7 +41,7 @@ def listed(certs, *arguments):
     return {tuple(found["names"]) for found in json.loads(certs(*arguments, "--json"))}
 
 
-def keep(directory, ca, *names, not_before=None, not_after, indexed=True):
+def keep(directory, ca, *names, not_before=None, not_after):
     """A certificate from another time, stored as the service does."""
     certificate = (
         x509.CertificateBuilder()
@@ -58,8 +58,6 @@ def keep(directory, ca, *names, not_before=None, not_after, indexed=True):
     directory.mkdir(exist_ok=True)
     path = directory / f"{fingerprint}.crt"
     path.write_bytes(certificate.public_bytes(Encoding.PEM))
-    if indexed:
-        index.append(directory, [Entry.of(certificate, fingerprint)])
     return path
 
 
@@ -125,39 +123,42 @@ def test_for_an_address_and_for_a_common_name(service, certs):
         assert len(json.loads(certs("--for", name, "--json"))["certificates"]) == 1
 
 
-def test_a_certificate_that_the_index_lacks_is_found_and_added(certs, kept, ca):
-    keep(kept, ca, "lost.example.com", not_after=now() + DAY, indexed=False)
+def test_a_file_that_is_gone_or_new_is_so_at_once(certs, kept, ca):
+    assert {OLD, GONE, SOON, WILD} == listed(certs)
 
-    assert "lost.example.com" in certs("--for", "lost.example.com")
-    assert "lost.example.com" in (kept / ".index").read_text()
-    (kept / ".index").unlink()
-    assert {OLD, GONE, SOON, WILD, ("DNS:lost.example.com", "CN:lost.example.com")} == listed(certs)
-
-
-def test_a_torn_or_foreign_line_in_the_index_loses_nothing(certs, kept, ca):
-    with (kept / ".index").open("ab") as file:
-        file.write(b'\n["torn')
-    keep(kept, ca, "after.example.com", not_after=now() + DAY)
-    with (kept / ".index").open("ab") as file:
-        file.write(b'\n{"foreign": 1}\n[1, 2]\n\xff\n')
-
-    assert ("DNS:after.example.com", "CN:after.example.com") in listed(certs)
-    assert len(listed(certs)) == 5
-
-
-def test_what_only_the_index_knows_is_not_listed(certs, kept):
     for path in kept.glob("*.crt"):
         path.unlink()
+    keep(kept / "moved", ca, "new.example.com", not_after=now() + DAY)
 
-    assert set() == listed(certs)
+    assert {("DNS:new.example.com", "CN:new.example.com")} == listed(certs)
 
 
-def test_an_index_that_cannot_be_written_stops_nobody(service, certs):
-    (service.path / "certs" / ".index").mkdir()
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda pem: b"",
+        lambda pem: pem[:200],
+        lambda pem: pem.replace(b"M", b"N", 1),
+        lambda pem: pem[:-30],
+        lambda pem: b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n",
+    ],
+)
+def test_a_file_that_holds_no_certificate_is_named(certs, kept, spoil):
+    path = next(kept.glob("*.crt"))
+    path.write_bytes(spoil(path.read_bytes()))
 
-    service.issue(make_csr("www.example.com"))
+    assert f"{path} holds no certificate" in certs(code=1)
 
-    assert {("CN:www.example.com",)} == listed(certs)
+
+def test_a_certificate_in_another_ones_file_is_listed_as_what_it_says(certs, kept):
+    first, second = sorted(kept.glob("*.crt"))[:2]
+    second.write_bytes(first.read_bytes())
+
+    found = json.loads(certs("--json"))
+
+    assert 4 == len(found)
+    assert 2 == len({row["path"] for row in found} & {str(first), str(second)})
+    assert 1 == len({row["serial"] for row in found if row["path"] in (str(first), str(second))})
 
 
 def test_pruning_deletes_expired_certificates_only(certs, kept):
@@ -169,18 +170,6 @@ def test_pruning_deletes_expired_certificates_only(certs, kept):
     assert {SOON, WILD} == listed(certs)
     assert len(list(kept.glob("*.crt"))) == 2
     assert (kept / "other.txt").exists()
-    assert len((kept / ".index").read_text().split()) == 2
-
-
-def test_pruning_believes_the_file_and_not_the_index(certs, service, ca):
-    path = keep(service.path / "certs", ca, "www.example.com", not_after=now() + DAY)
-    row = (service.path / "certs/.index").read_text()
-    entry = json.loads(row)
-    entry[3] = 1
-    (service.path / "certs/.index").write_text(json.dumps(entry))
-
-    assert "deleted 0 cert" in certs("--prune")
-    assert path.exists()
 
 
 def test_by_requester_where_the_audit_file_tells(serve, document, tmp_path, capsys):
@@ -241,37 +230,27 @@ def test_a_ca_that_stores_nothing_is_named(serve, document, capsys):
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
-    """A configuration with 100,000 certificates, each with its own serial and therefore its own
-    fingerprint; they are one certificate with other octets in that place, so unsigned."""
+    """A configuration with 100,000 certificates, each with its own serial and names; they are one
+    certificate with other octets in those places, so unsigned."""
     from tests.pki import make_ca
 
     path = tmp_path_factory.mktemp("many")
     ca = make_ca(path)
     directory = path / "certs"
-    first = keep(directory, ca, "www.example.com", not_after=now() + DAY, indexed=False)
+    first = keep(directory, ca, "host00000.example.com", not_after=now() + DAY)
     certificate = x509.load_pem_x509_certificate(first.read_bytes())
     first.unlink()
     template = certificate.public_bytes(Encoding.DER)
-    entry = Entry.of(certificate, "")
     place = template.index(b"\xa0\x03\x02\x01\x02\x02") + 7
-    entries = []
     for number in range(100_000):
         serial = b"\x01" + number.to_bytes(4)
         der = template[:place] + serial + template[place + 5 :]
+        der = der.replace(b"host00000", b"host%05d" % number)
         fingerprint = hashlib.sha256(der).hexdigest()
         pem = base64.encodebytes(der)
         (directory / f"{fingerprint}.crt").write_bytes(
             b"-----BEGIN CERTIFICATE-----\n" + pem + b"-----END CERTIFICATE-----\n"
         )
-        host = f"host{number}.example.com"
-        entries.append(
-            entry._replace(
-                fingerprint=fingerprint,
-                serial=f"{number:040x}",
-                names=(f"DNS:{host}", f"CN:{host}"),
-            )
-        )
-    index.append(directory, entries)
     document = {
         "auth": {"static": {"user": "alice", "secret": "s3cret"}},
         "ca": {
@@ -293,10 +272,13 @@ def many(tmp_path_factory):
         (["--for", "host77777.example.com"], 2),
     ],
 )
-def test_with_a_hundred_thousand_stored_the_answer_takes_less_than_two_seconds(
+def test_with_a_hundred_thousand_stored_two_processors_answer_within_two_seconds(
     many, arguments, count
 ):
-    """Seconds of work, the least of three tries: the rest is what else the machine has to do."""
+    """Seconds of work, the least of three tries: the rest is what else the machine has to do.
+
+    Two processors that share a core take a quarter more for it.
+    """
     seconds = []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -309,16 +291,4 @@ def test_with_a_hundred_thousand_stored_the_answer_takes_less_than_two_seconds(
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert len(output.splitlines()) == count
 
-    assert min(seconds) < allowed(2, in_this_process=False)
-
-
-def test_storing_a_certificate_costs_tens_of_microseconds_for_the_index(tmp_path, ca):
-    path = keep(tmp_path / "certs", ca, "www.example.com", not_after=now() + DAY)
-    certificate = x509.load_pem_x509_certificate(path.read_bytes())
-    before = resource.getrusage(resource.RUSAGE_SELF)
-    for _ in range(500):
-        index.append(tmp_path / "certs", [Entry.of(certificate, path.stem)])
-    after = resource.getrusage(resource.RUSAGE_SELF)
-
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    assert seconds / 500 < allowed(300e-6)
+    assert min(seconds) < allowed(2 * 2 * 1.25, in_this_process=False)

@@ -18,11 +18,11 @@ from cryptography.hazmat.primitives.serialization import (
 
 from anchor import bans, inventory, plugins
 from anchor.bans import Ban, BanFile, BanSettings
-from anchor.cli.certs import in_force, last_of, print_unstored, read_document, timestamp
+from anchor.cli.certs import last_of, print_unstored, read_document, timestamp
 from anchor.cli.check import add_config_option
 from anchor.config_file import Document
 from anchor.errors import ConfigurationError
-from anchor.inventory import Places
+from anchor.inventory import Choice, Places
 from anchor.registration_authority import utc_now
 
 _KINDS = ("name", "requester", "key")
@@ -161,22 +161,26 @@ def _describe(ban: Ban, now: datetime.datetime) -> str:
     end = "until it is lifted"
     if ban.until is not None:
         ended = "" if ban.is_in_force(now) else ", which is over"
-        end = f"until {timestamp(int(ban.until.timestamp()))}{ended}"
+        end = f"until {timestamp(ban.until.astimezone(datetime.UTC))}{ended}"
     reason = f" ({ban.reason})" if ban.reason else ""
-    since = timestamp(int(ban.since.timestamp()))
+    since = timestamp(ban.since.astimezone(datetime.UTC))
     return f"{ban.kind} {ban.value} is banned since {since} {end}{reason}"
 
 
 def _say_when_gone(places: Places, ban: Ban, now: datetime.datetime) -> None:
-    valid = in_force(inventory.read(places.directories), now)
-    if ban.kind != "requester":
-        found = list(inventory.banned(valid, ban, ()))
-        print(last_of(found, f"certificate of the {ban.kind}", now))
-    elif places.audit is not None:
-        issued = inventory.issued_to(places.audit, ban.value)
-        found = list(inventory.banned(valid, ban, issued))
-        print(last_of(found, "certificate of the requester on record", now))
-    else:
+    what = f"certificate of the {ban.kind}"
+    concerned: Choice = inventory.banned(ban, ())
+    if ban.kind == "requester" and places.audit is not None:
+        what = "certificate of the requester on record"
+        concerned = inventory.banned(ban, inventory.issued_to(places.audit, ban.value))
+    elif ban.kind == "requester":
         print("audit.target is not 'file', so who got which certificate is not known;")
-        print(last_of(valid, "certificate of anybody's", now))
+        what, concerned = "certificate of anybody's", inventory.every
+    valid = inventory.in_force(now)
+    ends = inventory.read(
+        places.directories,
+        lambda one: valid(one) and concerned(one),
+        lambda one: one.outline.not_after,
+    )
+    print(last_of(max(ends, default=None), what, now))
     print_unstored(places, now)

@@ -7,7 +7,8 @@ import datetime
 import gc
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from anchor.cli.check import add_config_option
 from anchor.complaints import Complaints
 from anchor.config_file import Document
 from anchor.errors import ConfigurationError
-from anchor.inventory import Places, Stored
+from anchor.inventory import Choice, Places, Stored
 
 
 def add_to(subparsers: Any) -> None:
@@ -75,26 +76,25 @@ def run(namespace: argparse.Namespace) -> int:
         before = now - datetime.timedelta(days=namespace.older_than)
         print(f"deleted {inventory.prune(places, before)} certificates")
         return 0
-    stored: Iterable[Stored] = inventory.read(places.directories)
     if namespace.good_for is not None:
-        found = inventory.good_for(stored, namespace.good_for)
-        _answer(namespace, places, in_force(found, now), now)
+        _answer(namespace, places, now)
         return 0
+    choices = [_time_choice(namespace, now)]
     if namespace.name is not None:
-        stored = inventory.good_for(stored, namespace.name)
+        choices.append(inventory.good_for(namespace.name))
     if namespace.requester is not None:
         if places.audit is None:
             raise ConfigurationError.about(
                 "audit.target", "is not 'file', so who got which certificate is not known"
             )
         issued = inventory.issued_to(places.audit, namespace.requester)
-        stored = (one for one in stored if one.entry.fingerprint in issued)
-    chosen = sorted(filter(_time_filter(namespace, now), stored), key=_end)
+        choices.append(lambda one: one.fingerprint in issued)
+    found = _found(places, choices, as_json if namespace.json else line)
+    texts = [text for _, text in found]
     if namespace.json:
-        json.dump([as_json(one) for one in chosen], sys.stdout)
-        print()
+        sys.stdout.write(f"[{', '.join(texts)}]\n")
     else:
-        sys.stdout.write("".join(f"{line(one)}\n" for one in chosen))
+        sys.stdout.write("".join(texts))
     return 0
 
 
@@ -106,80 +106,87 @@ def read_document(path: Path | None) -> Document:
     return document
 
 
-def in_force(stored: Iterable[Stored], now: datetime.datetime) -> list[Stored]:
-    """Those that have not expired, the last to end in front."""
-    valid = (one for one in stored if one.entry.not_after >= now.timestamp())
-    return sorted(valid, key=_end, reverse=True)
+Found = list[tuple[datetime.datetime, str]]
 
 
-def _time_filter(namespace: argparse.Namespace, now: datetime.datetime) -> Callable[[Stored], bool]:
-    moment = now.timestamp()
+def _found(places: Places, choices: list[Choice], text: Callable[[Stored], str]) -> Found:
+    """When each of those ends that every choice agrees to, and what to print of it."""
+    found = inventory.read(
+        places.directories,
+        choices[0] if len(choices) == 1 else lambda one: all(choice(one) for choice in choices),
+        lambda one: (one.outline.not_after, text(one)),
+    )
+    return sorted(found, key=itemgetter(0))
+
+
+def _time_choice(namespace: argparse.Namespace, now: datetime.datetime) -> Choice:
     if namespace.expired:
-        return lambda one: one.entry.not_after < moment
+        return lambda one: one.outline.not_after < now
     if namespace.expiring is not None:
-        limit = moment + namespace.expiring.total_seconds()
-        return lambda one: moment <= one.entry.not_after <= limit
+        within: datetime.timedelta = namespace.expiring
+        return lambda one: now <= one.outline.not_after and one.outline.not_after - now <= within
     if namespace.in_force:
-        return lambda one: one.entry.not_after >= moment
-    return lambda _: True
+        return inventory.in_force(now)
+    return inventory.every
 
 
-def _answer(
-    namespace: argparse.Namespace, places: Places, found: list[Stored], now: datetime.datetime
-) -> None:
+def _answer(namespace: argparse.Namespace, places: Places, now: datetime.datetime) -> None:
+    choices = [inventory.in_force(now), inventory.good_for(namespace.good_for)]
+    found = _found(places, choices, as_json if namespace.json else line)
+    last = found[-1][0] if found else None
     if namespace.json:
-        last = timestamp(found[0].entry.not_after) if found else None
         report = {
             "name": namespace.good_for,
-            "last_valid_until": last,
-            "certificates": [as_json(one) for one in found],
+            "last_valid_until": None if last is None else timestamp(last),
+            "certificates": [json.loads(text) for _, text in reversed(found)],
             "unstored": list(places.unstored),
         }
         print(json.dumps(report))
         return
-    print(last_of(found, f"certificate good for {namespace.good_for}", now))
-    for one in found:
-        print(f"  {line(one)}")
+    print(last_of(last, f"certificate good for {namespace.good_for}", now))
+    for _, text in reversed(found):
+        print(f"  {text}", end="")
     print_unstored(places, now)
 
 
-def last_of(found: list[Stored], what: str, now: datetime.datetime) -> str:
+def last_of(end: datetime.datetime | None, what: str, now: datetime.datetime) -> str:
     """When the last of them is gone, as a sentence."""
-    if not found:
+    if end is None:
         return f"there is no {what} in force"
-    end = found[0].entry.not_after
-    hours = (end - now.timestamp()) / 3600
+    hours = (end - now).total_seconds() / 3600
     return f"the last {what} ends at {timestamp(end)}, in {hours:.1f} hours"
 
 
 def print_unstored(places: Places, now: datetime.datetime) -> None:
     """Say which CAs' certificates cannot be counted."""
     for name in places.unstored:
-        end = timestamp(int((now + places.longest).timestamp()))
+        end = timestamp((now + places.longest).replace(microsecond=0))
         print(f"signing_ca.{name} stores no certificates: one of it may be valid until {end}")
 
 
-def _end(one: Stored) -> int:
-    return one.entry.not_after
-
-
-def timestamp(seconds: int) -> str:
+def timestamp(moment: datetime.datetime) -> str:
     """RFC 3339, in UTC."""
-    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-    return moment.isoformat().removesuffix("+00:00") + "Z"
+    return moment.isoformat()[:19] + "Z"
 
 
 def line(one: Stored) -> str:
     """A certificate in a line."""
-    entry = one.entry
-    return f"{timestamp(entry.not_after)}  {entry.fingerprint}  {' '.join(entry.names)}"
+    outline = one.outline
+    return f"{timestamp(outline.not_after)}  {one.fingerprint}  {' '.join(outline.names)}\n"
 
 
-def as_json(one: Stored) -> dict[str, Any]:
-    """A certificate in JSON's types."""
-    entry = one.entry
-    return entry._asdict() | {
-        "not_before": timestamp(entry.not_before),
-        "not_after": timestamp(entry.not_after),
-        "path": one.path,
-    }
+def as_json(one: Stored) -> str:
+    """A certificate in JSON."""
+    outline = one.outline
+    return json.dumps(
+        {
+            "fingerprint": one.fingerprint,
+            "serial": outline.serial,
+            "not_before": timestamp(outline.not_before),
+            "not_after": timestamp(outline.not_after),
+            "subject": outline.subject,
+            "names": outline.names,
+            "key": outline.key,
+            "path": one.path,
+        }
+    )

@@ -75,7 +75,17 @@ class Metrics:
         self._slot_seconds = {name: _slot_seconds(ca) for name, ca in self._cas.items()}
         keys: list[Key] = [*_keys(authorities.values(), self._cas.values())]
         self._positions = {key: position for position, key in enumerate(keys)}
-        self._tally = Tally(directory, ["|".join(key) for key in keys])
+        # Behind all others, so that a thousand CAs are a thousand keys: for each of its slots a CA
+        # has the slot's number, and the count in it.
+        self._slots = {
+            name: len(keys) + 2 * SLOTS * number for number, name in enumerate(self._cas)
+        }
+        layout = ["|".join(key) for key in keys]
+        layout += [
+            f"in_force|{name}|{SLOTS} of {seconds} s"
+            for name, seconds in self._slot_seconds.items()
+        ]
+        self._tally = Tally(directory, layout, len(keys) + 2 * SLOTS * len(self._cas))
 
     def issued(self, authority: RegistrationAuthority, answer: Answer) -> None:
         """A certificate was handed out."""
@@ -108,7 +118,7 @@ class Metrics:
 
     def _in_force(self, ca: SigningCA, not_after: datetime.datetime) -> None:
         slot = int(not_after.timestamp() // self._slot_seconds[ca.name]) + 1
-        position = self._positions["in_force", ca.name, f"{slot % SLOTS}", "slot"]
+        position = self._slots[ca.name] + 2 * (slot % SLOTS)
         if self._tally.own(position) == slot:
             self._tally.add(position + 1)
         else:
@@ -118,7 +128,8 @@ class Metrics:
     def families(self) -> tuple[Family, ...]:
         """All there is to tell, at this moment."""
         rows = self._tally.rows()
-        sums = [sum(column) for column in zip(*rows, strict=True)]
+        counts = (row[: len(self._positions)] for row in rows)
+        sums = [sum(column) for column in zip(*counts, strict=True)]
         now = self._clock()
 
         def family(name: str, kind: str, meaning: str, samples: Iterator[Sample]) -> Family:
@@ -169,7 +180,7 @@ class Metrics:
                 "anchor_certificates_in_force",
                 "gauge",
                 "Certificates among them that have not ended yet.",
-                self._all_in_force(rows, now),
+                self._all_in_force(rows, sums, now),
             ),
             family(
                 "anchor_ca_remaining_seconds",
@@ -191,14 +202,14 @@ class Metrics:
             yield Sample(f"{name}_count", label, running[-1])
 
     def _all_in_force(
-        self, rows: Sequence[Sequence[float]], now: datetime.datetime
+        self, rows: Sequence[Sequence[float]], sums: Sequence[float], now: datetime.datetime
     ) -> Iterator[Sample]:
-        for name, ca in self._cas.items():
-            first = self._positions["in_force", name, "0", "slot"]
-            past = now.timestamp() // _slot_seconds(ca)
+        for name, first in self._slots.items():
+            past = now.timestamp() // self._slot_seconds[name]
+            issued = sums[self._positions["issued", name]]
             count = sum(
                 row[position + 1]
-                for row in rows
+                for row in (rows if issued else ())
                 for position in range(first, first + 2 * SLOTS, 2)
                 if row[position] > past
             )
@@ -231,9 +242,6 @@ def _keys(
         yield "signing_sum", ca.name
         for bucket in range(len(SECONDS) + 1):
             yield "signing", ca.name, str(bucket)
-        for slot in range(SLOTS):
-            yield "in_force", ca.name, str(slot), "slot"
-            yield "in_force", ca.name, str(slot), f"count, each {_slot_seconds(ca)} s"
 
 
 def _slot_seconds(ca: SigningCA) -> float:

@@ -43,11 +43,12 @@ class Tally:
         directory: where the processes of one service have their files; without it each process
             counts for itself.
         keys: what is counted; files of a service that counts something else are left alone.
+        length: how many numbers there are, if some keys have more than one.
     """
 
-    def __init__(self, directory: Path | None, keys: Sequence[str]):
+    def __init__(self, directory: Path | None, keys: Sequence[str], length: int | None = None):
         self._directory = directory
-        self._length = max(1, len(keys))
+        self._length = max(1, length or len(keys))
         layout = hashlib.sha256("\0".join(keys).encode()).hexdigest()[:16]
         self._prefix = f"{layout}-"
         self._mine: _Mine | None = None

@@ -1,0 +1,190 @@
+"""What is read right off a certificate's octets is what the library reads."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import hashlib
+import ipaddress
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from anchor import outline, shares
+from anchor.errors import ConfigurationError
+from anchor.outline import Outline
+from tests.pki import DAY, a_key, hash_for, now
+
+WORDS = st.one_of(
+    st.from_regex(r"[A-Za-z0-9*_.-]{1,20}(\.[A-Za-z0-9*-]{1,12}){0,3}", fullmatch=True),
+    st.text("aZ09.*-_ :ä@", min_size=1, max_size=20),
+    st.sampled_from(
+        ["10.0.0.1", "2001:DB8:0::1", "www.example.com.", " a", "1", "x,y=z", "a" * 64, "#a"]
+    ),
+)
+IA5 = WORDS.filter(str.isascii)
+GENERAL_NAMES = st.one_of(
+    IA5.map(x509.DNSName),
+    IA5.map(lambda word: x509.DNSName(word * 7)),
+    st.ip_addresses().map(x509.IPAddress),
+    IA5.map(lambda word: x509.RFC822Name._init_without_validation(f"{word}@a.example")),
+    IA5.map(lambda word: x509.UniformResourceIdentifier(f"https://{word}/")),
+    st.just(x509.RegisteredID(x509.ObjectIdentifier("2.5.29.17"))),
+    st.just(x509.IPAddress(ipaddress.ip_network("10.0.0.0/8"))),
+)
+ATTRIBUTES = st.builds(
+    lambda oid, value, kind: x509.NameAttribute(oid, value, kind, _validate=False),
+    st.sampled_from([NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME, NameOID.DOMAIN_COMPONENT]),
+    WORDS,
+    st.sampled_from([None, x509.name._ASN1Type.UTF8String, x509.name._ASN1Type.T61String]),
+)
+EXTENSIONS = st.lists(
+    st.sampled_from(
+        [
+            x509.BasicConstraints(ca=False, path_length=None),
+            x509.SubjectKeyIdentifier(b"\x06\x03\x55\x1d\x11" * 4),
+            x509.SubjectKeyIdentifier(b"x" * 200),
+            x509.ExtendedKeyUsage([x509.ObjectIdentifier("2.5.29.17")]),
+            x509.ExtendedKeyUsage([x509.ObjectIdentifier("1.3.6.1.5.5.7.3.1")]),
+        ]
+    ),
+    max_size=4,
+    unique_by=type,
+)
+
+
+@st.composite
+def certificates(draw):
+    """A certificate in DER, mostly of a kind that is issued every day."""
+    key = a_key(draw(st.sampled_from(["ec-p256", "ec-p384", "rsa-2048", "ed25519"])))
+    common_name = x509.NameAttribute(NameOID.COMMON_NAME, "www.Example.com")
+    subject = draw(
+        st.one_of(
+            st.just([]),
+            st.just([common_name]),
+            st.lists(st.lists(ATTRIBUTES, min_size=1, max_size=2), max_size=3),
+        )
+    )
+    relative = [
+        x509.RelativeDistinguishedName(each if isinstance(each, list) else [each])
+        for each in subject
+        if not isinstance(each, list) or len(set(each)) == len(each)
+    ]
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name(relative))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "CA" * 20)] * 3))
+        .public_key(key.public_key())
+        .serial_number(draw(st.integers(1, 1 << 158)))
+        .not_valid_before(now())
+        .not_valid_after(draw(st.sampled_from([now() + DAY, now() + 50 * 366 * DAY])))
+    )
+    extensions = draw(EXTENSIONS)
+    names = draw(st.lists(GENERAL_NAMES, max_size=6))
+    if names:
+        place = draw(st.integers(0, len(extensions)))
+        extensions.insert(place, x509.SubjectAlternativeName(names))
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=draw(st.booleans()))
+    # Its signatures are all of one length, so that a place drawn in the octets stays where it is.
+    signing_key = a_key("ed25519")
+    return builder.sign(signing_key, hash_for(signing_key)).public_bytes(Encoding.DER)
+
+
+def pem(der):
+    return b"-----BEGIN CERTIFICATE-----\n%b-----END CERTIFICATE-----\n" % base64.encodebytes(der)
+
+
+FIELDS = ("not_before", "not_after", "serial", "names", "subject", "key")
+
+
+def said(read):
+    """What an outline says, or nothing at all if it cannot be had."""
+    try:
+        found = read()
+        return {field: getattr(found, field) for field in FIELDS}
+    except outline.NO_CERTIFICATE:
+        return None
+
+
+def both(der):
+    fingerprint = hashlib.sha256(der).hexdigest()
+    return (
+        said(lambda: Outline(x509.load_der_x509_certificate(der))),
+        said(lambda: outline.read(pem(der), fingerprint)),
+    )
+
+
+@given(certificates())
+@settings(max_examples=300, deadline=None)
+def test_an_outline_says_what_the_library_reads(der):
+    slowly, quickly = both(der)
+
+    assert slowly == quickly
+
+
+@given(certificates(), st.data())
+@settings(max_examples=500, deadline=None)
+def test_a_changed_certificate_is_never_read_as_something_else(der, data):
+    changed = bytearray(der)
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(changed) - 1))
+        match data.draw(st.sampled_from(["set", "cut", "put"])):
+            case "set":
+                changed[place] = data.draw(st.integers(0, 255))
+            case "cut":
+                del changed[place]
+            case "put":
+                changed.insert(place, data.draw(st.integers(0, 255)))
+    slowly, quickly = both(bytes(changed))
+
+    # The library also refuses for what nobody asks of an outline.
+    assert slowly in (None, quickly)
+
+
+def test_octets_that_are_not_those_of_the_fingerprint_are_left_to_the_library(monkeypatch):
+    der = _plain()
+    monkeypatch.setattr(outline, "_find", lambda _: pytest.fail("was asked"))
+
+    assert ("DNS:www.example.com",) == outline.read(pem(der), "0" * 64).names
+
+
+def _plain():
+    key = a_key()
+    return (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "CA")]))
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now())
+        .not_valid_after(now() + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("www.example.com")]), True)
+        .sign(key, hash_for(key))
+        .public_bytes(Encoding.DER)
+    )
+
+
+# ---- shares of the work
+
+
+def test_every_thing_is_worked_on_once(monkeypatch):
+    monkeypatch.setattr(shares.os, "sched_getaffinity", lambda _: {0, 1, 2})
+
+    results = shares.in_processes(lambda some: [thing + 1 for thing in some], range(10_001))
+
+    assert [*range(1, 10_002)] == sorted(results)
+
+
+def test_what_is_wrong_in_another_process_is_said(monkeypatch):
+    monkeypatch.setattr(shares.os, "sched_getaffinity", lambda _: {0, 1})
+
+    def work(some):
+        raise ConfigurationError.about("here", "all is wrong")
+
+    with pytest.raises(ConfigurationError, match="here: all is wrong"):
+        shares.in_processes(work, range(10_000))

@@ -1,0 +1,219 @@
+"""What does not grow with use: storing, a request, start-up, memory; and what the inventory takes.
+
+Seconds are of CPU where it says so, the least of several tries, and else as a clock tells them; the
+latter mean something only while the machine has nothing else to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import json
+import logging
+import os
+import resource
+import secrets
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import webtest
+from bench import (
+    ROOT,
+    configure,
+    cpu_seconds,
+    load,
+    make_csrs,
+    proportional_memory,
+    request_body,
+    verify,
+)
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from anchor import settings, storage
+from anchor.app import Application
+from anchor.controllers import WebSettings
+
+BIN = Path(sys.executable).parent
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, default=1_000_000, help="stored before")
+    parser.add_argument("--authorities", type=int, default=1000)
+    parser.add_argument("--listed", type=int, default=100_000, help="certificates to list")
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    print(f"\n{'With':44}{'':>12}{'with one, or none':>20}", flush=True)
+    for measure, count in (
+        (storing, options.files),
+        (requests, options.authorities),
+        (starting, 0),
+        (listing, options.listed),
+    ):
+        with tempfile.TemporaryDirectory() as name:
+            measure(Path(name), count)
+
+
+def show(what: str, value: str, otherwise: str = "") -> None:
+    """A line of the table."""
+    print(f"{what:44}{value:>12}{otherwise:>20}", flush=True)
+
+
+def least(work: Callable[[], object], rounds: int) -> float:
+    """The least CPU time of some rounds."""
+    seconds = []
+    for _ in range(rounds):
+        start = time.process_time()
+        work()
+        seconds.append(time.process_time() - start)
+    return min(seconds)
+
+
+def storing(directory: Path, count: int) -> None:
+    """A certificate into an empty directory, and into one with many files."""
+    stores = []
+    for files in (0, count):
+        place = directory / str(files)
+        stores.append(storage.configure(place))
+        opened = os.open(place, os.O_RDONLY)
+        for _ in range(files):
+            name = f"{secrets.token_hex(32)}.crt"
+            os.close(os.open(name, os.O_WRONLY | os.O_CREAT, 0o644, dir_fd=opened))
+        os.close(opened)
+
+    def put(store: storage.Store) -> float:
+        return least(lambda: store.put(secrets.token_hex(32), b"x" * 1200, None), 1)  # type: ignore[arg-type]  # is not looked at
+
+    # In turns, so that what else the machine does is in the way of both.
+    rounds = [[put(store) for store in stores] for _ in range(300)]
+    found = [statistics.quantiles(each, n=10)[0] for each in zip(*rounds, strict=True)]
+    show(f"{count} files: CPU to store one more", *(_micro(each) for each in reversed(found)))
+
+
+def _micro(seconds: float) -> str:
+    return f"{seconds * 1e6:.0f} us"
+
+
+def requests(directory: Path, count: int) -> None:
+    """A request, and start-up, with one authority and with many."""
+    configure(directory, "ec-p256")
+    document = json.loads((directory / "config.json").read_text())
+    authority = document["registration_authority"]["default"]
+    fields = {"user": "myusername", "secret": "simplepassword", "encoding": "pem"}
+    form = fields | {"csr": make_csrs(1)[0]}
+    asked, started = [], []
+    for number in (1, count):
+        document["registration_authority"] = {f"ra{n}": authority for n in range(number)}
+        (directory / "config.json").write_text(json.dumps(document))
+
+        def start() -> Application:
+            loaded = settings.load(directory / "config.json")
+            return Application(loaded.authorities, WebSettings())
+
+        started.append(least(start, 3))
+        http = webtest.TestApp(start(), extra_environ={"REMOTE_ADDR": "127.0.0.1"}, lint=False)
+        path = f"/v1/sign/ra{number - 1}"
+        asked.append(least(lambda: http.post(path, form, status=200), 200))  # noqa: B023  # called at once
+    show(f"{count} authorities: CPU of a request", *(_micro(each) for each in reversed(asked)))
+    show(
+        f"{count} authorities: CPU to load them",
+        *(f"{each:.2f} s" for each in reversed(started)),
+    )
+
+
+def starting(directory: Path, _count: int) -> None:
+    """From the start to the first certificate, and memory of four workers after some hundred."""
+    ca = configure(directory, "ec-p256")
+    bodies = [request_body(csr) for csr in make_csrs(20)]
+    place = ["--set-placeholder", f"anchor_venv={sys.prefix}"]
+    place += ["--set-placeholder", f"anchor_run={directory}"]
+    pecan = ["--venv", sys.prefix, "--pecan", "config.py"]
+    for what, command in (
+        ("uwsgi -p 4", ["uwsgi", *pecan]),
+        ("anchor.ini", ["uwsgi", *place, "--ini", ROOT / "tools/uwsgi/anchor.ini"]),
+        ("anchor serve", ["anchor", "serve"]),
+    ):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        ours = ["--port", str(port)]
+        if command[0] == "uwsgi":
+            ours = ["--http-socket", f"127.0.0.1:{port}", "-p", "4"]
+        started = time.perf_counter()
+        with (directory / "server.log").open("wb") as log:
+            process = subprocess.Popen(
+                [BIN / command[0], *command[1:], *ours],
+                cwd=directory,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            answers = _first(process, port, bodies)
+            seconds, cpu = time.perf_counter() - started, cpu_seconds(process.pid)
+            answers += load(port, bodies, 400, 4)[0]
+            show(f"{what}: until the first certificate", f"{seconds:.2f} s", f"CPU {cpu:.2f} s")
+            show(f"{what}: memory", f"{proportional_memory(process.pid):.0f} MB")
+            verify(answers, ca)
+        finally:
+            # Without a master nobody else ends the workers.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _first(process: subprocess.Popen[bytes], port: int, bodies: list[bytes]) -> list[bytes]:
+    while process.poll() is None:
+        try:
+            return load(port, bodies, 1, 1)[0]
+        except OSError:
+            time.sleep(0.01)
+    raise SystemExit(f"the server ended with {process.returncode}")
+
+
+def listing(directory: Path, count: int) -> None:
+    """``anchor certs``, over certificates that are one but for a serial number."""
+    configure(directory, "ec-p256")
+    stored = directory / "certs"
+    stored.mkdir()
+    template = x509.load_pem_x509_certificate((directory / "CA/root-ca.crt").read_bytes())
+    der = template.public_bytes(Encoding.DER)
+    at = der.index(b"\xa0\x03\x02\x01\x02\x02") + 7
+    for number in range(count):
+        changed = der[:at] + b"\x01" + number.to_bytes(4, "big") + der[at + 5 :]
+        (stored / f"{hashlib.sha256(changed).hexdigest()}.crt").write_bytes(
+            b"-----BEGIN CERTIFICATE-----\n"
+            + base64.encodebytes(changed)
+            + b"-----END CERTIFICATE-----\n"
+        )
+    for arguments in ([], ["--for", "www.example.com"], ["--json"]):
+        before, started = _children(), time.perf_counter()
+        subprocess.run(
+            [BIN / "anchor", "certs", *arguments],
+            cwd=directory,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        show(
+            f"{count} certificates: anchor certs {' '.join(arguments[:1])}",
+            f"{time.perf_counter() - started:.2f} s",
+            f"CPU {_children() - before:.2f} s",
+        )
+
+
+def _children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+if __name__ == "__main__":
+    main()
