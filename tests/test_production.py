@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import time
-from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -17,7 +16,7 @@ from cryptography import x509
 from tests.pki import assert_is_leaf, make_csr
 from tests.servers.anchor import EVERY_SERVER, serving
 from tests.servers.nginx_site import HOST, site
-from tests.servers.processes import wait_for
+from tests.servers.processes import alive, descendants, wait_for
 from tests.test_real_servers import post
 
 SLOW = """
@@ -184,24 +183,3 @@ def test_the_ini_stops_the_start_over_a_bad_configuration(document, tmp_path):
         pass
 
     assert "signing_ca.local: missing option 'cert_path'" in (tmp_path / "server.log").read_text()
-
-
-def descendants(pid):
-    """A process and all that descend from it, as far as they are there."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-    return [pid, *(found for child in children for found in descendants(int(child)))]
-
-
-def alive(pids):
-    """Those of the processes that still run; one that nobody waits for yet has ended."""
-    states = {pid: _state(pid) for pid in pids}
-    return [pid for pid, state in states.items() if state not in ("", "Z")]
-
-
-def _state(pid):
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    return ""

@@ -20,7 +20,7 @@ from cryptography import x509
 
 from tests.pki import make_ca, make_csr
 from tests.servers.anchor import ROOT, uwsgi_ini
-from tests.servers.processes import free_port, listens, running, wait_for
+from tests.servers.processes import alive, children, free_port, listens, program, running, wait_for
 
 PATIENCE = 60
 
@@ -51,7 +51,7 @@ class Load:
         while not self._stopped.is_set():
             self.answers.append(self._ask())
 
-    def _ask(self, again=True):
+    def _ask(self):
         """How many hours the certificate is valid, or what went wrong."""
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
         try:
@@ -65,11 +65,7 @@ class Load:
                 body = answer.read()
                 if answer.status != 200:
                     return answer.status
-        except ConnectionError as error:
-            # uwsgi ends a worker at once that has a connection but has not begun to read from it.
-            # That is a matter of microseconds; who gets no octet of an answer may ask again.
-            return self._ask(again=False) if again else repr(error)
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             return repr(error)
         finally:
             connection.close()
@@ -99,9 +95,9 @@ def write(directory, document, **options):
     (directory / "new.json").rename(directory / "config.json")
 
 
-def uwsgi(directory, port):
+def uwsgi(directory, port, *, under=()):
     return running(
-        [*uwsgi_ini(directory), *("--http-socket", f"127.0.0.1:{port}")],
+        [*under, *uwsgi_ini(directory), *("--http-socket", f"127.0.0.1:{port}")],
         log=directory / "server.log",
         ready=lambda: listens(port),
         cwd=directory,
@@ -158,6 +154,23 @@ def test_a_reload_under_load_fails_no_request(directory, document, how):
         write(directory, document, valid_hours=6)
         assert reload_until_all_answers_are(load, 6, reload) <= {12, 6}
         assert process.poll() is None
+
+
+@pytest.mark.parametrize("told", [signal.SIGHUP, signal.SIGTERM])
+def test_a_worker_that_is_told_to_end_answers_whom_it_has_just_accepted(directory, told):
+    slow_accept = [
+        program("strace", "strace"),
+        *("-D", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "trace=accept4"),
+        # Microseconds between the connection's acceptance and what uwsgi makes of it.
+        *("-e", "inject=accept4:delay_exit=50000"),
+    ]
+    port = free_port()
+    with uwsgi(directory, port, under=slow_accept) as process, Load(port) as load:
+        assert {24} == load.latest()
+        for worker in children(process.pid):
+            os.kill(worker, told)
+            wait_for(lambda worker=worker: not alive([worker]), what="the worker's end")
+            assert {24} == load.latest()
 
 
 def test_a_ca_is_replaced_under_load(directory, document):
