@@ -22,7 +22,7 @@ from tests.pki import make_ca, make_csr
 from tests.servers.anchor import ROOT, uwsgi_ini
 from tests.servers.processes import alive, children, free_port, listens, program, running, wait_for
 
-PATIENCE = 60
+PATIENCE = 240
 
 
 class Load:
