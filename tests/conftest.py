@@ -21,6 +21,7 @@ pytest_plugins = [
     "tests.servers.anchor",
     "tests.servers.broken",
     "tests.servers.certmonger",
+    "tests.servers.compose",
     "tests.servers.container",
     "tests.servers.https_anchor",
     "tests.servers.keystone",
