@@ -10,7 +10,7 @@ from typing import Any
 
 from pecan.core import ExplicitPecan
 
-from anchor import config_file, logs, plugins, problems, settings
+from anchor import config_file, logs, plugins, problems, settings, stopping
 from anchor.controllers import Handler, Root, WebSettings
 from anchor.controllers.request import TRUSTED_PROXIES, Request
 from anchor.metrics import place
@@ -77,4 +77,5 @@ def setup_app(config: Any) -> Application:
         LOG.warning("%s", warning)
     LOG.info("%s: serving %s", path, ", ".join(sorted(proved.authorities)))
     counted_in = place.prepare(web.metrics_directory, path)
+    stopping.finish_what_runs()
     return Application(proved.authorities, web, Metrics(proved.authorities, counted_in))

@@ -22,6 +22,7 @@ pytest_plugins = [
     "tests.servers.broken",
     "tests.servers.certmonger",
     "tests.servers.chromium",
+    "tests.servers.compose",
     "tests.servers.container",
     "tests.servers.https_anchor",
     "tests.servers.keystone",

@@ -52,10 +52,14 @@ DENIED = (
 )
 
 
+@pytest.mark.parametrize("hsm", ["false", "true"])
 @pytest.mark.parametrize("name", PROFILES)
-def test_the_parser_takes_the_profile(name):
+def test_the_parser_takes_the_profile(name, hsm, tmp_path):
+    text = (ROOT / "tools/apparmor" / name).read_text()
+    assert 1 == text.count("$ANCHOR_HSM=false")
+    (tmp_path / name).write_text(text.replace("$ANCHOR_HSM=false", f"$ANCHOR_HSM={hsm}"))
     finished = subprocess.run(
-        [program("apparmor_parser", "apparmor"), "-Q", "-K", ROOT / "tools/apparmor" / name],
+        [program("apparmor_parser", "apparmor"), "-Q", "-K", tmp_path / name],
         capture_output=True,
         text=True,
         check=False,
@@ -63,7 +67,7 @@ def test_the_parser_takes_the_profile(name):
     assert 0 == finished.returncode, finished.stderr
 
 
-def adapted(name, directory):
+def adapted(name, directory, *, hsm=False):
     """The profile with this machine's places in it, as an operator adapts it."""
     text = (ROOT / "tools/apparmor" / name).read_text()
     for variable, value in {
@@ -73,12 +77,60 @@ def adapted(name, directory):
         "ANCHOR_CA": "/run/anchor/CA",
         "ANCHOR_CERTS": "/run/anchor/certs",
         "ANCHOR_RUN": "/run/anchor/sock",
+        "ANCHOR_HSM_STATE": "/run/anchor/tokens",
     }.items():
         text, count = re.subn(rf"(?m)^@{{{variable}}}=.*$", f"@{{{variable}}}={value}", text)
         assert 1 == count, variable
+    text = text.replace("$ANCHOR_HSM=false", f"$ANCHOR_HSM={'true' if hsm else 'false'}")
     # This Anchor is installed in place.
     return text.replace(
         "  include if exists <local", f"  {ROOT}/anchor/{{,**}} mr,\n  include if exists <local"
+    )
+
+
+def served(name, directory, ca, prepare):
+    """What the confined service says, with the configuration and the profile of a directory.
+
+    Args:
+        directory: it has config/config.json and the file profile.
+        prepare: a shell script that runs before the service is started.
+    """
+    config = directory / "config"
+    shutil.copy(ROOT / "config.py", config)
+    (directory / "csr.pem").write_bytes(make_csr())
+    if name == "anchor_production":
+        # The ini beside the configuration, as an operator puts it.
+        shutil.copy(ROOT / "tools/uwsgi/anchor.ini", config)
+        *start, _ini = uwsgi_ini("/run/anchor/sock")
+        port, command = 5020, [*start, "anchor.ini", "--http-socket", "127.0.0.1:5020"]
+    else:
+        port, command = 5016, [program("pecan", "pecan"), "serve", "config.py"]
+    return boot(
+        directory,
+        f"""
+        set -e
+        mkdir -p /run/anchor/certs /run/anchor/sock /run/anchor/CA
+        cp "{ca.cert_path}" /run/anchor/CA/root.crt
+        {prepare}
+        apparmor_parser -r -K {directory}/profile
+        cd {config}
+        export ANCHOR_CONF={config}/config.json
+        {" ".join(map(str, command))} &
+        for i in $(seq 240); do
+            curl -s -o /dev/null http://127.0.0.1:{port}/healthz && break
+            kill -0 $!
+            sleep 0.5
+        done
+        cat /proc/$!/attr/current
+        for i in 1 2; do
+            curl -s -F user=alice -F secret=s3cret -F encoding=pem \\
+                -F "csr=<{directory}/csr.pem" http://127.0.0.1:{port}/v1/sign/default
+        done
+        curl -s http://127.0.0.1:{port}/readyz
+        ls /run/anchor/certs
+        kill $!
+        wait $! || true
+        """,
     )
 
 
@@ -94,42 +146,14 @@ def test_the_confined_service_signs_and_can_do_nothing_else(name, document, ca, 
     places = {"ca": "/run/anchor/CA", "certs": "/run/anchor/certs"}
     document["registration_authority"]["default"]["validators"] = {"burglar": places}
     (config / "config.json").write_text(json.dumps(document))
-    shutil.copy(ROOT / "config.py", config)
     (tmp_path / "profile").write_text(adapted(name, tmp_path))
-    (tmp_path / "csr.pem").write_bytes(make_csr())
-    if name == "anchor_production":
-        # The ini beside the configuration, as an operator puts it.
-        shutil.copy(ROOT / "tools/uwsgi/anchor.ini", config)
-        *start, _ini = uwsgi_ini("/run/anchor/sock")
-        port, command = 5020, [*start, "anchor.ini", "--http-socket", "127.0.0.1:5020"]
-    else:
-        port, command = 5016, [program("pecan", "pecan"), "serve", "config.py"]
-
-    printed = boot(
+    printed = served(
+        name,
         tmp_path,
+        ca,
         f"""
-        set -e
-        mkdir -p /run/anchor/certs /run/anchor/sock /run/anchor/CA
-        cp "{ca.cert_path}" /run/anchor/CA/root.crt
         install -m 600 "{ca.key_path}" /run/anchor/CA/root.key
-        apparmor_parser -r -K {tmp_path}/profile
-        cd {config}
-        export PYTHONPATH={config}/site ANCHOR_CONF={config}/config.json
-        {" ".join(map(str, command))} &
-        for i in $(seq 240); do
-            curl -s -o /dev/null http://127.0.0.1:{port}/healthz && break
-            kill -0 $!
-            sleep 0.5
-        done
-        cat /proc/$!/attr/current
-        for i in 1 2; do
-            curl -s -F user=alice -F secret=s3cret -F encoding=pem -F "csr=<{tmp_path}/csr.pem" \\
-                http://127.0.0.1:{port}/v1/sign/default
-        done
-        curl -s http://127.0.0.1:{port}/readyz
-        ls /run/anchor/certs
-        kill $!
-        wait $! || true
+        export PYTHONPATH={config}/site
         """,
     )
 
@@ -149,6 +173,37 @@ def test_the_confined_service_signs_and_can_do_nothing_else(name, document, ca, 
     # Nothing that the service itself needs is among them.
     expected = ("/etc/shadow", "/run/anchor/CA/", "/run/elsewhere", "/usr/bin/id", "x.pth", ".crt")
     assert [] == [line for line in denials if not any(path in line for path in expected)]
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_the_confined_service_signs_with_a_key_in_an_hsm(name, softhsm, document, tmp_path):
+    ca = softhsm.make_ca()
+    config = tmp_path / "config"
+    config.mkdir()
+    (config / "softhsm2.conf").write_text(
+        softhsm.conf.read_text().replace(str(softhsm.directory), "/run/anchor/tokens")
+    )
+    document["signing_ca"]["local"] = softhsm.section(
+        ca, cert_path="/run/anchor/CA/root.crt", output_path="/run/anchor/certs"
+    )
+    (config / "config.json").write_text(json.dumps(document))
+    (tmp_path / "profile").write_text(adapted(name, tmp_path, hsm=True))
+
+    printed = served(
+        name,
+        tmp_path,
+        ca,
+        f"""
+        cp -r {softhsm.directory} /run/anchor/tokens
+        export SOFTHSM2_CONF={config}/softhsm2.conf
+        """,
+    )
+
+    assert f"{name} (enforce)" in printed, printed
+    issued = re.findall("-----BEGIN CERT.*?-----END CERTIFICATE-----", printed, re.DOTALL)
+    assert 2 == len(issued), printed
+    assert_is_leaf(x509.load_pem_x509_certificate(issued[0].encode()), issued_by=ca)
+    assert [] == [line for line in printed.splitlines() if "DENIED" in line]
 
 
 def offer(site):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import urllib.request
 from urllib.parse import urlencode
@@ -185,3 +186,36 @@ def test_a_proxy_that_is_trusted_says_who_the_client_is(run_container, tmp_path)
         assert 200 == answer.status
 
     assert '"address":"192.168.7.7"' in container.log
+
+
+def test_the_compose_stack_signs_over_tls_and_keeps_its_ca(compose):
+    directory = compose.directory / "tools/docker"
+    # The command for nginx' certificate, as the file has it.
+    text = (directory / "compose.yaml").read_text()
+    [command] = re.findall(r"(?m)^#     (openssl .*\\\n#  .*)$", text)
+    (directory / "tls").mkdir()
+    subprocess.run(
+        command.replace("\n#", "\n"), shell=True, check=True, cwd=directory, capture_output=True
+    )
+    form = urlencode({**SAMPLE, "csr": make_csr()})
+    signed = []
+
+    for _ in range(2):
+        compose.up()
+        status, root = compose.curl("/v1/ca/default")
+        assert 200 == status
+        status, pem = compose.curl("/v1/sign/default", "--data", form)
+        assert 200 == status, pem
+        signed.append((x509.load_pem_x509_certificate(root.encode()), pem))
+        # nginx says who the client is, and Anchor believes it.
+        assert {"172.30.16.1"} == set(re.findall('"address":"([^"]*)"', compose.log))
+        # Certificates persist, too.
+        names = compose("exec", "-T", "anchor", "ls", "/certs").stdout.split()
+        assert len(signed) == len([name for name in names if name.endswith(".crt")])
+        compose("down", "--timeout", "60")
+        assert compose.curl("/healthz") is None
+
+    (ca, first), (same, second) = signed
+    assert ca == same
+    for pem in (first, second):
+        x509.load_pem_x509_certificate(pem.encode()).verify_directly_issued_by(ca)

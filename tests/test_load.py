@@ -25,8 +25,7 @@ import pytest
 
 from tests.pki import make_csr
 from tests.servers.nginx_site import HOST, site
-from tests.servers.processes import wait_for
-from tests.test_production import alive, descendants
+from tests.servers.processes import alive, descendants, wait_for
 
 FULL = bool(os.environ.get("ANCHOR_LOAD"))
 CERTIFICATES = 10_000 if FULL else 300

@@ -26,8 +26,7 @@ from anchor.metrics.tally import Tally
 from tests.pace import allowed
 from tests.pki import DAY, make_ca, make_csr, now
 from tests.servers.anchor import EVERY_SERVER, ROOT, serving
-from tests.servers.processes import wait_for
-from tests.test_production import descendants
+from tests.servers.processes import descendants, wait_for
 from tests.test_real_servers import post
 
 

@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import time
-from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -17,13 +16,13 @@ from cryptography import x509
 from tests.pki import assert_is_leaf, make_csr
 from tests.servers.anchor import EVERY_SERVER, serving
 from tests.servers.nginx_site import HOST, site
-from tests.servers.processes import wait_for
+from tests.servers.processes import alive, children, descendants, wait_for
 from tests.test_real_servers import post
 
 SLOW = """
-import pathlib, time
+import os, pathlib, time
 def slow(csr, place: str):
-    pathlib.Path(place, "started").touch()
+    pathlib.Path(place, f"started-{os.getpid()}").touch()
     while not pathlib.Path(place, "go").exists():
         time.sleep(0.02)
 """
@@ -119,6 +118,22 @@ def test_an_unhandled_error_is_a_500_with_a_request_id(server, document, tmp_pat
         assert b"Traceback" not in text
 
 
+def test_an_unhandled_error_behind_nginx_is_a_500_with_a_request_id(
+    document, tmp_path, ca, plugins
+):
+    plugins(BROKEN, "[anchor.validators]\nbroken = trouble:broken\n")
+    document["registration_authority"]["default"]["validators"] = {"broken": {}}
+
+    with site(tmp_path, document, ca) as served:
+        status, _, text = served.sign()
+
+        assert 500 == status
+        assert text.startswith(b"internal error, request ")
+        assert 1 == len(text.splitlines())
+        identifier = text.decode().split()[-1]
+        wait_for(lambda: identifier in served.log, what="the error in the log")
+
+
 @pytest.fixture
 def slow(document, tmp_path, plugins):
     """Has the service wait, in the middle of a request, until this is called."""
@@ -128,15 +143,21 @@ def slow(document, tmp_path, plugins):
     return (tmp_path / "go").touch
 
 
-@pytest.mark.parametrize("server", ["uwsgi.ini", "gunicorn"])
+def started(directory):
+    """The processes that are, or have been, in the middle of a request."""
+    return {int(path.name.removeprefix("started-")) for path in directory.glob("started-*")}
+
+
+@pytest.mark.parametrize("server", EVERY_SERVER)
 def test_a_sigterm_finishes_what_runs_and_leaves_nothing_behind(server, slow, tmp_path):
     with serving(server, tmp_path) as service, concurrent.futures.ThreadPoolExecutor() as pool:
         running = pool.submit(post, service, make_csr())
-        wait_for((tmp_path / "started").exists, what="the request to be in its middle")
+        wait_for(lambda: started(tmp_path), what="the request to be in its middle")
         processes = descendants(service.process.pid)
         service.process.send_signal(signal.SIGTERM)
-        # The idle workers have ended: the signal has been heard.
-        wait_for(lambda: len(alive(processes)) < len(processes), what="idle workers to end")
+        if len(processes) > 1:
+            # The idle workers have ended: the signal has been heard.
+            wait_for(lambda: len(alive(processes)) < len(processes), what="idle workers to end")
         time.sleep(0.3)
         slow()
 
@@ -148,13 +169,50 @@ def test_a_sigterm_finishes_what_runs_and_leaves_nothing_behind(server, slow, tm
             post(service, make_csr())
 
 
+@pytest.mark.parametrize(
+    "told", ["the first", "another", "all, by Ctrl-C", "the first, by SIGKILL"]
+)
+def test_uwsgi_without_a_master_finishes_what_runs_and_leaves_nothing_behind(told, slow, tmp_path):
+    with (
+        serving("uwsgi", tmp_path) as service,
+        concurrent.futures.ThreadPoolExecutor(4) as pool,
+    ):
+        first = service.process.pid
+        wait_for(lambda: len(descendants(first)) == 4, what="all four")
+        others = children(first)
+        processes = [first, *others]
+        running = [pool.submit(post, service, make_csr()) for _ in processes]
+        wait_for(lambda: started(tmp_path) == set(processes), what="all to be in a request")
+
+        if told == "the first":
+            os.kill(first, signal.SIGTERM)
+        elif told == "another":
+            os.kill(others[-1], signal.SIGTERM)
+        elif told == "all, by Ctrl-C":
+            os.killpg(first, signal.SIGINT)
+        else:
+            os.kill(first, signal.SIGKILL)
+        time.sleep(0.5)
+        slow()
+
+        failed = [asked for asked in running if asked.exception(60)]
+        assert (1 if told == "the first, by SIGKILL" else 0) == len(failed)
+        assert {200} == {asked.result()[0] for asked in running if asked not in failed}
+        service.process.wait(60)
+        if told == "the first, by SIGKILL":
+            wait_for(lambda: not alive(others), what="the others to end")
+        assert [] == alive(processes)
+        with pytest.raises(ConnectionRefusedError):
+            post(service, make_csr())
+
+
 def test_a_sigterm_behind_nginx_finishes_what_runs(slow, document, tmp_path, ca):
     with (
         site(tmp_path, document, ca) as served,
         concurrent.futures.ThreadPoolExecutor() as pool,
     ):
         running = pool.submit(served.sign)
-        wait_for((tmp_path / "started").exists, what="the request to be in its middle")
+        wait_for(lambda: started(tmp_path), what="the request to be in its middle")
         served.uwsgi.send_signal(signal.SIGTERM)
         time.sleep(0.3)
         slow()
@@ -184,24 +242,3 @@ def test_the_ini_stops_the_start_over_a_bad_configuration(document, tmp_path):
         pass
 
     assert "signing_ca.local: missing option 'cert_path'" in (tmp_path / "server.log").read_text()
-
-
-def descendants(pid):
-    """A process and all that descend from it, as far as they are there."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-    return [pid, *(found for child in children for found in descendants(int(child)))]
-
-
-def alive(pids):
-    """Those of the processes that still run; one that nobody waits for yet has ended."""
-    states = {pid: _state(pid) for pid in pids}
-    return [pid for pid, state in states.items() if state not in ("", "Z")]
-
-
-def _state(pid):
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    return ""

@@ -15,7 +15,7 @@ from tests.servers.processes import answers, free_port, program, running
 
 ROOT = Path(__file__).parents[2]
 
-EVERY_SERVER = ("pecan", "uwsgi", "uwsgi.ini", "gunicorn")
+EVERY_SERVER = ("pecan", "anchor", "uwsgi", "uwsgi.ini", "gunicorn")
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,6 @@ def arguments(server, port, config_py):
         program("uwsgi", "uwsgi, from PyPI"),
         *("--http-socket", f"127.0.0.1:{port}"),
         *("--venv", sys.prefix, "--pecan", config_py, "-p", "4"),
-        # So that nothing is left behind, whatever becomes of the test.
-        *("--master", "--die-on-term", "--need-app"),
     ]
 
 

@@ -34,13 +34,9 @@ class Engine:
 
     directory: Path
 
-    def _call(self, name, *arguments, check=True):
+    def _call(self, command, *arguments, check=True):
         finished = subprocess.run(
-            [
-                *(program(name, name), "--root", self.directory / "r"),
-                *("--runroot", self.directory / "rr"),
-                *map(str, arguments),
-            ],
+            [*command, *map(str, arguments)],
             env=_ENVIRONMENT,
             capture_output=True,
             text=True,
@@ -49,20 +45,26 @@ class Engine:
         )
         if check and finished.returncode:
             pytest.fail(
-                f"{name} {arguments[0]}: {finished.stdout[-4000:]}{finished.stderr[-4000:]}"
+                f"{command[0]} {arguments[0]}: {finished.stdout[-4000:]}{finished.stderr[-4000:]}"
             )
         return finished
 
+    def _command(self, name):
+        return [program(name, name), f"--root={self.directory}/r", f"--runroot={self.directory}/rr"]
+
+    @property
+    def podman_command(self):
+        """podman, with the options that come before its own commands."""
+        return [
+            *self._command("podman"),
+            *("--storage-driver", "overlay", "--cgroup-manager", "cgroupfs", "--runtime", "runc"),
+        ]
+
     def buildah(self, *arguments):
-        return self._call("buildah", *arguments).stdout.strip()
+        return self._call(self._command("buildah"), *arguments).stdout.strip()
 
     def podman(self, *arguments, check=True):
-        return self._call(
-            "podman",
-            *("--storage-driver", "overlay", "--cgroup-manager", "cgroupfs", "--runtime", "runc"),
-            *arguments,
-            check=check,
-        )
+        return self._call(self.podman_command, *arguments, check=check)
 
 
 def make_base(engine):

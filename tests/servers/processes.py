@@ -93,3 +93,28 @@ def _stop(process, stop):
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def children(pid):
+    """The processes that one has started, as far as they are there."""
+    try:
+        return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def descendants(pid):
+    """A process and all that descend from it, as far as they are there."""
+    return [pid, *(found for child in children(pid) for found in descendants(child))]
+
+
+def alive(pids):
+    """Those of the processes that still run; one that nobody waits for yet has ended."""
+    states = {pid: _state(pid) for pid in pids}
+    return [pid for pid, state in states.items() if state not in ("", "Z")]
+
+
+def _state(pid):
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return ""
