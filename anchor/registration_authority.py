@@ -110,7 +110,7 @@ class RegistrationAuthority:
             seconds = time.perf_counter() - started
             fingerprint = hashlib.sha256(issued.der).hexdigest()
             encoded = pem.encode(issued.der, b"CERTIFICATE")
-            self.signing_ca.store.put(fingerprint, encoded, issued.certificate)
+            self.signing_ca.store.put(fingerprint, encoded)
             details.update(describe_certificate(issued.certificate, fingerprint, approved))
         chain = (issued.ca.certificate, *issued.ca.chain)
         return Answer(issued.certificate, encoded, chain, fingerprint, seconds)

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from cryptography import x509
-
 from anchor.errors import ConfigurationError, StorageError
 
 SUFFIX = ".crt"
@@ -24,7 +22,7 @@ ROOM = 8192
 class Store(Protocol):
     """Keeps issued certificates."""
 
-    def put(self, fingerprint: str, pem: bytes, certificate: x509.Certificate) -> None:
+    def put(self, fingerprint: str, pem: bytes) -> None:
         """Keep a certificate; once this returns it will not be lost.
 
         Raises:
@@ -42,7 +40,7 @@ class Store(Protocol):
 class Nowhere:
     """Keeps nothing, for an authority without an ``output_path``."""
 
-    def put(self, fingerprint: str, pem: bytes, certificate: x509.Certificate) -> None:
+    def put(self, fingerprint: str, pem: bytes) -> None:
         """Forget the certificate."""
 
     def ready(self) -> None:
@@ -59,7 +57,7 @@ class Directory:
     def __init__(self, path: Path):
         self._path = path
 
-    def put(self, fingerprint: str, pem: bytes, certificate: x509.Certificate) -> None:
+    def put(self, fingerprint: str, pem: bytes) -> None:
         """Write the certificate under a passing name, then give it its own."""
         try:
             directory = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

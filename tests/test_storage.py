@@ -11,7 +11,7 @@ from anchor import storage
 from anchor.errors import StorageError
 
 
-def test_a_file_is_synced_before_it_gets_its_name(tmp_path, monkeypatch, ca):
+def test_a_file_is_synced_before_it_gets_its_name(tmp_path, monkeypatch):
     """Nothing but a crash shows the order, so the calls are watched."""
     order = []
     fsync, rename = os.fsync, os.rename
@@ -20,13 +20,13 @@ def test_a_file_is_synced_before_it_gets_its_name(tmp_path, monkeypatch, ca):
         os, "rename", lambda *names, **at: (order.append("name"), rename(*names, **at))
     )
 
-    storage.configure(tmp_path / "certs").put("ab" * 32, b"pem", ca.certificate)
+    storage.configure(tmp_path / "certs").put("ab" * 32, b"pem")
 
     assert ["sync", "name", "sync"] == order
 
 
 @pytest.mark.parametrize("call", ["fsync", "rename"])
-def test_a_failure_leaves_nothing_behind_and_says_so(tmp_path, monkeypatch, ca, call):
+def test_a_failure_leaves_nothing_behind_and_says_so(tmp_path, monkeypatch, call):
     """A full disk in the middle, which no file system shows on demand everywhere."""
 
     def full(*_, **__):
@@ -35,7 +35,7 @@ def test_a_failure_leaves_nothing_behind_and_says_so(tmp_path, monkeypatch, ca, 
     monkeypatch.setattr(os, call, full)
 
     with pytest.raises(StorageError, match="No space left"):
-        storage.configure(tmp_path / "certs").put("ab" * 32, b"pem", ca.certificate)
+        storage.configure(tmp_path / "certs").put("ab" * 32, b"pem")
     assert [] == list((tmp_path / "certs").iterdir())
 
 

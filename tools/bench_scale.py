@@ -92,7 +92,7 @@ def storing(directory: Path, count: int) -> None:
         os.close(opened)
 
     def put(store: storage.Store) -> float:
-        return least(lambda: store.put(secrets.token_hex(32), b"x" * 1200, None), 1)  # type: ignore[arg-type]  # is not looked at
+        return least(lambda: store.put(secrets.token_hex(32), b"x" * 1200), 1)
 
     # In turns, so that what else the machine does is in the way of both.
     rounds = [[put(store) for store in stores] for _ in range(300)]

@@ -97,7 +97,7 @@ def _steps(
         ),
         ("signing", lambda: blank.sign(signer.key, profile.signing_hash)),
         ("reading back", prove),
-        ("storage", lambda: signing_ca.store.put(secrets.token_hex(32), encoded, certificate)),
+        ("storage", lambda: signing_ca.store.put(secrets.token_hex(32), encoded)),
         ("audit", audit),
     ]
 
