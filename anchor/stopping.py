@@ -24,9 +24,9 @@ def finish_what_runs() -> None:
 
     Under uwsgi with a master, gunicorn and others nothing happens: they see to it themselves.
     """
-    if "uwsgi" in sys.modules:
-        import uwsgi  # noqa: PLC0415  # it is there inside uwsgi only
-
+    uwsgi = sys.modules.get("uwsgi")
+    # A directory of that name may have been taken for the module, which is inside uwsgi only.
+    if uwsgi is not None and hasattr(uwsgi, "masterpid"):
         if not uwsgi.masterpid():
             _without_a_master(uwsgi)
     elif (
