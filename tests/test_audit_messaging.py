@@ -279,7 +279,10 @@ def test_complaints_about_the_url_never_repeat_it(serve, document, monkeypatch):
 
 
 def test_worker_processes_send_what_waits_when_they_are_stopped(workers, messaged, listener):
-    server = workers(messaged, "--enable-threads")
+    # As anchor.ini has it.  By itself uwsgi would end a worker in the middle of a request, and the
+    # last one is not over yet when its client has the answer.
+    gracefully = ("--hook-master-start", "unix_signal:15 gracefully_kill_them_all")
+    server = workers(messaged, "--enable-threads", *gracefully)
     csr = make_csr()
     statuses = [server.sign(csr)[0] for _ in range(12)]
     server.stop()
