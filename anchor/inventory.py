@@ -17,13 +17,13 @@ from anchor.bans import Ban
 from anchor.bans import normal as normal_ban
 from anchor.config_file import Document
 from anchor.errors import ConfigurationError
-from anchor.outline import Outline
+from anchor.outline import Outline, timestamp
 from anchor.shares import in_processes
 from anchor.signers import CASettings
 from anchor.X509 import coverage
 
-# More than nearly every file has, in octets, and few enough to be at hand without asking for them.
-_MOST = 1 << 16
+# More than nearly every file has, in octets.
+_MOST = 1 << 13
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,8 @@ def good_for(name: str) -> Choice:
 
 def in_force(now: datetime.datetime) -> Choice:
     """Whether a certificate has not expired."""
-    return lambda one: one.outline.not_after >= now
+    moment = timestamp(now)
+    return lambda one: one.outline.not_after >= moment
 
 
 def banned(ban: Ban, issued: Collection[str]) -> Choice:
@@ -191,8 +192,9 @@ def issued_to(record: Path, requester: str) -> frozenset[str]:
 
 def prune(places: Places, before: datetime.datetime) -> int:
     """Delete the certificates that had expired by then; returns how many."""
+    moment = timestamp(before)
     expired = read(
-        places.directories, lambda one: one.outline.not_after < before, lambda one: one.path
+        places.directories, lambda one: one.outline.not_after < moment, lambda one: one.path
     )
     for path in expired:
         Path(path).unlink(missing_ok=True)

@@ -31,6 +31,8 @@ NO_CERTIFICATE = (
 _BEGIN, _END = b"-----BEGIN CERTIFICATE-----\n", b"-----END CERTIFICATE-----\n"
 
 _VERSION_3 = b"\xa0\x03\x02\x01\x02"
+# A validity between two UTCTimes, and where in it the second one begins and ends.
+_UTC_TIMES, _UTC_TIME, _SECOND_TIME, _AROUND_TIMES = b"\x30\x1e\x17\x0d", 0x17, 17, 32
 _EXTENSIONS, _OCTET_STRING, _BOOLEAN = 0xA3, 0x04, 0x01
 _AROUND_A_COMMON_NAME = 13
 _ATTRIBUTE, _COMMON_NAME = b"\x06\x03\x55\x04", 0x03
@@ -54,19 +56,23 @@ class Unusual(Exception):
 
 
 class Outline:
-    """What a certificate says; names have their kind in front."""
+    """What a certificate says; names have their kind in front.
+
+    Attributes:
+        not_after: the last second of its validity, in the form of :func:`timestamp`.
+    """
 
     __slots__ = ("_certificate", "_key", "_subject", "names", "not_after")
 
     def __init__(self, certificate: x509.Certificate, der: bytes | None = None):
         """Read what is asked for most; the octets, if given, are those of the certificate."""
         self._certificate = certificate
-        self.not_after = certificate.not_valid_after_utc
         try:
             if der is None:
                 raise Unusual
-            self._subject, self._key, self.names = _find(der)
+            self.not_after, self._subject, self._key, self.names = _find(der)
         except Unusual:
+            self.not_after = timestamp(certificate.not_valid_after_utc)
             self._subject, self._key, self.names = "", b"", _names(certificate)
 
     @property
@@ -75,9 +81,9 @@ class Outline:
         return f"{self._certificate.serial_number:x}"
 
     @property
-    def not_before(self) -> datetime.datetime:
-        """From when it is valid."""
-        return self._certificate.not_valid_before_utc
+    def not_before(self) -> str:
+        """The first second of its validity, in the form of :func:`timestamp`."""
+        return timestamp(self._certificate.not_valid_before_utc)
 
     @property
     def subject(self) -> str:
@@ -100,6 +106,11 @@ class Outline:
         return tuple(coverage.values(self.names))
 
 
+def timestamp(moment: datetime.datetime) -> str:
+    """RFC 3339, in UTC and to the second; as text such moments are in the order of time."""
+    return moment.isoformat()[:19] + "Z"
+
+
 def read(pem: bytes, fingerprint: str) -> Outline:
     """The outline of a certificate.
 
@@ -113,7 +124,7 @@ def read(pem: bytes, fingerprint: str) -> Outline:
     if pem.startswith(_BEGIN) and pem.endswith(_END):
         # What is skipped for not being base64 shows in the fingerprint.
         der = binascii.a2b_base64(pem[len(_BEGIN) : -len(_END)])
-        if hashlib.sha256(der).hexdigest() == fingerprint:
+        if hashlib.sha256(der).digest() == bytes.fromhex(fingerprint):
             return Outline(x509.load_der_x509_certificate(der), der)
     return Outline(x509.load_pem_x509_certificate(pem))
 
@@ -136,8 +147,8 @@ def _normal(described: str) -> str:
     return f"{kind}:{coverage.normal(value)}"
 
 
-def _find(der: bytes) -> tuple[str, bytes, tuple[str, ...]]:
-    """The subject, the key and the names, if they are written as nearly always.
+def _find(der: bytes) -> tuple[str, str, bytes, tuple[str, ...]]:
+    """The end, the subject, the key and the names, if they are written as nearly always.
 
     The library has read the octets as a certificate before, and so proved all of its structure but
     the contents of its extensions.
@@ -149,8 +160,13 @@ def _find(der: bytes) -> tuple[str, bytes, tuple[str, ...]]:
     if not der.startswith(_VERSION_3, at):
         raise Unusual
     at += len(_VERSION_3)
-    at = _after(der, _after(der, at))  # the serial number, and the signature's algorithm
-    at = _after(der, _after(der, at))  # the issuer, and the validity
+    for _ in range(3):  # the serial number, the signature's algorithm, and the issuer
+        size = der[at + 1]
+        at = at + 2 + size if size < 0x80 else _after(der, at)
+    if not der.startswith(_UTC_TIMES, at) or der[at + _SECOND_TIME] != _UTC_TIME:
+        raise Unusual
+    not_after = _written_out(der[at + _SECOND_TIME + 2 : at + _AROUND_TIMES])
+    at += _AROUND_TIMES
     after = _after(der, at)
     common_names = _common_names(der[at:after])
     size, at = after - at, after
@@ -181,7 +197,16 @@ def _find(der: bytes) -> tuple[str, bytes, tuple[str, ...]]:
     alone = len(common_names) == 1 and size == _AROUND_A_COMMON_NAME + len(common_names[0])
     subject = f"CN={common_names[0]}" if alone else ""
     found += ["CN:" + name.lower() for name in common_names]
-    return subject, key, tuple(dict.fromkeys(found))
+    return not_after, subject, key, tuple(dict.fromkeys(found))
+
+
+def _written_out(utc_time: bytes) -> str:
+    """RFC 5280 4.1.2.5.1: two figures of the year, from 1950 to 2049."""
+    text = utc_time.decode()
+    return (
+        f"{'20' if text < '5' else '19'}{text[:2]}-{text[2:4]}-{text[4:6]}"
+        f"T{text[6:8]}:{text[8:10]}:{text[10:]}"
+    )
 
 
 def _inside(der: bytes, at: int) -> int:

@@ -226,9 +226,9 @@ def test_a_failing_renewal_keeps_the_old_certificate(
 
     wait_for(lambda: len(https_anchor.requests) > asked, what="a renewal to be tried")
     shown = wait_for(
-        lambda: (s := certmonger.request("r1")).get("ca-error")
-        and s["status"] == "MONITORING"
-        and s,
+        lambda: (
+            (s := certmonger.request("r1")).get("ca-error") and s["status"] == "MONITORING" and s
+        ),
         what="the error to be shown, and the request to be watched again",
     )
     assert "refused the credentials" in shown["ca-error"]

@@ -18,11 +18,12 @@ from cryptography.hazmat.primitives.serialization import (
 
 from anchor import bans, inventory, plugins
 from anchor.bans import Ban, BanFile, BanSettings
-from anchor.cli.certs import last_of, print_unstored, read_document, timestamp
+from anchor.cli.certs import last_of, print_unstored, read_document
 from anchor.cli.check import add_config_option
 from anchor.config_file import Document
 from anchor.errors import ConfigurationError
 from anchor.inventory import Choice, Places
+from anchor.outline import timestamp
 from anchor.registration_authority import utc_now
 
 _KINDS = ("name", "requester", "key")

@@ -18,6 +18,7 @@ from anchor.complaints import Complaints
 from anchor.config_file import Document
 from anchor.errors import ConfigurationError
 from anchor.inventory import Choice, Places, Stored
+from anchor.outline import timestamp
 
 
 def add_to(subparsers: Any) -> None:
@@ -106,7 +107,7 @@ def read_document(path: Path | None) -> Document:
     return document
 
 
-Found = list[tuple[datetime.datetime, str]]
+Found = list[tuple[str, str]]
 
 
 def _found(places: Places, choices: list[Choice], text: Callable[[Stored], str]) -> Found:
@@ -121,13 +122,22 @@ def _found(places: Places, choices: list[Choice], text: Callable[[Stored], str])
 
 def _time_choice(namespace: argparse.Namespace, now: datetime.datetime) -> Choice:
     if namespace.expired:
-        return lambda one: one.outline.not_after < now
+        moment = timestamp(now)
+        return lambda one: one.outline.not_after < moment
     if namespace.expiring is not None:
-        within: datetime.timedelta = namespace.expiring
-        return lambda one: now <= one.outline.not_after and one.outline.not_after - now <= within
+        first, last = timestamp(now), timestamp(_later(now, namespace.expiring))
+        return lambda one: first <= one.outline.not_after <= last
     if namespace.in_force:
         return inventory.in_force(now)
     return inventory.every
+
+
+def _later(now: datetime.datetime, span: datetime.timedelta) -> datetime.datetime:
+    """The end of a span, or of time if it is longer."""
+    try:
+        return now + span
+    except OverflowError:
+        return datetime.datetime.max
 
 
 def _answer(namespace: argparse.Namespace, places: Places, now: datetime.datetime) -> None:
@@ -137,7 +147,7 @@ def _answer(namespace: argparse.Namespace, places: Places, now: datetime.datetim
     if namespace.json:
         report = {
             "name": namespace.good_for,
-            "last_valid_until": None if last is None else timestamp(last),
+            "last_valid_until": last,
             "certificates": [json.loads(text) for _, text in reversed(found)],
             "unstored": list(places.unstored),
         }
@@ -149,12 +159,12 @@ def _answer(namespace: argparse.Namespace, places: Places, now: datetime.datetim
     print_unstored(places, now)
 
 
-def last_of(end: datetime.datetime | None, what: str, now: datetime.datetime) -> str:
+def last_of(end: str | None, what: str, now: datetime.datetime) -> str:
     """When the last of them is gone, as a sentence."""
     if end is None:
         return f"there is no {what} in force"
-    hours = (end - now).total_seconds() / 3600
-    return f"the last {what} ends at {timestamp(end)}, in {hours:.1f} hours"
+    hours = (datetime.datetime.fromisoformat(end) - now).total_seconds() / 3600
+    return f"the last {what} ends at {end}, in {hours:.1f} hours"
 
 
 def print_unstored(places: Places, now: datetime.datetime) -> None:
@@ -164,15 +174,10 @@ def print_unstored(places: Places, now: datetime.datetime) -> None:
         print(f"signing_ca.{name} stores no certificates: one of it may be valid until {end}")
 
 
-def timestamp(moment: datetime.datetime) -> str:
-    """RFC 3339, in UTC."""
-    return moment.isoformat()[:19] + "Z"
-
-
 def line(one: Stored) -> str:
     """A certificate in a line."""
     outline = one.outline
-    return f"{timestamp(outline.not_after)}  {one.fingerprint}  {' '.join(outline.names)}\n"
+    return f"{outline.not_after}  {one.fingerprint}  {' '.join(outline.names)}\n"
 
 
 def as_json(one: Stored) -> str:
@@ -182,8 +187,8 @@ def as_json(one: Stored) -> str:
         {
             "fingerprint": one.fingerprint,
             "serial": outline.serial,
-            "not_before": timestamp(outline.not_before),
-            "not_after": timestamp(outline.not_after),
+            "not_before": outline.not_before,
+            "not_after": outline.not_after,
             "subject": outline.subject,
             "names": outline.names,
             "key": outline.key,
