@@ -34,14 +34,19 @@ _VERSION_3 = b"\xa0\x03\x02\x01\x02"
 # A validity between two UTCTimes, and where in it the second one begins and ends.
 _UTC_TIMES, _UTC_TIME, _SECOND_TIME, _AROUND_TIMES = b"\x30\x1e\x17\x0d", 0x17, 17, 32
 _EXTENSIONS, _OCTET_STRING, _BOOLEAN = 0xA3, 0x04, 0x01
-_AROUND_A_COMMON_NAME = 13
 _ATTRIBUTE, _COMMON_NAME = b"\x06\x03\x55\x04", 0x03
 _STRINGS = (0x0C, 0x13)  # UTF8String, PrintableString
 _SAN, _CRITICAL = b"\x06\x03\x55\x1d\x11", b"\x01\x01\xff"
 _DNS_NAME, _IP_ADDRESS = 0x82, 0x87
 
 # Names that are no address, and are written in one way only once they are in lower case.
-_PLAIN = re.compile(rb"[A-Za-z0-9*_.-]{0,126}[A-Za-z*_-]").fullmatch
+_NAME = rb"[A-Za-z0-9*_.-]{0,126}[A-Za-z*_-]"
+_PLAIN = re.compile(_NAME).fullmatch
+# What most have: a subject of one common name, a subjectAltName of one DNS name.
+_ONE_COMMON_NAME = re.compile(
+    rb"0.1.0.\x06\x03\x55\x04\x03[\x0c\x13](.)(" + _NAME + rb")", re.DOTALL
+).fullmatch
+_ONE_DNS_NAME = re.compile(rb"0(.)\x82(.)(" + _NAME + rb")", re.DOTALL).fullmatch
 
 # What keys on P-256, P-384 and P-521 begin with when they are not compressed.
 _CURVES = (
@@ -168,8 +173,15 @@ def _find(der: bytes) -> tuple[str, str, bytes, tuple[str, ...]]:
     not_after = _written_out(der[at + _SECOND_TIME + 2 : at + _AROUND_TIMES])
     at += _AROUND_TIMES
     after = _after(der, at)
-    common_names = _common_names(der[at:after])
-    size, at = after - at, after
+    alone = _ONE_COMMON_NAME(der, at, after)
+    if alone is not None and alone[1][0] == len(alone[2]):
+        # Nothing in it has to be escaped, and nothing else is there.
+        common_names = [alone[2].decode()]
+        subject = f"CN={common_names[0]}"
+    else:
+        common_names = _common_names(der[at:after])
+        subject = ""
+    at = after
     after = _after(der, at)
     key = der[at:after]
     if der[after] != _EXTENSIONS:
@@ -193,9 +205,6 @@ def _find(der: bytes) -> tuple[str, str, bytes, tuple[str, ...]]:
         if der[start] != _OCTET_STRING:
             raise Unusual
         found = _alternative_names(der[_inside(der, start) : _after(der, at)])
-    # Nothing in it has to be escaped, and nothing else is there.
-    alone = len(common_names) == 1 and size == _AROUND_A_COMMON_NAME + len(common_names[0])
-    subject = f"CN={common_names[0]}" if alone else ""
     found += ["CN:" + name.lower() for name in common_names]
     return not_after, subject, key, tuple(dict.fromkeys(found))
 
@@ -252,6 +261,9 @@ def _common_names(subject: bytes) -> list[str]:
 def _alternative_names(value: bytes) -> list[str]:
     """Those in the value of the extension, which are DNS names and addresses."""
     end = len(value)
+    one = _ONE_DNS_NAME(value)
+    if one is not None and one[1][0] == end - 2 and one[2][0] == len(one[3]):
+        return ["DNS:" + one[3].decode().lower()]
     if end < 4:
         raise Unusual
     # DER has one way of writing a length.
