@@ -272,9 +272,7 @@ def many(tmp_path_factory):
         (["--for", "host77777.example.com"], 2),
     ],
 )
-def test_a_hundred_thousand_certificates_are_looked_through_in_seconds(
-    many, arguments, count
-):
+def test_a_hundred_thousand_certificates_are_looked_through_in_seconds(many, arguments, count):
     """Seconds of work on all processors, the least of three tries.
 
     Four are usual; with others at work on the same cores it was five and a half, and taking each
