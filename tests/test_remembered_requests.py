@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 import pytest
 
 from anchor import requests
+from anchor.controllers import request
 from anchor.errors import UnreadableRequest
+from anchor.validators.standards import DEFAULT_LABEL
+from anchor.X509 import dns
 from tests.pki import make_csr
 
 
@@ -53,3 +58,20 @@ def test_large_requests_are_not_kept():
     assert len(pem) > requests.REMEMBERED_OCTETS
 
     assert requests.read(pem, "pem") is not requests.read(pem, "pem")
+
+
+@pytest.mark.parametrize("text", ["a" * 254, "." * 45_000, "a." * 22_500, "\u00e9" * 100])
+def test_what_cannot_be_a_dns_name_is_not_kept(text):
+    dns._objections.cache_clear()
+
+    assert dns.objections(text, DEFAULT_LABEL)
+    assert 0 == dns._objections.cache_info().currsize
+
+
+def test_what_a_client_claims_to_be_its_address_is_not_kept_when_it_is_long():
+    request._parsed.cache_clear()
+    environ = {"REMOTE_ADDR": "192.0.2.1", "HTTP_X_FORWARDED_FOR": f"fe80::1%{'a' * 10_000}"}
+    environ[request.TRUSTED_PROXIES] = (ip_network("192.0.2.0/24"),)
+
+    assert "192.0.2.1" == request.Request(environ).client_addr
+    assert 1 == request._parsed.cache_info().currsize

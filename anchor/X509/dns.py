@@ -41,27 +41,31 @@ def ends_in_a_number(name: str) -> bool:
     return _NUMBER.fullmatch(name.removesuffix(".").rpartition(".")[2]) is not None
 
 
-@functools.lru_cache(maxsize=1024)
 def objections(name: str, label_re: re.Pattern[str]) -> tuple[str, ...]:
     """What speaks against a DNS name, each as the end of a sentence.
-
-    Remembered: a name is in a request twice, both are looked at before and after the fixups, and it
-    comes again with the next renewal.
 
     Args:
         name: as it stands in the request; a wildcard may be its left-most label.
         label_re: what every other label has to match as a whole.
     """
-    return tuple(_objections(name, label_re))
-
-
-def _objections(name: str, label_re: re.Pattern[str]) -> Iterator[str]:
     if not name.isascii():
-        yield "is not ASCII: internationalised names are written in punycode"
-        return
+        return ("is not ASCII: internationalised names are written in punycode",)
     if len(name) > MAX_NAME:
-        yield f"is longer than {MAX_NAME}"
-        return
+        return (f"is longer than {MAX_NAME}",)
+    return _objections(name, label_re)
+
+
+@functools.lru_cache(maxsize=1024)
+def _objections(name: str, label_re: re.Pattern[str]) -> tuple[str, ...]:
+    """Remembered, for names that could be some.
+
+    A name is in a request twice, both are looked at before and after the fixups, and it comes again
+    with the next renewal.
+    """
+    return tuple(_found(name, label_re))
+
+
+def _found(name: str, label_re: re.Pattern[str]) -> Iterator[str]:
     labels = name.split(".")
     if labels[0] == "*" and len(labels) > 1:
         labels = labels[1:]

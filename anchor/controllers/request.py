@@ -126,14 +126,21 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
 
 CHUNK = 1 << 16
 DISCARDED = 1 << 23
+# An IPv6 address takes 45 characters at the most, and has the name of an interface behind it.
+LONGEST_ADDRESS = 64
 
 
 def _too_slow() -> errors.SubmissionTooSlow:
     return errors.SubmissionTooSlow("the body did not arrive in time")
 
 
-@functools.lru_cache(maxsize=1024)
 def _address(text: str) -> Address | None:
+    # What a client claims in a header may be as long as the header.
+    return _parsed(text) if len(text) <= LONGEST_ADDRESS else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _parsed(text: str) -> Address | None:
     """Remembered: the same machines come back, and are asked for several times a request."""
     try:
         address = ip_address(text)
