@@ -17,9 +17,10 @@ from anchor.bans import Ban
 from anchor.bans import normal as normal_ban
 from anchor.config_file import Document
 from anchor.errors import ConfigurationError
-from anchor.outline import Outline, timestamp
+from anchor.outline import Outline
 from anchor.shares import in_processes
 from anchor.signers import CASettings
+from anchor.timestamps import timestamp
 from anchor.X509 import coverage
 
 # More than nearly every file has, in octets.

@@ -16,6 +16,7 @@ from anchor.blank import Blank, SigningHash
 from anchor.enforced import REPLACED, TAKEN_OVER
 from anchor.errors import SigningError
 from anchor.signatures import CAPublicKey
+from anchor.timestamps import timestamp
 from anchor.X509.signing_request import Extension, X509Csr
 
 LOG = logging.getLogger(__name__)
@@ -111,12 +112,12 @@ def _not_after(moment: datetime.datetime, ca: CACertificate, profile: Profile) -
     left = ca.not_after - moment + SECOND
     if left < profile.floor:
         raise SigningError(
-            f"the CA, or its chain, ends at {ca.not_after:%Y-%m-%dT%H:%M:%SZ}, which leaves less "
+            f"the CA, or its chain, ends at {timestamp(ca.not_after)}, which leaves less "
             f"than the {profile.floor} that a certificate has to be valid for: replace the CA"
         )
     LOG.warning(
         "the certificate is cut to the end of the CA at %s: replace the CA",
-        ca.not_after.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        timestamp(ca.not_after),
     )
     return ca.not_after
 

@@ -8,7 +8,6 @@ right there, and everything else is left to the library.
 from __future__ import annotations
 
 import binascii
-import datetime
 import hashlib
 import re
 from ipaddress import ip_address
@@ -18,6 +17,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
+from anchor.timestamps import timestamp
 from anchor.X509 import coverage, names
 
 # What the library raises over what is no certificate, or one that is not in order.
@@ -64,7 +64,7 @@ class Outline:
     """What a certificate says; names have their kind in front.
 
     Attributes:
-        not_after: the last second of its validity, in the form of :func:`timestamp`.
+        not_after: the last second of its validity, as :func:`timestamp` writes it.
     """
 
     __slots__ = ("_certificate", "_key", "_subject", "names", "not_after")
@@ -87,7 +87,7 @@ class Outline:
 
     @property
     def not_before(self) -> str:
-        """The first second of its validity, in the form of :func:`timestamp`."""
+        """The first second of its validity, as :func:`timestamp` writes it."""
         return timestamp(self._certificate.not_valid_before_utc)
 
     @property
@@ -109,11 +109,6 @@ class Outline:
     def plain_names(self) -> tuple[str, ...]:
         """The names without their kind, and the hosts in URIs."""
         return tuple(coverage.values(self.names))
-
-
-def timestamp(moment: datetime.datetime) -> str:
-    """RFC 3339, in UTC and to the second; as text such moments are in the order of time."""
-    return moment.isoformat()[:19] + "Z"
 
 
 def read(pem: bytes, fingerprint: str) -> Outline:

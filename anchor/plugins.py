@@ -13,6 +13,7 @@ import json
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,12 @@ def load(namespace: str, name: str) -> Callable[..., Any]:
     if not callable(plugin):
         raise ConfigurationError.about("", f"the plug-in {name!r} for {namespace} is not callable")
     return plugin
+
+
+def shipped(namespace: str) -> frozenset[str]:
+    """The names of the plug-ins that come with Anchor."""
+    offered = metadata.distribution("anchor").entry_points
+    return frozenset(each.name for each in offered if each.group == namespace)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import chain
 from typing import cast
 
 from cryptography import x509
@@ -38,36 +39,30 @@ def long_validity(subject: Subject) -> Iterator[Complaint]:
 
 def weak_ca_key(subject: Subject) -> Iterator[Complaint]:
     """A key on the way to a root of which a requester would be told that it is too weak."""
+    for path, link in _links(subject):
+        try:
+            refuse_weak(cast(PublicKey, link.public_key()), Allowed())
+        except ValidationError as error:
+            yield Complaint(
+                path,
+                f"of {_name(link)} {error}, so others can sign in the CA's name: make a new one",
+            )
+
+
+def _links(subject: Subject) -> Iterator[tuple[str, x509.Certificate]]:
+    """The certificates of all CAs and of those above them, each with its path."""
     for path, ca in subject.signing_cas().items():
         for generation in ca.generations:
-            following = ".next" if generation is not ca.generations[0] else ""
-            for place, link in (
-                ("cert_path", generation.ca.certificate),
-                *(("chain_path", link) for link in generation.ca.chain),
-            ):
-                try:
-                    refuse_weak(cast(PublicKey, link.public_key()), Allowed())
-                except ValidationError as error:
-                    yield Complaint(
-                        f"{path}{following}.{place}",
-                        f"of {_name(link)} {error}, so others can sign in the CA's name: make a "
-                        "new one",
-                    )
+            place = path if generation is ca.generations[0] else f"{path}.next"
+            yield f"{place}.cert_path", generation.ca.certificate
+            for link in generation.ca.chain:
+                yield f"{place}.chain_path", link
 
 
 def broken_signature(subject: Subject) -> Iterator[Complaint]:
     """A certificate on the way to a root is signed with a broken hash."""
-    for path, ca in subject.signing_cas().items():
-        for generation in ca.generations:
-            following = ".next" if generation is not ca.generations[0] else ""
-            yield from _broken(f"{path}{following}.cert_path", [generation.ca.certificate])
-            yield from _broken(f"{path}{following}.chain_path", generation.ca.chain)
-    for path, trusted in _trusted(subject):
-        yield from _broken(path, trusted)
-
-
-def _broken(path: str, certificates: Iterable[x509.Certificate]) -> Iterator[Complaint]:
-    for certificate in certificates:
+    trusted = ((path, each) for path, found in _trusted(subject) for each in found)
+    for path, certificate in chain(_links(subject), trusted):
         # What a root says of itself nobody has to believe: it is trusted because it is there.
         if certificate.issuer != certificate.subject and _is_broken(certificate):
             yield Complaint(

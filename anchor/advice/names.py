@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import metadata
 from typing import Any
 
+from anchor import plugins
 from anchor.advice.subject import Subject, is_everything
 from anchor.errors import Complaint
 from anchor.policy import VALIDATORS
@@ -45,8 +45,7 @@ def _unchecked_names(subject: Subject) -> Iterator[tuple[str, list[str]]]:
 
     Somebody else's validator may look at all of them.
     """
-    offered = metadata.distribution("anchor").entry_points
-    shipped = {each.name for each in offered if each.group == VALIDATORS}
+    shipped = plugins.shipped(VALIDATORS)
     for path, section in subject.authorities():
         if section["validators"].keys() <= shipped:
             yield path, _unchecked(section)

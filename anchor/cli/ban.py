@@ -23,8 +23,8 @@ from anchor.cli.check import add_config_option
 from anchor.config_file import Document
 from anchor.errors import ConfigurationError
 from anchor.inventory import Choice, Places
-from anchor.outline import timestamp
 from anchor.registration_authority import utc_now
+from anchor.timestamps import timestamp
 
 _KINDS = ("name", "requester", "key")
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}", re.ASCII)

@@ -18,7 +18,7 @@ from anchor.complaints import Complaints
 from anchor.config_file import Document
 from anchor.errors import ConfigurationError
 from anchor.inventory import Choice, Places, Stored
-from anchor.outline import timestamp
+from anchor.timestamps import timestamp
 
 
 def add_to(subparsers: Any) -> None:

@@ -16,6 +16,7 @@ from anchor.cli.check import add_config_option
 from anchor.cli.terminal import GREEN, RED, YELLOW, Painter, is_coloured, printable
 from anchor.explanation import SIGNED, Asker, Explanation
 from anchor.registration_authority import RegistrationAuthority
+from anchor.timestamps import timestamp
 from anchor.validation import Verdict
 
 # The service's own limit stands in config.py; this one is for a device or a disk image by mistake.
@@ -175,8 +176,8 @@ def _contents(explained: Explanation) -> Iterator[str]:
         ("extended key usage", contents.extended_key_usage),
         ("for a CA", ["yes" if contents.ca else "no"]),
         ("issuer", [contents.issuer]),
-        ("not before", [f"{contents.not_before:%Y-%m-%dT%H:%M:%SZ}"]),
-        ("not after", [f"{contents.not_after:%Y-%m-%dT%H:%M:%SZ}"]),
+        ("not before", [timestamp(contents.not_before)]),
+        ("not after", [timestamp(contents.not_after)]),
         ("left out", contents.dropped_extensions),
     ):
         shown = ", ".join(value for value in values if value) or "none"

@@ -22,6 +22,7 @@ from anchor.client.live_directory import Access, LiveDirectory, Pair
 from anchor.client.service import Certified
 from anchor.client.tracked import History, StateDirectory, Tracked, Wish
 from anchor.errors import AnchorError, ConfigurationError
+from anchor.timestamps import timestamp
 
 
 class Result(enum.Enum):
@@ -287,8 +288,8 @@ def _one_line(error: AnchorError) -> str:
 
 
 def moment(when: datetime.datetime) -> str:
-    """RFC 3339, in UTC and to the second."""
-    return when.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """RFC 3339, in UTC and to the second, of a moment in any zone."""
+    return timestamp(when.astimezone(datetime.UTC))
 
 
 def _variables(tracked: Tracked, pair: Pair) -> dict[str, str]:

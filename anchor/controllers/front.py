@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 from urllib.parse import parse_qs, quote
 
 from webob import Response
 from webob.acceptparse import create_accept_header
 
-from anchor.controllers.request import TRUSTED_PROXIES, Request
+from anchor.controllers.request import Request
 from anchor.controllers.responses import respond
 from anchor.errors import UnknownAuthority
 from anchor.front_page import HTML, JSON, TEXT, FrontPage, style_digest
-from anchor.X509.name_patterns import address
 
 # A name, an IPv4 address or an IPv6 address in brackets, and a port.  A client can send anything,
 # and what stands here is shown to be pasted into a shell.
@@ -70,14 +68,5 @@ def url_of(request: Request) -> str:
     host = request.environ.get("HTTP_HOST", "")
     if not _HOST.fullmatch(host):
         return PLACEHOLDER
-    scheme = "https" if _came_by_https(request.environ) else "http"
+    scheme = "https" if request.came_by_https else "http"
     return f"{scheme}://{host}{quote(request.environ.get('SCRIPT_NAME', '').rstrip('/'))}"
-
-
-def _came_by_https(environ: Mapping[str, Any]) -> bool:
-    """Whether TLS came first, here or, if they are to be believed, at the peer."""
-    if environ.get("wsgi.url_scheme") == "https":
-        return True
-    peer = address(environ.get("REMOTE_ADDR", ""))
-    trusted = peer and any(peer in network for network in environ.get(TRUSTED_PROXIES, ()))
-    return bool(trusted and environ.get("HTTP_X_FORWARDED_PROTO") == "https")

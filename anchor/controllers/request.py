@@ -44,11 +44,10 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
         X-Forwarded-For counts only as far as the configured proxies vouch for it: from the right,
         the first address that is not one of theirs.
         """
-        peer = _address(self.environ.get("REMOTE_ADDR", ""))
+        client = self._peer
+        if client is None or not self._peer_is_trusted:
+            return client
         proxies: Networks = self.environ.get(TRUSTED_PROXIES, ())
-        if peer is None or not _is_in(peer, proxies):
-            return peer
-        client = peer
         for hop in reversed(self.environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
             address = _address(hop.strip())
             if address is None:
@@ -57,6 +56,22 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
             if not _is_in(address, proxies):
                 break
         return client
+
+    @property
+    def came_by_https(self) -> bool:
+        """Whether TLS came first, here or at a proxy that is configured."""
+        if self.environ.get("wsgi.url_scheme") == "https":
+            return True
+        return self._peer_is_trusted and self.environ.get("HTTP_X_FORWARDED_PROTO") == "https"
+
+    @property
+    def _peer(self) -> Address | None:
+        return _address(self.environ.get("REMOTE_ADDR", ""))
+
+    @property
+    def _peer_is_trusted(self) -> bool:
+        peer = self._peer
+        return peer is not None and _is_in(peer, self.environ.get(TRUSTED_PROXIES, ()))
 
     @property
     def client_addr(self) -> str:

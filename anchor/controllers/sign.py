@@ -15,6 +15,7 @@ from anchor.controllers.request import Request
 from anchor.controllers.responses import respond, wants_json
 from anchor.metrics.measures import Metrics
 from anchor.registration_authority import Answer, RegistrationAuthority, Submission
+from anchor.timestamps import timestamp
 
 if TYPE_CHECKING:
     from anchor.controllers import WebSettings
@@ -59,9 +60,9 @@ def as_json(answer: Answer) -> dict[str, object]:
         "chain": [link.public_bytes(Encoding.PEM).decode("ascii") for link in answer.chain],
         "serial": f"{certificate.serial_number:x}",
         "fingerprint": answer.fingerprint,
-        "not_before": _timestamp(certificate.not_valid_before_utc),
-        "not_after": _timestamp(certificate.not_valid_after_utc),
-        "renew_after": _timestamp(renew_after(certificate)),
+        "not_before": timestamp(certificate.not_valid_before_utc),
+        "not_after": timestamp(certificate.not_valid_after_utc),
+        "renew_after": timestamp(renew_after(certificate)),
     }
 
 
@@ -69,8 +70,3 @@ def renew_after(certificate: x509.Certificate) -> datetime.datetime:
     """From when a certificate should be renewed: when a third of its life is left."""
     life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
     return (certificate.not_valid_after_utc - life / 3).replace(microsecond=0)
-
-
-def _timestamp(moment: datetime.datetime) -> str:
-    """RFC 3339, in UTC."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

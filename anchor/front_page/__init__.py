@@ -19,6 +19,7 @@ from mako.template import Template
 from anchor import policy_words
 from anchor.front_page import facts
 from anchor.registration_authority import RegistrationAuthority, utc_now
+from anchor.timestamps import timestamp
 
 Shown = Literal["full", "short", "off"]
 
@@ -100,7 +101,7 @@ class FrontPage:
                 url=self._url,
                 style=style(),
                 always=policy_words.about_enforced() if self._shown == "full" and shown else "",
-                timestamp=facts.timestamp,
+                timestamp=timestamp,
             )
         digest = hashlib.sha256(text.replace(self._url, "").encode()).hexdigest()
         return Rendered(minute, tuple(text.split(self._url)), digest[:32])

@@ -13,6 +13,7 @@ from anchor import policy_words
 from anchor.policy_words import Words, printable
 from anchor.registration_authority import RegistrationAuthority
 from anchor.signers.signing_ca import Generation, SigningCA
+from anchor.timestamps import timestamp
 
 DAY = datetime.timedelta(days=1)
 HOUR = datetime.timedelta(hours=1)
@@ -148,8 +149,3 @@ def _ca_as_json(ca: CA) -> Mapping[str, Any]:
 
 def _words_as_json(words: Words) -> Mapping[str, Any]:
     return {"name": words.name, "sentences": list(words.sentences)}
-
-
-def timestamp(moment: datetime.datetime) -> str:
-    """RFC 3339, in UTC."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

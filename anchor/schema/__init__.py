@@ -21,7 +21,6 @@ from anchor.schema.models import Schema
 from anchor.schema.whole import ANYTHING, Plugins, whole
 from anchor.signers import backends
 
-DISTRIBUTION = "anchor"
 SHIPPED = "config.schema.json"
 
 # The sections of plug-ins: where they are registered, and what their options do not name.
@@ -40,7 +39,7 @@ def of_code() -> Schema:
     return whole(
         Plugins(
             {
-                kind: {name: _options_of(kind, name) for name in _offered(namespace)}
+                kind: {name: _options_of(kind, name) for name in sorted(plugins.shipped(namespace))}
                 for kind, (namespace, _) in _KINDS.items()
             },
             closed=False,
@@ -53,7 +52,8 @@ def of_installation() -> Schema:
     shipped = json.loads(shipped_text())["$defs"]
     known: dict[str, dict[str, Schema]] = {}
     for kind, (namespace, _) in _KINDS.items():
-        ours = {name: own_options(shipped, f"{kind}.{name}") for name in _offered(namespace)}
+        names = sorted(plugins.shipped(namespace))
+        ours = {name: own_options(shipped, f"{kind}.{name}") for name in names}
         offered = {each.name for each in metadata.entry_points(group=namespace)}
         # What is shipped may lack its extra here, so it is not loaded; nor need it be.
         known[kind] = ours | {name: _options_of(kind, name) for name in sorted(offered - {*ours})}
@@ -85,11 +85,6 @@ def shipped_text() -> str:
 def as_text(schema: Schema) -> str:
     """The schema as a file holds it."""
     return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
-
-
-def _offered(namespace: str) -> list[str]:
-    shipped = metadata.distribution(DISTRIBUTION).entry_points
-    return sorted(each.name for each in shipped if each.group == namespace)
 
 
 def _options_of(kind: str, name: str) -> Schema:

@@ -6,6 +6,8 @@ import datetime
 import logging
 from dataclasses import dataclass, field
 
+from anchor.timestamps import timestamp
+
 LOG = logging.getLogger(__name__)
 
 DAY = datetime.timedelta(days=1)
@@ -34,7 +36,7 @@ class Watch:
         if left >= self.validity * self.lifetimes:
             return None
         return (
-            f"it ends at {self.ends:%Y-%m-%dT%H:%M:%SZ}, which leaves "
+            f"it ends at {timestamp(self.ends)}, which leaves "
             f"{max(0.0, left / self.validity):.1f} of {self.lifetimes:g} certificate lifetimes: "
             "configure its 'next'"
         )
