@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 import multipart
 
 from anchor import errors
+from anchor.controllers import plain_form
 from anchor.controllers.request import Request
 
 MAX_FIELDS = 16
@@ -25,14 +26,14 @@ BARE_REQUESTS = ("application/pkcs10", "application/pkcs7-mime", "application/cm
 _FIELDS = ("user", "secret", "encoding", "csr")
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Form:
     """The fields of a submission, decoded but not judged."""
 
     user: str
-    secret: str
+    secret: str = field(repr=False)
     encoding: str
-    csr: bytes
+    csr: bytes = field(repr=False)
 
 
 def read(request: Request, body: bytes) -> Form:
@@ -45,6 +46,9 @@ def read(request: Request, body: bytes) -> Form:
     content_type = request.environ.get("CONTENT_TYPE") or ""
     if len(content_type) > MAX_CONTENT_TYPE:
         raise errors.MalformedSubmission("the Content-Type is too long")
+    pairs = plain_form.read(content_type, body)
+    if pairs is not None:
+        return _form(request, _unique(pairs))
     media_type, parameters = multipart.parse_options_header(content_type)
     if media_type == "multipart/form-data":
         fields = _unique(_multipart_fields(body, parameters.get("boundary", "")))
@@ -59,10 +63,11 @@ def read(request: Request, body: bytes) -> Form:
             "the body should be multipart/form-data, application/x-www-form-urlencoded, "
             f"{' or '.join(BARE_REQUESTS)}"
         )
-    return _form(fields | _basic_credentials(request, fields))
+    return _form(request, fields)
 
 
-def _form(fields: dict[str, bytes]) -> Form:
+def _form(request: Request, fields: dict[str, bytes]) -> Form:
+    fields |= _basic_credentials(request, fields)
     if not fields.get("secret"):
         raise errors.NotAuthenticated("there are no credentials")
     for name in _FIELDS:
