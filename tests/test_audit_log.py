@@ -1,0 +1,60 @@
+"""``audit.target: log``: events as lines of JSON in a logger of their own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anchor.audit.events import SIGNING, Event
+from anchor.audit.log import LogTrail, _as_line
+from anchor.registration_authority import utc_now
+
+
+def test_an_event_is_a_log_record_like_any_other(caplog):
+    """Formatters and filters may ask for whatever logging knows of a record."""
+    caplog.set_level(logging.INFO, "anchor.audit")
+    event = Event(SIGNING, utc_now(), "default", "alice", "192.0.2.1", "4711")
+    before = time.time()
+
+    LogTrail().record(event)
+    logging.getLogger("anchor.audit").info("another")
+
+    ours, another = caplog.records
+    assert vars(ours).keys() == vars(another).keys()
+    assert before <= ours.created <= another.created
+    assert ours.relativeCreated == pytest.approx(another.relativeCreated, abs=1000)
+    for name in ("name", "levelname", "levelno", "process", "thread", "threadName"):
+        assert getattr(ours, name) == getattr(another, name), name
+    assert json.loads(ours.getMessage())["user"] == "alice"
+    assert LogTrail().record(event) is None
+    assert caplog.records[-1].created > ours.created
+
+
+def test_a_record_is_of_the_thread_that_made_it(caplog):
+    caplog.set_level(logging.INFO, "anchor.audit")
+    trail = LogTrail()
+    event = Event(SIGNING, utc_now(), "default", "alice", "192.0.2.1", "4711")
+    thread = threading.Thread(target=trail.record, args=[event], name="another")
+    thread.start()
+    thread.join()
+
+    assert ["another"] == [record.threadName for record in caplog.records]
+
+
+@given(
+    st.dictionaries(
+        st.text(), st.recursive(st.text() | st.integers() | st.none(), st.lists), max_size=5
+    )
+)
+def test_a_line_is_json_in_printable_ascii(fields):
+    line = _as_line(fields)
+
+    assert line.isascii()
+    assert line.isprintable()
+    assert fields == json.loads(line)
