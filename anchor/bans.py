@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import fcntl
-import hashlib
 import json
 import os
 import secrets
@@ -141,9 +140,8 @@ class BanFile:
         for who in filter(None, (auth_result.username, auth_result.user_id)):
             if known.find("requester", normal("requester", who), now):
                 raise ValidationError("the requester is banned", requester=who)
-        key = hashlib.sha256(csr.public_key_info).hexdigest()
-        if known.find("key", key, now):
-            raise ValidationError("the key is banned", key=key)
+        if known.find("key", csr.key_fingerprint, now):
+            raise ValidationError("the key is banned", key=csr.key_fingerprint)
         for name in _names(csr):
             for place in coverage.shelves_for(name):
                 for ban in known.find("name", place, now):

@@ -1,49 +1,93 @@
-"""Everything that a certificate will say, before it is signed (RFC 5280 section 4.1)."""
+"""Everything that a certificate will say, and how it is written (RFC 5280 section 4.1)."""
 
 from __future__ import annotations
 
 import datetime
+import functools
 from typing import NamedTuple
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
+from anchor.issuer import CACertificate
+from anchor.signatures import SigningHash, algorithm
+from anchor.X509 import der
 from anchor.X509.signing_request import Extension, X509Csr
 
-SigningHash = hashes.SHA224 | hashes.SHA256 | hashes.SHA384 | hashes.SHA512
+_VERSION_3 = b"\xa0\x03\x02\x01\x02"
+_EXTENSIONS = 0xA3
+# RFC 5280 4.1.2.5: the years that a UTCTime can say.
+_UTC_YEARS = range(1950, 2050)
 
 
 class Blank(NamedTuple):
     """What will stand in a certificate.
 
     Attributes:
-        issuer: the CA's subject.
         csr: the approved request; the certificate has its subject and its key.
     """
 
-    issuer: x509.Name
+    issuer: CACertificate
     csr: X509Csr
     serial_number: int
     not_before: datetime.datetime
     not_after: datetime.datetime
     extensions: tuple[Extension, ...]
 
-    def sign(
-        self, key: CertificateIssuerPrivateKeyTypes, signing_hash: SigningHash
-    ) -> x509.Certificate:
-        """The certificate, signed with the CA's key."""
-        # All at once: each of the builder's methods copies it, which together costs as much as a
-        # signature with P-256.  What they check is so by construction, and read back besides.
-        builder = x509.CertificateBuilder(
-            self.issuer,
-            self.csr.subject,
-            self.csr.public_key,
-            self.serial_number,
-            self.not_before,
-            self.not_after,
-            list(self.extensions),
+    def sign(self, key: CertificateIssuerPrivateKeyTypes, signing_hash: SigningHash) -> bytes:
+        """The certificate in DER, signed with the CA's key."""
+        used = algorithm(key, signing_hash)
+        signed = self._to_be_signed(used.identifier)
+        return der.value(der.SEQUENCE, signed, used.identifier, der.bit_string(used.sign(signed)))
+
+    def _to_be_signed(self, identifier: bytes) -> bytes:
+        """The tbsCertificate (RFC 5280 section 4.1.2)."""
+        holder, rest = self._of_the_request()
+        return der.value(
+            der.SEQUENCE,
+            _VERSION_3,
+            self.serial_number_octets(),
+            identifier,
+            self.issuer.name,
+            self.validity_octets(),
+            holder,
+            rest,
         )
-        takes_no_hash = isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
-        return builder.sign(key, None if takes_no_hash else signing_hash)
+
+    def serial_number_octets(self) -> bytes:
+        """The serial number in DER."""
+        return der.integer(self.serial_number)
+
+    def validity_octets(self) -> bytes:
+        """The validity in DER."""
+        return der.value(der.SEQUENCE, _time(self.not_before), _time(self.not_after))
+
+    def _of_the_request(self) -> tuple[bytes, bytes]:
+        """The subject and its key, and the extensions, in DER."""
+        place = (Blank, self.issuer)
+        known: tuple[bytes, bytes] | None = self.csr.notes.get(place)
+        if known is None:
+            extensions = der.value(der.SEQUENCE, *map(_extension, self.extensions))
+            known = self.csr.notes[place] = (
+                self.csr.subject.public_bytes() + self.csr.public_key_info,
+                der.value(_EXTENSIONS, extensions),
+            )
+        return known
+
+
+def _extension(extension: Extension) -> bytes:
+    return der.value(
+        der.SEQUENCE,
+        der.object_identifier(extension.oid),
+        der.TRUE if extension.critical else b"",
+        der.value(der.OCTET_STRING, extension.value.public_bytes()),
+    )
+
+
+# Remembered, because the certificates of one second have their times in common.
+@functools.lru_cache(maxsize=64)
+def _time(moment: datetime.datetime) -> bytes:
+    """RFC 5280 section 4.1.2.5."""
+    rest = f"{moment:%m%d%H%M%S}Z"
+    if moment.year in _UTC_YEARS:
+        return der.value(der.UTC_TIME, f"{moment.year % 100:02}{rest}".encode("ascii"))
+    return der.value(der.GENERALIZED_TIME, f"{moment.year:04}{rest}".encode("ascii"))

@@ -62,7 +62,7 @@ class Contents:
             key_usage,
             extended_key_usage,
             ca,
-            blank.issuer.rfc4514_string(),
+            blank.issuer.certificate.subject.rfc4514_string(),
             blank.not_before,
             blank.not_after,
             issuance.left_out(blank.csr),

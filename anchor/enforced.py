@@ -36,6 +36,8 @@ REPLACED = frozenset(
     }
 )
 
+EXPECTED = TAKEN_OVER | REPLACED
+
 
 def proof_of_possession(csr: X509Csr) -> None:
     """The request, as it was submitted, is signed with the key that is to be certified."""
@@ -49,7 +51,7 @@ def proof_of_possession(csr: X509Csr) -> None:
 def critical_extensions(csr: X509Csr) -> None:
     """An extension that is critical, but that no certificate will carry, cannot be left out."""
     for extension in csr.extensions:
-        if extension.critical and extension.oid not in TAKEN_OVER | REPLACED:
+        if extension.critical and extension.oid not in EXPECTED:
             raise ValidationError(
                 "a critical extension is not supported", extension=extension.oid.dotted_string
             )
@@ -131,7 +133,7 @@ Rule = Callable[[X509Csr], None]
 
 
 def _checks(*rules: tuple[str, Rule]) -> tuple[Check, ...]:
-    return tuple(Check(name, partial(_on_csr, rule)) for name, rule in rules)
+    return tuple(Check(name, partial(_on_csr, rule), by_request_alone=True) for name, rule in rules)
 
 
 def _on_csr(rule: Rule, supplied: Mapping[str, Any]) -> None:

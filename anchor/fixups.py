@@ -15,13 +15,14 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from anchor.options import ExtendedUsage, Extensions, Usage, compiled
-from anchor.validators import ValidationError
+from anchor.validators import ValidationError, by_request_alone
 from anchor.X509.dns import passes_for_a_name
 from anchor.X509.extension_names import USAGES
 from anchor.X509.name_patterns import address, canonical, unmapped
 from anchor.X509.signing_request import X509Csr
 
 
+@by_request_alone
 def enforce_alternative_names_present(csr: X509Csr) -> X509Csr:
     """Each common name stands in subjectAltName too, as an IP address if it is one, else as DNS.
 
@@ -65,6 +66,7 @@ def _default_key_usage(names: tuple[str, ...]) -> x509.KeyUsage:
     return x509.KeyUsage(**{attribute: name in names for name, attribute in USAGES.items()})
 
 
+@by_request_alone
 def default_key_usage(
     csr: X509Csr, usage: Annotated[x509.KeyUsage, compiled(tuple[Usage, ...], _default_key_usage)]
 ) -> X509Csr:
@@ -88,6 +90,7 @@ def _default_extended_key_usage(
     return x509.ExtendedKeyUsage(dict.fromkeys(usages))
 
 
+@by_request_alone
 def default_extended_key_usage(
     csr: X509Csr,
     usage: Annotated[
@@ -104,6 +107,7 @@ def default_extended_key_usage(
     return csr if csr.extension(x509.ExtendedKeyUsage) else csr.with_extension(usage)
 
 
+@by_request_alone
 def drop_extensions(csr: X509Csr, extensions: Extensions) -> X509Csr:
     """The extensions that are listed are left out.
 
@@ -116,6 +120,7 @@ def drop_extensions(csr: X509Csr, extensions: Extensions) -> X509Csr:
     return csr.without_extensions(extensions)
 
 
+@by_request_alone
 def normalize_names(csr: X509Csr) -> X509Csr:
     """DNS names, in the common name and in subjectAltName, are in lower case and end in no dot."""
     hosts = _hosts(csr)
@@ -140,6 +145,7 @@ def normalize_names(csr: X509Csr) -> X509Csr:
     return csr.with_alternative_names(dict.fromkeys(names))
 
 
+@by_request_alone
 def drop_common_name(csr: X509Csr) -> X509Csr:
     """Common names that stand in subjectAltName as well are left out of the subject."""
     hosts = _hosts(csr)

@@ -6,16 +6,17 @@ What a certificate says is decided here and nowhere else; a signing backend only
 from __future__ import annotations
 
 import datetime
+import functools
 import logging
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from anchor.blank import Blank, SigningHash
-from anchor.enforced import REPLACED, TAKEN_OVER
+from anchor.blank import Blank
+from anchor.enforced import EXPECTED, TAKEN_OVER
 from anchor.errors import SigningError
-from anchor.signatures import CAPublicKey
+from anchor.issuer import CACertificate
+from anchor.signatures import SigningHash
 from anchor.timestamps import timestamp
 from anchor.X509.signing_request import Extension, X509Csr
 
@@ -24,7 +25,7 @@ LOG = logging.getLogger(__name__)
 SECOND = datetime.timedelta(seconds=1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Profile:
     """What a CA decides about every certificate.
 
@@ -41,45 +42,6 @@ class Profile:
     signing_hash: SigningHash
 
 
-@dataclass(frozen=True)
-class CACertificate:
-    """A CA's certificate with what every certificate that it issues needs of it.
-
-    Attributes:
-        certificate: the CA's own certificate.
-        chain: what leads from it to a root, its issuer first; empty for a root.
-    """
-
-    certificate: x509.Certificate
-    chain: tuple[x509.Certificate, ...]
-    public_key: CAPublicKey
-    key_identifier: x509.AuthorityKeyIdentifier
-    not_after: datetime.datetime
-
-    @classmethod
-    def of(
-        cls, certificate: x509.Certificate, chain: tuple[x509.Certificate, ...]
-    ) -> CACertificate:
-        """Work out the rest."""
-        public_key = certificate.public_key()
-        if not isinstance(public_key, CAPublicKey):
-            raise SigningError("the CA has a key that cannot sign certificates")
-        return cls(
-            certificate,
-            chain,
-            public_key,
-            authority_key_identifier(certificate),
-            min(link.not_valid_after_utc for link in (certificate, *chain)),
-        )
-
-    def public_keys(self) -> frozenset[bytes]:
-        """The keys of the CA and its chain, as SubjectPublicKeyInfo."""
-        return frozenset(
-            link.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-            for link in (self.certificate, *self.chain)
-        )
-
-
 def fill_in(csr: X509Csr, ca: CACertificate, profile: Profile, now: datetime.datetime) -> Blank:
     """What the certificate for an approved request will say.
 
@@ -92,24 +54,30 @@ def fill_in(csr: X509Csr, ca: CACertificate, profile: Profile, now: datetime.dat
     Raises:
         SigningError: the CA ends too soon to issue anything worthwhile.
     """
-    moment = now.replace(microsecond=0)
+    not_before, not_after = _validity(profile, int(now.timestamp()))
     return Blank(
-        issuer=ca.certificate.subject,
+        issuer=ca,
         csr=csr,
         # RFC 5280 4.1.2.2: at most 20 octets; 159 random bits leave room for the sign.
         serial_number=x509.random_serial_number(),
-        not_before=moment - profile.backdate,
-        not_after=_not_after(moment, ca, profile),
+        not_before=not_before,
+        not_after=not_after if not_after <= ca.not_after else _cut(not_after, ca, profile),
         extensions=extensions(csr, ca),
     )
 
 
-def _not_after(moment: datetime.datetime, ca: CACertificate, profile: Profile) -> datetime.datetime:
+# Remembered, because arithmetic on times costs much, and the certificates of one second share them.
+@functools.lru_cache(maxsize=64)
+def _validity(profile: Profile, second: int) -> tuple[datetime.datetime, datetime.datetime]:
+    """From when to when a certificate is valid that is issued then, in seconds since 1970."""
+    moment = datetime.datetime.fromtimestamp(second, datetime.UTC)
     # RFC 5280 4.1.2.5: notAfter is the last second of the validity, not the first one after it.
-    wanted = moment + profile.validity - SECOND
-    if wanted <= ca.not_after:
-        return wanted
-    left = ca.not_after - moment + SECOND
+    return moment - profile.backdate, moment + profile.validity - SECOND
+
+
+def _cut(wanted: datetime.datetime, ca: CACertificate, profile: Profile) -> datetime.datetime:
+    """The end of a certificate that would outlive its CA."""
+    left = profile.validity - (wanted - ca.not_after)
     if left < profile.floor:
         raise SigningError(
             f"the CA, or its chain, ends at {timestamp(ca.not_after)}, which leaves less "
@@ -124,6 +92,14 @@ def _not_after(moment: datetime.datetime, ca: CACertificate, profile: Profile) -
 
 def extensions(csr: X509Csr, ca: CACertificate) -> tuple[Extension, ...]:
     """The extensions of the certificate for an approved request, in their order."""
+    place = (extensions, ca)
+    known: tuple[Extension, ...] | None = csr.notes.get(place)
+    if known is None:
+        known = csr.notes[place] = tuple(_extensions(csr, ca))
+    return known
+
+
+def _extensions(csr: X509Csr, ca: CACertificate) -> list[Extension]:
     constraints = csr.extension(x509.BasicConstraints)
     # The enforced rules let a CA through for an authority that signs nothing else.
     intermediate = constraints is not None and constraints.value.ca
@@ -137,7 +113,7 @@ def extensions(csr: X509Csr, ca: CACertificate) -> tuple[Extension, ...]:
             found.append(_extension(wanted.value, _is_critical(wanted, csr)))
     if intermediate and csr.extension(x509.KeyUsage) is None:
         found.append(_extension(INTERMEDIATE_USAGE, True))
-    return tuple(found)
+    return found
 
 
 # RFC 5280 4.2.1.3: a certificate whose key signs certificates must say so.
@@ -169,17 +145,4 @@ def _extension(value: x509.ExtensionType, critical: bool) -> Extension:
 
 def left_out(csr: X509Csr) -> tuple[str, ...]:
     """The extensions of a request that its certificate will not have, as dotted OIDs."""
-    return tuple(
-        extension.oid.dotted_string
-        for extension in csr.extensions
-        if extension.oid not in TAKEN_OVER | REPLACED
-    )
-
-
-def authority_key_identifier(certificate: x509.Certificate) -> x509.AuthorityKeyIdentifier:
-    """RFC 5280 4.2.1.1: the CA's own subjectKeyIdentifier, so that a chain can be found."""
-    try:
-        identifier = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
-    except x509.ExtensionNotFound:
-        return x509.AuthorityKeyIdentifier.from_issuer_public_key(certificate.public_key())  # type: ignore[arg-type]  # the kinds that cannot sign are refused at start-up
-    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier.value)
+    return tuple([each.oid.dotted_string for each in csr.extensions if each.oid not in EXPECTED])

@@ -74,7 +74,7 @@ def shipped(namespace: str) -> frozenset[str]:
 class Bound:
     """A function with its options filled in, and the names it wants filled at each call."""
 
-    call: Callable[..., Any]
+    call: functools.partial[Any]
     wants: frozenset[str]
 
     def __call__(self, supplied: Mapping[str, object]) -> Any:

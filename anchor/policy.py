@@ -8,28 +8,38 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from anchor import enforced, plugins, validation, weak_keys
+from anchor import enforced, plugins, weak_keys
 from anchor.bans import BanFile
 from anchor.complaints import Complaints
 from anchor.errors import Failure, PluginError, ValidationFailed
 from anchor.lazily import lazily
-from anchor.validation import SUPPLIED, Check, Context
-from anchor.validators import ValidationError
+from anchor.validation import SUPPLIED, Check, Context, Round
+from anchor.validators import ValidationError, is_by_request_alone
 from anchor.X509.signing_request import X509Csr
 
 VALIDATORS = "anchor.validators"
 FIXUPS = "anchor.fixups"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fixup:
     """A fixup under the name by which operators know it."""
 
     name: str
     function: Callable[[Mapping[str, object]], Any]
+    by_request_alone: bool = False
 
     def mend(self, csr: X509Csr, context: Context) -> X509Csr:
-        """The request as the fixup leaves it.
+        """The request as the fixup leaves it; raises as it does when it is asked."""
+        mended: X509Csr | None = csr.notes.get(self)
+        if mended is None:
+            mended = self._ask(csr, context)
+            if self.by_request_alone:
+                csr.notes[self] = mended
+        return mended
+
+    def _ask(self, csr: X509Csr, context: Context) -> X509Csr:
+        """The request as the fixup leaves it now.
 
         Raises:
             ValidationFailed: it cannot mend the request, and says why.
@@ -78,6 +88,14 @@ class Policy:
         configured = tuple(check for check in self.configured if check.looks_at_csr)
         return self.about_the_content + configured
 
+    @lazily
+    def _first(self) -> Round:
+        return Round(self.checks)
+
+    @lazily
+    def _second(self) -> Round:
+        return Round(self.checks_of_content)
+
     def approve(self, csr: X509Csr, context: Context) -> X509Csr:
         """The request as it may be certified.
 
@@ -85,11 +103,11 @@ class Policy:
             ValidationFailed: checks refuse it, as it came or as the fixups left it.
             PluginError: a check or a fixup failed in a way that it should not.
         """
-        validation.validate(self.checks, csr, context)
+        self._first.hold(csr, context)
         mended = self.fix_up(csr, context)
         if mended is not csr:
             # What has been approved is a value that does not change; another value is asked anew.
-            validation.validate(self.checks_of_content, mended, context)
+            self._second.hold(mended, context)
         return mended
 
     def fix_up(self, csr: X509Csr, context: Context) -> X509Csr:
@@ -142,11 +160,19 @@ def configure(
         enforced.key_checks(ca_keys, weak_keys.Allowed(exponents, _allows_dsa(validators))),
         enforced.content_checks(intermediate=intermediate, bans=bans),
         tuple(
-            Check(name, function, "csr" in function.wants) for name, function in bound[VALIDATORS]
+            Check(name, function, "csr" in function.wants, _by_request_alone(function))
+            for name, function in bound[VALIDATORS]
         ),
-        tuple(Fixup(name, function) for name, function in bound[FIXUPS]),
+        tuple(
+            Fixup(name, function, _by_request_alone(function)) for name, function in bound[FIXUPS]
+        ),
         intermediate,
     )
+
+
+def _by_request_alone(function: plugins.Bound) -> bool:
+    """Whether it is so marked; what sees more than the request cannot be."""
+    return function.wants == {"csr"} and is_by_request_alone(function.call.func)
 
 
 def _signs_intermediates(validators: Mapping[str, Any]) -> bool:

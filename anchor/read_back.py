@@ -8,38 +8,72 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from anchor import issuance, signatures
-from anchor.blank import Blank, SigningHash
-from anchor.enforced import REPLACED, TAKEN_OVER
+from anchor.blank import Blank
+from anchor.enforced import EXPECTED, TAKEN_OVER
 from anchor.errors import SigningError
-from anchor.issuance import CACertificate, Profile
+from anchor.frame import Frame
+from anchor.issuance import Profile
+from anchor.issuer import CACertificate
+from anchor.signatures import SigningHash
 from anchor.X509.signing_request import Extension, X509Csr
 
 
-def prove(certificate: x509.Certificate, blank: Blank, ca: CACertificate) -> None:
-    """Return if the certificate says what was approved, and nothing else.
+def read_back(der: bytes, blank: Blank, ca: CACertificate) -> x509.Certificate:
+    """The certificate in the octets that will be handed out, if it says what was approved.
 
     Args:
-        certificate: read back from the octets that will be handed out.
-        blank: what it should say.
+        der: the certificate.
+        blank: what it should say, and nothing else.
         ca: who should have signed it.
 
     Raises:
         SigningError: with the names of the fields that differ.
     """
-    prove_issuer(certificate, ca)
-    differing = [
-        name
-        for name, agrees in (
-            ("version", certificate.version is x509.Version.v3),
-            ("serial number", certificate.serial_number == blank.serial_number),
-            ("subject", certificate.subject == blank.csr.subject),
-            ("not before", certificate.not_valid_before_utc == blank.not_before),
-            ("not after", certificate.not_valid_after_utc == blank.not_after),
-            ("public key", certificate.public_key() == blank.csr.public_key),
-            ("extensions", tuple(certificate.extensions) == blank.extensions),
-        )
-        if not agrees
-    ]
+    certificate = x509.load_der_x509_certificate(der)
+    # Of another length, the serial number makes other lengths of what it is in.
+    place = (Frame, ca, blank.serial_number.bit_length() // 8)
+    frame: Frame | None = blank.csr.notes.get(place)
+    if frame is not None and _has_signed(der, expected := frame.around(blank)):
+        # To the octet what was proved before, but for what is this one's own.
+        _prove_signature(certificate, expected, ca)
+        _refuse(_differing_of_its_own(certificate, blank))
+        return certificate
+    signed = certificate.tbs_certificate_bytes
+    _prove_issuer(certificate, signed, ca)
+    _prove_contents(certificate, blank)
+    blank.csr.notes[place] = Frame.of(signed, blank)
+    return certificate
+
+
+def _has_signed(der: bytes, expected: bytes) -> bool:
+    """Whether that is what a certificate has signed: it stands behind four octets of header."""
+    return der.startswith(b"\x30\x82") and der.startswith(expected, 4)
+
+
+def _prove_contents(certificate: x509.Certificate, blank: Blank) -> None:
+    in_common = (
+        ("version", certificate.version is x509.Version.v3),
+        ("subject", certificate.subject == blank.csr.subject),
+        ("public key", certificate.public_key() == blank.csr.public_key),
+        ("extensions", tuple(certificate.extensions) == blank.extensions),
+    )
+    _refuse(
+        [name for name, agrees in in_common if not agrees]
+        + _differing_of_its_own(certificate, blank)
+    )
+
+
+def _differing_of_its_own(certificate: x509.Certificate, blank: Blank) -> list[str]:
+    """The fields that no other certificate for the request has, as far as they differ."""
+    its_own = (
+        ("serial number", certificate.serial_number == blank.serial_number),
+        ("not before", certificate.not_valid_before_utc == blank.not_before),
+        ("not after", certificate.not_valid_after_utc == blank.not_after),
+    )
+    return [name for name, agrees in its_own if not agrees]
+
+
+def _refuse(differing: list[str]) -> None:
     if differing:
         raise SigningError(f"the signed certificate differs from what was approved: {differing}")
 
@@ -63,7 +97,7 @@ def prove_foreign(
     Raises:
         SigningError: with the names of the fields that are wrong.
     """
-    prove_issuer(certificate, ca)
+    _prove_issuer(certificate, certificate.tbs_certificate_bytes, ca)
     wanted = {extension.oid: extension for extension in issuance.extensions(csr, ca)}
     found = {extension.oid: extension for extension in certificate.extensions}
     latest = min(now + profile.validity, ca.not_after)
@@ -91,11 +125,7 @@ def prove_foreign(
                 (oid._name, _value(found.get(oid)) == _value(wanted.get(oid)))
                 for oid in sorted(TAKEN_OVER, key=lambda oid: oid.dotted_string)
             ),
-            *(
-                (oid.dotted_string, not found[oid].critical)
-                for oid in found
-                if oid not in TAKEN_OVER | REPLACED
-            ),
+            *((oid.dotted_string, not found[oid].critical) for oid in found if oid not in EXPECTED),
         )
         if not agrees
     ]
@@ -119,19 +149,19 @@ def _value(extension: Extension | None) -> x509.ExtensionType | None:
     return extension.value if extension else None
 
 
-def prove_issuer(certificate: x509.Certificate, ca: CACertificate) -> None:
-    """Return if the CA's key signed the certificate, in the CA's name.
-
-    Raises:
-        SigningError: it did not.
-    """
+def _prove_issuer(certificate: x509.Certificate, signed: bytes, ca: CACertificate) -> None:
+    """Return if the CA's key signed the certificate, in the CA's name."""
     if certificate.issuer != ca.certificate.subject:
         raise SigningError("the certificate is not issued in the CA's name")
+    _prove_signature(certificate, signed, ca)
+
+
+def _prove_signature(certificate: x509.Certificate, signed: bytes, ca: CACertificate) -> None:
     try:
         signatures.verify(
             ca.public_key,
             certificate.signature,
-            certificate.tbs_certificate_bytes,
+            signed,
             certificate.signature_algorithm_parameters,
             certificate.signature_hash_algorithm,
         )

@@ -17,7 +17,7 @@ _LABELS = PEM_LABELS | cmc.PEM_LABELS
 # Many machines send the request that they made once each time they renew, and reading it and
 # verifying its signature is a fifth of the work for a certificate.  Octets that were read before
 # are the same value, and prove the same.
-REMEMBERED = 128
+REMEMBERED = 256
 REMEMBERED_OCTETS = 4096
 
 

@@ -1,4 +1,4 @@
-"""Verifying signatures with a key that is at hand.
+"""Making and verifying signatures with a key that is at hand.
 
 ``cryptography`` can ask a request or a certificate whether it is signed rightly, but then takes the
 key out of its encoding once more, which costs as much again as an RSA verification.
@@ -6,13 +6,67 @@ key out of its encoding once more, which costs as much again as an RSA verificat
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
 CAPublicKey = (
     rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
 )
+
+
+SigningHash = hashes.SHA224 | hashes.SHA256 | hashes.SHA384 | hashes.SHA512
+
+# AlgorithmIdentifier in DER (RFC 4055 section 5, RFC 5758 section 3.2, RFC 8410 section 3).
+_RSA = {
+    "sha224": bytes.fromhex("300d06092a864886f70d01010e0500"),
+    "sha256": bytes.fromhex("300d06092a864886f70d01010b0500"),
+    "sha384": bytes.fromhex("300d06092a864886f70d01010c0500"),
+    "sha512": bytes.fromhex("300d06092a864886f70d01010d0500"),
+}
+_ECDSA = {
+    "sha224": bytes.fromhex("300a06082a8648ce3d040301"),
+    "sha256": bytes.fromhex("300a06082a8648ce3d040302"),
+    "sha384": bytes.fromhex("300a06082a8648ce3d040303"),
+    "sha512": bytes.fromhex("300a06082a8648ce3d040304"),
+}
+_ED25519 = bytes.fromhex("300506032b6570")
+_ED448 = bytes.fromhex("300506032b6571")
+
+
+class Algorithm(NamedTuple):
+    """How a key signs; ``identifier`` is the AlgorithmIdentifier in DER."""
+
+    identifier: bytes
+    sign: Callable[[bytes], bytes]
+
+
+def algorithm(key: CertificateIssuerPrivateKeyTypes, signing_hash: SigningHash) -> Algorithm:
+    """How a CA's key signs certificates; the hash is for those that take one.
+
+    Raises:
+        UnsupportedAlgorithm: it does not.
+    """
+    match key:
+        case rsa.RSAPrivateKey():
+            return Algorithm(
+                _RSA[signing_hash.name],
+                lambda octets: key.sign(octets, padding.PKCS1v15(), signing_hash),
+            )
+        case ec.EllipticCurvePrivateKey():
+            return Algorithm(
+                _ECDSA[signing_hash.name], lambda octets: key.sign(octets, ec.ECDSA(signing_hash))
+            )
+        case ed25519.Ed25519PrivateKey():
+            return Algorithm(_ED25519, key.sign)
+        case ed448.Ed448PrivateKey():
+            return Algorithm(_ED448, key.sign)
+        case _:
+            raise UnsupportedAlgorithm("the key is of a kind that signs no certificates")
 
 
 def verify(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from anchor.auth.results import AuthDetails
 from anchor.errors import Failure, PluginError, ValidationFailed
+from anchor.lazily import lazily
 from anchor.validators import ValidationError
 from anchor.X509.signing_request import X509Csr
 
@@ -42,12 +43,13 @@ class Check:
     """A check under the name by which requesters and operators know it.
 
     One that does not look at the request, but at who asks and from where, has the same verdict
-    whatever becomes of the request.
+    whatever becomes of the request; one that looks at nothing else has the same one whoever asks.
     """
 
     name: str
     function: Callable[[Mapping[str, object]], object]
     looks_at_csr: bool = True
+    by_request_alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,29 @@ def _crash(check: Check, what: str, cause: BaseException | None = None) -> Plugi
     crash = PluginError(f"the validator {check.name!r} {what}")
     crash.__cause__ = cause
     return crash
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """Checks that a request has to pass together.
+
+    What a check by the request alone let pass once it lets pass again, and is not asked.
+    """
+
+    checks: tuple[Check, ...]
+
+    @lazily
+    def asked_again(self) -> tuple[Check, ...]:
+        """The checks whose verdict on the same request may be another one."""
+        return tuple(check for check in self.checks if not check.by_request_alone)
+
+    def hold(self, csr: X509Csr, context: Context) -> None:
+        """Return if no check objects; raises as :func:`validate` does."""
+        if self in csr.notes:
+            validate(self.asked_again, csr, context)
+        else:
+            validate(self.checks, csr, context)
+            csr.notes[self] = True
 
 
 def validate(checks: Iterable[Check], csr: X509Csr, context: Context) -> None:

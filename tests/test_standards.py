@@ -20,6 +20,7 @@ from docutils import nodes
 from anchor import issuance
 from anchor.client import schedule
 from anchor.errors import ConfigurationError
+from anchor.issuer import CACertificate, authority_key_identifier
 from anchor.options import Private
 from anchor.signers.cryptography_io import FileKey
 from anchor.X509.signing_request import X509Csr
@@ -95,7 +96,7 @@ def test_what_an_explanation_names_is_there(page):
 
 @pytest.fixture
 def certify(tmp_path):
-    """A certificate by a CA that ends in 2070, issued at any moment."""
+    """A certificate, in DER, by a CA that ends in 2070, issued at any moment."""
     ca = make_ca(tmp_path, not_after=datetime.datetime(2070, 1, 1, tzinfo=datetime.UTC))
     profile = issuance.Profile(
         datetime.timedelta(hours=24),
@@ -105,7 +106,7 @@ def certify(tmp_path):
     )
 
     def issue(moment):
-        issuer = issuance.CACertificate.of(ca.certificate, ())
+        issuer = CACertificate.of(ca.certificate, ())
         blank = issuance.fill_in(X509Csr.from_pem(make_csr()), issuer, profile, moment)
         return blank.sign(ca.key, profile.signing_hash)
 
@@ -123,7 +124,7 @@ def certify(tmp_path):
 def test_dates_until_2049_are_in_utctime_and_later_ones_in_generalizedtime(
     certify, moment, validity
 ):
-    der = certify(datetime.datetime(*moment, tzinfo=datetime.UTC)).public_bytes(Encoding.DER)
+    der = certify(datetime.datetime(*moment, tzinfo=datetime.UTC))
 
     assert validity == re.findall(rb"\x17\x0d\d{12}Z|\x18\x0f\d{14}Z", der)
 
@@ -179,7 +180,7 @@ def test_a_ca_without_an_identifier_has_one_computed_from_its_key():
         .sign(key, hashes.SHA256())
     )
 
-    found = issuance.authority_key_identifier(certificate)
+    found = authority_key_identifier(certificate)
 
     own = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     assert own.digest == found.key_identifier

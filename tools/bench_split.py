@@ -66,7 +66,7 @@ def _steps(
     context = Context(identity, request, authority.conf)
     approved = authority.policy.approve(csr, context)
     blank = issuance.fill_in(approved, ca, profile, authority.clock())
-    der = blank.sign(signer.key, profile.signing_hash).public_bytes(Encoding.DER)
+    der = blank.sign(signer.key, profile.signing_hash)
     certificate = x509.load_der_x509_certificate(der)
     encoded = certificate.public_bytes(Encoding.PEM)
 
@@ -74,7 +74,7 @@ def _steps(
         assert X509Csr.from_pem(pem).submitted.proves_possession
 
     def prove() -> None:
-        read_back.prove(x509.load_der_x509_certificate(der), blank, ca)
+        read_back.read_back(der, blank, ca)
 
     def audit() -> None:
         details = describe_certificate(certificate, "0" * 64, approved)

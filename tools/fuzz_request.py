@@ -19,12 +19,12 @@ with atheris.instrument_imports(include=["anchor"]):
     from anchor import enforced, issuance, read_back, requests, validation, weak_keys
     from anchor.auth.results import AuthDetails
     from anchor.errors import RequestError
+    from anchor.issuer import CACertificate
     from anchor.validators.standards import standards_compliance
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -37,7 +37,7 @@ PROOF = "proof_of_possession"
 KEY = ec.derive_private_key(4711, ec.SECP256R1())
 
 
-def make_ca() -> issuance.CACertificate:
+def make_ca() -> CACertificate:
     """A CA that lives in memory."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Fuzzing CA")])
     certificate = (
@@ -46,7 +46,7 @@ def make_ca() -> issuance.CACertificate:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(KEY.public_key()), False)
         .sign(KEY, hashes.SHA256())
     )
-    return issuance.CACertificate.of(certificate, ())
+    return CACertificate.of(certificate, ())
 
 
 CA = make_ca()
@@ -75,9 +75,8 @@ def one_request(data: bytes) -> None:
     if any(verdict.failure and verdict.check != PROOF for verdict in verdicts):
         return
     blank = issuance.fill_in(csr, CA, PROFILE, MOMENT)
-    der = blank.sign(KEY, PROFILE.signing_hash).public_bytes(Encoding.DER)
-    certificate = x509.load_der_x509_certificate(der)
-    read_back.prove(certificate, blank, CA)
+    der = blank.sign(KEY, PROFILE.signing_hash)
+    certificate = read_back.read_back(der, blank, CA)
     assert certificate.subject.public_bytes() == csr.submitted.request.subject.public_bytes()
     constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
     assert not constraints.value.ca

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import re
+import struct
 from collections.abc import Collection
 
 from anchor import errors
@@ -47,7 +48,8 @@ def decode(text: bytes, labels: Collection[str]) -> bytes:
 def encode(der: bytes, label: bytes) -> bytes:
     """One block, in lines of 64 characters (RFC 7468 section 2)."""
     text = binascii.b2a_base64(der, newline=False)
-    lines = b"\n".join([text[start : start + 64] for start in range(0, len(text), 64)])
+    whole, rest = divmod(len(text), 64)
+    lines = b"\n".join(struct.unpack(f"{'64s' * whole}{rest}s", text)).rstrip(b"\n")
     return b"-----BEGIN %b-----\n%b\n-----END %b-----\n" % (label, lines, label)
 
 

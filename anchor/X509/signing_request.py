@@ -7,6 +7,7 @@ proof that the requester possesses the key, stay what they were.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -54,6 +55,11 @@ class Submitted:
         return self.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
     @lazily
+    def key_fingerprint(self) -> str:
+        """The SHA-256 over that, in hexadecimal."""
+        return hashlib.sha256(self.public_key_info).hexdigest()
+
+    @lazily
     def proves_possession(self) -> bool:
         """Whether the request is signed with its own key (RFC 2986 section 3)."""
         if self.broken_hash is not None or not self._names_the_right_curve():
@@ -87,6 +93,17 @@ class Submitted:
         """The name of the hash that is signed, if no signature over it proves anything."""
         used = self.request.signature_hash_algorithm
         return used.name if used is not None and type(used) in _BROKEN_HASHES else None
+
+
+class Notes(dict[object, Any]):
+    """As much as is kept of a request: it may be posted to any number of authorities."""
+
+    ROOM = 64
+
+    def __setitem__(self, key: object, value: Any) -> None:
+        if len(self) >= self.ROOM:
+            self.clear()
+        super().__setitem__(key, value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +157,13 @@ class X509Csr:
         """Read the one PEM block that ``text`` consists of; raises as :meth:`from_der` does."""
         return cls.from_der(pem.decode(text, PEM_LABELS))
 
+    # ---- what was found out of it
+
+    @lazily
+    def notes(self) -> Notes:
+        """What follows from this value alone, kept by whoever found it out."""
+        return Notes()
+
     # ---- what it says
 
     @property
@@ -151,6 +175,11 @@ class X509Csr:
     def public_key_info(self) -> bytes:
         """The key as DER-encoded SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7)."""
         return self.submitted.public_key_info
+
+    @property
+    def key_fingerprint(self) -> str:
+        """The SHA-256 over that, in hexadecimal."""
+        return self.submitted.key_fingerprint
 
     @lazily
     def subject_attributes(self) -> tuple[x509.NameAttribute[str | bytes], ...]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from cryptography import x509
 
+from anchor.timestamps import whole, with_milliseconds
 from anchor.X509 import names
 from anchor.X509.signing_request import X509Csr
 
@@ -44,7 +44,7 @@ class Event(NamedTuple):
     def as_dict(self) -> dict[str, Any]:
         """The event in JSON's types."""
         return {
-            "time": self.time.isoformat(timespec="milliseconds"),
+            "time": with_milliseconds(self.time),
             "event": self.kind,
             "authority": self.authority,
             "user": self.user,
@@ -58,7 +58,7 @@ class Event(NamedTuple):
 
 def describe_request(csr: X509Csr) -> dict[str, Any]:
     """What the record keeps of a request, whatever becomes of it."""
-    return {**_describe_names(csr), "key": hashlib.sha256(csr.public_key_info).hexdigest()}
+    return {**_describe_names(csr), "key": csr.key_fingerprint}
 
 
 def describe_certificate(
@@ -72,13 +72,16 @@ def describe_certificate(
         **_describe_names(approved),
         "serial": f"{certificate.serial_number:x}",
         "fingerprint": fingerprint,
-        "not_before": certificate.not_valid_before_utc.isoformat(),
-        "not_after": certificate.not_valid_after_utc.isoformat(),
+        "not_before": whole(certificate.not_valid_before_utc),
+        "not_after": whole(certificate.not_valid_after_utc),
     }
 
 
 def _describe_names(csr: X509Csr) -> dict[str, Any]:
-    return {
-        "subject": csr.subject_text,
-        "names": [names.describe(name) for name in csr.alternative_names],
-    }
+    known: dict[str, Any] | None = csr.notes.get(_describe_names)
+    if known is None:
+        known = csr.notes[_describe_names] = {
+            "subject": csr.subject_text,
+            "names": tuple(map(names.describe, csr.alternative_names)),
+        }
+    return known

@@ -13,7 +13,7 @@ from webob import Response
 from anchor.controllers.request import Request
 from anchor.controllers.responses import respond, wants_json
 from anchor.errors import MalformedSubmission
-from anchor.issuance import CACertificate
+from anchor.issuer import CACertificate
 from anchor.registration_authority import RegistrationAuthority
 
 

@@ -45,9 +45,9 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
         the first address that is not one of theirs.
         """
         client = self._peer
-        if client is None or not self._peer_is_trusted:
-            return client
         proxies: Networks = self.environ.get(TRUSTED_PROXIES, ())
+        if not proxies or client is None or not _is_in(client, proxies):
+            return client
         for hop in reversed(self.environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
             address = _address(hop.strip())
             if address is None:

@@ -22,7 +22,7 @@ def respond(
     charset = "; charset=utf-8" if content_type.startswith("text/") else ""
     return Response(
         app_iter=[body],
-        status=f"{status.value} {status.phrase}",
+        status=status.value,
         headerlist=[
             ("Content-Type", content_type + charset),
             ("Content-Length", str(len(body))),

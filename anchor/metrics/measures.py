@@ -75,6 +75,15 @@ class Metrics:
         self._slot_seconds = {name: _slot_seconds(ca) for name, ca in self._cas.items()}
         keys: list[Key] = [*_keys(authorities.values(), self._cas.values())]
         self._positions = {key: position for position, key in enumerate(keys)}
+        self._of_issued = {
+            name: (
+                self._positions["requests", name, ISSUED],
+                self._positions["issued", authority.signing_ca.name],
+                self._positions["signing", authority.signing_ca.name, "0"],
+                self._positions["signing_sum", authority.signing_ca.name],
+            )
+            for name, authority in authorities.items()
+        }
         # Behind all others, so that a thousand CAs are a thousand keys: for each of its slots a CA
         # has the slot's number, and the count in it.
         self._slots = {
@@ -89,18 +98,16 @@ class Metrics:
 
     def issued(self, authority: RegistrationAuthority, answer: Answer) -> None:
         """A certificate was handed out."""
-        ca = authority.signing_ca
-        bucket = str(bisect.bisect_left(SECONDS, answer.signing_seconds))
-        positions = self._positions
+        requests, issued, buckets, seconds = self._of_issued[authority.name]
         self._tally.add_all(
             {
-                positions["requests", authority.name, ISSUED]: 1,
-                positions["issued", ca.name]: 1,
-                positions["signing", ca.name, bucket]: 1,
-                positions["signing_sum", ca.name]: answer.signing_seconds,
+                requests: 1,
+                issued: 1,
+                buckets + bisect.bisect_left(SECONDS, answer.signing_seconds): 1,
+                seconds: answer.signing_seconds,
             }
         )
-        self._in_force(ca, answer.certificate.not_valid_after_utc)
+        self._in_force(authority.signing_ca, answer.certificate.not_valid_after_utc)
 
     def failed(self, authority: RegistrationAuthority, error: Exception) -> None:
         """A request came to nothing."""

@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPri
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor import issuance, plugins, read_back
-from anchor.blank import SigningHash
 from anchor.errors import ConfigurationError, SigningError
-from anchor.issuance import CACertificate, Profile
+from anchor.issuance import Profile
+from anchor.issuer import CACertificate
+from anchor.signatures import SigningHash
 from anchor.X509.signing_request import X509Csr
 
 NAMESPACE = "anchor.signing_backends"
@@ -71,10 +72,8 @@ class KeySigner:
     ) -> Issued:
         """The certificate, read back from its encoding and compared with what was approved."""
         blank = issuance.fill_in(csr, ca, profile, now)
-        der = blank.sign(self.key, profile.signing_hash).public_bytes(Encoding.DER)
-        certificate = x509.load_der_x509_certificate(der)
-        read_back.prove(certificate, blank, ca)
-        return Issued(certificate, der, ca)
+        der = blank.sign(self.key, profile.signing_hash)
+        return Issued(read_back.read_back(der, blank, ca), der, ca)
 
     def prove(self, certificate: x509.Certificate, signing_hash: SigningHash) -> None:
         """Return if the key signs, and what it signs verifies with the certificate's key.

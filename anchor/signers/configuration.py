@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives import hashes
 from anchor import plugins, storage
 from anchor.complaints import Complaints
 from anchor.errors import ConfigurationError
-from anchor.issuance import CACertificate, Profile
+from anchor.issuance import Profile
+from anchor.issuer import CACertificate
 from anchor.options import FilePath, Moment
 from anchor.signers import backends, certificates
 from anchor.signers.backends import KeySigner, Signer

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from anchor import issuance
 from anchor.blank import Blank
 from anchor.errors import AnchorError, SigningError
-from anchor.issuance import CACertificate, Profile
+from anchor.issuance import Profile
+from anchor.issuer import CACertificate
 from anchor.signers import certificates
 from anchor.signers.backends import Issued, Signer, always_ready
 from anchor.signers.lifetime import Watch

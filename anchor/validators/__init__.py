@@ -6,8 +6,9 @@ A check is a plain function that returns when the request is in order and raises
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
+from typing import Any, TypeVar
 
 from anchor.errors import AnchorError
 
@@ -29,6 +30,23 @@ class ValidationError(AnchorError):
         self.data = data
         shown = ", ".join(f"{key} {_shown(value)}" for key, value in data.items())
         super().__init__(f"{message} ({shown})" if shown else message)
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def by_request_alone(function: Function) -> Function:
+    """Mark a validator or a fixup whose outcome follows from ``csr`` and its options alone.
+
+    It looks at no clock, file or network, and is not asked again about the same request.
+    """
+    function.by_request_alone = True  # type: ignore[attr-defined]  # any function takes attributes
+    return function
+
+
+def is_by_request_alone(function: Callable[..., Any]) -> bool:
+    """Whether it is marked."""
+    return getattr(function, "by_request_alone", False) is True
 
 
 def refuse_any(message: str, **offending: Iterable[str]) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from cryptography import x509
 
 from anchor.options import Extensions
-from anchor.validators import ValidationError, refuse_any
+from anchor.validators import ValidationError, by_request_alone, refuse_any
 from anchor.X509.extension_names import name_of_extension
 from anchor.X509.signing_request import X509Csr
 
 
+@by_request_alone
 def extensions(csr: X509Csr, allowed_extensions: Extensions = frozenset()) -> None:
     """The request has no extensions but those that are allowed.
 
@@ -27,6 +28,7 @@ def extensions(csr: X509Csr, allowed_extensions: Extensions = frozenset()) -> No
     )
 
 
+@by_request_alone
 def ca_status(csr: X509Csr, ca_requested: bool = False) -> None:
     """The request is for a CA, or is not, as the configuration says.
 

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from anchor.options import Domains, Networks, Patterns
-from anchor.validators import ValidationError, refuse_any
+from anchor.validators import ValidationError, by_request_alone, refuse_any
 from anchor.X509.dns import MAX_NAME, ends_in_a_number
 from anchor.X509.name_patterns import Address, DomainSet, NetworkSet, PatternSet, address, unmapped
 from anchor.X509.names import describe
@@ -24,6 +24,7 @@ NO_NETWORKS = NetworkSet()
 NO_NAMES = PatternSet()
 
 
+@by_request_alone
 def common_name(
     csr: X509Csr, allowed_domains: Domains = NO_DOMAINS, allowed_networks: Networks = NO_NETWORKS
 ) -> None:
@@ -46,6 +47,7 @@ def common_name(
             raise ValidationError("the common name is not in an allowed network", address=name)
 
 
+@by_request_alone
 def alternative_names(csr: X509Csr, allowed_domains: Domains = NO_DOMAINS) -> None:
     """Every entry of subjectAltName is a DNS name below an allowed domain.
 
@@ -63,6 +65,7 @@ def alternative_names(csr: X509Csr, allowed_domains: Domains = NO_DOMAINS) -> No
     )
 
 
+@by_request_alone
 def alternative_names_ip(
     csr: X509Csr, allowed_domains: Domains = NO_DOMAINS, allowed_networks: Networks = NO_NETWORKS
 ) -> None:
@@ -86,6 +89,7 @@ def alternative_names_ip(
     )
 
 
+@by_request_alone
 def whitelist_names(
     csr: X509Csr,
     *,
@@ -129,6 +133,7 @@ def whitelist_names(
     refuse_any("names are not allowed", names=offending())
 
 
+@by_request_alone
 def blacklist_names(
     csr: X509Csr,
     *,

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtensionOID, NameOID
 from pydantic import BeforeValidator
 
-from anchor.validators import MAX_SHOWN, ValidationError
+from anchor.validators import MAX_SHOWN, ValidationError, by_request_alone
 from anchor.X509 import dns
 from anchor.X509.extension_names import usages_in
 from anchor.X509.names import describe
@@ -81,6 +81,7 @@ def _expression(value: object) -> re.Pattern[str]:
         raise ValueError(f"is not a regular expression: {error}") from None
 
 
+@by_request_alone
 def standards_compliance(
     csr: X509Csr,
     label_re: Annotated[re.Pattern[str], BeforeValidator(_expression)] = DEFAULT_LABEL,

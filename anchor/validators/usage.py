@@ -5,11 +5,12 @@ from __future__ import annotations
 from cryptography import x509
 
 from anchor.options import ExtendedUsages, Usages
-from anchor.validators import refuse_any
+from anchor.validators import by_request_alone, refuse_any
 from anchor.X509.extension_names import name_of_extended_usage, usages_in
 from anchor.X509.signing_request import X509Csr
 
 
+@by_request_alone
 def key_usage(csr: X509Csr, allowed_usage: Usages = frozenset()) -> None:
     """The request asks for no key usage but those that are allowed.
 
@@ -23,6 +24,7 @@ def key_usage(csr: X509Csr, allowed_usage: Usages = frozenset()) -> None:
     )
 
 
+@by_request_alone
 def ext_key_usage(csr: X509Csr, allowed_usage: ExtendedUsages = frozenset()) -> None:
     """The request asks for no extended key usage but those that are allowed.
 
