@@ -141,9 +141,10 @@ def good_for(name: str) -> Choice:
     wanted = coverage.normal(name)
 
     def choose(one: Stored) -> bool:
-        for holder in one.outline.plain_names:
-            if holder == wanted or ("*" in holder and coverage.covers(holder, wanted)):
-                return True
+        for found in one.outline.names:
+            # Nearly all are told by how they end.
+            if found.endswith(wanted) or "*" in found or found.startswith("URI:"):
+                return any(coverage.covers(holder, wanted) for holder in one.outline.plain_names)
         return False
 
     return choose

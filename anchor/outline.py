@@ -8,6 +8,7 @@ right there, and everything else is left to the library.
 from __future__ import annotations
 
 import binascii
+import functools
 import hashlib
 import re
 from ipaddress import ip_address
@@ -56,6 +57,24 @@ _CURVES = (
 )
 
 
+# The certificate and its tbsCertificate, their lengths in two octets, and a serial number.
+_BEGINNING = re.compile(
+    rb"\x30\x82..\x30\x82..\xa0\x03\x02\x01\x02\x02[\x01-\x7f][\0-\x7f]", re.DOTALL
+).match
+_SERIAL = 15  # where the number itself begins
+# From the validity to subjectAltName, for a subject of one common name, a key on P-256 or a usual
+# RSA key, extensions of which every length is known, and one DNS name.
+_USUAL = re.compile(
+    rb"\x30\x1e\x17\x0d([0-9]{12}Z)\x17\x0d([0-9]{12}Z)"
+    rb"0(.)1.0.\x06\x03\x55\x04\x03[\x0c\x13](.)(" + _NAME + rb")"
+    rb"(\x30\x59.{89}|\x30\x82\x01\x22.{290}|\x30\x82\x02\x22.{546})"
+    rb"\xa3(?:\x81.|\x82..|.)0(?:\x81.|\x82..|.)"
+    rb"(?:0\x09.{9}|0\x0c.{12}|0\x0e.{14}|0\x13.{19}|0\x1d.{29}|0\x1f.{31})*?"
+    rb"0(.)\x06\x03\x55\x1d\x11\x04(.)0(.)\x82(.)(" + _NAME + rb")",
+    re.DOTALL,
+).match
+
+
 class Unusual(Exception):
     """A certificate is not written as nearly every other one."""
 
@@ -67,27 +86,50 @@ class Outline:
         not_after: the last second of its validity, as :func:`timestamp` writes it.
     """
 
-    __slots__ = ("_certificate", "_key", "_subject", "names", "not_after")
+    __slots__ = ("_begin", "_der", "_key", "_loaded", "_subject", "names", "not_after")
 
-    def __init__(self, certificate: x509.Certificate, der: bytes | None = None):
-        """Read what is asked for most; the octets, if given, are those of the certificate."""
-        self._certificate = certificate
+    def __init__(self, der: bytes):
+        """Read what is asked for most.
+
+        Raises:
+            ValueError: it is no certificate, as any of :data:`NO_CERTIFICATE`.
+        """
+        self._der = der
+        self._loaded: x509.Certificate | None = None
         try:
-            if der is None:
-                raise Unusual
-            self.not_after, self._subject, self._key, self.names = _find(der)
+            found = _find_at_once(der)
+            self._begin, self.not_after, self._subject, self._key, self.names = found
+        except (Unusual, IndexError):
+            self._begin = b""
+            self._read()
+
+    def _read(self) -> None:
+        certificate = self._certificate
+        try:
+            self.not_after, self._subject, self._key, self.names = _find(self._der)
         except Unusual:
             self.not_after = timestamp(certificate.not_valid_after_utc)
             self._subject, self._key, self.names = "", b"", _names(certificate)
 
     @property
+    def _certificate(self) -> x509.Certificate:
+        if self._loaded is None:
+            self._loaded = x509.load_der_x509_certificate(self._der)
+        return self._loaded
+
+    @property
     def serial(self) -> str:
         """The serial number, in hexadecimal."""
+        if self._begin:
+            octets = self._der[_SERIAL : _SERIAL + self._der[_SERIAL - 1]]
+            return octets.hex().lstrip("0") or "0"
         return f"{self._certificate.serial_number:x}"
 
     @property
     def not_before(self) -> str:
         """The first second of its validity, as :func:`timestamp` writes it."""
+        if self._begin:
+            return _written_out(self._begin)
         return timestamp(self._certificate.not_valid_before_utc)
 
     @property
@@ -124,9 +166,9 @@ def read(pem: bytes, fingerprint: str) -> Outline:
     if pem.startswith(_BEGIN) and pem.endswith(_END):
         # What is skipped for not being base64 shows in the fingerprint.
         der = binascii.a2b_base64(pem[len(_BEGIN) : -len(_END)])
-        if hashlib.sha256(der).digest() == bytes.fromhex(fingerprint):
-            return Outline(x509.load_der_x509_certificate(der), der)
-    return Outline(x509.load_pem_x509_certificate(pem))
+        if hashlib.sha256(der).hexdigest() == fingerprint:
+            return Outline(der)
+    return Outline(x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER))
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:
@@ -145,6 +187,48 @@ def _names(certificate: x509.Certificate) -> tuple[str, ...]:
 def _normal(described: str) -> str:
     kind, _, value = described.partition(":")
     return f"{kind}:{coverage.normal(value)}"
+
+
+def _find_at_once(der: bytes) -> tuple[bytes, str, str, bytes, tuple[str, ...]]:
+    """What is asked of a certificate as Anchor makes most of them.
+
+    That is the beginning, as it stands there, the end, the subject, the key and the names.
+
+    Every length on the way to what is read is looked at, so whoever reads these octets as a
+    certificate reads the same in them.
+
+    Raises:
+        Unusual: it is another one, or none; or IndexError.
+    """
+    if not _BEGINNING(der):
+        raise Unusual
+    at = _SERIAL + der[_SERIAL - 1]
+    algorithm = der[at + 1]
+    at += 2 + algorithm
+    issuer = der[at + 1]
+    match = _USUAL(der, at + 2 + issuer)
+    if match is None or algorithm > 0x7F or issuer > 0x7F:
+        raise Unusual
+    begin, end, subject, length, common_name, key, names, value, sequence, size, name = (
+        match.groups()
+    )
+    here, there = len(common_name), len(name)
+    if not (
+        (length[0], subject[0]) == (here, here + 11)
+        and (size[0], sequence[0]) == (there, there + 2)
+        and (value[0], names[0]) == (there + 4, there + 11)
+        # Beyond it a length takes more than one octet.
+        and max(here, there) + 11 < 0x80
+    ):
+        raise Unusual
+    text = common_name.decode()
+    return (
+        begin,
+        _written_out(end),
+        f"CN={text}",
+        key,
+        ("DNS:" + name.decode().lower(), "CN:" + text.lower()),
+    )
 
 
 def _find(der: bytes) -> tuple[str, str, bytes, tuple[str, ...]]:
@@ -204,6 +288,8 @@ def _find(der: bytes) -> tuple[str, str, bytes, tuple[str, ...]]:
     return not_after, subject, key, tuple(dict.fromkeys(found))
 
 
+# Remembered, as many certificates end within the same second.
+@functools.lru_cache(maxsize=1024)
 def _written_out(utc_time: bytes) -> str:
     """RFC 5280 4.1.2.5.1: two figures of the year, from 1950 to 2049."""
     text = utc_time.decode()

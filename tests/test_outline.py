@@ -6,17 +6,18 @@ import base64
 import datetime
 import hashlib
 import ipaddress
+from types import SimpleNamespace
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anchor import outline, shares
 from anchor.errors import ConfigurationError
-from anchor.outline import Outline
+from anchor.timestamps import timestamp
 from tests.pki import DAY, a_key, hash_for, now
 
 WORDS = st.one_of(
@@ -111,10 +112,23 @@ def said(read):
         return None
 
 
+def by_the_library(der):
+    certificate = x509.load_der_x509_certificate(der)
+    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return SimpleNamespace(
+        not_before=timestamp(certificate.not_valid_before_utc),
+        not_after=timestamp(certificate.not_valid_after_utc),
+        serial=f"{certificate.serial_number:x}",
+        names=outline._names(certificate),
+        subject=certificate.subject.rfc4514_string(),
+        key=hashlib.sha256(key).hexdigest(),
+    )
+
+
 def both(der):
     fingerprint = hashlib.sha256(der).hexdigest()
     return (
-        said(lambda: Outline(x509.load_der_x509_certificate(der))),
+        said(lambda: by_the_library(der)),
         said(lambda: outline.read(pem(der), fingerprint)),
     )
 
@@ -146,11 +160,24 @@ def test_a_changed_certificate_is_never_read_as_something_else(der, data):
     assert slowly in (None, quickly)
 
 
-def test_octets_that_are_not_those_of_the_fingerprint_are_left_to_the_library(monkeypatch):
+def test_octets_that_are_not_those_of_the_fingerprint_are_left_to_the_library():
     der = _plain()
-    monkeypatch.setattr(outline, "_find", lambda _: pytest.fail("was asked"))
+    with_more = pem(der).replace(b"\n-----END", b"!\n-----END")
 
-    assert ("DNS:www.example.com",) == outline.read(pem(der), "0" * 64).names
+    for fingerprint in (hashlib.sha256(der).hexdigest(), "0" * 64):
+        assert ("DNS:www.example.com",) == outline.read(pem(der), fingerprint).names
+    # What is skipped here would be refused by others.
+    with pytest.raises(outline.NO_CERTIFICATE):
+        outline.read(with_more, "0" * 64)
+
+
+@pytest.mark.parametrize(
+    "der",
+    [b"", b"0", *map(bytes.fromhex, ["3082", "3082010030820100a0030201020214"]), b"\xff" * 999],
+)
+def test_octets_that_are_no_certificate_are_none(der):
+    with pytest.raises(outline.NO_CERTIFICATE):
+        outline.read(pem(der), hashlib.sha256(der).hexdigest())
 
 
 def _plain():
