@@ -7,11 +7,9 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
-from webob import Response
-
 from anchor import errors
 from anchor.controllers.request import Request
-from anchor.controllers.responses import respond, wants_json
+from anchor.controllers.responses import Response, respond, wants_json
 
 LOG = logging.getLogger(__name__)
 

@@ -17,6 +17,9 @@ from anchor.issuer import CACertificate
 from anchor.signatures import SigningHash
 from anchor.X509.signing_request import Extension, X509Csr
 
+# A SEQUENCE whose length takes two octets, so that its contents begin after four.
+_LONG = b"\x30\x82"
+
 
 def read_back(der: bytes, blank: Blank, ca: CACertificate) -> x509.Certificate:
     """The certificate in the octets that will be handed out, if it says what was approved.
@@ -38,16 +41,23 @@ def read_back(der: bytes, blank: Blank, ca: CACertificate) -> x509.Certificate:
         _prove_signature(certificate, expected, ca)
         _refuse(_differing_of_its_own(certificate, blank))
         return certificate
-    signed = certificate.tbs_certificate_bytes
+    signed = _signed(der, certificate)
     _prove_issuer(certificate, signed, ca)
     _prove_contents(certificate, blank)
     blank.csr.notes[place] = Frame.of(signed, blank)
     return certificate
 
 
+def _signed(der: bytes, certificate: x509.Certificate) -> bytes:
+    """What has been signed; where it is long, as nearly always, it need not be encoded anew."""
+    if der.startswith(_LONG) and der.startswith(_LONG, 4):
+        return der[4 : 8 + int.from_bytes(der[6:8], "big")]
+    return certificate.tbs_certificate_bytes
+
+
 def _has_signed(der: bytes, expected: bytes) -> bool:
     """Whether that is what a certificate has signed: it stands behind four octets of header."""
-    return der.startswith(b"\x30\x82") and der.startswith(expected, 4)
+    return der.startswith(_LONG) and der.startswith(expected, 4)
 
 
 def _prove_contents(certificate: x509.Certificate, blank: Blank) -> None:

@@ -8,7 +8,6 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
@@ -36,18 +35,17 @@ class LogTrail:
 class _Record(logging.LogRecord):
     """A log record that is not made anew: most of it is the same for all events."""
 
-    def __init__(self, common: Mapping[str, Any], line: str):
+    def __init__(self, common: dict[str, Any], line: str):
+        fields = common.copy()
         now = time.time()
-        vars(self).update(
-            common,
-            msg=line,
-            created=now,
-            msecs=now % 1 * 1000,
-            relativeCreated=common["relativeCreated"] + (now - common["created"]) * 1000,
-            process=os.getpid(),
-            thread=threading.get_ident(),
-            threadName=threading.current_thread().name,
-        )
+        fields["msg"] = line
+        fields["created"] = now
+        fields["msecs"] = now % 1 * 1000
+        fields["relativeCreated"] += (now - common["created"]) * 1000
+        fields["process"] = os.getpid()
+        fields["thread"] = threading.get_ident()
+        fields["threadName"] = threading.current_thread().name
+        self.__dict__ = fields
 
 
 def _as_line(fields: dict[str, Any]) -> str:

@@ -9,12 +9,11 @@ from ipaddress import ip_network
 from typing import Annotated
 
 import pydantic
-from webob import Response
 
 from anchor.controllers import front, health, metrics
 from anchor.controllers.ca import show_ca
 from anchor.controllers.request import Request
-from anchor.controllers.responses import respond
+from anchor.controllers.responses import Application, Response, respond
 from anchor.controllers.sign import sign
 from anchor.errors import UnknownAuthority, WrongMethod
 from anchor.front_page import FrontPage, Shown, style_digest, templates
@@ -23,7 +22,7 @@ from anchor.options import FilePath, Network
 from anchor.readiness import Readiness
 from anchor.registration_authority import RegistrationAuthority
 
-Handler = Callable[[Request], Response]
+Handler = Callable[[Request], Application]
 READ = ("GET", "HEAD")
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1"))
 

@@ -8,10 +8,9 @@ from urllib.parse import parse_qs
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
-from webob import Response
 
 from anchor.controllers.request import Request
-from anchor.controllers.responses import respond, wants_json
+from anchor.controllers.responses import Response, respond, wants_json
 from anchor.errors import MalformedSubmission
 from anchor.issuer import CACertificate
 from anchor.registration_authority import RegistrationAuthority

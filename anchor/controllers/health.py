@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 
-from webob import Response
-
 from anchor.controllers.request import Request
-from anchor.controllers.responses import respond, wants_json
+from anchor.controllers.responses import Response, respond, wants_json
 from anchor.readiness import Readiness
 
 

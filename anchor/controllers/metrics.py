@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from ipaddress import IPv4Network, IPv6Network
 
-from webob import Response
-
 from anchor.controllers.request import Request
-from anchor.controllers.responses import respond
+from anchor.controllers.responses import Response, respond
 from anchor.errors import Forbidden
 from anchor.metrics import exposition
 from anchor.metrics.measures import Metrics

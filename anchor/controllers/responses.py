@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
-from webob import Response
 from webob.acceptparse import create_accept_header
 
 from anchor.controllers.request import Request
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+@dataclass(frozen=True)
+class Response:
+    """An answer, as a WSGI application; WebOb's can do more, and takes six times as long."""
+
+    status: str
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        """The body, unless the method is HEAD (RFC 9110 section 9.3.2)."""
+        start_response(self.status, self.headers)
+        return [b"" if environ["REQUEST_METHOD"] == "HEAD" else self.body]
 
 
 def respond(
@@ -21,9 +40,8 @@ def respond(
     """An answer that carries the request's identifier, and that nobody keeps or interprets."""
     charset = "; charset=utf-8" if content_type.startswith("text/") else ""
     return Response(
-        app_iter=[body],
-        status=status.value,
-        headerlist=[
+        _LINES[status],
+        [
             ("Content-Type", content_type + charset),
             ("Content-Length", str(len(body))),
             ("Cache-Control", "no-store"),
@@ -31,7 +49,11 @@ def respond(
             ("X-Request-Id", request.request_id),
             *(headers or {}).items(),
         ],
+        body,
     )
+
+
+_LINES = {status: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
 def wants_json(request: Request) -> bool:

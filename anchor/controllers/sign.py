@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from webob import Response
 
 from anchor.controllers import forms
 from anchor.controllers.request import Request
-from anchor.controllers.responses import respond, wants_json
+from anchor.controllers.responses import Response, respond, wants_json
 from anchor.metrics.measures import Metrics
 from anchor.registration_authority import Answer, RegistrationAuthority, Submission
 from anchor.timestamps import timestamp

@@ -99,15 +99,18 @@ class Metrics:
     def issued(self, authority: RegistrationAuthority, answer: Answer) -> None:
         """A certificate was handed out."""
         requests, issued, buckets, seconds = self._of_issued[authority.name]
+        end = answer.certificate.not_valid_after_utc.timestamp()
+        slot = int(end // self._slot_seconds[authority.signing_ca.name]) + 1
         self._tally.add_all(
             {
                 requests: 1,
                 issued: 1,
                 buckets + bisect.bisect_left(SECONDS, answer.signing_seconds): 1,
                 seconds: answer.signing_seconds,
-            }
+            },
+            # What ended long ago is counted no more.
+            in_slot=(self._slots[authority.signing_ca.name] + 2 * (slot % SLOTS), slot),
         )
-        self._in_force(authority.signing_ca, answer.certificate.not_valid_after_utc)
 
     def failed(self, authority: RegistrationAuthority, error: Exception) -> None:
         """A request came to nothing."""
@@ -122,15 +125,6 @@ class Metrics:
 
     def _count(self, *key: str) -> None:
         self._tally.add(self._positions[key])
-
-    def _in_force(self, ca: SigningCA, not_after: datetime.datetime) -> None:
-        slot = int(not_after.timestamp() // self._slot_seconds[ca.name]) + 1
-        position = self._slots[ca.name] + 2 * (slot % SLOTS)
-        if self._tally.own(position) == slot:
-            self._tally.add(position + 1)
-        else:
-            # What was counted here has ended long ago.
-            self._tally.replace(position, (slot, 1))
 
     def families(self) -> tuple[Family, ...]:
         """All there is to tell, at this moment."""

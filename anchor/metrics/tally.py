@@ -58,24 +58,26 @@ class Tally:
         """Add to the number of a key."""
         self.add_all({position: amount})
 
-    def add_all(self, amounts: Mapping[int, float]) -> None:
-        """Add to the numbers of several keys."""
+    def add_all(
+        self, amounts: Mapping[int, float], in_slot: tuple[int, float] | None = None
+    ) -> None:
+        """Add to the numbers of several keys.
+
+        Args:
+            amounts: what to add, by position.
+            in_slot: a position that holds what is counted behind it, and what that should be; a
+                count of something else begins anew.
+        """
         mine = self._own()
+        numbers = mine.numbers
         with mine.lock:
             for position, amount in amounts.items():
-                mine.numbers[position] += amount
-
-    def replace(self, position: int, values: Sequence[float]) -> None:
-        """Set this process's own numbers from a position on."""
-        mine = self._own()
-        with mine.lock:
-            for offset, value in enumerate(values):
-                mine.numbers[position + offset] = value
-
-    def own(self, position: int) -> float:
-        """This process's own number."""
-        number: float = self._own().numbers[position]
-        return number
+                numbers[position] += amount
+            if in_slot is not None:
+                position, counted = in_slot
+                if numbers[position] != counted:
+                    numbers[position], numbers[position + 1] = counted, 0
+                numbers[position + 1] += 1
 
     def rows(self) -> list[Sequence[float]]:
         """The numbers of each process there is or was."""
