@@ -91,23 +91,23 @@ def read(
     Raises:
         ConfigurationError: a directory or a file cannot be read, or is none of a certificate.
     """
-    files: dict[str, str] = {}
+    places: dict[str, str] = {}
     for directory in directories:
         if directory.is_dir():
             try:
                 for place, names in storage.stored(str(directory)):
-                    files |= dict.fromkeys(names, place)
+                    places |= dict.fromkeys(names, place)
             except OSError as error:
                 raise ConfigurationError.about("", f"{directory}: {error.strerror}") from None
 
-    def work(some: Sequence[tuple[str, str]]) -> list[Shape]:
+    def work(some: Sequence[str]) -> list[Shape]:
         return [
             shape(stored)
-            for name, place in some
-            if (stored := _stored(place, name)) is not None and choose(stored)
+            for name in filter(storage.is_certificate, some)
+            if (stored := _stored(places[name], name)) is not None and choose(stored)
         ]
 
-    return in_processes(work, list(files.items()))
+    return in_processes(work, list(places))
 
 
 def _stored(directory: str, name: str) -> Stored | None:

@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import pydantic
-from stevedore import driver
-from stevedore import exception as stevedore_exception
 
 from anchor.errors import Complaint, ConfigurationError
 
@@ -32,6 +30,10 @@ def load(namespace: str, name: str) -> Callable[..., Any]:
     Raises:
         ConfigurationError: nothing, or more than one thing, is offered, or it cannot be imported.
     """
+
+    # Not every command loads plug-ins, and it takes a while.
+    from stevedore import driver  # noqa: PLC0415
+    from stevedore import exception as stevedore_exception  # noqa: PLC0415
 
     def broken(_manager: object, _entry_point: object, error: BaseException) -> None:
         raise error
