@@ -43,4 +43,9 @@ def _read(octets: bytes, encoding: str) -> X509Csr:
     return X509Csr.from_der(cmc.unwrapped(der) if cmc.is_content_info(der) else der)
 
 
+def forget() -> None:
+    """What was read before is read anew; for measuring what that costs."""
+    _read_or_remembered.cache_clear()
+
+
 _read_or_remembered = functools.lru_cache(maxsize=REMEMBERED)(_read)

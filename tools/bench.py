@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
-import logging
 import os
 import selectors
 import socket
@@ -84,7 +83,6 @@ def print_split(kind: str) -> None:
 
     with tempfile.TemporaryDirectory() as name:
         configure(Path(name), kind)
-        logging.disable(logging.WARNING)
         steps = split(Path(name))
     print(f"\n{kind}: CPU of each step, in microseconds")
     for step, seconds in steps:
