@@ -13,7 +13,7 @@ from anchor.signatures import SigningHash, algorithm
 from anchor.X509 import der
 from anchor.X509.signing_request import Extension, X509Csr
 
-_VERSION_3 = b"\xa0\x03\x02\x01\x02"
+VERSION_3 = b"\xa0\x03\x02\x01\x02"
 _EXTENSIONS = 0xA3
 # RFC 5280 4.1.2.5: the years that a UTCTime can say.
 _UTC_YEARS = range(1950, 2050)
@@ -44,7 +44,7 @@ class Blank(NamedTuple):
         holder, rest = self._of_the_request()
         return der.value(
             der.SEQUENCE,
-            _VERSION_3,
+            VERSION_3,
             self.serial_number_octets(),
             identifier,
             self.issuer.name,

@@ -51,6 +51,8 @@ def _as_general_name(text: str, is_address: bool) -> x509.DNSName | x509.IPAddre
 
 def _hosts(csr: X509Csr) -> set[str | IPv4Address | IPv6Address]:
     """What the request's subjectAltName names, in the form in which names compare."""
+    if not csr.alternative_names:
+        return set()
     return {*map(canonical, csr.dns_names), *map(unmapped, csr.ip_addresses)}
 
 

@@ -8,56 +8,66 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from anchor import issuance, signatures
-from anchor.blank import Blank
+from anchor.blank import VERSION_3, Blank
 from anchor.enforced import EXPECTED, TAKEN_OVER
 from anchor.errors import SigningError
 from anchor.frame import Frame
 from anchor.issuance import Profile
 from anchor.issuer import CACertificate
 from anchor.signatures import SigningHash
+from anchor.X509 import der
 from anchor.X509.signing_request import Extension, X509Csr
 
-# A SEQUENCE whose length takes two octets, so that its contents begin after four.
-_LONG = b"\x30\x82"
 
-
-def read_back(der: bytes, blank: Blank, ca: CACertificate) -> x509.Certificate:
+def read_back(octets: bytes, blank: Blank, ca: CACertificate) -> x509.Certificate:
     """The certificate in the octets that will be handed out, if it says what was approved.
 
     Args:
-        der: the certificate.
+        octets: the certificate in DER.
         blank: what it should say, and nothing else.
         ca: who should have signed it.
 
     Raises:
         SigningError: with the names of the fields that differ.
     """
-    certificate = x509.load_der_x509_certificate(der)
+    certificate = x509.load_der_x509_certificate(octets)
     # Of another length, the serial number makes other lengths of what it is in.
     place = (Frame, ca, blank.serial_number.bit_length() // 8)
     frame: Frame | None = blank.csr.notes.get(place)
-    if frame is not None and _has_signed(der, expected := frame.around(blank)):
+    if frame is not None and _has_signed(octets, expected := frame.around(blank)):
         # To the octet what was proved before, but for what is this one's own.
         _prove_signature(certificate, expected, ca)
         _refuse(_differing_of_its_own(certificate, blank))
         return certificate
-    signed = _signed(der, certificate)
-    _prove_issuer(certificate, signed, ca)
+    signed = der.signed_part(octets) or certificate.tbs_certificate_bytes
+    if not _names_issuer(signed, blank, ca):
+        _prove_issuer(certificate, ca)
+    _prove_signature(certificate, signed, ca)
     _prove_contents(certificate, blank)
     blank.csr.notes[place] = Frame.of(signed, blank)
     return certificate
 
 
-def _signed(der: bytes, certificate: x509.Certificate) -> bytes:
-    """What has been signed; where it is long, as nearly always, it need not be encoded anew."""
-    if der.startswith(_LONG) and der.startswith(_LONG, 4):
-        return der[4 : 8 + int.from_bytes(der[6:8], "big")]
-    return certificate.tbs_certificate_bytes
-
-
-def _has_signed(der: bytes, expected: bytes) -> bool:
+def _has_signed(octets: bytes, expected: bytes) -> bool:
     """Whether that is what a certificate has signed: it stands behind four octets of header."""
-    return der.startswith(_LONG) and der.startswith(expected, 4)
+    return octets.startswith(der.LONG) and octets.startswith(expected, 4)
+
+
+def _names_issuer(signed: bytes, blank: Blank, ca: CACertificate) -> bool:
+    """Whether the CA's name stands in its place, to the octet.
+
+    If not, it may be written in another way: the library has to compare.
+    """
+    number = blank.serial_number_octets()
+    before = len(der.LONG) + 2 + len(VERSION_3)
+    at = before + len(number)
+    return (
+        signed.startswith(der.LONG)
+        and signed.startswith(VERSION_3 + number, before - len(VERSION_3))
+        # The length of the signature's algorithm, which is of one octet.
+        and signed[at + 1] < 0x80
+        and signed.startswith(ca.name, at + 2 + signed[at + 1])
+    )
 
 
 def _prove_contents(certificate: x509.Certificate, blank: Blank) -> None:
@@ -107,7 +117,8 @@ def prove_foreign(
     Raises:
         SigningError: with the names of the fields that are wrong.
     """
-    _prove_issuer(certificate, certificate.tbs_certificate_bytes, ca)
+    _prove_issuer(certificate, ca)
+    _prove_signature(certificate, certificate.tbs_certificate_bytes, ca)
     wanted = {extension.oid: extension for extension in issuance.extensions(csr, ca)}
     found = {extension.oid: extension for extension in certificate.extensions}
     latest = min(now + profile.validity, ca.not_after)
@@ -159,11 +170,9 @@ def _value(extension: Extension | None) -> x509.ExtensionType | None:
     return extension.value if extension else None
 
 
-def _prove_issuer(certificate: x509.Certificate, signed: bytes, ca: CACertificate) -> None:
-    """Return if the CA's key signed the certificate, in the CA's name."""
+def _prove_issuer(certificate: x509.Certificate, ca: CACertificate) -> None:
     if certificate.issuer != ca.certificate.subject:
         raise SigningError("the certificate is not issued in the CA's name")
-    _prove_signature(certificate, signed, ca)
 
 
 def _prove_signature(certificate: x509.Certificate, signed: bytes, ca: CACertificate) -> None:

@@ -1,4 +1,4 @@
-"""Writing DER (X.690 section 10)."""
+"""Writing DER, and finding in it what is signed (X.690 section 10)."""
 
 from __future__ import annotations
 
@@ -31,6 +31,20 @@ def integer(number: int) -> bytes:
 def bit_string(octets: bytes) -> bytes:
     """A whole number of octets."""
     return value(BIT_STRING, b"\x00", octets)
+
+
+# A SEQUENCE whose length takes two octets, so that its contents begin after four.
+LONG = b"\x30\x82"
+
+
+def signed_part(octets: bytes) -> bytes | None:
+    """What is signed of a certificate or a request: the first value in it.
+
+    None if it, or the whole, is not of the size that nearly all are.
+    """
+    if octets.startswith(LONG) and octets.startswith(LONG, 4):
+        return octets[4 : 8 + int.from_bytes(octets[6:8], "big")]
+    return None
 
 
 @functools.lru_cache(maxsize=256)

@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
 
 from anchor import errors, signatures
 from anchor.lazily import lazily
-from anchor.X509 import encoding, pem
+from anchor.X509 import der, encoding, pem
 from anchor.X509.parsing import parsing
 
 PublicKey = (
@@ -60,6 +60,11 @@ class Submitted:
         return hashlib.sha256(self.public_key_info).hexdigest()
 
     @lazily
+    def signature_hash(self) -> hashes.HashAlgorithm | None:
+        """The hash that is signed, for algorithms that take one."""
+        return self.request.signature_hash_algorithm
+
+    @lazily
     def proves_possession(self) -> bool:
         """Whether the request is signed with its own key (RFC 2986 section 3)."""
         if self.broken_hash is not None or not self._names_the_right_curve():
@@ -69,9 +74,9 @@ class Submitted:
                 signatures.verify(
                     self.public_key,
                     self.request.signature,
-                    self.request.tbs_certrequest_bytes,
+                    der.signed_part(self.der) or self.request.tbs_certrequest_bytes,
                     self.request.signature_algorithm_parameters,
-                    self.request.signature_hash_algorithm,
+                    self.signature_hash,
                 )
         except errors.UnreadableRequest:
             return False
@@ -79,7 +84,7 @@ class Submitted:
 
     def _names_the_right_curve(self) -> bool:
         """Whether an Edwards key signs under its own name; other algorithms tell by their hash."""
-        if self.request.signature_hash_algorithm is not None:
+        if self.signature_hash is not None:
             return True
         used = self.request.signature_algorithm_oid
         if isinstance(self.public_key, ed25519.Ed25519PublicKey):
@@ -91,7 +96,7 @@ class Submitted:
     @lazily
     def broken_hash(self) -> str | None:
         """The name of the hash that is signed, if no signature over it proves anything."""
-        used = self.request.signature_hash_algorithm
+        used = self.signature_hash
         return used.name if used is not None and type(used) in _BROKEN_HASHES else None
 
 

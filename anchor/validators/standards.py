@@ -113,7 +113,7 @@ def _clip(text: str) -> str:
 def _signature(csr: X509Csr) -> Iterator[str]:
     """RFC 2986 section 4.2, with a hash that is not broken (RFC 9155, RFC 6151)."""
     try:
-        used = csr.submitted.request.signature_hash_algorithm
+        used = csr.submitted.signature_hash
     except UnsupportedAlgorithm:
         yield "the signature algorithm is not known"
         return
