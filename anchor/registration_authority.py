@@ -6,9 +6,9 @@ import datetime
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from cryptography import x509
@@ -99,7 +99,7 @@ class RegistrationAuthority:
             AnchorError: Anchor is not in order; its text is for the log.
         """
         identity = self._authenticate(submission)
-        with _Recording(self, submission, SIGNING, _describe_identity(identity)) as details:
+        with self._recorded(submission, SIGNING, _describe_identity(identity)) as details:
             csr = requests.read(submission.csr, submission.encoding)
             details["requested"] = describe_request(csr)
             context = Context(identity, submission.request, self.conf)
@@ -116,7 +116,7 @@ class RegistrationAuthority:
         return Answer(issued.certificate, encoded, chain, fingerprint, seconds)
 
     def _authenticate(self, submission: Submission) -> AuthDetails:
-        with _Recording(self, submission, AUTHENTICATION, {}) as details:
+        with self._recorded(submission, AUTHENTICATION, {}) as details:
             with self.throttle.attempt(submission.address, submission.user):
                 identity = self.authenticator.authenticate(
                     self.name, submission.user, submission.secret
@@ -124,41 +124,35 @@ class RegistrationAuthority:
             details.update(_describe_identity(identity))
         return identity
 
-
-@dataclass(slots=True)
-class _Recording:
-    """Puts the outcome of a block on record, with the details that the block adds to."""
-
-    authority: RegistrationAuthority
-    submission: Submission
-    kind: str
-    details: dict[str, Any]
-
-    def __enter__(self) -> dict[str, Any]:
-        return self.details
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if isinstance(error, ValidationFailed):
-            self.details["failures"] = [
-                {"check": failure.check, "reason": failure.reason} for failure in error.failures
-            ]
-        self.authority.audit.record(
-            Event(
-                self.kind,
-                self.authority.clock(),
-                self.authority.name,
-                self.details.pop("user", self.submission.user),
-                self.submission.address,
-                self.submission.request_id,
-                () if error is None else _reasons(error),
-                self.details,
+    @contextmanager
+    def _recorded(
+        self, submission: Submission, kind: str, details: dict[str, Any]
+    ) -> Iterator[dict[str, Any]]:
+        """Put the block's outcome on record, with the details that it adds to."""
+        reasons: tuple[str, ...] = ()
+        try:
+            yield details
+        except BaseException as error:
+            reasons = _reasons(error)
+            if isinstance(error, ValidationFailed):
+                details["failures"] = [
+                    {"check": failure.check, "reason": failure.reason} for failure in error.failures
+                ]
+            raise
+        finally:
+            user = details.pop("user", submission.user)
+            self.audit.record(
+                Event(
+                    kind,
+                    self.clock(),
+                    self.name,
+                    user,
+                    submission.address,
+                    submission.request_id,
+                    reasons,
+                    details,
+                )
             )
-        )
 
 
 def _describe_identity(identity: AuthDetails) -> dict[str, Any]:

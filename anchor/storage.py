@@ -15,6 +15,7 @@ from anchor.errors import ConfigurationError, StorageError
 SUFFIX = ".crt"
 
 _FILE = re.compile(rf"[0-9a-f]{{64}}{re.escape(SUFFIX)}", re.ASCII).fullmatch
+_LENGTH = 64 + len(SUFFIX)
 # As much as a certificate may take, in octets.
 ROOM = 8192
 
@@ -116,13 +117,17 @@ def stored(path: str) -> Iterator[tuple[str, list[str]]]:
     part of a second, and can be asked by several processes.
     """
     found = os.listdir(path)  # noqa: PTH208  # a Path for each would take another second
-    names = [name for name in found if name.endswith(SUFFIX)]
+    names = [name for name in found if _may_be_a_certificate(name)]
     yield path, names
     if len(names) < len(found):
         for name in found:
             inside = f"{path}/{name}"
-            if not name.endswith(SUFFIX) and _is_directory(inside):
+            if not _may_be_a_certificate(name) and _is_directory(inside):
                 yield from stored(inside)
+
+
+def _may_be_a_certificate(name: str) -> bool:
+    return len(name) == _LENGTH and name.endswith(SUFFIX)
 
 
 def is_certificate(name: str) -> bool:

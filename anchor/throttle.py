@@ -8,10 +8,9 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from ipaddress import IPv6Network, ip_address
-from types import TracebackType
-from typing import NamedTuple
 
 from anchor.errors import NotAuthenticated, TooManyAttempts
 
@@ -43,56 +42,41 @@ class Throttle:
         self._addresses = _Counts(address_failures, window, clock, size)
         self._lock = threading.Lock()
 
-    def attempt(self, address: str, user: str) -> Attempt:
-        """Let a block find out whether the credentials are right, unless too many were wrong.
+    @contextmanager
+    def attempt(self, address: str, user: str) -> Iterator[None]:
+        """Let the block find out whether the credentials are right, unless too many were wrong.
 
-        An attempt counts from its start, so that many at once are not all free.  Entering the block
-        raises TooManyAttempts if it is too early for another.
+        An attempt counts from its start, so that many at once are not all free.
+
+        Raises:
+            TooManyAttempts: it is too early for another.
         """
         network = _network(address)
         pair = hashlib.sha256(f"{network} {user}".encode(errors="surrogatepass")).digest()
-        return Attempt(self, pair, network.encode())
-
-    def _begin(self, pair: bytes, place: bytes) -> None:
+        place = network.encode()
         with self._lock:
             wait = max(self._pairs.wait(pair), self._addresses.wait(place))
             if wait > 0:
                 raise TooManyAttempts(math.ceil(wait))
             self._pairs.add(pair)
             self._addresses.add(place)
-
-    def _end(self, pair: bytes, place: bytes, *, right: bool) -> None:
-        with self._lock:
-            if right:
-                self._pairs.forget(pair)
-            else:
+        try:
+            yield
+        except NotAuthenticated:
+            raise
+        except BaseException:
+            # Nobody found out.
+            with self._lock:
                 self._pairs.take_back(pair)
+                self._addresses.take_back(place)
+            raise
+        with self._lock:
+            self._pairs.forget(pair)
             self._addresses.take_back(place)
 
     def remembered(self) -> int:
         """How many addresses, and names at addresses, are counted at the moment."""
         return len(self._pairs) + len(self._addresses)
-
-
-class Attempt(NamedTuple):
-    """A block that finds out whether credentials are right."""
-
-    throttle: Throttle
-    pair: bytes
-    place: bytes
-
-    def __enter__(self) -> None:
-        self.throttle._begin(self.pair, self.place)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        # Of other errors nobody found out.
-        if not isinstance(error, NotAuthenticated):
-            self.throttle._end(self.pair, self.place, right=error is None)
 
 
 class _Counts:

@@ -98,7 +98,7 @@ MOMENTS = st.datetimes(
 NAMES = st.lists(
     st.tuples(
         st.sampled_from([NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME, NameOID.LOCALITY_NAME]),
-        st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=64),
+        st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=16),
     ),
     max_size=5,
 )

@@ -341,8 +341,9 @@ def test_a_request_that_has_the_validity_in_it_is_read_back_field_by_field(issue
 # ---- what is remembered of a second
 
 
+# A clock's moments: after 2200 a float's microseconds are no longer exact.
 MOMENTS = st.datetimes(
-    datetime.datetime(1970, 1, 2), datetime.datetime(9999, 12, 30), timezones=st.just(datetime.UTC)
+    datetime.datetime(1970, 1, 2), datetime.datetime(2200, 1, 1), timezones=st.just(datetime.UTC)
 )
 
 

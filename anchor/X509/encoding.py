@@ -14,6 +14,7 @@ from cryptography.hazmat import asn1
 from cryptography.x509.oid import ExtensionOID, NameOID
 
 from anchor.errors import UnreadableRequest
+from anchor.X509 import der
 
 # RFC 2985 5.4.2, where extensions belong.
 EXTENSION_REQUEST = x509.ObjectIdentifier("1.2.840.113549.1.9.14")
@@ -231,13 +232,9 @@ def unwrap(value: asn1.TLV, kind: type[Kind]) -> Kind:
     return asn1.decode_der(kind, asn1.encode_der(_Any(value=value)))
 
 
-def _unwrap_der(der: bytes, kind: type[Kind]) -> Kind:
+def _unwrap_der(octets: bytes, kind: type[Kind]) -> Kind:
     """The same for a value that is at hand in DER."""
-    size = len(der)
-    # X.690 8.1.3
-    long = b"" if size < 0x80 else size.to_bytes((size.bit_length() + 7) // 8, "big")
-    length = bytes([0x80 | len(long)]) + long if long else bytes([size])
-    return asn1.decode_der(kind, b"\x30" + length + der)
+    return asn1.decode_der(kind, der.value(der.SEQUENCE, octets))
 
 
 def text_in(der: bytes) -> str | None:
