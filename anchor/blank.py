@@ -6,10 +6,8 @@ import datetime
 import functools
 from typing import NamedTuple
 
-from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
-
 from anchor.issuer import CACertificate
-from anchor.signatures import SigningHash, algorithm
+from anchor.signatures import Algorithm
 from anchor.X509 import der
 from anchor.X509.signing_request import Extension, X509Csr
 
@@ -33,11 +31,11 @@ class Blank(NamedTuple):
     not_after: datetime.datetime
     extensions: tuple[Extension, ...]
 
-    def sign(self, key: CertificateIssuerPrivateKeyTypes, signing_hash: SigningHash) -> bytes:
-        """The certificate in DER, signed with the CA's key."""
-        used = algorithm(key, signing_hash)
-        signed = self._to_be_signed(used.identifier)
-        return der.value(der.SEQUENCE, signed, used.identifier, der.bit_string(used.sign(signed)))
+    def sign(self, algorithm: Algorithm) -> bytes:
+        """The certificate in DER, signed as the CA's key signs."""
+        signed = self._to_be_signed(algorithm.identifier)
+        signature = der.bit_string(algorithm.sign(signed))
+        return der.value(der.SEQUENCE, signed, algorithm.identifier, signature)
 
     def _to_be_signed(self, identifier: bytes) -> bytes:
         """The tbsCertificate (RFC 5280 section 4.1.2)."""

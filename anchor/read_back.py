@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -14,7 +15,7 @@ from anchor.errors import SigningError
 from anchor.frame import Frame
 from anchor.issuance import Profile
 from anchor.issuer import CACertificate
-from anchor.signatures import SigningHash
+from anchor.signatures import SigningHash, Verification
 from anchor.X509 import der
 from anchor.X509.signing_request import Extension, X509Csr
 
@@ -32,25 +33,50 @@ def read_back(octets: bytes, blank: Blank, ca: CACertificate) -> x509.Certificat
     """
     certificate = x509.load_der_x509_certificate(octets)
     # Of another length, the serial number makes other lengths of what it is in.
-    place = (Frame, ca, blank.serial_number.bit_length() // 8)
-    frame: Frame | None = blank.csr.notes.get(place)
-    if frame is not None and _has_signed(octets, expected := frame.around(blank)):
+    place = (_Proved, ca, blank.serial_number.bit_length() // 8)
+    proved: _Proved | None = blank.csr.notes.get(place)
+    if proved is not None and proved.is_like(octets, signed := proved.frame.around(blank)):
         # To the octet what was proved before, but for what is this one's own.
-        _prove_signature(certificate, expected, ca)
+        _hold(proved.verify, certificate, signed)
         _refuse(_differing_of_its_own(certificate, blank))
         return certificate
     signed = der.signed_part(octets) or certificate.tbs_certificate_bytes
     if not _names_issuer(signed, blank, ca):
         _prove_issuer(certificate, ca)
-    _prove_signature(certificate, signed, ca)
+    verify = _prove_signature(certificate, signed, ca)
     _prove_contents(certificate, blank)
-    blank.csr.notes[place] = Frame.of(signed, blank)
+    blank.csr.notes[place] = _Proved.of(octets, signed, blank, verify)
     return certificate
 
 
-def _has_signed(octets: bytes, expected: bytes) -> bool:
-    """Whether that is what a certificate has signed: it stands behind four octets of header."""
-    return octets.startswith(der.LONG) and octets.startswith(expected, 4)
+class _Proved(NamedTuple):
+    """What other certificates for the same request have in common with one that was proved.
+
+    Attributes:
+        algorithm: the signatureAlgorithm (RFC 5280 section 4.1.1.2), in DER.
+        verify: how a signature by that algorithm is verified with the CA's key.
+    """
+
+    frame: Frame
+    algorithm: bytes
+    verify: Verification
+
+    @classmethod
+    def of(cls, octets: bytes, signed: bytes, blank: Blank, verify: Verification) -> _Proved | None:
+        """Of a certificate that says what the blank does; None if it is not to be told."""
+        frame = Frame.of(signed, blank)
+        if frame is None or not octets.startswith(der.LONG):
+            return None
+        at = HEADER + len(signed)
+        return cls(frame, octets[at : at + 2 + octets[at + 1]], verify)
+
+    def is_like(self, octets: bytes, signed: bytes) -> bool:
+        """Whether that is what a certificate has signed, and by the same algorithm."""
+        return octets.startswith(der.LONG) and octets.startswith(signed + self.algorithm, HEADER)
+
+
+# Of a certificate that is der.LONG, in octets.
+HEADER = 4
 
 
 def _names_issuer(signed: bytes, blank: Blank, ca: CACertificate) -> bool:
@@ -175,14 +201,25 @@ def _prove_issuer(certificate: x509.Certificate, ca: CACertificate) -> None:
         raise SigningError("the certificate is not issued in the CA's name")
 
 
-def _prove_signature(certificate: x509.Certificate, signed: bytes, ca: CACertificate) -> None:
+def _prove_signature(
+    certificate: x509.Certificate, signed: bytes, ca: CACertificate
+) -> Verification:
+    """Return, if the CA has signed it, how that was verified."""
     try:
-        signatures.verify(
+        verify = signatures.verification(
             ca.public_key,
-            certificate.signature,
-            signed,
             certificate.signature_algorithm_parameters,
             certificate.signature_hash_algorithm,
         )
+    except (UnsupportedAlgorithm, ValueError, TypeError) as error:
+        raise SigningError("the CA's key does not verify the certificate") from error
+    _hold(verify, certificate, signed)
+    return verify
+
+
+def _hold(verify: Verification, certificate: x509.Certificate, signed: bytes) -> None:
+    """Return if the signature is right."""
+    try:
+        verify(certificate.signature, signed)
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError) as error:
         raise SigningError("the CA's key does not verify the certificate") from error

@@ -53,14 +53,13 @@ def algorithm(key: CertificateIssuerPrivateKeyTypes, signing_hash: SigningHash) 
     """
     match key:
         case rsa.RSAPrivateKey():
+            pkcs1 = padding.PKCS1v15()
             return Algorithm(
-                _RSA[signing_hash.name],
-                lambda octets: key.sign(octets, padding.PKCS1v15(), signing_hash),
+                _RSA[signing_hash.name], lambda octets: key.sign(octets, pkcs1, signing_hash)
             )
         case ec.EllipticCurvePrivateKey():
-            return Algorithm(
-                _ECDSA[signing_hash.name], lambda octets: key.sign(octets, ec.ECDSA(signing_hash))
-            )
+            ecdsa = ec.ECDSA(signing_hash)
+            return Algorithm(_ECDSA[signing_hash.name], lambda octets: key.sign(octets, ecdsa))
         case ed25519.Ed25519PrivateKey():
             return Algorithm(_ED25519, key.sign)
         case ed448.Ed448PrivateKey():
@@ -69,34 +68,35 @@ def algorithm(key: CertificateIssuerPrivateKeyTypes, signing_hash: SigningHash) 
             raise UnsupportedAlgorithm("the key is of a kind that signs no certificates")
 
 
-def verify(
+# Takes a signature and what was signed, and raises InvalidSignature.
+Verification = Callable[[bytes, bytes], None]
+
+
+def verification(
     key: CAPublicKey | dsa.DSAPublicKey,
-    signature: bytes,
-    signed: bytes,
     parameters: padding.PSS | padding.PKCS1v15 | ec.ECDSA | None,
     signature_hash: hashes.HashAlgorithm | None,
-) -> None:
-    """Return if the signature is right.
+) -> Verification:
+    """How signatures of a key are verified.
 
     Args:
         key: of who should have signed.
-        signature: as it stands in the request or certificate.
-        signed: the octets that were signed.
         parameters: of the signature algorithm, as ``cryptography`` reads them.
         signature_hash: the hash, for algorithms that take one.
 
     Raises:
-        InvalidSignature: it is not, or it is of an algorithm for keys of another kind.
-        UnsupportedAlgorithm: the algorithm is not known.
+        UnsupportedAlgorithm: the algorithm is not known, or not one of the key's kind.
     """
     match key, parameters, signature_hash:
         case rsa.RSAPublicKey(), padding.PSS() | padding.PKCS1v15(), hashes.HashAlgorithm():
-            key.verify(signature, signed, parameters, signature_hash)
+            return lambda signature, signed: key.verify(
+                signature, signed, parameters, signature_hash
+            )
         case ec.EllipticCurvePublicKey(), ec.ECDSA(), hashes.HashAlgorithm():
-            key.verify(signature, signed, parameters)
+            return lambda signature, signed: key.verify(signature, signed, parameters)
         case dsa.DSAPublicKey(), None, hashes.HashAlgorithm():
-            key.verify(signature, signed, signature_hash)
+            return lambda signature, signed: key.verify(signature, signed, signature_hash)
         case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey(), None, None:
-            key.verify(signature, signed)
+            return key.verify
         case _:
             raise UnsupportedAlgorithm("the signature is not of the key's kind")

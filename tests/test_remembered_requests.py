@@ -22,6 +22,7 @@ from anchor.issuer import CACertificate
 from anchor.policy import Fixup
 from anchor.read_back import read_back
 from anchor.registration_authority import utc_now
+from anchor.signatures import algorithm
 from anchor.validation import SUPPLIED, Check, Context, Round
 from anchor.validators import ValidationError, by_request_alone, is_by_request_alone
 from anchor.validators.standards import DEFAULT_LABEL
@@ -251,12 +252,12 @@ def issue(tmp_path):
     profile = Profile(HOUR, HOUR, HOUR, hashes.SHA256())
     pem = make_csr("www.example.com", "www.example.com", key=make_key())
 
-    def once(change=lambda blank: blank, *, key=ca.key, after=0):
+    def once(change=lambda blank: blank, *, key=ca.key, after=0, afterwards=lambda der: der):
         csr = requests.read(pem, "pem")
         moment = utc_now() + datetime.timedelta(seconds=after)
         blank = fill_in(csr, issuer, profile, moment)
-        der = change(blank).sign(key, profile.signing_hash)
-        return blank, read_back(der, blank, issuer)
+        der = change(blank).sign(algorithm(key, profile.signing_hash))
+        return blank, read_back(afterwards(der), blank, issuer)
 
     return once
 
@@ -324,6 +325,21 @@ def test_another_name_than_the_cas_is_noticed_however_often_it_went_well(issue, 
     other = CACertificate.of(make_ca(tmp_path, name="Other CA").certificate, ())
     with pytest.raises(SigningError, match="not issued in the CA's name"):
         issue(lambda blank: blank._replace(issuer=other))
+
+
+@pytest.mark.parametrize("before", [0, 1, 3])
+def test_another_algorithm_than_what_was_signed_with_is_noticed(issue, before):
+    """It stands behind what is signed, and says how the signature is to be verified."""
+    for _ in range(before):
+        issue()
+    sha256, sha512 = bytes.fromhex("06082a8648ce3d040302"), bytes.fromhex("06082a8648ce3d040304")
+
+    def mislabelled(octets):
+        signed, _, signature = octets.rpartition(sha256)
+        return signed + sha512 + signature
+
+    with pytest.raises(SigningError, match="does not verify"):
+        issue(afterwards=mislabelled)
 
 
 def test_a_request_that_has_the_validity_in_it_is_read_back_field_by_field(issue, tmp_path):

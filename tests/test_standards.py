@@ -22,6 +22,7 @@ from anchor.client import schedule
 from anchor.errors import ConfigurationError
 from anchor.issuer import CACertificate, authority_key_identifier
 from anchor.options import Private
+from anchor.signatures import algorithm
 from anchor.signers.cryptography_io import FileKey
 from anchor.X509.signing_request import X509Csr
 from tests.pages import SOURCE, parse, tables
@@ -108,7 +109,7 @@ def certify(tmp_path):
     def issue(moment):
         issuer = CACertificate.of(ca.certificate, ())
         blank = issuance.fill_in(X509Csr.from_pem(make_csr()), issuer, profile, moment)
-        return blank.sign(ca.key, profile.signing_hash)
+        return blank.sign(algorithm(ca.key, profile.signing_hash))
 
     return issue
 

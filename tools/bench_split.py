@@ -27,6 +27,7 @@ from anchor.blank import Blank
 from anchor.controllers import forms
 from anchor.controllers.request import Request
 from anchor.registration_authority import RegistrationAuthority
+from anchor.signatures import algorithm
 from anchor.signers.backends import KeySigner
 from anchor.validation import Context
 from anchor.X509.signing_request import X509Csr
@@ -80,7 +81,8 @@ def _steps(
     context = Context(identity, request, authority.conf)
     approved = authority.policy.approve(csr, context)
     blank = issuance.fill_in(approved, ca, profile, authority.clock())
-    der = blank.sign(signer.key, profile.signing_hash)
+    used = algorithm(signer.key, profile.signing_hash)
+    der = blank.sign(used)
     certificate = x509.load_der_x509_certificate(der)
     encoded = certificate.public_bytes(Encoding.PEM)
 
@@ -113,7 +115,7 @@ def _steps(
             "building",
             lambda: issuance.fill_in(replace(approved), ca, profile, authority.clock()),
         ),
-        ("signing", lambda: new_blank().sign(signer.key, profile.signing_hash)),
+        ("signing", lambda: new_blank().sign(used)),
         ("reading back", prove),
         ("storage", lambda: signing_ca.store.put(secrets.token_hex(32), encoded)),
         ("audit", audit),

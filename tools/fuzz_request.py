@@ -20,6 +20,7 @@ with atheris.instrument_imports(include=["anchor"]):
     from anchor.auth.results import AuthDetails
     from anchor.errors import RequestError
     from anchor.issuer import CACertificate
+    from anchor.signatures import algorithm
     from anchor.validators.standards import standards_compliance
 
 from cryptography import x509
@@ -75,7 +76,7 @@ def one_request(data: bytes) -> None:
     if any(verdict.failure and verdict.check != PROOF for verdict in verdicts):
         return
     blank = issuance.fill_in(csr, CA, PROFILE, MOMENT)
-    der = blank.sign(KEY, PROFILE.signing_hash)
+    der = blank.sign(algorithm(KEY, PROFILE.signing_hash))
     certificate = read_back.read_back(der, blank, CA)
     assert certificate.subject.public_bytes() == csr.submitted.request.subject.public_bytes()
     constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)

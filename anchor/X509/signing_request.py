@@ -71,12 +71,14 @@ class Submitted:
             return False
         try:
             with parsing("signature"):
-                signatures.verify(
+                verify = signatures.verification(
                     self.public_key,
-                    self.request.signature,
-                    der.signed_part(self.der) or self.request.tbs_certrequest_bytes,
                     self.request.signature_algorithm_parameters,
                     self.signature_hash,
+                )
+                verify(
+                    self.request.signature,
+                    der.signed_part(self.der) or self.request.tbs_certrequest_bytes,
                 )
         except errors.UnreadableRequest:
             return False

@@ -12,6 +12,7 @@ import multipart
 
 from anchor import errors
 from anchor.controllers import plain_form
+from anchor.controllers.plain_form import FIELDS
 from anchor.controllers.request import Request
 
 MAX_FIELDS = 16
@@ -22,8 +23,6 @@ MAX_CONTENT_TYPE = 1024
 
 # RFC 5967, RFC 5273; which of them it is shows in the request itself.
 BARE_REQUESTS = ("application/pkcs10", "application/pkcs7-mime", "application/cmc")
-
-_FIELDS = ("user", "secret", "encoding", "csr")
 
 
 @dataclass(slots=True)
@@ -70,7 +69,7 @@ def _form(request: Request, fields: dict[str, bytes]) -> Form:
     fields |= _basic_credentials(request, fields)
     if not fields.get("secret"):
         raise errors.NotAuthenticated("there are no credentials")
-    for name in _FIELDS:
+    for name in FIELDS:
         if name not in fields:
             raise errors.MalformedSubmission(f"the field {name!r} is missing")
     if not fields["csr"].strip():
@@ -96,7 +95,7 @@ def _text(fields: dict[str, bytes], name: str, limit: int) -> str:
 def _unique(pairs: Iterable[tuple[str, bytes]]) -> dict[str, bytes]:
     fields: dict[str, bytes] = {}
     for name, value in pairs:
-        if name in fields and name in _FIELDS:
+        if name in fields and name in FIELDS:
             raise errors.MalformedSubmission(f"the field {name!r} is given twice")
         fields[name] = value
     return fields

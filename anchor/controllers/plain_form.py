@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 
+FIELDS = ("user", "secret", "encoding", "csr")
 # More than a submission has; a form with more of them is not worth the haste.
 MAX_FIELDS = 8
 
 _CONTENT_TYPE = re.compile(r"multipart/form-data; boundary=([A-Za-z0-9-]{1,70})").fullmatch
-_FIELD = re.compile(
-    rb'\r\nContent-Disposition: form-data; name="([A-Za-z]{1,16})"\r\n\r\n(.*)\r\n', re.DOTALL
-).fullmatch
+_HEADS = {
+    b'\r\nContent-Disposition: form-data; name="%b"' % name.encode("ascii"): name for name in FIELDS
+}
 
 
 def read(content_type: str, body: bytes) -> list[tuple[str, bytes]] | None:
@@ -27,9 +28,9 @@ def read(content_type: str, body: bytes) -> list[tuple[str, bytes]] | None:
         return None
     fields: list[tuple[str, bytes]] = []
     for part in parts:
-        field = _FIELD(part)
-        if field is None:
+        head, _, value = part.partition(b"\r\n\r\n")
+        name = _HEADS.get(head)
+        if name is None or not value.endswith(b"\r\n"):
             return None
-        name, value = field.groups()
-        fields.append((name.decode("ascii"), value))
+        fields.append((name, value[:-2]))
     return fields

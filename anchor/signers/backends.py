@@ -19,7 +19,8 @@ from anchor import issuance, plugins, read_back
 from anchor.errors import ConfigurationError, SigningError
 from anchor.issuance import Profile
 from anchor.issuer import CACertificate
-from anchor.signatures import SigningHash
+from anchor.lazily import lazily
+from anchor.signatures import Algorithm, SigningHash, algorithm
 from anchor.X509.signing_request import X509Csr
 
 NAMESPACE = "anchor.signing_backends"
@@ -72,8 +73,19 @@ class KeySigner:
     ) -> Issued:
         """The certificate, read back from its encoding and compared with what was approved."""
         blank = issuance.fill_in(csr, ca, profile, now)
-        der = blank.sign(self.key, profile.signing_hash)
+        der = blank.sign(self._algorithm(profile.signing_hash))
         return Issued(read_back.read_back(der, blank, ca), der, ca)
+
+    def _algorithm(self, signing_hash: SigningHash) -> Algorithm:
+        """How the key signs; found out once, because asking for the kind of a key takes long."""
+        known = self._algorithms.get(signing_hash.name)
+        if known is None:
+            known = self._algorithms[signing_hash.name] = algorithm(self.key, signing_hash)
+        return known
+
+    @lazily
+    def _algorithms(self) -> dict[str, Algorithm]:
+        return {}
 
     def prove(self, certificate: x509.Certificate, signing_hash: SigningHash) -> None:
         """Return if the key signs, and what it signs verifies with the certificate's key.
