@@ -9,23 +9,13 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+from typing import TYPE_CHECKING
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import NameOID
-
-from anchor.timestamps import timestamp
 from anchor.usual_certificates import Unusual, find, find_at_once, serial_number, written_out
-from anchor.X509 import coverage, names
+from anchor.X509 import coverage
 
-# What the library raises over what is no certificate, or one that is not in order.
-NO_CERTIFICATE = (
-    ValueError,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-    UnsupportedAlgorithm,
-)
+if TYPE_CHECKING:
+    from anchor.parsed_certificates import ParsedCertificate
 
 _BEGIN, _END = b"-----BEGIN CERTIFICATE-----\n", b"-----END CERTIFICATE-----\n"
 
@@ -41,7 +31,7 @@ class Outline:
     """What a certificate says; names have their kind in front.
 
     Attributes:
-        not_after: the last second of its validity, as :func:`timestamp` writes it.
+        not_after: the last second of its validity, as RFC 3339 writes it.
     """
 
     __slots__ = ("_begin", "_der", "_key", "_loaded", "_subject", "names", "not_after")
@@ -50,10 +40,10 @@ class Outline:
         """Read what is asked for most.
 
         Raises:
-            ValueError: it is no certificate, as any of :data:`NO_CERTIFICATE`.
+            ValueError: it is no certificate, or one that is not in order.
         """
         self._der = der
-        self._loaded: x509.Certificate | None = None
+        self._loaded: ParsedCertificate | None = None
         try:
             found = find_at_once(der)
             self._begin, self.not_after, self._subject, self._key, self.names = found
@@ -62,17 +52,20 @@ class Outline:
             self._read()
 
     def _read(self) -> None:
-        certificate = self._certificate
+        parsed = self._parsed
         try:
             self.not_after, self._subject, self._key, self.names = find(self._der)
         except Unusual:
-            self.not_after = timestamp(certificate.not_valid_after_utc)
-            self._subject, self._key, self.names = "", b"", _names(certificate)
+            self.not_after, self.names = parsed.not_after, parsed.names
+            self._subject, self._key = "", b""
 
     @property
-    def _certificate(self) -> x509.Certificate:
+    def _parsed(self) -> ParsedCertificate:
         if self._loaded is None:
-            self._loaded = x509.load_der_x509_certificate(self._der)
+            # Importing the library takes longer than it takes to read ten thousand of the usual.
+            from anchor.parsed_certificates import ParsedCertificate  # noqa: PLC0415
+
+            self._loaded = ParsedCertificate(self._der)
         return self._loaded
 
     @property
@@ -80,28 +73,26 @@ class Outline:
         """The serial number, in hexadecimal."""
         if self._begin:
             return serial_number(self._der)
-        return f"{self._certificate.serial_number:x}"
+        return self._parsed.serial
 
     @property
     def not_before(self) -> str:
-        """The first second of its validity, as :func:`timestamp` writes it."""
+        """The first second of its validity, as RFC 3339 writes it."""
         if self._begin:
             return written_out(self._begin)
-        return timestamp(self._certificate.not_valid_before_utc)
+        return self._parsed.not_before
 
     @property
     def subject(self) -> str:
         """The subject as RFC 4514 writes it."""
-        return self._subject or self._certificate.subject.rfc4514_string()
+        return self._subject or self._parsed.subject
 
     @property
     def key(self) -> str:
         """The SHA-256 over the key, as SubjectPublicKeyInfo."""
         octets = self._key
         if not octets.startswith(_CURVES):
-            octets = self._certificate.public_key().public_bytes(
-                Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-            )
+            octets = self._parsed.key
         return hashlib.sha256(octets).hexdigest()
 
     @property
@@ -118,29 +109,13 @@ def read(pem: bytes, fingerprint: str) -> Outline:
         fingerprint: the SHA-256 over its DER encoding that it should have.
 
     Raises:
-        ValueError: it is no certificate, as any of :data:`NO_CERTIFICATE`.
+        ValueError: it is no certificate, or one that is not in order.
     """
     if pem.startswith(_BEGIN) and pem.endswith(_END):
         # What is skipped for not being base64 shows in the fingerprint.
         der = binascii.a2b_base64(pem[len(_BEGIN) : -len(_END)])
         if hashlib.sha256(der).hexdigest() == fingerprint:
             return Outline(der)
-    return Outline(x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER))
+    from anchor.parsed_certificates import der_in  # noqa: PLC0415  # as above
 
-
-def _names(certificate: x509.Certificate) -> tuple[str, ...]:
-    try:
-        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-        described = [names.describe(name) for name in extension.value]
-    except x509.ExtensionNotFound:
-        described = []
-    described += [
-        f"CN:{attribute.value!s}"
-        for attribute in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    ]
-    return tuple(dict.fromkeys(map(_normal, described)))
-
-
-def _normal(described: str) -> str:
-    kind, _, value = described.partition(":")
-    return f"{kind}:{coverage.normal(value)}"
+    return Outline(der_in(pem))
