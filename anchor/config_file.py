@@ -45,6 +45,14 @@ class Document:
     declared: dict[str, frozenset[str]]
     aliases: dict[str, str]
 
+    @property
+    def audit_path(self) -> Path | None:
+        """Where ``audit.target: file`` writes to; None for other targets.  Nothing is proved."""
+        path = self.audit.get("path")
+        if self.audit.get("target") != "file" or not isinstance(path, str):
+            return None
+        return self.base / Path(path).expanduser()
+
     def as_written(self, path: str) -> str:
         """The path by which the file's author knows a place in the long form."""
         for long, short in self.aliases.items():

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from anchor import audit, outline, plugins, storage
-from anchor.audit import verification
-from anchor.audit.events import SIGNING
-from anchor.bans import Ban
-from anchor.bans import normal as normal_ban
+from anchor import outline, plugins, storage
+from anchor.ca_settings import CASettings
 from anchor.config_file import Document
 from anchor.errors import ConfigurationError
 from anchor.outline import Outline
 from anchor.shares import in_processes
-from anchor.signers import CASettings
 from anchor.timestamps import timestamp
 from anchor.X509 import coverage
 
@@ -56,17 +51,12 @@ class Places:
         for name, section in document.signing_ca.items():
             common = {key: section[key] for key in CASettings.model_fields if key in section}
             settings = plugins.prove(CASettings, common, document.base)
-            longest = max(longest, settings.profile().validity)
+            longest = max(longest, settings.validity)
             if settings.output_path is None:
                 unstored.append(name)
             else:
                 directories[settings.output_path.absolute()] = None
-        return cls(
-            tuple(directories),
-            tuple(unstored),
-            longest,
-            audit.file_path(document.audit, document.base),
-        )
+        return cls(tuple(directories), tuple(unstored), longest, document.audit_path)
 
 
 class Stored(NamedTuple):
@@ -127,7 +117,7 @@ def _stored(directory: str, name: str) -> Stored | None:
         return None
     except OSError as error:
         raise ConfigurationError.about("", f"{path}: {error.strerror}") from None
-    except outline.NO_CERTIFICATE:
+    except ValueError:
         raise ConfigurationError.about("", f"{path} holds no certificate") from None
 
 
@@ -154,42 +144,6 @@ def in_force(now: datetime.datetime) -> Choice:
     """Whether a certificate has not expired."""
     moment = timestamp(now)
     return lambda one: one.outline.not_after >= moment
-
-
-def banned(ban: Ban, issued: Collection[str]) -> Choice:
-    """Whether a certificate would not be issued any more with that ban.
-
-    Args:
-        ban: the ban.
-        issued: the fingerprints of what was issued to the requester, for a ban of one.
-    """
-    match ban.kind:
-        case "name":
-            return lambda one: any(
-                coverage.touches(ban.value, name) for name in one.outline.plain_names
-            )
-        case "key":
-            return lambda one: one.outline.key == ban.value
-        case _:
-            return lambda one: one.fingerprint in issued
-
-
-def issued_to(record: Path, requester: str) -> frozenset[str]:
-    """The fingerprints of the certificates that a requester got, as far as the record tells."""
-    wanted = normal_ban("requester", requester)
-    event = f'"event":"{SIGNING}"'.encode()
-    found = set()
-    for line in verification.lines_of(verification.files_of(record)):
-        if event not in line or b'"fingerprint"' not in line:
-            continue
-        try:
-            fields = json.loads(line)
-        except ValueError:
-            continue
-        who = (fields.get("user"), fields.get("user_id"))
-        if any(normal_ban("requester", name) == wanted for name in who if name):
-            found.add(fields["fingerprint"])
-    return frozenset(found)
 
 
 def prune(places: Places, before: datetime.datetime) -> int:

@@ -28,6 +28,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from anchor.errors import ConfigurationError
+from anchor.paths import FilePath, resolve
 from anchor.X509.extension_names import (
     EXTENDED_USAGES,
     EXTENSIONS,
@@ -44,6 +45,32 @@ from anchor.X509.name_patterns import (
     normalised,
     parse_domain,
 )
+
+__all__ = [
+    "Domain",
+    "Domains",
+    "ExtendedUsage",
+    "ExtendedUsages",
+    "Extensions",
+    "FilePath",
+    "Moment",
+    "Network",
+    "Networks",
+    "Pattern",
+    "Patterns",
+    "Private",
+    "PrivateFile",
+    "Secret",
+    "SecretEnv",
+    "SecretFile",
+    "Usage",
+    "Usages",
+    "compiled",
+    "one_secret",
+    "read_private",
+    "read_secret",
+    "text",
+]
 
 
 def compiled(written: Any, compile_: Callable[[Any], Any]) -> GetPydanticSchema:
@@ -69,15 +96,6 @@ def text(format_: str, **more: Any) -> WithJsonSchema:
         more: keywords of JSON Schema.
     """
     return WithJsonSchema({"type": "string", "format": format_, **more})
-
-
-def _resolve(path: Path, info: ValidationInfo) -> Path:
-    base: Path = (info.context or {}).get("base", Path())
-    return base / path.expanduser()
-
-
-FilePath = Annotated[Path, AfterValidator(_resolve)]
-"""A path; a relative one starts at the directory of ``config.json``, ``~`` at the home."""
 
 
 def _network(value: Any) -> IPv4Network | IPv6Network:
@@ -209,7 +227,7 @@ def _on_path(read: Callable[[Path], Any], unread: Callable[[Path], Any]) -> Any:
     def validate(value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, str):
             raise ValueError("should be a path")
-        path = _resolve(Path(value), info)
+        path = resolve(Path(value), info)
         return unread(path) if _is_offline(info) else read(path)
 
     return PlainValidator(validate)

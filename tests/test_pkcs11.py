@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding
 from anchor import signers
 from anchor.errors import ConfigurationError, SigningError
 from anchor.registration_authority import utc_now
-from anchor.signers import pkcs11_session
+from anchor.signers import pkcs11_module, pkcs11_session
 from anchor.X509.signing_request import X509Csr
 from tests.pki import a_key, assert_is_leaf, make_ca, make_csr
 from tests.servers.anchor import serving
@@ -113,7 +113,7 @@ def test_token_key_and_pin_can_be_named_in_several_ways(
 
 def test_a_key_pair_that_the_token_made_signs(softhsm, configure, csr, tmp_path):
     softhsm.generate("EC:prime256v1", "07", "made here")
-    module = pkcs11_session.module_at(MODULE)
+    module = pkcs11_module.module_at(MODULE)
     session = module.library.openSession(softhsm.slot())
     p11 = module.pykcs11
     [public] = session.findObjects([(p11.CKA_CLASS, p11.CKO_PUBLIC_KEY)])
@@ -137,7 +137,7 @@ def test_a_key_pair_that_the_token_made_signs(softhsm, configure, csr, tmp_path)
 
 def test_a_token_need_not_have_the_public_key(softhsm, configure, csr):
     ca = softhsm.make_ca()
-    module = pkcs11_session.module_at(MODULE)
+    module = pkcs11_module.module_at(MODULE)
     p11 = module.pykcs11
     session = module.library.openSession(softhsm.slot(), p11.CKF_RW_SESSION)
     session.login(PIN)
@@ -261,7 +261,7 @@ def test_without_pykcs11_the_start_says_how_to_install_it(softhsm, complaints_of
         return real_import(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_pykcs11)
-    pkcs11_session.module_at.cache_clear()
+    pkcs11_module.module_at.cache_clear()
 
     try:
         found = complaints_of(softhsm.section(ca))
@@ -359,11 +359,11 @@ def test_a_process_logs_in_and_looks_for_the_key_once(softhsm, configure, csr, m
 def test_a_module_that_does_not_come_back_is_not_waited_for_without_end(
     softhsm, configure, csr, monkeypatch
 ):
-    monkeypatch.setattr(pkcs11_session, "LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(pkcs11_module, "LOCK_SECONDS", 0.05)
     ca = configure(softhsm.section(softhsm.make_ca()))
 
     with (
-        pkcs11_session.module_at(MODULE).locked(),
+        pkcs11_module.module_at(MODULE).locked(),
         pytest.raises(SigningError, match="has been busy for"),
     ):
         ca.issue(csr, utc_now())
@@ -396,7 +396,7 @@ def test_without_its_token_a_request_is_an_internal_error_with_the_cause_in_the_
 
 def test_a_module_that_somebody_finalised_is_used_again(softhsm, configure, csr):
     ca = configure(softhsm.section(softhsm.make_ca()))
-    library = pkcs11_session.module_at(MODULE).library.lib
+    library = pkcs11_module.module_at(MODULE).library.lib
 
     library.C_Finalize()
     ca.issue(csr, utc_now())
@@ -407,7 +407,7 @@ def test_a_module_that_somebody_finalised_is_used_again(softhsm, configure, csr)
 
 def test_a_session_that_somebody_logged_out_or_closed_is_made_again(softhsm, configure, csr):
     ca = configure(softhsm.section(softhsm.make_ca()))
-    library = pkcs11_session.module_at(MODULE).library
+    library = pkcs11_module.module_at(MODULE).library
 
     library.openSession(softhsm.slot()).logout()
     ca.issue(csr, utc_now())
@@ -423,7 +423,7 @@ def test_after_the_module_began_anew_no_key_signs_for_another(softhsm, configure
     second = configure(softhsm.section(second_ca, key_id="02"))
 
     for _ in range(3):
-        pkcs11_session.module_at(MODULE).library.lib.C_Finalize()
+        pkcs11_module.module_at(MODULE).library.lib.C_Finalize()
         assert_is_leaf(second.issue(csr, utc_now()).certificate, issued_by=second_ca)
         assert_is_leaf(first.issue(csr, utc_now()).certificate, issued_by=first_ca)
 
@@ -432,7 +432,7 @@ def test_a_pin_that_was_refused_is_tried_once(softhsm, configure, csr, monkeypat
     import PyKCS11
 
     ca = configure(softhsm.section(softhsm.make_ca()))
-    library = pkcs11_session.module_at(MODULE).library
+    library = pkcs11_module.module_at(MODULE).library
     session = library.openSession(softhsm.slot(), PyKCS11.CKF_RW_SESSION)
     session.setPin(PIN, "another-pin")
     library.lib.C_Finalize()

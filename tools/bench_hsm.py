@@ -25,10 +25,10 @@ from cryptography.x509.oid import NameOID
 
 from anchor import new_ca, signers
 from anchor.registration_authority import utc_now
-from anchor.signers import pkcs11_session
+from anchor.signers import pkcs11_module
 from anchor.signers.pkcs11 import DIGEST_INFO
 from anchor.signers.pkcs11_generate import make_key_pair
-from anchor.signers.pkcs11_session import KeyPlace, Module
+from anchor.signers.pkcs11_module import KeyPlace, Module
 from anchor.X509.signing_request import X509Csr
 
 MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")
@@ -67,7 +67,7 @@ def measure(seconds: float = 2.0) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         _make_token(directory)
-        module = pkcs11_session.module_at(MODULE)
+        module = pkcs11_module.module_at(MODULE)
         csr = _request()
         for number, kind in enumerate(KINDS, start=1):
             place = KeyPlace(None, "bench", bytes([number]), kind)

@@ -105,14 +105,6 @@ def to_messaging(
     return messaging.MessagingTrail(connect, queue_size, flush_seconds, LogTrail().record)
 
 
-def file_path(section: Mapping[str, Any], base: Path) -> Path | None:
-    """Where ``audit.target: file`` writes to; None for other targets.  Nothing is proved."""
-    path = section.get("path")
-    if section.get("target") != "file" or not isinstance(path, str):
-        return None
-    return base / Path(path).expanduser()
-
-
 TARGETS: Mapping[str, Callable[..., Trail]] = {
     "log": to_log,
     "file": to_file,

@@ -134,7 +134,7 @@ def run_checkpoint(namespace: argparse.Namespace) -> int:
 
 
 def _configured_file(document: Document) -> Path:
-    path = audit.file_path(document.audit, document.base)
+    path = document.audit_path
     if path is None:
         raise ConfigurationError.about("audit.target", "is not 'file'")
     if not path.exists():

@@ -6,6 +6,7 @@ import argparse
 import datetime
 import hashlib
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from anchor import bans, inventory, plugins
+from anchor.audit.requesters import issued_to
 from anchor.bans import Ban, BanFile, BanSettings
 from anchor.cli.certs import last_of, print_unstored, read_document
 from anchor.cli.check import add_config_option
@@ -25,6 +27,7 @@ from anchor.errors import ConfigurationError
 from anchor.inventory import Choice, Places
 from anchor.registration_authority import utc_now
 from anchor.timestamps import timestamp
+from anchor.X509 import coverage
 
 _KINDS = ("name", "requester", "key")
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -170,10 +173,10 @@ def _describe(ban: Ban, now: datetime.datetime) -> str:
 
 def _say_when_gone(places: Places, ban: Ban, now: datetime.datetime) -> None:
     what = f"certificate of the {ban.kind}"
-    concerned: Choice = inventory.banned(ban, ())
+    concerned: Choice = _banned(ban, ())
     if ban.kind == "requester" and places.audit is not None:
         what = "certificate of the requester on record"
-        concerned = inventory.banned(ban, inventory.issued_to(places.audit, ban.value))
+        concerned = _banned(ban, issued_to(places.audit, ban.value))
     elif ban.kind == "requester":
         print("audit.target is not 'file', so who got which certificate is not known;")
         what, concerned = "certificate of anybody's", inventory.every
@@ -185,3 +188,21 @@ def _say_when_gone(places: Places, ban: Ban, now: datetime.datetime) -> None:
     )
     print(last_of(max(ends, default=None), what, now))
     print_unstored(places, now)
+
+
+def _banned(ban: Ban, issued: Collection[str]) -> Choice:
+    """Whether a certificate would not be issued any more with that ban.
+
+    Args:
+        ban: the ban.
+        issued: the fingerprints of what was issued to the requester, for a ban of one.
+    """
+    match ban.kind:
+        case "name":
+            return lambda one: any(
+                coverage.touches(ban.value, name) for name in one.outline.plain_names
+            )
+        case "key":
+            return lambda one: one.outline.key == ban.value
+        case _:
+            return lambda one: one.fingerprint in issued

@@ -181,14 +181,14 @@ def _key_in_token(
 ) -> tuple[CertificateIssuerPrivateKeyTypes, dict[str, Any]]:
     """A key that a token made, and the options that lead to it."""
     # Not before they are wanted: they are about what only some have.
-    from anchor.signers import pkcs11_generate, pkcs11_session  # noqa: PLC0415
+    from anchor.signers import pkcs11_generate, pkcs11_module  # noqa: PLC0415
 
     module_path, pin_file = namespace.pkcs11.absolute(), namespace.pin_file.absolute()
     identifier = secrets.token_bytes(8)
     try:
         key = pkcs11_generate.make_key_pair(
-            pkcs11_session.module_at(module_path),
-            pkcs11_session.KeyPlace(None, namespace.token, identifier, namespace.key_label),
+            pkcs11_module.module_at(module_path),
+            pkcs11_module.KeyPlace(None, namespace.token, identifier, namespace.key_label),
             read_secret(pin_file).get_secret_value(),
             namespace.key,
         )

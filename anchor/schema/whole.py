@@ -9,8 +9,9 @@ from typing import Any
 import pydantic
 
 from anchor import audit, auth, bans, config_file, settings
+from anchor.ca_settings import CASettings
 from anchor.schema.models import Schema, of_model, of_plugin
-from anchor.signers.configuration import CASettings, NextSettings
+from anchor.signers.configuration import NextSettings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 ANYTHING: Schema = {"type": "object"}

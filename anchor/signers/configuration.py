@@ -6,12 +6,13 @@ import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import pydantic
 from cryptography.hazmat.primitives import hashes
 
 from anchor import plugins, storage
+from anchor.ca_settings import CASettings
 from anchor.complaints import Complaints
 from anchor.errors import ConfigurationError
 from anchor.issuance import Profile
@@ -21,64 +22,6 @@ from anchor.signers import backends, certificates
 from anchor.signers.backends import KeySigner, Signer
 from anchor.signers.lifetime import Watch
 from anchor.signers.signing_ca import Generation, SigningCA
-
-Hours = Annotated[float, pydantic.Field(gt=0, le=24 * 366 * 10)]
-
-
-class CASettings(pydantic.BaseModel):
-    """The options that every signing CA has, whatever its backend."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
-
-    cert_path: FilePath = pydantic.Field(
-        description="the CA's certificate in PEM; it has to be that of a CA, valid now, and to "
-        "match the key"
-    )
-    chain_path: FilePath | None = pydantic.Field(
-        None,
-        description="what leads from the certificate to a root, in PEM, its issuer first; each "
-        "has to have issued the one before it",
-    )
-    output_path: FilePath | None = pydantic.Field(
-        None,
-        description="the directory in which certificates are stored, each as ``<SHA-256 "
-        "fingerprint>.crt``; it is made if it is not there. Without it nothing is stored, and "
-        "``anchor certs`` has nothing to list",
-    )
-    signing_hash: Literal["sha224", "sha256", "sha384", "sha512"] = pydantic.Field(
-        "sha256", description="the hash for signatures; Ed25519 and Ed448 keys take none"
-    )
-    valid_hours: Hours = pydantic.Field(
-        24,
-        description="how long a certificate is valid, counted from the moment of issue; a fraction "
-        "is allowed, and 24 are exactly 86,400 seconds",
-    )
-    backdate_seconds: Annotated[int, pydantic.Field(ge=0, le=86400)] = pydantic.Field(
-        60, description="by how many seconds ``notBefore`` is set back, for clocks that lag"
-    )
-    min_valid_hours: Hours = pydantic.Field(
-        1,
-        description="near the CA's own end certificates are cut to fit, which is logged; when less "
-        "than this would be left, requests fail instead",
-    )
-    warn_lifetimes: Annotated[float, pydantic.Field(ge=0, le=100000)] = pydantic.Field(
-        30,
-        description="when the CA, or the one that is to follow it, has less than this many "
-        "lifetimes of a certificate left, the start, ``anchor check`` and, once a day, the log "
-        "say so; 0 for never",
-    )
-    next: dict[str, Any] | None = pydantic.Field(
-        None, description="what follows the CA's certificate and key, and from when"
-    )
-
-    def profile(self) -> Profile:
-        """The same, as the certificate's builder wants it; fractions of a second are dropped."""
-        return Profile(
-            validity=datetime.timedelta(seconds=max(1, round(self.valid_hours * 3600))),
-            backdate=datetime.timedelta(seconds=self.backdate_seconds),
-            floor=datetime.timedelta(hours=self.min_valid_hours),
-            signing_hash=getattr(hashes, self.signing_hash.upper())(),
-        )
 
 
 class NextSettings(pydantic.BaseModel):
@@ -174,7 +117,7 @@ def configure(
         with complaints.at("next"):
             its = {key: following[key] for key in following if key in _OF_NEXT}
             upcoming = plugins.prove(NextSettings, its, base)
-    profile = settings.profile() if settings else None
+    profile = _profile(settings) if settings else None
     first: Generation | None = None
     second: Generation | None = None
     with complaints.at():
@@ -195,6 +138,16 @@ def configure(
         settings.warn_lifetimes,
     )
     return SigningCA(name, generations, profile, store, watch)
+
+
+def _profile(settings: CASettings) -> Profile:
+    """The settings as the certificate's builder wants them."""
+    return Profile(
+        validity=settings.validity,
+        backdate=datetime.timedelta(seconds=settings.backdate_seconds),
+        floor=datetime.timedelta(hours=settings.min_valid_hours),
+        signing_hash=getattr(hashes, settings.signing_hash.upper())(),
+    )
 
 
 def _first(

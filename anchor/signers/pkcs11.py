@@ -18,8 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_ds
 
 from anchor.errors import ConfigurationError, SigningError
 from anchor.options import FilePath, Secret, SecretEnv, SecretFile, one_secret, text
-from anchor.signers import pkcs11_session
-from anchor.signers.pkcs11_session import KeyPlace, Step, TokenError, TokenKey
+from anchor.signers import pkcs11_module
+from anchor.signers.pkcs11_module import KeyPlace, Step, TokenError
+from anchor.signers.pkcs11_session import TokenKey
 
 INSTALL = "pip install 'anchor[pkcs11]'"
 
@@ -84,7 +85,7 @@ class Pkcs11Key:
         }
         try:
             self._in_token = TokenKey(
-                pkcs11_session.module_at(pkcs11_path),
+                pkcs11_module.module_at(pkcs11_path),
                 KeyPlace(slot, token_label, key_id, key_label),
                 secret,
             )

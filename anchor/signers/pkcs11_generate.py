@@ -7,7 +7,8 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from anchor.signers.pkcs11 import Pkcs11ECKey, Pkcs11RSAKey, private_key_in
-from anchor.signers.pkcs11_session import KeyPlace, Module, Step, TokenError, TokenKey
+from anchor.signers.pkcs11_module import KeyPlace, Module, Step, TokenError
+from anchor.signers.pkcs11_session import TokenKey
 
 # The curves, with their names as CKA_EC_PARAMS has them: object identifiers in DER.
 CURVES: dict[str, tuple[ec.EllipticCurve, bytes]] = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from anchor.signers import pkcs11_session
+from anchor.signers import pkcs11_module
 from tests.pki import make_ca
 
 MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")
@@ -78,7 +78,7 @@ class Tokens:
 
     def slot(self, label="anchor"):
         """The number of a token's slot."""
-        library = pkcs11_session.module_at(MODULE).library
+        library = pkcs11_module.module_at(MODULE).library
         [slot] = [
             slot
             for slot in library.getSlotList(tokenPresent=True)
@@ -97,7 +97,7 @@ class Tokens:
     @staticmethod
     def reload():
         """Have the module in this process see what other programs did."""
-        module = pkcs11_session.module_at(MODULE)
+        module = pkcs11_module.module_at(MODULE)
         module.finalise()
         module.initialise()
 
@@ -123,4 +123,4 @@ def softhsm(tmp_path, monkeypatch, request):
     tokens.init()
     yield tokens
     # Tests that do not use it should not find it logged in.
-    pkcs11_session.module_at(MODULE).library.lib.C_Finalize()
+    pkcs11_module.module_at(MODULE).library.lib.C_Finalize()

@@ -1,0 +1,76 @@
+"""What a certificate says, as the library reads it: for those that are written in another way."""
+
+from __future__ import annotations
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
+
+from anchor.timestamps import timestamp
+from anchor.X509 import coverage, names
+
+
+class ParsedCertificate:
+    """A certificate that was taken apart, in the words of :class:`anchor.outline.Outline`."""
+
+    def __init__(self, der: bytes):
+        """Raises ValueError if it is no certificate, as all properties do for their part of it."""
+        self._certificate = x509.load_der_x509_certificate(der)
+
+    @property
+    def serial(self) -> str:
+        """The serial number, in hexadecimal."""
+        return f"{self._certificate.serial_number:x}"
+
+    @property
+    def not_before(self) -> str:
+        """The first second of its validity."""
+        return timestamp(self._certificate.not_valid_before_utc)
+
+    @property
+    def not_after(self) -> str:
+        """The last second of its validity."""
+        return timestamp(self._certificate.not_valid_after_utc)
+
+    @property
+    def subject(self) -> str:
+        """The subject as RFC 4514 writes it."""
+        return self._certificate.subject.rfc4514_string()
+
+    @property
+    def key(self) -> bytes:
+        """The key, as SubjectPublicKeyInfo."""
+        try:
+            key = self._certificate.public_key()
+        except UnsupportedAlgorithm as error:
+            raise ValueError(str(error)) from error
+        return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names in subjectAltName and the common names, with their kind in front."""
+        try:
+            extension = self._certificate.extensions.get_extension_for_class(
+                x509.SubjectAlternativeName
+            )
+            described = [names.describe(name) for name in extension.value]
+        except x509.ExtensionNotFound:
+            described = []
+        except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+            raise ValueError(str(error)) from error
+        described += [
+            f"CN:{attribute.value!s}"
+            for attribute in self._certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        ]
+        return tuple(dict.fromkeys(map(_normal, described)))
+
+
+def _normal(described: str) -> str:
+    kind, _, value = described.partition(":")
+    return f"{kind}:{coverage.normal(value)}"
+
+
+def der_in(pem: bytes) -> bytes:
+    """The DER encoding of a certificate in PEM; raises ValueError if it is none."""
+    return x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)

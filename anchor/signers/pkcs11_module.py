@@ -1,0 +1,221 @@
+"""A PKCS#11 library as a process has it loaded, and the log-in to its tokens.
+
+What a module remembers of a program, it remembers of a process: that it was initialised, and who is
+logged in to which token.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from anchor.errors import SigningError
+from anchor.signers.pkcs11_calls import Signing
+
+# How long a thread waits for others to be done with a module.
+LOCK_SECONDS = 10
+
+
+class Step(Enum):
+    """What has to succeed, one after the other, before a key can sign."""
+
+    MODULE = "module"
+    TOKEN = "token"  # noqa: S105  # of the other kind
+    PIN = "PIN"
+    KEY = "key"
+
+
+class TokenError(SigningError):
+    """A step on the way to the key failed; the text never has the PIN in it."""
+
+    def __init__(self, step: Step, message: str):
+        self.step = step
+        super().__init__(message)
+
+
+@dataclass(frozen=True)
+class KeyPlace:
+    """Where a private key is.
+
+    Attributes:
+        slot: the number of the token's slot; or
+        token_label: the token's label.
+        key_id: the key's CKA_ID, if it has to have a certain one.
+        key_label: likewise its CKA_LABEL.
+    """
+
+    slot: int | None
+    token_label: str | None
+    key_id: bytes | None
+    key_label: str | None
+
+    @property
+    def token(self) -> str:
+        """The token, for people."""
+        return f"slot {self.slot}" if self.token_label is None else f"token {self.token_label!r}"
+
+    @property
+    def key(self) -> str:
+        """The key, for people."""
+        return " and ".join(
+            words
+            for words, given in (
+                (f"the id {(self.key_id or b'').hex()}", self.key_id is not None),
+                (f"the label {self.key_label!r}", self.key_label is not None),
+            )
+            if given
+        )
+
+
+class Module:
+    """A PKCS#11 library as this process has it loaded.
+
+    Attributes:
+        pykcs11: the Python module PyKCS11.
+        epoch: changes whenever the handles that the library gave out have become meaningless.
+        signing: the module's calls that make a signature.
+        pins: by slot, what the process is logged in with.
+    """
+
+    def __init__(self, path: Path, pykcs11: ModuleType):
+        self.pykcs11 = pykcs11
+        self._locks: dict[int, threading.Lock] = {}
+        self._times_finalised = 0
+        self.pins: dict[int, str] = {}
+        if not path.is_file():
+            raise TokenError(Step.MODULE, f"there is no file {path}")
+        try:
+            self.library: Any = pykcs11.PyKCS11Lib().load(str(path))
+        except pykcs11.PyKCS11Error as error:
+            raise TokenError(
+                Step.MODULE, f"{path} cannot be loaded as a PKCS#11 module: {error}"
+            ) from error
+        self.signing = Signing(path)
+
+    @property
+    def epoch(self) -> tuple[int, int]:
+        """The process, and how often it has had the library finalised."""
+        return os.getpid(), self._times_finalised
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Have the library to oneself: sessions do one thing at a time, and some modules too.
+
+        Raises:
+            TokenError: another thread does not come back from it.
+        """
+        # A lock that some thread of the parent held at the fork would stay locked in the child.
+        lock = self._locks.setdefault(os.getpid(), threading.Lock())
+        if not lock.acquire(timeout=LOCK_SECONDS):
+            raise TokenError(Step.MODULE, f"the module has been busy for {LOCK_SECONDS} seconds")
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def initialise(self) -> None:
+        """Make the library ready in this process, which changes nothing if it is.
+
+        Raises:
+            TokenError: it refuses.
+        """
+        # PKCS#11 2.40, 2.6: a forked child has to call C_Initialize for itself.
+        answer = self.library.lib.C_Initialize()
+        if answer not in (
+            self.pykcs11.CKR_OK,
+            self.pykcs11.CKR_CRYPTOKI_ALREADY_INITIALIZED,
+        ):
+            raise TokenError(
+                Step.MODULE,
+                f"the module cannot be initialised: {self.pykcs11.PyKCS11Error(answer)}",
+            )
+
+    def finalise(self) -> None:
+        """Have the library forget everything, and look at its tokens anew when it is used again."""
+        self._times_finalised += 1
+        self.pins.clear()
+        self.library.lib.C_Finalize()
+
+    def log_in(self, place: KeyPlace, pin: str, flags: int = 0) -> Any:
+        """A session with a token, logged in to.
+
+        Args:
+            place: which token.
+            pin: its user's PIN.
+            flags: such as CKF_RW_SESSION.
+
+        Raises:
+            TokenError: there is no such token, or it refuses the PIN.
+        """
+        pykcs11 = self.pykcs11
+        slot = self._slot(place)
+        session = self.library.openSession(slot, flags)
+        try:
+            session.login(pin)
+            self.pins[slot] = pin
+        except pykcs11.PyKCS11Error as error:
+            if error.value == pykcs11.CKR_USER_ALREADY_LOGGED_IN:
+                # By another key of this token: a log-in is a process's, not a session's.
+                if self.pins.get(slot, pin) == pin:
+                    return session
+                session.closeSession()
+                raise TokenError(
+                    Step.PIN, f"the {place.token} is logged in to with another PIN"
+                ) from error
+            session.closeSession()
+            if error.value in (
+                pykcs11.CKR_PIN_INCORRECT,
+                pykcs11.CKR_PIN_INVALID,
+                pykcs11.CKR_PIN_LEN_RANGE,
+                pykcs11.CKR_PIN_LOCKED,
+                pykcs11.CKR_PIN_EXPIRED,
+            ):
+                raise TokenError(Step.PIN, f"the {place.token} refuses the PIN: {error}") from error
+            raise
+        return session
+
+    def _slot(self, place: KeyPlace) -> int:
+        pykcs11, library = self.pykcs11, self.library
+        slots: list[int] = list(library.getSlotList(tokenPresent=True))
+        if place.token_label is None:
+            if place.slot not in slots:
+                raise TokenError(
+                    Step.TOKEN, f"there is no token in slot {place.slot}, but in {slots}"
+                )
+            return place.slot
+        labels: dict[int, str] = {}
+        for slot in slots:
+            try:
+                labels[slot] = library.getTokenInfo(slot).label.rstrip(" \0")
+            except pykcs11.PyKCS11Error:
+                # One that is being taken out is not the one that is wanted.
+                continue
+        found = [slot for slot, label in labels.items() if label == place.token_label]
+        if len(found) != 1:
+            raise TokenError(
+                Step.TOKEN,
+                f"{len(found) or 'no'} tokens are labelled {place.token_label!r}; there are "
+                f"{sorted(label for label in labels.values() if label)}",
+            )
+        return found[0]
+
+
+@functools.cache
+def module_at(path: Path) -> Module:
+    """The library at a path, of which a process has no more than one, whoever asks.
+
+    Raises:
+        ModuleNotFoundError: PyKCS11 is not installed.
+        TokenError: it cannot be loaded.
+    """
+    import PyKCS11  # noqa: PLC0415  # an extra: it is there only where an HSM is used
+
+    return Module(path, PyKCS11)
