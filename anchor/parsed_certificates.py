@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -16,7 +18,7 @@ class ParsedCertificate:
 
     def __init__(self, der: bytes):
         """Raises ValueError if it is no certificate, as all properties do for their part of it."""
-        self._certificate = x509.load_der_x509_certificate(der)
+        self._certificate = _loaded(x509.load_der_x509_certificate, der)
 
     @property
     def serial(self) -> str:
@@ -73,4 +75,11 @@ def _normal(described: str) -> str:
 
 def der_in(pem: bytes) -> bytes:
     """The DER encoding of a certificate in PEM; raises ValueError if it is none."""
-    return x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
+    return _loaded(x509.load_pem_x509_certificate, pem).public_bytes(Encoding.DER)
+
+
+def _loaded(load: Callable[[bytes], x509.Certificate], octets: bytes) -> x509.Certificate:
+    try:
+        return load(octets)
+    except x509.InvalidVersion as error:
+        raise ValueError(str(error)) from error

@@ -105,6 +105,7 @@ def pem(der):
 # What the library raises over what is no certificate, or one that is not in order.
 REFUSED_BY_THE_LIBRARY = (
     ValueError,
+    x509.InvalidVersion,
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
     UnsupportedAlgorithm,
@@ -187,6 +188,14 @@ def test_octets_that_are_not_those_of_the_fingerprint_are_left_to_the_library():
 def test_octets_that_are_no_certificate_are_none(der):
     with pytest.raises(ValueError, match="asn1"):
         outline.read(pem(der), hashlib.sha256(der).hexdigest())
+
+
+def test_a_certificate_of_a_version_that_nobody_knows_is_none():
+    der = _plain().replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020109"), 1)
+
+    for fingerprint in (hashlib.sha256(der).hexdigest(), "0" * 64):
+        with pytest.raises(ValueError, match="9"):
+            _ = outline.read(pem(der), fingerprint).names
 
 
 def _plain():
