@@ -15,15 +15,15 @@ class Frame(NamedTuple):
     tail: bytes
 
     @classmethod
-    def of(cls, octets: bytes, blank: Blank) -> Frame | None:
-        """The frame of a tbsCertificate that says what the blank does.
+    def of(cls, octets: bytes, serial_number: bytes, validity: bytes) -> Frame | None:
+        """The frame of a tbsCertificate with that serial number and validity, in DER.
 
-        None if what is not of the frame is not found, or in more than one place.
+        None if one of them is not found, or in more than one place.
         """
-        head, *after = octets.split(blank.serial_number_octets())
+        head, *after = octets.split(serial_number)
         if len(after) != 1:
             return None
-        middle, *after = after[0].split(blank.validity_octets())
+        middle, *after = after[0].split(validity)
         return cls(head, middle, *after) if len(after) == 1 else None
 
     def around(self, blank: Blank) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -15,6 +14,7 @@ from anchor.errors import SigningError
 from anchor.frame import Frame
 from anchor.issuance import Profile
 from anchor.issuer import CACertificate
+from anchor.lazily import lazily
 from anchor.signatures import SigningHash, Verification
 from anchor.X509 import der
 from anchor.X509.signing_request import Extension, X509Csr
@@ -35,7 +35,7 @@ def read_back(octets: bytes, blank: Blank, ca: CACertificate) -> x509.Certificat
     # Of another length, the serial number makes other lengths of what it is in.
     place = (_Proved, ca, blank.serial_number.bit_length() // 8)
     proved: _Proved | None = blank.csr.notes.get(place)
-    if proved is not None and proved.is_like(octets, signed := proved.frame.around(blank)):
+    if proved is not None and (signed := proved.like(octets, blank)) is not None:
         # To the octet what was proved before, but for what is this one's own.
         _hold(proved.verify, certificate, signed)
         _refuse(_differing_of_its_own(certificate, blank))
@@ -45,34 +45,47 @@ def read_back(octets: bytes, blank: Blank, ca: CACertificate) -> x509.Certificat
         _prove_issuer(certificate, ca)
     verify = _prove_signature(certificate, signed, ca)
     _prove_contents(certificate, blank)
-    blank.csr.notes[place] = _Proved.of(octets, signed, blank, verify)
+    blank.csr.notes[place] = _Proved(octets, signed, blank, verify)
     return certificate
 
 
-class _Proved(NamedTuple):
-    """What other certificates for the same request have in common with one that was proved.
+class _Proved:
+    """What other certificates for a request have in common with one that was proved.
 
-    Attributes:
-        algorithm: the signatureAlgorithm (RFC 5280 section 4.1.1.2), in DER.
-        verify: how a signature by that algorithm is verified with the CA's key.
+    Args:
+        octets: the certificate in DER.
+        signed: its tbsCertificate.
+        blank: what it says.
+        verify: how its signature was verified.
     """
 
-    frame: Frame
-    algorithm: bytes
-    verify: Verification
+    def __init__(self, octets: bytes, signed: bytes, blank: Blank, verify: Verification):
+        self.verify = verify
+        self._octets = octets
+        self._signed = signed
+        self._its_own = blank.serial_number_octets(), blank.validity_octets()
 
-    @classmethod
-    def of(cls, octets: bytes, signed: bytes, blank: Blank, verify: Verification) -> _Proved | None:
-        """Of a certificate that says what the blank does; None if it is not to be told."""
-        frame = Frame.of(signed, blank)
-        if frame is None or not octets.startswith(der.LONG):
+    @lazily
+    def _frame(self) -> Frame | None:
+        """Found when there is another certificate, as there is for few requests."""
+        return Frame.of(self._signed, *self._its_own)
+
+    @lazily
+    def _algorithm(self) -> bytes:
+        """The signatureAlgorithm (RFC 5280 section 4.1.1.2) in DER: it is short."""
+        at = HEADER + len(self._signed)
+        return self._octets[at : at + 2 + self._octets[at + 1]]
+
+    def like(self, octets: bytes, blank: Blank) -> bytes | None:
+        """The tbsCertificate that says what a blank does, if it is what stands in these octets.
+
+        None if it is not, if another algorithm stands behind it, or if there is no telling.
+        """
+        frame = self._frame
+        if frame is None or not (octets.startswith(der.LONG) and self._octets.startswith(der.LONG)):
             return None
-        at = HEADER + len(signed)
-        return cls(frame, octets[at : at + 2 + octets[at + 1]], verify)
-
-    def is_like(self, octets: bytes, signed: bytes) -> bool:
-        """Whether that is what a certificate has signed, and by the same algorithm."""
-        return octets.startswith(der.LONG) and octets.startswith(signed + self.algorithm, HEADER)
+        signed = frame.around(blank)
+        return signed if octets.startswith(signed + self._algorithm, HEADER) else None
 
 
 # Of a certificate that is der.LONG, in octets.
