@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import subprocess
 
 import pytest
 from cryptography.hazmat.primitives.serialization import (
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 from anchor import config_file, settings
 from anchor.cli import main
 from anchor.errors import ConfigurationError, SigningError
+from anchor.X509 import pem
 from anchor.X509.signing_request import X509Csr
 from tests.pki import DAY, make_ca, make_csr, now
 
@@ -190,6 +192,33 @@ def test_a_chain_that_does_not_lead_on_is_refused(complaints, document, tmp_path
     document["signing_ca"]["local"]["chain_path"] = str(make_ca(tmp_path, name="alien").cert_path)
 
     assert any("did not issue the one before it" in line for line in complaints(document))
+
+
+def test_a_chain_with_a_broken_hash_is_refused_for_that(complaints, document, tmp_path):
+    root, middle = make_ca(tmp_path, name="root"), make_ca(tmp_path, name="middle")
+    request = ["req", "-new", "-key", middle.key_path, "-subj", "/CN=middle", "-out", "middle.csr"]
+    issue = ["x509", "-req", "-in", "middle.csr", "-CA", root.cert_path, "-CAkey", root.key_path]
+    (tmp_path / "ca.ext").write_text("basicConstraints = critical, CA:TRUE\n")
+    for arguments in (
+        request,
+        [*issue, "-sha1", "-extfile", "ca.ext", "-days", "2", "-out", middle.cert_path],
+    ):
+        subprocess.run(["openssl", *arguments], cwd=tmp_path, check=True, capture_output=True)
+    document["signing_ca"]["local"] |= {
+        "cert_path": str(middle.cert_path),
+        "key_path": str(middle.key_path),
+        "chain_path": str(root.cert_path),
+    }
+
+    assert any("over sha1, which is broken" in line for line in complaints(document))
+
+
+def test_a_certificate_of_a_version_that_nobody_knows_is_none(complaints, document, ca):
+    octets = ca.certificate.public_bytes(Encoding.DER)
+    other = octets.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020109"), 1)
+    ca.cert_path.write_bytes(pem.encode(other, b"CERTIFICATE"))
+
+    assert any("holds no certificate in PEM" in line for line in complaints(document))
 
 
 def test_an_encrypted_key_takes_its_passphrase_from_a_file_or_the_environment(

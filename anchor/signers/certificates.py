@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from pathlib import Path
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from anchor.signatures import CAPublicKey
 
@@ -43,9 +44,21 @@ def read_chain(
         try:
             issued.verify_directly_issued_by(issuer)
         except (InvalidSignature, ValueError, TypeError):
-            raise ValueError(f"{where} did not issue the one before it") from None
+            raise ValueError(f"{where} {_why_not_by_it(issued)}") from None
         issued = issuer
     return chain
+
+
+def _why_not_by_it(issued: x509.Certificate) -> str:
+    with contextlib.suppress(UnsupportedAlgorithm):
+        used = issued.signature_hash_algorithm
+        if used is not None and used.name in _BROKEN_HASHES:
+            return f"signed the one before it over {used.name}, which is broken"
+    return "did not issue the one before it"
+
+
+# The library verifies no certificate that is signed over one of them.
+_BROKEN_HASHES = frozenset({"md5", "sha1"})
 
 
 def _read(path: Path) -> list[x509.Certificate]:
@@ -55,7 +68,7 @@ def _read(path: Path) -> list[x509.Certificate]:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     try:
         return x509.load_pem_x509_certificates(pem)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise ValueError(f"{path} holds no certificate in PEM") from None
 
 
