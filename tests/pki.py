@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from anchor import new_ca
+from anchor.X509 import pem
 
 KEY_KINDS = ("rsa-2048", "ec-p256", "ec-p384", "ec-p521", "ed25519", "ed448")
 DAY = datetime.timedelta(days=1)
@@ -134,6 +135,17 @@ def make_ca(  # each of them is something that a test varies
     key_path.write_bytes(key_pem(key))
     key_path.chmod(0o400)
     return CA(certificate, key, cert_path, key_path)
+
+
+def of_no_known_version():
+    """A certificate in PEM, but for its version."""
+    made = x509.load_pem_x509_certificate(
+        new_ca.make_root("Of no version", "ec-p256", 1).certificate_pem
+    )
+    octets = made.public_bytes(Encoding.DER)
+    assert made.version is x509.Version.v3
+    other = octets.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020109"), 1)
+    return pem.encode(other, b"CERTIFICATE").decode()
 
 
 def names_of(certificate):

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor.client import hook
 from tests.canned import answering, problem
-from tests.pki import make_ca
+from tests.pki import make_ca, of_no_known_version
 
 # Each step that lasts ends with an fsync, so dying before each of them is dying between any two.
 # Nothing real dies at a chosen step.
@@ -117,10 +117,12 @@ def test_a_directory_that_is_not_there_any_more_is_made_again(machine):
     machine.assert_fits()
 
 
-def test_a_key_that_does_not_fit_any_more_is_replaced(machine):
+@pytest.mark.parametrize("name", ["key.pem", "cert.pem"])
+@pytest.mark.parametrize("text", ["garbage", of_no_known_version()])
+def test_a_pair_that_is_no_good_any_more_is_replaced(machine, name, text):
     assert 0 == machine.request("www.example.com")
-    path = (machine.directory / "key.pem").resolve()
-    path.write_text("garbage")
+    path = (machine.directory / name).resolve()
+    path.write_text(text)
 
     assert 0 == machine.renew()
 
@@ -153,7 +155,16 @@ def test_forced_runs_at_once_take_turns(machine, https_anchor):
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"not json", b"{}", b'{"certificate": "x"}', b"x" * 1000000, b"\xff"]
+    "body",
+    [
+        b"",
+        b"not json",
+        b"{}",
+        b'{"certificate": "x"}',
+        b"x" * 1000000,
+        b"\xff",
+        json.dumps({"certificate": of_no_known_version(), "chain": []}).encode(),
+    ],
 )
 def test_garbage_leaves_what_was_there(machine, https_anchor, capsys, body):
     assert 0 == machine.request("www.example.com")

@@ -17,9 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
 from anchor import config_file, settings
 from anchor.cli import main
 from anchor.errors import ConfigurationError, SigningError
-from anchor.X509 import pem
 from anchor.X509.signing_request import X509Csr
-from tests.pki import DAY, make_ca, make_csr, now
+from tests.pki import DAY, make_ca, make_csr, now, of_no_known_version
 
 
 @pytest.fixture
@@ -214,9 +213,7 @@ def test_a_chain_with_a_broken_hash_is_refused_for_that(complaints, document, tm
 
 
 def test_a_certificate_of_a_version_that_nobody_knows_is_none(complaints, document, ca):
-    octets = ca.certificate.public_bytes(Encoding.DER)
-    other = octets.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020109"), 1)
-    ca.cert_path.write_bytes(pem.encode(other, b"CERTIFICATE"))
+    ca.cert_path.write_text(of_no_known_version())
 
     assert any("holds no certificate in PEM" in line for line in complaints(document))
 

@@ -98,7 +98,7 @@ def _trusted(subject: Subject) -> Iterator[tuple[str, list[x509.Certificate]]]:
                 try:
                     pem = subject.file(section["ca_file"]).read_bytes()
                     yield f"{path}.ca_file", x509.load_pem_x509_certificates(pem)
-                except (OSError, ValueError):
+                except (OSError, ValueError, x509.InvalidVersion):
                     # The backend's own libraries decide whether they can do with it.
                     continue
 

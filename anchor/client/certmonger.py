@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
 import anchor
@@ -110,7 +111,7 @@ class Helper:
         pem = self.environment.get("CERTMONGER_CERTIFICATE", "")
         try:
             end = x509.load_pem_x509_certificate(pem.encode("ascii")).not_valid_after_utc
-        except ValueError:
+        except (ValueError, x509.InvalidVersion):
             return float("inf")
         return end.timestamp() - time.time()
 
@@ -126,7 +127,7 @@ class Helper:
             pem = self.environment.get("CERTMONGER_CSR", "").encode("ascii")
             csr = x509.load_pem_x509_csr(pem)
             csr.public_key()
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm):
             raise Refused("there is no certificate signing request in $CERTMONGER_CSR") from None
         return csr
 

@@ -105,13 +105,13 @@ class LiveDirectory:
                 return None
         except PermissionError as error:
             raise Unwritable(f"{error.filename}: {error.strerror}") from None
-        except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
+        except (OSError, ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
             return None
         return Pair(key_pem, key, certificate)  # type: ignore[arg-type]  # a kind that was certified
 
     def certificate(self) -> x509.Certificate | None:
         """The certificate, for who may not read the key."""
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, x509.InvalidVersion):
             return x509.load_pem_x509_certificate((self.path / CERTIFICATE).read_bytes())
         return None
 

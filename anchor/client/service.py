@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor.client.credentials import Credentials
@@ -19,6 +19,16 @@ from anchor.client.errors import Misconfigured, Refused, Unavailable
 from anchor.client.transport import Reply, Transport
 
 _MAX_CHAIN = 10
+
+# What the library raises over what is no certificate, or one that is not in order.
+_NO_CERTIFICATE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 @dataclass(frozen=True)
@@ -129,7 +139,7 @@ class Service:
             (certificate,) = x509.load_pem_x509_certificates(pem.encode("ascii"))
             certificate.public_key()
             tuple(certificate.extensions)
-        except (ValueError, TypeError, x509.DuplicateExtension) as error:
+        except _NO_CERTIFICATE as error:
             raise self._confused("its answer does not hold a certificate") from error
         return certificate
 
