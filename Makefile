@@ -22,7 +22,7 @@ serve: $(VENV)/serve.stamp CA/root-ca.crt
 test: lint docs $(VENV)/packages.stamp CA/root-ca.crt
 	$(BIN)/anchor test-policy tests/policy/sample.json
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST)
+	$(BIN)/python -m pytest --cov --cov-report=term --numprocesses=2 --dist=loadfile $(PYTEST)
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -210,14 +211,17 @@ def _fill(keystone):
 
 
 def _install():
-    done = VENV / "installed"
-    if done.exists():
-        return
-    shutil.rmtree(VENV, ignore_errors=True)
+    """Once, also when several processes want it at the same time."""
     CACHE.mkdir(exist_ok=True)
-    _run([sys.executable, "-m", "venv", VENV])
-    _run([VENV / "bin/python", "-m", "pip", "install", "--quiet", RELEASE])
-    done.touch()
+    done = VENV / "installed"
+    with (CACHE / "keystone.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if done.exists():
+            return
+        shutil.rmtree(VENV, ignore_errors=True)
+        _run([sys.executable, "-m", "venv", VENV])
+        _run([VENV / "bin/python", "-m", "pip", "install", "--quiet", RELEASE])
+        done.touch()
 
 
 def _run(command):
