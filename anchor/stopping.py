@@ -58,7 +58,7 @@ def _without_a_master(uwsgi: Any) -> None:
         """Its end, however it comes about, is the end of the others."""
         first = uwsgi.workers()[0]["pid"]
         if os.getpid() != first:
-            program.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+            program.prctl(_PR_SET_PDEATHSIG, signal.SIGHUP, 0, 0, 0)
             if os.getppid() != first:
                 os._exit(0)
 

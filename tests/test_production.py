@@ -16,7 +16,7 @@ from cryptography import x509
 from tests.pki import assert_is_leaf, make_csr
 from tests.servers.anchor import EVERY_SERVER, serving
 from tests.servers.nginx_site import HOST, site
-from tests.servers.processes import alive, children, descendants, wait_for
+from tests.servers.processes import alive, children, descendants, program, wait_for
 from tests.test_real_servers import post
 
 SLOW = """
@@ -204,6 +204,25 @@ def test_uwsgi_without_a_master_finishes_what_runs_and_leaves_nothing_behind(tol
         assert [] == alive(processes)
         with pytest.raises(ConnectionRefusedError):
             post(service, make_csr())
+
+
+def test_the_end_of_uwsgis_first_process_while_it_starts_the_last_is_the_end_of_all(
+    document, tmp_path
+):
+    """The last one serves already, and nobody has noted who it is."""
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    slow_fork = [
+        program("strace", "strace"),
+        *("-f", "-qq", "-o", "/dev/null", "-e", "trace=clone,clone3,fork"),
+        # Microseconds between the last of three forks and what uwsgi makes of it.
+        *("-e", "inject=clone,clone3,fork:delay_exit=4000000:when=3"),
+    ]
+    with serving("uwsgi", tmp_path, under=slow_fork) as service:
+        wait_for(lambda: len(descendants(service.process.pid)) == 5, what="strace and all four")
+        _, first, *others = processes = descendants(service.process.pid)
+        os.kill(first, signal.SIGTERM)
+
+        wait_for(lambda: not alive([first, *others]), what=f"{processes} to end")
 
 
 def test_a_sigterm_behind_nginx_finishes_what_runs(slow, document, tmp_path, ca):

@@ -75,8 +75,15 @@ def uwsgi_ini(directory, *more):
 
 
 @contextlib.contextmanager
-def serving(server, directory, environment=None):
-    """Anchor under one of the servers, with the config.json in that directory."""
+def serving(server, directory, environment=None, under=()):
+    """Anchor under one of the servers, with the config.json in that directory.
+
+    Args:
+        server: one of :data:`EVERY_SERVER`.
+        directory: with the config.json.
+        environment: variables to add.
+        under: what runs the server, with its arguments.
+    """
     port = free_port()
     config_py = directory / "config.py"
     if not config_py.exists():
@@ -84,7 +91,7 @@ def serving(server, directory, environment=None):
     text = config_py.read_text().replace('"port": "5016"', f'"port": "{port}"')
     config_py.write_text(text)
     with running(
-        arguments(server, port, config_py),
+        [*under, *arguments(server, port, config_py)],
         log=directory / "server.log",
         # A worker that is just being made may miss the signal that stops it, so wait for an answer.
         ready=lambda: answers(port),
