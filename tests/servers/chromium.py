@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import collections
 import contextlib
 import json
 import os
@@ -32,6 +33,8 @@ class Browser:
     def __init__(self, to_browser, from_browser):
         self._to, self._from = to_browser, from_browser
         self._buffer = b""
+        # What happened and nobody has waited for yet.
+        self._events = collections.deque()
         self._count = 0
         self._session = None
         self.complaints, self.requested = [], []
@@ -54,15 +57,23 @@ class Browser:
                 assert "error" not in answer, (method, answer["error"])
                 return answer["result"]
             self._note(answer)
+            self._events.append(answer)
 
     def open(self, url):
         """Load a page, and wait until all of it is there."""
+        self._events.clear()
         self.call("Page.navigate", url=url)
         self._wait(lambda event: event["method"] == "Page.loadEventFired")
 
     def evaluate(self, expression):
         """The value of an expression in the page, which scripts of its own cannot be in."""
-        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        answer = self.call(
+            "Runtime.evaluate",
+            expression=expression,
+            returnByValue=True,
+            # Without it a second download could be one that a person has to allow.
+            userGesture=True,
+        )
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
@@ -91,6 +102,7 @@ class Browser:
             downloadPath=str(directory),
             eventsEnabled=True,
         )
+        self._events.clear()
         self.evaluate(f"document.querySelector({json.dumps(selector)}).click()")
         begun = self._wait(lambda event: event["method"] == "Browser.downloadWillBegin")
         self._wait(
@@ -104,9 +116,13 @@ class Browser:
         return begun["params"]["suggestedFilename"], path.read_bytes()
 
     def _wait(self, wanted):
+        """The first event that is wanted; it may have come before the answer to a command."""
         while True:
-            event = self._read()
-            self._note(event)
+            if self._events:
+                event = self._events.popleft()
+            else:
+                event = self._read()
+                self._note(event)
             if "method" in event and wanted(event):
                 return event
 
