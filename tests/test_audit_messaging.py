@@ -203,6 +203,19 @@ END = textwrap.dedent(
     """
 )
 
+NO_HEARTBEAT = textwrap.dedent(
+    """
+    import threading
+
+    start = threading.Thread.start
+    def refuse(thread):
+        if thread.name == "Rabbit-heartbeat":
+            raise RuntimeError("can't create new thread at interpreter shutdown")
+        start(thread)
+    threading.Thread.start = refuse
+    """
+)
+
 
 def test_the_end_of_a_process_sends_what_waits(broker, listener, tmp_path):
     options = {"target": "messaging", "url": broker.url, "flush_seconds": 60}
@@ -239,6 +252,17 @@ def test_a_broker_that_accepts_and_never_answers_delays_nobody(tmp_path):
     assert time.monotonic() - started < 60
     log = (tmp_path / "log").read_text()
     assert all(f'"user":"user{number}"' in log for number in range(20))
+
+
+def test_a_process_that_ends_and_may_start_no_thread_sends_what_waits(broker, listener, tmp_path):
+    """As with Python 3.12.0 to 3.12.2; the driver wants a thread for its heartbeat."""
+    options = {"target": "messaging", "url": broker.url, "flush_seconds": 60}
+    subprocess.run(
+        [sys.executable, "-c", NO_HEARTBEAT + END, json.dumps(options), str(tmp_path / "log")],
+        check=True,
+    )
+
+    assert len(listener.wait_for(20)) == 20
 
 
 def test_each_process_sends_by_itself_after_a_fork(broker, listener, tmp_path):
