@@ -109,7 +109,7 @@ class _Read:
         return [ban for ban in self.by_place.get((kind, place), ()) if ban.is_in_force(now)]
 
 
-_NONE = _Read.of(None, ())
+_NO_FILE = _Read.of(None, ())
 
 
 class BanFile:
@@ -119,7 +119,7 @@ class BanFile:
         self.path = path
         self._path = str(path)
         self._clock = clock
-        self._known = _NONE
+        self._known = _NO_FILE
 
     def bans(self) -> tuple[Ban, ...]:
         """Those that are in the file, also if they have ended.
@@ -159,7 +159,7 @@ class BanFile:
             if stamp != known.stamp:
                 known = _Read.of(stamp, _BANS.validate_json(self.path.read_bytes()))
         except FileNotFoundError:
-            known = _NONE
+            known = _NO_FILE
         except OSError as error:
             raise BansUnreadable(f"{self.path} cannot be read: {error.strerror}") from None
         except pydantic.ValidationError as error:

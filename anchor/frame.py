@@ -1,10 +1,13 @@
-"""The octets that the certificates for one request have in common (RFC 5280 section 4.1)."""
+"""What the certificates for one request have in common (RFC 5280 section 4.1)."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from anchor.blank import Blank
+from anchor.lazily import lazily
+from anchor.signatures import Verification
+from anchor.X509 import der
 
 
 class Frame(NamedTuple):
@@ -37,3 +40,44 @@ class Frame(NamedTuple):
                 self.tail,
             )
         )
+
+
+class Proved:
+    """A certificate that was proved, as far as it says what later ones are.
+
+    Args:
+        octets: the certificate in DER.
+        signed: its tbsCertificate.
+        blank: what it says.
+        verify: how its signature was verified.
+    """
+
+    def __init__(self, octets: bytes, signed: bytes, blank: Blank, verify: Verification):
+        self.verify = verify
+        self._signed = signed
+        self._algorithm = _algorithm_behind(signed, octets)
+        self._its_own = blank.serial_number_octets(), blank.validity_octets()
+
+    @lazily
+    def _frame(self) -> Frame | None:
+        """Found when there is another certificate, as there is for few requests."""
+        return Frame.of(self._signed, *self._its_own)
+
+    def like(self, octets: bytes, blank: Blank) -> bytes | None:
+        """The tbsCertificate that says what a blank does, if it is what stands in these octets.
+
+        None if it is not, if another algorithm stands behind it, or if there is no telling.
+        """
+        frame = self._frame
+        if frame is None or self._algorithm is None or not octets.startswith(der.LONG):
+            return None
+        signed = frame.around(blank)
+        return signed if octets.startswith(signed + self._algorithm, der.LONG_HEADER) else None
+
+
+def _algorithm_behind(signed: bytes, octets: bytes) -> bytes | None:
+    """The signatureAlgorithm of a certificate in DER, which follows what is signed; it is short."""
+    if not octets.startswith(der.LONG):
+        return None
+    at = der.LONG_HEADER + len(signed)
+    return octets[at : at + 2 + octets[at + 1]]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Iterator
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from anchor.timestamps import timestamp
 from anchor.X509 import coverage, names
+from anchor.X509.parsing import MALFORMED
 
 
 class ParsedCertificate:
@@ -18,7 +19,8 @@ class ParsedCertificate:
 
     def __init__(self, der: bytes):
         """Raises ValueError if it is no certificate, as all properties do for their part of it."""
-        self._certificate = _loaded(x509.load_der_x509_certificate, der)
+        with _value_errors():
+            self._certificate = x509.load_der_x509_certificate(der)
 
     @property
     def serial(self) -> str:
@@ -43,24 +45,20 @@ class ParsedCertificate:
     @property
     def key(self) -> bytes:
         """The key, as SubjectPublicKeyInfo."""
-        try:
+        with _value_errors():
             key = self._certificate.public_key()
-        except UnsupportedAlgorithm as error:
-            raise ValueError(str(error)) from error
         return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names in subjectAltName and the common names, with their kind in front."""
         try:
-            extension = self._certificate.extensions.get_extension_for_class(
-                x509.SubjectAlternativeName
-            )
+            with _value_errors():
+                extensions = self._certificate.extensions
+            extension = extensions.get_extension_for_class(x509.SubjectAlternativeName)
             described = [names.describe(name) for name in extension.value]
         except x509.ExtensionNotFound:
             described = []
-        except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
-            raise ValueError(str(error)) from error
         described += [
             f"CN:{attribute.value!s}"
             for attribute in self._certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
@@ -75,11 +73,13 @@ def _normal(described: str) -> str:
 
 def der_in(pem: bytes) -> bytes:
     """The DER encoding of a certificate in PEM; raises ValueError if it is none."""
-    return _loaded(x509.load_pem_x509_certificate, pem).public_bytes(Encoding.DER)
+    with _value_errors():
+        return x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
 
 
-def _loaded(load: Callable[[bytes], x509.Certificate], octets: bytes) -> x509.Certificate:
+@contextlib.contextmanager
+def _value_errors() -> Iterator[None]:
     try:
-        return load(octets)
-    except x509.InvalidVersion as error:
+        yield
+    except MALFORMED as error:
         raise ValueError(str(error)) from error

@@ -11,10 +11,9 @@ from anchor import issuance, signatures
 from anchor.blank import VERSION_3, Blank
 from anchor.enforced import EXPECTED, TAKEN_OVER
 from anchor.errors import SigningError
-from anchor.frame import Frame
+from anchor.frame import Proved
 from anchor.issuance import Profile
 from anchor.issuer import CACertificate
-from anchor.lazily import lazily
 from anchor.signatures import SigningHash, Verification
 from anchor.X509 import der
 from anchor.X509.signing_request import Extension, X509Csr
@@ -33,8 +32,8 @@ def read_back(octets: bytes, blank: Blank, ca: CACertificate) -> x509.Certificat
     """
     certificate = x509.load_der_x509_certificate(octets)
     # Of another length, the serial number makes other lengths of what it is in.
-    place = (_Proved, ca, blank.serial_number.bit_length() // 8)
-    proved: _Proved | None = blank.csr.notes.get(place)
+    place = (Proved, ca, blank.serial_number.bit_length() // 8)
+    proved: Proved | None = blank.csr.notes.get(place)
     if proved is not None and (signed := proved.like(octets, blank)) is not None:
         # To the octet what was proved before, but for what is this one's own.
         _hold(proved.verify, certificate, signed)
@@ -45,51 +44,8 @@ def read_back(octets: bytes, blank: Blank, ca: CACertificate) -> x509.Certificat
         _prove_issuer(certificate, ca)
     verify = _prove_signature(certificate, signed, ca)
     _prove_contents(certificate, blank)
-    blank.csr.notes[place] = _Proved(octets, signed, blank, verify)
+    blank.csr.notes[place] = Proved(octets, signed, blank, verify)
     return certificate
-
-
-class _Proved:
-    """What other certificates for a request have in common with one that was proved.
-
-    Args:
-        octets: the certificate in DER.
-        signed: its tbsCertificate.
-        blank: what it says.
-        verify: how its signature was verified.
-    """
-
-    def __init__(self, octets: bytes, signed: bytes, blank: Blank, verify: Verification):
-        self.verify = verify
-        self._octets = octets
-        self._signed = signed
-        self._its_own = blank.serial_number_octets(), blank.validity_octets()
-
-    @lazily
-    def _frame(self) -> Frame | None:
-        """Found when there is another certificate, as there is for few requests."""
-        return Frame.of(self._signed, *self._its_own)
-
-    @lazily
-    def _algorithm(self) -> bytes:
-        """The signatureAlgorithm (RFC 5280 section 4.1.1.2) in DER: it is short."""
-        at = HEADER + len(self._signed)
-        return self._octets[at : at + 2 + self._octets[at + 1]]
-
-    def like(self, octets: bytes, blank: Blank) -> bytes | None:
-        """The tbsCertificate that says what a blank does, if it is what stands in these octets.
-
-        None if it is not, if another algorithm stands behind it, or if there is no telling.
-        """
-        frame = self._frame
-        if frame is None or not (octets.startswith(der.LONG) and self._octets.startswith(der.LONG)):
-            return None
-        signed = frame.around(blank)
-        return signed if octets.startswith(signed + self._algorithm, HEADER) else None
-
-
-# Of a certificate that is der.LONG, in octets.
-HEADER = 4
 
 
 def _names_issuer(signed: bytes, blank: Blank, ca: CACertificate) -> bool:
@@ -98,7 +54,7 @@ def _names_issuer(signed: bytes, blank: Blank, ca: CACertificate) -> bool:
     If not, it may be written in another way: the library has to compare.
     """
     number = blank.serial_number_octets()
-    before = len(der.LONG) + 2 + len(VERSION_3)
+    before = der.LONG_HEADER + len(VERSION_3)
     at = before + len(number)
     return (
         signed.startswith(der.LONG)

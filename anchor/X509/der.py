@@ -35,6 +35,7 @@ def bit_string(octets: bytes) -> bytes:
 
 # A SEQUENCE whose length takes two octets, so that its contents begin after four.
 LONG = b"\x30\x82"
+LONG_HEADER = 4
 
 
 def signed_part(octets: bytes) -> bytes | None:
@@ -42,8 +43,8 @@ def signed_part(octets: bytes) -> bytes | None:
 
     None if it, or the whole, is not of the size that nearly all are.
     """
-    if octets.startswith(LONG) and octets.startswith(LONG, 4):
-        return octets[4 : 8 + int.from_bytes(octets[6:8], "big")]
+    if octets.startswith(LONG) and octets.startswith(LONG, LONG_HEADER):
+        return octets[LONG_HEADER : 2 * LONG_HEADER + int.from_bytes(octets[6:8], "big")]
     return None
 
 

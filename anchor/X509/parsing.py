@@ -9,6 +9,16 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 from anchor.errors import UnreadableRequest
 
+# What the library raises over octets that are no certificate or request, or one not in order.
+MALFORMED = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+
 
 class parsing:  # noqa: N801  # it reads as a word in a with statement
     """Whatever a parser makes of hostile octets in the block, the fault is in the octets."""

@@ -15,6 +15,7 @@ from anchor.advice.subject import Subject
 from anchor.errors import Complaint
 from anchor.validators import ValidationError
 from anchor.weak_keys import Allowed, refuse_weak
+from anchor.X509.parsing import MALFORMED
 from anchor.X509.signing_request import PublicKey
 
 LONGEST_VALIDITY = datetime.timedelta(days=7)
@@ -98,7 +99,7 @@ def _trusted(subject: Subject) -> Iterator[tuple[str, list[x509.Certificate]]]:
                 try:
                     pem = subject.file(section["ca_file"]).read_bytes()
                     yield f"{path}.ca_file", x509.load_pem_x509_certificates(pem)
-                except (OSError, ValueError, x509.InvalidVersion):
+                except (OSError, *MALFORMED):
                     # The backend's own libraries decide whether they can do with it.
                     continue
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
 import anchor
@@ -27,6 +26,7 @@ from anchor.client import configuration, schedule
 from anchor.client.configuration import Client
 from anchor.client.errors import ClientError, Misconfigured, Refused, Unavailable
 from anchor.errors import ConfigurationError
+from anchor.X509.parsing import MALFORMED
 
 ISSUED, REJECTED, UNCONFIGURED, WAIT, UNSUPPORTED = 0, 2, 4, 5, 6
 
@@ -111,7 +111,7 @@ class Helper:
         pem = self.environment.get("CERTMONGER_CERTIFICATE", "")
         try:
             end = x509.load_pem_x509_certificate(pem.encode("ascii")).not_valid_after_utc
-        except (ValueError, x509.InvalidVersion):
+        except MALFORMED:
             return float("inf")
         return end.timestamp() - time.time()
 
@@ -127,7 +127,7 @@ class Helper:
             pem = self.environment.get("CERTMONGER_CSR", "").encode("ascii")
             csr = x509.load_pem_x509_csr(pem)
             csr.public_key()
-        except (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm):
+        except MALFORMED:
             raise Refused("there is no certificate signing request in $CERTMONGER_CSR") from None
         return csr
 

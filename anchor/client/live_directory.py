@@ -25,7 +25,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -33,6 +32,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from anchor.client import files, locks
 from anchor.client.errors import Misconfigured, Unwritable
 from anchor.client.service import Certified
+from anchor.X509.parsing import MALFORMED
 
 LOCK = ".lock"
 CURRENT = "current"
@@ -105,13 +105,13 @@ class LiveDirectory:
                 return None
         except PermissionError as error:
             raise Unwritable(f"{error.filename}: {error.strerror}") from None
-        except (OSError, ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
+        except (OSError, *MALFORMED):
             return None
         return Pair(key_pem, key, certificate)  # type: ignore[arg-type]  # a kind that was certified
 
     def certificate(self) -> x509.Certificate | None:
         """The certificate, for who may not read the key."""
-        with contextlib.suppress(OSError, ValueError, x509.InvalidVersion):
+        with contextlib.suppress(OSError, *MALFORMED):
             return x509.load_pem_x509_certificate((self.path / CERTIFICATE).read_bytes())
         return None
 

@@ -11,24 +11,15 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor.client.credentials import Credentials
 from anchor.client.errors import Misconfigured, Refused, Unavailable
 from anchor.client.transport import Reply, Transport
+from anchor.X509.parsing import MALFORMED
 
 _MAX_CHAIN = 10
-
-# What the library raises over what is no certificate, or one that is not in order.
-_NO_CERTIFICATE = (
-    ValueError,
-    TypeError,
-    UnsupportedAlgorithm,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
 
 
 @dataclass(frozen=True)
@@ -139,7 +130,7 @@ class Service:
             (certificate,) = x509.load_pem_x509_certificates(pem.encode("ascii"))
             certificate.public_key()
             tuple(certificate.extensions)
-        except _NO_CERTIFICATE as error:
+        except MALFORMED as error:
             raise self._confused("its answer does not hold a certificate") from error
         return certificate
 
@@ -152,7 +143,7 @@ class Service:
         for link in links:
             try:
                 issued.verify_directly_issued_by(link)
-            except (ValueError, TypeError, InvalidSignature) as error:
+            except (InvalidSignature, *MALFORMED) as error:
                 raise self._confused("it answered a chain that does not fit") from error
             issued = link
         return links

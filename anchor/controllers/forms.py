@@ -12,7 +12,6 @@ import multipart
 
 from anchor import errors
 from anchor.controllers import plain_form
-from anchor.controllers.plain_form import FIELDS
 from anchor.controllers.request import Request
 
 MAX_FIELDS = 16
@@ -69,7 +68,7 @@ def _form(request: Request, fields: dict[str, bytes]) -> Form:
     fields |= _basic_credentials(request, fields)
     if not fields.get("secret"):
         raise errors.NotAuthenticated("there are no credentials")
-    for name in FIELDS:
+    for name in plain_form.FIELDS:
         if name not in fields:
             raise errors.MalformedSubmission(f"the field {name!r} is missing")
     if not fields["csr"].strip():
@@ -95,7 +94,7 @@ def _text(fields: dict[str, bytes], name: str, limit: int) -> str:
 def _unique(pairs: Iterable[tuple[str, bytes]]) -> dict[str, bytes]:
     fields: dict[str, bytes] = {}
     for name, value in pairs:
-        if name in fields and name in FIELDS:
+        if name in fields and name in plain_form.FIELDS:
             raise errors.MalformedSubmission(f"the field {name!r} is given twice")
         fields[name] = value
     return fields

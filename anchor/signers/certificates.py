@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from anchor.signatures import CAPublicKey
+from anchor.X509.parsing import MALFORMED
 
 ExtensionType = TypeVar("ExtensionType", bound=x509.ExtensionType)
 
@@ -43,7 +44,7 @@ def read_chain(
         _prove_ca(issuer, where, now)
         try:
             issued.verify_directly_issued_by(issuer)
-        except (InvalidSignature, ValueError, TypeError):
+        except (InvalidSignature, *MALFORMED):
             raise ValueError(f"{where} {_why_not_by_it(issued)}") from None
         issued = issuer
     return chain
@@ -68,7 +69,7 @@ def _read(path: Path) -> list[x509.Certificate]:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     try:
         return x509.load_pem_x509_certificates(pem)
-    except (ValueError, x509.InvalidVersion):
+    except MALFORMED:
         raise ValueError(f"{path} holds no certificate in PEM") from None
 
 
