@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+import re
 from typing import TYPE_CHECKING
 
-from anchor.usual_certificates import Unusual, find, find_at_once, serial_number, written_out
+from anchor.usual_certificates import Unusual, find, serial_number, subject_text, written_out
 from anchor.X509 import coverage
 
 if TYPE_CHECKING:
@@ -19,12 +20,18 @@ if TYPE_CHECKING:
 
 _BEGIN, _END = b"-----BEGIN CERTIFICATE-----\n", b"-----END CERTIFICATE-----\n"
 
-# What keys on P-256, P-384 and P-521 begin with when they are not compressed.
+# Keys that are written in one way only: on P-256, P-384 and P-521 if they are not compressed, and
+# those of RSA with the usual exponent.
 _CURVES = (
     bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004"),
     bytes.fromhex("3076301006072a8648ce3d020106052b8104002203620004"),
     bytes.fromhex("30819b301006072a8648ce3d020106052b810400230381860004"),
 )
+_RSA = re.compile(
+    rb"0\x82..0\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00\x03\x82..\x00"
+    rb"0\x82..\x02\x82..\x00[\x80-\xff].*\x02\x03\x01\x00\x01",
+    re.DOTALL,
+).fullmatch
 
 
 class Outline:
@@ -45,19 +52,11 @@ class Outline:
         self._der = der
         self._loaded: ParsedCertificate | None = None
         try:
-            found = find_at_once(der)
-            self._begin, self.not_after, self._subject, self._key, self.names = found
+            self._begin, self.not_after, self._subject, self._key, self.names = find(der)
         except (Unusual, IndexError):
-            self._begin = b""
-            self._read()
-
-    def _read(self) -> None:
-        parsed = self._parsed
-        try:
-            self.not_after, self._subject, self._key, self.names = find(self._der)
-        except Unusual:
+            parsed = self._parsed
+            self._begin, self._subject, self._key = b"", b"", b""
             self.not_after, self.names = parsed.not_after, parsed.names
-            self._subject, self._key = "", b""
 
     @property
     def _parsed(self) -> ParsedCertificate:
@@ -85,13 +84,18 @@ class Outline:
     @property
     def subject(self) -> str:
         """The subject as RFC 4514 writes it."""
-        return self._subject or self._parsed.subject
+        if not self._subject:
+            return self._parsed.subject
+        try:
+            return subject_text(self._subject)
+        except Unusual:
+            return self._parsed.subject
 
     @property
     def key(self) -> str:
         """The SHA-256 over the key, as SubjectPublicKeyInfo."""
         octets = self._key
-        if not octets.startswith(_CURVES):
+        if not (octets.startswith(_CURVES) or _RSA(octets)):
             octets = self._parsed.key
         return hashlib.sha256(octets).hexdigest()
 

@@ -1,157 +1,128 @@
-"""What a certificate says, found in its octets if it is written as nearly every one is.
-
-One as Anchor makes most of them is read by one expression, another element by element.
-"""
+"""What a certificate says, found in its octets if it is written as nearly every one is."""
 
 from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterator
 from ipaddress import ip_address
 
-_VERSION_3 = b"\xa0\x03\x02\x01\x02"
-# A validity between two UTCTimes, and where in it the second one begins and ends.
-_UTC_TIMES, _UTC_TIME, _SECOND_TIME, _AROUND_TIMES = b"\x30\x1e\x17\x0d", 0x17, 17, 32
-_EXTENSIONS, _OCTET_STRING, _BOOLEAN = 0xA3, 0x04, 0x01
+# The length of an element in as many octets as nearly all take.
+_LENGTH = rb"(?:[\0-\x7f]|\x81.|\x82..)"
+# A certificate, its tbsCertificate, version 3, and the serial number's size and first octet.
+_BEGINNING = re.compile(
+    rb"0" + _LENGTH + rb"0" + _LENGTH + rb"\xa0\x03\x02\x01\x02\x02[\x01-\x7f][\0-\x7f]", re.DOTALL
+).match
+# A validity between two UTCTimes.
+_VALIDITY = rb"0\x1e\x17\x0d([0-9]{12}Z)\x17\x0d([0-9]{12}Z)"
+_VALIDITY_SIZE = 32
+# Names that are no address, and are written in one way only once they are in lower case.
+_NAME = rb"(?=[0-9.]*[A-Za-z*_-])[A-Za-z0-9*_.-]*[A-Za-z0-9*_-]"
+_PLAIN = re.compile(_NAME).fullmatch
+# A subject of one common name, and how much longer it is than that.
+_ONE_COMMON_NAME = rb"0(.)1.0.\x06\x03\x55\x04\x03[\x0c\x13](.)(" + _NAME + rb")"
+_AROUND_COMMON_NAME = 11
+# On P-256, or of RSA.
+_KEY = rb"(0\x59.{89}|0\x82\x01\x22.{290}|0\x82\x02\x22.{546})"
+# From extensions that are each as long as they say, those that are frequent in front, to the names
+# in subjectAltName.
+_SAN = b"\x06\x03\x55\x1d\x11"
+_SIZES = dict.fromkeys([12, 29, 31, 14, 19, 9, *range(5, 48)])
+_TO_NAMES = rb"\xa3%b0%b(?:0(?:%b))*?0%b%b(?:\x01\x01\xff)?\x04%b0(%b)" % (
+    _LENGTH,
+    _LENGTH,
+    b"|".join(b"\\x%02x.{%d}" % (size, size) for size in _SIZES),
+    _LENGTH,
+    _SAN,
+    _LENGTH,
+    _LENGTH,
+)
+# DNS names, which have no octet of any kind in them, and addresses.
+_NAMES = re.compile(
+    rb"\x82([\0-\x7f])(" + _NAME + rb")|\x87(?:\x04(.{4})|\x10(.{16}))", re.DOTALL
+).findall
+
+_USUAL = re.compile(_VALIDITY + _ONE_COMMON_NAME + _KEY + _TO_NAMES, re.DOTALL).match
+_TO_KEY = re.compile(_VALIDITY).match
+_ALONE = re.compile(_ONE_COMMON_NAME, re.DOTALL).fullmatch
+_BEHIND_KEY = re.compile(_TO_NAMES, re.DOTALL).match
+
+_SEQUENCE, _EXTENSIONS = 0x30, 0xA3
 _ATTRIBUTE, _COMMON_NAME = b"\x06\x03\x55\x04", 0x03
 _STRINGS = (0x0C, 0x13)  # UTF8String, PrintableString
-_SAN, _CRITICAL = b"\x06\x03\x55\x1d\x11", b"\x01\x01\xff"
-_DNS_NAME, _IP_ADDRESS = 0x82, 0x87
-
-# Names that are no address, and are written in one way only once they are in lower case.
-_NAME = rb"[A-Za-z0-9*_.-]{0,126}[A-Za-z*_-]"
-_PLAIN = re.compile(_NAME).fullmatch
-# What most have: a subject of one common name, a subjectAltName of one DNS name.
-_ONE_COMMON_NAME = re.compile(
-    rb"0.1.0.\x06\x03\x55\x04\x03[\x0c\x13](.)(" + _NAME + rb")", re.DOTALL
-).fullmatch
-_ONE_DNS_NAME = re.compile(rb"0(.)\x82(.)(" + _NAME + rb")", re.DOTALL).fullmatch
-
-# The certificate and its tbsCertificate, their lengths in two octets, and a serial number.
-_BEGINNING = re.compile(
-    rb"\x30\x82..\x30\x82..\xa0\x03\x02\x01\x02\x02[\x01-\x7f][\0-\x7f]", re.DOTALL
-).match
-_SERIAL = 15  # where the number itself begins
-# From the validity to subjectAltName, for a subject of one common name, a key on P-256 or a usual
-# RSA key, extensions of which every length is known, and one DNS name.
-_USUAL = re.compile(
-    rb"\x30\x1e\x17\x0d([0-9]{12}Z)\x17\x0d([0-9]{12}Z)"
-    rb"0(.)1.0.\x06\x03\x55\x04\x03[\x0c\x13](.)(" + _NAME + rb")"
-    rb"(\x30\x59.{89}|\x30\x82\x01\x22.{290}|\x30\x82\x02\x22.{546})"
-    rb"\xa3(?:\x81.|\x82..|.)0(?:\x81.|\x82..|.)"
-    rb"(?:0\x09.{9}|0\x0c.{12}|0\x0e.{14}|0\x13.{19}|0\x1d.{29}|0\x1f.{31})*?"
-    rb"0(.)\x06\x03\x55\x1d\x11\x04(.)0(.)\x82(.)(" + _NAME + rb")",
-    re.DOTALL,
-).match
+# RFC 4514 section 3, and values of which nothing has to be escaped.
+_SHORT = {3: "CN", 6: "C", 7: "L", 8: "ST", 9: "STREET", 10: "O", 11: "OU"}
+_UNESCAPED = re.compile(rb"[A-Za-z0-9_.*-](?:[A-Za-z0-9_.* -]*[A-Za-z0-9_.*-])?").fullmatch
 
 
 class Unusual(Exception):
     """A certificate is not written as nearly every other one."""
 
 
-def find_at_once(der: bytes) -> tuple[bytes, str, str, bytes, tuple[str, ...]]:
-    """What is asked of a certificate as Anchor makes most of them.
+# The beginning, as it stands there, the end, the subject and the key in DER, and the names.
+Found = tuple[bytes, str, bytes, bytes, tuple[str, ...]]
 
-    That is the beginning, as it stands there, the end, the subject, the key and the names.
 
-    Every length on the way to what is read is looked at, so whoever reads these octets as a
-    certificate reads the same in them.
+def find(der: bytes) -> Found:
+    """What is asked of a certificate.
+
+    Whoever reads these octets as a certificate reads the same in them.
 
     Raises:
-        Unusual: it is another one, or none; or IndexError.
+        Unusual: they are written in another way, or are no certificate; or IndexError.
     """
-    if not _BEGINNING(der):
+    beginning = _BEGINNING(der)
+    if beginning is None:
         raise Unusual
-    at = _SERIAL + der[_SERIAL - 1]
-    algorithm = der[at + 1]
-    at += 2 + algorithm
-    issuer = der[at + 1]
-    match = _USUAL(der, at + 2 + issuer)
-    if match is None or algorithm > 0x7F or issuer > 0x7F:
-        raise Unusual
-    begin, end, subject, length, common_name, key, names, value, sequence, size, name = (
-        match.groups()
-    )
-    here, there = len(common_name), len(name)
-    if not (
-        (length[0], subject[0]) == (here, here + 11)
-        and (size[0], sequence[0]) == (there, there + 2)
-        and (value[0], names[0]) == (there + 4, there + 11)
+    at = beginning.end() - 1
+    at += der[at - 1]
+    # The signature's algorithm, which is short, and the issuer.
+    at += 2 + der[at + 1]
+    at = _after(der, at)
+    usual = _USUAL(der, at)
+    if usual is None:
+        return _find_in_steps(der, at)
+    begin, end, around, size, name, key, _ = usual.groups()
+    if (
+        size[0] != len(name)
+        or around[0] != len(name) + _AROUND_COMMON_NAME
         # Beyond it a length takes more than one octet.
-        and max(here, there) + 11 < 0x80
+        or around[0] > 0x7F
     ):
         raise Unusual
-    text = common_name.decode()
-    return (
-        begin,
-        written_out(end),
-        f"CN={text}",
-        key,
-        ("DNS:" + name.decode().lower(), "CN:" + text.lower()),
-    )
+    names = _alternative_names(der, usual)
+    names.append(f"CN:{name.decode().lower()}")
+    subject = der[at + _VALIDITY_SIZE : usual.start(6)]
+    return begin, written_out(end), subject, key, tuple(names)
+
+
+def _find_in_steps(der: bytes, at: int) -> Found:
+    """The same, with the validity at some place."""
+    validity = _TO_KEY(der, at)
+    if validity is None:
+        raise Unusual
+    begin, end = validity.groups()
+    at += _VALIDITY_SIZE
+    after = _after(der, at)
+    subject = der[at:after]
+    at = after
+    after = _after(der, at)
+    if der[at] != _SEQUENCE or der[after] != _EXTENSIONS:
+        raise Unusual
+    found = _BEHIND_KEY(der, after)
+    if found is None and _SAN in der[after:]:
+        raise Unusual
+    names = (_alternative_names(der, found) if found else []) + _common_names(subject)
+    return begin, written_out(end), subject, der[at:after], tuple(dict.fromkeys(names))
 
 
 def serial_number(der: bytes) -> str:
-    """The serial number, in hexadecimal, of a certificate that :func:`find_at_once` took."""
-    octets = der[_SERIAL : _SERIAL + der[_SERIAL - 1]]
-    return octets.hex().lstrip("0") or "0"
-
-
-def find(der: bytes) -> tuple[str, str, bytes, tuple[str, ...]]:
-    """The end, the subject, the key and the names, if they are written as nearly always.
-
-    The library has read the octets as a certificate before, and so proved all of its structure but
-    the contents of its extensions.
-
-    Raises:
-        Unusual: they are written in another way.
-    """
-    at = _inside(der, _inside(der, 0))
-    if not der.startswith(_VERSION_3, at):
+    """The serial number, in hexadecimal, of a certificate that :func:`find` took."""
+    beginning = _BEGINNING(der)
+    if beginning is None:
         raise Unusual
-    at += len(_VERSION_3)
-    for _ in range(3):  # the serial number, the signature's algorithm, and the issuer
-        size = der[at + 1]
-        at = at + 2 + size if size < 0x80 else _after(der, at)
-    if not der.startswith(_UTC_TIMES, at) or der[at + _SECOND_TIME] != _UTC_TIME:
-        raise Unusual
-    not_after = written_out(der[at + _SECOND_TIME + 2 : at + _AROUND_TIMES])
-    at += _AROUND_TIMES
-    after = _after(der, at)
-    alone = _ONE_COMMON_NAME(der, at, after)
-    if alone is not None and alone[1][0] == len(alone[2]):
-        # Nothing in it has to be escaped, and nothing else is there.
-        common_names = [alone[2].decode()]
-        subject = f"CN={common_names[0]}"
-    else:
-        common_names = _common_names(der[at:after])
-        subject = ""
-    at = after
-    after = _after(der, at)
-    key = der[at:after]
-    if der[after] != _EXTENSIONS:
-        raise Unusual
-    found: list[str] = []
-    at, end = _inside(der, _inside(der, after)), _after(der, after)
-    place = der.find(_SAN, at, end)
-    if place > 0:
-        # It is one extension of several, and neither a part of another nor there twice.
-        start, length = at + 2, der[at + 1]
-        while start < place and length < 0x80:
-            at = start + length
-            start, length = at + 2, der[at + 1]
-        if length > 0x7F:
-            start = _inside(der, at)
-        if start != place or der.find(_SAN, place + 1, end) > 0:
-            raise Unusual
-        start += len(_SAN)
-        if der[start] == _BOOLEAN:
-            start += len(_CRITICAL)
-        if der[start] != _OCTET_STRING:
-            raise Unusual
-        found = _alternative_names(der[_inside(der, start) : _after(der, at)])
-    found += ["CN:" + name.lower() for name in common_names]
-    return not_after, subject, key, tuple(dict.fromkeys(found))
+    at = beginning.end() - 1
+    return der[at : at + der[at - 1]].hex().lstrip("0") or "0"
 
 
 # Remembered, as many certificates end within the same second.
@@ -165,25 +136,51 @@ def written_out(utc_time: bytes) -> str:
     )
 
 
-def _inside(der: bytes, at: int) -> int:
-    """Where the contents begin of the element that begins at some place."""
-    size = der[at + 1]
-    return at + 2 if size < 0x80 else at + size - 0x7E
-
-
 def _after(der: bytes, at: int) -> int:
     """Where the element ends that begins at some place."""
-    size, start = der[at + 1], at + 2
+    size = der[at + 1]
     if size < 0x80:
-        return start + size
-    start += size - 0x80
-    return start + int.from_bytes(der[at + 2 : start], "big")
+        return at + 2 + size
+    if size == 0x82:
+        return at + 4 + (der[at + 2] << 8 | der[at + 3])
+    if size == 0x81:
+        return at + 3 + der[at + 2]
+    raise Unusual
 
 
 def _common_names(subject: bytes) -> list[str]:
-    """Those in a subject of which each part is one plain attribute."""
-    at, end = _inside(subject, 0), len(subject)
     found = []
+    for kind, value in _attributes(subject):
+        if kind == _COMMON_NAME:
+            if not _PLAIN(value):
+                raise Unusual
+            found.append(f"CN:{value.decode().lower()}")
+        elif not value.isascii():
+            raise Unusual
+    return found
+
+
+def subject_text(subject: bytes) -> str:
+    """A subject that was found, as RFC 4514 writes it.
+
+    Raises:
+        Unusual: something in it would have to be escaped, or is seldom there.
+    """
+    alone = _ALONE(subject)
+    if alone is not None and alone[2][0] == len(alone[3]):
+        return f"CN={alone[3].decode()}"
+    parts = []
+    for kind, value in _attributes(subject):
+        if kind not in _SHORT or not _UNESCAPED(value):
+            raise Unusual
+        parts.append(f"{_SHORT[kind]}={value.decode()}")
+    # Section 2.1: the last part comes first.
+    return ",".join(reversed(parts))
+
+
+def _attributes(subject: bytes) -> Iterator[tuple[int, bytes]]:
+    """The parts of a subject of which each is one plain attribute: its kind and its value."""
+    at, end = 2 if len(subject) < 0x82 else 3, len(subject)
     while at < end:
         start, size = at + 4, subject[at + 1]
         at += 2 + size
@@ -195,44 +192,27 @@ def _common_names(subject: bytes) -> list[str]:
             or subject[start + 5] not in _STRINGS
         ):
             raise Unusual
-        value = subject[start + 7 : at]
-        if subject[start + 4] == _COMMON_NAME:
-            if not _PLAIN(value):
+        yield subject[start + 4], subject[start + 7 : at]
+
+
+def _alternative_names(der: bytes, found: re.Match[bytes]) -> list[str]:
+    """Those that begin where a match for ``_TO_NAMES`` ends, each once."""
+    at = found.end()
+    end = _after(der, found.start(found.re.groups) - 1)
+    names = []
+    for size, name, four, sixteen in _NAMES(der, at, end):
+        if name:
+            if size[0] != len(name):
                 raise Unusual
-            found.append(value.decode())
-        elif not value.isascii():
-            raise Unusual
-    return found
-
-
-def _alternative_names(value: bytes) -> list[str]:
-    """Those in the value of the extension, which are DNS names and addresses."""
-    end = len(value)
-    one = _ONE_DNS_NAME(value)
-    if one is not None and one[1][0] == end - 2 and one[2][0] == len(one[3]):
-        return ["DNS:" + one[3].decode().lower()]
-    if end < 4:
-        raise Unusual
-    # DER has one way of writing a length.
-    if end < 0x82:
-        at, header = 2, bytes((0x30, end - 2))
-    elif end < 0x103:
-        at, header = 3, bytes((0x30, 0x81, end - 3))
-    else:
-        at, header = 4, b"\x30\x82" + (end - 4).to_bytes(4, "big")[2:]
-    if not value.startswith(header):
-        raise Unusual
-    found = []
-    while at < end - 1:
-        kind, size, start = value[at], value[at + 1], at + 2
-        at = start + size
-        name = value[start:at]
-        if kind == _DNS_NAME and _PLAIN(name):
-            found.append("DNS:" + name.decode().lower())
-        elif kind == _IP_ADDRESS and size in (4, 16):
-            found.append(f"IP:{ip_address(name)}")
+            names.append(f"DNS:{name.decode().lower()}")
+            at += 2 + len(name)
+        elif four:
+            names.append(f"IP:{four[0]}.{four[1]}.{four[2]}.{four[3]}")
+            at += 6
         else:
-            raise Unusual
-    if at != end or not found:
+            names.append(f"IP:{ip_address(sixteen)}")
+            at += 18
+    # Nothing was passed over.
+    if at != end or not names:
         raise Unusual
-    return found
+    return names if len(names) == 1 else [*dict.fromkeys(names)]

@@ -151,6 +151,7 @@ def test_an_outline_says_what_the_library_reads(der):
     assert slowly == quickly
 
 
+@pytest.mark.filterwarnings("ignore:Parsed a serial number which wasn't positive")
 @given(certificates(), st.data())
 @settings(max_examples=500, deadline=None)
 def test_a_changed_certificate_is_never_read_as_something_else(der, data):
@@ -168,6 +169,33 @@ def test_a_changed_certificate_is_never_read_as_something_else(der, data):
 
     # The library also refuses for what nobody asks of an outline.
     assert slowly in (None, quickly)
+
+
+@pytest.mark.parametrize("kind", ["ec-p256", "rsa-2048", "rsa-4096", "ec-p521", "ed25519"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        [x509.DNSName("www.example.com")],
+        [x509.DNSName("*.example.com"), x509.DNSName("db1"), x509.DNSName("10-0-0-1.example")],
+        [x509.IPAddress(ipaddress.ip_address(text)) for text in ("192.0.2.1", "2001:db8::1")],
+        [x509.DNSName(f"host{number}.example.com") for number in range(20)],
+    ],
+)
+@pytest.mark.parametrize(
+    "subject",
+    ["", "CN=www.example.com", "CN=db1", "CN=db1,OU=Some Unit,O=Example-1,L=B,ST=C,C=DE"],
+)
+def test_what_anchor_issues_is_read_without_the_library(monkeypatch, kind, names, subject):
+    der = _plain(kind, names, subject)
+    slowly = {field: getattr(by_the_library(der), field) for field in FIELDS}
+    monkeypatch.delattr("anchor.parsed_certificates.ParsedCertificate")
+    if kind == "ed25519":
+        # To compare its one way of being written is left to the library.
+        del slowly["key"]
+
+    read = outline.read(pem(der), hashlib.sha256(der).hexdigest())
+
+    assert slowly == {field: getattr(read, field) for field in slowly}
 
 
 def test_octets_that_are_not_those_of_the_fingerprint_are_left_to_the_library():
@@ -198,17 +226,22 @@ def test_a_certificate_of_a_version_that_nobody_knows_is_none():
             _ = outline.read(pem(der), fingerprint).names
 
 
-def _plain():
-    key = a_key()
+ONE_NAME = [x509.DNSName("www.example.com")]
+
+
+def _plain(kind="ec-p256", names=ONE_NAME, subject=""):
+    key = a_key(kind)
     return (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([]))
+        .subject_name(x509.Name.from_rfc4514_string(subject))
         .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "CA")]))
         .public_key(key.public_key())
         .serial_number(1)
         .not_valid_before(now())
         .not_valid_after(now() + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("www.example.com")]), True)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+        .add_extension(x509.SubjectAlternativeName(names), True)
         .sign(key, hash_for(key))
         .public_bytes(Encoding.DER)
     )
