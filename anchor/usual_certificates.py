@@ -48,10 +48,19 @@ _ALONE = re.compile(_ONE_COMMON_NAME, re.DOTALL).fullmatch
 _BEHIND_KEY = re.compile(_TO_NAMES, re.DOTALL).match
 
 _SEQUENCE, _EXTENSIONS = 0x30, 0xA3
-_ATTRIBUTE, _COMMON_NAME = b"\x06\x03\x55\x04", 0x03
-_STRINGS = (0x0C, 0x13)  # UTF8String, PrintableString
+_COMMON_NAME = b"\x55\x04\x03"
+_STRINGS = (0x0C, 0x13, 0x16)  # UTF8String, PrintableString, IA5String
 # RFC 4514 section 3, and values of which nothing has to be escaped.
-_SHORT = {3: "CN", 6: "C", 7: "L", 8: "ST", 9: "STREET", 10: "O", 11: "OU"}
+_SHORT = {
+    _COMMON_NAME: "CN",
+    b"\x55\x04\x06": "C",
+    b"\x55\x04\x07": "L",
+    b"\x55\x04\x08": "ST",
+    b"\x55\x04\x09": "STREET",
+    b"\x55\x04\x0a": "O",
+    b"\x55\x04\x0b": "OU",
+    b"\x09\x92\x26\x89\x93\xf2\x2c\x64\x01\x19": "DC",
+}
 _UNESCAPED = re.compile(rb"[A-Za-z0-9_.*-](?:[A-Za-z0-9_.* -]*[A-Za-z0-9_.*-])?").fullmatch
 
 
@@ -150,13 +159,11 @@ def _after(der: bytes, at: int) -> int:
 
 def _common_names(subject: bytes) -> list[str]:
     found = []
-    for kind, value in _attributes(subject):
+    for kind, string, value in _attributes(subject):
         if kind == _COMMON_NAME:
-            if not _PLAIN(value):
+            if string not in _STRINGS or not _PLAIN(value):
                 raise Unusual
             found.append(f"CN:{value.decode().lower()}")
-        elif not value.isascii():
-            raise Unusual
     return found
 
 
@@ -170,29 +177,25 @@ def subject_text(subject: bytes) -> str:
     if alone is not None and alone[2][0] == len(alone[3]):
         return f"CN={alone[3].decode()}"
     parts = []
-    for kind, value in _attributes(subject):
-        if kind not in _SHORT or not _UNESCAPED(value):
+    for kind, string, value in _attributes(subject):
+        if kind not in _SHORT or string not in _STRINGS or not _UNESCAPED(value):
             raise Unusual
         parts.append(f"{_SHORT[kind]}={value.decode()}")
     # Section 2.1: the last part comes first.
     return ",".join(reversed(parts))
 
 
-def _attributes(subject: bytes) -> Iterator[tuple[int, bytes]]:
-    """The parts of a subject of which each is one plain attribute: its kind and its value."""
+def _attributes(subject: bytes) -> Iterator[tuple[bytes, int, bytes]]:
+    """The parts of a subject, each of one attribute: its type, the kind of its value, and that."""
     at, end = 2 if len(subject) < 0x82 else 3, len(subject)
     while at < end:
-        start, size = at + 4, subject[at + 1]
-        at += 2 + size
-        # Sizes of the set, of the one attribute in it, and of that one's value fit each other.
-        if (
-            size > 0x7F
-            or subject[start - 1] != size - 2
-            or not subject.startswith(_ATTRIBUTE, start)
-            or subject[start + 5] not in _STRINGS
-        ):
+        start, size = at + 6, subject[at + 1]
+        # The set has one attribute in it.
+        if size > 0x7F or subject[at + 3] != size - 2:
             raise Unusual
-        yield subject[start + 4], subject[start + 7 : at]
+        at += 2 + size
+        value = start + subject[start - 1]
+        yield subject[start:value], subject[value], subject[value + 2 : at]
 
 
 def _alternative_names(der: bytes, found: re.Match[bytes]) -> list[str]:

@@ -41,7 +41,14 @@ GENERAL_NAMES = st.one_of(
 )
 ATTRIBUTES = st.builds(
     lambda oid, value, kind: x509.NameAttribute(oid, value, kind, _validate=False),
-    st.sampled_from([NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME, NameOID.DOMAIN_COMPONENT]),
+    st.sampled_from(
+        [
+            NameOID.COMMON_NAME,
+            NameOID.ORGANIZATION_NAME,
+            NameOID.DOMAIN_COMPONENT,
+            NameOID.EMAIL_ADDRESS,
+        ]
+    ),
     WORDS,
     st.sampled_from([None, x509.name._ASN1Type.UTF8String, x509.name._ASN1Type.T61String]),
 )
@@ -183,7 +190,13 @@ def test_a_changed_certificate_is_never_read_as_something_else(der, data):
 )
 @pytest.mark.parametrize(
     "subject",
-    ["", "CN=www.example.com", "CN=db1", "CN=db1,OU=Some Unit,O=Example-1,L=B,ST=C,C=DE"],
+    [
+        "",
+        "CN=www.example.com",
+        "CN=db1",
+        "CN=db1,OU=Some Unit,O=Example-1,L=B,ST=C,C=DE",
+        "CN=db1,DC=example,DC=com",
+    ],
 )
 def test_what_anchor_issues_is_read_without_the_library(monkeypatch, kind, names, subject):
     der = _plain(kind, names, subject)
