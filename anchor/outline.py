@@ -12,7 +12,7 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from anchor.usual_certificates import Unusual, find, serial_number, subject_text, written_out
+from anchor.usual_certificates import Found, Unusual, find, subject_text, written_out
 from anchor.X509 import coverage
 
 if TYPE_CHECKING:
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 _BEGIN, _END = b"-----BEGIN CERTIFICATE-----\n", b"-----END CERTIFICATE-----\n"
 
-# Keys that are written in one way only: on P-256, P-384 and P-521 if they are not compressed, and
-# those of RSA with the usual exponent.
+# Keys that are written in one way only begin so: on P-256, P-384 and P-521 if they are not
+# compressed, Ed25519 and Ed448; and those of RSA with the usual exponent are like that.
 _CURVES = (
     bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004"),
     bytes.fromhex("3076301006072a8648ce3d020106052b8104002203620004"),
     bytes.fromhex("30819b301006072a8648ce3d020106052b810400230381860004"),
+    bytes.fromhex("302a300506032b6570032100"),
+    bytes.fromhex("3043300506032b6571033a00"),
 )
 _RSA = re.compile(
     rb"0\x82..0\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00\x03\x82..\x00"
@@ -41,7 +43,7 @@ class Outline:
         not_after: the last second of its validity, as RFC 3339 writes it.
     """
 
-    __slots__ = ("_begin", "_der", "_key", "_loaded", "_subject", "names", "not_after")
+    __slots__ = ("_der", "_found", "_loaded", "names", "not_after")
 
     def __init__(self, der: bytes):
         """Read what is asked for most.
@@ -52,11 +54,12 @@ class Outline:
         self._der = der
         self._loaded: ParsedCertificate | None = None
         try:
-            self._begin, self.not_after, self._subject, self._key, self.names = find(der)
+            found = find(der)
+            self._found: Found | None = found
+            self.not_after, self.names = written_out(found.end), found.names
         except (Unusual, IndexError):
-            parsed = self._parsed
-            self._begin, self._subject, self._key = b"", b"", b""
-            self.not_after, self.names = parsed.not_after, parsed.names
+            self._found = None
+            self.not_after, self.names = self._parsed.not_after, self._parsed.names
 
     @property
     def _parsed(self) -> ParsedCertificate:
@@ -70,31 +73,29 @@ class Outline:
     @property
     def serial(self) -> str:
         """The serial number, in hexadecimal."""
-        if self._begin:
-            return serial_number(self._der)
-        return self._parsed.serial
+        if self._found is None:
+            return self._parsed.serial
+        return self._found.serial_number.hex().lstrip("0") or "0"
 
     @property
     def not_before(self) -> str:
         """The first second of its validity, as RFC 3339 writes it."""
-        if self._begin:
-            return written_out(self._begin)
-        return self._parsed.not_before
+        return self._parsed.not_before if self._found is None else written_out(self._found.begin)
 
     @property
     def subject(self) -> str:
         """The subject as RFC 4514 writes it."""
-        if not self._subject:
+        if self._found is None:
             return self._parsed.subject
         try:
-            return subject_text(self._subject)
+            return subject_text(self._found.subject)
         except Unusual:
             return self._parsed.subject
 
     @property
     def key(self) -> str:
         """The SHA-256 over the key, as SubjectPublicKeyInfo."""
-        octets = self._key
+        octets = b"" if self._found is None else self._found.key
         if not (octets.startswith(_CURVES) or _RSA(octets)):
             octets = self._parsed.key
         return hashlib.sha256(octets).hexdigest()

@@ -6,12 +6,13 @@ import functools
 import re
 from collections.abc import Iterator
 from ipaddress import ip_address
+from typing import NamedTuple
 
 # The length of an element in as many octets as nearly all take.
 _LENGTH = rb"(?:[\0-\x7f]|\x81.|\x82..)"
-# A certificate, its tbsCertificate, version 3, and the serial number's size and first octet.
+# A certificate, its tbsCertificate, version 3, and the size of a serial number not below zero.
 _BEGINNING = re.compile(
-    rb"0" + _LENGTH + rb"0" + _LENGTH + rb"\xa0\x03\x02\x01\x02\x02[\x01-\x7f][\0-\x7f]", re.DOTALL
+    rb"0%b(0)%b\xa0\x03\x02\x01\x02\x02([\x01-\x7f])(?=[\0-\x7f])" % (_LENGTH, _LENGTH), re.DOTALL
 ).match
 # A validity between two UTCTimes.
 _VALIDITY = rb"0\x1e\x17\x0d([0-9]{12}Z)\x17\x0d([0-9]{12}Z)"
@@ -43,11 +44,11 @@ _NAMES = re.compile(
 ).findall
 
 _USUAL = re.compile(_VALIDITY + _ONE_COMMON_NAME + _KEY + _TO_NAMES, re.DOTALL).match
-_TO_KEY = re.compile(_VALIDITY).match
+_TIMES = re.compile(_VALIDITY).match
 _ALONE = re.compile(_ONE_COMMON_NAME, re.DOTALL).fullmatch
 _BEHIND_KEY = re.compile(_TO_NAMES, re.DOTALL).match
 
-_SEQUENCE, _EXTENSIONS = 0x30, 0xA3
+_SEQUENCE, _EXTENSIONS, _BIT_STRING = 0x30, 0xA3, 0x03
 _COMMON_NAME = b"\x55\x04\x03"
 _STRINGS = (0x0C, 0x13, 0x16)  # UTF8String, PrintableString, IA5String
 # RFC 4514 section 3, and values of which nothing has to be escaped.
@@ -68,8 +69,24 @@ class Unusual(Exception):
     """A certificate is not written as nearly every other one."""
 
 
-# The beginning, as it stands there, the end, the subject and the key in DER, and the names.
-Found = tuple[bytes, str, bytes, bytes, tuple[str, ...]]
+class Found(NamedTuple):
+    """What is asked of a certificate.
+
+    Attributes:
+        serial_number: its octets.
+        begin: the first second of its validity, as it stands there.
+        end: the last one.
+        subject: in DER.
+        key: the SubjectPublicKeyInfo in DER.
+        names: with their kind in front, each once.
+    """
+
+    serial_number: bytes
+    begin: bytes
+    end: bytes
+    subject: bytes
+    key: bytes
+    names: tuple[str, ...]
 
 
 def find(der: bytes) -> Found:
@@ -83,55 +100,60 @@ def find(der: bytes) -> Found:
     beginning = _BEGINNING(der)
     if beginning is None:
         raise Unusual
-    at = beginning.end() - 1
-    at += der[at - 1]
-    # The signature's algorithm, which is short, and the issuer.
-    at += 2 + der[at + 1]
-    at = _after(der, at)
+    at = beginning.end()
+    serial_number = der[at : at + beginning[2][0]]
+    at += len(serial_number)
+    # The signature's algorithm, and the issuer.
+    at = _after(der, _after(der, at))
     usual = _USUAL(der, at)
     if usual is None:
-        return _find_in_steps(der, at)
-    begin, end, around, size, name, key, _ = usual.groups()
-    if (
-        size[0] != len(name)
-        or around[0] != len(name) + _AROUND_COMMON_NAME
-        # Beyond it a length takes more than one octet.
-        or around[0] > 0x7F
-    ):
-        raise Unusual
-    names = _alternative_names(der, usual)
-    names.append(f"CN:{name.decode().lower()}")
-    subject = der[at + _VALIDITY_SIZE : usual.start(6)]
-    return begin, written_out(end), subject, key, tuple(names)
+        begin, end, subject, extensions = _in_steps(der, at)
+        key = der[at + _VALIDITY_SIZE + len(subject) : extensions]
+        common_names = _common_names(subject)
+        to_names = _BEHIND_KEY(der, extensions)
+    else:
+        begin, end, around, size, name, key, _ = usual.groups()
+        if (
+            size[0] != len(name)
+            or around[0] != len(name) + _AROUND_COMMON_NAME
+            # Beyond it a length takes more than one octet.
+            or around[0] > 0x7F
+        ):
+            raise Unusual
+        subject = der[at + _VALIDITY_SIZE : usual.start(6)]
+        extensions = usual.end(6)
+        common_names = [f"CN:{name.decode().lower()}"]
+        to_names = usual
+    behind = _behind_extensions(der, beginning.start(1), extensions)
+    names = _alternative_names(der, extensions, to_names, behind) + common_names
+    return Found(serial_number, begin, end, subject, key, tuple(dict.fromkeys(names)))
 
 
-def _find_in_steps(der: bytes, at: int) -> Found:
-    """The same, with the validity at some place."""
-    validity = _TO_KEY(der, at)
+def _in_steps(der: bytes, at: int) -> tuple[bytes, bytes, bytes, int]:
+    """Begin, end and subject, with the validity at some place; and where the extensions are."""
+    validity = _TIMES(der, at)
     if validity is None:
         raise Unusual
-    begin, end = validity.groups()
     at += _VALIDITY_SIZE
-    after = _after(der, at)
-    subject = der[at:after]
-    at = after
-    after = _after(der, at)
-    if der[at] != _SEQUENCE or der[after] != _EXTENSIONS:
+    key = _after(der, at)
+    extensions = _after(der, key)
+    if der[key] != _SEQUENCE or der[extensions] != _EXTENSIONS:
         raise Unusual
-    found = _BEHIND_KEY(der, after)
-    if found is None and _SAN in der[after:]:
-        raise Unusual
-    names = (_alternative_names(der, found) if found else []) + _common_names(subject)
-    return begin, written_out(end), subject, der[at:after], tuple(dict.fromkeys(names))
+    return validity[1], validity[2], der[at:key], extensions
 
 
-def serial_number(der: bytes) -> str:
-    """The serial number, in hexadecimal, of a certificate that :func:`find` took."""
-    beginning = _BEGINNING(der)
-    if beginning is None:
+def _behind_extensions(der: bytes, signed: int, extensions: int) -> int:
+    """Where they end, if all that is signed ends there, and the certificate with the signature."""
+    behind = _after(der, extensions)
+    signature = _after(der, behind)
+    if (
+        behind != _after(der, signed)
+        or der[behind] != _SEQUENCE
+        or der[signature] != _BIT_STRING
+        or not len(der) == _after(der, 0) == _after(der, signature)
+    ):
         raise Unusual
-    at = beginning.end() - 1
-    return der[at : at + der[at - 1]].hex().lstrip("0") or "0"
+    return behind
 
 
 # Remembered, as many certificates end within the same second.
@@ -187,7 +209,7 @@ def subject_text(subject: bytes) -> str:
 
 def _attributes(subject: bytes) -> Iterator[tuple[bytes, int, bytes]]:
     """The parts of a subject, each of one attribute: its type, the kind of its value, and that."""
-    at, end = 2 if len(subject) < 0x82 else 3, len(subject)
+    at, end = 2 if subject[1] < 0x80 else subject[1] - 0x7E, len(subject)
     while at < end:
         start, size = at + 6, subject[at + 1]
         # The set has one attribute in it.
@@ -198,10 +220,16 @@ def _attributes(subject: bytes) -> Iterator[tuple[bytes, int, bytes]]:
         yield subject[start:value], subject[value], subject[value + 2 : at]
 
 
-def _alternative_names(der: bytes, found: re.Match[bytes]) -> list[str]:
-    """Those that begin where a match for ``_TO_NAMES`` ends, each once."""
-    at = found.end()
-    end = _after(der, found.start(found.re.groups) - 1)
+def _alternative_names(
+    der: bytes, extensions: int, to_names: re.Match[bytes] | None, behind: int
+) -> list[str]:
+    """Those in the extensions, which are between two places; a match leads to the first name."""
+    if to_names is None or to_names.end() > behind:
+        if der.find(_SAN, extensions, behind) < 0:
+            return []
+        raise Unusual
+    at = to_names.end()
+    end = _after(der, to_names.start(to_names.re.groups) - 1)
     names = []
     for size, name, four, sixteen in _NAMES(der, at, end):
         if name:
@@ -216,6 +244,6 @@ def _alternative_names(der: bytes, found: re.Match[bytes]) -> list[str]:
             names.append(f"IP:{ip_address(sixteen)}")
             at += 18
     # Nothing was passed over.
-    if at != end or not names:
+    if at != end or end > behind or not names:
         raise Unusual
-    return names if len(names) == 1 else [*dict.fromkeys(names)]
+    return names

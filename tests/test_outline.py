@@ -17,9 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anchor import outline, shares
+from anchor.blank import VERSION_3
 from anchor.errors import ConfigurationError
 from anchor.parsed_certificates import ParsedCertificate
 from anchor.timestamps import timestamp
+from anchor.X509.der import OCTET_STRING, SEQUENCE, bit_string, integer, value
 from tests.pki import DAY, a_key, hash_for, now
 
 WORDS = st.one_of(
@@ -202,13 +204,71 @@ def test_what_anchor_issues_is_read_without_the_library(monkeypatch, kind, names
     der = _plain(kind, names, subject)
     slowly = {field: getattr(by_the_library(der), field) for field in FIELDS}
     monkeypatch.delattr("anchor.parsed_certificates.ParsedCertificate")
-    if kind == "ed25519":
-        # To compare its one way of being written is left to the library.
-        del slowly["key"]
 
     read = outline.read(pem(der), hashlib.sha256(der).hexdigest())
 
-    assert slowly == {field: getattr(read, field) for field in slowly}
+    assert slowly == {field: getattr(read, field) for field in FIELDS}
+
+
+def assembled(algorithm, *extensions):
+    """A certificate with any signature algorithm, and what comes behind that in it."""
+    key = a_key().public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    behind = b"".join(
+        (
+            x509.Name.from_rfc4514_string("CN=CA").public_bytes(),
+            bytes.fromhex("301e170d") + b"261122000000Z" + bytes.fromhex("170d") + b"261123000000Z",
+            x509.Name.from_rfc4514_string("CN=other.example.com").public_bytes(),
+            key,
+            value(0xA3, value(SEQUENCE, *extensions)),
+        )
+    )
+    signed = value(SEQUENCE, VERSION_3, integer(1), algorithm, behind)
+    return value(SEQUENCE, signed, algorithm, bit_string(b"\x01" * 64)), behind
+
+
+CA_FALSE = bytes.fromhex("300c0603551d130101ff04023000")
+OTHER_NAME = value(
+    SEQUENCE,
+    bytes.fromhex("0603551d11"),
+    value(OCTET_STRING, value(SEQUENCE, value(0x82, b"other.example.com"))),
+)
+
+
+def test_names_beyond_the_extensions_are_none():
+    """As an algorithm, which follows the extensions, they would be in line with them."""
+    der, _ = assembled(OTHER_NAME, CA_FALSE)
+    slowly, quickly = both(der)
+
+    assert ("CN:other.example.com",) == slowly["names"]
+    assert slowly == quickly
+
+
+def test_what_stands_within_a_long_algorithm_is_not_read():
+    _, behind = assembled(b"", OTHER_NAME)
+    # Where it would go on if the length's first octet was the length.
+    inside = b"\0" * (0x82 + 2 - 13) + behind
+    long_one = value(SEQUENCE, bytes.fromhex("06032a0304"), value(OCTET_STRING, inside))
+    assert long_one[0x84:].startswith(behind)
+    der, _ = assembled(long_one, CA_FALSE)
+    slowly, quickly = both(der)
+
+    assert ("CN:other.example.com",) == slowly["names"]
+    assert slowly == quickly
+
+
+def test_a_subject_may_be_long():
+    der = _plain(subject=",".join(["CN=www.example.com", *(f"OU=unit {n}" for n in range(30))]))
+    slowly, quickly = both(der)
+
+    assert quickly["subject"].startswith("CN=www.example.com,OU=unit 0,")
+    assert slowly == quickly
+
+
+@pytest.mark.parametrize("change", [lambda der: der + b"\0", lambda der: der[:-1]])
+def test_a_certificate_that_is_cut_or_followed_by_something_is_none(change):
+    der = change(_plain())
+    with pytest.raises(ValueError, match="asn1"):
+        outline.read(pem(der), hashlib.sha256(der).hexdigest())
 
 
 def test_octets_that_are_not_those_of_the_fingerprint_are_left_to_the_library():

@@ -193,10 +193,10 @@ class OsloBus:
         }
         try:
             self._send(message)
-        except RuntimeError:
+        except RuntimeError as error:
             # To be sure that the broker is there, RabbitMQ's driver starts a thread with its first
             # connection.  Python 3.12.0 to 3.12.2 have none any more for a process that ends.
-            if _RABBIT not in self._transport.conf:
+            if "shutdown" not in str(error) or _RABBIT not in self._transport.conf:
                 raise
             self._transport.conf.set_override("heartbeat_timeout_threshold", 0, group=_RABBIT)
             self._send(message)
