@@ -6,8 +6,7 @@ import datetime
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -99,70 +98,83 @@ class RegistrationAuthority:
             AnchorError: Anchor is not in order; its text is for the log.
         """
         identity = self._authenticate(submission)
-        with self._recorded(submission, SIGNING, _describe_identity(identity)) as details:
-            csr = requests.read(submission.csr, submission.encoding)
-            details["requested"] = describe_request(csr)
-            context = Context(identity, submission.request, self.conf)
-            approved = self.policy.approve(csr, context)
-            details["dropped_extensions"] = issuance.left_out(approved)
-            started = time.perf_counter()
-            issued = self.signing_ca.issue(approved, self.clock())
-            seconds = time.perf_counter() - started
-            fingerprint = hashlib.sha256(issued.der).hexdigest()
-            encoded = pem.encode(issued.der, b"CERTIFICATE")
-            self.signing_ca.store.put(fingerprint, encoded)
-            details.update(describe_certificate(issued.certificate, fingerprint, approved))
-        chain = (issued.ca.certificate, *issued.ca.chain)
-        return Answer(issued.certificate, encoded, chain, fingerprint, seconds)
+        details = _describe_identity(identity)
+        try:
+            answer = self._certify(submission, identity, details)
+        except BaseException as error:
+            self._record(submission, SIGNING, identity, details, error)
+            raise
+        self._record(submission, SIGNING, identity, details)
+        return answer
 
     def _authenticate(self, submission: Submission) -> AuthDetails:
-        with self._recorded(submission, AUTHENTICATION, {}) as details:
+        try:
             with self.throttle.attempt(submission.address, submission.user):
                 identity = self.authenticator.authenticate(
                     self.name, submission.user, submission.secret
                 )
-            details.update(_describe_identity(identity))
+        except BaseException as error:
+            self._record(submission, AUTHENTICATION, None, {}, error)
+            raise
+        self._record(submission, AUTHENTICATION, identity, _describe_identity(identity))
         return identity
 
-    @contextmanager
-    def _recorded(
-        self, submission: Submission, kind: str, details: dict[str, Any]
-    ) -> Iterator[dict[str, Any]]:
-        """Put the block's outcome on record, with the details that it adds to."""
-        reasons: tuple[str, ...] = ()
-        try:
-            yield details
-        except BaseException as error:
-            reasons = _reasons(error)
-            if isinstance(error, ValidationFailed):
-                details["failures"] = [
-                    {"check": failure.check, "reason": failure.reason} for failure in error.failures
-                ]
-            raise
-        finally:
-            user = details.pop("user", submission.user)
-            self.audit.record(
-                Event(
-                    kind,
-                    self.clock(),
-                    self.name,
-                    user,
-                    submission.address,
-                    submission.request_id,
-                    reasons,
-                    details,
-                )
+    def _certify(
+        self, submission: Submission, identity: AuthDetails, details: dict[str, Any]
+    ) -> Answer:
+        """The stored certificate; the details for the record are added as they become known."""
+        csr = requests.read(submission.csr, submission.encoding)
+        details["requested"] = describe_request(csr)
+        context = Context(identity, submission.request, self.conf)
+        approved = self.policy.approve(csr, context)
+        details["dropped_extensions"] = issuance.left_out(approved)
+        started = time.perf_counter()
+        issued = self.signing_ca.issue(approved, self.clock())
+        seconds = time.perf_counter() - started
+        fingerprint = hashlib.sha256(issued.der).hexdigest()
+        encoded = pem.encode(issued.der, b"CERTIFICATE")
+        self.signing_ca.store.put(fingerprint, encoded)
+        details.update(describe_certificate(issued.certificate, fingerprint, approved))
+        chain = (issued.ca.certificate, *issued.ca.chain)
+        return Answer(issued.certificate, encoded, chain, fingerprint, seconds)
+
+    def _record(
+        self,
+        submission: Submission,
+        kind: str,
+        identity: AuthDetails | None,
+        details: dict[str, Any],
+        error: BaseException | None = None,
+    ) -> None:
+        """Put on record what became of a submission."""
+        if isinstance(error, ValidationFailed):
+            details["failures"] = [
+                {"check": failure.check, "reason": failure.reason} for failure in error.failures
+            ]
+        self.audit.record(
+            Event(
+                kind,
+                self.clock(),
+                self.name,
+                (identity and identity.username) or submission.user,
+                submission.address,
+                submission.request_id,
+                () if error is None else _reasons(error),
+                details,
             )
+        )
 
 
 def _describe_identity(identity: AuthDetails) -> dict[str, Any]:
-    found = {
-        "user": identity.username,
-        "groups": list(identity.groups),
-        "user_id": identity.user_id,
-        "project_id": identity.project_id,
-    }
-    return {key: value for key, value in found.items() if value}
+    """What the record keeps of a requester beside the name."""
+    found: dict[str, Any] = {}
+    if identity.groups:
+        found["groups"] = list(identity.groups)
+    if identity.user_id:
+        found["user_id"] = identity.user_id
+    if identity.project_id:
+        found["project_id"] = identity.project_id
+    return found
 
 
 def _reasons(error: BaseException) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -63,7 +62,7 @@ class Directory:
         try:
             directory = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                passing = f".{fingerprint}.{secrets.token_hex(4)}"
+                passing = f".{fingerprint}.{os.urandom(4).hex()}"
                 _write(directory, passing, pem)
                 _name(directory, passing, f"{fingerprint}{SUFFIX}")
                 # A new name is on disk only once its directory is.
@@ -75,7 +74,7 @@ class Directory:
 
     def ready(self) -> None:
         """Take the room of a certificate, and give it back."""
-        path = self._path / f".ready.{secrets.token_hex(4)}"
+        path = self._path / f".ready.{os.urandom(4).hex()}"
         try:
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:

@@ -8,9 +8,9 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from ipaddress import IPv6Network, ip_address
+from types import TracebackType
 
 from anchor.errors import NotAuthenticated, TooManyAttempts
 
@@ -42,34 +42,35 @@ class Throttle:
         self._addresses = _Counts(address_failures, window, clock, size)
         self._lock = threading.Lock()
 
-    @contextmanager
-    def attempt(self, address: str, user: str) -> Iterator[None]:
-        """Let the block find out whether the credentials are right, unless too many were wrong.
+    def attempt(self, address: str, user: str) -> _Attempt:
+        """Let a block find out whether the credentials are right, unless too many were wrong.
 
         An attempt counts from its start, so that many at once are not all free.
 
         Raises:
-            TooManyAttempts: it is too early for another.
+            TooManyAttempts: when the block is entered: it is too early for another.
         """
         network = _network(address)
         pair = hashlib.sha256(f"{network} {user}".encode(errors="surrogatepass")).digest()
-        place = network.encode()
+        return _Attempt(self, pair, network.encode())
+
+    def begin(self, pair: bytes, place: bytes) -> None:
+        """Count an attempt; raises TooManyAttempts if it is too early."""
         with self._lock:
             wait = max(self._pairs.wait(pair), self._addresses.wait(place))
             if wait > 0:
                 raise TooManyAttempts(math.ceil(wait))
             self._pairs.add(pair)
             self._addresses.add(place)
-        try:
-            yield
-        except NotAuthenticated:
-            raise
-        except BaseException:
-            # Nobody found out.
-            with self._lock:
-                self._pairs.take_back(pair)
-                self._addresses.take_back(place)
-            raise
+
+    def take_back(self, pair: bytes, place: bytes) -> None:
+        """Nobody found out."""
+        with self._lock:
+            self._pairs.take_back(pair)
+            self._addresses.take_back(place)
+
+    def forgive(self, pair: bytes, place: bytes) -> None:
+        """The credentials were right."""
         with self._lock:
             self._pairs.forget(pair)
             self._addresses.take_back(place)
@@ -77,6 +78,26 @@ class Throttle:
     def remembered(self) -> int:
         """How many addresses, and names at addresses, are counted at the moment."""
         return len(self._pairs) + len(self._addresses)
+
+
+class _Attempt:
+    """A block in which it is found out whether credentials are right."""
+
+    __slots__ = ("_pair", "_place", "_throttle")
+
+    def __init__(self, throttle: Throttle, pair: bytes, place: bytes):
+        self._throttle, self._pair, self._place = throttle, pair, place
+
+    def __enter__(self) -> None:
+        self._throttle.begin(self._pair, self._place)
+
+    def __exit__(
+        self, _kind: object, error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._throttle.forgive(self._pair, self._place)
+        elif not isinstance(error, NotAuthenticated):
+            self._throttle.take_back(self._pair, self._place)
 
 
 class _Counts:

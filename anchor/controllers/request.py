@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
-import secrets
+import os
 import socket
 import time
 from collections.abc import Collection
@@ -34,7 +34,7 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
         """The identifier of this request in the answer, the log and the audit."""
         identifier: str | None = self.environ.get(REQUEST_ID)
         if identifier is None:
-            identifier = self.environ[REQUEST_ID] = secrets.token_hex(8)
+            identifier = self.environ[REQUEST_ID] = os.urandom(8).hex()
         return identifier
 
     @property
