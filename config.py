@@ -24,12 +24,12 @@ logging = {
     "formatters": {
         "plain": {"()": "anchor.logs.Text"},
         "json": {"()": "anchor.logs.JSON"},
-        "bare": {"format": "%(message)s"},
     },
     "handlers": {
         # With "json" as its formatter each line is an object.
         "console": {"class": "logging.StreamHandler", "formatter": "plain"},
-        "audit": {"class": "logging.StreamHandler", "formatter": "bare"},
+        # With "filename" it appends to a file.
+        "audit": {"class": "anchor.logs.Lines"},
     },
     "loggers": {
         # Its request lines have query strings in them, and clients put secrets there by mistake.

@@ -309,7 +309,7 @@ WebSettings(**web)
 
 @of_kind("config.py")
 def test_an_example_of_config_py_is_taken(block, kind, tmp_path):
-    text = block.text.replace('"loghost"', '"127.0.0.1"')
+    text = block.text.replace('"loghost"', '"127.0.0.1"').replace("/var/log/anchor", str(tmp_path))
     if not text.startswith("web"):
         # A part of the dictionary that logging is, or of its handlers.
         text = f"logging_part = {{\n{text}\n}}\n"

@@ -141,10 +141,8 @@ def configure(directory: Path, kind: str) -> x509.Certificate:
     key.chmod(0o400)
     (directory / "config.json").write_bytes((ROOT / "config.json").read_bytes())
     text = (ROOT / "config.py").read_text()
-    audit = '"audit": {"class": "logging.StreamHandler", "formatter": "bare"}'
-    to_a_file = (
-        '"audit": {"class": "logging.FileHandler", "filename": "audit.log", "formatter": "bare"}'
-    )
+    audit = '"audit": {"class": "anchor.logs.Lines"}'
+    to_a_file = '"audit": {"class": "anchor.logs.Lines", "filename": "audit.log"}'
     assert audit in text
     (directory / "config.py").write_text(text.replace(audit, to_a_file))
     return x509.load_pem_x509_certificate(pair.certificate_pem)

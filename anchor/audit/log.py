@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -51,8 +50,12 @@ class _Record(logging.LogRecord):
 def _as_line(fields: dict[str, Any]) -> str:
     """JSON in ASCII, without control characters."""
     # Three times as quick as json, but it leaves other characters, and DEL, as they are.
-    with contextlib.suppress(PydanticSerializationError, UnicodeDecodeError):
+    try:
         line = to_json(fields).decode("ascii")
-        if "\x7f" not in line:
-            return line
+    except (PydanticSerializationError, UnicodeDecodeError):
+        return _escaped(fields)
+    return line if "\x7f" not in line else _escaped(fields)
+
+
+def _escaped(fields: dict[str, Any]) -> str:
     return json.dumps(fields, separators=(",", ":"))

@@ -1,0 +1,118 @@
+"""The handler for the audit's lines: whole, at once, and failing nobody who logs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+
+import pytest
+
+from anchor import logs
+
+WRITER = """
+import logging, sys
+from anchor import logs
+handler = logs.Lines(sys.argv[1])
+for number in range(500):
+    message = f"{sys.argv[2]}-{number} " + "x" * 20000
+    handler.handle(logging.LogRecord("audit", logging.INFO, "", 0, message, None, None))
+"""
+
+
+@pytest.fixture
+def lines(tmp_path):
+    """A logger with the handler, and the file that it appends to."""
+    path = tmp_path / "audit.log"
+    handler = logs.Lines(str(path))
+    logger = logging.Logger("audit")
+    logger.addHandler(handler)
+    yield logger, handler, path
+    handler.close()
+
+
+def test_a_message_is_a_line_as_soon_as_it_is_logged(lines):
+    logger, _, path = lines
+    logger.info("first of %d", 2)
+    assert path.read_text() == "first of 2\n"
+    logger.info('{"second": "100 %s"}')
+    assert path.read_text() == 'first of 2\n{"second": "100 %s"}\n'
+
+
+def test_what_is_there_stays_and_others_cannot_read_it(tmp_path):
+    path = tmp_path / "audit.log"
+    for message in ("before", "after"):
+        handler = logs.Lines(str(path))
+        handler.handle(logging.LogRecord("audit", logging.INFO, "", 0, message, None, None))
+        handler.close()
+
+    assert path.read_text() == "before\nafter\n"
+    assert path.stat().st_mode & 0o007 == 0
+
+
+def test_processes_that_share_a_file_mix_no_lines(tmp_path):
+    path = tmp_path / "audit.log"
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), name]) for name in "abcd"]
+    assert [writer.wait(60) for writer in writers] == [0] * 4
+
+    written = path.read_text().splitlines()
+    assert all(line.endswith(" " + "x" * 20000) for line in written)
+    assert sorted(line.split()[0] for line in written) == sorted(
+        f"{name}-{number}" for name in "abcd" for number in range(500)
+    )
+
+
+def test_a_line_that_the_system_takes_in_parts_is_written_whole(lines, monkeypatch):
+    logger, _, path = lines
+    write = os.write
+    monkeypatch.setattr(logs.os, "write", lambda file, octets: write(file, octets[:7]))
+    logger.info("a message of some length")
+    assert path.read_text() == "a message of some length\n"
+
+
+def test_without_a_file_it_goes_to_standard_error(capfd):
+    handler = logs.Lines()
+    handler.handle(logging.LogRecord("audit", logging.INFO, "", 0, "event", None, None))
+    handler.close()
+    handler.handle(logging.LogRecord("audit", logging.INFO, "", 0, "another", None, None))
+    assert capfd.readouterr().err == "event\nanother\n"
+
+
+def test_a_formatter_and_filters_are_heeded(lines):
+    logger, handler, path = lines
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    handler.addFilter(lambda record: "secret" not in record.getMessage())
+    logger.info("event")
+    logger.info("secret")
+    assert path.read_text() == "INFO event\n"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="filters answer records from 3.12 on")
+def test_a_filter_may_answer_another_record(lines):
+    logger, handler, path = lines
+    other = logging.LogRecord("audit", logging.INFO, "", 0, "another", None, None)
+    handler.addFilter(lambda _: other)
+    logger.info("event")
+    assert path.read_text() == "another\n"
+
+
+def test_what_is_no_text_is_escaped(lines):
+    logger, _, path = lines
+    logger.info("name \udcff")
+    assert path.read_text() == "name \\udcff\n"
+
+
+def test_a_full_disk_is_told_on_standard_error_and_fails_nobody(capfd):
+    handler = logs.Lines("/dev/full")
+    handler.handle(logging.LogRecord("audit", logging.INFO, "", 0, "event", None, None))
+    handler.close()
+    assert "No space left on device" in capfd.readouterr().err
+
+
+def test_what_is_logged_after_the_end_goes_where_it_is_seen(lines, capfd):
+    logger, handler, path = lines
+    handler.close()
+    logger.info("late")
+    assert path.read_text() == ""
+    assert capfd.readouterr().err == "late\n"
