@@ -44,11 +44,29 @@ def main() -> None:
     parser.add_argument("--keys", nargs="+", default=CA_KEYS, choices=new_ca.KEYS)
     parser.add_argument("--hsm-seconds", type=float, default=2, help="per figure with a token")
     parser.add_argument("--split-only", choices=new_ca.KEYS, help=argparse.SUPPRESS)
+    parser.add_argument("--directory", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.split_only:
-        print_split(options.split_only)
+        print_split(options.split_only, options.directory)
         return
-    print(f"{options.requests} certificates each, {options.connections} connections, 2 workers")
+    # Removed when all is measured: for minutes after many files were removed, ext4 takes long over
+    # each new one.
+    with tempfile.TemporaryDirectory() as name:
+        print_all(options, Path(name))
+    print("\nWith the CA's key in a token, against the module's bare C_Sign", flush=True)
+    # It sets variables for the module, so it has a process of its own.
+    subprocess.run(
+        [sys.executable, Path(__file__).with_name("bench_hsm.py"), str(options.hsm_seconds)],
+        check=True,
+    )
+
+
+def print_all(options: argparse.Namespace, directory: Path) -> None:
+    """Measure each kind of CA key under load, then step by step."""
+    print(
+        f"{options.requests} certificates each, {options.connections} connections, 2 workers, "
+        f"files in {directory.parent}"
+    )
     print()
     print("CPU of the service for requests that all differ, and for some that it had before")
     print()
@@ -57,7 +75,7 @@ def main() -> None:
         "  median, 1 conn.  99th perc.  memory"
     )
     for kind in options.keys:
-        row = measure(kind, options.requests, options.connections)
+        row = measure(kind, options.requests, options.connections, directory / f"{kind}-load")
         print(
             f"{kind:9}  {row.bare * 1e3:11.3f} ms"
             f"  {row.cpu * 1e3:8.3f} ms  {row.cpu / row.bare:6.2f}"
@@ -68,22 +86,18 @@ def main() -> None:
 
     for kind in options.keys:
         # In a process of its own: it configures logging, and changes the directory.
-        subprocess.run([sys.executable, __file__, "--split-only", kind], check=True)
-    print("\nWith the CA's key in a token, against the module's bare C_Sign", flush=True)
-    # It sets variables for the module, so it has a process of its own too.
-    subprocess.run(
-        [sys.executable, Path(__file__).with_name("bench_hsm.py"), str(options.hsm_seconds)],
-        check=True,
-    )
+        place = str(directory / f"{kind}-split")
+        subprocess.run(
+            [sys.executable, __file__, "--split-only", kind, "--directory", place], check=True
+        )
 
 
-def print_split(kind: str) -> None:
+def print_split(kind: str, directory: Path) -> None:
     """Where the time goes, step by step."""
     from bench_split import split  # noqa: PLC0415  # it needs this module
 
-    with tempfile.TemporaryDirectory() as name:
-        configure(Path(name), kind)
-        steps = split(Path(name))
+    configure(directory, kind)
+    steps = split(directory)
     print(f"\n{kind}: CPU of each step, in microseconds")
     for step, seconds in steps:
         print(f"  {step:36} {seconds * 1e6:8.1f}")
@@ -101,39 +115,37 @@ class Row:
     memory: float
 
 
-def measure(kind: str, count: int, connections: int) -> Row:
+def measure(kind: str, count: int, connections: int, directory: Path) -> Row:
     """One kind of CA key: the service under load, and the bare signature before and after."""
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        ca = configure(directory, kind)
-        key = load_pem_private_key((directory / "CA/root-ca-unwrapped.key").read_bytes(), None)
-        new = [request_body(csr) for csr in make_csrs(count)]
-        few = [request_body(csr) for csr in make_csrs(20)]
-        with serving(directory) as (port, pid):
-            load(port, few, 100, connections)
-            bare = [bare_signature(key)]
-            started = cpu_seconds(pid)
-            answers, slow = load(port, new, count, connections)
-            between = cpu_seconds(pid)
-            more, _ = load(port, few, count, connections)
-            ended = cpu_seconds(pid)
-            bare.append(bare_signature(key))
-            last, quick = load(port, new, max(50, count // 10), 1)
-            memory = proportional_memory(pid)
-        verify(answers + more + last, ca)
-        return Row(
-            min(bare),
-            (between - started) / count,
-            (ended - between) / count,
-            statistics.median(quick),
-            statistics.quantiles(slow, n=100)[98],
-            memory,
-        )
+    ca = configure(directory, kind)
+    key = load_pem_private_key((directory / "CA/root-ca-unwrapped.key").read_bytes(), None)
+    new = [request_body(csr) for csr in make_csrs(count)]
+    few = [request_body(csr) for csr in make_csrs(20)]
+    with serving(directory) as (port, pid):
+        load(port, few, 100, connections)
+        bare = [bare_signature(key)]
+        started = cpu_seconds(pid)
+        answers, slow = load(port, new, count, connections)
+        between = cpu_seconds(pid)
+        more, _ = load(port, few, count, connections)
+        ended = cpu_seconds(pid)
+        bare.append(bare_signature(key))
+        last, quick = load(port, new, max(50, count // 10), 1)
+        memory = proportional_memory(pid)
+    verify(answers + more + last, ca)
+    return Row(
+        min(bare),
+        (between - started) / count,
+        (ended - between) / count,
+        statistics.median(quick),
+        statistics.quantiles(slow, n=100)[98],
+        memory,
+    )
 
 
 def configure(directory: Path, kind: str) -> x509.Certificate:
     """The sample configuration with a CA of that kind, and the audit in a file."""
-    (directory / "CA").mkdir()
+    (directory / "CA").mkdir(parents=True)
     pair = new_ca.make_root("Bench CA", kind, 30)
     (directory / "CA/root-ca.crt").write_bytes(pair.certificate_pem)
     key = directory / "CA/root-ca-unwrapped.key"
