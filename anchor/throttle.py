@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from ipaddress import IPv6Network, ip_address
 from types import TracebackType
 
 from anchor.errors import NotAuthenticated, TooManyAttempts
 
 SIZE = 10_000
+
+# A place, and a user name there, which has 256 octets at most.
+Pair = tuple[str, str]
 
 
 class Throttle:
@@ -50,11 +52,10 @@ class Throttle:
         Raises:
             TooManyAttempts: when the block is entered: it is too early for another.
         """
-        network = _network(address)
-        pair = hashlib.sha256(f"{network} {user}".encode(errors="surrogatepass")).digest()
-        return _Attempt(self, pair, network.encode())
+        place = _network(address)
+        return _Attempt(self, (place, user), place)
 
-    def begin(self, pair: bytes, place: bytes) -> None:
+    def begin(self, pair: Pair, place: str) -> None:
         """Count an attempt; raises TooManyAttempts if it is too early."""
         with self._lock:
             wait = max(self._pairs.wait(pair), self._addresses.wait(place))
@@ -63,13 +64,13 @@ class Throttle:
             self._pairs.add(pair)
             self._addresses.add(place)
 
-    def take_back(self, pair: bytes, place: bytes) -> None:
+    def take_back(self, pair: Pair, place: str) -> None:
         """Nobody found out."""
         with self._lock:
             self._pairs.take_back(pair)
             self._addresses.take_back(place)
 
-    def forgive(self, pair: bytes, place: bytes) -> None:
+    def forgive(self, pair: Pair, place: str) -> None:
         """The credentials were right."""
         with self._lock:
             self._pairs.forget(pair)
@@ -85,7 +86,7 @@ class _Attempt:
 
     __slots__ = ("_pair", "_place", "_throttle")
 
-    def __init__(self, throttle: Throttle, pair: bytes, place: bytes):
+    def __init__(self, throttle: Throttle, pair: Pair, place: str):
         self._throttle, self._pair, self._place = throttle, pair, place
 
     def __enter__(self) -> None:
@@ -108,12 +109,12 @@ class _Counts:
         self._window = window
         self._clock = clock
         self._size = size
-        self._counts: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
+        self._counts: OrderedDict[Hashable, tuple[int, float]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._counts)
 
-    def wait(self, key: bytes) -> float:
+    def wait(self, key: Hashable) -> float:
         """For how many seconds the key is over its limit."""
         known = self._counts.get(key)
         if known is None:
@@ -125,21 +126,21 @@ class _Counts:
             return 0
         return left if self._limit and count >= self._limit else 0
 
-    def add(self, key: bytes) -> None:
+    def add(self, key: Hashable) -> None:
         count, since = self._counts.get(key, (0, self._clock()))
         self._counts[key] = count + 1, since
         self._counts.move_to_end(key)
         if len(self._counts) > self._size:
             self._counts.popitem(last=False)
 
-    def take_back(self, key: bytes) -> None:
+    def take_back(self, key: Hashable) -> None:
         count, since = self._counts.get(key, (0, 0.0))
         if count > 1:
             self._counts[key] = count - 1, since
         else:
             self.forget(key)
 
-    def forget(self, key: bytes) -> None:
+    def forget(self, key: Hashable) -> None:
         self._counts.pop(key, None)
 
 
