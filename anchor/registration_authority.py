@@ -24,7 +24,7 @@ from anchor.audit.events import (
 from anchor.auth import AuthDetails, Authenticator
 from anchor.errors import RequestError, ValidationFailed
 from anchor.policy import Policy
-from anchor.signers import SigningCA
+from anchor.signers import Issued, SigningCA
 from anchor.throttle import Throttle
 from anchor.validation import Context
 from anchor.X509 import pem
@@ -59,17 +59,27 @@ class Answer(NamedTuple):
     """A certificate that may be handed out.
 
     Attributes:
-        pem: the certificate.
-        chain: the certificates of the CA that issued it, and of those above it.
+        issued: the certificate.
+        pem: its encoding.
         fingerprint: the SHA-256 over its DER encoding, in hexadecimal.
         signing_seconds: how long it took to build, sign and prove it.
     """
 
-    certificate: x509.Certificate
+    issued: Issued
     pem: bytes
-    chain: tuple[x509.Certificate, ...]
     fingerprint: str
     signing_seconds: float
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        """The certificate as a value."""
+        return self.issued.certificate
+
+    @property
+    def chain(self) -> tuple[x509.Certificate, ...]:
+        """The certificates of the CA that issued it, and of those above it."""
+        ca = self.issued.ca
+        return (ca.certificate, *ca.chain)
 
 
 def utc_now() -> datetime.datetime:
@@ -134,9 +144,8 @@ class RegistrationAuthority:
         fingerprint = hashlib.sha256(issued.der).hexdigest()
         encoded = pem.encode(issued.der, b"CERTIFICATE")
         self.signing_ca.store.put(fingerprint, encoded)
-        details.update(describe_certificate(issued.certificate, fingerprint, approved))
-        chain = (issued.ca.certificate, *issued.ca.chain)
-        return Answer(issued.certificate, encoded, chain, fingerprint, seconds)
+        details.update(describe_certificate(issued, fingerprint, approved))
+        return Answer(issued, encoded, fingerprint, seconds)
 
     def _record(
         self,

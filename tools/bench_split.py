@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pecan
 from bench import BOUNDARY, bare_signature, make_csrs, request_body
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor import issuance, read_back, requests
@@ -83,8 +82,8 @@ def _steps(
     blank = issuance.fill_in(approved, ca, profile, authority.clock())
     used = algorithm(signer.key, profile.signing_hash)
     der = blank.sign(used)
-    certificate = x509.load_der_x509_certificate(der)
-    encoded = certificate.public_bytes(Encoding.PEM)
+    issued = signer.issue(approved, ca, profile, authority.clock())
+    encoded = issued.certificate.public_bytes(Encoding.PEM)
 
     def new_blank() -> Blank:
         # Of a copy of the request nothing is remembered.
@@ -97,7 +96,7 @@ def _steps(
         read_back.read_back(der, new_blank(), ca)
 
     def audit() -> None:
-        details = describe_certificate(certificate, "0" * 64, approved)
+        details = describe_certificate(issued, "0" * 64, approved)
         for _ in ("authentication", "signing"):
             now = authority.clock()
             authority.audit.record(Event(SIGNING, now, "bench", "u", "a", "r", details=details))

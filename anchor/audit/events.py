@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
-
-from cryptography import x509
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from anchor.timestamps import whole, with_milliseconds
 from anchor.X509 import names
 from anchor.X509.signing_request import X509Csr
+
+if TYPE_CHECKING:
+    from anchor.signers import Issued
 
 AUTHENTICATION = "audit.auth"
 SIGNING = "audit.sign"
@@ -61,19 +62,17 @@ def describe_request(csr: X509Csr) -> dict[str, Any]:
     return {**_describe_names(csr), "key": csr.key_fingerprint}
 
 
-def describe_certificate(
-    certificate: x509.Certificate, fingerprint: str, approved: X509Csr
-) -> dict[str, Any]:
+def describe_certificate(issued: Issued, fingerprint: str, approved: X509Csr) -> dict[str, Any]:
     """What the record keeps of an issued certificate.
 
     Its names are taken from the request that it was proved to say the same as.
     """
     return {
         **_describe_names(approved),
-        "serial": f"{certificate.serial_number:x}",
+        "serial": f"{issued.serial_number:x}",
         "fingerprint": fingerprint,
-        "not_before": whole(certificate.not_valid_before_utc),
-        "not_after": whole(certificate.not_valid_after_utc),
+        "not_before": whole(issued.not_before),
+        "not_after": whole(issued.not_after),
     }
 
 

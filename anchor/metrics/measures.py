@@ -99,7 +99,7 @@ class Metrics:
     def issued(self, authority: RegistrationAuthority, answer: Answer) -> None:
         """A certificate was handed out."""
         requests, issued, buckets, seconds = self._of_issued[authority.name]
-        end = answer.certificate.not_valid_after_utc.timestamp()
+        end = answer.issued.not_after.timestamp()
         slot = int(end // self._slot_seconds[authority.signing_ca.name]) + 1
         self._tally.add_all(
             {

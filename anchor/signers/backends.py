@@ -41,11 +41,20 @@ class KeyBackend(Protocol):
 
 
 class Issued(NamedTuple):
-    """A certificate that was signed, read back and compared; ``der`` is its encoding."""
+    """A certificate that was signed, read back and compared.
+
+    Attributes:
+        der: its encoding.
+        ca: who issued it.
+        serial_number: its own, as are the times; reading them out of it again takes a while.
+    """
 
     certificate: x509.Certificate
     der: bytes
     ca: CACertificate
+    serial_number: int
+    not_before: datetime.datetime
+    not_after: datetime.datetime
 
 
 class Signer(Protocol):
@@ -74,7 +83,8 @@ class KeySigner:
         """The certificate, read back from its encoding and compared with what was approved."""
         blank = issuance.fill_in(csr, ca, profile, now)
         der = blank.sign(self._algorithm(profile.signing_hash))
-        return Issued(read_back.read_back(der, blank, ca), der, ca)
+        certificate = read_back.read_back(der, blank, ca)
+        return Issued(certificate, der, ca, blank.serial_number, blank.not_before, blank.not_after)
 
     def _algorithm(self, signing_hash: SigningHash) -> Algorithm:
         """How the key signs; found out once, because asking for the kind of a key takes long."""
@@ -130,7 +140,14 @@ class FunctionSigner:
         encoded = pem.encode("ascii") if isinstance(pem, str) else pem
         certificate = x509.load_pem_x509_certificate(encoded)
         read_back.prove_foreign(certificate, csr, ca, profile, now)
-        return Issued(certificate, certificate.public_bytes(Encoding.DER), ca)
+        return Issued(
+            certificate,
+            certificate.public_bytes(Encoding.DER),
+            ca,
+            certificate.serial_number,
+            certificate.not_valid_before_utc,
+            certificate.not_valid_after_utc,
+        )
 
 
 def configure(
