@@ -57,7 +57,7 @@ class Blank(NamedTuple):
 
     def validity_octets(self) -> bytes:
         """The validity in DER."""
-        return der.value(der.SEQUENCE, _time(self.not_before), _time(self.not_after))
+        return _validity(self.not_before, self.not_after)
 
     def _of_the_request(self) -> tuple[bytes, bytes]:
         """The subject and its key, and the extensions, in DER."""
@@ -83,6 +83,11 @@ def _extension(extension: Extension) -> bytes:
 
 # Remembered, because the certificates of one second have their times in common.
 @functools.lru_cache(maxsize=64)
+def _validity(not_before: datetime.datetime, not_after: datetime.datetime) -> bytes:
+    """RFC 5280 section 4.1.2.5."""
+    return der.value(der.SEQUENCE, _time(not_before), _time(not_after))
+
+
 def _time(moment: datetime.datetime) -> bytes:
     """RFC 5280 section 4.1.2.5."""
     rest = f"{moment:%m%d%H%M%S}Z"

@@ -49,19 +49,19 @@ class NetworkSet:
     """Ranges of addresses."""
 
     def __init__(self, networks: Iterable[Network] = ()):
-        self._known: dict[tuple[int, int], set[int]] = {}
+        self._known: dict[int, dict[int, set[int]]] = {4: {}, 6: {}}
         for network in networks:
             length = network.max_prefixlen - network.prefixlen
-            self._known.setdefault((network.version, length), set()).add(
+            self._known[network.version].setdefault(length, set()).add(
                 int(network.network_address) >> length
             )
 
     def __contains__(self, found: Address) -> bool:
-        number, version = int(found), found.version
-        return any(
-            version == of_version and number >> length in networks
-            for (of_version, length), networks in self._known.items()
-        )
+        number = int(found)
+        for length, networks in self._known[found.version].items():
+            if number >> length in networks:
+                return True
+        return False
 
 
 class DomainSet:

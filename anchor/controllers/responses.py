@@ -14,7 +14,7 @@ from anchor.controllers.request import Request
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Response:
     """An answer, as a WSGI application; WebOb's can do more, and takes six times as long."""
 
