@@ -80,12 +80,15 @@ class Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write the message, or what the formatter makes of it if there is one."""
         try:
-            line = self.format(record) if self.formatter else record.getMessage()
-            octets = f"{line}\n".encode("utf-8", "backslashreplace")
-            while octets:
-                octets = octets[os.write(self._file, octets) :]
+            self.write(self.format(record) if self.formatter else record.getMessage())
         except Exception:  # noqa: BLE001  # logging's rule: it never fails who logs
             self.handleError(record)
+
+    def write(self, line: str) -> None:
+        """Write a line as it is; raises OSError if it cannot be written."""
+        octets = f"{line}\n".encode("utf-8", "backslashreplace")
+        while octets:
+            octets = octets[os.write(self._file, octets) :]
 
     def close(self) -> None:
         """Close the file; standard error belongs to others."""
@@ -97,6 +100,16 @@ class Lines(logging.Handler):
 
 
 STANDARD_ERROR = 2
+
+
+def sole_writer(logger: logging.Logger) -> Lines | None:
+    """The handler that writes all that a logger is given, as it is, if there is no other to ask."""
+    if len(logger.handlers) != 1 or logger.propagate or logger.filters:
+        return None
+    handler = logger.handlers[0]
+    if type(handler) is not Lines or handler.formatter or handler.filters or handler.level:
+        return None
+    return handler
 
 
 def _appended_to(filename: str) -> int:

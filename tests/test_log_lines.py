@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
@@ -10,6 +11,9 @@ import sys
 import pytest
 
 from anchor import logs
+from anchor.audit.events import SIGNING, Event
+from anchor.audit.log import LogTrail
+from anchor.registration_authority import utc_now
 
 WRITER = """
 import logging, sys
@@ -116,3 +120,89 @@ def test_what_is_logged_after_the_end_goes_where_it_is_seen(lines, capfd):
     logger.info("late")
     assert path.read_text() == ""
     assert capfd.readouterr().err == "late\n"
+
+
+EVENT = Event(SIGNING, utc_now(), "default", "alice", "192.0.2.1", "4711")
+
+
+@pytest.fixture
+def audit_to():
+    """The audit's logger, with that handler alone."""
+    logger = logging.getLogger("anchor.audit")
+    handlers, propagate, level = logger.handlers[:], logger.propagate, logger.level
+
+    def to(handler):
+        logger.handlers[:], logger.propagate = [handler], False
+        logger.setLevel(logging.INFO)
+        return logger
+
+    yield to
+    for handler in logger.handlers:
+        handler.close()
+    logger.handlers[:], logger.propagate = handlers, propagate
+    logger.setLevel(level)
+    logger.filters.clear()
+
+
+def users(text):
+    return [json.loads(line)["user"] for line in text.splitlines()]
+
+
+def test_an_event_that_nobody_else_looks_at_becomes_no_record(audit_to, tmp_path, monkeypatch):
+    logger = audit_to(logs.Lines(str(tmp_path / "audit.log")))
+    monkeypatch.setattr(logger, "handle", lambda _: pytest.fail("there is a record"))
+    LogTrail().record(EVENT)
+    LogTrail().record(EVENT._replace(user="bob"))
+    assert users((tmp_path / "audit.log").read_text()) == ["alice", "bob"]
+
+
+def only_bob(record):
+    return '"user":"bob"' in record.getMessage()
+
+
+@pytest.mark.parametrize("whose", ["logger", "handler"])
+def test_filters_are_asked_about_events(audit_to, tmp_path, whose):
+    handler = logs.Lines(str(tmp_path / "audit.log"))
+    logger = audit_to(handler)
+    {"logger": logger, "handler": handler}[whose].addFilter(only_bob)
+    LogTrail().record(EVENT)
+    LogTrail().record(EVENT._replace(user="bob"))
+    assert users((tmp_path / "audit.log").read_text()) == ["bob"]
+
+
+def test_a_formatter_is_asked_about_events(audit_to, tmp_path):
+    handler = logs.Lines(str(tmp_path / "audit.log"))
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    audit_to(handler)
+    LogTrail().record(EVENT)
+    assert (tmp_path / "audit.log").read_text().startswith('INFO {"time":')
+
+
+@pytest.mark.parametrize("whose", ["logger", "handler"])
+def test_levels_are_heeded(audit_to, tmp_path, whose):
+    handler = logs.Lines(str(tmp_path / "audit.log"))
+    logger = audit_to(handler)
+    {"logger": logger, "handler": handler}[whose].setLevel(logging.WARNING)
+    LogTrail().record(EVENT)
+    assert (tmp_path / "audit.log").read_text() == ""
+
+
+def test_every_handler_gets_the_event(audit_to, tmp_path):
+    logger = audit_to(logs.Lines(str(tmp_path / "audit.log")))
+    logger.addHandler(logs.Lines(str(tmp_path / "another.log")))
+    LogTrail().record(EVENT)
+    assert users((tmp_path / "audit.log").read_text()) == ["alice"]
+    assert users((tmp_path / "another.log").read_text()) == ["alice"]
+
+
+def test_handlers_above_get_the_event_too(audit_to, tmp_path, caplog):
+    audit_to(logs.Lines(str(tmp_path / "audit.log"))).propagate = True
+    LogTrail().record(EVENT)
+    assert users((tmp_path / "audit.log").read_text()) == ["alice"]
+    assert users(caplog.messages[-1]) == ["alice"]
+
+
+def test_a_disk_that_is_full_of_events_is_told_as_logging_tells_it(audit_to, capfd):
+    audit_to(logs.Lines("/dev/full"))
+    LogTrail().record(EVENT)
+    assert "No space left on device" in capfd.readouterr().err

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
+from anchor import logs
 from anchor.audit.events import Event
 
 
@@ -27,8 +28,22 @@ class LogTrail:
     def record(self, event: Event) -> None:
         """Log the event; what a hostile request had in it is escaped."""
         if self._logger.isEnabledFor(logging.INFO):
-            # As Logger.info() does it, without looking through the stack for who calls.
-            self._logger.handle(_Record(self._common, _as_line(event.as_dict())))
+            line = _as_line(event.as_dict())
+            if not self._is_written(line):
+                # As Logger.info() does it, without looking through the stack for who calls.
+                self._logger.handle(_Record(self._common, line))
+
+    def _is_written(self, line: str) -> bool:
+        """Whether it is done already, without a log record that nobody would look at."""
+        writer = logs.sole_writer(self._logger)
+        if writer is None:
+            return False
+        try:
+            writer.write(line)
+        except OSError:
+            # It is for logging to say so.
+            return False
+        return True
 
 
 class _Record(logging.LogRecord):
