@@ -18,7 +18,7 @@ from anchor.errors import SigningError
 from anchor.issuer import CACertificate
 from anchor.signatures import SigningHash
 from anchor.timestamps import timestamp
-from anchor.X509.signing_request import Extension, X509Csr
+from anchor.X509.signing_request import Extension, X509Csr, noted
 
 LOG = logging.getLogger(__name__)
 
@@ -143,6 +143,7 @@ def _extension(value: x509.ExtensionType, critical: bool) -> Extension:
     return x509.Extension(value.oid, critical, value)
 
 
+@noted
 def left_out(csr: X509Csr) -> tuple[str, ...]:
     """The extensions of a request that its certificate will not have, as dotted OIDs."""
     return tuple([each.oid.dotted_string for each in csr.extensions if each.oid not in EXPECTED])

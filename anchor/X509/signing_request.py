@@ -7,8 +7,9 @@ proof that the requester possesses the key, stay what they were.
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, TypeVar
@@ -33,6 +34,7 @@ PublicKey = (
 )
 Extension = x509.Extension[x509.ExtensionType]
 ExtensionType = TypeVar("ExtensionType", bound=x509.ExtensionType)
+Value = TypeVar("Value")
 
 _BROKEN_HASHES = frozenset({hashes.MD5, hashes.SHA1})
 
@@ -111,6 +113,19 @@ class Notes(dict[object, Any]):
         if len(self) >= self.ROOM:
             self.clear()
         super().__setitem__(key, value)
+
+
+def noted(function: Callable[[X509Csr], Value]) -> Callable[[X509Csr], Value]:
+    """Of a function that follows from a request alone: found out once for each, never None."""
+
+    @functools.wraps(function)
+    def of(csr: X509Csr) -> Value:
+        known: Value | None = csr.notes.get(function)
+        if known is None:
+            known = csr.notes[function] = function(csr)
+        return known
+
+    return of
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from anchor.timestamps import whole, with_milliseconds
 from anchor.X509 import names
-from anchor.X509.signing_request import X509Csr
+from anchor.X509.signing_request import X509Csr, noted
 
 if TYPE_CHECKING:
     from anchor.signers import Issued
@@ -57,6 +57,7 @@ class Event(NamedTuple):
         }
 
 
+@noted
 def describe_request(csr: X509Csr) -> dict[str, Any]:
     """What the record keeps of a request, whatever becomes of it."""
     return {**_describe_names(csr), "key": csr.key_fingerprint}
@@ -76,11 +77,9 @@ def describe_certificate(issued: Issued, fingerprint: str, approved: X509Csr) ->
     }
 
 
+@noted
 def _describe_names(csr: X509Csr) -> dict[str, Any]:
-    known: dict[str, Any] | None = csr.notes.get(_describe_names)
-    if known is None:
-        known = csr.notes[_describe_names] = {
-            "subject": csr.subject_text,
-            "names": tuple(map(names.describe, csr.alternative_names)),
-        }
-    return known
+    return {
+        "subject": csr.subject_text,
+        "names": tuple(map(names.describe, csr.alternative_names)),
+    }
