@@ -56,11 +56,13 @@ class Directory:
 
     def __init__(self, path: Path):
         self._path = path
+        # A Path makes its text anew for each call.
+        self._place = str(path)
 
     def put(self, fingerprint: str, pem: bytes) -> None:
         """Write the certificate under a passing name, then give it its own."""
         try:
-            directory = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            directory = os.open(self._place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 passing = f".{fingerprint}.{os.urandom(4).hex()}"
                 _write(directory, passing, pem)

@@ -44,13 +44,11 @@ class StaticAuthentication:
                 "the static authentication uses the sample's user and secret, which everyone knows"
             )
         self._identity = AuthDetails(user, groups)
-        self._credentials = _digest(user), _digest(revealed)
+        self._credentials = _digest(user, revealed)
 
     def authenticate(self, user: str, secret: str) -> AuthDetails:
         """Compare in a time that does not depend on where a difference is."""
-        right_user = hmac.compare_digest(self._credentials[0], _digest(user))
-        right_secret = hmac.compare_digest(self._credentials[1], _digest(secret))
-        if not (right_user and right_secret):
+        if not hmac.compare_digest(self._credentials, _digest(user, secret)):
             raise NotAuthenticated()
         return self._identity
 
@@ -60,5 +58,7 @@ def is_the_sample(user: str, secret: str) -> bool:
     return (user, secret) == _SAMPLE
 
 
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+def _digest(user: str, secret: str) -> bytes:
+    # With the length of the first, no other two are the same when they stand side by side.
+    both = f"{len(user)} {user}{secret}"
+    return hashlib.sha256(both.encode("utf-8", "surrogatepass")).digest()
