@@ -18,7 +18,8 @@ from anchor.errors import SigningError
 from anchor.issuer import CACertificate
 from anchor.signatures import SigningHash
 from anchor.timestamps import timestamp
-from anchor.X509.signing_request import Extension, X509Csr, noted
+from anchor.X509.notes import noted
+from anchor.X509.signing_request import Extension, X509Csr
 
 LOG = logging.getLogger(__name__)
 

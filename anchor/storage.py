@@ -55,14 +55,13 @@ class Directory:
     """
 
     def __init__(self, path: Path):
-        self._path = path
         # A Path makes its text anew for each call.
-        self._place = str(path)
+        self._path = str(path)
 
     def put(self, fingerprint: str, pem: bytes) -> None:
         """Write the certificate under a passing name, then give it its own."""
         try:
-            directory = os.open(self._place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            directory = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 passing = f".{fingerprint}.{os.urandom(4).hex()}"
                 _write(directory, passing, pem)
@@ -76,7 +75,7 @@ class Directory:
 
     def ready(self) -> None:
         """Take the room of a certificate, and give it back."""
-        path = self._path / f".ready.{os.urandom(4).hex()}"
+        path = Path(self._path, f".ready.{os.urandom(4).hex()}")
         try:
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:

@@ -7,9 +7,8 @@ proof that the requester possesses the key, stay what they were.
 
 from __future__ import annotations
 
-import functools
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, TypeVar
@@ -23,6 +22,7 @@ from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
 from anchor import errors, signatures
 from anchor.lazily import lazily
 from anchor.X509 import der, encoding, pem
+from anchor.X509.notes import Notes
 from anchor.X509.parsing import parsing
 
 PublicKey = (
@@ -34,7 +34,6 @@ PublicKey = (
 )
 Extension = x509.Extension[x509.ExtensionType]
 ExtensionType = TypeVar("ExtensionType", bound=x509.ExtensionType)
-Value = TypeVar("Value")
 
 _BROKEN_HASHES = frozenset({hashes.MD5, hashes.SHA1})
 
@@ -102,30 +101,6 @@ class Submitted:
         """The name of the hash that is signed, if no signature over it proves anything."""
         used = self.signature_hash
         return used.name if used is not None and type(used) in _BROKEN_HASHES else None
-
-
-class Notes(dict[object, Any]):
-    """As much as is kept of a request: it may be posted to any number of authorities."""
-
-    ROOM = 64
-
-    def __setitem__(self, key: object, value: Any) -> None:
-        if len(self) >= self.ROOM:
-            self.clear()
-        super().__setitem__(key, value)
-
-
-def noted(function: Callable[[X509Csr], Value]) -> Callable[[X509Csr], Value]:
-    """Of a function that follows from a request alone: found out once for each, never None."""
-
-    @functools.wraps(function)
-    def of(csr: X509Csr) -> Value:
-        known: Value | None = csr.notes.get(function)
-        if known is None:
-            known = csr.notes[function] = function(csr)
-        return known
-
-    return of
 
 
 @dataclass(frozen=True, eq=False)

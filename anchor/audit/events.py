@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from anchor.timestamps import whole, with_milliseconds
 from anchor.X509 import names
-from anchor.X509.signing_request import X509Csr, noted
+from anchor.X509.notes import noted
+from anchor.X509.signing_request import X509Csr
 
 if TYPE_CHECKING:
     from anchor.signers import Issued
