@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from ipaddress import ip_network
 
@@ -10,8 +11,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import given
+from hypothesis import strategies as st
 
+from anchor.auth.static import StaticAuthentication
 from anchor.controllers.request import TRUSTED_PROXIES, Request
+from anchor.errors import NotAuthenticated
+from anchor.options import Secret
 from tests.pki import DAY, assert_is_leaf, make_ca, make_csr, now
 
 
@@ -127,6 +133,31 @@ def test_wrong_credentials_are_a_401_that_does_not_say_which(service, wrong):
     answer = service.sign(status=401, **wrong)
 
     assert answer.text == "the credentials were not accepted\n"
+
+
+# Texts that differ in where one ends and the other begins, and in which digits stand in front.
+SHIFTED = st.text("1 ab", min_size=1, max_size=4)
+
+
+@given(SHIFTED, SHIFTED, SHIFTED, SHIFTED)
+def test_static_credentials_are_one_user_with_one_secret(user, secret, claimed, shown):
+    static = StaticAuthentication(user, Secret(secret))
+    right = (user, secret) == (claimed, shown)
+    expected = contextlib.nullcontext() if right else pytest.raises(NotAuthenticated)
+
+    assert static.authenticate(user, secret).username == user
+    with expected:
+        static.authenticate(claimed, shown)
+
+
+@given(SHIFTED, SHIFTED)
+def test_the_end_of_a_user_is_not_taken_for_the_secrets_beginning(user, secret):
+    static = StaticAuthentication(user, Secret(secret))
+    both = user + secret
+    for at in range(len(both) + 1):
+        if at != len(user):
+            with pytest.raises(NotAuthenticated):
+                static.authenticate(both[:at], both[at:])
 
 
 def test_credentials_in_a_query_string_are_not_looked_at(service):
