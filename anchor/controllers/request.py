@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Collection
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Any
+from typing import Any, NamedTuple
 
 import pecan
 
@@ -44,16 +44,25 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
         X-Forwarded-For counts only as far as the configured proxies vouch for it: from the right,
         the first address that is not one of theirs.
         """
+        return self._client.address
+
+    @property
+    def client_addr(self) -> str:
+        """The same as text; WebOb's own would believe the header whoever sent it."""
+        return self._client.text
+
+    @property
+    def _client(self) -> _Client:
         client = self._peer
         proxies: Networks = self.environ.get(TRUSTED_PROXIES, ())
-        if not proxies or client is None or not _is_in(client, proxies):
+        if not proxies or not client.is_in(proxies):
             return client
         for hop in reversed(self.environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
-            address = _address(hop.strip())
-            if address is None:
+            claimed = _client(hop.strip())
+            if claimed.address is None:
                 break
-            client = address
-            if not _is_in(address, proxies):
+            client = claimed
+            if not client.is_in(proxies):
                 break
         return client
 
@@ -62,21 +71,12 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
         """Whether TLS came first, here or at a proxy that is configured."""
         if self.environ.get("wsgi.url_scheme") == "https":
             return True
-        return self._peer_is_trusted and self.environ.get("HTTP_X_FORWARDED_PROTO") == "https"
+        is_trusted = self._peer.is_in(self.environ.get(TRUSTED_PROXIES, ()))
+        return is_trusted and self.environ.get("HTTP_X_FORWARDED_PROTO") == "https"
 
     @property
-    def _peer(self) -> Address | None:
-        return _address(self.environ.get("REMOTE_ADDR", ""))
-
-    @property
-    def _peer_is_trusted(self) -> bool:
-        peer = self._peer
-        return peer is not None and _is_in(peer, self.environ.get(TRUSTED_PROXIES, ()))
-
-    @property
-    def client_addr(self) -> str:
-        """The same as text; WebOb's own would believe the header whoever sent it."""
-        return _as_text(self.client_address)
+    def _peer(self) -> _Client:
+        return _client(self.environ.get("REMOTE_ADDR", ""))
 
     def read_body(self, limit: int, seconds: float) -> bytes:
         """The whole body.
@@ -149,26 +149,31 @@ def _too_slow() -> errors.SubmissionTooSlow:
     return errors.SubmissionTooSlow("the body did not arrive in time")
 
 
-def _address(text: str) -> Address | None:
+class _Client(NamedTuple):
+    """An address, if it is known, and the same as text."""
+
+    address: Address | None
+    text: str
+
+    def is_in(self, networks: Networks) -> bool:
+        return self.address is not None and any(self.address in network for network in networks)
+
+
+_UNKNOWN = _Client(None, "unknown")
+
+
+def _client(text: str) -> _Client:
     # What a client claims in a header may be as long as the header.
-    return _parsed(text) if len(text) <= LONGEST_ADDRESS else None
+    return _parsed(text) if len(text) <= LONGEST_ADDRESS else _UNKNOWN
 
 
 @functools.lru_cache(maxsize=1024)
-def _parsed(text: str) -> Address | None:
+def _parsed(text: str) -> _Client:
     """Remembered: the same machines come back, and are asked for several times a request."""
     try:
         address = ip_address(text)
     except ValueError:
-        return None
+        return _UNKNOWN
     # A socket that listens on both families shows IPv4 peers as ::ffff:192.0.2.1.
-    return getattr(address, "ipv4_mapped", None) or address
-
-
-@functools.lru_cache(maxsize=1024)
-def _as_text(address: Address | None) -> str:
-    return str(address or "unknown")
-
-
-def _is_in(address: Address, networks: Networks) -> bool:
-    return any(address in network for network in networks)
+    address = getattr(address, "ipv4_mapped", None) or address
+    return _Client(address, str(address))
