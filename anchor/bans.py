@@ -88,15 +88,23 @@ def normal(kind: Kind, value: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Read:
-    """What was read, and the state of the file that it was read from."""
+class Bans:
+    """The bans at one moment.
+
+    Attributes:
+        stamp: the state of the file that they were read from; None if there was none.
+        bans: all of them, also those that have ended.
+        by_place: the same, by where they are looked for.
+        fault: why they cannot be known; empty if they are.
+    """
 
     stamp: tuple[int, ...] | None
     bans: tuple[Ban, ...]
     by_place: Mapping[tuple[Kind, str], list[Ban]]
+    fault: str = ""
 
     @classmethod
-    def of(cls, stamp: tuple[int, ...] | None, bans: tuple[Ban, ...]) -> _Read:
+    def of(cls, stamp: tuple[int, ...] | None, bans: tuple[Ban, ...]) -> Bans:
         """Sort them by where they are looked for."""
         by_place: dict[tuple[Kind, str], list[Ban]] = {}
         for ban in bans:
@@ -109,7 +117,9 @@ class _Read:
         return [ban for ban in self.by_place.get((kind, place), ()) if ban.is_in_force(now)]
 
 
-_NO_FILE = _Read.of(None, ())
+NO_BANS = Bans.of(None, ())
+# So that whoever forgets to look bans everything, not nothing.
+NOT_LOOKED_AT = Bans(None, (), {}, "the bans were not looked at")
 
 
 class BanFile:
@@ -119,7 +129,7 @@ class BanFile:
         self.path = path
         self._path = str(path)
         self._clock = clock
-        self._known = _NO_FILE
+        self._known = NO_BANS
 
     def bans(self) -> tuple[Ban, ...]:
         """Those that are in the file, also if they have ended.
@@ -129,14 +139,22 @@ class BanFile:
         """
         return self._read().bans
 
-    def refuse(self, csr: X509Csr, auth_result: AuthDetails) -> None:
+    def now(self) -> Bans:
+        """The bans for a request that has just come; if they cannot be known, they refuse it."""
+        try:
+            return self._read()
+        except BansUnreadable as error:
+            return Bans(None, (), {}, str(error))
+
+    def refuse(self, known: Bans, csr: X509Csr, auth_result: AuthDetails) -> None:
         """Return if neither the requester, nor the key, nor any of the names is banned.
 
         Raises:
             ValidationError: one of them is.
             BansUnreadable: that cannot be known.
         """
-        known = self._read()
+        if known.fault:
+            raise BansUnreadable(known.fault)
         if not known.bans:
             return
         now = self._clock()
@@ -151,15 +169,17 @@ class BanFile:
                     if coverage.touches(ban.value, name):
                         raise ValidationError("the name is banned", name=name)
 
-    def _read(self) -> _Read:
+    def _read(self) -> Bans:
         known = self._known
         try:
             # The state before the contents: what changes in between is read again.
-            stamp = _stamp(self._path)
+            # Asked for right here: most often it is not there, and an error that leaves a function
+            # costs as much again.
+            stamp = _stamp(os.stat(self._path))  # noqa: PTH116  # a Path makes its text anew
             if stamp != known.stamp:
-                known = _Read.of(stamp, _BANS.validate_json(self.path.read_bytes()))
+                known = Bans.of(stamp, _BANS.validate_json(self.path.read_bytes()))
         except FileNotFoundError:
-            known = _NO_FILE
+            known = NO_BANS
         except OSError as error:
             raise BansUnreadable(f"{self.path} cannot be read: {error.strerror}") from None
         except pydantic.ValidationError as error:
@@ -200,7 +220,7 @@ class BanFile:
     def _replace(self, bans: Sequence[Ban]) -> None:
         passing = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
         text = json.dumps([ban.model_dump(mode="json") for ban in bans], indent=2) + "\n"
-        before = _stamp(self._path) if self.path.exists() else None
+        before = _stamp(self.path.stat()) if self.path.exists() else None
         try:
             # The service reads it, and it may run as somebody else than who bans.
             with open(passing, "x", opener=_for_everyone_to_read, encoding="utf-8") as file:
@@ -217,8 +237,7 @@ class BanFile:
             raise
 
 
-def _stamp(path: str) -> tuple[int, ...]:
-    there = os.stat(path)  # noqa: PTH116  # a Path makes its text anew at each request
+def _stamp(there: os.stat_result) -> tuple[int, ...]:
     return there.st_mtime_ns, there.st_ino, there.st_size, there.st_ctime_ns
 
 

@@ -141,4 +141,4 @@ def _on_csr(rule: Rule, supplied: Mapping[str, Any]) -> None:
 
 
 def _consult(bans: BanFile, supplied: Mapping[str, Any]) -> None:
-    bans.refuse(supplied["csr"], supplied["auth_result"])
+    bans.refuse(supplied["bans"], supplied["csr"], supplied["auth_result"])

@@ -107,7 +107,9 @@ def explain(authority: RegistrationAuthority, octets: bytes, asker: Asker) -> Ex
         csr = requests.read(octets, _encoding(octets))
     except RequestError as error:
         return Explanation(authority.name, asker, fault=error)
-    context = Context(asker.identity, _request(authority.name, asker), authority.conf)
+    context = authority.policy.context(
+        asker.identity, _request(authority.name, asker), authority.conf
+    )
     checks = tuple(verdicts(authority.policy.checks, csr, context))
     if not _agree(checks):
         return Explanation(authority.name, asker, checks=checks)

@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import Any
 
 from anchor import enforced, plugins, weak_keys
-from anchor.bans import BanFile
+from anchor.auth.results import AuthDetails
+from anchor.bans import NO_BANS, BanFile
 from anchor.complaints import Complaints
 from anchor.errors import Failure, PluginError, ValidationFailed
 from anchor.lazily import lazily
@@ -69,6 +70,7 @@ class Policy:
         configured: the checks that the operator chose.
         fixups: what is mended once the checks have passed.
         signs_intermediates: whether it signs requests for intermediates, and nothing else.
+        bans: who and what gets no certificate.
     """
 
     about_the_key: tuple[Check, ...]
@@ -76,6 +78,12 @@ class Policy:
     configured: tuple[Check, ...]
     fixups: tuple[Fixup, ...]
     signs_intermediates: bool = False
+    bans: BanFile | None = None
+
+    def context(self, auth_result: AuthDetails, request: Any, conf: Mapping[str, Any]) -> Context:
+        """What the checks of a request may look at, the bans as they are now among it."""
+        bans = NO_BANS if self.bans is None else self.bans.now()
+        return Context(auth_result, request, conf, bans)
 
     @lazily
     def checks(self) -> tuple[Check, ...]:
@@ -167,6 +175,7 @@ def configure(
             Fixup(name, function, _by_request_alone(function)) for name, function in bound[FIXUPS]
         ),
         intermediate,
+        bans,
     )
 
 

@@ -26,7 +26,6 @@ from anchor.errors import RequestError, ValidationFailed
 from anchor.policy import Policy
 from anchor.signers import Issued, SigningCA
 from anchor.throttle import Throttle
-from anchor.validation import Context
 from anchor.X509 import pem
 
 LOG = logging.getLogger(__name__)
@@ -135,7 +134,7 @@ class RegistrationAuthority:
         """The stored certificate; the details for the record are added as they become known."""
         csr = requests.read(submission.csr, submission.encoding)
         details["requested"] = describe_request(csr)
-        context = Context(identity, submission.request, self.conf)
+        context = self.policy.context(identity, submission.request, self.conf)
         approved = self.policy.approve(csr, context)
         details["dropped_extensions"] = issuance.left_out(approved)
         started = time.perf_counter()

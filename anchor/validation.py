@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from anchor.auth.results import AuthDetails
+from anchor.bans import NOT_LOOKED_AT, Bans
 from anchor.errors import Failure, PluginError, ValidationFailed
 from anchor.lazily import lazily
 from anchor.validators import ValidationError
@@ -22,11 +23,13 @@ class Context(NamedTuple):
         auth_result: the requester.
         request: the HTTP request (``pecan.Request``).
         conf: the registration authority's section of the configuration.
+        bans: the bans as the request came; for the enforced check alone.
     """
 
     auth_result: AuthDetails
     request: Any
     conf: Mapping[str, Any]
+    bans: Bans = NOT_LOOKED_AT
 
     def supply(self, csr: X509Csr) -> Mapping[str, object]:
         """The keyword arguments that a check can ask for."""
@@ -35,6 +38,7 @@ class Context(NamedTuple):
             "auth_result": self.auth_result,
             "request": self.request,
             "conf": self.conf,
+            "bans": self.bans,
         }
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
+import os
 import subprocess
 import sys
 import time
@@ -16,10 +18,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anchor import cli
+from anchor.auth.results import AuthDetails
 from anchor.bans import Ban, BanFile
-from anchor.errors import ConfigurationError
+from anchor.errors import ConfigurationError, PluginError, ValidationFailed
+from anchor.plugins import bind
+from anchor.policy import Fixup, configure
+from anchor.validation import SUPPLIED
 from anchor.X509 import coverage
+from anchor.X509.signing_request import X509Csr
 from tests.pki import a_key, make_csr
+from tests.policies import context
 
 BIN = Path(sys.executable).parent
 
@@ -265,6 +273,53 @@ def test_every_state_is_seen_however_quickly_it_changes(tmp_path):
         assert ban in reader.bans()
         writer.remove("name", ban.value)
         assert reader.bans() == ()
+
+
+def test_a_request_is_held_against_one_state_of_the_bans(tmp_path, monkeypatch):
+    bans = BanFile(tmp_path / "bans.json", lambda: datetime.datetime.now(datetime.UTC))
+    fixups = {"enforce_alternative_names_present": {}}
+    policy = configure({}, fixups, frozenset({65537}), frozenset(), tmp_path, bans=bans)
+    csr = X509Csr.from_pem(make_csr("www.example.com"))
+    looks = []
+    stat = os.stat
+    monkeypatch.setattr(os, "stat", lambda *path, **how: looks.append(path) or stat(*path, **how))
+
+    came_before = policy.context(AuthDetails("alice"), None, {})
+    bans.add(Ban(kind="name", value="www.example.com", since=datetime.datetime.now(datetime.UTC)))
+    looks.clear()
+
+    # The fixup makes another request of it, which is held against the bans as well.
+    assert policy.approve(csr, came_before).dns_names == ("www.example.com",)
+    assert not looks
+    with pytest.raises(ValidationFailed, match="the name is banned"):
+        policy.approve(csr, policy.context(AuthDetails("alice"), None, {}))
+    assert looks == [(str(tmp_path / "bans.json"),)]
+
+
+def test_a_name_that_only_a_fixup_adds_is_held_against_the_bans_too(tmp_path):
+    bans = BanFile(tmp_path / "bans.json", lambda: datetime.datetime.now(datetime.UTC))
+    bans.add(Ban(kind="name", value="other.example.com", since=datetime.datetime.now(datetime.UTC)))
+    policy = configure({}, {}, frozenset({65537}), frozenset(), tmp_path, bans=bans)
+    added = [x509.DNSName("other.example.com")]
+    adding = Fixup("adding", lambda supplied: supplied["csr"].with_alternative_names(added))
+    policy = dataclasses.replace(policy, fixups=(adding,))
+
+    with pytest.raises(ValidationFailed, match="the name is banned"):
+        policy.approve(X509Csr.from_pem(make_csr()), policy.context(AuthDetails("alice"), None, {}))
+
+
+def test_bans_that_nobody_looked_at_ban_everything(tmp_path):
+    bans = BanFile(tmp_path / "bans.json", lambda: datetime.datetime.now(datetime.UTC))
+    policy = configure({}, {}, frozenset({65537}), frozenset(), tmp_path, bans=bans)
+
+    with pytest.raises(PluginError, match="'not_banned' failed"):
+        policy.approve(X509Csr.from_pem(make_csr()), context())
+
+
+def test_a_plugin_that_takes_whatever_there_is_does_not_get_the_bans(tmp_path):
+    takes_all = bind(lambda **supplied: supplied.keys(), {}, SUPPLIED, tmp_path)
+
+    assert takes_all(context().supply(X509Csr.from_pem(make_csr()))) == SUPPLIED
 
 
 # ---- real worker processes

@@ -28,7 +28,6 @@ from anchor.controllers.request import Request
 from anchor.registration_authority import RegistrationAuthority
 from anchor.signatures import algorithm
 from anchor.signers.backends import KeySigner
-from anchor.validation import Context
 from anchor.X509.signing_request import X509Csr
 
 ROUNDS = 7
@@ -77,8 +76,12 @@ def _steps(
     assert isinstance(signer, KeySigner)
     csr = requests.read(pem, "pem")
     identity = authority.authenticator.authenticate("default", "myusername", "simplepassword")
-    context = Context(identity, request, authority.conf)
-    approved = authority.policy.approve(csr, context)
+
+    def approve(csr: X509Csr) -> X509Csr:
+        context = authority.policy.context(identity, request, authority.conf)
+        return authority.policy.approve(csr, context)
+
+    approved = approve(csr)
     blank = issuance.fill_in(approved, ca, profile, authority.clock())
     used = algorithm(signer.key, profile.signing_hash)
     der = blank.sign(used)
@@ -109,7 +112,7 @@ def _steps(
             lambda: authority.authenticator.authenticate("d", "myusername", "simplepassword"),
         ),
         ("parsing and proof of possession", read_and_prove_possession),
-        ("validation and fixups", lambda: authority.policy.approve(replace(csr), context)),
+        ("validation and fixups", lambda: approve(replace(csr))),
         (
             "building",
             lambda: issuance.fill_in(replace(approved), ca, profile, authority.clock()),
