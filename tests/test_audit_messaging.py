@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import logging
+import queue
 import socket
 import subprocess
 import sys
@@ -52,11 +53,17 @@ class Listener:
         self._transport.cleanup()
 
 
-def wait_until(condition, seconds=120):
+def comes_true(condition, seconds=120):
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline
+        if time.monotonic() > deadline:
+            return False
         time.sleep(0.02)
+    return True
+
+
+def wait_until(condition, seconds=120):
+    assert comes_true(condition, seconds)
 
 
 @pytest.fixture
@@ -188,6 +195,35 @@ def test_an_event_is_sent_or_in_the_log_when_the_queue_overflows():
     assert len(logged) in {6, 7}
 
 
+def test_what_comes_while_the_queue_was_found_empty_is_sent_before_the_end(monkeypatch):
+    first, last = event(1), event(2)
+    sent = []
+
+    class Late(queue.Queue):
+        is_over = False
+
+        def get(self, **how):
+            try:
+                return super().get(**how)
+            except queue.Empty:
+                if not self.is_over:
+                    self.is_over = True
+                    sender.put(last)
+                    sender._ending.set()
+                raise
+
+    class FakeBus:
+        send = staticmethod(sent.append)
+        close = staticmethod(lambda: sent.append("closed"))
+
+    monkeypatch.setattr(messaging.queue, "Queue", Late)
+    sender = messaging._Sender(FakeBus, 3, sent.append)
+    sender.put(first)
+    wait_until(lambda: "closed" in sent, 20)
+
+    assert sent == [first, last, "closed"]
+
+
 END = textwrap.dedent(
     """
     import datetime, json, logging, os, sys, time
@@ -317,5 +353,6 @@ def test_worker_processes_send_what_waits_when_they_are_stopped(workers, message
         # A broker that is slow to answer a busy machine: what does not get there is in the log.
         return server.log.read_text().count("an audit event could not be sent")
 
-    wait_until(lambda: len(listener.heard) + given_up() >= 24)
+    arrived = comes_true(lambda: len(listener.heard) + given_up() >= 24)
+    assert arrived, (len(listener.heard), server.log.read_text())
     assert listener.heard

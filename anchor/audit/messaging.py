@@ -132,7 +132,8 @@ class _Sender:
             try:
                 event = self._in_hand = self._events.get(timeout=POLL_SECONDS)
             except queue.Empty:
-                if self._ending.is_set():
+                # Something may have come since, but nothing does after the end was asked for.
+                if self._ending.is_set() and self._events.empty():
                     break
                 continue
             try:
