@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from oslo_config import cfg
 from pycadf import attachment, cadftaxonomy, event, host, reason, resource
 
+from anchor import threads
 from anchor.audit.events import AUTHENTICATION, Event
 
 with warnings.catch_warnings():
@@ -101,8 +102,7 @@ class _Sender:
         self._events: queue.Queue[Event] = queue.Queue(queue_size)
         self._in_hand: Event | None = None
         self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="anchor-audit", daemon=True)
-        self._thread.start()
+        self._thread = threads.start(self._run, "anchor-audit")
 
     def put(self, event: Event) -> None:
         try:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from anchor import threads
 from anchor.errors import BackendUnavailable
 
 Answer = TypeVar("Answer")
@@ -39,7 +40,7 @@ class Deadline:
             if self._late >= self._unheard:
                 raise BackendUnavailable("too many earlier questions are still unanswered")
         question = _Question(ask)
-        threading.Thread(target=question.run, name="anchor-question", daemon=True).start()
+        threads.start(question.run, "anchor-question")
         if not question.ended.wait(self.seconds):
             with self._lock:
                 self._late += 1
