@@ -21,13 +21,13 @@ CURVES = ("ec-p256", "ec-p384", "ec-p521")
 def parameters(key, used):
     if isinstance(key, rsa.RSAPrivateKey):
         return padding.PKCS1v15()
-    return ec.ECDSA(used) if isinstance(key, ec.EllipticCurvePrivateKey) else None
+    return ec.ECDSA(used)
 
 
 def by_the_library(key, octets, used):
     if isinstance(key, rsa.RSAPrivateKey):
-        return key.sign(octets, padding.PKCS1v15(), used)
-    return key.sign(octets, ec.ECDSA(used))
+        return key.sign(octets, parameters(key, used), used)
+    return key.sign(octets, parameters(key, used))
 
 
 @pytest.mark.parametrize("used", SHA_2, ids=lambda each: each.name)
@@ -38,9 +38,9 @@ def test_what_is_signed_here_verifies_there(kind, used):
     signature = algorithm(key, used).sign(b"octets")
 
     if isinstance(key, rsa.RSAPrivateKey):
-        key.public_key().verify(signature, b"octets", padding.PKCS1v15(), used)
+        key.public_key().verify(signature, b"octets", parameters(key, used), used)
     else:
-        key.public_key().verify(signature, b"octets", ec.ECDSA(used))
+        key.public_key().verify(signature, b"octets", parameters(key, used))
 
 
 @pytest.mark.parametrize("used", SHA_2 + OTHERS, ids=lambda each: each.name)

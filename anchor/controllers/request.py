@@ -58,7 +58,7 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
         if not proxies or not client.is_in(proxies):
             return client
         for hop in reversed(self.environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
-            claimed = _client(hop.strip())
+            claimed = _client_at(hop.strip())
             if claimed.address is None:
                 break
             client = claimed
@@ -76,7 +76,7 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
 
     @property
     def _peer(self) -> _Client:
-        return _client(self.environ.get("REMOTE_ADDR", ""))
+        return _client_at(self.environ.get("REMOTE_ADDR", ""))
 
     def read_body(self, limit: int, seconds: float) -> bytes:
         """The whole body.
@@ -162,7 +162,7 @@ class _Client(NamedTuple):
 _UNKNOWN = _Client(None, "unknown")
 
 
-def _client(text: str) -> _Client:
+def _client_at(text: str) -> _Client:
     # What a client claims in a header may be as long as the header.
     return _parsed(text) if len(text) <= LONGEST_ADDRESS else _UNKNOWN
 
