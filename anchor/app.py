@@ -10,9 +10,10 @@ from typing import Any
 
 from pecan.core import ExplicitPecan
 
-from anchor import config_file, logs, plugins, problems, settings, stopping
+from anchor import config_file, logs, pecan_server, plugins, problems, settings, stopping
 from anchor.controllers import Handler, Root, WebSettings
 from anchor.controllers.request import TRUSTED_PROXIES, Request
+from anchor.errors import ConfigurationError
 from anchor.metrics import place
 from anchor.metrics.measures import Metrics
 from anchor.readiness import Readiness
@@ -66,8 +67,19 @@ def setup_app(config: Any) -> Application:
 
     Raises:
         ConfigurationError: with everything that is wrong with either.
+        SystemExit: the same in one line a problem, under ``pecan serve``, which shows tracebacks.
     """
     values = config.to_dict() if hasattr(config, "to_dict") else dict(config)
+    if not pecan_server.is_serving():
+        return _application(values)
+    try:
+        pecan_server.prepare(values.get("server", {}))
+        return _application(values)
+    except ConfigurationError as error:
+        raise SystemExit(f"anchor: {error}") from None
+
+
+def _application(values: Mapping[str, Any]) -> Application:
     if values.get("logging"):
         logging.config.dictConfig({"version": 1, **values["logging"]})
     web = plugins.prove(WebSettings, values.get("web", {}), Path())
