@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -13,8 +15,16 @@ from cryptography import x509
 from anchor import settings
 from anchor.app import Application
 from anchor.controllers import WebSettings
+from tests import environment
 from tests.machine import Machine
 from tests.pki import make_ca, make_csr
+
+environment.enter()
+
+
+def pytest_unconfigure():
+    shutil.rmtree(os.environ["HOME"], ignore_errors=True)
+
 
 pytest_plugins = [
     "tests.plugin_offers",
