@@ -64,6 +64,12 @@ RUN = {
 # What cannot be done here: the page and the block's first line, and why.
 NOT_RUN = {
     ("README.rst", "make test"): "this is it",
+    ("README.rst", ".venv/python3/bin/python -m pytest"): "this is it",
+    ("README.rst", "sudo apt-get install python3"): "tools/fresh-machine runs it",
+    (
+        "howto/nginx-and-uwsgi.rst",
+        "apt-get install gcc python3-dev",
+    ): "make test does so before the tests",
     ("CONTRIBUTING.rst", "make test"): "this is it",
     ("README.rst", "docker build -t anchor ."): "test_container.py does it with buildah and podman",
     ("howto/docker.rst", "docker build -t anchor ."): "likewise",
