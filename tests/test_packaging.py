@@ -10,6 +10,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,6 +26,14 @@ def test_requirements_txt_is_in_step_with_setup_cfg():
     listed = (ROOT / "requirements.txt").read_text().splitlines()
 
     assert sorted(filter(None, required)) == sorted(filter(None, listed))
+
+
+@pytest.mark.parametrize("version", ["0.4.8", "0.5.1", "0.6.1", "0.6.2", "0.6.3"])
+def test_no_release_of_pyasn1_with_known_vulnerabilities_satisfies_the_extra(version):
+    lines = setup_cfg()["options.extras_require"]["ldap"].splitlines()
+    [pyasn1] = [line for line in lines if line.startswith("pyasn1")]
+
+    assert not Requirement(pyasn1).specifier.contains(version)
 
 
 @pytest.fixture(scope="module")
