@@ -42,6 +42,7 @@ pytest_plugins = [
     "tests.servers.samba",
     "tests.servers.slapd",
     "tests.servers.softhsm",
+    "tests.servers.p11_kit",
     "tests.servers.workers",
 ]
 

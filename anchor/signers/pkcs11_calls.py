@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from pathlib import Path
+from typing import Any
 
 # PKCS#11 2.40, pkcs11f.h: the places of C_SignInit and C_Sign in CK_FUNCTION_LIST.
 SIGN_INIT, SIGN = 42, 43
@@ -32,11 +33,8 @@ class Signing:
     """C_SignInit and C_Sign of a module that is loaded already."""
 
     def __init__(self, path: Path):
-        library = ctypes.CDLL(str(path))
-        functions = ctypes.POINTER(_FunctionList)()
         # Not every module exports its other functions by their names.
-        library.C_GetFunctionList(ctypes.byref(functions))
-        table = functions.contents.functions
+        table = _function_list(ctypes.CDLL(str(path))).contents.functions
         handle = ctypes.c_ulong
         self._sign_init = ctypes.CFUNCTYPE(handle, handle, ctypes.POINTER(_Mechanism), handle)(
             table[SIGN_INIT]
@@ -54,3 +52,20 @@ class Signing:
         length = ctypes.c_ulong(LONGEST)
         answer = self._sign(session, octets, len(octets), signature, length)
         return answer, signature.raw[: length.value] if answer == 0 else b""
+
+
+def has_one_function_list(path: Path) -> bool:
+    """True if each caller of C_GetFunctionList gets the same list.
+
+    p11-kit-client.so and p11-kit-proxy.so make a new list for each caller, with its own
+    initialisation, sessions and logins.
+    """
+    library = ctypes.CDLL(str(path))
+    first, second = _function_list(library), _function_list(library)
+    return ctypes.addressof(first.contents) == ctypes.addressof(second.contents)
+
+
+def _function_list(library: ctypes.CDLL) -> Any:
+    functions = ctypes.POINTER(_FunctionList)()
+    library.C_GetFunctionList(ctypes.byref(functions))
+    return functions

@@ -49,15 +49,9 @@ class TokenKey:
             TokenError: the token, or the key in it, cannot be had now.
         """
 
-        def sign(opened: Opened) -> bytes:
-            answer, signature = self.module.signing.sign(
-                opened.session.session.value(), mechanism, opened.handle.value(), octets
-            )
-            if answer != self.module.pykcs11.CKR_OK:
-                raise self.module.pykcs11.PyKCS11Error(answer)
-            return signature
-
-        return self._with_key(sign)
+        return self._with_key(
+            lambda opened: self.module.sign(opened.session, mechanism, opened.handle, octets)
+        )
 
     def attribute(self, name: int) -> Any:
         """An attribute of the key, such as CKA_KEY_TYPE; raises as :meth:`sign` does."""
