@@ -11,10 +11,12 @@ from functools import partial
 from typing import Any
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 from cryptography.x509.oid import ExtensionOID
 
 from anchor import weak_keys
 from anchor.bans import NOT_BANNED, BanFile
+from anchor.related_keys import refuse_related
 from anchor.validation import Check
 from anchor.validators import ValidationError
 from anchor.X509 import names
@@ -104,10 +106,14 @@ def key_checks(ca_keys: frozenset[bytes], weak: weak_keys.Allowed) -> tuple[Chec
         weak: the weak keys that the configuration allows after all.
     """
 
+    loaded = [load_der_public_key(ca_key) for ca_key in ca_keys]
+
     def strong_key(csr: X509Csr) -> None:
         """The key is of a kind and strength that can be trusted, and is not the CA's own."""
         if csr.public_key_info in ca_keys:
             raise ValidationError("the key is the CA's own")
+        for ca_key in loaded:
+            refuse_related(csr.public_key, ca_key)
         weak_keys.prove_strong(csr.public_key_info, weak)
 
     return _checks(("proof_of_possession", proof_of_possession), ("strong_key", strong_key))

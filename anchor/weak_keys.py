@@ -1,20 +1,21 @@
 """Keys that must not be certified, however well they prove their possession.
 
 The tests look for keys whose private half others can compute: too small, degenerate, or made by a
-generator that is known to be broken.  They cost tens of microseconds, so every request gets them.
+generator that is known to be broken.  Every request gets them; doc/adr/0013 has what they cost.
 """
 
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from anchor import factoring
+from anchor.factoring import primes_below
+from anchor.small_scalars import SmallScalarKey, is_small_multiple
 from anchor.validators import ValidationError
 from anchor.X509.signing_request import PublicKey
 
@@ -22,6 +23,7 @@ RSA_BITS = range(2048, 8192 + 1)
 # FIPS 186-4 4.2.
 DSA_BITS = range(2048, 3072 + 1)
 DSA_SUBGROUP_BITS = (224, 256)
+MAX_DSA_EXPONENT = 256
 CURVES = ("secp256r1", "secp384r1", "secp521r1")
 
 
@@ -69,12 +71,20 @@ def refuse_weak(key: PublicKey, allowed: Allowed) -> None:
             raise ValidationError(
                 "the key is on a curve that is not accepted", curve=key.curve.name
             )
+        _refuse_small_multiple(key)
     elif isinstance(key, dsa.DSAPublicKey):
         if not allowed.dsa:
             raise ValidationError("DSA keys are not accepted")
         _refuse_weak_dsa(key.public_numbers())
     elif _is_of_small_order(key):
         raise ValidationError("the key is a point of small order: everybody can sign with it")
+    else:
+        _refuse_small_multiple(key)
+
+
+def _refuse_small_multiple(key: SmallScalarKey) -> None:
+    if is_small_multiple(key):
+        raise ValidationError("the private key is a small number: everybody can compute it")
 
 
 # RFC 8032 5.1 and 5.2: the primes, and Ed25519's d.
@@ -102,6 +112,11 @@ def _refuse_weak_dsa(key: dsa.DSAPublicNumbers) -> None:
     # FIPS 186-4 4.1 and SP 800-89 5.3.1: generator and key are in the subgroup of order q.
     if (p - 1) % q or not all(1 < part < p and pow(part, q, p) == 1 for part in (g, key.y)):
         raise ValidationError("the DSA key is malformed")
+    power = 1
+    for _ in range(MAX_DSA_EXPONENT):
+        power = power * g % p
+        if key.y == power or key.y * power % p == 1:
+            raise ValidationError("the private key is a small number: everybody can compute it")
 
 
 def _refuse_weak_rsa(key: rsa.RSAPublicNumbers, allowed: Allowed) -> None:
@@ -114,27 +129,18 @@ def _refuse_weak_rsa(key: rsa.RSAPublicNumbers, allowed: Allowed) -> None:
         raise ValidationError("the RSA key's exponent is not accepted", exponent=_short(key.e))
     if key.n % 2 == 0:
         raise ValidationError("the RSA key's modulus is even")
-    if math.gcd(key.n, _SMALL_PRIMES_PRODUCT) != 1:
+    if factoring.has_small_factor(key.n):
         raise ValidationError("the RSA key's modulus has a small factor")
     if _made_by_a_roca_generator(key.n):
         raise ValidationError("the RSA key was made by a broken generator (ROCA, CVE-2017-15361)")
-    if _has_close_primes(key.n):
+    if factoring.has_close_factors(key.n):
         raise ValidationError("the RSA key's primes are too close (Fermat, CVE-2022-26320)")
-
-
-def _primes_below(limit: int) -> Iterator[int]:
-    composite = bytearray(limit)
-    for number in range(2, limit):
-        if not composite[number]:
-            yield number
-            composite[number * number :: number] = b"\1" * len(
-                range(number * number, limit, number)
-            )
-
-
-# Public CAs stop at 752 (CA/Browser Forum baseline requirements, 6.1.6).
-_SMALL_PRIMES = tuple(_primes_below(2048))
-_SMALL_PRIMES_PRODUCT = math.prod(_SMALL_PRIMES)
+    if factoring.has_primes_in_a_simple_ratio(key.n):
+        raise ValidationError("the RSA key's primes are close to a simple ratio (Lehman)")
+    if factoring.is_perfect_power(key.n):
+        raise ValidationError("the RSA key's modulus is a power of one number")
+    if factoring.is_prime(key.n):
+        raise ValidationError("the RSA key's modulus is a prime, so everybody has the private key")
 
 
 def _powers_of_65537(prime: int) -> frozenset[int]:
@@ -146,55 +152,13 @@ def _powers_of_65537(prime: int) -> frozenset[int]:
 # modulus passes all of these by chance once in about 2**28.
 _ROCA_MARKS = tuple(
     (prime, residues)
-    for prime in _SMALL_PRIMES[:39]
+    for prime in primes_below(168)
     if len(residues := _powers_of_65537(prime)) < prime - 1
 )
 
 
 def _made_by_a_roca_generator(modulus: int) -> bool:
     return all(modulus % prime in residues for prime, residues in _ROCA_MARKS)
-
-
-_FERMAT_ROUNDS = 100
-
-
-def _squares_modulo(modulus: int) -> tuple[int, ...]:
-    """For each residue of a number: the bits s for which s**2 minus the number may be a square.
-
-    The bits run from 0 to beyond what any residue and all rounds of Fermat's method add up to.
-    """
-    squares = {number * number % modulus for number in range(modulus)}
-    span = modulus + _FERMAT_ROUNDS + 1
-    every_period = sum(1 << start for start in range(0, span, modulus))
-    return tuple(
-        sum(1 << s for s in range(modulus) if (s * s - residue) % modulus in squares) * every_period
-        for residue in range(modulus)
-    )
-
-
-# Moduli that pass few numbers which are no squares: about one in eight hundred gets past them all.
-_SIEVES = tuple((modulus, _squares_modulo(modulus)) for modulus in (64, 63, 65, 11, 17, 19, 23))
-_SIEVED = math.prod(modulus for modulus, _ in _SIEVES)
-_ALL_ROUNDS = (1 << (_FERMAT_ROUNDS + 1)) - 1
-
-
-def _has_close_primes(modulus: int) -> bool:
-    """Fermat's factorisation, for as many rounds as it takes with primes that are not far apart."""
-    middle = math.isqrt(modulus)
-    small_modulus, small_middle = modulus % _SIEVED, middle % _SIEVED
-    rounds = _ALL_ROUNDS
-    for sieve, bits in _SIEVES:
-        rounds &= bits[small_modulus % sieve] >> small_middle % sieve
-    while rounds:
-        lowest = rounds & -rounds
-        if _is_square((middle + lowest.bit_length() - 1) ** 2 - modulus):
-            return True
-        rounds ^= lowest
-    return False
-
-
-def _is_square(number: int) -> bool:
-    return number >= 0 and math.isqrt(number) ** 2 == number
 
 
 def _short(number: int) -> str:

@@ -15,18 +15,20 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anchor import weak_keys
+from anchor import factoring, weak_keys
+from anchor.factoring import primes_below
 from anchor.validators import ValidationError
 from anchor.X509.signing_request import X509Csr
 from tests.pki import KEY_KINDS, a_key, make_ca, make_csr, make_key
 from tests.policies import complaints, configured, refusals
 
 SEED = 20260101
+SMALL_PRIMES = math.prod(primes_below(2048))
 
 
 def is_prime(number, rounds=6):
     """Miller and Rabin's test."""
-    if math.gcd(number, weak_keys._SMALL_PRIMES_PRODUCT) != 1:
+    if math.gcd(number, SMALL_PRIMES) != 1:
         return False
     odd, twos = number - 1, 0
     while odd % 2 == 0:
@@ -66,7 +68,7 @@ def private_key(p, q, e=65537):
 
 def roca_prime(bits, source):
     """k * M + (65537**a mod M), as the Infineon library made them (Nemec et al., CCS 2017)."""
-    primorial = math.prod(list(weak_keys._primes_below(1000))[:126])
+    primorial = math.prod(list(primes_below(1000))[:126])
     while True:
         k = source.getrandbits(bits - primorial.bit_length()) | 1 << (
             bits - primorial.bit_length() - 1
@@ -136,7 +138,7 @@ def close(base, distance):
     )
 )
 def test_the_quick_factorisation_finds_what_the_plain_one_finds(modulus):
-    assert fermat(modulus) == weak_keys._has_close_primes(modulus)
+    assert fermat(modulus) == factoring.has_close_factors(modulus)
 
 
 def test_a_key_that_was_looked_at_before_is_not_looked_at_again(monkeypatch):
@@ -172,7 +174,7 @@ def test_one_sound_prime_is_not_what_the_roca_generator_makes():
     assert reason(private_key(roca_prime(1024, source), random_prime(1024, source))) == ""
 
 
-@pytest.mark.parametrize("factor", [3, 2039])
+@pytest.mark.parametrize("factor", [3, 2039, 8191, 65537, 131071])
 def test_small_factors_are_refused(factor):
     source = random.Random(SEED)
     other = random_prime(1024, source) * random_prime(1024, source)
