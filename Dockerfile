@@ -30,4 +30,4 @@ EXPOSE 5016
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python3", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:5016/readyz', timeout=4)"]
 ENTRYPOINT ["anchor-entrypoint"]
-CMD ["gunicorn", "--bind=0.0.0.0:5016", "--workers=2", "--threads=8", "--worker-tmp-dir=/dev/shm", "--no-control-socket", "anchor.wsgi:application"]
+CMD ["gunicorn", "--config=python:anchor.gunicorn", "--bind=0.0.0.0:5016", "--workers=2", "--threads=8", "--worker-tmp-dir=/dev/shm", "--no-control-socket", "anchor.wsgi:application"]

@@ -1,4 +1,6 @@
-"""The application for servers that import one: ``gunicorn anchor.wsgi:application``.
+"""The application for servers that import one.
+
+``gunicorn --config python:anchor.gunicorn anchor.wsgi:application``
 
 ``config.json`` is found wherever it is looked for, and ``config.py`` as by ``anchor serve``, unless
 ``$PECAN_CONFIG`` names another.
@@ -6,7 +8,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
+import sys
+import time
+from typing import Any
 
 import pecan
 from pecan.configuration import conf_from_file
@@ -14,6 +21,31 @@ from pecan.configuration import conf_from_file
 from anchor import config_file
 from anchor.cli.serve import find_config_py
 
-_config_py = os.environ.get("PECAN_CONFIG") or str(find_config_py(config_file.find()))
-# The whole Config, as a mapping: pecan.load_app knows this and file names.
-application = pecan.load_app(conf_from_file(_config_py).to_dict())
+LOG = logging.getLogger(__name__)
+
+# Seconds until gunicorn tries again to replace a worker.
+_PAUSE = 2
+
+
+def _load() -> Any:
+    path = os.environ.get("PECAN_CONFIG") or str(find_config_py(config_file.find()))
+    # The whole Config, as a mapping: pecan.load_app knows this and file names.
+    return pecan.load_app(conf_from_file(path).to_dict())
+
+
+def _replaces_another() -> bool:
+    """Whether this process is a worker of gunicorn's that was not there at the start."""
+    worker: Any = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    # Workers are numbered from 1.
+    return hasattr(worker, "age") and worker.age > worker.cfg.workers
+
+
+try:
+    application = _load()
+except Exception as error:
+    if not _replaces_another():
+        raise
+    # By any other status gunicorn would take this for a failed start, and end the whole service.
+    LOG.error("the configuration is broken, so a worker is missing: %s", error)
+    time.sleep(_PAUSE)
+    sys.exit(1)

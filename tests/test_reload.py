@@ -1,4 +1,4 @@
-"""A graceful reload of uwsgi, under load: no request fails, whatever the new configuration is."""
+"""A graceful reload of uwsgi and gunicorn, under load, whatever the new configuration is."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import http.client
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -20,7 +21,16 @@ from cryptography import x509
 
 from tests.pki import make_ca, make_csr
 from tests.servers.anchor import ROOT, uwsgi_ini
-from tests.servers.processes import alive, children, free_port, listens, program, running, wait_for
+from tests.servers.processes import (
+    alive,
+    answers,
+    children,
+    free_port,
+    listens,
+    program,
+    running,
+    wait_for,
+)
 
 PATIENCE = 240
 
@@ -214,3 +224,128 @@ def test_a_broken_configuration_stops_the_first_start(directory, document):
         pytest.fail("it started")  # pragma: no cover
 
     assert "valid_hours: should be a valid number" in (directory / "server.log").read_text()
+
+
+IMAGE = json.loads(re.search(r"(?m)^CMD (\[.*\])$", (ROOT / "Dockerfile").read_text())[1])
+
+
+def gunicorn(directory, port, *, settings=True):
+    """gunicorn as the image starts it, but for the port; perhaps without Anchor's settings."""
+    options = [option for option in IMAGE[1:] if not option.startswith("--bind=")]
+    if not settings:
+        options = [option for option in options if not option.startswith("--config=")]
+    assert len(options) == len(IMAGE) - (2 if settings else 3)
+    return running(
+        [program("gunicorn", "gunicorn, from PyPI"), f"--bind=127.0.0.1:{port}", *options],
+        log=directory / "server.log",
+        ready=lambda: answers(port),
+        cwd=directory,
+        env=os.environ | {"ANCHOR_CONF": str(directory / "config.json")},
+    )
+
+
+BROKEN = {
+    "config.json is not JSON": lambda directory: (directory / "config.json").write_text("{"),
+    "config.json is gone": lambda directory: (directory / "config.json").unlink(),
+    "an option is wrong": lambda directory: (directory / "config.json").write_text(
+        (directory / "config.json").read_text().replace('"valid_hours": 24', '"valid_hours": "x"')
+    ),
+    "the CA's key is gone": lambda directory: [
+        path.rename(path.with_suffix(".away")) for path in directory.glob("*.key")
+    ],
+    "config.py cannot be run": lambda directory: (directory / "config.py").write_text("1 / 0"),
+    "config.py has a wrong logging": lambda directory: (directory / "config.py").write_text(
+        (directory / "config.py").read_text().replace("anchor.logs.Lines", "anchor.logs.Nothing")
+    ),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_gunicorn_goes_on_with_what_it_loaded_when_the_configuration_breaks(
+    directory, document, broken
+):
+    port = free_port()
+    with gunicorn(directory, port) as process, Load(port) as load:
+        log = directory / "server.log"
+        assert {24} == load.latest()
+
+        BROKEN[broken](directory)
+        old = children(process.pid)
+        for worker in old:
+            os.kill(worker, signal.SIGKILL)
+        wait_for(lambda: not alive(old), what="the workers to be gone")
+        assert {24} == load.latest()
+
+        old = children(process.pid)
+        events = log.read_text().count("audit.sign")
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: not alive(old), what="other workers")
+        assert {24} == load.latest()
+        assert "the service goes on with the configuration it had" in log.read_text()
+        # The record goes on as well.
+        assert log.read_text().count("audit.sign") > events
+        assert process.poll() is None
+
+
+def test_gunicorn_reloads_what_is_mended(directory, document):
+    port = free_port()
+    with gunicorn(directory, port) as process, Load(port) as load:
+        assert {24} == load.latest()
+        served = 24
+        for hours in ("a while", 12, "longer", 6):
+            write(directory, document, valid_hours=hours)
+            old = children(process.pid)
+            process.send_signal(signal.SIGHUP)
+            wait_for(lambda old=old: not alive(old), what="other workers")
+            served = hours if isinstance(hours, int) else served
+            assert {served} == load.latest()
+        assert {24, 12, 6} == load.all
+
+
+def test_a_broken_configuration_stops_gunicorns_start(directory, document):
+    write(directory, document, valid_hours="a while")
+
+    for settings in (True, False):
+        with (
+            pytest.raises(pytest.fail.Exception, match="ended with"),
+            gunicorn(directory, free_port(), settings=settings),
+        ):
+            pytest.fail("it started")  # pragma: no cover
+
+        assert "valid_hours: should be a valid number" in (directory / "server.log").read_text()
+
+
+def test_gunicorn_without_our_settings_does_not_end_over_a_worker_that_dies(directory, document):
+    port = free_port()
+    with gunicorn(directory, port, settings=False) as process, Load(port) as load:
+        log = directory / "server.log"
+        wait_for(lambda: log.read_text().count("serving default") == 2, what="both workers")
+        assert {24} == load.latest()
+        write(directory, document, valid_hours="a while")
+        [first, *_] = children(process.pid)
+        os.kill(first, signal.SIGKILL)
+        wait_for(lambda: failures(log) > 1, what="two failures")
+        assert process.poll() is None
+        assert {24} == load.latest()
+
+        write(directory, document, valid_hours=12)
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: load.latest() == {12}, what="the mended configuration")
+
+
+def test_gunicorn_reloads_with_a_key_in_a_token(directory, document, softhsm):
+    document["signing_ca"]["local"] = softhsm.section(softhsm.make_ca())
+    write(directory, document, valid_hours=24)
+    port = free_port()
+    with gunicorn(directory, port) as process, Load(port) as load:
+        assert {24} == load.latest()
+        for hours in (12, 6):
+            write(directory, document, valid_hours=hours)
+            old = children(process.pid)
+            process.send_signal(signal.SIGHUP)
+            wait_for(lambda old=old: not alive(old), what="other workers")
+            assert {hours} == load.latest()
+        old = children(process.pid)
+        os.kill(old[0], signal.SIGKILL)
+        wait_for(lambda: not alive(old[:1]), what="the worker to be gone")
+        assert {6} == load.latest()

@@ -8,6 +8,7 @@ import importlib
 import os
 import shutil
 import stat
+import sys
 import tempfile
 from pathlib import Path
 
@@ -66,7 +67,9 @@ def _leader() -> int:
         uwsgi = importlib.import_module("uwsgi")
         return int(uwsgi.masterpid()) or os.getpid()
     if os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn/"):
-        return os.getppid()
+        # With these settings its master loads the service; otherwise each worker does.
+        settings = sys.modules.get("anchor.gunicorn")
+        return settings.MASTER if settings else os.getppid()
     return os.getpid()
 
 

@@ -44,7 +44,8 @@ def arguments(server, port, config_py):
     if server == "gunicorn":
         return [
             program("gunicorn", "gunicorn, from PyPI"),
-            *("--bind", f"127.0.0.1:{port}", "--workers", "2", "anchor.wsgi:application"),
+            *("--config", "python:anchor.gunicorn", "--bind", f"127.0.0.1:{port}"),
+            *("--workers", "2", "anchor.wsgi:application"),
         ]
     if server == "uwsgi.ini":
         return [
