@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import concurrent.futures
 import contextlib
+import http.client
+import itertools
 import json
 import os
 import signal
 import socket
+import ssl
 import time
 
 import pytest
@@ -53,6 +57,79 @@ def test_nginx_refuses_a_body_over_the_limit(nginx_site):
     status, _, text = nginx_site.sign(csr=b"x" * 70000)
 
     assert (413, b"the body is larger than 65536 octets\n") == (status, text)
+
+
+def heads():
+    """Request lines and headers of all sizes, and the statuses that they may be answered with."""
+    for size in (3000, 5000, 7900, 9000, 12000, 20000, 30000, 40000, 70000):
+        statuses = {404} if size < 8000 else {404, 414}
+        yield f"path of {size}", f"GET /{'a' * size} HTTP/1.1\r\nHost: x\r\n", statuses
+        yield (
+            f"escaped path of {size}",
+            f"GET /{'%41' * (size // 3)} HTTP/1.1\r\nHost: x\r\n",
+            statuses,
+        )
+        statuses = {200} if size < 7800 else {200, 414}
+        query = f"GET /v1/ca/default?{'a' * size} HTTP/1.1\r\nHost: x\r\n"
+        yield f"query of {size}", query, statuses
+    start = "GET /v1/ca/default HTTP/1.1\r\nHost: x\r\n"
+    for size in (5000, 8000, 12000, 16000, 22200, 30000, 60000, 100000):
+        statuses = {200} if size < 24000 else {431}
+        yield f"header of {size}", f"{start}Authorization: {'x' * size}\r\n", statuses
+    for count, size in itertools.product((40, 60, 90, 200, 500, 3000), (0, 10, 100, 600)):
+        small = count <= 90 and count * (size + 8) < 22000
+        lines = "".join(f"X{i}:{'v' * size}\r\n" for i in range(count))
+        yield f"{count} headers of {size}", f"{start}{lines}", {200} if small else {200, 431}
+    yield "the shortest headers", start + "a:\n" * 7000, {200, 400, 431}
+
+
+def first_line(connection, head):
+    """The status of the answer to a request line and headers."""
+    # The server may answer, and close, before it has read everything.
+    with contextlib.suppress(ConnectionError):
+        connection.sendall(f"{head}Connection: close\r\n\r\n".encode())
+    answer = b""
+    with contextlib.suppress(ConnectionError, ssl.SSLError):
+        while len(answer) < 12 and (more := connection.recv(65536)):
+            answer += more
+    return int(answer.split()[1]) if answer else None
+
+
+def test_no_request_line_and_no_header_makes_nginx_and_uwsgi_fail(document, tmp_path, ca):
+    with site(tmp_path, document, ca, replace={"burst=20": "burst=2000"}) as served:
+        for name, head, statuses in heads():
+            with served.connect().sock as connection:
+                assert (status := first_line(connection, head)) in statuses, f"{name}: {status}"
+
+
+def test_no_request_line_and_no_header_makes_gunicorn_fail(document, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    with serving("gunicorn", tmp_path) as service:
+        for name, head, statuses in heads():
+            with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
+                assert (status := first_line(connection, head)) in statuses, f"{name}: {status}"
+
+
+@pytest.mark.parametrize("through", ["nginx", "gunicorn", "uwsgi.ini"])
+def test_the_longest_secret_may_stand_in_the_authorization_header(through, document, tmp_path, ca):
+    user, secret = "u" * 256, "s" * 16384
+    document["authentication"]["static"] |= {"user": user, "secret": secret}
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    token = base64.b64encode(f"{user}:{secret}".encode()).decode()
+    headers = {"Authorization": f"Basic {token}", "Content-Type": "application/pkcs10"}
+    if through == "nginx":
+        with site(tmp_path, document, ca) as served:
+            status, _, pem = served.ask("POST", "/v1/sign/default", make_csr(), headers)
+    else:
+        with serving(through, tmp_path) as service:
+            connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
+            with contextlib.closing(connection):
+                connection.request("POST", "/v1/sign/default", make_csr(), headers)
+                with connection.getresponse() as answer:
+                    status, pem = answer.status, answer.read()
+
+    assert 200 == status, pem
+    assert_is_leaf(x509.load_pem_x509_certificate(pem), issued_by=ca)
 
 
 def test_nginx_slows_one_client_down_and_nobody_else(document, tmp_path, ca):
