@@ -22,11 +22,13 @@ _PR_SET_PDEATHSIG = 1
 def finish_what_runs() -> None:
     """Prepare this process, and those that are forked from it, for their end.
 
-    Under uwsgi with a master, gunicorn and others nothing happens: they see to it themselves.
+    Under uwsgi with a master, gunicorn and others nothing has to be done for that: they see to it
+    themselves.
     """
     uwsgi = sys.modules.get("uwsgi")
     # A directory of that name may have been taken for the module, which is inside uwsgi only.
     if uwsgi is not None and hasattr(uwsgi, "masterpid"):
+        _ignore_sigpipe()
         if not uwsgi.masterpid():
             _without_a_master(uwsgi)
     elif (
@@ -35,6 +37,13 @@ def finish_what_runs() -> None:
         and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     ):
         signal.signal(signal.SIGTERM, _after_this_request)
+
+
+def _ignore_sigpipe() -> None:
+    """Have uwsgi ignore SIGPIPE, which it logs: without an end once nobody reads the log."""
+    ctypes.CDLL(None).uwsgi_manage_opt(b"ignore-sigpipe", b"true")
+    # Its own handler may be there already.
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 
 def _without_a_master(uwsgi: Any) -> None:
