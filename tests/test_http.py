@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import http.client
 import json
+import urllib.parse
 from ipaddress import ip_network
 
 import pytest
@@ -19,6 +21,7 @@ from anchor.controllers.request import TRUSTED_PROXIES, Request
 from anchor.errors import NotAuthenticated
 from anchor.options import Secret
 from tests.pki import DAY, assert_is_leaf, make_ca, make_csr, now
+from tests.servers.anchor import ROOT, serving
 
 
 def basic(user="alice", secret="s3cret"):
@@ -317,7 +320,8 @@ PROXIES = [ip_network("10.0.0.0/8"), ip_network("::1")]
         ("10.0.0.1", "203.0.113.5, 10.0.0.2", "203.0.113.5"),
         ("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),
         ("10.0.0.1", "", "10.0.0.1"),
-        ("10.0.0.1", "203.0.113.5, nonsense", "10.0.0.1"),
+        ("10.0.0.1", " \t", "10.0.0.1"),
+        ("10.0.0.1", None, "10.0.0.1"),
         ("::1", "2001:db8::5", "2001:db8::5"),
         ("::ffff:10.0.0.1", "::ffff:203.0.113.5", "203.0.113.5"),
         ("::ffff:192.0.2.1", "203.0.113.5", "192.0.2.1"),
@@ -326,6 +330,132 @@ PROXIES = [ip_network("10.0.0.0/8"), ip_network("::1")]
 )
 def test_only_trusted_proxies_say_where_a_request_comes_from(peer, forwarded, expected):
     environ = {"REMOTE_ADDR": peer, TRUSTED_PROXIES: PROXIES}
-    request = Request.blank("/", environ=environ, headers={"X-Forwarded-For": forwarded})
+    if forwarded is not None:
+        environ["HTTP_X_FORWARDED_FOR"] = forwarded
+    request = Request.blank("/", environ=environ)
 
     assert expected == request.client_addr
+
+
+@pytest.mark.parametrize(
+    ("element", "expected"),
+    [
+        ("203.0.113.5:8080", "203.0.113.5"),
+        ("203.0.113.5:0", "203.0.113.5"),
+        ('"203.0.113.5:8080"', "203.0.113.5"),
+        ('"203.0.113.5"', "203.0.113.5"),
+        ("\t203.0.113.5  ", "203.0.113.5"),
+        ("2001:DB8::5", "2001:db8::5"),
+        ("[2001:db8::5]", "2001:db8::5"),
+        ("[2001:db8::5]:65535", "2001:db8::5"),
+        ('"[2001:db8::5]:443"', "2001:db8::5"),
+        ("2001:db8:0:0:0:0:0:5", "2001:db8::5"),
+        ("::ffff:203.0.113.5", "203.0.113.5"),
+        ("[::ffff:203.0.113.5]:443", "203.0.113.5"),
+        ("::ffff:cb00:7105", "203.0.113.5"),
+        ("fe80::5%eth0", "fe80::5"),
+        ("[fe80::5%25eth0.1]:80", "fe80::5"),
+        ("[::ffff:203.0.113.5%eth0]:80", "203.0.113.5"),
+    ],
+)
+def test_an_address_is_understood_as_proxies_write_it(element, expected):
+    assert expected == client_of(element)
+    assert expected == client_of(f"6.6.6.6, {element},10.0.0.2")
+    assert "10.0.0.3" == client_of("10.0.0.3:4711, [::1]:80, [::ffff:10.0.0.2]:443")
+
+
+UNREADABLE = [
+    *(
+        "",
+        ",",
+        ", ,",
+        "unknown",
+        "_hidden",
+        "_obfuscated:80",
+        "nonsense",
+        "localhost",
+        "unix:",
+        "-",
+    ),
+    *("203.0.113.5:", "203.0.113.5:65536", "203.0.113.5:123456", "203.0.113.5:http", ":80"),
+    *("203.0.113.5:_port", "203.0.113.5:80:80", "203.0.113.5/32", "203.0.113.005", "203.0.113"),
+    *("203.0.113.256", "3405803781", "0xcb.0.113.5", "203.0.113.5 203.0.113.6", "203.0.113.5;"),
+    *("[203.0.113.5]", "[203.0.113.5]:80", "[2001:db8::5", "2001:db8::5]", "[2001:db8::5]80"),
+    *("[2001:db8::5]:", "[2001:db8::5]:65536", "[[::1]]", "[]", "[]:80", "2001:db8:::5", ":::"),
+    *('"203.0.113.5', '203.0.113.5"', '""', '"', "'203.0.113.5'", "for=203.0.113.5", "%", "%eth0"),
+    *("fe80::5%", "fe80::5%a\nb", "fe80::5%a b", "fe80::5%\u00e9", "203.0.113.5%eth0"),
+    *("203.0.113.5\n", "\u0662\u0660\u0663.0.113.5", "\xa0203.0.113.5", "203.0.113.5\0", "\udcff"),
+    *(f"fe80::1%{'a' * 10_000}", "1" * 10_000, ":" * 10_000, "10.0.0.1:" + "0" * 5000),
+]
+
+
+@pytest.mark.parametrize("element", UNREADABLE)
+@pytest.mark.parametrize("around", ["{}, 10.0.0.2", "6.6.6.6, {},10.0.0.2,::1", "10.0.0.3,{}"])
+def test_an_unreadable_address_is_unknown_and_not_that_of_the_proxy(element, around):
+    assert "unknown" == client_of(around.format(element))
+
+
+@pytest.mark.parametrize("count", [10_000, 10_001])
+def test_ten_thousand_elements_are_read_from_the_right(count):
+    assert "10.0.0.1" == client_of(",".join(["10.0.0.1"] * count))
+    assert "203.0.113.5" == client_of(",".join(["6.6.6.6"] * count + ["203.0.113.5"]))
+    assert "unknown" == client_of("," * count)
+
+
+def client_of(forwarded):
+    """The client's address when a trusted proxy sends this header."""
+    environ = {"REMOTE_ADDR": "10.0.0.1", TRUSTED_PROXIES: PROXIES}
+    request = Request.blank("/", environ=environ | {"HTTP_X_FORWARDED_FOR": forwarded})
+    text = request.client_addr
+    assert (request.client_address is None) == (text == "unknown")
+    return text
+
+
+@pytest.mark.parametrize("element", ["", ",", "unknown", "_hidden", "nonsense", "192.0.2.7:x"])
+def test_an_unknown_client_is_in_no_network(serve, document, audit, element):
+    everywhere = ["0.0.0.0/0", "::/0"]
+    authority = document["registration_authority"]["default"]
+    authority["validators"]["source_cidrs"] = {"cidrs": everywhere}
+    service = serve(document, trusted_proxies=["192.0.2.7/32"], metrics_networks=everywhere)
+    forwarded = {"X-Forwarded-For": f"192.0.2.7, {element}, 192.0.2.7"}
+
+    refused = service.sign(headers=forwarded, status=400)
+    service.http.get("/metrics", headers=forwarded, status=403)
+
+    assert "source address is not known" in refused.text
+    assert {"unknown"} == {event["address"] for event in audit.events()}
+    del authority["validators"]["source_cidrs"]
+    serve(document, trusted_proxies=["192.0.2.7/32"]).sign(headers=forwarded, status=200)
+
+
+@pytest.mark.parametrize("server", ["uwsgi", "gunicorn"])
+def test_several_forwarded_headers_are_one_list(tmp_path, document, server):
+    authority = document["registration_authority"]["default"]
+    authority["validators"]["source_cidrs"] = {"cidrs": ["192.0.2.0/24"]}
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    config_py = (ROOT / "config.py").read_text()
+    config_py += "\nweb = {'trusted_proxies': ['127.0.0.1']}\n"
+    (tmp_path / "config.py").write_text(config_py)
+    with serving(server, tmp_path) as service:
+        for headers, status in [
+            (["203.0.113.5", "192.0.2.9:4711"], 200),
+            (["192.0.2.9", "203.0.113.5"], 400),
+            (["192.0.2.9", "unknown"], 400),
+            (["192.0.2.9", ""], 400),
+        ]:
+            assert status == post_with(service.port, headers)
+
+
+def post_with(port, forwarded):
+    """The status of a submission with one X-Forwarded-For header for each value."""
+    form = {"user": "alice", "secret": "s3cret", "encoding": "pem", "csr": make_csr()}
+    body = urllib.parse.urlencode(form).encode()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    with contextlib.closing(connection):
+        connection.putrequest("POST", "/v1/sign/default")
+        connection.putheader("Content-Type", "application/x-www-form-urlencoded")
+        connection.putheader("Content-Length", str(len(body)))
+        for value in forwarded:
+            connection.putheader("X-Forwarded-For", value)
+        connection.endheaders(body)
+        return connection.getresponse().status

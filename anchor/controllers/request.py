@@ -6,10 +6,11 @@ import contextlib
 import functools
 import io
 import os
+import re
 import socket
 import time
 from collections.abc import Collection
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, NamedTuple
 
 import pecan
@@ -39,10 +40,11 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
 
     @property
     def client_address(self) -> Address | None:
-        """Where the request came from; None when the peer is not an internet address.
+        """The client's address; None when it is unknown.
 
         X-Forwarded-For counts only as far as the configured proxies vouch for it: from the right,
-        the first address that is not one of theirs.
+        the first address that is not one of theirs.  An element that cannot be read makes the
+        client unknown: it is somebody behind the proxy, and not the proxy.
         """
         return self._client.address
 
@@ -57,11 +59,12 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
         proxies: Networks = self.environ.get(TRUSTED_PROXIES, ())
         if not proxies or not client.is_in(proxies):
             return client
-        for hop in reversed(self.environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
-            claimed = _client_at(hop.strip())
-            if claimed.address is None:
-                break
-            client = claimed
+        forwarded = self.environ.get("HTTP_X_FORWARDED_FOR", "").strip(_BLANK)
+        if not forwarded:
+            # The proxy speaks for itself.
+            return client
+        for hop in reversed(forwarded.split(",")):
+            client = _client_at(hop.strip(_BLANK))
             if not client.is_in(proxies):
                 break
         return client
@@ -141,8 +144,19 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
 
 CHUNK = 1 << 16
 DISCARDED = 1 << 23
-# An IPv6 address takes 45 characters at the most, and has the name of an interface behind it.
-LONGEST_ADDRESS = 64
+# An IPv6 address takes 45 characters at the most, and has a zone, a port and brackets around it.
+LONGEST_ADDRESS = 80
+_BLANK = " \t"
+
+# What proxies write: an address alone, or with a port; RFC 7239 has IPv6 in brackets, and quotes.
+_ADDRESS = re.compile(
+    r"""(?P<quote>"?)
+    (?: \[ (?P<v6>[0-9A-Fa-f:.]+) (?:%[A-Za-z0-9._~-]+)? \] (?: : (?P<v6_port>[0-9]{1,5}) )?
+      | (?P<v4>[0-9.]+) (?: : (?P<v4_port>[0-9]{1,5}) )?
+      | (?P<bare>[0-9A-Fa-f:.]+) (?:%[A-Za-z0-9._~-]+)?
+    )(?P=quote)""",
+    re.ASCII | re.VERBOSE,
+)
 
 
 def _too_slow() -> errors.SubmissionTooSlow:
@@ -170,8 +184,16 @@ def _client_at(text: str) -> _Client:
 @functools.lru_cache(maxsize=1024)
 def _parsed(text: str) -> _Client:
     """Remembered: the same machines come back, and are asked for several times a request."""
+    match = _ADDRESS.fullmatch(text)
+    if match is None or int(match["v6_port"] or match["v4_port"] or 0) > 65535:
+        return _UNKNOWN
+    address: Address
     try:
-        address = ip_address(text)
+        # Without the zone, which names an interface of the machine that wrote it.
+        if match["v4"]:
+            address = IPv4Address(match["v4"])
+        else:
+            address = IPv6Address(match["v6"] or match["bare"])
     except ValueError:
         return _UNKNOWN
     # A socket that listens on both families shows IPv4 peers as ::ffff:192.0.2.1.
