@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 
@@ -11,6 +12,7 @@ from anchor import auth
 from anchor.auth import directory
 from anchor.auth.results import AuthDetails
 from anchor.errors import ConfigurationError, NotAuthenticated
+from tests.servers.broken import broken_server
 from tests.servers.slapd import SUFFIX
 
 PEOPLE = f"ou=people,{SUFFIX}"
@@ -305,3 +307,94 @@ def test_results_come_in_pages(slapd, monkeypatch):
     found = place.talk(ask)
     assert f"uid=alice,{PEOPLE}" in found
     assert len(set(found)) == len(found) > 4
+
+
+# ---- what directories put into attributes
+
+
+def ber(tag, *parts):
+    """A BER value of less than 64 KiB."""
+    contents = b"".join(parts)
+    return bytes([tag, 0x82]) + len(contents).to_bytes(2, "big") + contents
+
+
+@contextlib.contextmanager
+def directory_with(attributes):
+    """The port of a directory in which everybody has these attributes, and can bind."""
+    attribute_list = ber(
+        0x30,
+        *(
+            ber(0x30, ber(0x04, name.encode()), ber(0x31, *(ber(0x04, value) for value in values)))
+            for name, values in attributes
+        ),
+    )
+    success = ber(0x0A, b"\0"), ber(0x04), ber(0x04)
+
+    def answers(kind):
+        if kind == 0x60:
+            return [ber(0x61, *success)]
+        found = ber(0x64, ber(0x04, b"uid=alice,ou=people,dc=example,dc=com"), attribute_list)
+        return [found, ber(0x65, *success)]
+
+    def behave(connection, _stop):
+        while message := connection.recv(65536):
+            # SEQUENCE { messageID INTEGER, protocolOp ... }
+            start = 2 + (message[1] & 0x7F if message[1] & 0x80 else 0)
+            end = start + 2 + message[start + 1]
+            number, kind = message[start:end], message[end]
+            if kind == 0x42:
+                return
+            for answer in answers(kind):
+                connection.sendall(ber(0x30, number, answer))
+
+    with broken_server(behave) as port:
+        yield port
+
+
+UID = ("uid", [b"alice"])
+NOVA_DN = b"cn=Nova,ou=groups,dc=example,dc=com"
+
+
+@pytest.mark.parametrize("group_base", [None, "ou=groups,dc=example,dc=com"])
+@pytest.mark.parametrize(
+    ("attributes", "groups"),
+    [
+        ([UID], []),
+        ([UID, ("memberOf", [])], []),
+        ([("memberOf", []), UID], []),
+        ([UID, ("MEMBEROF", []), ("telephoneNumber", []), ("", [])], []),
+        ([UID, ("memberOf", []), ("memberOf;range=0-0", [NOVA_DN])], ["Nova"]),
+        ([UID, ("memberOf;range=0-0", [NOVA_DN]), ("memberOf", [])], ["Nova"]),
+        ([UID, ("memberOf", [NOVA_DN, b"\xff\xfe", b"\0\0", b"", b"30\x82", b","])], ["Nova"]),
+        ([UID, ("memberOf", [b"\x80" * 40_000])], []),
+    ],
+)
+def test_attributes_without_values_or_of_odd_ones_are_no_groups(
+    tmp_path, attributes, groups, group_base
+):
+    with directory_with(attributes) as port:
+        options = {
+            "backend": "ldap",
+            "host": "127.0.0.1",
+            "port": port,
+            "ssl": False,
+            "allow_plaintext": True,
+            "base": "dc=example,dc=com",
+            "user_dn": "uid={user},ou=people,dc=example,dc=com",
+        }
+        if group_base:
+            options["group_base"] = group_base
+        authenticator = auth.configure("it", options, tmp_path)
+        identity = authenticator.authenticate("default", "alice", "alice-secret")
+
+    assert AuthDetails("alice", groups) == identity
+
+
+@pytest.mark.parametrize("names", [[], [b"alice", b"alice2"], [b"\xff"]])
+def test_a_name_without_one_value_is_nobodys(tmp_path, names):
+    with directory_with([("uid", names), ("memberOf", [])]) as port:
+        options = {"backend": "ldap", "host": "127.0.0.1", "port": port, "ssl": False}
+        options |= {"allow_plaintext": True, "base": "dc=example,dc=com", "user_dn": "uid={user}"}
+        authenticator = auth.configure("it", options, tmp_path)
+        with pytest.raises(NotAuthenticated):
+            authenticator.authenticate("default", "alice", "alice-secret")

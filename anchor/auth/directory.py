@@ -56,7 +56,8 @@ class Entry:
 
     Attributes:
         name: its distinguished name.
-        attributes: the values that are text, by the attribute's name in small letters.
+        attributes: the values that are text, by the attribute's name in small letters; none for an
+            attribute that has none.
     """
 
     name: str
@@ -245,15 +246,17 @@ def _is_entry(found: Mapping[str, Any]) -> bool:
 
 
 def _entry(found: Mapping[str, Any]) -> Entry:
-    attributes = {
-        name.partition(";")[0].lower(): tuple(_texts(values))
-        for name, values in found["raw_attributes"].items()
-    }
+    attributes: dict[str, tuple[str, ...]] = {}
+    for description, values in found["raw_attributes"].items():
+        # Active Directory answers an empty memberOf beside a long memberOf;range=0-1499.
+        name = description.partition(";")[0].lower()
+        attributes[name] = attributes.get(name, ()) + tuple(_texts(values))
     return Entry(found["dn"], attributes)
 
 
-def _texts(values: Sequence[bytes]) -> Iterator[str]:
-    for value in values:
+def _texts(values: Sequence[bytes] | None) -> Iterator[str]:
+    # ldap3 has None for an attribute without values.
+    for value in values or ():
         try:
             yield bytes(value).decode()
         except UnicodeDecodeError:
