@@ -22,8 +22,10 @@ try:
     from keystoneauth1 import exceptions, token_endpoint
     from keystoneauth1.adapter import LegacyJsonAdapter
     from keystoneauth1.identity import v3
-    from keystoneauth1.session import Session
+    from keystoneauth1.session import Session, TCPKeepAliveAdapter
     from keystoneclient.v3.tokens import TokenManager
+
+    from anchor.auth.bounded_http import BoundedAdapter
 except ImportError as error:
     raise ImportError(f"{error}; `pip install anchor[keystone]` installs what it needs") from error
 
@@ -63,7 +65,8 @@ class KeystoneAuthentication:
     Args:
         url: where Keystone is, with or without ``/v3``.
         ca_file: the CAs, in PEM, that its certificate may be of, rather than the system's.
-        timeout: within how many seconds it has to answer.
+        timeout: within how many seconds it has to answer. An answer of more than 1 MB,
+            decompressed, is a failure too.
         allow_unscoped: whether tokens will do that are for nothing in particular, rather than for a
             project.
         allow_domain_scoped: whether tokens for a domain will do.
@@ -174,6 +177,8 @@ class KeystoneAuthentication:
             if error.http_status in expected and _is_keystones(error):
                 raise NotAuthenticated() from None
             raise self._unavailable(f"HTTP status {error.http_status}") from None
+        except RecursionError:
+            raise self._unavailable("its JSON is nested too deeply") from None
         except exceptions.ClientException as error:
             text = f"{type(error).__name__}: {error}"
             raise self._unavailable(text.replace(token, "[token]")) from None
@@ -187,7 +192,7 @@ def _is_keystones(error: Any) -> bool:
     """Whether an error is Keystone's own, rather than that of something else at the URL."""
     try:
         return bool(error.response.json()["error"]["code"] == error.http_status)
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         return False
 
 
@@ -230,6 +235,10 @@ class _Scopes:
             raise NotAuthenticated()
 
 
+class _Adapter(BoundedAdapter, TCPKeepAliveAdapter):
+    """Keystoneauth's own adapter, with bounds on the answer."""
+
+
 @dataclass
 class _Sessions:
     """Connections that are kept, for each process its own: a fork would share the sockets."""
@@ -245,5 +254,7 @@ class _Sessions:
             if self._session is None or self._process != os.getpid():
                 # A redirection would carry the token to somebody else.
                 self._session = Session(verify=self.verify, timeout=self.timeout, redirect=False)
+                for scheme in ("http://", "https://"):
+                    self._session.session.mount(scheme, _Adapter())
                 self._process = os.getpid()
             return self._session
