@@ -270,7 +270,8 @@ def test_a_configuration_that_everyone_may_write_is_4(helper, https_anchor):
     code, out = helper("SUBMIT", config=config)
 
     assert 4 == code
-    assert "writable by everyone" in out
+    assert f"{config} is writable by everyone (owner root, mode 0666)" in out
+    assert "should be owned by root and have mode 0644" in out
 
 
 def test_a_server_that_the_bundle_does_not_vouch_for_gets_no_secret(helper, https_anchor, tmp_path):

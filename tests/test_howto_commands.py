@@ -170,7 +170,7 @@ def test_machines_renew_without_certmonger(here, client, tmp_path):
 
     with here(owner, **stand_ins) as terminal:
         terminal.run("export ANCHOR_CLIENT_CONF=/etc/anchor/client.json")
-        terminal.run("export ANCHOR_STATE=/var/lib/anchor")
+        terminal.run("export ANCHOR_STATE=/var/lib/anchor-client")
         terminal.follow(request)
         [text] = [b.text for b in blocks("howto/renewal.rst", "nginx") if "fullchain" in b.text]
         for path in re.findall(r"(/\S+);", text):

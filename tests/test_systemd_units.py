@@ -63,11 +63,31 @@ def test_the_service_is_as_little_exposed_as_the_page_says(tmp_path):
     "unit",
     [unit for unit in UNITS if unit.name.startswith("anchor-renew") and unit.suffix == ".service"],
 )
-def test_the_command_of_a_unit_is_one_that_there_is(unit, tmp_path):
+def test_the_command_of_a_unit_is_one_that_there_is(unit, tmp_path, monkeypatch):
+    monkeypatch.setenv("ANCHOR_STATE", str(tmp_path))
     (line,) = [line for line in unit.read_text().splitlines() if line.startswith("ExecStart=")]
     program, *arguments = shlex.split(line.removeprefix("ExecStart="))
     assert "/usr/bin/anchor" == program
 
     # The daemon would stay.
     arguments = [word for word in arguments if word != "--daemon"]
-    assert 0 == cli.main([str(tmp_path) if "/" in word else word for word in arguments])
+    assert 0 == cli.main(arguments)
+
+
+def _directories(unit):
+    names = re.findall(r"^(\w+)Directory=(.*)$", unit.read_text(), re.MULTILINE)
+    return {(kind, name) for kind, value in names for name in value.split() if kind != "Working"}
+
+
+def test_no_unit_of_root_shares_a_directory_with_the_unit_of_another_user():
+    units = [unit for unit in UNITS if unit.suffix == ".service"]
+    users = {unit: re.search(r"^User=(.*)$", unit.read_text(), re.MULTILINE) for unit in units}
+    of_root = [unit for unit in units if users[unit] is None]
+    others = [unit for unit in units if users[unit] is not None]
+
+    assert of_root
+    assert others
+    for unit in of_root:
+        for other in others:
+            assert not _directories(unit) & _directories(other), (unit, other)
+        assert ("State", "anchor-client") in _directories(unit)

@@ -22,8 +22,8 @@ def add_state_option(parser: argparse.ArgumentParser) -> None:
         "--state",
         type=Path,
         metavar="DIR",
-        help="where things are tracked; default: $ANCHOR_STATE, or /var/lib/anchor for root, or "
-        "~/.local/state/anchor",
+        help="where things are tracked; default: $ANCHOR_STATE, or /var/lib/anchor-client for "
+        "root, or ~/.local/state/anchor",
     )
 
 

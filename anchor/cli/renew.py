@@ -74,8 +74,9 @@ def _stay(namespace: argparse.Namespace) -> int:
         print(f"anchor: {line}", file=sys.stderr, flush=True)
 
     renewer = client_options.renewer(namespace)
+    # A state directory that another user could have written ends the daemon at its start.
+    count = len(renewer.state.names())
     if not namespace.quiet and not namespace.json:
-        count = len(renewer.state.names())
         tracked = f"{count} certificate{'' if count == 1 else 's'}"
         print(f"keeping {tracked} renewed, tracked in {renewer.state.path}", flush=True)
     Daemon(renewer, report, complain).run()

@@ -12,7 +12,7 @@ from typing import Any
 
 from anchor import new_ca
 from anchor.cli import client_options
-from anchor.client import configuration, schedule, signing_request
+from anchor.client import configuration, schedule, signing_request, trust
 from anchor.client.errors import Misconfigured, Unavailable
 from anchor.client.renewal import Outcome
 from anchor.client.tracked import StateDirectory, Wish, is_name
@@ -106,6 +106,8 @@ def run(namespace: argparse.Namespace) -> int:
     for wanted in namespace.names:
         signing_request.general_name(wanted)
     wish = _wish(namespace, state.default_directory(name))
+    if wish.hook:
+        trust.require_command(wish.hook)
     _refuse_shared_directory(state, name, wish.directory)
     try:
         outcome = _persistently(namespace, name, wish)

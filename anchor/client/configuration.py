@@ -12,9 +12,11 @@ from typing import Annotated
 import pydantic
 
 from anchor import config_file, plugins
+from anchor.client import trust
 from anchor.client.credentials import Command, Credentials, Fixed, KeystoneToken, Source
 from anchor.client.service import Service
 from anchor.client.transport import URL, Transport
+from anchor.client.trust import Untrusted
 from anchor.complaints import Complaints
 from anchor.errors import ConfigurationError
 from anchor.options import FilePath, SecretFile
@@ -109,7 +111,7 @@ def load(path: Path) -> Client:
     document = config_file.parse(path)
     complaints = Complaints()
     with complaints.at():
-        _refuse_others_hand(path)
+        _require_trusted(path)
     settings: ClientSettings | None = None
     with complaints.at():
         settings = plugins.prove(ClientSettings, document, path.parent)
@@ -127,10 +129,12 @@ def load(path: Path) -> Client:
     return Client(path, transport, settings.authority, source)
 
 
-def _refuse_others_hand(path: Path) -> None:
-    """Whoever may write the file decides where the secret goes, and which program is run."""
-    if path.stat().st_mode & 0o002:
-        raise ConfigurationError.about("", f"{path} is writable by everyone")
+def _require_trusted(path: Path, option: str = "") -> None:
+    """Whoever can write the file decides where the secret goes, and which program is run."""
+    try:
+        trust.require(path)
+    except Untrusted as error:
+        raise ConfigurationError.about(option, str(error)) from None
 
 
 def _transport(settings: ClientSettings) -> Transport:
@@ -144,6 +148,8 @@ def _transport(settings: ClientSettings) -> Transport:
                 "url", "is plain http, which shows the secret to the network; see allow_http"
             )
         return Transport(url, None, settings.timeout)
+    if settings.ca_file:
+        _require_trusted(settings.ca_file, "ca_file")
     try:
         tls = ssl.create_default_context(cafile=settings.ca_file)
     except ssl.SSLError:
@@ -174,6 +180,10 @@ def _source(settings: ClientSettings) -> Source:
     if settings.secret_command is not None:
         if not settings.secret_command:
             raise ConfigurationError.about("secret_command", "is empty")
+        try:
+            trust.require_command(settings.secret_command)
+        except Untrusted as error:
+            raise ConfigurationError.about("secret_command", str(error)) from None
         return Command(settings.user, settings.secret_command, settings.timeout)
     assert settings.secret_file is not None
     secret = settings.secret_file.get_secret_value()

@@ -7,6 +7,13 @@ import secrets
 from pathlib import Path
 
 
+def make_directory(path: Path) -> None:
+    """Make a directory and those above it, writable by their owner only, whatever the umask."""
+    if not path.is_dir():
+        make_directory(path.parent)
+        path.mkdir(mode=0o755, exist_ok=True)
+
+
 def write_new(path: Path, contents: bytes, mode: int, owner: int = -1, group: int = -1) -> None:
     """Write a file that is not there yet; nobody sees it with a wider mode than its own."""
     with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:

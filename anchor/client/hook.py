@@ -9,6 +9,8 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
+from anchor.client import trust
+from anchor.client.trust import Untrusted
 from anchor.errors import AnchorError
 
 TIMEOUT = 300.0
@@ -27,12 +29,18 @@ def run(command: Sequence[str], variables: Mapping[str, str], timeout: float = T
         timeout: after how many seconds it and its children are ended.
 
     Raises:
-        HookFailed: it cannot be run, takes too long, or does not exit with 0.
+        HookFailed: it cannot be run, takes too long, or does not exit with 0; or another user
+            could have changed it, and it is not run.
     """
     program = command[0]
     try:
+        executable = trust.require_command(command)
+    except Untrusted as error:
+        raise HookFailed(f"the hook was not run: {error}") from None
+    try:
         process = subprocess.Popen(  # noqa: S603  # running what is configured is its purpose
             command,
+            executable=executable,
             stdin=subprocess.DEVNULL,
             # Our standard output may be JSON.
             stdout=sys.__stderr__,

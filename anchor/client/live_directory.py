@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from anchor.client import files, locks
+from anchor.client import files, locks, trust
 from anchor.client.errors import Misconfigured, Unwritable
 from anchor.client.service import Certified
 from anchor.X509.parsing import MALFORMED
@@ -90,7 +90,13 @@ class LiveDirectory:
     path: Path
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
-        """Keep every other run away from it."""
+        """Keep every other run away from it.
+
+        Raises:
+            Untrusted: another user could change the directory, and have us write elsewhere.
+        """
+        trust.require(self.path)
+        trust.require(self.path / VERSIONS)
         return locks.exclusive(self.path / LOCK)
 
     def current(self) -> Pair | None:
@@ -122,7 +128,7 @@ class LiveDirectory:
             Unwritable: it cannot be written to, or has files in it that come from elsewhere.
         """
         try:
-            (self.path / VERSIONS).mkdir(parents=True, exist_ok=True)
+            files.make_directory(self.path / VERSIONS)
             self._sweep()
             for name in NAMES:
                 path = self.path / name

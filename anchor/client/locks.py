@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from anchor.client import files
 from anchor.client.errors import Unavailable, Unwritable
 
 # How many seconds to wait for another run to finish.
@@ -27,7 +28,7 @@ def exclusive(path: Path) -> Iterator[None]:
         Unwritable: there can be no such file.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        files.make_directory(path.parent)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise Unwritable(f"{path}: {error.strerror}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pydantic
 
-from anchor.client import files
+from anchor.client import files, trust
 from anchor.client.errors import Misconfigured, Unwritable
 
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}"
@@ -80,13 +81,25 @@ class Tracked(pydantic.BaseModel):
 
 
 def default_state_directory(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where the state is: ``/var/lib/anchor`` for root, in the home for others."""
+    """Where the state is: ``/var/lib/anchor-client`` for root, in the home for others."""
     if environment.get("ANCHOR_STATE"):
         return Path(environment["ANCHOR_STATE"])
     if os.geteuid() == 0:
-        return Path("/var/lib/anchor")
+        return _roots_directory(Path("/var/lib"))
     home = environment.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
     return Path(home) / "anchor"
+
+
+def _roots_directory(parent: Path) -> Path:
+    """Root's own directory; or the one before it, which the service's user may share."""
+    directory, former = parent / "anchor-client", parent / "anchor"
+    if (directory / "tracked").exists():
+        return directory
+    # Certificates that have been tracked there for long are still renewed.
+    with contextlib.suppress(OSError):
+        if (former / "tracked").lstat().st_uid == 0:
+            return former
+    return directory
 
 
 @dataclass(frozen=True)
@@ -104,7 +117,12 @@ class StateDirectory:
         return self.path / "certificates" / name
 
     def names(self) -> list[str]:
-        """The names of all that is tracked, in order."""
+        """The names of all that is tracked, in order.
+
+        Raises:
+            Untrusted: another user could have written what is tracked.
+        """
+        self._require_trusted()
         try:
             return sorted(
                 path.stem
@@ -120,9 +138,12 @@ class StateDirectory:
         """One of them.
 
         Raises:
-            Misconfigured: it is not tracked, or its file is damaged.
+            Misconfigured: it is not tracked, its file is damaged, or another user could have
+                written it.
         """
         path = self._path(name)
+        self._require_trusted()
+        trust.require(path)
         try:
             return Tracked.model_validate_json(path.read_bytes())
         except FileNotFoundError:
@@ -137,7 +158,8 @@ class StateDirectory:
         path = self._path(tracked.name)
         text = json.dumps(tracked.model_dump(mode="json", exclude_none=True), indent=2)
         try:
-            self._tracked.mkdir(parents=True, exist_ok=True)
+            self._require_trusted()
+            files.make_directory(self._tracked)
             # What a run that was killed has left: names of eight digits after the file's own.
             for leftover in self._tracked.glob(f".{path.name}.????????"):
                 leftover.unlink(missing_ok=True)
@@ -154,6 +176,10 @@ class StateDirectory:
             raise Misconfigured(f"{name!r} is not tracked here") from None
         except OSError as error:
             raise Unwritable(f"{path}: {error.strerror}") from None
+
+    def _require_trusted(self) -> None:
+        trust.require(self.path)
+        trust.require(self._tracked)
 
     def _path(self, name: str) -> Path:
         if not is_name(name):

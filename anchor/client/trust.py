@@ -1,0 +1,134 @@
+"""Paths that only root and the current user can change.
+
+Root runs the hooks that its state names.  Whoever can write the state, a hook, or any directory
+above them, could have root run something else.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import shutil
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from anchor.client.errors import Misconfigured
+
+# What Linux follows in one path; more is a loop.
+_MAX_LINKS = 40
+
+# Programs that run the file that their first argument names.
+_INTERPRETERS = ("sh", "ash", "bash", "dash", "ksh", "zsh", "env", "perl", "python", "ruby", "php")
+
+
+class Untrusted(Misconfigured):
+    """Another user could change the path; the text names path, owner, mode and the remedy."""
+
+
+def require(path: Path) -> None:
+    """Raise Untrusted if a user other than root and the current one could change the path.
+
+    Each directory above it counts, and each symbolic link on the way with all that it leads to.
+    What does not exist yet cannot be wrong: its directory is checked.
+    """
+    here = Path("/")
+    _check(here, here.lstat(), is_last=False)
+    todo = list(reversed(path.absolute().parts[1:]))
+    links = 0
+    while todo:
+        part = todo.pop()
+        if part == "..":
+            # There are no links in it, so its parent is the real one.
+            here = here.parent
+            continue
+        entry = here / part
+        try:
+            status = entry.lstat()
+            target = entry.readlink() if stat.S_ISLNK(status.st_mode) else None
+        except OSError:
+            # It is missing or out of reach, which the caller finds out when opening it.
+            return
+        _check(entry, status, is_last=not todo)
+        if target is None:
+            here = entry
+            continue
+        links += 1
+        if links > _MAX_LINKS:
+            raise Untrusted(f"{path} leads through more than {_MAX_LINKS} symbolic links")
+        if target.is_absolute():
+            here, target = Path("/"), target.relative_to("/")
+        todo.extend(reversed(target.parts))
+
+
+def require_command(command: Sequence[str]) -> str:
+    """The program of a command, found on the PATH if it has no slash.
+
+    A shell or another interpreter runs a script, so the script is checked like the program.
+
+    Raises:
+        Untrusted: another user could change the program or the script.
+    """
+    program = command[0] if "/" in command[0] else shutil.which(command[0]) or command[0]
+    if "/" in program:
+        require(Path(program))
+    if Path(program).name.rstrip("0123456789.") in _INTERPRETERS:
+        for word in command[1:]:
+            if Path(word).is_file():
+                require(Path(word))
+                break
+    return program
+
+
+def _check(entry: Path, status: os.stat_result, *, is_last: bool) -> None:
+    """Raise Untrusted if the entry itself lets another user change it."""
+    mode = stat.S_IMODE(status.st_mode)
+    reasons = []
+    if status.st_uid not in (0, os.geteuid()):
+        reasons.append(f"is owned by {_user(status.st_uid)}")
+    if stat.S_ISLNK(status.st_mode):
+        # A link has no mode: its directory decides who may replace it.
+        open_to = 0
+    elif stat.S_ISDIR(status.st_mode) and mode & stat.S_ISVTX and not is_last:
+        # In a sticky directory, like /tmp, only its owner and that of an entry replace the entry.
+        open_to = 0
+    else:
+        open_to = mode & 0o022
+    if open_to & 0o002:
+        reasons.append("is writable by everyone")
+    elif open_to and not _is_own_group(status.st_gid):
+        reasons.append(f"is writable by the group {_group(status.st_gid)}")
+    if reasons:
+        me = "" if os.geteuid() == 0 else f" or {_user(os.geteuid())}"
+        raise Untrusted(
+            f"{entry} {' and '.join(reasons)} (owner {_user(status.st_uid)}, mode {mode:04o}), so "
+            f"another user could change it; it should be owned by root{me} and have mode "
+            f"{mode & ~0o022:04o}"
+        )
+
+
+def _is_own_group(gid: int) -> bool:
+    """True for the group that many systems make for each user, with nobody else in it."""
+    if os.geteuid() == 0:
+        return False
+    try:
+        user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(gid)
+    except KeyError:
+        return False
+    is_named_after_user = (gid, group.gr_name) == (user.pw_gid, user.pw_name)
+    return is_named_after_user and set(group.gr_mem) <= {user.pw_name}
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def _group(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return f"gid {gid}"

@@ -1,0 +1,297 @@
+"""The client uses no path that another user could have written."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+
+import pytest
+
+from anchor.client import tracked, trust
+from anchor.client.daemon import Daemon
+from anchor.client.renewal import Renewer
+from anchor.client.tracked import StateDirectory
+
+# The tests run as root, which alone can give files to others.
+NOBODY = pwd.getpwnam("nobody").pw_uid
+STAFF = grp.getgrnam("staff").gr_gid
+
+
+@pytest.fixture
+def hook(tmp_path):
+    """A hook in a directory of its own; it leaves a file behind when it runs."""
+    directory = tmp_path / "hooks"
+    directory.mkdir(mode=0o755)
+    path = directory / "hook"
+    path.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def tracking(machine, hook, tmp_path, https_anchor):
+    """A machine that has a certificate, whose hook would run at the next renewal."""
+    assert 0 == machine.request("www.example.com", "--hook", hook)
+    (tmp_path / "ran").unlink()
+    machine.make_due()
+    https_anchor.requests.clear()
+    return machine
+
+
+def owned_by_another(path):
+    os.chown(path, NOBODY, -1, follow_symlinks=False)
+
+
+def writable_by_everyone(path):
+    path.chmod(0o777)
+
+
+def writable_by_its_group(path):
+    path.chmod(0o775)
+    os.chown(path, -1, STAFF)
+
+
+def writable_by_the_group_of_root(path):
+    path.chmod(0o775)
+
+
+def sticky_and_owned_by_another(path):
+    path.chmod(0o1777)
+    owned_by_another(path)
+
+
+WAYS = [
+    owned_by_another,
+    writable_by_everyone,
+    writable_by_its_group,
+    writable_by_the_group_of_root,
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "place",
+    [
+        "state",
+        "state/tracked",
+        "state/tracked/www.example.com.json",
+        "state/certificates",
+        "state/certificates/www.example.com",
+        "state/certificates/www.example.com/versions",
+        "client.json",
+        "tls",
+        "tls/ca.crt",
+    ],
+)
+def test_nothing_is_asked_or_run_for_what_another_user_could_have_written(
+    tracking, tmp_path, https_anchor, capsys, way, place
+):
+    path = tmp_path / place
+    if place == "tls/ca.crt":
+        path = https_anchor.tls.ca.cert_path
+    way(path)
+    first = tracking.certificate()
+
+    assert 1 == tracking.renew("--force")
+
+    err = capsys.readouterr().err
+    assert f"{path} is " in err
+    assert "owner " in err
+    assert "mode 0" in err
+    assert "should be owned by root and have mode 0" in err
+    assert not (tmp_path / "ran").exists()
+    assert [] == https_anchor.requests
+    assert first == tracking.certificate()
+
+    os.chown(path, 0, 0)
+    path.chmod(path.stat().st_mode & 0o755)
+    assert 0 == tracking.renew("--force")
+    assert (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("way", [*WAYS, sticky_and_owned_by_another])
+def test_every_directory_above_counts(tracking, tmp_path, https_anchor, capsys, way):
+    way(tmp_path)
+
+    assert 1 == tracking.renew("--force")
+
+    assert f"{tmp_path} is " in capsys.readouterr().err
+    assert not (tmp_path / "ran").exists()
+    assert [] == https_anchor.requests
+
+
+def test_a_sticky_directory_above_is_no_danger(tracking, tmp_path):
+    tmp_path.chmod(0o1777)
+
+    assert 0 == tracking.renew("--force")
+
+    assert (tmp_path / "ran").exists()
+
+
+def test_a_state_directory_is_not_shared_even_if_it_is_sticky(tracking, capsys):
+    tracking.state.chmod(0o1777)
+
+    assert 1 == tracking.renew("--force")
+
+    assert f"{tracking.state} is writable by everyone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("place", ["hook", "its directory", "a link on the way", "its script"])
+def test_a_hook_that_another_user_could_have_changed_is_not_run(
+    machine, hook, tmp_path, capsys, way, place
+):
+    command, path = str(hook), hook
+    if place == "its directory":
+        path = hook.parent
+    elif place == "a link on the way":
+        link = tmp_path / "link"
+        link.symlink_to(hook.parent)
+        command, path = str(link / "hook"), hook.parent
+    elif place == "its script":
+        command = f"/bin/sh -e {hook}"
+    assert 0 == machine.request("www.example.com", "--hook", command)
+    (tmp_path / "ran").unlink()
+    way(path)
+
+    assert 3 == machine.renew("--force")
+
+    err = capsys.readouterr().err
+    assert f"the hook was not run: {path} is " in err
+    assert not (tmp_path / "ran").exists()
+    assert 1 == machine.request("www.example.com", "--hook", command)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_hook_from_the_path_is_looked_at_too(machine, hook, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", f"{hook.parent}:{os.environ['PATH']}")
+    assert 0 == machine.request("www.example.com", "--hook", "hook")
+    (tmp_path / "ran").unlink()
+    writable_by_everyone(hook.parent)
+
+    assert 3 == machine.renew("--force")
+
+    assert f"{hook.parent} is writable by everyone" in capsys.readouterr().err
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_link_that_another_user_made_is_not_followed(tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    target = tmp_path / "target"
+    target.mkdir()
+    (shared / "link").symlink_to(target)
+    trust.require(shared / "link" / "state")
+
+    owned_by_another(shared / "link")
+
+    with pytest.raises(trust.Untrusted, match=r"link is owned by nobody"):
+        trust.require(shared / "link" / "state")
+
+
+def test_each_link_of_a_chain_counts(tmp_path):
+    for name in ("a", "b", "end"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "a" / "one").symlink_to("../b/two")
+    (tmp_path / "b" / "two").symlink_to(tmp_path / "end" / ".." / "end")
+    path = tmp_path / "a" / "one" / "file"
+    trust.require(path)
+
+    for directory in ("b", "end"):
+        writable_by_everyone(tmp_path / directory)
+        with pytest.raises(trust.Untrusted, match=f"{directory} is writable by everyone"):
+            trust.require(path)
+        (tmp_path / directory).chmod(0o755)
+
+
+def test_links_in_a_circle_end(tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+
+    with pytest.raises(trust.Untrusted, match="symbolic links"):
+        trust.require(tmp_path / "a")
+
+
+def test_a_command_that_gives_the_secret_is_looked_at(machine, https_anchor, hook, capsys):
+    machine.config = https_anchor.client_json(secret_file=None, secret_command=[str(hook)])
+    owned_by_another(hook)
+
+    assert 1 == machine.request("www.example.com")
+
+    assert f"secret_command: {hook} is owned by nobody" in capsys.readouterr().err
+    assert not (hook.parent.parent / "ran").exists()
+
+
+def test_the_daemon_ends_at_its_start_over_a_state_directory_of_another(tracking, capsys):
+    owned_by_another(tracking.state)
+
+    for option in ((), ("--quiet",), ("--json",)):
+        assert 1 == tracking.renew("--daemon", *option)
+        assert f"{tracking.state} is owned by nobody" in capsys.readouterr().err
+
+
+def test_the_daemon_notices_what_changes_later(tracking, https_anchor, tmp_path):
+    said = []
+    renewer = Renewer(StateDirectory(tracking.state), lambda _line: None)
+    daemon = Daemon(renewer, said.append, said.append)
+    writable_by_everyone(tracking.state / "tracked")
+
+    daemon.cycle()
+
+    assert "tracked is writable by everyone" in said[0]
+    assert [] == https_anchor.requests
+    assert not (tmp_path / "ran").exists()
+
+
+def test_directories_are_made_for_their_owner_alone_whatever_the_umask(machine):
+    before = os.umask(0)
+    try:
+        assert 0 == machine.request("www.example.com")
+        assert 0 == machine.renew("--force")
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.parametrize(
+    ("members", "name", "fine"),
+    [([], "alice", True), (["alice"], "alice", True), (["bob"], "alice", False), ([], "x", False)],
+)
+def test_the_group_of_a_user_alone_is_no_danger_but_to_root(
+    tmp_path, monkeypatch, members, name, fine
+):
+    # Users and their groups cannot be made here without changing the machine.
+    user = pwd.struct_passwd(("alice", "x", 4711, 4711, "", "/", "/bin/sh"))
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    monkeypatch.setattr(pwd, "getpwuid", lambda _uid: user)
+    monkeypatch.setattr(grp, "getgrgid", lambda gid: grp.struct_group((name, "x", gid, members)))
+    path = tmp_path / "state"
+    path.mkdir()
+    path.chmod(0o775)
+    os.chown(path, 4711, 4711)
+
+    if fine:
+        trust.require(path)
+    else:
+        with pytest.raises(trust.Untrusted, match="writable by the group"):
+            trust.require(path)
+
+
+@pytest.mark.parametrize(
+    ("tracked_in", "owner", "expected"),
+    [
+        ([], 0, "anchor-client"),
+        (["anchor"], 0, "anchor"),
+        (["anchor"], NOBODY, "anchor-client"),
+        (["anchor", "anchor-client"], 0, "anchor-client"),
+    ],
+)
+def test_what_root_tracked_in_the_former_place_is_still_found(
+    tmp_path, tracked_in, owner, expected
+):
+    for name in tracked_in:
+        (tmp_path / name / "tracked").mkdir(parents=True)
+        os.chown(tmp_path / name / "tracked", owner, -1)
+
+    assert tmp_path / expected == tracked._roots_directory(tmp_path)
