@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -309,6 +311,26 @@ def test_the_root_allows_every_dns_name_and_nothing_else():
     assert refusals(a_policy, make_csr("x", x509.DNSName("10.0.0.1")))
 
 
+@pytest.mark.parametrize("name", ["www.*.com", "*.*.com", "w*.example.com", "a.b.*", "*www.com"])
+@pytest.mark.parametrize("domain", [".", ".com", ".example.com"])
+def test_a_wildcard_is_the_whole_left_most_label_in_every_validator(name, domain):
+    domains = {"allowed_domains": [domain]}
+    by_domain = {
+        "common_name": domains,
+        "alternative_names": domains,
+        "alternative_names_ip": domains,
+    }
+    patterns = ["%.%.%", "%.%.com", "%.example.com", "%.com", "%www.com"]
+    allow = {"allow_cn_id": True, "allow_dns_id": True, "allow_wildcard": True}
+    by_name = {"whitelist_names": {"names": patterns, **allow}}
+
+    refused = refusals(configured({**by_domain, **by_name}), make_csr(name, name))
+
+    assert set(refused) == {*by_domain, *by_name}
+    a_wildcard = make_csr("*.www.example.com", "*.www.example.com")
+    assert {} == refusals(configured(by_domain), a_wildcard)
+
+
 REFUSED = {"domains": [".evil.example"], "networks": ["10.0.0.0/8", "2001:db8::/32"]}
 
 
@@ -430,6 +452,30 @@ GROUPS = {"server_group": {"group_prefixes": {"Nova": "nv", "Glance": "gl"}}}
 )
 def test_a_prefixed_name_is_for_members_of_its_group(csr, groups, expected):
     assert expected == (refusals(configured(GROUPS), csr, *groups) == {})
+
+
+DASHES = [
+    character
+    for character in map(chr, range(0x20, 0x10FFFF))
+    if unicodedata.category(character) == "Pd"
+    or unicodedata.normalize("NFKC", character) in {"-", "\N{MINUS SIGN}"}
+    or character in "\N{MODIFIER LETTER MINUS SIGN}\N{HYPHEN BULLET}\N{HEAVY MINUS SIGN}"
+]
+
+
+@pytest.mark.parametrize("dash", DASHES, ids=unicodedata.name)
+def test_whatever_reads_as_a_dash_ends_a_prefix(dash):
+    a_policy = configured(GROUPS)
+
+    for name in (f"gl{dash}api1.domain", f"gl{dash}api1\N{IDEOGRAPHIC FULL STOP}domain"):
+        assert "server_group" in refusals(a_policy, make_csr(name), "Nova")
+    assert {} == refusals(a_policy, make_csr(f"master.my{dash}domain"), "Nova")
+
+
+@pytest.mark.parametrize("name", ["\N{FULLWIDTH LATIN SMALL LETTER N}v-1.domain", "Jürgen-Server"])
+def test_a_prefix_in_other_letters_belongs_to_no_group(name):
+    assert refusals(configured(GROUPS), make_csr(name), "Nova")
+    assert {} == refusals(configured(GROUPS), make_csr("Jürgen"), "Nova")
 
 
 def test_without_prefixes_every_prefix_is_refused():

@@ -106,10 +106,12 @@ def parse_domain(text: str) -> str:
 
 
 def is_host_name(name: str) -> bool:
-    """Whether a text has the form of a DNS name: labels of the usual characters, or a ``*``."""
+    """True for labels of the usual characters, of which the left-most may be a ``*``."""
     if len(name) > MAX_NAME or not name.isascii() or ends_in_a_number(name):
         return False
-    return all(label == "*" or _LABEL.fullmatch(label) for label in name.lower().split("."))
+    # RFC 6125 6.4.3: a wildcard is the whole left-most label, or none at all.
+    first, *others = name.lower().split(".")
+    return (first == "*" or bool(_LABEL.fullmatch(first))) and all(map(_LABEL.fullmatch, others))
 
 
 def _suffixes(name: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -15,6 +16,8 @@ from anchor.X509.names import describe
 from anchor.X509.signing_request import X509Csr
 
 _PREFIX = re.compile(r"[a-z0-9_]+", re.ASCII | re.IGNORECASE)
+# RFC 3490 3.1: people type these for a dot; U+FF0E is one after NFKC.
+_DOTS = re.compile("[.\u3002]")
 
 
 def _prefixes(prefixes: dict[str, str]) -> dict[str, str]:
@@ -49,11 +52,12 @@ def server_group(
     }
 
     def is_allowed(name: str) -> bool:
-        prefix, dash, _ = name.partition(".")[0].partition("-")
+        prefix, has_dash = _split_prefix(name)
         if "*" in prefix:
             # It covers names with prefixes of any group's.
             return False
-        return not dash or (prefix.isascii() and prefix.lower() in allowed)
+        # A prefix in other characters, full-width letters for example, belongs to no group.
+        return not has_dash or (name.startswith(prefix) and prefix.lower() in allowed)
 
     def offending() -> Iterator[str]:
         for text in csr.common_names:
@@ -76,3 +80,24 @@ def server_group(
         "names have a prefix of none of the requester's groups, or cannot be judged",
         names=offending(),
     )
+
+
+def _split_prefix(name: str) -> tuple[str, bool]:
+    """The part of the first label before its first dash, and True if there is a dash."""
+    if name.isascii():
+        prefix, dash, _ = name.partition(".")[0].partition("-")
+        return prefix, bool(dash)
+    label = _DOTS.split(unicodedata.normalize("NFKC", name), maxsplit=1)[0]
+    for position, character in enumerate(label):
+        if _is_dash(character):
+            return label[:position], True
+    return label, False
+
+
+def _is_dash(character: str) -> bool:
+    """True if people read the character as a dash: a dash, a hyphen or a minus sign."""
+    if character == "-" or unicodedata.category(character) == "Pd":
+        return True
+    # U+2212, and U+02D7, U+2043, U+2796, which no category tells from others.
+    words = unicodedata.name(character, "").split()
+    return "HYPHEN" in words or "MINUS" in words
