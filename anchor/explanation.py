@@ -104,7 +104,7 @@ def explain(authority: RegistrationAuthority, octets: bytes, asker: Asker) -> Ex
     each goes on as far as it can.
     """
     try:
-        csr = requests.read(octets, _encoding(octets))
+        csr = requests.read(octets, requests.encoding_of(octets))
     except RequestError as error:
         return Explanation(authority.name, asker, fault=error)
     context = authority.policy.context(
@@ -154,11 +154,6 @@ def _request(authority: str, asker: Asker) -> Request:
     environ = {"REMOTE_ADDR": str(asker.address), "REQUEST_METHOD": "POST"}
     request: Request = Request.blank(f"/v1/sign/{authority}", environ=environ)
     return request
-
-
-def _encoding(octets: bytes) -> str:
-    # DER begins with the tag of a SEQUENCE.
-    return "der" if octets.startswith(b"\x30") and b"-----BEGIN " not in octets else "pem"
 
 
 def as_json(explanation: Explanation) -> Mapping[str, Any]:

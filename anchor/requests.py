@@ -34,9 +34,29 @@ def read(octets: bytes, encoding: str) -> X509Csr:
     """
     if encoding not in ENCODINGS:
         raise UnreadableRequest(f"the encoding is none of {', '.join(ENCODINGS)}")
+    if encoding == "der" and not _begins_as_der(octets) and pem.holds_block(octets):
+        raise UnreadableRequest("it is in PEM, not in DER: send it with the encoding pem")
+    if encoding == "pem" and _begins_as_der(octets):
+        raise UnreadableRequest("it is in DER, not in PEM: send it with the encoding der")
     if len(octets) > REMEMBERED_OCTETS:
         return _read(octets, encoding)
     return _read_or_remembered(octets, encoding)
+
+
+def encoding_of(octets: bytes) -> str:
+    """``der`` or ``pem``, whichever the contents show, for requests that come without it."""
+    is_der = _begins_as_der(octets) or (octets[:1] == b"0" and not pem.holds_block(octets))
+    return "der" if is_der else "pem"
+
+
+def _begins_as_der(octets: bytes) -> bool:
+    """Whether this begins with a SEQUENCE of 128 bytes or more, which no text begins with."""
+    return octets[:2] in _LONG_SEQUENCES
+
+
+# The tag is the figure 0 in ASCII; the bytes after it are no letters in Latin-1, and begin no
+# character in UTF-8.
+_LONG_SEQUENCES = (b"\x30\x81", b"\x30\x82", b"\x30\x83", b"\x30\x84")
 
 
 def _read(octets: bytes, encoding: str) -> X509Csr:

@@ -17,17 +17,17 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from anchor import bans, inventory, plugins
+from anchor import bans, inventory, plugins, requests
 from anchor.audit.requesters import issued_to
 from anchor.bans import Ban, BanFile, BanSettings
 from anchor.cli.certs import last_of, print_unstored, read_document
 from anchor.cli.check import add_config_option
 from anchor.config_file import Document
-from anchor.errors import ConfigurationError
+from anchor.errors import ConfigurationError, UnreadableRequest
 from anchor.inventory import Choice, Places
 from anchor.registration_authority import utc_now
 from anchor.timestamps import timestamp
-from anchor.X509 import coverage
+from anchor.X509 import coverage, pem
 
 _KINDS = ("name", "requester", "key")
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -64,7 +64,7 @@ def _add_what(parser: argparse.ArgumentParser, nargs: str | None) -> None:
         "value",
         nargs=nargs,
         help="a DNS name, a wildcard, '.a.domain' or an address; a user name; or a key's SHA-256, "
-        "or a file in PEM with the key, a certificate of it or a request",
+        "or a file with the key or a certificate of it in PEM, or a request",
     )
 
 
@@ -129,24 +129,35 @@ def _value(namespace: argparse.Namespace) -> str:
 def _key_in(path: Path) -> str:
     """The SHA-256 over the key in a file."""
     try:
-        pem = path.read_bytes()
-        if b"BEGIN CERTIFICATE-----" in pem:
-            key: Any = x509.load_pem_x509_certificate(pem).public_key()
-        elif b"CERTIFICATE REQUEST-----" in pem:
-            key = x509.load_pem_x509_csr(pem).public_key()
-        else:
-            key = load_pem_public_key(pem)
-        octets = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        octets = _public_key_info(path.read_bytes())
     except OSError as error:
         raise ConfigurationError.about(
             "", f"{path} is no SHA-256 in hexadecimal, and no file: {error.strerror}"
         ) from None
+    except UnreadableRequest as error:
+        raise ConfigurationError.about(
+            "", f"{path} holds no public key, certificate or request: {error}"
+        ) from error
     except Exception as error:
         # Whatever a parser makes of it, and never the text: it may be a private key.
         raise ConfigurationError.about(
-            "", f"{path} holds no public key, certificate or request in PEM"
+            "", f"{path} holds no public key, certificate or request"
         ) from error
     return hashlib.sha256(octets).hexdigest()
+
+
+def _public_key_info(contents: bytes) -> bytes:
+    """The key in a file: a request as the service reads it, or a certificate or a key in PEM."""
+    if requests.encoding_of(contents) == "der":
+        return requests.read(contents, "der").public_key_info
+    text = pem.as_utf8(contents)
+    if b"-----BEGIN CERTIFICATE-----" in text:
+        key: Any = x509.load_pem_x509_certificate(text).public_key()
+    elif b"-----BEGIN PUBLIC KEY-----" in text or b"-----BEGIN RSA PUBLIC KEY-----" in text:
+        key = load_pem_public_key(text)
+    else:
+        return requests.read(text, "pem").public_key_info
+    return bytes(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
 def _until(namespace: argparse.Namespace, now: datetime.datetime) -> datetime.datetime | None:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 import multipart
 
-from anchor import errors
+from anchor import errors, requests
 from anchor.controllers import plain_form
 from anchor.controllers.request import Request
 
@@ -53,7 +53,7 @@ def read(request: Request, body: bytes) -> Form:
     elif media_type == "application/x-www-form-urlencoded":
         fields = _unique(_urlencoded_fields(body))
     elif media_type in BARE_REQUESTS:
-        fields = {"csr": body, "encoding": _guess_encoding(body)}
+        fields = {"csr": body, "encoding": requests.encoding_of(body).encode()}
     elif not media_type and not body:
         raise errors.MalformedSubmission("the request has no body")
     else:
@@ -132,11 +132,6 @@ def _urlencoded_fields(body: bytes) -> Iterable[tuple[str, bytes]]:
         raise errors.MalformedSubmission("the form has too many fields") from None
     for name, value in pairs:
         yield name, value.encode("latin-1")
-
-
-def _guess_encoding(body: bytes) -> bytes:
-    """DER begins with the tag of a SEQUENCE, and PEM never with that octet, which is a zero."""
-    return b"der" if body.startswith(b"0") else b"pem"
 
 
 def _basic_credentials(request: Request, fields: dict[str, bytes]) -> dict[str, bytes]:
