@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import logging
-import logging.config
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pecan.core import ExplicitPecan
 
-from anchor import config_file, logs, pecan_server, plugins, problems, settings, stopping
+from anchor import (
+    config_file,
+    log_configuration,
+    logs,
+    pecan_server,
+    plugins,
+    problems,
+    settings,
+    stopping,
+)
 from anchor.controllers import Handler, Root, WebSettings
 from anchor.controllers.request import TRUSTED_PROXIES, Request
 from anchor.errors import ConfigurationError
@@ -81,10 +89,11 @@ def setup_app(config: Any) -> Application:
 
 def _application(values: Mapping[str, Any]) -> Application:
     if values.get("logging"):
-        logging.config.dictConfig({"version": 1, **values["logging"]})
+        log_configuration.apply(values["logging"])
     web = plugins.prove(WebSettings, values.get("web", {}), Path())
     path = config_file.find()
     proved = settings.load(path)
+    log_configuration.require_trails(proved.authorities.values())
     for warning in proved.warnings:
         LOG.warning("%s", warning)
     LOG.info("%s: serving %s", path, ", ".join(sorted(proved.authorities)))

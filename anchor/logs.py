@@ -7,10 +7,17 @@ For the audit there is a handler as well: ``{"class": "anchor.logs.Lines"}``.
 from __future__ import annotations
 
 import datetime
+import errno
+import fcntl
 import json
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
+
+AUDIT = "anchor.audit"
+"""The logger of audit events."""
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 
@@ -63,11 +70,23 @@ class Lines(logging.Handler):
 
     Args:
         filename: the file to append to; without it standard error.
+        delay: open the file with the first line only, as ``logging.FileHandler`` does.
+
+    Raises:
+        OSError: the file, or standard error, cannot be written to.
     """
 
-    def __init__(self, filename: str | None = None):
+    def __init__(self, filename: str | None = None, *, delay: bool = False):
         super().__init__()
-        self._file = STANDARD_ERROR if filename is None else _appended_to(filename)
+        self.filename = filename
+        self._closed = False
+        self._torn = False
+        self._file: int | None = None
+        if filename is None:
+            _require_standard_error()
+            self._file = STANDARD_ERROR
+        elif not delay:
+            self._file = _appended_to(filename)
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Write what no filter objects to."""
@@ -80,23 +99,61 @@ class Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write the message, or what the formatter makes of it if there is one."""
         try:
-            self.write(self.format(record) if self.formatter else record.getMessage())
+            if self._closed:
+                # What is still logged goes where it is seen.
+                os.write(STANDARD_ERROR, _line(self._text(record)))
+            else:
+                self.write(self._text(record))
         except Exception:  # noqa: BLE001  # logging's rule: it never fails who logs
             self.handleError(record)
 
+    def deliver(self, record: logging.LogRecord) -> None:
+        """Write the record; raises what went wrong, unlike :meth:`emit`."""
+        self.write(self._text(record))
+
     def write(self, line: str) -> None:
         """Write a line as it is; raises OSError if it cannot be written."""
-        octets = f"{line}\n".encode("utf-8", "backslashreplace")
-        while octets:
-            octets = octets[os.write(self._file, octets) :]
+        if self._closed:
+            raise OSError(errno.EBADF, "the handler is closed")
+        if self._file is None:
+            self._open()
+        assert self._file is not None
+        # After a write that stopped midway, what follows needs a line of its own.
+        octets = _line(f"\n{line}" if self._torn else line)
+        whole = len(octets)
+        try:
+            while octets:
+                octets = octets[os.write(self._file, octets) :]
+        except OSError:
+            self._torn = self._torn or len(octets) < whole
+            raise
+        self._torn = False
 
     def close(self) -> None:
         """Close the file; standard error belongs to others."""
-        if self._file != STANDARD_ERROR:
-            os.close(self._file)
-            # What is still logged goes where it is seen.
-            self._file = STANDARD_ERROR
+        with self._alone():
+            if self.filename is not None:
+                self._closed = True
+                if self._file is not None:
+                    os.close(self._file)
+                    self._file = None
         super().close()
+
+    def _open(self) -> None:
+        with self._alone():
+            if self._file is None and self.filename is not None:
+                self._file = _appended_to(self.filename)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        self.acquire()
+        try:
+            yield
+        finally:
+            self.release()
+
+    def _text(self, record: logging.LogRecord) -> str:
+        return self.format(record) if self.formatter else record.getMessage()
 
 
 STANDARD_ERROR = 2
@@ -110,6 +167,17 @@ def sole_writer(logger: logging.Logger) -> Lines | None:
     if type(handler) is not Lines or handler.formatter or handler.filters or handler.level:
         return None
     return handler
+
+
+def _line(text: str) -> bytes:
+    return f"{text}\n".encode("utf-8", "backslashreplace")
+
+
+def _require_standard_error() -> None:
+    """Raise OSError if standard error cannot be written to."""
+    # A file that is opened while standard error is closed gets its number.
+    if fcntl.fcntl(STANDARD_ERROR, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+        raise OSError(errno.EBADF, "standard error is not open for writing")
 
 
 def _appended_to(filename: str) -> int:

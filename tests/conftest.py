@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -114,6 +115,19 @@ def service(serve, document):
 def machine(tmp_path, https_anchor):
     """A machine that is configured for the service behind HTTPS, and has nothing yet."""
     return Machine(tmp_path, https_anchor)
+
+
+@pytest.fixture(autouse=True)
+def audit_log():
+    """A logger for the audit that keeps events, as every service needs one."""
+    logger = logging.getLogger("anchor.audit")
+    level, propagate, handlers = logger.level, logger.propagate, logger.handlers[:]
+    kept = io.StringIO()
+    logger.setLevel(logging.INFO)
+    logger.addHandler(logging.StreamHandler(kept))
+    yield kept
+    logger.setLevel(level)
+    logger.propagate, logger.handlers[:] = propagate, handlers
 
 
 @pytest.fixture

@@ -27,12 +27,18 @@ class Trail(Protocol):
     def record(self, event: Event) -> None:
         """Keep the event; raises AuditError if it cannot be kept, and then nothing is issued."""
 
+    def prove(self) -> None:
+        """Return if events can be kept; raises ConfigurationError if logging would lose them."""
+
 
 class Nowhere:
     """Keeps nothing, for a configuration that was loaded offline and can do nothing either."""
 
     def record(self, event: Event) -> None:
         """Forget the event."""
+
+    def prove(self) -> None:
+        """Nothing is recorded, so nothing is lost."""
 
 
 def to_log() -> Trail:
@@ -102,7 +108,8 @@ def to_messaging(
         connect = messaging.connector(revealed, topic)
     except ValueError as error:
         raise ConfigurationError.about("url", str(error)) from None
-    return messaging.MessagingTrail(connect, queue_size, flush_seconds, LogTrail().record)
+    log = LogTrail()
+    return messaging.MessagingTrail(connect, queue_size, flush_seconds, log.record, log.prove)
 
 
 TARGETS: Mapping[str, Callable[..., Trail]] = {

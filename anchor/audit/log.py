@@ -12,38 +12,51 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, to_json
 
 from anchor import logs
+from anchor.audit import promises
+from anchor.audit.delivery import Delivery
 from anchor.audit.events import Event
+from anchor.errors import AuditError
+from anchor.logs import AUDIT as LOGGER
 
 
 class LogTrail:
     """Sends each event, as one line of JSON, to the logger ``anchor.audit``."""
 
     def __init__(self) -> None:
-        self._logger = logging.getLogger("anchor.audit")
+        self._logger = logging.getLogger(LOGGER)
+        self._delivery = Delivery(self._logger)
         # What a record is made of in this version of Python, but for when and by whom.
         self._common = vars(
             logging.LogRecord(self._logger.name, logging.INFO, __file__, 0, "", None, None)
         )
 
-    def record(self, event: Event) -> None:
-        """Log the event; what a hostile request had in it is escaped."""
-        if self._logger.isEnabledFor(logging.INFO):
-            line = _as_line(event.as_dict())
-            if not self._is_written(line):
-                # As Logger.info() does it, without looking through the stack for who calls.
-                self._logger.handle(_Record(self._common, line))
+    def prove(self) -> None:
+        """Return if events would be written, as logging is configured now.
 
-    def _is_written(self, line: str) -> bool:
-        """Whether it is done already, without a log record that nobody would look at."""
+        Raises:
+            ConfigurationError: they would be lost.
+        """
+        promises.require(self._logger)
+
+    def record(self, event: Event) -> None:
+        """Log the event; what a hostile request had in it is escaped.
+
+        Raises:
+            AuditError: it was not written.
+        """
+        line = _as_line(event.as_dict())
+        if not self._logger.isEnabledFor(logging.INFO):
+            raise AuditError(f"the logger {self._logger.name!r} is switched off or above INFO")
         writer = logs.sole_writer(self._logger)
         if writer is None:
-            return False
+            # As Logger.info() does it, without looking through the stack for who calls.
+            self._delivery.deliver(_Record(self._common, line))
+            return
+        # Without a log record that nobody would look at.
         try:
             writer.write(line)
-        except OSError:
-            # It is for logging to say so.
-            return False
-        return True
+        except OSError as error:
+            raise AuditError(f"the audit event could not be written: {error.strerror}") from error
 
 
 class _Record(logging.LogRecord):

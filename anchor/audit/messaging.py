@@ -21,6 +21,7 @@ from pycadf import attachment, cadftaxonomy, event, host, reason, resource
 
 from anchor import threads
 from anchor.audit.events import AUTHENTICATION, Event
+from anchor.errors import AuditError
 
 with warnings.catch_warnings():
     # It imports eventlet, with many warnings, for a way of running servers that nobody here uses.
@@ -53,7 +54,8 @@ class MessagingTrail:
         connect: to the broker, or raise; called in the thread, so after any fork.
         queue_size: how many events may wait to be sent.
         flush_seconds: how long the end of a process waits for them.
-        unsent: keeps an event that could not be sent.
+        unsent: keeps an event that could not be sent, or raises AuditError.
+        prove: raises ConfigurationError if that would lose events.
     """
 
     def __init__(
@@ -62,7 +64,9 @@ class MessagingTrail:
         queue_size: int,
         flush_seconds: float,
         unsent: Callable[[Event], None],
+        prove: Callable[[], None] = lambda: None,
     ):
+        self._prove = prove
         self._connect = connect
         self._queue_size = queue_size
         self._flush_seconds = flush_seconds
@@ -71,11 +75,19 @@ class MessagingTrail:
         self._sender: _Sender | None = None
 
     def record(self, event: Event) -> None:
-        """Queue the event; returns at once, whatever has become of the broker."""
+        """Queue the event; returns at once, whatever has become of the broker.
+
+        Raises:
+            AuditError: the queue is full, and the log cannot keep the event either.
+        """
         sender = self._sender
         if sender is None or sender.pid != os.getpid():
             sender = self._start()
         sender.put(event)
+
+    def prove(self) -> None:
+        """Return if the log keeps what cannot be sent; raises ConfigurationError if not."""
+        self._prove()
 
     def close(self) -> None:
         """Send what waits, as far as there is time for it; the rest goes to the log."""
@@ -118,13 +130,13 @@ class _Sender:
         in_hand = self._in_hand
         if in_hand is not None:
             # It may arrive after all; in doubt it is in both places.
-            self._give_up(in_hand, "the process ends")
+            self._give_up_at_the_end(in_hand)
         while True:
             try:
                 event = self._events.get_nowait()
             except queue.Empty:
                 return
-            self._give_up(event, "the process ends")
+            self._give_up_at_the_end(event)
 
     def _run(self) -> None:
         bus: Bus | None = None
@@ -136,16 +148,35 @@ class _Sender:
                 if self._ending.is_set() and self._events.empty():
                     break
                 continue
-            try:
-                bus = bus or self._connect()
-                bus.send(event)
-            except Exception as error:  # noqa: BLE001  # whatever a driver raises, nothing is lost
-                # The text of an error may quote the URL, which has a password in it.
-                self._give_up(event, type(error).__name__)
-            finally:
-                self._in_hand = None
+            while True:
+                try:
+                    bus = bus or self._connect()
+                    bus.send(event)
+                except Exception as error:  # noqa: BLE001  # whatever a driver raises
+                    # The text of an error may quote the URL, which has a password in it.
+                    if not self._kept(event, type(error).__name__):
+                        # Neither the broker nor the log takes it; both may come back. Meanwhile
+                        # the queue fills, and from then on requests fail.
+                        if not self._ending.wait(POLL_SECONDS):
+                            continue
+                        LOG.error("an audit event is lost: the process ends")
+                break
+            self._in_hand = None
         if bus is not None:
             bus.close()
+
+    def _kept(self, event: Event, why: str) -> bool:
+        """True if the log has the event."""
+        try:
+            self._give_up(event, why)
+        except AuditError as error:
+            LOG.error("an audit event could not be logged either: %s", error)
+            return False
+        return True
+
+    def _give_up_at_the_end(self, event: Event) -> None:
+        if not self._kept(event, "the process ends"):
+            LOG.error("an audit event is lost: the process ends")
 
     def _give_up(self, event: Event, why: str) -> None:
         LOG.error("an audit event could not be sent: %s", why)

@@ -71,19 +71,25 @@ def run(namespace: argparse.Namespace) -> int:
 def _look(path: Path) -> tuple[list[str], list[Advice]]:
     """The names of the authorities, and the advice."""
     # Only checking needs them, and others use the option above.
-    from anchor import advice, settings  # noqa: PLC0415
+    from anchor import advice, log_configuration, settings  # noqa: PLC0415
     from anchor.cli.config_py import read  # noqa: PLC0415
     from anchor.complaints import Complaints  # noqa: PLC0415
     from anchor.registration_authority import utc_now  # noqa: PLC0415
 
     complaints = Complaints()
+    proved: settings.Settings | None = None
     with complaints.at(), _what_advice_says_left_unsaid():
         proved = settings.load(path)
     with complaints.at("config.py"):
-        host, web = read(path)
+        config_py = read(path)
+        if config_py.is_there:
+            log_configuration.try_out(
+                config_py.logging, proved.authorities.values() if proved else ()
+            )
     complaints.raise_if_any()
+    assert proved is not None
     document = config_file.read(path, complaints)
-    subject = advice.Subject(document, proved, utc_now(), host, web)
+    subject = advice.Subject(document, proved, utc_now(), config_py.host, config_py.web)
     return sorted(proved.authorities), advice.give(subject)
 
 

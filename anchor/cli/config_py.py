@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import runpy
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from anchor import plugins
 from anchor.cli.serve import find_config_py
@@ -13,8 +15,24 @@ from anchor.controllers import WebSettings
 from anchor.errors import ConfigurationError
 
 
-def read(config_json: Path) -> tuple[str | None, WebSettings]:
-    """The address to listen on, if it has one, and the ``web`` section.
+class ConfigPy(NamedTuple):
+    """What a command needs of ``config.py``.
+
+    Attributes:
+        host: the address to listen on, if it has one.
+        web: its ``web`` section.
+        logging: its ``logging`` section; None if it has none.
+        is_there: False if the service is started with a file that is not known here.
+    """
+
+    host: str | None
+    web: WebSettings
+    logging: Mapping[str, Any] | None
+    is_there: bool = True
+
+
+def read(config_json: Path) -> ConfigPy:
+    """The values of ``config.py``.
 
     Args:
         config_json: the configuration that it goes with.
@@ -27,7 +45,7 @@ def read(config_json: Path) -> tuple[str | None, WebSettings]:
         path = Path(named) if named else find_config_py(config_json)
     except ConfigurationError:
         # Whoever starts the service with another one knows where that is.
-        return None, plugins.prove(WebSettings, {}, Path())
+        return ConfigPy(None, plugins.prove(WebSettings, {}, Path()), None, is_there=False)
     try:
         values = runpy.run_path(str(path))
     except (Exception, SystemExit) as error:
@@ -39,5 +57,8 @@ def read(config_json: Path) -> tuple[str | None, WebSettings]:
     complaints = Complaints()
     with complaints.at("web"):
         settings = plugins.prove(WebSettings, web, Path())
+    logging = values.get("logging") or None
+    if not isinstance(logging, Mapping | None):
+        complaints.add("logging", "should be a dictionary, as logging.config.dictConfig takes it")
     complaints.raise_if_any()
-    return (host if isinstance(host, str) else None), settings
+    return ConfigPy(host if isinstance(host, str) else None, settings, logging)

@@ -1,0 +1,148 @@
+"""Delivery of an audit record to logging handlers, in which no failure goes unnoticed.
+
+``logging`` never fails its caller: a handler that cannot write reports that on standard error and
+goes on.  An audit record that is not written must fail the request, so the handlers are called here
+one by one, with a trap for their errors.  A handler *promises* when its errors reach that trap.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from logging.handlers import SysLogHandler
+from weakref import WeakSet
+
+from anchor.audit.promises import broken_promise, describe, handlers_of
+from anchor.audit.syslog import send
+from anchor.errors import AuditError
+from anchor.logs import Lines
+
+LOG = logging.getLogger(__name__)
+
+
+class Delivery:
+    """Hands records to every handler that would get them from a logger."""
+
+    def __init__(self, logger: logging.Logger):
+        self._logger = logger
+        # Streams in which the last line may be unfinished.
+        self._torn: WeakSet[logging.Handler] = WeakSet()
+
+    def deliver(self, record: logging.LogRecord) -> None:
+        """Hand the record over.
+
+        Raises:
+            AuditError: no handler that promises took it, or one of those that promise failed.
+        """
+        name = self._logger.name
+        kept = self._logger.filter(record)
+        if not kept:
+            raise AuditError(f"a filter of the logger {name!r} rejected the audit event")
+        # From Python 3.12 on a filter may answer another record.
+        record = kept if isinstance(kept, logging.LogRecord) else record
+        taken = False
+        failed: list[tuple[logging.Handler, Exception]] = []
+        for handler in handlers_of(self._logger):
+            if record.levelno < handler.level:
+                continue
+            if broken_promise(handler) is not None:
+                _offer(handler, record)
+                continue
+            try:
+                taken = self._take(handler, record) or taken
+            except Exception as error:  # noqa: BLE001  # whatever it raises, it did not write
+                failed.append((handler, error))
+        if failed:
+            what = "; ".join(f"{describe(handler)}: {_text(error)}" for handler, error in failed)
+            raise AuditError(f"the audit event could not be written: {what}") from failed[0][1]
+        if not taken:
+            raise AuditError(
+                f"no handler of the logger {name!r} that can promise to write took the audit event"
+            )
+
+    def _take(self, handler: logging.Handler, record: logging.LogRecord) -> bool:
+        """True if the handler wrote the record, False if its filters rejected it.
+
+        Raises:
+            Exception: the handler could not write.
+        """
+        if isinstance(handler, Lines):
+            kept = handler.filter(record)
+            if kept:
+                handler.deliver(kept if isinstance(kept, logging.LogRecord) else record)
+            return bool(kept)
+        with _locked(handler):
+            if isinstance(handler, SysLogHandler):
+                return send(handler, record, handle)
+            try:
+                return self._to_stream(handler, record)
+            except Exception:
+                self._torn.add(handler)
+                _reopen(handler)
+                raise
+
+    def _to_stream(self, handler: logging.Handler, record: logging.LogRecord) -> bool:
+        stream = getattr(handler, "stream", None)
+        if handler in self._torn and stream is not None:
+            stream.write("\n")
+        kept = handle(handler, record)
+        if kept and isinstance(handler, logging.FileHandler) and handler.stream is None:
+            raise OSError(errno.EBADF, "the handler is closed")
+        self._torn.discard(handler)
+        return kept
+
+
+def _offer(handler: logging.Handler, record: logging.LogRecord) -> None:
+    """Give the record to a handler on which nothing depends."""
+    try:
+        handler.handle(record)
+    except Exception as error:  # noqa: BLE001  # it promises nothing, so it can break nothing
+        LOG.warning("%s failed on an audit event: %s", describe(handler), type(error).__name__)
+
+
+def _reopen(handler: logging.Handler) -> None:
+    """Let a file handler open its file again if a failed rotation left it closed."""
+    if isinstance(handler, logging.FileHandler) and getattr(handler.stream, "closed", False):
+        handler.stream = None  # as FileHandler itself does
+
+
+def handle(handler: logging.Handler, record: logging.LogRecord) -> bool:
+    """What ``handler.handle`` returns; raises what the handler would have swallowed."""
+    errors: list[BaseException] = []
+
+    def trap(_record: logging.LogRecord) -> None:
+        errors.append(sys.exception() or RuntimeError("the handler reports an error"))
+
+    attributes = vars(handler)
+    before = attributes.get("handleError")
+    attributes["handleError"] = trap
+    try:
+        kept = bool(handler.handle(record))
+    finally:
+        if before is None:
+            del attributes["handleError"]
+        else:
+            attributes["handleError"] = before
+    if errors:
+        raise errors[0]
+    return kept
+
+
+@contextmanager
+def _locked(handler: logging.Handler) -> Iterator[None]:
+    """The handler's lock, so that the trap catches nothing of other threads."""
+    handler.acquire()
+    try:
+        yield
+    finally:
+        handler.release()
+
+
+def _text(error: Exception) -> str:
+    """What went wrong, without what a formatter or a filter may quote of the event."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return type(error).__name__

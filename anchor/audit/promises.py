@@ -1,0 +1,178 @@
+"""Which logging handlers promise to write an audit record, and whether one is configured."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+from collections.abc import Iterator
+from logging import handlers
+from pathlib import Path
+
+from anchor.errors import ConfigurationError
+from anchor.logs import Lines
+
+_METHODS = ("handle", "emit", "flush", "acquire")
+_PROMISING: tuple[type[logging.Handler], ...] = (
+    Lines,
+    logging.StreamHandler,
+    logging.FileHandler,
+    handlers.WatchedFileHandler,
+    handlers.RotatingFileHandler,
+    handlers.TimedRotatingFileHandler,
+    handlers.SysLogHandler,
+)
+PROMISE = "promises_to_write"
+"""The attribute with which a handler class of one's own says that it raises, or calls
+``handleError``, whenever it could not write a record."""
+
+
+def handlers_of(logger: logging.Logger) -> tuple[logging.Handler, ...]:
+    """The handlers that get the logger's records, as ``Logger.callHandlers`` finds them."""
+    found: list[logging.Handler] = []
+    current: logging.Logger | None = logger
+    while current is not None:
+        found += current.handlers
+        current = current.parent if current.propagate else None
+    return tuple(found)
+
+
+def describe(handler: logging.Handler) -> str:
+    """The handler, as ``config.py`` names it."""
+    return f"the handler {handler.name or type(handler).__name__!r}"
+
+
+def broken_promise(handler: logging.Handler) -> str | None:
+    """Why a handler cannot promise that a record is written; None if it can."""
+    if getattr(handler, "lock", None) is None:
+        return "has no lock"
+    if not (getattr(type(handler), PROMISE, False) is True or _is_known(handler)):
+        return "does not tell whether it wrote a record"
+    if isinstance(handler, logging.FileHandler) and not handler.mode.startswith("a"):
+        return f"overwrites its file: its mode is {handler.mode!r}, and should be 'a'"
+    return None
+
+
+def _is_known(handler: logging.Handler) -> bool:
+    """Whether the methods that write are those of a class that is known to report its errors."""
+    kind = type(handler)
+    return not vars(handler).keys() & set(_METHODS) and any(
+        issubclass(kind, known)
+        and all(getattr(kind, method) is getattr(known, method) for method in _METHODS)
+        for known in _PROMISING
+    )
+
+
+def require(logger: logging.Logger) -> None:
+    """Return if the logger, as it is configured now, keeps audit events.
+
+    Raises:
+        ConfigurationError: it would lose them; the text says why.
+    """
+    reason = _of_the_logger(logger)
+    if reason is None:
+        reasons = {each: _of_the_handler(each) for each in handlers_of(logger)}
+        if any(why is None for why in reasons.values()):
+            reason = _unusable(logger)
+        elif reasons:
+            reason = "; ".join(f"{describe(each)} {why}" for each, why in reasons.items())
+        else:
+            reason = "it has no handler, and passes nothing on to one"
+    if reason is not None:
+        raise ConfigurationError.about(
+            "",
+            f"the logger {logger.name!r} would lose audit events: {reason}. It needs the level "
+            "INFO and a handler such as anchor.logs.Lines",
+        )
+
+
+def _of_the_logger(logger: logging.Logger) -> str | None:
+    if logger.manager.disable >= logging.INFO:
+        return "logging.disable() switches them off"
+    if logger.disabled:
+        return "it is disabled (disable_existing_loggers does that to loggers that are not named)"
+    if not logger.isEnabledFor(logging.INFO):
+        return f"its level is {logging.getLevelName(logger.getEffectiveLevel())}"
+    if not _accepts(logger, _probe(logger)):
+        return "one of its filters rejects them"
+    return None
+
+
+def _of_the_handler(handler: logging.Handler) -> str | None:
+    """Why a handler keeps no event; None if it does."""
+    if handler.level > logging.INFO:
+        return f"has the level {logging.getLevelName(handler.level)}"
+    return broken_promise(handler)
+
+
+def _unusable(logger: logging.Logger) -> str | None:
+    """What is wrong with handlers that get events; each of them has to write every one."""
+    taken = False
+    for handler in handlers_of(logger):
+        if _of_the_handler(handler) is not None:
+            continue
+        record = _probe(logger)
+        if not _accepts(handler, record):
+            continue
+        taken = True
+        for problem in _problems(handler, record):
+            return f"{describe(handler)} {problem}"
+    return None if taken else "the filters of its handlers reject them"
+
+
+def _accepts(filtered: logging.Logger | logging.Handler, record: logging.LogRecord) -> bool:
+    try:
+        return bool(filtered.filter(record))
+    except Exception:  # noqa: BLE001  # a filter may raise anything
+        return False
+
+
+def _problems(handler: logging.Handler, record: logging.LogRecord) -> Iterator[str]:
+    if isinstance(handler, Lines):
+        if handler.filename is not None:
+            yield from _not_writable(Path(handler.filename))
+    elif isinstance(handler, logging.FileHandler):
+        yield from _not_writable(Path(handler.baseFilename))
+    elif isinstance(handler, logging.StreamHandler):
+        yield from _not_a_stream(handler.stream)
+    try:
+        text = handler.format(record)
+    except Exception as error:  # noqa: BLE001  # a formatter may raise anything
+        yield f"has a formatter that fails: {type(error).__name__}"
+        return
+    # As text of its own, or escaped within JSON, or taken apart and put together again.
+    if not all(value in text for value in _PROBE.values()):
+        yield "has a formatter that leaves out the message, or a part of it"
+
+
+def _not_writable(path: Path) -> Iterator[str]:
+    place = path if path.exists() else path.parent
+    if path.is_dir() or not os.access(place, os.W_OK):
+        yield f"cannot write to {path}"
+
+
+def _not_a_stream(stream: object) -> Iterator[str]:
+    if stream is None or getattr(stream, "closed", False):
+        yield "has no open stream"
+        return
+    try:
+        descriptor = stream.fileno()  # type: ignore[attr-defined]
+    except (AttributeError, OSError, ValueError):
+        # Not a file of the system's.
+        return
+    try:
+        mode = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
+    except OSError:
+        yield "has a stream that is closed"
+        return
+    if mode == os.O_RDONLY:
+        yield "has a stream that is open for reading only"
+
+
+_PROBE = {"user": "probe" * 400, "request_id": "0123456789abcdef", "fingerprint": "0f" * 32}
+
+
+def _probe(logger: logging.Logger) -> logging.LogRecord:
+    """A record like that of an event."""
+    return logging.LogRecord(logger.name, logging.INFO, __file__, 0, json.dumps(_PROBE), None, None)

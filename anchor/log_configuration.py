@@ -1,0 +1,109 @@
+"""``logging`` in ``config.py``: applied at start-up, and tried by ``anchor check``."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import logging.config
+import os
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from anchor.complaints import Complaints
+from anchor.errors import ConfigurationError
+from anchor.logs import Lines
+from anchor.registration_authority import RegistrationAuthority
+
+
+def apply(configuration: Mapping[str, Any]) -> None:
+    """Configure logging as ``logging.config.dictConfig`` does.
+
+    Raises:
+        ConfigurationError: it cannot be done; the text says why.
+    """
+    try:
+        logging.config.dictConfig({"version": 1, **configuration})
+    except (ValueError, TypeError, AttributeError, ImportError, OSError) as error:
+        cause = error.__cause__
+        because = f": {type(cause).__name__}: {cause}" if cause else ""
+        raise ConfigurationError.about("logging", f"{error}{because}") from error
+
+
+def require_trails(authorities: Iterable[RegistrationAuthority]) -> None:
+    """Return if logging, as it is now, keeps the audit events that go to it.
+
+    Raises:
+        ConfigurationError: it would lose them.
+    """
+    complaints = Complaints()
+    trails = {id(authority.audit): authority.audit for authority in authorities}
+    for trail in trails.values():
+        with complaints.at("logging"):
+            trail.prove()
+    complaints.raise_if_any()
+
+
+def try_out(
+    configuration: Mapping[str, Any] | None, authorities: Iterable[RegistrationAuthority]
+) -> None:
+    """Return if the service could start with this configuration of logging.
+
+    It is applied in a process of its own, which opens no log file, so nothing is left of it.
+
+    Raises:
+        ConfigurationError: it could not.
+    """
+    ours, theirs = os.pipe()
+    with warnings.catch_warnings():
+        # Python 3.12 warns of threads, of which the new process needs none.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process = os.fork()
+    if process == 0:
+        try:
+            os.write(theirs, json.dumps(_tried(configuration, authorities)).encode())
+        finally:
+            os._exit(0)
+    os.close(theirs)
+    with os.fdopen(ours, "rb") as answer:
+        text = answer.read()
+    os.waitpid(process, 0)
+    complaints = Complaints()
+    for path, message in json.loads(text or b'[["logging", "cannot be applied"]]'):
+        complaints.add(path, message)
+    complaints.raise_if_any()
+
+
+def _tried(
+    configuration: Mapping[str, Any] | None, authorities: Iterable[RegistrationAuthority]
+) -> list[tuple[str, str]]:
+    try:
+        if configuration:
+            apply(_without_files(configuration))
+        require_trails(authorities)
+    except ConfigurationError as error:
+        return [(complaint.path, complaint.message[:1000]) for complaint in error.complaints]
+    return []
+
+
+def _without_files(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, with handlers that open their files with the first line only."""
+    changed: dict[str, Any] = {**configuration}
+    handlers = configuration.get("handlers")
+    if isinstance(handlers, Mapping):
+        changed["handlers"] = {name: _delayed(options) for name, options in handlers.items()}
+    return changed
+
+
+def _delayed(options: Any) -> Any:
+    name = options.get("class") if isinstance(options, Mapping) else None
+    if not isinstance(name, str):
+        return options
+    try:
+        kind = logging.config.BaseConfigurator({}).resolve(name)
+    except ValueError:
+        return options
+    if isinstance(kind, type) and issubclass(kind, logging.FileHandler | Lines):
+        return {**copy.copy(options), "delay": True}
+    return options
