@@ -17,7 +17,8 @@ from cryptography.x509.oid import NameOID
 from anchor.options import ExtendedUsage, Extensions, Usage, compiled
 from anchor.validators import ValidationError, by_request_alone
 from anchor.X509.dns import passes_for_a_name
-from anchor.X509.extension_names import USAGES
+from anchor.X509.extension_names import USAGES, usages_in
+from anchor.X509.key_usages import unfit_usages
 from anchor.X509.name_patterns import address, canonical, unmapped
 from anchor.X509.signing_request import X509Csr
 
@@ -76,10 +77,17 @@ def default_key_usage(
 
     Args:
         usage: the usages, by the names that the validator ``key_usage`` knows; at least one, and
-            not those of CAs.
+            not those of CAs. A request gets those that its kind of key can have: an EC key gets no
+            ``keyEncipherment``.
     """
     if csr.extension(x509.KeyUsage):
         return csr
+    unfit = unfit_usages(csr.public_key, usages_in(usage))
+    if unfit:
+        fit = set(usages_in(usage)) - set(unfit)
+        if not fit:
+            return csr
+        usage = x509.KeyUsage(**{attribute: name in fit for name, attribute in USAGES.items()})
     # RFC 5280 4.2.1.3: conforming CAs mark it as critical.
     return csr.with_extension(usage, critical=True)
 

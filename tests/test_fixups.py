@@ -73,7 +73,7 @@ def test_usages_are_added_where_there_are_none(serve, document):
         "ext_key_usage": {"allowed_usage": ["serverAuth", "clientAuth"]},
     }
 
-    certificate = serve(document).issue()
+    certificate = serve(document).issue(make_csr(key=a_key("rsa-2048")))
 
     usage = certificate.extensions.get_extension_for_class(x509.KeyUsage)
     extended = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)

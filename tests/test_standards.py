@@ -12,7 +12,7 @@ import tokenize
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric import dsa, padding
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtensionOID
 from docutils import nodes
@@ -24,9 +24,11 @@ from anchor.issuer import CACertificate, authority_key_identifier
 from anchor.options import Private
 from anchor.signatures import algorithm
 from anchor.signers.cryptography_io import FileKey
+from anchor.X509.extension_names import USAGES
 from anchor.X509.signing_request import X509Csr
 from tests.pages import SOURCE, parse, tables
 from tests.pki import DAY, a_key, make_ca, make_csr, now, subject
+from tests.policies import configured, refusals
 from tests.servers.anchor import ROOT
 
 PAGE = SOURCE / "reference/standards.rst"
@@ -244,16 +246,80 @@ def test_who_accepts_neither_text_nor_json_gets_text(service):
     assert answer.content_type == "text/plain"
 
 
-@pytest.mark.parametrize("kind", ["ec-p256", "ed25519"])
-def test_what_a_kind_of_key_can_be_used_for_is_not_enforced(serve, document, kind):
-    usage = x509.KeyUsage(False, False, True, False, False, False, False, False, False)
-    document["registration_authority"]["default"]["validators"] = {"standards_compliance": {}}
+# RFC 3279 2.3.1 and 2.3.2, RFC 8813 3, RFC 9295 3; the usages of CAs have a rule of their own.
+USAGES_OF_KINDS = {
+    "rsa-2048": {"digitalSignature", "nonRepudiation", "keyEncipherment", "dataEncipherment"},
+    "ec-p256": {
+        *("digitalSignature", "nonRepudiation"),
+        *("keyAgreement", "encipherOnly", "decipherOnly"),
+    },
+    "ec-p521": {
+        *("digitalSignature", "nonRepudiation"),
+        *("keyAgreement", "encipherOnly", "decipherOnly"),
+    },
+    "ed25519": {"digitalSignature", "nonRepudiation"},
+    "ed448": {"digitalSignature", "nonRepudiation"},
+    "dsa-2048": {"digitalSignature", "nonRepudiation"},
+}
+ALL_KEYS = {"RSA": 2048, "EC": 256, "ED25519": 0, "ED448": 0, "DSA": 2048}
+LEAF_USAGES = [usage for usage in USAGES if usage not in ("keyCertSign", "cRLSign")]
 
-    certificate = serve(document).issue(
-        make_csr("www.example.com", "www.example.com", key=a_key(kind), extensions=[(usage, True)])
+
+def key_usage(*names):
+    # encipherOnly and decipherOnly say something about keyAgreement only.
+    names = {*names, *(["keyAgreement"] if {"encipherOnly", "decipherOnly"} & {*names} else [])}
+    return x509.KeyUsage(**{attribute: name in names for name, attribute in USAGES.items()})
+
+
+@pytest.mark.parametrize("usage", LEAF_USAGES)
+@pytest.mark.parametrize("kind", USAGES_OF_KINDS)
+def test_a_usage_has_to_fit_the_kind_of_key(kind, usage):
+    key = dsa.generate_private_key(2048) if kind == "dsa-2048" else a_key(kind)
+    policy = configured({"standards_compliance": {}, "public_key": {"allowed_keys": ALL_KEYS}})
+    extension = key_usage("digitalSignature", usage)
+
+    found = refusals(
+        policy, make_csr("a.example.com", "a.example.com", key=key, extensions=[extension])
     )
 
-    assert usage == certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    if usage in USAGES_OF_KINDS[kind]:
+        assert {} == found
+    else:
+        assert {"standards_compliance"} == found.keys()
+        [message] = found.values()
+        assert usage in message.partition("cannot be used for")[0]
+        assert "possible: digitalSignature, nonRepudiation" in message
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("rsa-2048", ["digitalSignature", "keyEncipherment"]),
+        ("ec-p256", ["digitalSignature"]),
+        ("ed25519", ["digitalSignature"]),
+    ],
+)
+def test_the_fixup_gives_a_key_the_usages_that_fit_it(serve, document, kind, expected):
+    authority = document["registration_authority"]["default"]
+    authority["validators"] = {"standards_compliance": {}}
+    authority["fixups"] = {"default_key_usage": {"usage": ["digitalSignature", "keyEncipherment"]}}
+
+    certificate = serve(document).issue(
+        make_csr("www.example.com", "www.example.com", key=a_key(kind))
+    )
+
+    usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    assert key_usage(*expected) == usage
+
+
+def test_the_fixup_leaves_a_key_without_usages_if_none_fits(serve, document):
+    authority = document["registration_authority"]["default"]
+    authority["fixups"] = {"default_key_usage": {"usage": ["keyEncipherment"]}}
+
+    certificate = serve(document).issue(make_csr("www.example.com", key=a_key("ed25519")))
+
+    with pytest.raises(x509.ExtensionNotFound):
+        certificate.extensions.get_extension_for_class(x509.KeyUsage)
 
 
 def test_keys_in_version_2_of_pkcs_8_are_not_read(tmp_path):

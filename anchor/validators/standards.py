@@ -17,6 +17,7 @@ from pydantic import BeforeValidator
 from anchor.validators import MAX_SHOWN, ValidationError, by_request_alone
 from anchor.X509 import dns
 from anchor.X509.extension_names import usages_in
+from anchor.X509.key_usages import unfit_usages, usages_of
 from anchor.X509.names import describe
 from anchor.X509.signing_request import X509Csr
 
@@ -158,10 +159,16 @@ def _common_names(csr: X509Csr, label: re.Pattern[str]) -> Iterator[str]:
 
 
 def _usages(csr: X509Csr) -> Iterator[str]:
-    """RFC 5280 sections 4.2.1.3 and 4.2.1.12."""
+    """RFC 5280 sections 4.2.1.3 and 4.2.1.12, RFC 8813 and RFC 9295."""
     usage = csr.extension(x509.KeyUsage)
     if usage and not usages_in(usage.value):
         yield "keyUsage names no usage"
+    if usage and (unfit := unfit_usages(csr.public_key, usages_in(usage.value))):
+        kind, possible = usages_of(csr.public_key)
+        yield (
+            f"keyUsage has {', '.join(unfit)}, which {kind} keys cannot be used for "
+            f"(possible: {', '.join(possible)})"
+        )
     extended = csr.extension(x509.ExtendedKeyUsage)
     if extended and len(set(extended.value)) < len(list(extended.value)):
         yield "extendedKeyUsage names a usage twice"
