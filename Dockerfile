@@ -1,6 +1,6 @@
 # docker build -t anchor . && docker run -p 5016:5016 anchor
 # doc/source/howto/docker.rst tells what it takes from /config, /key and /certs.
-FROM python:3.11-slim AS build
+FROM python:3.11.14-slim-bookworm AS build
 
 WORKDIR /src
 COPY setup.py setup.cfg pyproject.toml README.rst LICENSE config.py ./
@@ -10,7 +10,7 @@ RUN python3 -m venv /opt/anchor \
     # It runs things, it installs nothing.
     && /opt/anchor/bin/python -m pip uninstall --yes pip setuptools
 
-FROM python:3.11-slim
+FROM python:3.11.14-slim-bookworm
 
 COPY --from=build /opt/anchor /opt/anchor
 COPY --chmod=755 tools/docker/entrypoint /usr/local/bin/anchor-entrypoint

@@ -12,13 +12,15 @@ import os
 import signal
 import socket
 import ssl
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from cryptography import x509
 
 from tests.pki import assert_is_leaf, make_csr
-from tests.servers.anchor import EVERY_SERVER, serving
+from tests.servers.anchor import EVERY_SERVER, serving, uwsgi_ini
 from tests.servers.nginx_site import HOST, site
 from tests.servers.processes import alive, children, descendants, program, wait_for
 from tests.test_real_servers import post
@@ -338,3 +340,89 @@ def test_the_ini_stops_the_start_over_a_bad_configuration(document, tmp_path):
         pass
 
     assert "signing_ca.local: missing option 'cert_path'" in (tmp_path / "server.log").read_text()
+
+
+def log_to(place):
+    """What runs a server with its log in another place."""
+    return ["sh", "-c", f'exec "$@" >{place} 2>&1', "sh"]
+
+
+def processor_time(pids):
+    """What processes have used of the processor, in ticks."""
+    stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+    return sum(int(stat[11]) + int(stat[12]) for stat in stats)
+
+
+@pytest.mark.parametrize("server", EVERY_SERVER)
+def test_a_server_whose_log_nobody_reads_any_more_serves_and_does_not_spin(
+    server, document, tmp_path
+):
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    os.mkfifo(tmp_path / "fifo")
+    reader = subprocess.Popen(["cat", tmp_path / "fifo"], stdout=subprocess.DEVNULL)
+    try:
+        with serving(server, tmp_path, under=log_to(tmp_path / "fifo")) as service:
+            reader.kill()
+            reader.wait()
+            for _ in range(8):
+                assert 400 == post(service, b"no request")[0]
+            processes = descendants(service.process.pid)
+            before = processor_time(processes)
+            time.sleep(1)
+            assert processor_time(processes) - before < os.sysconf("SC_CLK_TCK") / 4
+            assert 400 == post(service, b"no request")[0]
+    finally:
+        reader.kill()
+        reader.wait()
+
+
+@pytest.mark.parametrize("server", ["uwsgi", "uwsgi.ini", "gunicorn"])
+def test_a_server_starts_when_the_disk_of_its_log_is_full(server, document, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(document))
+
+    with serving(server, tmp_path, under=log_to("/dev/full")) as service:
+        assert 400 == post(service, b"no request")[0]
+
+
+def test_a_bad_configuration_stops_the_start_also_when_the_disk_of_the_log_is_full(
+    document, tmp_path
+):
+    del document["signing_ca"]["local"]["cert_path"]
+    (tmp_path / "config.json").write_text(json.dumps(document))
+
+    with (
+        pytest.raises(pytest.fail.Exception, match="ended with"),
+        serving("uwsgi.ini", tmp_path, under=log_to("/dev/full")),
+    ):
+        pytest.fail("it started")  # pragma: no cover
+
+
+def test_a_second_start_of_the_ini_leaves_the_first_its_socket(document, tmp_path, ca):
+    with site(tmp_path, document, ca) as served:
+        inode = (tmp_path / "anchor.sock").stat().st_ino
+        second = subprocess.run(
+            list(map(str, uwsgi_ini(tmp_path))),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+        assert 1 == second.returncode
+        assert "anchor.lock is locked by another instance" in second.stdout + second.stderr
+        assert inode == (tmp_path / "anchor.sock").stat().st_ino
+        assert 200 == served.sign()[0]
+
+
+def test_the_ini_starts_again_after_a_sigkill_of_its_first_process(document, tmp_path, ca):
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    with serving("uwsgi.ini", tmp_path) as service:
+        processes = descendants(service.process.pid)
+        service.process.kill()
+        service.process.wait()
+        assert (tmp_path / "anchor.sock").exists()
+
+        with serving("uwsgi.ini", tmp_path) as again:
+            assert [] == alive(processes)
+            assert 200 == post(again, make_csr())[0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -20,7 +21,11 @@ import pytest
 from tests.servers.anchor import ROOT
 from tests.servers.processes import free_port, program, wait_for
 
-BASE = "docker.io/library/python:3.11-slim"
+# As the Dockerfile names it, with its registry.
+[BASE] = {
+    f"docker.io/library/{name}"
+    for name in re.findall(r"(?m)^FROM (\S+)", (ROOT / "Dockerfile").read_text())
+}
 BASE_TAR = ROOT / ".cache/container-base.tar"
 # The newest Debian whose Python the image's name promises.
 SUITE = "bookworm"
