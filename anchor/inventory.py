@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from anchor import outline, plugins, storage
 from anchor.ca_settings import CASettings
+from anchor.complaints import Complaints
 from anchor.config_file import Document
 from anchor.errors import ConfigurationError
 from anchor.outline import Outline
@@ -72,40 +73,71 @@ Shape = TypeVar("Shape")
 
 
 def read(
-    directories: Iterable[Path], choose: Choice, shape: Callable[[Stored], Shape]
+    directories: Iterable[Path],
+    choose: Choice,
+    shape: Callable[[Stored], Shape],
+    complaints: Complaints,
 ) -> list[Shape]:
     """What is wanted of the stored certificates that are chosen, each once.
 
     Both functions may be called in other processes; what the second one returns comes from there.
 
+    Args:
+        directories: of the stored certificates.
+        choose: whether a certificate is wanted.
+        shape: what is wanted of it.
+        complaints: gets every file that should hold a certificate and does not.
+
     Raises:
-        ConfigurationError: a directory or a file cannot be read, or is none of a certificate.
+        ConfigurationError: a directory cannot be read.
     """
     places: dict[str, str] = {}
+    others: list[str] = []
     for directory in directories:
         if directory.is_dir():
             try:
-                for place, names in storage.stored(str(directory)):
+                for place, names, more in storage.stored(str(directory)):
                     places |= dict.fromkeys(names, place)
+                    others += (f"{place}/{name}" for name in more)
             except OSError as error:
                 raise ConfigurationError.about("", f"{directory}: {error.strerror}") from None
 
-    def work(some: Sequence[str]) -> list[Shape]:
+    def work(some: Sequence[str]) -> list[Shape | _Broken]:
         return [
-            shape(stored)
-            for name in filter(storage.is_certificate, some)
-            if (stored := _stored(places[name], name)) is not None and choose(stored)
+            found if isinstance(found, _Broken) else shape(found)
+            for name in some
+            if (found := _stored(places[name], name)) is not None
+            and (isinstance(found, _Broken) or choose(found))
         ]
 
-    return in_processes(work, list(places))
+    results = in_processes(work, list(places))
+    # What has another name is not the service's certificate, and not listed.
+    results += (broken for path in others if isinstance(broken := _read(path, ""), _Broken))
+    for result in results:
+        if isinstance(result, _Broken):
+            complaints.add("", result.fault)
+    return [result for result in results if not isinstance(result, _Broken)]
 
 
-def _stored(directory: str, name: str) -> Stored | None:
-    """The certificate in a file; None if it has just been pruned."""
+class _Broken(NamedTuple):
+    """Why a file that should hold a certificate does not."""
+
+    fault: str
+
+
+def _stored(directory: str, name: str) -> Stored | _Broken | None:
     path = f"{directory}/{name}"
-    fingerprint = name.removesuffix(storage.SUFFIX)
+    if not storage.is_certificate(name):
+        found = _read(path, "")
+        return found if isinstance(found, _Broken) else None
+    return _read(path, name.removesuffix(storage.SUFFIX))
+
+
+def _read(path: str, fingerprint: str) -> Stored | _Broken | None:
+    """The certificate in a file; None if it has just been pruned."""
     try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # Not waiting for whoever writes into it, if it is no file but a pipe.
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             pem = os.read(file, _MOST)
             while len(pem) % _MOST == 0 and (more := os.read(file, _MOST)):
@@ -113,12 +145,13 @@ def _stored(directory: str, name: str) -> Stored | None:
         finally:
             os.close(file)
         return Stored(fingerprint, path, outline.read(pem, fingerprint))
-    except FileNotFoundError:
-        return None
+    except FileNotFoundError as error:
+        # A link that leads nowhere is there.
+        return _Broken(f"{path}: {error.strerror}") if os.path.islink(path) else None  # noqa: PTH114
     except OSError as error:
-        raise ConfigurationError.about("", f"{path}: {error.strerror}") from None
+        return _Broken(f"{path}: {error.strerror}")
     except ValueError:
-        raise ConfigurationError.about("", f"{path} holds no certificate") from None
+        return _Broken(f"{path} holds no certificate")
 
 
 def every(_one: Stored) -> bool:
@@ -146,11 +179,23 @@ def in_force(now: datetime.datetime) -> Choice:
     return lambda one: one.outline.not_after >= moment
 
 
-def prune(places: Places, before: datetime.datetime) -> int:
-    """Delete the certificates that had expired by then; returns how many."""
+def prune(places: Places, before: datetime.datetime, complaints: Complaints) -> int:
+    """Delete the certificates that had expired by then, and what killed writers left behind.
+
+    Args:
+        places: where the certificates are.
+        before: the moment by which they had expired.
+        complaints: gets every file that should hold a certificate and does not; it stays.
+
+    Returns:
+        how many certificates were deleted.
+    """
     moment = timestamp(before)
     expired = read(
-        places.directories, lambda one: one.outline.not_after < moment, lambda one: one.path
+        places.directories,
+        lambda one: one.outline.not_after < moment,
+        lambda one: one.path,
+        complaints,
     )
     for path in expired:
         Path(path).unlink(missing_ok=True)

@@ -110,20 +110,31 @@ def _name(directory: int, passing: str, name: str) -> None:
         raise
 
 
-def stored(path: str) -> Iterator[tuple[str, list[str]]]:
+def stored(path: str) -> Iterator[tuple[str, list[str], list[str]]]:
     """The directories at and under a path, and the names in each that certificates may have.
 
     Whether they do have them :func:`is_certificate` tells: for a hundred thousand that takes a good
-    part of a second, and can be asked by several processes.
+    part of a second, and can be asked by several processes. The third item are the other files
+    that end in ``.crt``, whose names do not say that they are certificates of the service.
     """
     found = os.listdir(path)  # noqa: PTH208  # a Path for each would take another second
     names = [name for name in found if _may_be_a_certificate(name)]
-    yield path, names
-    if len(names) < len(found):
-        for name in found:
-            inside = f"{path}/{name}"
-            if not _may_be_a_certificate(name) and _is_directory(inside):
-                yield from stored(inside)
+    if len(names) == len(found):
+        yield path, names, []
+        return
+    others = [name for name in found if not _may_be_a_certificate(name)]
+    directories = {name for name in others if _is_directory(f"{path}/{name}")}
+    yield (
+        path,
+        names,
+        [
+            name
+            for name in others
+            if name.endswith(SUFFIX) and not name.startswith(".") and name not in directories
+        ],
+    )
+    for name in directories:
+        yield from stored(f"{path}/{name}")
 
 
 def _may_be_a_certificate(name: str) -> bool:

@@ -6,6 +6,7 @@ import base64
 import datetime
 import hashlib
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from anchor import cli
+from anchor import cli, shares
 from tests.pace import allowed
 from tests.pki import DAY, a_key, hash_for, make_csr, now, subject
 
@@ -133,21 +134,124 @@ def test_a_file_that_is_gone_or_new_is_so_at_once(certs, kept, ca):
     assert {("DNS:new.example.com", "CN:new.example.com")} == listed(certs)
 
 
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda pem: b"",
-        lambda pem: pem[:200],
-        lambda pem: pem.replace(b"M", b"N", 1),
-        lambda pem: pem[:-30],
-        lambda pem: b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n",
-    ],
-)
-def test_a_file_that_holds_no_certificate_is_named(certs, kept, spoil):
-    path = next(kept.glob("*.crt"))
-    path.write_bytes(spoil(path.read_bytes()))
+def write(contents):
+    return lambda path: path.write_bytes(contents(path.read_bytes()))
 
-    assert f"{path} holds no certificate" in certs(code=1)
+
+def in_its_place(make):
+    def spoil(path):
+        path.unlink()
+        make(path)
+
+    return spoil
+
+
+SPOIL = {
+    "empty": write(lambda pem: b""),
+    "cut off": write(lambda pem: pem[:200]),
+    "other bytes": write(lambda pem: pem.replace(b"M", b"N", 1)),
+    "without its end": write(lambda pem: pem[:-30]),
+    "no certificate in it": write(
+        lambda pem: b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
+    ),
+    "no text": write(lambda pem: bytes(range(256))),
+    "a link to nothing": in_its_place(lambda path: path.symlink_to("nowhere")),
+    "a link to itself": in_its_place(lambda path: path.symlink_to(path)),
+    "a directory": in_its_place(lambda path: path.mkdir()),
+    "a pipe": in_its_place(os.mkfifo),
+    "another name": lambda path: path.rename(path.with_name("host.crt")).write_text("broken"),
+    "a name of that length": lambda path: path.rename(path.with_name(f"{'x' * 64}.crt")).write_text(
+        "broken"
+    ),
+    "in a directory below": lambda path: (
+        (path.parent / "below").mkdir(),
+        path.rename(path.parent / "below" / path.name).write_text("broken"),
+    ),
+}
+
+
+@pytest.mark.parametrize("how", SPOIL)
+@pytest.mark.parametrize(
+    "arguments", [(), ("--json",), ("--in-force",), ("--for", "x.example.com")]
+)
+def test_a_broken_file_is_named_and_the_others_are_listed_all_the_same(
+    service, kept, capsys, how, arguments
+):
+    [broken] = [path for path in kept.glob("*.crt") if names_in(path) == ["soon.example.com"]]
+    before = set(kept.rglob("*.crt"))
+    SPOIL[how](broken)
+    path = next(iter({*kept.rglob("*.crt")} - before), broken)
+
+    code = cli.main(["certs", *arguments, "--config", str(service.path / "config.json")])
+
+    output = capsys.readouterr()
+    assert 1 == code
+    [line] = output.err.splitlines()
+    assert line.startswith(f"anchor: {path}")
+    assert "late.example.com" in output.out
+    assert "soon.example.com" not in output.out
+    if arguments == ("--json",):
+        assert 3 == len(json.loads(output.out))
+
+
+def names_in(path):
+    certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return names.get_values_for_type(x509.DNSName)
+
+
+def test_every_broken_file_of_many_is_named(service, kept, ca, capsys, monkeypatch):
+    # Other processes take part.
+    monkeypatch.setattr(shares, "_FEW", 2)
+    broken = sorted(kept.glob("*.crt"))[:2]
+    for path in broken:
+        path.write_text("broken")
+
+    assert 1 == cli.main(["certs", "--config", str(service.path / "config.json")])
+
+    output = capsys.readouterr()
+    assert 2 == len(output.out.splitlines())
+    assert all(f"{path} holds no certificate" in output.err for path in broken)
+
+
+def test_pruning_leaves_a_broken_file_and_names_it(service, kept, capsys):
+    [broken] = [path for path in kept.glob("*.crt") if names_in(path) == ["old.example.com"]]
+    broken.write_text("broken")
+
+    config = ("--config", str(service.path / "config.json"))
+    assert 1 == cli.main(["certs", "--prune", *config])
+
+    output = capsys.readouterr()
+    assert "deleted 1 cert" in output.out
+    assert f"{broken} holds no certificate" in output.err
+    assert broken.exists()
+
+
+def test_a_file_of_another_name_with_a_certificate_is_left_alone(certs, kept):
+    [path] = [path for path in kept.glob("*.crt") if names_in(path) == ["soon.example.com"]]
+    path.rename(path.with_name("mine.crt"))
+    (kept / "README").write_text("not a certificate")
+    (kept / ".hidden.crt").write_text("not a certificate")
+
+    assert {OLD, GONE, WILD} == listed(certs)
+
+
+def test_a_certificate_that_is_not_valid_yet_is_listed_as_such(certs, service, ca):
+    directory = service.path / "certs"
+    begin = now() + HOUR
+    keep(directory, ca, "later.example.com", not_before=begin, not_after=now() + DAY)
+    keep(directory, ca, "now.example.com", not_after=now() + DAY)
+    keep(directory, ca, "past.example.com", not_after=now() - HOUR)
+    moment = f"{begin:%Y-%m-%dT%H:%M:%SZ}"
+
+    for arguments in ((), ("--in-force",), ("--for", "later.example.com")):
+        for line in certs(*arguments).splitlines():
+            assert (f"(not yet valid, from {moment} on)" in line) == ("DNS:later" in line)
+    assert {
+        "DNS:later.example.com": "not yet valid",
+        "DNS:now.example.com": "valid",
+        "DNS:past.example.com": "expired",
+    } == {found["names"][0]: found["status"] for found in json.loads(certs("--json"))}
 
 
 def test_a_certificate_in_another_ones_file_is_listed_as_what_it_says(certs, kept):

@@ -22,6 +22,7 @@ from anchor.audit.requesters import issued_to
 from anchor.bans import Ban, BanFile, BanSettings
 from anchor.cli.certs import last_of, print_unstored, read_document
 from anchor.cli.check import add_config_option
+from anchor.complaints import Complaints
 from anchor.config_file import Document
 from anchor.errors import ConfigurationError, UnreadableRequest
 from anchor.inventory import Choice, Places
@@ -192,13 +193,16 @@ def _say_when_gone(places: Places, ban: Ban, now: datetime.datetime) -> None:
         print("audit.target is not 'file', so who got which certificate is not known;")
         what, concerned = "certificate of anybody's", inventory.every
     valid = inventory.in_force(now)
+    complaints = Complaints()
     ends = inventory.read(
         places.directories,
         lambda one: valid(one) and concerned(one),
         lambda one: one.outline.not_after,
+        complaints,
     )
     print(last_of(max(ends, default=None), what, now))
     print_unstored(places, now)
+    complaints.raise_if_any()
 
 
 def _banned(ban: Ban, issued: Collection[str]) -> Choice:

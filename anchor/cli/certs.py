@@ -71,14 +71,18 @@ def run(namespace: argparse.Namespace) -> int:
     gc.disable()
     places = Places.of(read_document(namespace.config))
     now = datetime.datetime.now(datetime.UTC)
+    # Files that hold no certificate: they are told at the end, after all the others.
+    complaints = Complaints()
     if namespace.prune:
         if namespace.older_than < 0:
             raise ConfigurationError.about("", "--older-than is not below 0")
         before = now - datetime.timedelta(days=namespace.older_than)
-        print(f"deleted {inventory.prune(places, before)} certificates")
+        print(f"deleted {inventory.prune(places, before, complaints)} certificates")
+        complaints.raise_if_any()
         return 0
     if namespace.good_for is not None:
-        _answer(namespace, places, now)
+        _answer(namespace, places, now, complaints)
+        complaints.raise_if_any()
         return 0
     choices = [_time_choice(namespace, now)]
     if namespace.name is not None:
@@ -93,12 +97,15 @@ def run(namespace: argparse.Namespace) -> int:
 
         issued = issued_to(places.audit, namespace.requester)
         choices.append(lambda one: one.fingerprint in issued)
-    found = _found(places, choices, as_json if namespace.json else line)
+    found = _found(
+        places, choices, _as_json_at(now) if namespace.json else _line_at(now), complaints
+    )
     texts = [text for _, text in found]
     if namespace.json:
         sys.stdout.write(f"[{', '.join(texts)}]\n")
     else:
         sys.stdout.write("".join(texts))
+    complaints.raise_if_any()
     return 0
 
 
@@ -115,12 +122,15 @@ _quoted = json.encoder.encode_basestring_ascii
 Found = list[tuple[str, str]]
 
 
-def _found(places: Places, choices: list[Choice], text: Callable[[Stored], str]) -> Found:
+def _found(
+    places: Places, choices: list[Choice], text: Callable[[Stored], str], complaints: Complaints
+) -> Found:
     """When each of those ends that every choice agrees to, and what to print of it."""
     found = inventory.read(
         places.directories,
         choices[0] if len(choices) == 1 else lambda one: all(choice(one) for choice in choices),
         lambda one: (one.outline.not_after, text(one)),
+        complaints,
     )
     return sorted(found, key=itemgetter(0))
 
@@ -145,9 +155,16 @@ def _later(now: datetime.datetime, span: datetime.timedelta) -> datetime.datetim
         return datetime.datetime.max
 
 
-def _answer(namespace: argparse.Namespace, places: Places, now: datetime.datetime) -> None:
+def _answer(
+    namespace: argparse.Namespace,
+    places: Places,
+    now: datetime.datetime,
+    complaints: Complaints,
+) -> None:
     choices = [inventory.in_force(now), inventory.good_for(namespace.good_for)]
-    found = _found(places, choices, as_json if namespace.json else line)
+    found = _found(
+        places, choices, _as_json_at(now) if namespace.json else _line_at(now), complaints
+    )
     last = found[-1][0] if found else None
     if namespace.json:
         report = {
@@ -179,20 +196,37 @@ def print_unstored(places: Places, now: datetime.datetime) -> None:
         print(f"signing_ca.{name} stores no certificates: one of it may be valid until {end}")
 
 
-def line(one: Stored) -> str:
-    """A certificate in a line."""
-    outline = one.outline
-    return f"{outline.not_after}  {one.fingerprint}  {' '.join(outline.names)}\n"
+def _line_at(now: datetime.datetime) -> Callable[[Stored], str]:
+    """Makes a line of a certificate, which tells if it is not valid yet."""
+    moment = timestamp(now)
+
+    def line(one: Stored) -> str:
+        outline = one.outline
+        begin = outline.not_before
+        note = f"  (not yet valid, from {begin} on)" if begin > moment else ""
+        return f"{outline.not_after}  {one.fingerprint}  {' '.join(outline.names)}{note}\n"
+
+    return line
 
 
-def as_json(one: Stored) -> str:
-    """A certificate in JSON."""
-    outline = one.outline
-    # As json.dumps() writes a dictionary of these, in a third of the time.
-    return (
-        f'{{"fingerprint": "{one.fingerprint}", "serial": "{outline.serial}", '
-        f'"not_before": "{outline.not_before}", "not_after": "{outline.not_after}", '
-        f'"subject": {_quoted(outline.subject)}, '
-        f'"names": [{", ".join(map(_quoted, outline.names))}], '
-        f'"key": "{outline.key}", "path": {_quoted(one.path)}}}'
-    )
+def _as_json_at(now: datetime.datetime) -> Callable[[Stored], str]:
+    """Makes JSON of a certificate."""
+    moment = timestamp(now)
+
+    def as_json(one: Stored) -> str:
+        outline = one.outline
+        status = "valid"
+        if outline.not_after < moment:
+            status = "expired"
+        elif outline.not_before > moment:
+            status = "not yet valid"
+        # As json.dumps() writes a dictionary of these, in a third of the time.
+        return (
+            f'{{"fingerprint": "{one.fingerprint}", "serial": "{outline.serial}", '
+            f'"not_before": "{outline.not_before}", "not_after": "{outline.not_after}", '
+            f'"status": "{status}", "subject": {_quoted(outline.subject)}, '
+            f'"names": [{", ".join(map(_quoted, outline.names))}], '
+            f'"key": "{outline.key}", "path": {_quoted(one.path)}}}'
+        )
+
+    return as_json
