@@ -17,6 +17,7 @@ import pydantic
 
 from anchor import audit, auth, bans, config_file, plugins, policy, signers
 from anchor.auth import Authenticator
+from anchor.auth.breaker import Meeting
 from anchor.bans import BanFile, BanSettings
 from anchor.complaints import Complaints
 from anchor.config_file import Document
@@ -97,9 +98,12 @@ def load(
     document = config_file.read(path, complaints)
     proving = Complaints()
     authenticators: dict[str, Authenticator] = {}
+    meeting = None if offline else Meeting.of(path)
     for name, section in document.authentication.items():
         with proving.at("authentication", name):
-            authenticators[name] = auth.configure(name, section, document.base, offline=offline)
+            authenticators[name] = auth.configure(
+                name, section, document.base, offline=offline, meeting=meeting
+            )
     signing_cas: dict[str, SigningCA] = {}
     for name, section in document.signing_ca.items():
         with proving.at("signing_ca", name):

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Protocol, cast
 
 import pydantic
 
-from anchor import plugins
-from anchor.auth.breaker import Breaker, default_limit
+from anchor import plugins, server
+from anchor.auth.breaker import Breaker, Meeting, limits
 from anchor.auth.results import AuthDetails
 from anchor.errors import (
     BackendUnavailable,
@@ -90,24 +90,35 @@ class Authenticator:
 
 
 def configure(
-    name: str, section: Mapping[str, Any], base: Path, *, offline: bool = False
+    name: str,
+    section: Mapping[str, Any],
+    base: Path,
+    *,
+    offline: bool = False,
+    meeting: Meeting | None = None,
 ) -> Authenticator:
     """The backend that a section of the configuration describes.
 
     A class is made once with its options and asked ``authenticate(user, secret)``.  A function is
     asked ``f(ra_name, user, secret)``, or ``f(ra_name, user, secret, conf)`` if it takes four.
-    Offline the options are proved, and nobody can be authenticated.
+    Offline the options are proved, and nobody can be authenticated.  At the meeting all processes
+    of the service share how many requests wait for the backend.
     """
     options = dict(section)
     kind = options.pop("backend")
     backend = plugins.load(NAMESPACE, kind)
     given = {"max_waiting": options.pop("max_waiting")} if "max_waiting" in options else {}
-    limit = plugins.prove(CommonSettings, given, base).max_waiting or default_limit()
+    usual, in_process = limits(server.capacity())
+    limit = plugins.prove(CommonSettings, given, base).max_waiting or usual
+
+    def breaker() -> Breaker:
+        return Breaker(limit, process_limit=in_process, meeting=meeting, name=name)
+
     if not inspect.isclass(backend):
-        return Authenticator(name, _function(backend, options), Breaker(limit), kind)
+        return Authenticator(name, _function(backend, options), breaker(), kind)
     values = plugins.Signature.of(backend).prove(options, base, offline=offline)
     if offline:
-        return Authenticator(name, _nobody, Breaker(limit), kind)
+        return Authenticator(name, _nobody, None, kind)
     try:
         instance = cast(Backend, backend(**values))
     except ValueError as error:
@@ -116,8 +127,8 @@ def configure(
     def ask(_authority: str, user: str, secret: str) -> AuthDetails:
         return instance.authenticate(user, secret)
 
-    breaker = Breaker(limit) if getattr(instance, "waits", True) else None
-    return Authenticator(name, ask, breaker, kind)
+    held_by = breaker() if getattr(instance, "waits", True) else None
+    return Authenticator(name, ask, held_by, kind)
 
 
 def _held_by(
@@ -137,9 +148,10 @@ class CommonSettings(pydantic.BaseModel):
 
     max_waiting: Annotated[int, pydantic.Field(ge=1, le=4096)] | None = pydantic.Field(
         None,
-        description="how many requests may wait for the backend at once; by default all of uWSGI's "
-        "workers but one, so that a backend that hangs leaves a worker to others, and under "
-        "another server any number",
+        description="how many requests may wait for the backend at once, in all processes of the "
+        "service; by default one less than uWSGI or gunicorn serve at once, so that a backend that "
+        "hangs leaves room for others, and under another server any number. With gunicorn's "
+        "threads also one less, at most, in each worker",
     )
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
-import importlib
+import hashlib
 import math
-import mmap
 import os
-import struct
-import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
+from anchor.auth.shared_state import SharedState
 from anchor.errors import BackendUnavailable, NotAuthenticated, TooManyAttempts
+from anchor.metrics import place
+from anchor.server import Capacity
 
 SLOW = 1.0
 """A failure that took so many seconds was waited for, and others would wait as long."""
@@ -22,11 +22,35 @@ SLOW = 1.0
 PATIENCE = 0.5
 """So long a request waits for its turn while no other gets on."""
 
-# No wait is longer; the place of a worker that died while it waited is free after that.
-_LONGEST = 120.0
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 5.0, 60.0
 
-_PAUSED_UNTIL, _PAUSE, _PROGRESS, _PLACES = range(4)
+_PAUSED_UNTIL, _PAUSE, _PROGRESS, _CONFIGURED, _COUNT = range(5)
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """Where the processes of a service share what they know of its backends.
+
+    Attributes:
+        directory: one that only this user can write to; it is made when it is needed.
+        configured: when the configuration was written. A pause ends with a newer one, which may
+            have the address of a backend that works.
+    """
+
+    directory: Path
+    configured: float = 0.0
+
+    @classmethod
+    def of(cls, config_json: Path) -> Meeting | None:
+        """The meeting of the service with that configuration; None if there is no place for it."""
+        try:
+            return cls(place.find(config_json), config_json.stat().st_mtime)
+        except OSError:
+            return None
+
+    def file(self, name: str) -> Path:
+        """The file for the authentication of that name."""
+        return self.directory / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.breaker"
 
 
 class Breaker:
@@ -34,12 +58,16 @@ class Breaker:
 
     After a question that was waited for in vain the backend is left alone for a while; then one
     request finds out whether it is back.  At most ``limit`` requests wait at once, so that a worker
-    is left for others.  Processes that are forked later share all this.
+    is left for others.  All processes of the service share this.
 
     Args:
-        limit: how many requests may wait for the backend at once; None for any number.
+        limit: how many requests may wait for the backend at once, in all processes; None for any
+            number.
         clock: tells the time, in seconds, the same in all processes.
         sleep: waits for so many seconds.
+        process_limit: how many of them may be in one process; None for any number.
+        meeting: where the processes meet; without it only those that are forked later share this.
+        name: of the authentication.
     """
 
     def __init__(
@@ -47,11 +75,18 @@ class Breaker:
         limit: int | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        *,
+        process_limit: int | None = None,
+        meeting: Meeting | None = None,
+        name: str = "",
     ):
         self._limit = limit
         self._clock = clock
         self._sleep = sleep
-        self._state = _Shared(_PLACES + (limit or 0))
+        self._process_limit = process_limit
+        self._waiting_here: dict[int, int] = {}
+        self._configured = meeting.configured if meeting else 0.0
+        self._state = SharedState(meeting.file(name) if meeting else None, _COUNT, place.make)
 
     @contextmanager
     def passage(self) -> Iterator[None]:
@@ -60,25 +95,29 @@ class Breaker:
         Raises:
             BackendUnavailable: it is not the time to ask.
         """
-        place = self._enter()
+        taken = self._enter()
         start = self._clock()
         try:
             yield
         except (NotAuthenticated, TooManyAttempts):
-            self._leave(place, hung=None)
+            self._leave(taken, hung=None)
             raise
         except BaseException:
             took = self._clock() - start
-            self._leave(place, hung=took if took >= SLOW else None)
+            self._leave(taken, hung=took if took >= SLOW else None)
             raise
-        self._leave(place, hung=None)
+        self._leave(taken, hung=None)
 
     def _enter(self) -> int | None:
         while True:
             with self._state.locked() as state:
                 now = self._clock()
+                if self._configured > state[_CONFIGURED]:
+                    state[_PAUSED_UNTIL] = state[_PAUSE] = 0.0
+                    state[_CONFIGURED] = self._configured
                 until, pause = state[_PAUSED_UNTIL], state[_PAUSE]
-                if now < until:
+                # The clock starts anew with the machine, and the file may be older.
+                if now < until <= now + _LONGEST_PAUSE:
                     raise BackendUnavailable(
                         "it did not answer, and is left alone for a while",
                         math.ceil(until - now),
@@ -88,56 +127,39 @@ class Breaker:
                         # This one finds out; the others need not.
                         state[_PAUSED_UNTIL] = now + pause
                     return None
-                for place in range(_PLACES, _PLACES + self._limit):
-                    if state[place] <= now:
-                        state[place] = now + _LONGEST
-                        state[_PROGRESS] = now
-                        return place
-                if now >= state[_PROGRESS] + PATIENCE:
+                taken = self._take_place(self._limit)
+                if taken is not None:
+                    state[_PROGRESS] = now
+                    return taken
+                if not now - PATIENCE < state[_PROGRESS] <= now:
                     raise BackendUnavailable("as many requests as may already wait for it", 1)
             self._sleep(0.01)
 
-    def _leave(self, place: int | None, *, hung: float | None) -> None:
+    def _take_place(self, limit: int) -> int | None:
+        waiting = self._waiting_here.get(os.getpid(), 0)
+        if self._process_limit is not None and waiting >= self._process_limit:
+            return None
+        taken = self._state.take_place(limit)
+        if taken is not None:
+            self._waiting_here[os.getpid()] = waiting + 1
+        return taken
+
+    def _leave(self, taken: int | None, *, hung: float | None) -> None:
         with self._state.locked() as state:
             now = self._clock()
-            if place is not None:
-                state[place] = 0.0
+            if taken is not None:
+                self._state.leave_place(taken)
+                self._waiting_here[os.getpid()] -= 1
             state[_PROGRESS] = now
             pause = 0.0 if hung is None else min(max(2 * hung, _SHORTEST_PAUSE), _LONGEST_PAUSE)
             state[_PAUSE] = pause
             state[_PAUSED_UNTIL] = now + pause if pause else 0.0
 
 
-def default_limit() -> int | None:
-    """All of uWSGI's workers but one; None elsewhere, where nobody says how many there are."""
-    try:
-        uwsgi = importlib.import_module("uwsgi")
-        return max(1, int(uwsgi.numproc) * int(uwsgi.cores) - 1)
-    except (ImportError, AttributeError):
-        # Or a directory of that name is taken for the module.
-        return None
-
-
-class _Shared:
-    """Some numbers that this process and those forked from it share."""
-
-    def __init__(self, size: int):
-        # A file that only this process and its children have, and that has no name.
-        self._file = os.memfd_create("anchor")
-        weakref.finalize(self, os.close, self._file)
-        os.ftruncate(self._file, size * 8)
-        self._memory = mmap.mmap(self._file, size * 8)
-        self._numbers = struct.Struct(f"{size}d")
-        self._threads = threading.Lock()
-
-    @contextmanager
-    def locked(self) -> Iterator[list[float]]:
-        """The numbers, to be changed by nobody else; the system opens the lock of who dies."""
-        with self._threads:
-            fcntl.lockf(self._file, fcntl.LOCK_EX)
-            try:
-                numbers = list(self._numbers.unpack(self._memory))
-                yield numbers
-                self._numbers.pack_into(self._memory, 0, *numbers)
-            finally:
-                fcntl.lockf(self._file, fcntl.LOCK_UN)
+def limits(capacity: Capacity) -> tuple[int | None, int | None]:
+    """All but one of the requests that are served at once: in the service, and in a process."""
+    whole, process = (
+        None if number is None else max(1, number - 1)
+        for number in (capacity.whole, capacity.process)
+    )
+    return whole, process

@@ -1,17 +1,16 @@
-"""Where the processes of one service meet to count, when nobody configured a place."""
+"""Where the processes of one service meet, when nobody configured a place."""
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import hashlib
-import importlib
 import os
 import shutil
 import stat
-import sys
 import tempfile
 from pathlib import Path
 
+from anchor import server
 from anchor.errors import ConfigurationError
 
 
@@ -36,41 +35,44 @@ def prepare(configured: Path | None, config_json: Path) -> Path | None:
             raise ConfigurationError.about("metrics_directory", f"{configured} is not writable")
         return configured
     try:
-        return _passing(config_json)
+        return make(find(config_json))
     except OSError:
         return None
 
 
-def _passing(config_json: Path) -> Path:
-    """A directory of this service's own, as long as its first process lives."""
+def find(config_json: Path) -> Path:
+    """The directory that this service alone has, as long as its first process lives."""
+    leader = server.leader()
+    which = hashlib.sha256(str(config_json.absolute()).encode()).hexdigest()[:12]
     parent = Path(tempfile.gettempdir(), f"anchor-metrics-{os.getuid()}")
+    return parent / f"{leader}_{_started(leader)}-{which}"
+
+
+def make(directory: Path) -> Path:
+    """Make that directory if it is not there, and remove those of services that have ended.
+
+    Raises:
+        OSError: it cannot be made, or others than this user could have a hand in it.
+    """
+    parent = directory.parent
     parent.mkdir(mode=0o700, exist_ok=True)
-    found = parent.lstat()
     # Everybody may write to /tmp, so somebody may have been there before.
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise NotADirectoryError(str(parent))
+    _require_own(parent)
     for other in parent.iterdir():
         pid, _, started = other.name.split("-")[0].partition("_")
         if not pid.isdigit() or started != _started(int(pid)):
             shutil.rmtree(other, ignore_errors=True)
-    leader = _leader()
-    which = hashlib.sha256(str(config_json.absolute()).encode()).hexdigest()[:12]
-    directory = parent / f"{leader}_{_started(leader)}-{which}"
     directory.mkdir(mode=0o700, exist_ok=True)
+    _require_own(directory)
     return directory
 
 
-def _leader() -> int:
-    """The process that all workers of this service descend from."""
-    with contextlib.suppress(ImportError, AttributeError):
-        # It exists inside of uwsgi only; elsewhere a directory may be taken for it.
-        uwsgi = importlib.import_module("uwsgi")
-        return int(uwsgi.masterpid()) or os.getpid()
-    if os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn/"):
-        # With these settings its master loads the service; otherwise each worker does.
-        settings = sys.modules.get("anchor.gunicorn")
-        return settings.MASTER if settings else os.getppid()
-    return os.getpid()
+def _require_own(directory: Path) -> None:
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise NotADirectoryError(
+            errno.ENOTDIR, "not a directory of this user alone", str(directory)
+        )
 
 
 def _started(pid: int) -> str:

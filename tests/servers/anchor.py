@@ -17,6 +17,13 @@ ROOT = Path(__file__).parents[2]
 
 EVERY_SERVER = ("pecan", "anchor", "uwsgi", "uwsgi.ini", "gunicorn")
 
+# As the Dockerfile starts it, and with what else decides which processes load the application.
+GUNICORNS = {
+    "gunicorn in the image": ("--workers", "2", "--threads", "8"),
+    "gunicorn in the image with preload": ("--workers", "2", "--threads", "8", "--preload"),
+    "gunicorn with preload": ("--workers", "2", "--preload"),
+}
+
 
 @dataclass(frozen=True)
 class Running:
@@ -46,6 +53,11 @@ def arguments(server, port, config_py):
             program("gunicorn", "gunicorn, from PyPI"),
             *("--config", "python:anchor.gunicorn", "--bind", f"127.0.0.1:{port}"),
             *("--workers", "2", "anchor.wsgi:application"),
+        ]
+    if server in GUNICORNS:
+        return [
+            program("gunicorn", "gunicorn, from PyPI"),
+            *("--bind", f"127.0.0.1:{port}", *GUNICORNS[server], "anchor.wsgi:application"),
         ]
     if server == "uwsgi.ini":
         return [

@@ -1,0 +1,266 @@
+"""What the processes of a service share of a backend, however they were started."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from anchor.auth.breaker import Breaker, Meeting
+from anchor.auth.shared_state import SharedState
+from anchor.errors import BackendUnavailable
+from anchor.metrics import place
+
+
+@pytest.fixture
+def meeting(tmp_path):
+    """A meeting, as that of a service."""
+    # The directories of processes that are gone are removed.
+    name = place.find(tmp_path / "config.json").name
+    return Meeting(tmp_path / "anchor-metrics" / name, 1.0)
+
+
+@pytest.fixture(autouse=True)
+def private(tmp_path):
+    (tmp_path / "anchor-metrics").mkdir(mode=0o700)
+
+
+# A process that shares nothing with the test but the path: it did not fork from it.
+_OCCUPY = """
+import sys, time
+from pathlib import Path
+from anchor.auth.breaker import Breaker, Meeting
+breaker = Breaker(int(sys.argv[2]), meeting=Meeting(Path(sys.argv[1]), 1.0), name="corp")
+with breaker.passage():
+    print("inside", flush=True)
+    time.sleep(60)
+"""
+
+
+@contextlib.contextmanager
+def occupied(meeting, limit):
+    """Another process that waits for the backend; ended by SIGKILL."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _OCCUPY, str(meeting.directory), str(limit)],
+        stdout=subprocess.PIPE,
+    )
+    with process:
+        try:
+            assert b"inside\n" == process.stdout.readline()
+            yield process
+        finally:
+            process.kill()
+
+
+def passes(breaker):
+    try:
+        with breaker.passage():
+            return True
+    except BackendUnavailable:
+        return False
+
+
+@pytest.fixture
+def breaker(meeting):
+    """Makes breakers of the service."""
+    return lambda limit, name="corp": Breaker(limit, meeting=meeting, name=name)
+
+
+def test_processes_that_did_not_fork_share_the_places(meeting, breaker):
+    mine = breaker(2)
+    with occupied(meeting, 2) as one:
+        assert passes(mine)
+        with occupied(meeting, 2):
+            assert not passes(mine)
+            assert not passes(breaker(2))
+            assert passes(breaker(2, "another"))
+            assert passes(breaker(3))
+            os.kill(one.pid, signal.SIGKILL)
+            one.wait()
+            # The kernel frees what a killed process had, at once.
+            assert passes(mine)
+
+
+def test_a_place_is_free_when_its_thread_ends_with_an_error(breaker):
+    mine = breaker(1)
+    for _ in range(5):
+        with pytest.raises(ZeroDivisionError), mine.passage():
+            raise ZeroDivisionError
+    assert passes(mine)
+
+
+def hang(meeting, clock, limit=1):
+    breaker = Breaker(limit, clock, meeting=meeting, name="corp")
+
+    def ask():
+        with breaker.passage():
+            clock.now += 5
+            raise OSError("odd")
+
+    with pytest.raises(OSError, match="odd"):
+        ask()
+
+
+class Clock:
+    """The machine's clock, which can be set forward."""
+
+    def __init__(self):
+        self.now = time.monotonic()
+
+    def __call__(self):
+        return self.now
+
+
+def test_processes_that_did_not_fork_share_the_pause(meeting, breaker):
+    hang(meeting, Clock())
+
+    assert not passes(breaker(1))
+    assert not passes(breaker(None))
+    assert passes(breaker(1, "another"))
+
+
+def test_a_newer_configuration_ends_the_pause(meeting, breaker):
+    hang(meeting, Clock())
+
+    newer = Meeting(meeting.directory, 2.0)
+    assert passes(Breaker(1, meeting=newer, name="corp"))
+    assert passes(breaker(1))
+
+
+def test_a_newer_configuration_shares_the_places(meeting, breaker):
+    with occupied(meeting, 1):
+        newer = Meeting(meeting.directory, 2.0)
+        assert not passes(Breaker(1, meeting=newer, name="corp"))
+
+
+def test_what_is_left_over_from_another_boot_is_no_pause(meeting, breaker):
+    late = Clock()
+    late.now += 1_000_000
+    hang(meeting, late)
+
+    assert passes(breaker(1))
+
+
+def test_a_process_takes_no_more_than_its_share(meeting):
+    breaker = Breaker(5, process_limit=2, meeting=None)
+    with breaker.passage(), breaker.passage():
+        assert not passes(breaker)
+    assert passes(breaker)
+
+
+def test_threads_take_no_more_places_than_there_are(meeting, breaker):
+    inside, most, lock = [], [], threading.Lock()
+    mine = breaker(3)
+
+    def ask():
+        for _ in range(20):
+            with contextlib.suppress(BackendUnavailable), mine.passage():
+                with lock:
+                    inside.append(1)
+                    most.append(len(inside))
+                time.sleep(0.001)
+                with lock:
+                    inside.pop()
+
+    threads = [threading.Thread(target=ask) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert 3 == max(most)
+
+
+def test_a_forked_process_that_ends_while_it_changes_the_numbers_blocks_nobody(meeting, breaker):
+    mine = breaker(2)
+    assert passes(mine)
+    child = os.fork()
+    if child == 0:
+        with mine._state.locked():
+            os._exit(1)
+    os.waitpid(child, 0)
+
+    assert passes(mine)
+    assert passes(breaker(2))
+
+
+def test_only_this_user_can_write_to_it(meeting, breaker):
+    before = os.umask(0)
+    try:
+        assert passes(breaker(1))
+    finally:
+        os.umask(before)
+
+    [file] = meeting.directory.iterdir()
+    assert 0o600 == file.stat().st_mode & 0o777
+    assert 0o700 == meeting.directory.stat().st_mode & 0o777
+
+
+def _open_to_others(path):
+    path.parent.mkdir()
+    path.write_bytes(b"")
+    path.chmod(0o666)
+    path.parent.chmod(0o700)
+
+
+def _link(path):
+    path.parent.mkdir(mode=0o700)
+    (path.parent.parent / "elsewhere").write_bytes(b"")
+    path.symlink_to(path.parent.parent / "elsewhere")
+
+
+def _open_directory(path):
+    path.parent.mkdir()
+    path.parent.chmod(0o777)
+
+
+def _pipe(path):
+    path.parent.mkdir(mode=0o700)
+    os.mkfifo(path, 0o600)
+
+
+def _of_another(path):
+    path.parent.mkdir(mode=0o700)
+    path.write_bytes(b"")
+    path.chmod(0o600)
+    os.chown(path, 12345, 12345)
+
+
+@pytest.mark.parametrize("way", [_open_to_others, _link, _open_directory, _pipe, _of_another])
+def test_what_others_may_have_a_hand_in_is_not_used(meeting, breaker, caplog, way):
+    way(meeting.file("corp"))
+
+    mine = breaker(1)
+    with mine.passage():
+        assert not passes(mine)
+    assert "share the limit" in caplog.text
+    elsewhere = meeting.directory.parent / "elsewhere"
+    assert not elsewhere.exists() or b"" == elsewhere.read_bytes()
+
+
+def test_a_directory_of_others_is_not_used(tmp_path, meeting):
+    (tmp_path / "anchor-metrics").chmod(0o777)
+    with pytest.raises(NotADirectoryError):
+        place.make(meeting.directory)
+
+
+def test_the_numbers_survive_whoever_wrote_them(tmp_path):
+    for expected in range(3):
+        with SharedState(tmp_path / "state", 2).locked() as numbers:
+            assert [expected, 0] == numbers
+            numbers[0] += 1
+
+
+def test_the_service_of_one_configuration_meets_in_one_file(tmp_path, document):
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(document))
+
+    assert Meeting.of(config) == Meeting.of(config)
+    assert Meeting.of(config).directory != Meeting.of(tmp_path).directory
+    assert Meeting.of(tmp_path / "missing") is None
