@@ -324,7 +324,7 @@ def test_roots_come_over_verified_tls_only(helper, tmp_path, document, ca):
         config = anchor.client_json(allow_http=True)
         assert 0 == helper("SUBMIT", config=config)[0]
         assert (6, "") == helper("FETCH-ROOTS", config=config)
-        assert [("POST", "/v1/sign/default")] == anchor.requests
+        assert [("POST", "/v1/sign/default"), ("GET", "/v1/ca/default")] == anchor.requests
 
 
 def test_roots_of_a_service_that_is_down_are_asked_for_again(helper, https_anchor):

@@ -122,7 +122,7 @@ def test_a_clock_that_jumps_ahead_renews_once_and_not_without_end(
 
     # The service's clock did not jump: the new certificate looks old here.
     assert [Result.RENEWED] == [outcome.result for outcome in outcomes]
-    assert 2 == len(https_anchor.requests)
+    assert 2 == https_anchor.submissions
     assert "clock" in machine.tracked().history.error
 
 
@@ -135,7 +135,7 @@ def test_a_clock_that_jumps_back_neither_renews_nor_sleeps_long(
     assert 0 < inside.cycle() <= LONGEST_SLEEP
 
     assert [] == outcomes
-    assert 1 == len(https_anchor.requests)
+    assert 1 == https_anchor.submissions
 
 
 def test_a_wait_that_was_written_under_another_clock_is_ignored(
@@ -166,12 +166,12 @@ def test_failures_are_tried_again_after_longer_and_longer_waits(
         inside.cycle()
         history = machine.tracked().history
         waits.append(history.wait_until - history.tried)
-        asked = len(https_anchor.requests)
+        asked = https_anchor.submissions
         inside.cycle()
-        assert asked == len(https_anchor.requests)
+        assert asked == https_anchor.submissions
         clock.ahead += waits[-1] + 1
 
-    assert 9 == len(https_anchor.requests)
+    assert 9 == https_anchor.submissions
     for number, wait in enumerate(waits):
         assert 5 * 2**number <= wait <= 10 * 2**number
 
@@ -201,7 +201,7 @@ def test_a_failure_that_cannot_be_written_down_is_not_repeated_at_once(
         assert 1 <= inside.cycle() <= LONGEST_SLEEP
 
     assert 1 == len(outcomes)
-    assert 2 == len(https_anchor.requests)
+    assert 2 == https_anchor.submissions
 
 
 def test_a_run_that_takes_very_long_is_not_waited_for_without_end(

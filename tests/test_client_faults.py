@@ -137,7 +137,7 @@ def test_two_runs_at_once_renew_once(machine, https_anchor):
     outputs = [run.communicate(timeout=120) for run in runs]
 
     assert [0, 0, 0] == [run.returncode for run in runs], outputs
-    assert 2 == len(https_anchor.requests)
+    assert 2 == https_anchor.submissions
     machine.assert_fits()
     assert [] == machine.leftovers()
 
@@ -149,7 +149,7 @@ def test_forced_runs_at_once_take_turns(machine, https_anchor):
     outputs = [run.communicate(timeout=120) for run in runs]
 
     assert [0, 0, 0] == [run.returncode for run in runs], outputs
-    assert 4 == len(https_anchor.requests)
+    assert 4 == https_anchor.submissions
     machine.assert_fits()
     assert [] == machine.leftovers()
 
@@ -217,7 +217,7 @@ def test_a_service_that_wants_to_be_left_alone_is(machine, https_anchor, capsys)
 
     assert 75 == machine.renew()
     assert 75 == machine.renew()
-    assert 2 == len(https_anchor.requests)
+    assert 2 == https_anchor.submissions
     assert "left alone for now after: " in capsys.readouterr().err
 
     https_anchor.wsgi = working
@@ -312,7 +312,7 @@ def test_a_hook_that_fails_is_told_and_tried_again_with_the_certificate_in_place
     assert 0 == machine.renew()
 
     assert second == machine.certificate()
-    assert 2 == len(https_anchor.requests)
+    assert 2 == https_anchor.submissions
     assert machine.tracked().history.error is None
 
 

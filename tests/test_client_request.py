@@ -126,7 +126,7 @@ def test_a_dry_run_changes_nothing(machine, https_anchor, capsys):
 
     assert "www.example.com: would renew" in capsys.readouterr().out
     assert first == machine.certificate()
-    assert 1 == len(https_anchor.requests)
+    assert 1 == https_anchor.submissions
 
 
 def test_quiet_says_nothing_when_all_is_well(machine, capsys):

@@ -86,7 +86,7 @@ class Helper:
             authority = self._authority()
             csr = self._csr()
             service = client.service(authority)
-            certified = service.sign(csr, client.source.credentials())
+            certified = service.sign(csr, client.source.credentials(), self._previous())
         except Refused as error:
             return Said(REJECTED, str(error))
         except (Misconfigured, ConfigurationError) as error:
@@ -108,12 +108,20 @@ class Helper:
 
     def _seconds_left(self) -> float:
         """How long the certificate that is to be renewed is valid; for ever if there is none."""
+        previous = self._previous()
+        if previous is None:
+            return float("inf")
+        return previous.not_valid_after_utc.timestamp() - time.time()
+
+    def _previous(self) -> x509.Certificate | None:
+        """The certificate that is to be renewed, if there is one."""
         pem = self.environment.get("CERTMONGER_CERTIFICATE", "")
         try:
-            end = x509.load_pem_x509_certificate(pem.encode("ascii")).not_valid_after_utc
+            previous = x509.load_pem_x509_certificate(pem.encode("ascii"))
+            previous.not_valid_after_utc  # noqa: B018  # it may be malformed too
         except MALFORMED:
-            return float("inf")
-        return end.timestamp() - time.time()
+            return None
+        return previous
 
     def _authority(self) -> str | None:
         """The profile, which ``getcert request -T`` sets, if there is one."""
@@ -127,6 +135,7 @@ class Helper:
             pem = self.environment.get("CERTMONGER_CSR", "").encode("ascii")
             csr = x509.load_pem_x509_csr(pem)
             csr.public_key()
+            tuple(csr.extensions)
         except MALFORMED:
             raise Refused("there is no certificate signing request in $CERTMONGER_CSR") from None
         return csr

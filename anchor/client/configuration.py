@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import pydantic
+from cryptography import x509
 
 from anchor import config_file, plugins
 from anchor.client import trust
@@ -20,6 +22,7 @@ from anchor.client.trust import Untrusted
 from anchor.complaints import Complaints
 from anchor.errors import ConfigurationError
 from anchor.options import FilePath, SecretFile
+from anchor.X509.parsing import MALFORMED
 
 AuthorityName = Annotated[str, pydantic.Field(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\z")]
 
@@ -57,6 +60,10 @@ class ClientSettings(pydantic.BaseModel):
         None,
         description="the CA certificates, in PEM, that vouch for the service's TLS certificate",
     )
+    issuer_ca_file: FilePath | None = pydantic.Field(
+        None,
+        description="the CA certificates, in PEM, that a certificate from the service must lead to",
+    )
     allow_http: bool = pydantic.Field(False, description="whether a service without TLS will do")
     timeout: Annotated[float, pydantic.Field(gt=0, le=600)] = pydantic.Field(
         30, description="how many seconds an answer may take"
@@ -70,16 +77,20 @@ class Client:
     Attributes:
         path: the file it was read from.
         source: of the credentials.
+        issuers: the CAs that alone may have issued a certificate; None for those of the service.
     """
 
     path: Path
     transport: Transport
     authority: str
     source: Source
+    issuers: tuple[x509.Certificate, ...] | None = None
 
-    def service(self, authority: str | None = None) -> Service:
+    def service(
+        self, authority: str | None = None, clock: Callable[[], float] = time.time
+    ) -> Service:
         """The configured registration authority, or another one of the same service."""
-        return Service(self.transport, authority or self.authority)
+        return Service(self.transport, authority or self.authority, self.issuers, clock)
 
 
 def find(environment: Mapping[str, str] = os.environ) -> Path:
@@ -124,9 +135,12 @@ def load(path: Path) -> Client:
         transport = _transport(settings)
     with complaints.at():
         source = _source(settings)
+    issuers = None
+    with complaints.at():
+        issuers = _issuers(settings.issuer_ca_file)
     complaints.raise_if_any()
     assert transport is not None and source is not None
-    return Client(path, transport, settings.authority, source)
+    return Client(path, transport, settings.authority, source, issuers)
 
 
 def _require_trusted(path: Path, option: str = "") -> None:
@@ -161,6 +175,19 @@ def _transport(settings: ClientSettings) -> Transport:
             "ca_file", f"{settings.ca_file} cannot be read: {error.strerror}"
         ) from None
     return Transport(url, tls, settings.timeout)
+
+
+def _issuers(path: Path | None) -> tuple[x509.Certificate, ...] | None:
+    if path is None:
+        return None
+    _require_trusted(path, "issuer_ca_file")
+    try:
+        return tuple(x509.load_pem_x509_certificates(path.read_bytes()))
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}"
+    except MALFORMED:
+        reason = "holds no certificates in PEM"
+    raise ConfigurationError.about("issuer_ca_file", f"{path} {reason}")
 
 
 def _source(settings: ClientSettings) -> Source:

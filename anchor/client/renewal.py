@@ -157,10 +157,12 @@ class Renewer:
         access = Access.of(wish.owner, wish.group, wish.key_mode)
         live.prepare()
         self.progress(f"{name}: asking {client.transport.url.text}")
-        old = live.current() if wish.reuse_key else None
-        key = old.key if old else new_ca.make_key(wish.key)
+        old = live.current()
+        key = old.key if old and wish.reuse_key else new_ca.make_key(wish.key)
         csr = signing_request.make(key, wish.names, wish.common_name)
-        certified = client.service(wish.authority).sign(csr, client.source.credentials())
+        service = client.service(wish.authority, self.clock)
+        previous = old.certificate if old else None
+        certified = service.sign(csr, client.source.credentials(), previous)
         key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         live.install(key_pem, certified, access)
         return certified

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 import json
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -14,8 +15,10 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from anchor.client import acceptance
+from anchor.client.acceptance import Unacceptable
 from anchor.client.credentials import Credentials
-from anchor.client.errors import Misconfigured, Refused, Unavailable
+from anchor.client.errors import ClientError, Misconfigured, Refused, Unavailable
 from anchor.client.transport import Reply, Transport
 from anchor.X509.parsing import MALFORMED
 
@@ -59,18 +62,37 @@ class Certified:
 
 @dataclass(frozen=True)
 class Service:
-    """A registration authority of a service."""
+    """A registration authority of a service.
+
+    Attributes:
+        transport: how it is reached.
+        authority: its name.
+        issuers: the CAs that alone may have issued its certificates; None if nobody said so.
+        clock: tells the time, in seconds since the epoch.
+    """
 
     transport: Transport
     authority: str
+    issuers: tuple[x509.Certificate, ...] | None = None
+    clock: Callable[[], float] = time.time
 
-    def sign(self, csr: x509.CertificateSigningRequest, credentials: Credentials) -> Certified:
-        """The certificate for a request.
+    def sign(
+        self,
+        csr: x509.CertificateSigningRequest,
+        credentials: Credentials,
+        previous: x509.Certificate | None = None,
+    ) -> Certified:
+        """The certificate for a request, checked against the request.
+
+        Args:
+            csr: the request.
+            credentials: of who asks.
+            previous: the certificate that the new one replaces; its CA is trusted.
 
         Raises:
             Refused: the service does not want to certify it.
             Misconfigured: the service does not know the credentials, or the authority.
-            Unavailable: the service gave no answer, or one that is no certificate for this key.
+            Unavailable: the service gave no answer, or no certificate that can be accepted.
         """
         form = {
             "user": credentials.user,
@@ -85,16 +107,64 @@ class Service:
             "application/x-www-form-urlencoded",
         )
         certificate = self._certificate(answer.get("certificate"))
-        if certificate.public_key() != csr.public_key():
-            raise self._confused("it answered a certificate for another key")
-        chain = self._chain(answer.get("chain"), certificate)
+        chain = self._chain(answer.get("chain"))
+        try:
+            now = datetime.datetime.fromtimestamp(self.clock(), datetime.UTC)
+            acceptance.check(certificate, chain, csr, now)
+        except Unacceptable as error:
+            raise self._confused(f"it answered {error}") from None
+        except MALFORMED as error:
+            raise self._confused("its answer does not hold a certificate") from error
+        self._check_issuer(chain, previous)
         return Certified(certificate, chain, _renew_after(answer.get("renew_after"), certificate))
 
     def ca(self) -> tuple[x509.Certificate, ...]:
         """The CA's certificate, and what leads from it to a root; raises as :meth:`sign` does."""
         answer = self._ask("GET", f"/v1/ca/{quote(self.authority, safe='')}")
         certificate = self._certificate(answer.get("certificate"))
-        return (certificate, *self._chain(answer.get("chain"), certificate))
+        chain = self._chain(answer.get("chain"))
+        issued = certificate
+        for link in chain:
+            try:
+                issued.verify_directly_issued_by(link)
+            except (InvalidSignature, *MALFORMED) as error:
+                raise self._confused("it answered a chain that does not fit") from error
+            issued = link
+        return (certificate, *chain)
+
+    def _check_issuer(
+        self, chain: Sequence[x509.Certificate], previous: x509.Certificate | None
+    ) -> None:
+        """Raise Unavailable if the chain does not lead to a CA that is known."""
+        issuer = ascii(chain[0].subject.rfc4514_string()[:200])
+        if self.issuers is not None:
+            if acceptance.leads_to(chain, self.issuers):
+                return
+            raise self._confused(f"it answered a certificate by {issuer}, not in issuer_ca_file")
+        if previous is not None and acceptance.is_of_the_same_ca(previous, chain):
+            return
+        try:
+            known = self.bundle()
+        except ClientError as error:
+            if previous is None:
+                # Nothing is known of its CAs, and nothing is lost.
+                return
+            raise self._confused(
+                f"it answered a certificate by {issuer}, another CA than before, and did not "
+                f"confirm it: {error}"
+            ) from error
+        if not acceptance.leads_to(chain, known):
+            raise self._confused(
+                f"it answered a certificate by {issuer}, which is not its CA {self.authority!r}"
+            )
+
+    def bundle(self) -> tuple[x509.Certificate, ...]:
+        """The CAs of the authority: now, the next and the one before; raises as :meth:`sign`."""
+        answer = self._ask("GET", f"/v1/ca/{quote(self.authority, safe='')}?bundle=1")
+        others = answer.get("bundle", [])
+        if not isinstance(others, list) or len(others) > _MAX_CHAIN:
+            raise self._confused("its answer does not hold a bundle")
+        return tuple(self._certificate(pem) for pem in [answer.get("certificate"), *others])
 
     def _ask(
         self, method: str, path: str, body: bytes | None = None, media_type: str = ""
@@ -134,19 +204,11 @@ class Service:
             raise self._confused("its answer does not hold a certificate") from error
         return certificate
 
-    def _chain(self, chain: object, certificate: x509.Certificate) -> tuple[x509.Certificate, ...]:
-        """The links of a chain, each of which has issued the one before it."""
+    def _chain(self, chain: object) -> tuple[x509.Certificate, ...]:
+        """The certificates in a chain, which are not verified yet."""
         if not isinstance(chain, list) or len(chain) > _MAX_CHAIN:
             raise self._confused("its answer does not hold a chain")
-        links = tuple(self._certificate(link) for link in chain)
-        issued = certificate
-        for link in links:
-            try:
-                issued.verify_directly_issued_by(link)
-            except (InvalidSignature, *MALFORMED) as error:
-                raise self._confused("it answered a chain that does not fit") from error
-            issued = link
-        return links
+        return tuple(self._certificate(link) for link in chain)
 
     def _confused(self, reason: str) -> Unavailable:
         return Unavailable(f"{self.transport.url.text} is not in order: {reason}")

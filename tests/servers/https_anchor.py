@@ -92,6 +92,11 @@ class HTTPSAnchor:
         return self.wsgi(environ, start_response)
 
     @property
+    def submissions(self):
+        """How often a certificate was asked for."""
+        return sum(method == "POST" for method, _ in self.requests)
+
+    @property
     def url(self):
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
