@@ -91,7 +91,8 @@ def test_a_refusal_is_2_with_the_services_sentence(helper, https_anchor):
         ("503 Service Unavailable", "soon", 5),
         ("500 Internal Server Error", None, 5),
         ("502 Bad Gateway", None, 5),
-        ("503 Service Unavailable", "999999999", 3600),
+        ("503 Service Unavailable", "7200", 7200),
+        ("503 Service Unavailable", "999999999", 86400),
     ],
 )
 def test_a_busy_service_is_5_and_its_retry_after_is_kept(

@@ -14,7 +14,7 @@ from anchor.client.errors import Unwritable
 from anchor.client.renewal import Renewer, Result, due
 from anchor.client.tracked import StateDirectory
 from anchor.client.transport import retry_after
-from tests.canned import answering
+from tests.canned import answering, problem
 from tests.servers.processes import wait_for
 
 
@@ -174,6 +174,133 @@ def test_failures_are_tried_again_after_longer_and_longer_waits(
     assert 9 == https_anchor.submissions
     for number, wait in enumerate(waits):
         assert 5 * 2**number <= wait <= 10 * 2**number
+
+
+REFUSALS = {
+    "401": problem("401 Unauthorized", "no"),
+    "403": problem("403 Forbidden", "no"),
+    "400": problem("400 Bad Request", "common_name: name is not allowed"),
+    "404": problem("404 Not Found", "no such authority"),
+    "413": answering("413 Content Too Large", b""),
+    "redirect": answering("302 Found", b"", Location="https://elsewhere.example.com/"),
+}
+
+
+@pytest.fixture
+def refused(machine, inside, https_anchor):
+    """A machine with a certificate that was due, in a cycle, when the service refused it."""
+    assert 0 == machine.request("www.example.com")
+    machine.make_due()
+
+    def refuse(how):
+        https_anchor.wsgi = REFUSALS[how]
+        inside.cycle()
+        assert 2 == https_anchor.submissions
+
+    return refuse
+
+
+@pytest.mark.parametrize("how", REFUSALS)
+def test_what_was_refused_is_left_alone_for_half_an_hour(
+    refused, inside, clock, outcomes, https_anchor, how
+):
+    refused(how)
+
+    for _ in range(29):
+        clock.ahead += 60
+        inside.cycle()
+    assert 2 == https_anchor.submissions
+
+    clock.ahead += 17 * 60
+    for _ in range(3):
+        inside.cycle()
+    assert 3 == https_anchor.submissions
+    assert [Result.FAILED] * 2 == [outcome.result for outcome in outcomes]
+
+
+def test_machines_that_were_refused_together_do_not_come_back_together():
+    waits = [schedule.wait_after_refusal() for _ in range(100)]
+
+    assert 1800 <= min(waits) < max(waits) <= 2700
+    assert len(set(waits)) > 50
+
+
+@pytest.mark.parametrize("how", ["401", "403"])
+def test_other_credentials_are_tried_at_once_and_once(
+    refused, machine, inside, clock, https_anchor, how
+):
+    refused(how)
+    secret = machine.config.with_name("secret")
+    secret.touch()
+    inside.cycle()
+    assert 2 == https_anchor.submissions
+
+    secret.write_text("another")
+    for _ in range(5):
+        clock.ahead += 60
+        inside.cycle()
+    assert 3 == https_anchor.submissions
+
+    # A secret that is being replaced is no other secret.
+    secret.write_text("")
+    inside.cycle()
+    secret.write_text("another")
+    inside.cycle()
+    assert 3 == https_anchor.submissions
+
+    https_anchor.client_json(user="bob")
+    for _ in range(5):
+        inside.cycle()
+    assert 4 == https_anchor.submissions
+
+
+def test_other_credentials_that_work_end_it(refused, machine, inside, outcomes, https_anchor):
+    working = https_anchor.wsgi
+    secret = machine.config.with_name("secret")
+    secret.write_text("wrong")
+    https_anchor.wsgi = working
+    inside.cycle()
+    assert [Result.FAILED] == [outcome.result for outcome in outcomes]
+
+    secret.write_text("s3cret\n")
+    inside.cycle()
+
+    assert [Result.FAILED, Result.RENEWED] == [outcome.result for outcome in outcomes]
+    assert not machine.tracked().history.credentials_refused
+    assert "s3cret" not in (machine.state / "tracked" / "www.example.com.json").read_text()
+
+
+def test_another_secret_does_not_help_a_refused_request(refused, machine, inside, https_anchor):
+    refused("400")
+
+    machine.config.with_name("secret").write_text("another")
+    inside.cycle()
+
+    assert 2 == https_anchor.submissions
+
+
+@pytest.mark.parametrize("status", ["401 No", "403 No", "400 No", "429 No", "503 No", "500 No"])
+@pytest.mark.parametrize("seconds", [7200, 100_000_000])
+def test_nobody_asks_before_the_service_wants_it(
+    machine, inside, clock, https_anchor, status, seconds
+):
+    assert 0 == machine.request("www.example.com")
+    machine.make_due()
+    https_anchor.wsgi = answering(status, b"", Retry_After=str(seconds))
+    inside.cycle()
+    asked = https_anchor.submissions
+    machine.config.with_name("secret").write_text("another")
+
+    # A day is the longest that a service is believed.
+    clock.ahead = min(seconds, 86400) - 60
+    inside.cycle()
+    assert asked == https_anchor.submissions
+    inside.renewer.renew("www.example.com", force=False, patient=False)
+    assert asked == https_anchor.submissions
+
+    clock.ahead += 120
+    inside.cycle()
+    assert asked + 1 == https_anchor.submissions
 
 
 def test_a_hook_that_fails_is_not_run_each_minute(machine, inside, outcomes, tmp_path):

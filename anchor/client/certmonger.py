@@ -102,7 +102,7 @@ class Helper:
         failures = min(int(tried[1]) if tried else 0, 9998) + 1
         seconds = max(least, schedule.wait(failures, self._seconds_left()))
         if isinstance(error, Unavailable) and error.retry_after is not None:
-            seconds = max(seconds, min(error.retry_after, schedule.LONGEST_WAIT))
+            seconds = max(seconds, min(error.retry_after, schedule.LONGEST_ASKED))
         self.log(f"{_one_line(error)}; again in {seconds:.0f} seconds")
         return Said(WAIT, f"{max(1, round(seconds))}\nanchor-{failures}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import ssl
 import time
@@ -85,6 +86,13 @@ class Client:
     authority: str
     source: Source
     issuers: tuple[x509.Certificate, ...] | None = None
+
+    def identity(self) -> bytes:
+        """A hash that changes with the service or the credentials; a command is not run for it."""
+        fixed = self.source.value if isinstance(self.source, Fixed) else None
+        credentials = (fixed.user, fixed.secret) if fixed else self.source
+        parts = (self.transport.url.text, self.authority, credentials)
+        return hashlib.sha256(repr(parts).encode()).digest()
 
     def service(
         self, authority: str | None = None, clock: Callable[[], float] = time.time

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
-from anchor.client import schedule
+from anchor.client import configuration, schedule
 from anchor.client.renewal import Outcome, Renewer, Result
-from anchor.errors import AnchorError
+from anchor.client.tracked import Tracked
+from anchor.errors import AnchorError, ConfigurationError
 
 # A clock that jumps, or a machine that slept, is noticed within this many seconds; and so is
 # whatever another run has changed in the state directory.
@@ -32,6 +33,9 @@ class Rest:
 class Daemon:
     """Looks at the clock at least once a minute, and renews what is due.
 
+    Credentials that were refused are tried again when they are others, which takes the daemon a
+    minute to notice, and otherwise only after a long while.
+
     Attributes:
         renewer: does the work.
         report: is given what became of each try.
@@ -44,6 +48,7 @@ class Daemon:
     _stopping: bool = False
     _complained: dict[str, str] = field(default_factory=dict)
     _resting: dict[str, Rest] = field(default_factory=dict)
+    _refused: dict[str, bytes | None] = field(default_factory=dict)
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT; SIGHUP has it look at everything at once."""
@@ -81,11 +86,20 @@ class Daemon:
         rest = self._resting.get(name)
         if rest is not None and time.monotonic() < rest.until:
             return rest.until - time.monotonic()
-        left = self.renewer.next_time(self.renewer.state.read(name)) - clock()
+        tracked = self.renewer.state.read(name)
+        # Read before they are used: what changes in between is noticed at the next look.
+        identity = _identity(tracked)
+        changed = (
+            tracked.history.credentials_refused
+            and identity is not None
+            and identity != self._refused.get(name)
+        )
+        left = self.renewer.next_time(tracked, patient=not changed) - clock()
         if left > 0:
             self._resting.pop(name, None)
             return left
-        outcome = self.renewer.renew(name, force=False, patient=True)
+        outcome = self.renewer.renew(name, force=False, patient=not changed)
+        self._refused[name] = identity
         if outcome.result is not Result.NOT_DUE:
             self.report(outcome)
         left = self.renewer.next_time(self.renewer.state.read(name)) - clock()
@@ -127,6 +141,14 @@ class Daemon:
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
+
+
+def _identity(tracked: Tracked) -> bytes | None:
+    """A hash of the credentials and the service; None while they cannot be read."""
+    try:
+        return configuration.load(tracked.wish.config).identity()
+    except ConfigurationError:
+        return None
 
 
 def _look_again(_number: int, _frame: FrameType | None) -> None:

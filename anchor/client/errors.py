@@ -6,7 +6,15 @@ from anchor.errors import AnchorError
 
 
 class ClientError(AnchorError):
-    """There is no certificate; the text says why, in one line, to whoever runs this machine."""
+    """There is no certificate; the text says why, in one line, to whoever runs this machine.
+
+    Attributes:
+        retry_after: how many seconds the service wants to be left alone, if it said so.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None):
+        self.retry_after = retry_after
+        super().__init__(message)
 
 
 class Refused(ClientError):
@@ -17,16 +25,16 @@ class Misconfigured(ClientError):
     """Something on this machine has to be put right first."""
 
 
+class CredentialsRefused(Misconfigured):
+    """The service, or Keystone, refused the credentials; others are needed."""
+
+
+class WrongAddress(Misconfigured):
+    """The URL or the authority is wrong: a server answered, and knows nothing of it."""
+
+
 class Unavailable(ClientError):
-    """It may pass: the service, or something on the way to it, is down, busy or confused.
-
-    Attributes:
-        retry_after: how many seconds the service wants to be left alone, if it said so.
-    """
-
-    def __init__(self, message: str, retry_after: float | None = None):
-        self.retry_after = retry_after
-        super().__init__(message)
+    """It may pass: the service, or something on the way to it, is down, busy or confused."""
 
 
 class Unwritable(ClientError):

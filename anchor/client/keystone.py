@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from anchor.client.errors import Misconfigured, Unavailable
+from anchor.client.errors import CredentialsRefused, Misconfigured, Unavailable
 
 
 def fetch_token(
@@ -62,7 +62,7 @@ def _ask(settings: Mapping[str, Any], timeout: float) -> str:
     except (exceptions.ConnectFailure, exceptions.HttpServerError) as error:
         raise Unavailable(f"keystone is not available: {type(error).__name__}") from error
     except exceptions.Unauthorized:
-        raise Misconfigured("keystone refused the credentials") from None
+        raise CredentialsRefused("keystone refused the credentials") from None
     except (exceptions.ClientException, OSError, ValueError) as error:
         # Its texts name options and URLs, not their secret values.
         raise Misconfigured(f"keystone: {_first_line(error)}") from None

@@ -16,7 +16,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from anchor import new_ca
 from anchor.client import configuration, hook, live_directory, schedule, signing_request
-from anchor.client.errors import ClientError, Unavailable
+from anchor.client.acceptance import MAX_SKEW
+from anchor.client.errors import (
+    ClientError,
+    CredentialsRefused,
+    Refused,
+    Unavailable,
+    WrongAddress,
+)
 from anchor.client.hook import HookFailed
 from anchor.client.live_directory import Access, LiveDirectory, Pair
 from anchor.client.service import Certified
@@ -90,15 +97,20 @@ class Renewer:
             tracked = self._remember(Tracked(name=name, wish=wish), certified, live)
             return self._finish(tracked, live, Result.ISSUED)
 
-    def next_time(self, tracked: Tracked) -> float:
-        """When there is something to do for a certificate, in seconds since the epoch."""
+    def next_time(self, tracked: Tracked, *, patient: bool = True) -> float:
+        """When there is something to do for a certificate, in seconds since the epoch.
+
+        Args:
+            tracked: the certificate.
+            patient: as for :meth:`renew`.
+        """
         now = self.clock()
         certificate = LiveDirectory(tracked.wish.directory).certificate()
         if certificate is None or _hook_is_due(tracked, certificate):
             when = now
         else:
             when = due(tracked, certificate).timestamp()
-        waits = _waits(tracked, now, patient=True)
+        waits = _waits(tracked, now, patient=patient)
         return max([when, *waits])
 
     def renew(self, name: str, *, force: bool, patient: bool, dry_run: bool = False) -> Outcome:
@@ -199,7 +211,12 @@ class Renewer:
             except HookFailed as error:
                 self._take_down(tracked, error, pair)
                 return self._outcome(tracked, pair, Result.HOOK_FAILED, str(error))
-            cleared = {"failures": 0, "error": None, "wait_until": None}
+            cleared = {
+                "failures": 0,
+                "error": None,
+                "credentials_refused": False,
+                "wait_until": None,
+            }
             tracked = tracked.after(
                 hook_done=pair.fingerprint, **(cleared if result is Result.HOOK_DONE else {})
             )
@@ -211,13 +228,18 @@ class Renewer:
         now = self.clock()
         failures = tracked.history.failures + 1
         left = pair.certificate.not_valid_after_utc.timestamp() - now if pair else 0.0
-        said = error.retry_after if isinstance(error, Unavailable) else None
-        keep_off = None if said is None else now + min(said, schedule.LONGEST_WAIT)
+        said = error.retry_after if isinstance(error, ClientError) else None
+        keep_off = None if said is None else now + min(said, schedule.LONGEST_ASKED)
+        if isinstance(error, Refused | CredentialsRefused | WrongAddress):
+            wait = schedule.wait_after_refusal()
+        else:
+            wait = schedule.wait(failures, left)
         failed = tracked.after(
             failures=failures,
             error=_one_line(error),
+            credentials_refused=isinstance(error, CredentialsRefused),
             tried=now,
-            wait_until=max(now + schedule.wait(failures, left), keep_off or 0.0),
+            wait_until=max(now + wait, keep_off or 0.0),
             keep_off_until=keep_off,
         )
         # When the disk is full, the failure itself is what has to be told.
@@ -273,11 +295,13 @@ def _hook_is_due(tracked: Tracked, certificate: x509.Certificate) -> bool:
 def _waits(tracked: Tracked, now: float, *, patient: bool) -> list[float]:
     """The moments that have to be waited for."""
     history = tracked.history
-    # A moment further away than any that is ever written was written under another clock.
+    # A clock that was set back since then must not make anybody wait.
+    if history.tried is not None and history.tried > now + MAX_SKEW.total_seconds():
+        return []
     return [
         until
         for until in (history.keep_off_until, history.wait_until if patient else None)
-        if until is not None and now < until <= now + schedule.LONGEST_WAIT
+        if until is not None and now < until <= now + schedule.LONGEST_ASKED
     ]
 
 

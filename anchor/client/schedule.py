@@ -9,6 +9,12 @@ import random
 FIRST_WAIT = 10.0
 LONGEST_WAIT = 3600.0
 
+# After a refusal, which seldom passes by itself: the shortest wait and the longest, in seconds.
+REFUSAL_WAITS = (1800.0, 2700.0)
+
+# The longest wait that a service may ask for by Retry-After, in seconds.
+LONGEST_ASKED = 86400.0
+
 
 def renewal(
     life: tuple[datetime.datetime, datetime.datetime],
@@ -45,3 +51,8 @@ def wait(failures: int, seconds_left: float) -> float:
     longest = min(LONGEST_WAIT, max(FIRST_WAIT, seconds_left / 10))
     doubled = FIRST_WAIT * 2.0 ** min(failures - 1, 20)
     return min(longest, doubled) * random.uniform(0.5, 1.0)  # noqa: S311  # it spreads, it hides nothing
+
+
+def wait_after_refusal() -> float:
+    """How many seconds to wait after the service refused a request; it differs each time."""
+    return random.uniform(*REFUSAL_WAITS)  # noqa: S311  # it spreads, it hides nothing

@@ -18,7 +18,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from anchor.client import acceptance
 from anchor.client.acceptance import Unacceptable
 from anchor.client.credentials import Credentials
-from anchor.client.errors import ClientError, Misconfigured, Refused, Unavailable
+from anchor.client.errors import (
+    ClientError,
+    CredentialsRefused,
+    Refused,
+    Unavailable,
+    WrongAddress,
+)
 from anchor.client.transport import Reply, Transport
 from anchor.X509.parsing import MALFORMED
 
@@ -180,18 +186,18 @@ class Service:
     def _problem(self, reply: Reply) -> Exception:
         """What an answer that is no success means to this machine."""
         sentence = _sentence(reply)
-        where = self.transport.url.text
+        where, later = self.transport.url.text, reply.retry_after
         if reply.status in (401, 403):
-            return Misconfigured(f"{where} refused the credentials: {sentence}")
+            return CredentialsRefused(f"{where} refused the credentials: {sentence}", later)
         if reply.status == 404:
-            return Misconfigured(f"{where} has no authority {self.authority!r}: {sentence}")
+            return WrongAddress(f"{where} has no authority {self.authority!r}: {sentence}", later)
         if 300 <= reply.status < 400:
             to = _printable(reply.location)
-            return Misconfigured(f"{where} redirects to {to!r}; write that into the URL")
+            return WrongAddress(f"{where} redirects to {to!r}; write that into the URL", later)
         if 400 <= reply.status < 500 and reply.status not in (408, 429):
             # A proxy's own 413 and the like come without Anchor's sentence.
-            return Refused(sentence)
-        return Unavailable(f"{where} is not available: {sentence}", reply.retry_after)
+            return Refused(sentence, later)
+        return Unavailable(f"{where} is not available: {sentence}", later)
 
     def _certificate(self, pem: object) -> x509.Certificate:
         try:

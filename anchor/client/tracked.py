@@ -50,6 +50,7 @@ class History(pydantic.BaseModel):
         hook_done: the fingerprint of the certificate that the hook has seen.
         failures: how often it failed since it last worked.
         error: the last failure's sentence.
+        credentials_refused: whether the last failure was that; others may be tried at once.
         wait_until: before that, a daemon does not try again.
         keep_off_until: before that, nobody tries again: the service said so.
     """
@@ -61,6 +62,7 @@ class History(pydantic.BaseModel):
     hook_done: str | None = None
     failures: int = 0
     error: str | None = None
+    credentials_refused: bool = False
     tried: float | None = None
     wait_until: float | None = None
     keep_off_until: float | None = None
