@@ -24,7 +24,7 @@ from anchor.auth.results import AuthDetails
 from anchor.errors import AnchorError, ConfigurationError
 from anchor.options import FilePath
 from anchor.validators import ValidationError
-from anchor.X509 import coverage, names
+from anchor.X509 import coverage, general_names, written_names
 from anchor.X509.signing_request import X509Csr
 
 Kind = Literal["name", "requester", "key"]
@@ -78,13 +78,40 @@ _BANS = pydantic.TypeAdapter(tuple[Ban, ...])
 
 
 def normal(kind: Kind, value: str) -> str:
-    """The value as bans are compared by it."""
+    """The value as bans are compared by it.
+
+    A name that :func:`banned_name` refuses stays as it is, so that an old ban of it can be lifted.
+    """
     if kind == "name":
-        return coverage.normal(value)
+        try:
+            return banned_name(value)
+        except ValueError:
+            return coverage.normal(value)
     if kind == "key":
         return value.replace(":", "").strip().lower()
     # Directories find a user whatever the case of the name; a ban that they got around were none.
     return unicodedata.normalize("NFKC", value).strip().casefold()
+
+
+def banned_name(text: str) -> str:
+    """The canonical form of a name that can be banned.
+
+    Raises:
+        ValueError: it is no such name; the text is a sentence for operators.
+    """
+    written = text.strip()
+    is_domain = written.startswith(".")
+    try:
+        name = written_names.one_name(written[1:] if is_domain else written)
+        if is_domain and not written_names.is_domain(name):
+            raise ValueError
+    except ValueError:
+        raise ValueError(
+            f"{text!a} is no name that can be banned: write a host (www.example.com), a wildcard "
+            "(*.example.com), a domain (.example.com), an address (192.0.2.1), a mailbox "
+            "(alice@example.com) or a URI with a host (https://www.example.com/)"
+        ) from None
+    return f".{name}" if is_domain else name
 
 
 @dataclass(frozen=True)
@@ -108,7 +135,9 @@ class Bans:
         """Sort them by where they are looked for."""
         by_place: dict[tuple[Kind, str], list[Ban]] = {}
         for ban in bans:
-            for place in coverage.shelves(ban.value) if ban.kind == "name" else (ban.value,):
+            value = normal(ban.kind, ban.value)
+            ban = ban.model_copy(update={"value": value})  # noqa: PLW2901  # as it is compared
+            for place in coverage.shelves(value) if ban.kind == "name" else (value,):
                 by_place.setdefault((ban.kind, place), []).append(ban)
         return cls(stamp, bans, by_place)
 
@@ -163,11 +192,24 @@ class BanFile:
                 raise ValidationError("the requester is banned", requester=who)
         if known.find("key", csr.key_fingerprint, now):
             raise ValidationError("the key is banned", key=csr.key_fingerprint)
-        for name in _names(csr):
-            for place in coverage.shelves_for(name):
-                for ban in known.find("name", place, now):
-                    if coverage.touches(ban.value, name):
-                        raise ValidationError("the name is banned", name=name)
+        if any(ban.kind == "name" and ban.is_in_force(now) for ban in known.bans):
+            self._refuse_names(known, csr, now)
+
+    def _refuse_names(self, known: Bans, csr: X509Csr, now: datetime.datetime) -> None:
+        for named in general_names.named(csr.subject_attributes, csr.alternative_names):
+            if not named.meaning.understood:
+                raise ValidationError(
+                    "a name is of a kind that cannot be compared with the names that are banned",
+                    name=named,
+                )
+            for text in general_names.exact_texts(named.meaning):
+                if known.find("name", text, now):
+                    raise ValidationError("the name is banned", name=text)
+            for host in named.meaning.hosts:
+                for place in coverage.shelves_for(host):
+                    for ban in known.find("name", place, now):
+                        if coverage.touches(ban.value, host):
+                            raise ValidationError("the name is banned", name=host)
 
     def _read(self) -> Bans:
         known = self._known
@@ -190,13 +232,14 @@ class BanFile:
     def add(self, ban: Ban) -> None:
         """Put a ban into force, in the place of one of the same."""
         with self._rewriting() as bans:
-            bans[:] = [other for other in bans if not _same(other, ban)]
+            value = normal(ban.kind, ban.value)
+            bans[:] = [other for other in bans if not _is_of(other, ban.kind, value)]
             bans.append(ban)
 
     def remove(self, kind: Kind, value: str) -> bool:
         """Lift a ban; returns whether there was one."""
         with self._rewriting() as bans:
-            kept = [ban for ban in bans if (ban.kind, ban.value) != (kind, normal(kind, value))]
+            kept = [ban for ban in bans if not _is_of(ban, kind, normal(kind, value))]
             found = len(kept) < len(bans)
             bans[:] = kept
         return found
@@ -241,13 +284,8 @@ def _stamp(there: os.stat_result) -> tuple[int, ...]:
     return there.st_mtime_ns, there.st_ino, there.st_size, there.st_ctime_ns
 
 
-def _same(one: Ban, other: Ban) -> bool:
-    return (one.kind, one.value) == (other.kind, other.value)
-
-
-def _names(csr: X509Csr) -> Iterator[str]:
-    described = map(names.describe, csr.alternative_names)
-    yield from map(coverage.normal, (*csr.common_names, *coverage.values(described)))
+def _is_of(ban: Ban, kind: Kind, value: str) -> bool:
+    return ban.kind == kind and normal(kind, ban.value) == value
 
 
 def _for_everyone_to_read(path: str, flags: int) -> int:

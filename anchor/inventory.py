@@ -18,6 +18,7 @@ from anchor.outline import Outline
 from anchor.shares import in_processes
 from anchor.timestamps import timestamp
 from anchor.X509 import coverage
+from anchor.X509.written_names import canonical
 
 # More than nearly every file has, in octets.
 _MOST = 1 << 13
@@ -161,14 +162,16 @@ def every(_one: Stored) -> bool:
 
 def good_for(name: str) -> Choice:
     """Whether a client would accept a certificate for a name, wildcards included."""
-    wanted = coverage.normal(name)
+    wanted = canonical(name)
 
     def choose(one: Stored) -> bool:
-        for found in one.outline.names:
-            # Nearly all are told by how they end.
-            if found.endswith(wanted) or "*" in found or found.startswith("URI:"):
-                return any(coverage.covers(holder, wanted) for holder in one.outline.plain_names)
-        return False
+        outline = one.outline
+        # Nearly all are told by how they end.
+        if outline.is_usual and not any(
+            found.endswith(wanted) or "*" in found for found in outline.names
+        ):
+            return False
+        return any(coverage.covers(holder, wanted) for holder in outline.plain_names)
 
     return choose
 

@@ -13,7 +13,6 @@ import re
 from typing import TYPE_CHECKING
 
 from anchor.usual_certificates import Found, Unusual, find, subject_text, written_out
-from anchor.X509 import coverage
 
 if TYPE_CHECKING:
     from anchor.parsed_certificates import ParsedCertificate
@@ -101,9 +100,16 @@ class Outline:
         return hashlib.sha256(octets).hexdigest()
 
     @property
+    def is_usual(self) -> bool:
+        """True if all that names something in it is in ``names``, in its canonical form."""
+        return self._found is not None and self._found.is_all
+
+    @property
     def plain_names(self) -> tuple[str, ...]:
-        """The names without their kind, and the hosts in URIs."""
-        return tuple(coverage.values(self.names))
+        """The hosts, addresses, mailboxes and URIs that it names, without their kind."""
+        if not self.is_usual:
+            return self._parsed.plain_names
+        return tuple(name.partition(":")[2] for name in self.names)
 
 
 def read(pem: bytes, fingerprint: str) -> Outline:

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from anchor.timestamps import timestamp
-from anchor.X509 import coverage, names
+from anchor.X509 import coverage, general_names, names
 from anchor.X509.parsing import MALFORMED
 
 
@@ -52,18 +52,31 @@ class ParsedCertificate:
     @property
     def names(self) -> tuple[str, ...]:
         """The names in subjectAltName and the common names, with their kind in front."""
-        try:
-            with _value_errors():
-                extensions = self._certificate.extensions
-            extension = extensions.get_extension_for_class(x509.SubjectAlternativeName)
-            described = [names.describe(name) for name in extension.value]
-        except x509.ExtensionNotFound:
-            described = []
+        described = [names.describe(name) for name in self._alternative_names]
         described += [
             f"CN:{attribute.value!s}"
             for attribute in self._certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         ]
         return tuple(dict.fromkeys(map(_normal, described)))
+
+    @property
+    def plain_names(self) -> tuple[str, ...]:
+        """The hosts, addresses, mailboxes and URIs that it names."""
+        found: dict[str, None] = {}
+        for name in general_names.named(self._certificate.subject, self._alternative_names):
+            found |= dict.fromkeys(name.meaning.hosts)
+            found |= dict.fromkeys(general_names.exact_texts(name.meaning))
+        return tuple(found)
+
+    @property
+    def _alternative_names(self) -> tuple[x509.GeneralName, ...]:
+        try:
+            with _value_errors():
+                extensions = self._certificate.extensions
+            extension = extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        except x509.ExtensionNotFound:
+            return ()
+        return tuple(extension.value)
 
 
 def _normal(described: str) -> str:

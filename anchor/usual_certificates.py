@@ -17,8 +17,9 @@ _BEGINNING = re.compile(
 # A validity between two UTCTimes.
 _VALIDITY = rb"0\x1e\x17\x0d([0-9]{12}Z)\x17\x0d([0-9]{12}Z)"
 _VALIDITY_SIZE = 32
-# Names that are no address, and are written in one way only once they are in lower case.
-_NAME = rb"(?=[0-9.]*[A-Za-z*_-])[A-Za-z0-9*_.-]*[A-Za-z0-9*_-]"
+# Names that are no address, as 127.1 and 0x7f.1 are, and are written in one way only once they are
+# in lower case.
+_NAME = rb"(?:[A-Za-z0-9*_-]*\.)*[A-Za-z*_-][A-Za-z0-9*_-]*"
 _PLAIN = re.compile(_NAME).fullmatch
 # A subject of one common name, and how much longer it is than that.
 _ONE_COMMON_NAME = rb"0(.)1.0.\x06\x03\x55\x04\x03[\x0c\x13](.)(" + _NAME + rb")"
@@ -50,6 +51,9 @@ _BEHIND_KEY = re.compile(_TO_NAMES, re.DOTALL).match
 
 _SEQUENCE, _EXTENSIONS, _BIT_STRING = 0x30, 0xA3, 0x03
 _COMMON_NAME = b"\x55\x04\x03"
+# Attributes that name nothing, so that nobody looks for a certificate by them: C, L, ST, STREET, O,
+# OU, and the serial number of a device.
+_NAMELESS = frozenset(b"\x55\x04%c" % number for number in (5, 6, 7, 8, 9, 10, 11))
 _STRINGS = (0x0C, 0x13, 0x16)  # UTF8String, PrintableString, IA5String
 # RFC 4514 section 3, and values of which nothing has to be escaped.
 _SHORT = {
@@ -79,6 +83,7 @@ class Found(NamedTuple):
         subject: in DER.
         key: the SubjectPublicKeyInfo in DER.
         names: with their kind in front, each once.
+        is_all: True if the subject has no other names in it, such as domainComponents.
     """
 
     serial_number: bytes
@@ -87,6 +92,7 @@ class Found(NamedTuple):
     subject: bytes
     key: bytes
     names: tuple[str, ...]
+    is_all: bool
 
 
 def find(der: bytes) -> Found:
@@ -106,10 +112,14 @@ def find(der: bytes) -> Found:
     # The signature's algorithm, and the issuer.
     at = _after(der, _after(der, at))
     usual = _USUAL(der, at)
+    is_all = True
     if usual is None:
         begin, end, subject, extensions = _in_steps(der, at)
         key = der[at + _VALIDITY_SIZE + len(subject) : extensions]
         common_names = _common_names(subject)
+        is_all = all(
+            kind == _COMMON_NAME or kind in _NAMELESS for kind, _, _ in _attributes(subject)
+        )
         to_names = _BEHIND_KEY(der, extensions)
     else:
         begin, end, around, size, name, key, _ = usual.groups()
@@ -126,7 +136,7 @@ def find(der: bytes) -> Found:
         to_names = usual
     behind = _behind_extensions(der, beginning.start(1), extensions)
     names = _alternative_names(der, extensions, to_names, behind) + common_names
-    return Found(serial_number, begin, end, subject, key, tuple(dict.fromkeys(names)))
+    return Found(serial_number, begin, end, subject, key, tuple(dict.fromkeys(names)), is_all)
 
 
 def _in_steps(der: bytes, at: int) -> tuple[bytes, bytes, bytes, int]:

@@ -23,15 +23,15 @@ def context(*groups, request=None):
     return Context(AuthDetails("alice", groups), request, {})
 
 
-def approve(a_policy, pem, *groups):
+def approve(a_policy, pem, *groups, told=None):
     """What the policy makes of a request; raises what it raises."""
-    return a_policy.approve(X509Csr.from_pem(pem), context(*groups))
+    return a_policy.approve(X509Csr.from_pem(pem), told or context(*groups))
 
 
-def refusals(a_policy, pem, *groups):
+def refusals(a_policy, pem, *groups, told=None):
     """The reasons by the checks that refuse a request."""
     try:
-        approve(a_policy, pem, *groups)
+        approve(a_policy, pem, *groups, told=told)
     except errors.ValidationFailed as error:
         return {failure.check: failure.reason for failure in error.failures}
     return {}

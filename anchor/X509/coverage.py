@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 import idna
 
@@ -80,21 +79,3 @@ def shelves_for(name: str) -> Iterator[str]:
     labels = name.split(".")
     for start in range(1, len(labels)):
         yield "." + ".".join(labels[start:])
-
-
-def values(described: Iterable[str]) -> Iterator[str]:
-    """The names in what :func:`anchor.X509.names.describe` makes of them; of URIs the host too."""
-    for name in described:
-        kind, _, value = name.partition(":")
-        yield value
-        if kind == "URI":
-            host = _host(value)
-            if host:
-                yield host
-
-
-def _host(uri: str) -> str | None:
-    try:
-        return urlsplit(uri).hostname
-    except ValueError:
-        return None

@@ -64,8 +64,8 @@ def _add_what(parser: argparse.ArgumentParser, nargs: str | None) -> None:
     parser.add_argument(
         "value",
         nargs=nargs,
-        help="a DNS name, a wildcard, '.a.domain' or an address; a user name; or a key's SHA-256, "
-        "or a file with the key or a certificate of it in PEM, or a request",
+        help="a host, a wildcard, '.a.domain', an address, a mailbox or a URI; a user name; or a "
+        "key's SHA-256, or a file with the key or a certificate of it in PEM, or a request",
     )
 
 
@@ -88,7 +88,7 @@ def run_ban(namespace: argparse.Namespace) -> int:
         return 0
     ban = Ban(
         kind=namespace.kind,
-        value=_value(namespace),
+        value=_value_to_ban(namespace),
         since=now.replace(microsecond=0),
         until=_until(namespace, now),
         reason=namespace.reason,
@@ -114,6 +114,15 @@ def run_unban(namespace: argparse.Namespace) -> int:
 def _ban_file(document: Document) -> BanFile:
     settings = plugins.prove(BanSettings, document.bans, document.base)
     return bans.configure(settings, utc_now)
+
+
+def _value_to_ban(namespace: argparse.Namespace) -> str:
+    if namespace.kind == "name" and namespace.value is not None:
+        try:
+            return bans.banned_name(namespace.value)
+        except ValueError as error:
+            raise ConfigurationError.about("", str(error)) from None
+    return _value(namespace)
 
 
 def _value(namespace: argparse.Namespace) -> str:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import socket
-import unicodedata
-from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from urllib.parse import urlsplit
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address
 
-import idna
 from cryptography import x509
-from cryptography.x509.oid import NameOID
 
 from anchor.options import Domains, Networks, Patterns
 from anchor.validators import ValidationError, by_request_alone, refuse_any
-from anchor.X509.dns import MAX_NAME, ends_in_a_number
+from anchor.X509.general_names import named
 from anchor.X509.name_patterns import Address, DomainSet, NetworkSet, PatternSet, address, unmapped
+from anchor.X509.name_texts import Meaning
 from anchor.X509.names import describe
 from anchor.X509.signing_request import X509Csr
 
@@ -151,78 +147,24 @@ def blacklist_names(
         allowed_networks: another name of ``networks``: these are refused as well.
     """
 
-    def is_refused(host: str | Address) -> bool:
-        if isinstance(host, str):
-            return domains.touches(host) or allowed_domains.touches(host)
-        return any(
-            form in refused
-            for form in (host, unmapped(host))
-            for refused in (networks, allowed_networks)
+    def is_refused(meaning: Meaning) -> bool:
+        return (
+            not meaning.understood
+            or any(domains.touches(host) or allowed_domains.touches(host) for host in meaning.hosts)
+            or any(found in networks or found in allowed_networks for found in meaning.addresses)
         )
 
-    def offending() -> Iterator[str]:
-        for text in csr.common_names:
-            if is_refused(_host(text)):
-                yield f"CN:{text}"
-        for name in csr.alternative_names:
-            hosts = _hosts(name)
-            if hosts is None or any(map(is_refused, hosts)):
-                yield describe(name)
-
-    refuse_any("names are refused, or of a kind that cannot be judged", names=offending())
+    refuse_any(
+        "names are refused, or of a kind that cannot be judged",
+        names=(
+            str(name)
+            for name in named(csr.subject_attributes, csr.alternative_names)
+            if is_refused(name.meaning)
+        ),
+    )
 
 
 def _ip_address(name: x509.GeneralName) -> Address | None:
     if isinstance(name, x509.IPAddress) and isinstance(name.value, IPv4Address | IPv6Address):
         return unmapped(name.value)
     return None
-
-
-def _hosts(name: x509.GeneralName) -> Iterable[str | Address] | None:
-    """What a subjectAltName entry says about hosts; None when that cannot be told."""
-    match name:
-        case x509.DNSName():
-            return [_host(name.value)]
-        case x509.IPAddress(value=IPv4Address() | IPv6Address() as found):
-            return [found]
-        case x509.RFC822Name():
-            return [_host(name.value.rpartition("@")[2])]
-        case x509.UniformResourceIdentifier():
-            return _hosts_of_uri(name.value)
-        case x509.DirectoryName():
-            common_names = name.value.get_attributes_for_oid(NameOID.COMMON_NAME)
-            return [_host(str(attribute.value)) for attribute in common_names]
-    return None
-
-
-def _hosts_of_uri(uri: str) -> list[str | Address] | None:
-    try:
-        host = urlsplit(uri).hostname
-    except ValueError:
-        return None
-    # Browsers take a backslash for a slash, and then find a host where urlsplit sees none.
-    if "\\" in uri:
-        return None
-    return [_host(host)] if host else []
-
-
-def _host(text: str) -> str | Address:
-    """What a resolver might make of a text; a list of what is refused has to be generous."""
-    text = text.strip().rstrip(".")
-    try:
-        return ip_address(text.strip("[]"))
-    except ValueError:
-        pass
-    if ends_in_a_number(text):
-        try:
-            # 127.1, 0x7f000001, 2130706433
-            return IPv4Address(socket.inet_aton(text))
-        except (OSError, ValueError):
-            return text
-    if text.isascii() or len(text) > MAX_NAME:
-        return text
-    folded = unicodedata.normalize("NFKC", text).replace("\u3002", ".").casefold()
-    try:
-        return idna.encode(folded, uts46=True).decode("ascii")
-    except UnicodeError:
-        return folded
