@@ -11,7 +11,7 @@ from cryptography.x509.oid import NameOID
 
 from anchor.timestamps import timestamp
 from anchor.X509 import coverage, general_names, names
-from anchor.X509.parsing import MALFORMED
+from anchor.X509.parsing import MALFORMED, without_length_warnings
 
 
 class ParsedCertificate:
@@ -40,7 +40,7 @@ class ParsedCertificate:
     @property
     def subject(self) -> str:
         """The subject as RFC 4514 writes it."""
-        return self._certificate.subject.rfc4514_string()
+        return self._subject.rfc4514_string()
 
     @property
     def key(self) -> bytes:
@@ -55,7 +55,7 @@ class ParsedCertificate:
         described = [names.describe(name) for name in self._alternative_names]
         described += [
             f"CN:{attribute.value!s}"
-            for attribute in self._certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+            for attribute in self._subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         ]
         return tuple(dict.fromkeys(map(_normal, described)))
 
@@ -63,7 +63,7 @@ class ParsedCertificate:
     def plain_names(self) -> tuple[str, ...]:
         """The hosts, addresses, mailboxes and URIs that it names."""
         found: dict[str, None] = {}
-        for name in general_names.named(self._certificate.subject, self._alternative_names):
+        for name in general_names.named(self._subject, self._alternative_names):
             found |= dict.fromkeys(name.meaning.hosts)
             found |= dict.fromkeys(general_names.exact_texts(name.meaning))
         return tuple(found)
@@ -77,6 +77,11 @@ class ParsedCertificate:
         except x509.ExtensionNotFound:
             return ()
         return tuple(extension.value)
+
+    @property
+    def _subject(self) -> x509.Name:
+        with _value_errors(), without_length_warnings():
+            return self._certificate.subject
 
 
 def _normal(described: str) -> str:

@@ -15,6 +15,7 @@ MICROSOFT_EXTENSION_REQUEST = "1.3.6.1.4.1.311.2.1.14"
 BASIC_CONSTRAINTS, KEY_USAGE, SAN = "2.5.29.19", "2.5.29.15", "2.5.29.17"
 
 UTF8, PRINTABLE, TELETEX, IA5, UNIVERSAL, BMP = 0x0C, 0x13, 0x14, 0x16, 0x1C, 0x1E
+NUMERIC, VISIBLE = 0x12, 0x1A
 
 
 def length(count):
@@ -114,7 +115,12 @@ def public_key_info(key):
 
 def info(subject, public_key, *attributes, version=0):
     """A CertificationRequestInfo."""
-    return sequence(integer(version), subject, public_key, context(0, b"".join(sorted(attributes))))
+    return unsorted_info(subject, public_key, *sorted(attributes), version=version)
+
+
+def unsorted_info(subject, public_key, *attributes, version=0):
+    """The same, with the attributes in this order, which DER allows only if it is sorted."""
+    return sequence(integer(version), subject, public_key, context(0, *attributes))
 
 
 ED25519 = sequence(oid("1.3.101.112"))

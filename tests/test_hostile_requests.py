@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from anchor import cmc, requests
 from anchor.controllers import forms
+from anchor.X509.parsing import without_length_warnings
 from anchor.X509.signing_request import X509Csr
 from tests import der
 from tests.pace import allowed, least_seconds
@@ -26,7 +27,6 @@ POSSESSION = "proof_of_possession: the request is not signed with its own key"
 AFTER_IT = "there is something after it"
 CONTROL = "printable_names: a name has a control character in it"
 KEY_ENCODING = "its public key is encoded in a way that is not supported"
-NOT_TEXT = "neither UTF8String nor PrintableString nor IA5String"
 
 # With no validators configured at all: these are the rules that nothing switches off.
 EXPECTED = {
@@ -40,8 +40,8 @@ EXPECTED = {
     "signed-with-sha1.der": "the request's signature proves nothing (hash 'sha1')",
     "ca-true.der": "never_a_ca: the request is for a CA",
     "ca-true-uncritical.der": "never_a_ca: the request is for a CA",
-    "ca-true-in-a-second-extension.der": "the extension 2.5.29.19 is in it twice",
-    "ca-true-in-a-second-attribute.der": "an attribute is in it twice",
+    "ca-true-in-a-second-extension.der": "the extension basicConstraints is in it twice",
+    "ca-true-in-a-second-attribute.der": "an attribute is in it twice: extensionRequest",
     "ca-true-in-a-second-value.der": "extensionRequest attribute does not have one value",
     "ca-true-in-microsofts-attribute.der": "Microsoft's extensionRequest",
     "ca-true-in-microsofts-attribute-only.der": "Microsoft's extensionRequest",
@@ -49,35 +49,62 @@ EXPECTED = {
     "path-length-negative.der": NOT_A_REQUEST,
     "key-cert-sign.der": "never_a_ca: the request is for a key that signs certificates or CRLs",
     "crl-sign.der": "never_a_ca: the request is for a key that signs certificates or CRLs",
-    "key-usage-with-trailing-zeros.der": "the extension 2.5.29.15 is encoded in a way",
+    "key-usage-with-trailing-zeros.der": "the extension keyUsage is encoded in a way",
     "key-usage-empty.der": "keyUsage is empty",
     "extended-key-usage-empty.der": NOT_A_REQUEST,
     "extension-unknown-critical.der": "critical_extensions: a critical extension is not supported",
     "extension-unknown.der": ACCEPTED,
-    "extension-twice.der": "the extension 2.5.29.17 is in it twice",
-    "extension-with-default-false.der": "DEFAULT value was explicitly encoded",
+    "extension-twice.der": "the extension subjectAltName is in it twice",
+    "extension-with-default-false.der": ACCEPTED,
     "cn-with-nul.der": CONTROL,
     "cn-with-newline.der": CONTROL,
     "cn-with-bidi-override.der": CONTROL,
     "cn-with-zero-width-space.der": CONTROL,
-    "cn-empty.der": "that is not 1 to 64 long",
-    "cn-too-long.der": "that is not 1 to 64 long",
-    "cn-not-utf8.der": NOT_A_REQUEST,
-    "cn-overlong-utf8.der": NOT_A_REQUEST,
-    "cn-printable-with-at.der": NOT_A_REQUEST,
-    "cn-ia5-not-ascii.der": NOT_TEXT,
-    "cn-bmp.der": NOT_TEXT,
-    "cn-teletex.der": NOT_TEXT,
-    "cn-universal.der": NOT_TEXT,
-    "cn-integer.der": NOT_TEXT,
-    "unique-identifier.der": NOT_TEXT,
+    "cn-empty.der": "CN in the subject is 0 characters long, not 1 to 64",
+    "cn-too-long.der": "CN in the subject is 65 characters long, not 1 to 64",
+    "cn-not-utf8.der": "CN in the subject is not a valid UTF8String",
+    "cn-overlong-utf8.der": "CN in the subject is not a valid UTF8String",
+    "cn-printable-with-at.der": "of the type PrintableString, has the character '@'",
+    "cn-ia5-not-ascii.der": "CN in the subject, which is of the type IA5String, has the byte 0xc3",
+    "cn-bmp.der": ACCEPTED,
+    "cn-teletex.der": ACCEPTED,
+    "cn-universal.der": ACCEPTED,
+    "cn-integer.der": "CN in the subject is of the type INTEGER: send a UTF8String",
+    "unique-identifier.der": "x500UniqueIdentifier in the subject is of the type BIT STRING",
     "cn-several.der": ACCEPTED,
     "cn-homograph.der": ACCEPTED,
     "rdn-multi-valued.der": ACCEPTED,
-    "rdn-with-two-cns.der": "the subject has a part with two values of one kind",
+    "rdn-with-two-cns.der": ACCEPTED,
     "rdn-empty.der": "a relative distinguished name cannot be empty",
     "rdn-unsorted.der": "a set in it is not in the order of DER",
-    "country-of-three.der": "that is not 2 long",
+    "country-of-three.der": "C in the subject is 3 characters long, not 2",
+    "cn-cyrillic-64.der": ACCEPTED,
+    "cn-cyrillic-65.der": "CN in the subject is 65 characters long, not 1 to 64",
+    "cn-ia5.der": ACCEPTED,
+    "cn-visible.der": ACCEPTED,
+    "cn-numeric.der": ACCEPTED,
+    "cn-general.der": "CN in the subject is of the type GeneralString: send a UTF8String",
+    "cn-bmp-with-nul.der": CONTROL,
+    "cn-bmp-with-bidi-override.der": CONTROL,
+    "cn-bmp-of-3.der": "CN in the subject is not a valid BMPString",
+    "cn-bmp-with-surrogates.der": "CN in the subject is not a valid BMPString",
+    "cn-universal-surrogate.der": "CN in the subject is not a valid UniversalString",
+    "cn-universal-huge.der": "CN in the subject is not a valid UniversalString",
+    "o-bmp.der": ACCEPTED,
+    "o-teletex-latin-1.der": "which is of the type TeletexString, has the byte 0xfc",
+    "country-as-utf8.der": ACCEPTED,
+    "serial-number-with-underscore.der": "serialNumber in the subject has the character '_'",
+    "dc-as-utf8.der": ACCEPTED,
+    "email-not-ascii.der": r"emailAddress in the subject has the character '\xe9'",
+    "rdn-with-two-ous.der": ACCEPTED,
+    "rdn-with-the-same-ou-twice.der": "OU in the subject is twice the same in one RDN",
+    "rdn-with-the-same-ou-in-two-types.der": "OU in the subject is twice the same in one RDN",
+    "rdn-of-65.der": "the subject has more than 64 parts",
+    "attributes-unsorted.der": ACCEPTED,
+    "attributes-missing.der": ACCEPTED,
+    "attributes-unsorted-with-two-requests.der": "an attribute is in it twice: extensionRequest",
+    "extensions-empty.der": ACCEPTED,
+    "cmc-with-cn-ia5.der": ACCEPTED,
     "subject-empty.der": "a_name: the request names nobody",
     "san-empty.der": "subjectAltName is empty",
     "san-dns-with-nul.der": CONTROL,
@@ -97,7 +124,7 @@ EXPECTED = {
     "san-other-name-with-nul.der": CONTROL,
     "san-directory-name.der": ACCEPTED,
     "san-directory-name-with-newline.der": CONTROL,
-    "san-directory-name-teletex.der": NOT_TEXT,
+    "san-directory-name-teletex.der": ACCEPTED,
     "san-registered-id.der": ACCEPTED,
     "san-x400.der": "x400Address/EDIPartyName are not supported types",
     "san-critical-in-ber.der": NOT_A_REQUEST,
@@ -239,8 +266,9 @@ def assert_verdict(answer, expected, ca, path):
     certificate = x509.load_pem_x509_certificate(answer.body)
     assert_is_leaf(certificate, issued_by=ca)
     asked = inner(path).request
-    # Octet for octet, string types included: equality of the library's names would not see those.
-    assert asked.subject.public_bytes() == certificate.subject.public_bytes()
+    with without_length_warnings():
+        # Octet for octet, string types included: equality of the library's names does not see them.
+        assert asked.subject.public_bytes() == certificate.subject.public_bytes()
     assert spki(asked) == spki(certificate)
     wanted = {
         found.oid: found.value.public_bytes()

@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.hazmat import asn1
 
 BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING = 0x01, 0x02, 0x03, 0x04
-UTC_TIME, GENERALIZED_TIME, SEQUENCE = 0x17, 0x18, 0x30
+UTC_TIME, GENERALIZED_TIME, SEQUENCE, SET = 0x17, 0x18, 0x30, 0x31
 
 TRUE = b"\x01\x01\xff"
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import warnings
+from collections.abc import Iterator
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from anchor.errors import UnreadableRequest
+from anchor.X509.extension_names import name_of_extension
 
 # What the library raises over octets that are no certificate or request, or one not in order.
 MALFORMED = (
@@ -37,12 +41,23 @@ class parsing:  # noqa: N801  # it reads as a word in a with statement
             case UnsupportedAlgorithm():
                 reason = f"unsupported: {_one_line(error)}"
             case x509.DuplicateExtension():
-                reason = f"the extension {error.oid.dotted_string} is in it twice"
+                reason = f"the extension {name_of_extension(error.oid)} is in it twice"
             case _ if isinstance(error, Exception) or is_panic(error):
                 reason = f"it is not a valid {self._what}: {_one_line(error)}"
             case _:
                 return
         raise UnreadableRequest(reason) from error
+
+
+@contextlib.contextmanager
+def without_length_warnings() -> Iterator[None]:
+    """Read names without the library's warning of common names over 64 bytes.
+
+    RFC 5280 appendix A.1 counts characters, and :mod:`anchor.X509.name_strings` checks them.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Attribute's length must be")
+        yield
 
 
 def is_panic(error: BaseException) -> bool:

@@ -13,8 +13,8 @@ from anchor import errors
 
 _BEGIN = b"-----BEGIN "
 _LABELS = re.compile(rb"-----BEGIN (?:([A-Z0-9 #]{1,40})-----)?")
-# RFC 7468 3, but lines may have any length and any end, and leading blanks.  Headers ("Proc-Type:
-# 4,ENCRYPTED") belong to RFC 1421, and are no base64.
+# RFC 7468 3, but lines may have any length and any end, and leading blanks.  Headers such as
+# "Proc-Type: 4,ENCRYPTED" are older than that, and are no base64.
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 #]+)-----(.*?)-----END ([A-Z0-9 #]+)-----", re.DOTALL)
 # A refusal is for reading, and a request may be as long as a body.
 _SHOWN_LABELS = 4

@@ -21,9 +21,10 @@ from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
 
 from anchor import errors, signatures
 from anchor.lazily import lazily
-from anchor.X509 import der, encoding, pem
+from anchor.X509 import encoding, pem
+from anchor.X509.extension_names import name_of_extension
 from anchor.X509.notes import Notes
-from anchor.X509.parsing import parsing
+from anchor.X509.parsing import parsing, without_length_warnings
 
 PublicKey = (
     rsa.RSAPublicKey
@@ -44,9 +45,17 @@ PEM_LABELS = frozenset({"CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"})
 
 @dataclass(frozen=True, eq=False)
 class Submitted:
-    """The request as it arrived: the octets, and what the parser made of them."""
+    """The request as it arrived.
+
+    Attributes:
+        der: the submitted bytes.
+        signed: the part of them that the signature is over.
+        request: the same request in strict DER, with its names in today's string types; where that
+            differs from the submitted bytes, its signature does not verify over it.
+    """
 
     der: bytes
+    signed: bytes
     request: x509.CertificateSigningRequest
     public_key: PublicKey
 
@@ -77,10 +86,7 @@ class Submitted:
                     self.request.signature_algorithm_parameters,
                     self.signature_hash,
                 )
-                verify(
-                    self.request.signature,
-                    der.signed_part(self.der) or self.request.tbs_certrequest_bytes,
-                )
+                verify(self.request.signature, self.signed)
         except errors.UnreadableRequest:
             return False
         return True
@@ -116,13 +122,13 @@ class X509Csr:
         """Read a DER-encoded request.
 
         Raises:
-            UnreadableRequest: it is anything but one well-formed request, in DER, that carries its
-                extensions once and in one place.
+            UnreadableRequest: it is not one well-formed request that carries its extensions once
+                and in one place, or a certificate would repeat something that is not in DER.
         """
-        with parsing("certificate signing request"):
+        with parsing("certificate signing request"), without_length_warnings():
             parts = encoding.parts(der)
-            request = x509.load_der_x509_csr(der)
-            canonical = request.public_bytes(Encoding.DER) == der
+            request = x509.load_der_x509_csr(parts.canonical)
+            canonical = request.public_bytes(Encoding.DER) == parts.canonical
             subject = request.subject
             extensions = tuple(request.extensions)
             public_key = request.public_key()
@@ -132,12 +138,13 @@ class X509Csr:
             raise errors.UnreadableRequest("it is not encoded in DER")
         if not isinstance(public_key, PublicKey):
             raise errors.UnreadableRequest("its public key is of a kind that cannot be certified")
-        read = cls(Submitted(der, request, public_key), subject, extensions)
+        submitted = Submitted(der, parts.signed, request, public_key)
+        read = cls(submitted, subject, extensions)
         read._prove_faithful(parts)
         return read
 
     def _prove_faithful(self, parts: encoding.Parts) -> None:
-        """Raise unless a certificate would carry over the very octets of the request."""
+        """Raise unless a certificate would have the key and the usages byte for byte."""
         if self.public_key_info != parts.public_key:
             # RSA keys that are bound to PSS, curves by their parameters, compressed points.
             raise errors.UnreadableRequest(
@@ -146,7 +153,8 @@ class X509Csr:
         usage = self.extension(x509.KeyUsage)
         if usage and usage.value.public_bytes() != parts.key_usage:
             raise errors.UnreadableRequest(
-                f"the extension {usage.oid.dotted_string} is encoded in a way that is not supported"
+                f"the extension {name_of_extension(usage.oid)} is encoded in a way that is not "
+                "supported"
             )
 
     @classmethod

@@ -344,6 +344,85 @@ def subjects():
         subject("www.example.com", ("2.5.4.45", b"\x00\x80", 0x03)),
     )
     yield "cn-homograph", "a Cyrillic a in the common name", subject("www.ex\u0430mple.com")
+    yield "cn-cyrillic-64", "64 Cyrillic letters, 128 bytes", subject("\u0416" * 64)
+    yield "cn-cyrillic-65", "65 Cyrillic letters", subject("\u0416" * 65)
+    yield "cn-ia5", "an IA5String for a common name", subject((cn, b"www.example.com", IA5))
+    yield "cn-visible", "a VisibleString", subject((cn, b"www.example.com", der.VISIBLE))
+    yield "cn-numeric", "a NumericString", subject((cn, b"0815", der.NUMERIC))
+    yield "cn-general", "a GeneralString", subject((cn, b"www.example.com", 0x1B))
+    yield "cn-bmp-with-nul", "a NUL in a BMPString", subject((cn, b"\0w\0\0\0w", BMP))
+    yield (
+        "cn-bmp-with-bidi-override",
+        "U+202E in a BMPString",
+        subject((cn, "a\u202eb".encode("utf-16-be"), BMP)),
+    )
+    yield "cn-bmp-of-3", "a BMPString of three bytes", subject((cn, b"\0a\0", BMP))
+    yield (
+        "cn-bmp-with-surrogates",
+        "a BMPString with a surrogate pair",
+        subject((cn, "\U0001f600".encode("utf-16-be"), BMP)),
+    )
+    yield (
+        "cn-universal-surrogate",
+        "a UniversalString with a surrogate",
+        subject((cn, b"\0\0\xd8\0", UNIVERSAL)),
+    )
+    yield "cn-universal-huge", "U+110000", subject((cn, b"\0\x11\0\0", UNIVERSAL))
+    yield (
+        "o-bmp",
+        "an organisation as BMPString, as IIS writes it",
+        subject("www.example.com", ("2.5.4.10", "M\u00fcller".encode("utf-16-be"), BMP)),
+    )
+    yield (
+        "o-teletex-latin-1",
+        "a TeletexString with a byte of Latin-1",
+        subject("www.example.com", ("2.5.4.10", "M\u00fcller".encode("latin-1"), TELETEX)),
+    )
+    yield (
+        "country-as-utf8",
+        "country, serialNumber and dnQualifier as UTF8String",
+        subject("a", ("2.5.4.6", "DE", UTF8), ("2.5.4.5", "1", UTF8), ("2.5.4.46", "2", UTF8)),
+    )
+    yield (
+        "serial-number-with-underscore",
+        "a character that no PrintableString has",
+        subject("www.example.com", ("2.5.4.5", "A_1", UTF8)),
+    )
+    yield (
+        "dc-as-utf8",
+        "domainComponent and emailAddress as UTF8String",
+        subject(
+            "a",
+            ("0.9.2342.19200300.100.1.25", "example", UTF8),
+            ("1.2.840.113549.1.9.1", "a@example.com", UTF8),
+        ),
+    )
+    yield (
+        "email-not-ascii",
+        "an emailAddress that no IA5String can have",
+        subject("a", ("1.2.840.113549.1.9.1", "\u00e9@example.com", UTF8)),
+    )
+    unit = "2.5.4.11"
+    yield (
+        "rdn-with-two-ous",
+        "two units in one RDN, as Go's pkix.Name writes them",
+        subject([(unit, "Web", PRINTABLE), (unit, "Platform", PRINTABLE)], "www.example.com"),
+    )
+    yield (
+        "rdn-with-the-same-ou-twice",
+        "the same unit twice in one RDN",
+        subject([(unit, "Web", PRINTABLE), (unit, "Web", PRINTABLE)], "www.example.com"),
+    )
+    yield (
+        "rdn-with-the-same-ou-in-two-types",
+        "the same text as UTF8String and as BMPString",
+        subject([(unit, "Web", UTF8), (unit, "Web".encode("utf-16-be"), BMP)], "www.example.com"),
+    )
+    yield (
+        "rdn-of-65",
+        "one RDN of 65 units",
+        subject([(unit, f"{number}", PRINTABLE) for number in range(65)]),
+    )
     yield "subject-empty", "neither a subject nor a subjectAltName", request(ED, sequence())
 
 
@@ -561,6 +640,34 @@ def encodings():
         "1001 alternative names",
         with_names(*(dns(f"n{number}.example") for number in range(1001))),
     )
+    challenge = attribute("1.2.840.113549.1.9.7", tlv(UTF8, b"a challenge"))
+    wanted = extension_request(alternative_names(dns("www.example.com")))
+    key = der.public_key_info(ED)
+    for file, oddity, body in (
+        (
+            "attributes-unsorted",
+            "attributes in another order than DER's, as Go libraries for SCEP write them",
+            der.unsorted_info(name("www.example.com"), key, wanted, challenge),
+        ),
+        (
+            "attributes-missing",
+            "no attributes, where DER has an empty set of them",
+            sequence(integer(0), name("www.example.com"), key),
+        ),
+        (
+            "attributes-unsorted-with-two-requests",
+            "an extensionRequest, a password, and an extensionRequest with CA:TRUE",
+            der.unsorted_info(
+                name("www.example.com"),
+                key,
+                wanted,
+                challenge,
+                extension_request(extension(BASIC_CONSTRAINTS, ca_true(), True)),
+            ),
+        ),
+    ):
+        yield file, oddity, signed(body, *der.sign(ED, body))
+    yield "extensions-empty", "an extensionRequest without extensions", with_extensions()
     yield (
         "challenge-password",
         "an attribute that Anchor does not look at",
@@ -790,6 +897,17 @@ def messages():
         der.signed_data(der.pki_data(der.tagged(good)), outer="1.2.840.113549.1.7.3"),
     )
     yield "cmc-in-cmc", "a CMC request in place of the PKCS#10", der.cmc(der.cmc(good))
+    body = der.unsorted_info(
+        name((der.COMMON_NAME, b"www.example.com", IA5)),
+        der.public_key_info(ED),
+        extension_request(alternative_names(dns("www.example.com"))),
+        client,
+    )
+    yield (
+        "cmc-with-cn-ia5",
+        "a request inside with an IA5String and its attributes not in DER's order",
+        der.cmc(signed(body, *der.sign(ED, body))),
+    )
     yield "cmc-trailing-octets", "an octet after the message", der.cmc(good) + b"\0"
 
 

@@ -1,0 +1,187 @@
+"""The text of name attributes, and the string type that a certificate has it in.
+
+RFC 5280 section 4.1.2.4 has certificates use UTF8String and PrintableString.  Requests still come
+with the older types; their text is taken over, and the older type is not.
+"""
+
+from __future__ import annotations
+
+import string
+from typing import NamedTuple
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from anchor.errors import UnreadableRequest
+
+# The tags of X.680 section 8.
+UTF8, NUMERIC, PRINTABLE, TELETEX = 0x0C, 0x12, 0x13, 0x14
+IA5, VISIBLE, UNIVERSAL, BMP = 0x16, 0x1A, 0x1C, 0x1E
+
+_TYPE_NAMES = {
+    0x01: "BOOLEAN",
+    0x02: "INTEGER",
+    0x03: "BIT STRING",
+    0x04: "OCTET STRING",
+    0x05: "NULL",
+    UTF8: "UTF8String",
+    NUMERIC: "NumericString",
+    PRINTABLE: "PrintableString",
+    TELETEX: "TeletexString",
+    IA5: "IA5String",
+    0x17: "UTCTime",
+    0x18: "GeneralizedTime",
+    VISIBLE: "VisibleString",
+    0x1B: "GeneralString",
+    UNIVERSAL: "UniversalString",
+    BMP: "BMPString",
+    0x30: "SEQUENCE",
+    0x31: "SET",
+}
+
+# X.680 41: the bytes that a string may have, for those of one byte a character.
+_DIGITS = string.digits.encode("ascii")
+_ASCII = bytes(range(0x80))
+_PRINTABLE_BYTES = string.ascii_letters.encode("ascii") + _DIGITS + b" '()+,-./:=?"
+_ALLOWED = {
+    NUMERIC: _DIGITS + b" ",
+    PRINTABLE: _PRINTABLE_BYTES,
+    # Programs disagree on what the others mean: T.61, Latin-1, or the sender's own code page.
+    TELETEX: _ASCII,
+    IA5: _ASCII,
+    VISIBLE: bytes(range(0x20, 0x7F)),
+}
+_CODECS = {UTF8: "utf-8", UNIVERSAL: "utf-32-be", BMP: "utf-16-be"}
+
+# RFC 5280 appendix A.1: attributes with another syntax than DirectoryString.
+_PRINTABLE_ONLY = frozenset(
+    {
+        NameOID.COUNTRY_NAME,
+        NameOID.JURISDICTION_COUNTRY_NAME,
+        NameOID.SERIAL_NUMBER,
+        NameOID.DN_QUALIFIER,
+    }
+)
+_IA5_ONLY = frozenset({NameOID.EMAIL_ADDRESS, NameOID.DOMAIN_COMPONENT})
+
+# The other attributes of X.520 are DirectoryStrings, but for some that nobody puts into a name:
+# telephoneNumber, x121Address, internationalISDNNumber and destinationIndicator.
+_X520 = "2.5.4."
+_X520_OTHERS = frozenset({"2.5.4.20", "2.5.4.24", "2.5.4.25", "2.5.4.27"})
+_DIRECTORY_STRINGS = frozenset(
+    {
+        NameOID.USER_ID,
+        NameOID.JURISDICTION_LOCALITY_NAME,
+        NameOID.JURISDICTION_STATE_OR_PROVINCE_NAME,
+        # unstructuredAddress (RFC 2985 5.4.3)
+        x509.ObjectIdentifier("1.2.840.113549.1.9.8"),
+    }
+)
+
+# RFC 5280 appendix A.1, in characters.  Browsers and libraries refuse certificates with other
+# country codes, and many readers cut longer common names; standards_compliance knows more bounds.
+_LENGTHS = {
+    NameOID.COMMON_NAME: range(1, 64 + 1),
+    NameOID.COUNTRY_NAME: range(2, 2 + 1),
+    NameOID.JURISDICTION_COUNTRY_NAME: range(2, 2 + 1),
+}
+
+_SHORT_NAMES = {
+    NameOID.COMMON_NAME: "CN",
+    NameOID.LOCALITY_NAME: "L",
+    NameOID.STATE_OR_PROVINCE_NAME: "ST",
+    NameOID.ORGANIZATION_NAME: "O",
+    NameOID.ORGANIZATIONAL_UNIT_NAME: "OU",
+    NameOID.COUNTRY_NAME: "C",
+    NameOID.STREET_ADDRESS: "STREET",
+    NameOID.DOMAIN_COMPONENT: "DC",
+    NameOID.USER_ID: "UID",
+}
+
+
+class NameString(NamedTuple):
+    """A text, and the tag of the string type that a certificate has it in."""
+
+    text: str
+    tag: int
+
+    def contents(self) -> bytes:
+        """The contents of that string."""
+        return self.text.encode("utf-8" if self.tag == UTF8 else "ascii")
+
+
+def attribute_name(oid: x509.ObjectIdentifier) -> str:
+    """The short name of an attribute such as ``CN``, or its long one, or its dotted OID."""
+    name = _SHORT_NAMES.get(oid, oid._name)
+    return oid.dotted_string if name == "Unknown OID" else name
+
+
+def read(oid: x509.ObjectIdentifier, tag: int, octets: bytes, what: str) -> NameString:
+    """The text of an attribute, as a certificate has it.
+
+    Args:
+        oid: the type of the attribute.
+        tag: the tag of its value.
+        octets: the contents of its value.
+        what: the name that it is in, for messages.
+
+    Raises:
+        UnreadableRequest: the value is no string, is not valid, or cannot be in a certificate.
+    """
+    text = _text(tag, octets, f"{attribute_name(oid)} in {what}")
+    lengths = _LENGTHS.get(oid)
+    if lengths is not None and len(text) not in lengths:
+        wanted = f"{lengths[0]} to {lengths[-1]}" if len(lengths) > 1 else str(lengths[0])
+        raise UnreadableRequest(
+            f"{attribute_name(oid)} in {what} is {len(text)} characters long, not {wanted}"
+        )
+    wanted_tag = _certified_tag(oid, tag)
+    if wanted_tag in _ALLOWED and wanted_tag != tag:
+        for character in text:
+            if not character.isascii() or ord(character) not in _ALLOWED[wanted_tag]:
+                raise UnreadableRequest(
+                    f"{attribute_name(oid)} in {what} has the character {character!a}, which no "
+                    f"{_TYPE_NAMES[wanted_tag]} can have"
+                )
+    return NameString(text, wanted_tag)
+
+
+def _text(tag: int, octets: bytes, which: str) -> str:
+    allowed = _ALLOWED.get(tag)
+    if allowed is not None:
+        bad = octets.translate(None, allowed)
+        if bad:
+            found = f"the character {chr(bad[0])!a}" if bad[0] < 0x80 else f"the byte {bad[0]:#x}"
+            raise UnreadableRequest(
+                f"{which}, which is of the type {_TYPE_NAMES[tag]}, has {found}: send a UTF8String"
+            )
+        return octets.decode("ascii")
+    codec = _CODECS.get(tag)
+    if codec is None:
+        kind = _TYPE_NAMES.get(tag, f"[{tag:#x}]")
+        raise UnreadableRequest(f"{which} is of the type {kind}: send a UTF8String")
+    try:
+        text = octets.decode(codec)
+    except UnicodeDecodeError:
+        text = None
+    # X.680 41.15: a BMPString has no characters beyond U+FFFF, so none in surrogates.
+    if text is None or (tag == BMP and max(text, default="") > "\uffff"):
+        raise UnreadableRequest(f"{which} is not a valid {_TYPE_NAMES[tag]}")
+    return text
+
+
+def _certified_tag(oid: x509.ObjectIdentifier, tag: int) -> int:
+    """The tag of the string type in a certificate, for a value with some tag in a request."""
+    if oid in _PRINTABLE_ONLY:
+        return PRINTABLE
+    if oid in _IA5_ONLY:
+        return IA5
+    if tag in (IA5, NUMERIC, VISIBLE) and not _is_directory_string(oid):
+        # The syntax of the attribute is unknown, and RFC 5280 has nothing against the type.
+        return tag
+    return PRINTABLE if tag == PRINTABLE else UTF8
+
+
+def _is_directory_string(oid: x509.ObjectIdentifier) -> bool:
+    dotted = oid.dotted_string
+    return oid in _DIRECTORY_STRINGS or (dotted.startswith(_X520) and dotted not in _X520_OTHERS)
