@@ -10,6 +10,7 @@ import datetime
 import fcntl
 import json
 import os
+import re
 import secrets
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -261,6 +262,7 @@ class BanFile:
             raise BansUnreadable(f"{self.path} cannot be written: {error.strerror}") from error
 
     def _replace(self, bans: Sequence[Ban]) -> None:
+        self._remove_leftovers()
         passing = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
         text = json.dumps([ban.model_dump(mode="json") for ban in bans], indent=2) + "\n"
         before = _stamp(self.path.stat()) if self.path.exists() else None
@@ -278,6 +280,13 @@ class BanFile:
         except BaseException:
             passing.unlink(missing_ok=True)
             raise
+
+    def _remove_leftovers(self) -> None:
+        """Remove what killed writers left: the lock is held, so nobody else is writing."""
+        ours = re.compile(rf"\.{re.escape(self.path.name)}\.[0-9a-f]{{8}}", re.ASCII)
+        for path in self.path.parent.iterdir():
+            if ours.fullmatch(path.name):
+                path.unlink(missing_ok=True)
 
 
 def _stamp(there: os.stat_result) -> tuple[int, ...]:

@@ -182,8 +182,20 @@ def in_force(now: datetime.datetime) -> Choice:
     return lambda one: one.outline.not_after >= moment
 
 
+def remove_leftovers(places: Places, now: datetime.datetime) -> int:
+    """Remove the temporary files of killed writers; returns how many.
+
+    Raises:
+        ConfigurationError: one of them cannot be removed.
+    """
+    try:
+        return sum(storage.remove_leftovers(path, now.timestamp()) for path in places.directories)
+    except OSError as error:
+        raise ConfigurationError.about("", f"{error.filename}: {error.strerror}") from None
+
+
 def prune(places: Places, before: datetime.datetime, complaints: Complaints) -> int:
-    """Delete the certificates that had expired by then, and what killed writers left behind.
+    """Delete the certificates that had expired by then.
 
     Args:
         places: where the certificates are.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -15,6 +16,10 @@ SUFFIX = ".crt"
 
 _FILE = re.compile(rf"[0-9a-f]{{64}}{re.escape(SUFFIX)}", re.ASCII).fullmatch
 _LENGTH = 64 + len(SUFFIX)
+# The names of files that are being written, see Directory.
+_PASSING = re.compile(r"\.(?:[0-9a-f]{64}|ready)\.[0-9a-f]{8}", re.ASCII).fullmatch
+# A writer needs its file for less than a second. Who still writes after an hour gets an error.
+_STALE_SECONDS = 3600
 # As much as a certificate may take, in octets.
 ROOM = 8192
 
@@ -108,6 +113,29 @@ def _name(directory: int, passing: str, name: str) -> None:
     except BaseException:
         os.unlink(passing, dir_fd=directory)
         raise
+
+
+def remove_leftovers(path: Path, now: float) -> int:
+    """Remove the files that killed writers have left in a directory; returns how many.
+
+    Args:
+        path: the directory of a :class:`Directory`; it need not exist.
+        now: the time in seconds since the epoch.
+
+    Raises:
+        OSError: the directory cannot be read, or one of the files not be removed.
+    """
+    removed = 0
+    if not path.is_dir():
+        return removed
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if _PASSING(entry.name) and entry.is_file(follow_symlinks=False):
+                with contextlib.suppress(FileNotFoundError):
+                    if entry.stat(follow_symlinks=False).st_mtime < now - _STALE_SECONDS:
+                        Path(entry.path).unlink()
+                        removed += 1
+    return removed
 
 
 def stored(path: str) -> Iterator[tuple[str, list[str], list[str]]]:

@@ -262,6 +262,31 @@ def test_of_bans_made_at_once_none_is_lost(service, tmp_path):
     assert len(json.loads((tmp_path / "bans.json").read_text())) == 8
 
 
+@pytest.mark.parametrize("ended", ["fsync", "utime"])
+def test_the_next_ban_removes_what_a_killed_writer_left(command, service, ended):
+    assert command("ban", "name", "a.example.com") == 0
+    directory = service.path
+    others = [directory / ".bans.json.save", directory / "bans.json.12345678"]
+    for path in others:
+        path.write_text("somebody else's")
+    code = (
+        "import os, signal, sys\n"
+        "from anchor import cli\n"
+        f"os.{ended} = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "cli.main(sys.argv[1:])\n"
+    )
+    words = ["ban", "name", "b.example.com", "--config", str(directory / "config.json")]
+    assert -9 == subprocess.run([sys.executable, "-c", code, *words], check=False).returncode
+    assert 2 == len(list(directory.glob(".bans.json.*")))
+
+    assert command("ban", "name", "c.example.com") == 0
+
+    assert [others[0]] == list(directory.glob(".bans.json.*"))
+    assert others[1].exists()
+    bans = json.loads((directory / "bans.json").read_text())
+    assert ["a.example.com", "c.example.com"] == [ban["value"] for ban in bans]
+
+
 def test_every_state_is_seen_however_quickly_it_changes(tmp_path):
     path = tmp_path / "bans.json"
     writer = BanFile(path, lambda: datetime.datetime.now(datetime.UTC))

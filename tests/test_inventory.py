@@ -10,6 +10,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -274,6 +275,37 @@ def test_pruning_deletes_expired_certificates_only(certs, kept):
     assert {SOON, WILD} == listed(certs)
     assert len(list(kept.glob("*.crt"))) == 2
     assert (kept / "other.txt").exists()
+
+
+def killed_while_writing(directory, ended):
+    """Kill a process in the middle of storing a certificate, and of proving that it could."""
+    code = (
+        "import os, pathlib, signal\n"
+        "from anchor import storage\n"
+        "def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"os.{ended} = die\n"
+        f"store = storage.Directory(pathlib.Path({str(directory)!r}))\n"
+        f"store.{'ready()' if ended == 'posix_fallocate' else 'put(64 * chr(97), bytes(99))'}\n"
+    )
+    assert -9 == subprocess.run([sys.executable, "-c", code], check=False).returncode
+
+
+@pytest.mark.parametrize("ended", ["write", "fsync", "rename", "posix_fallocate"])
+def test_pruning_removes_what_killed_writers_left_an_hour_ago(certs, kept, ended):
+    hidden = {name: kept / name for name in (".keep", f".{'b' * 64}.1234567", ".ready.x")}
+    for path in hidden.values():
+        path.write_text("not the service's")
+        os.utime(path, (0, 0))
+    killed_while_writing(kept, ended)
+    [left] = [path for path in kept.glob(".*") if path not in hidden.values()]
+
+    assert "temporary" not in certs("--prune")
+    assert left.exists(), "whoever writes it may be at work still"
+    os.utime(left, (time.time() - 3700,) * 2)
+
+    assert "deleted 1 temporary files of writers that were killed" in certs("--prune")
+    assert set(hidden.values()) == set(kept.glob(".*"))
+    assert {SOON, WILD} == listed(certs)
 
 
 def test_by_requester_where_the_audit_file_tells(serve, document, tmp_path, capsys):

@@ -78,6 +78,8 @@ def run(namespace: argparse.Namespace) -> int:
             raise ConfigurationError.about("", "--older-than is not below 0")
         before = now - datetime.timedelta(days=namespace.older_than)
         print(f"deleted {inventory.prune(places, before, complaints)} certificates")
+        if leftovers := inventory.remove_leftovers(places, now):
+            print(f"deleted {leftovers} temporary files of writers that were killed")
         complaints.raise_if_any()
         return 0
     if namespace.good_for is not None:
