@@ -118,9 +118,10 @@ class RegistrationAuthority:
 
     def _authenticate(self, submission: Submission) -> AuthDetails:
         try:
-            with self.throttle.attempt(submission.address, submission.user):
+            principal = self.authenticator.principal(submission.user)
+            with self.throttle.attempt(submission.address, principal) as attempt:
                 identity = self.authenticator.authenticate(
-                    self.name, submission.user, submission.secret
+                    self.name, submission.user, submission.secret, attempt.identified
                 )
         except BaseException as error:
             self._record(submission, AUTHENTICATION, None, {}, error)

@@ -25,7 +25,7 @@ from anchor.errors import Complaint
 from anchor.policy import Policy
 from anchor.registration_authority import RegistrationAuthority, utc_now
 from anchor.signers import SigningCA
-from anchor.throttle import Throttle
+from anchor.throttle import Failures, Throttle
 
 
 class AuthoritySettings(pydantic.BaseModel):
@@ -47,9 +47,11 @@ class AuthoritySettings(pydantic.BaseModel):
     )
     max_failures: Annotated[int, pydantic.Field(ge=0, le=1_000_000)] = pydantic.Field(
         10,
-        description="how often a user name may fail to authenticate from one address; after that "
-        "it is answered 429 with ``Retry-After`` and the backend is not asked. 0 for any number. A "
-        "success is a new start. The same name from another address is not concerned",
+        description="how often a user may fail to authenticate from one address; after that the "
+        "answer is 429 with ``Retry-After``, and no secret is tried. 0 for any number. A success "
+        "is a new start. The same user at another address is not concerned. Failures at all "
+        "authorities with the same ``authentication`` count, and all spellings of a user's name "
+        "count as one",
     )
     max_address_failures: Annotated[int, pydantic.Field(ge=0, le=1_000_000)] = pydantic.Field(
         100,
@@ -118,6 +120,7 @@ def load(
     with proving.at("bans"):
         ban_file = bans.configure(plugins.prove(BanSettings, document.bans, document.base), clock)
     authorities: dict[str, RegistrationAuthority] = {}
+    failures = {name: Failures() for name in authenticators}
     for name, section in document.registration_authority.items():
         with proving.at("registration_authority", name):
             settings, its_policy = _prove_authority(section, document, signing_cas, ban_file)
@@ -138,6 +141,7 @@ def load(
                         settings.max_failures,
                         settings.max_address_failures,
                         settings.failure_window_seconds,
+                        shared=failures[settings.authentication],
                     ),
                 )
     complaints.extend(proving, document.as_written)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from anchor import auth
+from anchor.auth import principals
 from anchor.auth.results import AuthDetails
 from anchor.errors import BackendUnavailable, NotAuthenticated
 from tests.servers.samba import BASE
@@ -106,3 +107,44 @@ def test_a_service_account_can_look_for_users_by_their_mail_or_anything(authenti
     identity = authenticate("someone@ad.example.com", "Tr3nt-Passw0rd!", **options)
 
     assert AuthDetails("trent") == identity
+
+
+@pytest.mark.parametrize("way", ["domain", "DN template"])
+def test_no_spelling_that_the_domain_takes_counts_apart(samba, authenticate, way):
+    changes = {}
+    if way == "DN template":
+        changes = {"domain": None, "user_dn": f"CN={{user}},CN=Users,{BASE}"}
+        changes |= {"name_attribute": "sAMAccountName"}
+    taken = []
+    for name in SPELLINGS:
+        try:
+            taken.append((name, authenticate(name, "Al1ce-Passw0rd!", **changes)))
+        except NotAuthenticated:
+            continue
+
+    assert {"alice", "ALICE"} <= {name for name, _ in taken}
+    assert {principals.key("alice")} == {principals.key(name) for name, _ in taken}
+
+
+SPELLINGS = [
+    *(
+        "alice",
+        "ALICE",
+        "aLiCe",
+        "alic\u00e9",
+        "alice\u0301",
+        "\u00e0lice",
+        "al\u0131ce",
+        "al\u0130ce",
+    ),
+    *("\uff41lice", "\uff21\uff2c\uff29\uff23\uff25", "\u24d0lice", "al\u2170ce", "\U0001d4d0lice"),
+    *(
+        "alice\u00a0",
+        "al\u3000ice",
+        "al\u00adice",
+        "al\u200bice",
+        "alice\ufe0f",
+        "al\u01d0ce",
+        "AL\u00cdCE",
+    ),
+]

@@ -25,12 +25,20 @@ __all__ = ["AuthDetails", "Authenticator", "configure"]
 
 NAMESPACE = "anchor.authentication"
 
+# The authority's name, user, secret, and what to call with the user's one name.
+Ask = Callable[[str, str, str, Callable[[str], None]], Any]
+
 
 class Backend(Protocol):
     """What a class registered as an authentication backend offers.
 
     One that answers out of memory, and never waits for anything, may say so with an attribute
     ``waits = False``; others are asked by no more requests at once than may wait for them.
+
+    Failures are counted by the user name.  A backend may have a method ``principal(user)`` that
+    returns one text for all names of one user.  Or its ``authenticate`` has a third parameter,
+    ``identified``, a function to call with the user's one name before the secret is tried; it
+    raises TooManyAttempts, which has to be passed on.
     """
 
     def authenticate(self, user: str, secret: str) -> AuthDetails:
@@ -40,6 +48,15 @@ class Backend(Protocol):
             NotAuthenticated: the credentials are wrong.
             BackendUnavailable: whether they are wrong cannot be found out now.
         """
+
+
+class CountedBackend(Protocol):
+    """A backend that knows a user's one name before it tries the secret."""
+
+    def authenticate(
+        self, user: str, secret: str, identified: Callable[[str], None]
+    ) -> AuthDetails:
+        """The requester's identity; ``identified`` is called with the user's one name first."""
 
 
 class Authenticator:
@@ -53,16 +70,44 @@ class Authenticator:
     def __init__(
         self,
         name: str,
-        ask: Callable[[str, str, str], Any],
+        ask: Ask,
         breaker: Breaker | None,
         backend: str = "",
+        principal: Callable[[str], str] | None = None,
     ):
         self.name = name
         self.backend = backend
+        self._principal = principal
         self._ask = ask if breaker is None else _held_by(breaker, ask)
 
-    def authenticate(self, authority: str, user: str, secret: str) -> AuthDetails:
+    def principal(self, user: str) -> str:
+        """One text for all names that the backend takes for the same user.
+
+        Raises:
+            PluginError: the backend failed.
+        """
+        if self._principal is None:
+            return user
+        try:
+            return str(self._principal(user))
+        except Exception as error:
+            raise PluginError(f"the authentication {self.name!r} failed") from error
+
+    def authenticate(
+        self,
+        authority: str,
+        user: str,
+        secret: str,
+        identified: Callable[[str], None] = lambda _name: None,
+    ) -> AuthDetails:
         """The identity that these credentials prove to this registration authority.
+
+        Args:
+            authority: the name of the registration authority.
+            user: the user name.
+            secret: what should prove it.
+            identified: is called with the backend's own name of the user, if the backend knows it
+                before it tries the secret.
 
         Raises:
             NotAuthenticated: they prove none; an empty secret is not even shown to the backend.
@@ -72,7 +117,7 @@ class Authenticator:
         if not secret:
             raise NotAuthenticated()
         try:
-            identity = self._ask(authority, user, secret)
+            identity = self._ask(authority, user, secret, identified)
         except BackendUnavailable as error:
             # Several may be configured; the log says which.
             raise BackendUnavailable(
@@ -124,21 +169,28 @@ def configure(
     except ValueError as error:
         raise ConfigurationError.about("", str(error)) from error
 
-    def ask(_authority: str, user: str, secret: str) -> AuthDetails:
+    takes_identified = "identified" in inspect.signature(instance.authenticate).parameters
+
+    def ask(
+        _authority: str, user: str, secret: str, identified: Callable[[str], None]
+    ) -> AuthDetails:
+        if takes_identified:
+            counted = cast(CountedBackend, instance)
+            return counted.authenticate(user, secret, identified=identified)
         return instance.authenticate(user, secret)
 
     held_by = breaker() if getattr(instance, "waits", True) else None
-    return Authenticator(name, ask, held_by, kind)
+    return Authenticator(name, ask, held_by, kind, getattr(instance, "principal", None))
 
 
-def _held_by(
-    breaker: Breaker, ask: Callable[[str, str, str], Any]
-) -> Callable[[str, str, str], Any]:
+def _held_by(breaker: Breaker, ask: Ask) -> Ask:
     """The same question, when the breaker lets it pass."""
 
-    def ask_in_turn(authority: str, user: str, secret: str) -> Any:
+    def ask_in_turn(
+        authority: str, user: str, secret: str, identified: Callable[[str], None]
+    ) -> Any:
         with breaker.passage():
-            return ask(authority, user, secret)
+            return ask(authority, user, secret, identified)
 
     return ask_in_turn
 
@@ -155,13 +207,11 @@ class CommonSettings(pydantic.BaseModel):
     )
 
 
-def _nobody(_authority: str, _user: str, _secret: str) -> None:
+def _nobody(_authority: str, _user: str, _secret: str, _identified: object) -> None:
     raise BackendUnavailable("the configuration was loaded offline")
 
 
-def _function(
-    function: Callable[..., Any], options: Mapping[str, Any]
-) -> Callable[[str, str, str], Any]:
+def _function(function: Callable[..., Any], options: Mapping[str, Any]) -> Ask:
     """A plain function, which reads its options out of ``conf`` by itself."""
     conf = MappingProxyType(dict(options))
     parameters = inspect.signature(function)
@@ -171,5 +221,5 @@ def _function(
         if options:
             unknown = ", ".join(map(repr, options))
             raise ConfigurationError.about("", f"unknown option {unknown}") from None
-        return function
-    return lambda authority, user, secret: function(authority, user, secret, conf)
+        return lambda authority, user, secret, _identified: function(authority, user, secret)
+    return lambda authority, user, secret, _identified: function(authority, user, secret, conf)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 import ssl as tls
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -177,8 +178,23 @@ class LdapAuthentication:
         # Half a second more, so that what ldap3 says of its own time-out is heard.
         self._deadline = Deadline(self._directory.bound + 0.5)
 
-    def authenticate(self, user: str, secret: str) -> AuthDetails:
-        """Who binds, by the name and with the groups that stand in the directory."""
+    def principal(self, user: str) -> str:
+        """The name without the domain, which is always the same with ``domain``."""
+        if self._domain is None:
+            return user
+        return re.split(r"[\\/]", user)[-1].partition("@")[0]
+
+    def authenticate(
+        self, user: str, secret: str, identified: Callable[[str], None] = lambda _name: None
+    ) -> AuthDetails:
+        """Who binds, by the name and with the groups that stand in the directory.
+
+        Args:
+            user: the user name.
+            secret: the password.
+            identified: is called with the name of the entry that was found for the user name,
+                before the password is tried.
+        """
         if not (_is_plain(user) and _is_secret(secret)):
             raise NotAuthenticated()
         if self._domain is not None and not set("@\\/").isdisjoint(user):
@@ -186,16 +202,22 @@ class LdapAuthentication:
             raise NotAuthenticated()
 
         def ask(conversation: Conversation) -> AuthDetails | None:
-            return self._identify(conversation, user, secret)
+            return self._identify(conversation, user, secret, identified)
 
         identity = self._deadline.hold(lambda: self._directory.talk(ask))
         if identity is None:
             raise NotAuthenticated()
         return identity
 
-    def _identify(self, conversation: Conversation, user: str, secret: str) -> AuthDetails | None:
+    def _identify(
+        self,
+        conversation: Conversation,
+        user: str,
+        secret: str,
+        identified: Callable[[str], None],
+    ) -> AuthDetails | None:
         if self._service is not None:
-            found = self._find_and_bind(conversation, self._service, user, secret)
+            found = self._find_and_bind(conversation, self._service, user, secret, identified)
         elif self._user_dn is not None:
             found = self._bind_and_read(conversation, self._user_dn, user, secret)
         else:
@@ -215,10 +237,18 @@ class LdapAuthentication:
         return AuthDetails(names[0], self._groups(conversation, entry))
 
     def _find_and_bind(
-        self, conversation: Conversation, service: _Account, user: str, secret: str
+        self,
+        conversation: Conversation,
+        service: _Account,
+        user: str,
+        secret: str,
+        identified: Callable[[str], None],
     ) -> Sequence[Entry]:
         service.bind(conversation)
         found = self._search(conversation, user)
+        if len(found) == 1:
+            # The filter may find one entry by several of its names.
+            identified(found[0].name)
         # Somebody unknown is asked for their secret too: it takes the time that it takes others.
         name = found[0].name if len(found) == 1 else f"cn={secrets.token_hex(8)},{self._base}"
         if not conversation.bind(name, secret):
