@@ -141,3 +141,20 @@ def audit(caplog):
         ]
 
     return SimpleNamespace(events=events)
+
+
+@pytest.fixture
+def daemon(machine):
+    """Starts the daemon as a process; it is ended with the test."""
+    processes = []
+
+    def start(*arguments):
+        process = machine.start("renew", "--daemon", *arguments)
+        processes.append(process)
+        assert process.stdout.readline().startswith("keeping ")
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()

@@ -18,23 +18,6 @@ from tests.canned import answering, problem
 from tests.servers.processes import wait_for
 
 
-@pytest.fixture
-def daemon(machine):
-    """Starts the daemon as a process; it is ended with the test."""
-    processes = []
-
-    def start(*arguments):
-        process = machine.start("renew", "--daemon", *arguments)
-        processes.append(process)
-        assert process.stdout.readline().startswith("keeping ")
-        return process
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.communicate()
-
-
 def test_the_daemon_renews_what_is_due_and_ends_when_told(machine, daemon):
     assert 0 == machine.request("www.example.com")
     first = machine.certificate()

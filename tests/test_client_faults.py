@@ -11,8 +11,10 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor.client import hook
+from anchor.client.live_directory import LiveDirectory
 from tests.canned import answering, problem
 from tests.pki import make_ca, of_no_known_version
+from tests.servers.processes import wait_for
 
 # Each step that lasts ends with an fsync, so dying before each of them is dying between any two.
 # Nothing real dies at a chosen step.
@@ -48,6 +50,8 @@ def test_killed_at_any_step_of_a_renewal_leaves_a_pair_that_fits(machine):
     while die_at_step(step, machine, "renew", "--force", "--quiet"):
         machine.assert_fits()
         assert 0 == machine.run("list")
+        assert 0 == machine.renew()
+        assert [] == machine.leftovers()
         step += 1
 
     assert step > 8
@@ -65,6 +69,8 @@ def test_killed_at_any_step_of_the_first_request_leaves_all_or_nothing(machine):
             machine.assert_fits()
         else:
             assert not (machine.directory / "cert.pem").exists()
+        assert 0 == machine.renew()
+        assert [] == machine.leftovers()
         step += 1
 
     assert step > 8
@@ -86,6 +92,48 @@ def test_a_run_that_was_killed_before_its_hook_is_made_up_for(machine, tmp_path)
             assert 0 == machine.renew()
             assert ran.exists()
         step += 1
+
+
+def test_what_killed_runs_have_left_is_removed_by_the_next_run_of_any_kind(machine, daemon):
+    assert 0 == machine.request("www.example.com")
+    versions = machine.state / "certificates" / "never-tracked" / "versions"
+
+    def leave():
+        (versions / ".1.01234567").mkdir(parents=True, exist_ok=True)
+        (versions / ".1.01234567" / "key.pem").write_text("a key")
+        (versions.parent / ".lock").touch()
+        (machine.state / "tracked" / ".never-tracked.json.01234567").touch()
+        (machine.directory / "versions" / ".2.01234567").mkdir()
+        (machine.directory / ".current.01234567").symlink_to("versions/2")
+        (machine.directory / ".key.pem.01234567").symlink_to("current/key.pem")
+
+    leave()
+    assert 0 == machine.renew("--dry-run")
+    assert 0 == machine.run("list")
+    assert 5 <= len(machine.leftovers())
+
+    assert 0 == machine.renew()
+    assert [] == machine.leftovers()
+
+    leave()
+    machine.make_due()
+    first = machine.certificate()
+    daemon()
+    wait_for(lambda: machine.certificate() != first, what="a renewal")
+    wait_for(lambda: not machine.leftovers(), what="the leftovers to be gone")
+
+
+def test_what_a_run_is_writing_at_this_moment_is_left_alone(machine):
+    assert 0 == machine.request("www.example.com")
+    other = LiveDirectory(machine.state / "certificates" / "other")
+    with other.locked():
+        (other.path / "versions" / ".1.01234567").mkdir(parents=True)
+
+        assert 0 == machine.renew()
+
+        assert [".1.01234567"] == machine.leftovers()
+    assert 0 == machine.renew()
+    assert [] == machine.leftovers()
 
 
 def test_a_full_disk_leaves_what_was_there(machine):

@@ -40,6 +40,8 @@ def run(namespace: argparse.Namespace) -> int:
             namespace.parser.error("--daemon takes no names, and neither --force nor --dry-run")
         return _stay(namespace)
     renewer = client_options.renewer(namespace)
+    if not namespace.dry_run:
+        renewer.state.sweep()
     outcomes = [
         renewer.renew(name, force=namespace.force, patient=False, dry_run=namespace.dry_run)
         for name in namespace.names or renewer.state.names()
@@ -75,6 +77,7 @@ def _stay(namespace: argparse.Namespace) -> int:
 
     renewer = client_options.renewer(namespace)
     # A state directory that another user could have written ends the daemon at its start.
+    renewer.state.sweep()
     count = len(renewer.state.names())
     if not namespace.quiet and not namespace.json:
         tracked = f"{count} certificate{'' if count == 1 else 's'}"

@@ -83,37 +83,48 @@ class Pair:
         return self.certificate.fingerprint(hashes.SHA256()).hex()
 
 
+def _pair(version: Path) -> Pair | None:
+    """The pair in the directory of a version; None if it is missing or damaged, or does not fit."""
+    try:
+        key_pem = (version / KEY).read_bytes()
+        key = load_pem_private_key(key_pem, None)
+        certificate = x509.load_pem_x509_certificate((version / CERTIFICATE).read_bytes())
+        if key.public_key() != certificate.public_key():
+            return None
+    except PermissionError as error:
+        raise Unwritable(f"{error.filename}: {error.strerror}") from None
+    except (OSError, *MALFORMED):
+        return None
+    return Pair(key_pem, key, certificate)  # type: ignore[arg-type]  # a kind that was certified
+
+
 @dataclass(frozen=True)
 class LiveDirectory:
     """The files of one certificate."""
 
     path: Path
 
-    def locked(self) -> contextlib.AbstractContextManager[None]:
+    def locked(self, patience: float | None = None) -> contextlib.AbstractContextManager[None]:
         """Keep every other run away from it.
+
+        Args:
+            patience: for how many seconds to wait for another run; two minutes if None.
 
         Raises:
             Untrusted: another user could change the directory, and have us write elsewhere.
         """
         trust.require(self.path)
         trust.require(self.path / VERSIONS)
-        return locks.exclusive(self.path / LOCK)
+        return locks.exclusive(self.path / LOCK, patience)
 
     def current(self) -> Pair | None:
         """What servers see now; None if there is nothing, or nothing that is any good."""
         try:
             # Read the link once: both files are to be of one version.
             version = self.path / (self.path / CURRENT).readlink()
-            key_pem = (version / KEY).read_bytes()
-            key = load_pem_private_key(key_pem, None)
-            certificate = x509.load_pem_x509_certificate((version / CERTIFICATE).read_bytes())
-            if key.public_key() != certificate.public_key():
-                return None
-        except PermissionError as error:
-            raise Unwritable(f"{error.filename}: {error.strerror}") from None
-        except (OSError, *MALFORMED):
+        except OSError:
             return None
-        return Pair(key_pem, key, certificate)  # type: ignore[arg-type]  # a kind that was certified
+        return _pair(version)
 
     def certificate(self) -> x509.Certificate | None:
         """The certificate, for who may not read the key."""
@@ -129,13 +140,56 @@ class LiveDirectory:
         """
         try:
             files.make_directory(self.path / VERSIONS)
-            self._sweep()
-            for name in NAMES:
-                path = self.path / name
-                if path.exists() and not path.is_symlink():
-                    raise Unwritable(f"{path} is there already, and not from here; move it away")
         except OSError as error:
             raise Unwritable(f"{error.filename or self.path}: {error.strerror}") from None
+        self.mend()
+
+    def mend(self) -> None:
+        """Remove what a killed run has left, and put back links that a backup has lost.
+
+        A copy of what a link leads to, which some tools make of it, becomes a link again.
+
+        Raises:
+            Unwritable: a file is in the way which is no such copy; nothing is lost.
+        """
+        try:
+            self.sweep()
+            self._mend_current()
+            self._mend_names()
+        except OSError as error:
+            raise Unwritable(f"{error.filename or self.path}: {error.strerror}") from None
+
+    def _mend_current(self) -> None:
+        current = self.path / CURRENT
+        if current.is_dir() and current.is_symlink():
+            return
+        numbers = sorted(self._numbers(), reverse=True)
+        if current.is_dir():
+            copied = [n for n in numbers if _is_copy(self.path / VERSIONS / str(n), current)]
+            if copied:
+                shutil.rmtree(current)
+            else:
+                copied = [max(numbers, default=0) + 1]
+                files.make_directory(self.path / VERSIONS)
+                current.rename(self.path / VERSIONS / str(copied[0]))
+            number: int | None = copied[0]
+        elif current.exists():
+            raise _in_the_way(current)
+        else:
+            good = (n for n in numbers if _pair(self.path / VERSIONS / str(n)))
+            number = next(good, None)
+        if number is not None:
+            files.point(current, f"{VERSIONS}/{number}")
+
+    def _mend_names(self) -> None:
+        for name in NAMES:
+            path, wanted = self.path / name, self.path / CURRENT / name
+            if path.exists() and path.is_symlink():
+                continue
+            if path.exists() and not (wanted.is_file() and _is_same(path, wanted)):
+                raise _in_the_way(path)
+            if wanted.is_file():
+                files.point(path, f"{CURRENT}/{name}")
 
     def install(self, key_pem: bytes, certified: Certified, access: Access) -> None:
         """Make a new pair the current one.
@@ -181,13 +235,32 @@ class LiveDirectory:
         files.sync_directory(directory)
 
     def _numbers(self) -> list[int]:
-        names = [path.name for path in (self.path / VERSIONS).iterdir()]
+        try:
+            names = [path.name for path in (self.path / VERSIONS).iterdir()]
+        except FileNotFoundError:
+            names = []
         return [int(name) for name in names if name.isascii() and name.isdigit()]
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
         """Remove what a run that was killed has left; nobody else is at work here."""
         for leftover in (self.path / VERSIONS).glob(".*"):
             shutil.rmtree(leftover, ignore_errors=True)
         for name in (*NAMES, CURRENT):
             for leftover in self.path.glob(f".{name}.*"):
                 leftover.unlink(missing_ok=True)
+
+
+def _is_copy(version: Path, directory: Path) -> bool:
+    """True if the files of a version are in a directory too, with the same contents."""
+    return all(
+        (directory / name).is_file() and _is_same(version / name, directory / name)
+        for name in NAMES
+    )
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    return path.is_file() and path.read_bytes() == other.read_bytes()
+
+
+def _in_the_way(path: Path) -> Unwritable:
+    return Unwritable(f"{path} is there already, and not from here; move it away")

@@ -17,14 +17,15 @@ PATIENCE = 120.0
 
 
 @contextlib.contextmanager
-def exclusive(path: Path) -> Iterator[None]:
+def exclusive(path: Path, patience: float | None = None) -> Iterator[None]:
     """Hold the lock at a path, which ends with the process at the latest.
 
     Args:
         path: of the lock file; it is made, and stays.
+        patience: for how many seconds to wait for another run; ``PATIENCE`` if None.
 
     Raises:
-        Unavailable: another run has held it for longer than ``PATIENCE``.
+        Unavailable: another run has held it for longer than that.
         Unwritable: there can be no such file.
     """
     try:
@@ -33,7 +34,7 @@ def exclusive(path: Path) -> Iterator[None]:
     except OSError as error:
         raise Unwritable(f"{path}: {error.strerror}") from None
     try:
-        _wait(descriptor, path, time.monotonic() + PATIENCE)
+        _wait(descriptor, path, time.monotonic() + (PATIENCE if patience is None else patience))
         yield
     finally:
         os.close(descriptor)

@@ -139,6 +139,8 @@ class Renewer:
         self, tracked: Tracked, live: LiveDirectory, *, force: bool, patient: bool, dry_run: bool
     ) -> Outcome:
         name = tracked.name
+        if not dry_run:
+            live.mend()
         pair = live.current()
         now = self.clock()
         postponed = not force and bool(_waits(tracked, now, patient=patient))

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pydantic
 
-from anchor.client import files, trust
-from anchor.client.errors import Misconfigured, Unwritable
+from anchor.client import files, locks, trust
+from anchor.client.errors import ClientError, Misconfigured, Unwritable
+from anchor.client.live_directory import LiveDirectory
 
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}"
 
@@ -161,13 +162,32 @@ class StateDirectory:
         text = json.dumps(tracked.model_dump(mode="json", exclude_none=True), indent=2)
         try:
             self._require_trusted()
-            files.make_directory(self._tracked)
-            # What a run that was killed has left: names of eight digits after the file's own.
-            for leftover in self._tracked.glob(f".{path.name}.????????"):
-                leftover.unlink(missing_ok=True)
-            files.replace(path, f"{text}\n".encode(), 0o644)
+            with locks.exclusive(self._tracked / ".lock"):
+                self._sweep_tracked()
+                files.replace(path, f"{text}\n".encode(), 0o644)
         except OSError as error:
             raise Unwritable(f"{path}: {error.strerror}") from None
+
+    def sweep(self) -> None:
+        """Remove what killed runs have left, also for certificates that are not tracked."""
+        self._require_trusted()
+        # A run that only looks does not fail over what it cannot remove.
+        with contextlib.suppress(OSError, ClientError):
+            if self._tracked.is_dir():
+                with locks.exclusive(self._tracked / ".lock"):
+                    self._sweep_tracked()
+            for directory in self.default_directory("x").parent.glob("*/.lock"):
+                # A run that holds the lock removes its own.
+                with (
+                    contextlib.suppress(ClientError),
+                    LiveDirectory(directory.parent).locked(patience=0),
+                ):
+                    LiveDirectory(directory.parent).sweep()
+
+    def _sweep_tracked(self) -> None:
+        """Remove files of eight digits after a name, which are renamed when they are whole."""
+        for leftover in self._tracked.glob(".*.json.????????"):
+            leftover.unlink(missing_ok=True)
 
     def forget(self, name: str) -> None:
         """Track it no more; its files stay."""

@@ -1,0 +1,136 @@
+"""Files of certificates that come back from a backup, not quite as they were."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from anchor.client.live_directory import NAMES
+
+
+def drop_links(directory):
+    for path in [*directory.iterdir()]:
+        if path.is_symlink():
+            path.unlink()
+
+
+def copy_what_links_lead_to(directory):
+    copy = directory.with_name("copy")
+    shutil.copytree(directory, copy, symlinks=False)
+    shutil.rmtree(directory)
+    copy.rename(directory)
+
+
+def drop_links_and_numbers(directory):
+    """Only what a link leads to is in the copy."""
+    copy_what_links_lead_to(directory)
+    shutil.rmtree(directory / "versions")
+
+
+def drop_current(directory):
+    (directory / "current").unlink()
+
+
+def drop_names(directory):
+    for name in NAMES:
+        (directory / name).unlink()
+
+
+def copy_current(directory):
+    version = (directory / "current").resolve()
+    (directory / "current").unlink()
+    shutil.copytree(version, directory / "current")
+
+
+def copy_names(directory):
+    for name in NAMES:
+        contents = (directory / name).read_bytes()
+        (directory / name).unlink()
+        (directory / name).write_bytes(contents)
+
+
+def lead_to_nothing(directory):
+    drop_current(directory)
+    (directory / "current").symlink_to("versions/99")
+
+
+def follow_a_version_that_is_no_good(directory):
+    drop_links(directory)
+    (directory / "versions" / "3").mkdir()
+    (directory / "versions" / "3" / "cert.pem").write_text("garbage")
+
+
+WAYS = [
+    drop_links,
+    copy_what_links_lead_to,
+    drop_links_and_numbers,
+    drop_current,
+    drop_names,
+    copy_current,
+    copy_names,
+    lead_to_nothing,
+    follow_a_version_that_is_no_good,
+]
+
+
+@pytest.fixture
+def renewed(machine, https_anchor):
+    """A machine that has renewed once, so that there are two versions."""
+    assert 0 == machine.request("www.example.com")
+    assert 0 == machine.renew("--force")
+    https_anchor.requests.clear()
+    return machine
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_a_backup_has_lost_is_put_back_and_nobody_is_asked(renewed, https_anchor, way):
+    certificate = renewed.certificate()
+    way(renewed.directory)
+
+    assert 0 == renewed.renew()
+
+    assert certificate == renewed.certificate()
+    renewed.assert_fits()
+    assert [] == https_anchor.requests
+    for name in (*NAMES, "current"):
+        assert (renewed.directory / name).is_symlink()
+    assert 0 == renewed.run("list")
+    assert [] == renewed.leftovers()
+
+    assert 0 == renewed.renew("--force")
+    assert certificate != renewed.certificate()
+    renewed.assert_fits()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_asking_again_works_on_what_a_backup_has_lost_too(renewed, way):
+    way(renewed.directory)
+
+    assert 0 == renewed.request("www.example.com")
+
+    renewed.assert_fits()
+
+
+@pytest.mark.parametrize("name", [*NAMES, "current"])
+@pytest.mark.parametrize("arguments", [(), ("--force",)])
+def test_a_file_of_somebody_else_is_named_before_anybody_is_asked(
+    renewed, https_anchor, capsys, name, arguments
+):
+    path = renewed.directory / name
+    path.unlink()
+    path.write_text("of somebody else")
+
+    assert 1 == renewed.renew(*arguments)
+
+    assert f"{path} is there already, and not from here" in capsys.readouterr().err
+    assert "of somebody else" == path.read_text()
+    assert [] == https_anchor.requests
+
+
+def test_a_dry_run_puts_nothing_back(renewed):
+    drop_links(renewed.directory)
+
+    assert 0 == renewed.renew("--dry-run")
+
+    assert not (renewed.directory / "current").is_symlink()
