@@ -109,7 +109,7 @@ def test_a_clock_that_jumps_ahead_renews_once_and_not_without_end(
     assert "clock" in machine.tracked().history.error
 
 
-def test_a_clock_that_jumps_back_neither_renews_nor_sleeps_long(
+def test_a_clock_that_jumps_back_is_told_and_renews_nothing(
     machine, inside, clock, outcomes, https_anchor
 ):
     assert 0 == machine.request("www.example.com")
@@ -117,7 +117,8 @@ def test_a_clock_that_jumps_back_neither_renews_nor_sleeps_long(
 
     assert 0 < inside.cycle() <= LONGEST_SLEEP
 
-    assert [] == outcomes
+    assert ["FAILED"] == [outcome.result.name for outcome in outcomes]
+    assert "30 days, 0:00:00 behind that of" in outcomes[0].message
     assert 1 == https_anchor.submissions
 
 

@@ -54,6 +54,8 @@ def renewer(namespace: argparse.Namespace) -> Renewer:
 
 def tell(outcome: Outcome, namespace: argparse.Namespace) -> None:
     """One line: what went well to standard output, what did not to standard error."""
+    if outcome.warning:
+        print(_coloured(f"{outcome.name}: {outcome.warning}", "33", sys.stderr), file=sys.stderr)
     if exit_code(outcome):
         colour = "33" if exit_code(outcome) == FOR_NOW else "31"
         line = _coloured(outcome.message, colour, sys.stderr)

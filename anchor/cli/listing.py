@@ -8,6 +8,8 @@ import sys
 import time
 from typing import Any
 
+from cryptography import x509
+
 from anchor.cli import client_options
 from anchor.client.live_directory import LiveDirectory
 from anchor.client.renewal import due, moment
@@ -65,11 +67,18 @@ def _describe(state: StateDirectory, name: str) -> dict[str, Any]:
         return row | {"state": "missing"}
     end = certificate.not_valid_after_utc
     return row | {
-        "state": "valid" if end.timestamp() > time.time() else "expired",
+        "state": _state(certificate),
         "not_after": moment(end),
         "renews_from": moment(due(tracked, certificate)),
         "serial": f"{certificate.serial_number:x}",
     }
+
+
+def _state(certificate: x509.Certificate) -> str:
+    now = datetime.datetime.now(datetime.UTC)
+    if certificate.not_valid_after_utc <= now:
+        return "expired"
+    return "valid" if certificate.not_valid_before_utc <= now else "not yet valid"
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:

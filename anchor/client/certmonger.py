@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 import anchor
 from anchor.client import configuration, schedule
 from anchor.client.configuration import Client
-from anchor.client.errors import ClientError, Misconfigured, Refused, Unavailable
+from anchor.client.errors import ClientError, Misconfigured, Refused, Unavailable, WrongClock
 from anchor.errors import ConfigurationError
 from anchor.X509.parsing import MALFORMED
 
@@ -89,6 +89,9 @@ class Helper:
             certified = service.sign(csr, client.source.credentials(), self._previous())
         except Refused as error:
             return Said(REJECTED, str(error))
+        except WrongClock as error:
+            # A clock is often set soon after the machine has started.
+            return self._later(error)
         except (Misconfigured, ConfigurationError) as error:
             return Said(UNCONFIGURED, _one_line(error))
         except (Unavailable, ClientError) as error:

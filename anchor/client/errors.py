@@ -33,6 +33,10 @@ class WrongAddress(Misconfigured):
     """The URL or the authority is wrong: a server answered, and knows nothing of it."""
 
 
+class WrongClock(Misconfigured):
+    """This machine's clock differs from the service's by too much."""
+
+
 class Unavailable(ClientError):
     """It may pass: the service, or something on the way to it, is down, busy or confused."""
 

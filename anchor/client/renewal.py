@@ -7,7 +7,7 @@ import datetime
 import enum
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography import x509
@@ -23,10 +23,11 @@ from anchor.client.errors import (
     Refused,
     Unavailable,
     WrongAddress,
+    WrongClock,
 )
 from anchor.client.hook import HookFailed
 from anchor.client.live_directory import Access, LiveDirectory, Pair
-from anchor.client.service import Certified
+from anchor.client.service import Certified, clock_error
 from anchor.client.tracked import History, StateDirectory, Tracked, Wish
 from anchor.errors import AnchorError, ConfigurationError
 from anchor.timestamps import timestamp
@@ -47,7 +48,7 @@ class Result(enum.Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How it went for one certificate; ``message`` is one line."""
+    """How it went for one certificate; ``message`` is one line, and so is ``warning``, if any."""
 
     name: str
     result: Result
@@ -55,6 +56,7 @@ class Outcome:
     directory: Path | None = None
     not_after: datetime.datetime | None = None
     renews: datetime.datetime | None = None
+    warning: str = ""
 
 
 def due(tracked: Tracked, certificate: x509.Certificate) -> datetime.datetime:
@@ -69,6 +71,10 @@ def due(tracked: Tracked, certificate: x509.Certificate) -> datetime.datetime:
         None if said is None else datetime.datetime.fromtimestamp(said, datetime.UTC),
         tracked.wish.renew_when_left,
     )
+
+
+# What a success leaves of the failures before it.
+_CLEARED = {"failures": 0, "error": None, "credentials_refused": False, "wait_until": None}
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,8 @@ class Renewer:
         with live.locked():
             certified = self._obtain(name, wish, live)
             tracked = self._remember(Tracked(name=name, wish=wish), certified, live)
-            return self._finish(tracked, live, Result.ISSUED)
+            outcome = self._finish(tracked, live, Result.ISSUED)
+            return replace(outcome, warning=certified.clock_error)
 
     def next_time(self, tracked: Tracked, *, patient: bool = True) -> float:
         """When there is something to do for a certificate, in seconds since the epoch.
@@ -106,7 +113,11 @@ class Renewer:
         """
         now = self.clock()
         certificate = LiveDirectory(tracked.wish.directory).certificate()
-        if certificate is None or _hook_is_due(tracked, certificate):
+        if (
+            certificate is None
+            or _hook_is_due(tracked, certificate)
+            or _is_not_yet_valid(certificate, now)
+        ):
             when = now
         else:
             when = due(tracked, certificate).timestamp()
@@ -144,7 +155,13 @@ class Renewer:
         pair = live.current()
         now = self.clock()
         postponed = not force and bool(_waits(tracked, now, patient=patient))
-        if pair and not force and now < due(tracked, pair.certificate).timestamp():
+        early = pair is not None and _is_not_yet_valid(pair.certificate, now)
+        is_due = pair is None or early or now >= due(tracked, pair.certificate).timestamp()
+        if pair and not force and not is_due:
+            if tracked.history.clock_wrong and not dry_run:
+                # The clock was set right, or the certificate became due in time.
+                tracked = tracked.after(clock_wrong=False, **_CLEARED)
+                self.state.write(tracked)
             if _hook_is_due(tracked, pair.certificate) and not postponed and not dry_run:
                 return self._finish(tracked, live, Result.HOOK_DONE)
             return self._outcome(tracked, pair, Result.NOT_DUE)
@@ -158,12 +175,34 @@ class Renewer:
         if dry_run:
             return self._outcome(tracked, pair, Result.WOULD_RENEW)
         try:
+            if not force and (early or tracked.history.clock_wrong):
+                self._check_clock(tracked, pair)
             certified = self._obtain(name, tracked.wish, live)
             tracked = self._remember(tracked, certified, live)
         except (ClientError, ConfigurationError) as error:
             self._take_down(tracked, error, pair)
             return self._failed(name, error, pair)
-        return self._finish(tracked, live, Result.RENEWED)
+        outcome = self._finish(tracked, live, Result.RENEWED)
+        return replace(outcome, warning=certified.clock_error)
+
+    def _check_clock(self, tracked: Tracked, pair: Pair | None) -> None:
+        """Ask the service for the time, which is cheaper than a certificate.
+
+        Raises:
+            WrongClock: this machine's clock is wrong, and no certificate is needed by the service's
+                clock, or none would be valid by this machine's.
+        """
+        client = configuration.load(tracked.wish.config)
+        offset = client.service(tracked.wish.authority, self.clock).clock_offset()
+        if offset is None or abs(offset) <= MAX_SKEW.total_seconds():
+            return
+        if pair is not None and offset > 0:
+            certificate = pair.certificate
+            life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+            is_due = self.clock() - offset >= due(tracked, certificate).timestamp()
+            if is_due and offset < life.total_seconds():
+                return
+        raise WrongClock(clock_error(offset, client.transport.url.text))
 
     def _obtain(self, name: str, wish: Wish, live: LiveDirectory) -> Certified:
         """A certificate that is installed with its key."""
@@ -194,10 +233,15 @@ class Renewer:
         tracked = tracked.model_copy(update={"history": history})
         if due(tracked, pair.certificate).timestamp() <= self.clock():
             # A clock that is wrong makes every certificate look old; do not ask without end.
+            wait_until = self.clock() + schedule.LONGEST_WAIT
+            error = certified.clock_error
             tracked = tracked.after(
+                clock_wrong=True,
                 failures=1,
-                error="the new certificate is due already: is this machine's clock right?",
-                wait_until=self.clock() + schedule.LONGEST_WAIT,
+                error=error or "the new certificate is due already: is this machine's clock right?",
+                wait_until=wait_until,
+                # Without the service's time the next run could not tell either.
+                keep_off_until=None if error else wait_until,
             )
         self.state.write(tracked)
         return tracked
@@ -213,14 +257,8 @@ class Renewer:
             except HookFailed as error:
                 self._take_down(tracked, error, pair)
                 return self._outcome(tracked, pair, Result.HOOK_FAILED, str(error))
-            cleared = {
-                "failures": 0,
-                "error": None,
-                "credentials_refused": False,
-                "wait_until": None,
-            }
             tracked = tracked.after(
-                hook_done=pair.fingerprint, **(cleared if result is Result.HOOK_DONE else {})
+                hook_done=pair.fingerprint, **(_CLEARED if result is Result.HOOK_DONE else {})
             )
             self.state.write(tracked)
         return self._outcome(tracked, pair, result)
@@ -240,6 +278,7 @@ class Renewer:
             failures=failures,
             error=_one_line(error),
             credentials_refused=isinstance(error, CredentialsRefused),
+            clock_wrong=tracked.history.clock_wrong or isinstance(error, WrongClock),
             tried=now,
             wait_until=max(now + wait, keep_off or 0.0),
             keep_off_until=keep_off,
@@ -286,6 +325,11 @@ class Renewer:
             end,
             renews,
         )
+
+
+def _is_not_yet_valid(certificate: x509.Certificate, now: float) -> bool:
+    """Whether a clock must be wrong: that of this machine, or that of the service."""
+    return certificate.not_valid_before_utc.timestamp() > now + MAX_SKEW.total_seconds()
 
 
 def _hook_is_due(tracked: Tracked, certificate: x509.Certificate) -> bool:

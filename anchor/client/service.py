@@ -15,8 +15,8 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from anchor.client import acceptance
-from anchor.client.acceptance import Unacceptable
+from anchor.client import acceptance, schedule
+from anchor.client.acceptance import OutsideValidity, Unacceptable
 from anchor.client.credentials import Credentials
 from anchor.client.errors import (
     ClientError,
@@ -24,6 +24,7 @@ from anchor.client.errors import (
     Refused,
     Unavailable,
     WrongAddress,
+    WrongClock,
 )
 from anchor.client.transport import Reply, Transport
 from anchor.X509.parsing import MALFORMED
@@ -39,11 +40,13 @@ class Certified:
         certificate: the certificate.
         chain: who issued it, and what leads from there to a root.
         renew_after: the time from which the service wants it renewed, if it said one that fits.
+        clock_error: what is wrong with this machine's clock, in one sentence, or nothing.
     """
 
     certificate: x509.Certificate
     chain: tuple[x509.Certificate, ...]
     renew_after: datetime.datetime | None
+    clock_error: str = ""
 
     @property
     def pem(self) -> bytes:
@@ -98,6 +101,7 @@ class Service:
         Raises:
             Refused: the service does not want to certify it.
             Misconfigured: the service does not know the credentials, or the authority.
+            WrongClock: the certificate is not valid by this machine's clock, which is wrong.
             Unavailable: the service gave no answer, or no certificate that can be accepted.
         """
         form = {
@@ -106,7 +110,7 @@ class Service:
             "encoding": "pem",
             "csr": csr.public_bytes(Encoding.PEM).decode("ascii"),
         }
-        answer = self._ask(
+        answer, reply = self._ask(
             "POST",
             f"/v1/sign/{quote(self.authority, safe='')}",
             urlencode(form).encode("ascii"),
@@ -117,16 +121,42 @@ class Service:
         try:
             now = datetime.datetime.fromtimestamp(self.clock(), datetime.UTC)
             acceptance.check(certificate, chain, csr, now)
+        except OutsideValidity as error:
+            if clock_error := self._clock_error(reply):
+                raise WrongClock(f"{clock_error}; it answered {error}") from None
+            # Nobody knows whose clock is wrong, and each try costs a certificate.
+            later = None if reply.date else schedule.LONGEST_WAIT
+            raise self._confused(f"it answered {error}", later) from None
         except Unacceptable as error:
             raise self._confused(f"it answered {error}") from None
         except MALFORMED as error:
             raise self._confused("its answer does not hold a certificate") from error
         self._check_issuer(chain, previous)
-        return Certified(certificate, chain, _renew_after(answer.get("renew_after"), certificate))
+        renew_after = _renew_after(answer.get("renew_after"), certificate)
+        return Certified(certificate, chain, renew_after, self._clock_error(reply))
+
+    def clock_offset(self) -> float | None:
+        """How many seconds this machine's clock is ahead of the service's; None if it is not told.
+
+        Raises:
+            Unavailable: there is no answer.
+        """
+        path = f"/v1/ca/{quote(self.authority, safe='')}"
+        return self._offset(self.transport.exchange("GET", path))
+
+    def _offset(self, reply: Reply) -> float | None:
+        return None if reply.date is None else self.clock() - reply.date
+
+    def _clock_error(self, reply: Reply) -> str:
+        """What is wrong with this machine's clock; nothing if it is right, or nobody can tell."""
+        offset = self._offset(reply)
+        if offset is None or abs(offset) <= acceptance.MAX_SKEW.total_seconds():
+            return ""
+        return clock_error(offset, self.transport.url.text)
 
     def ca(self) -> tuple[x509.Certificate, ...]:
         """The CA's certificate, and what leads from it to a root; raises as :meth:`sign` does."""
-        answer = self._ask("GET", f"/v1/ca/{quote(self.authority, safe='')}")
+        answer, _ = self._ask("GET", f"/v1/ca/{quote(self.authority, safe='')}")
         certificate = self._certificate(answer.get("certificate"))
         chain = self._chain(answer.get("chain"))
         issued = certificate
@@ -166,7 +196,7 @@ class Service:
 
     def bundle(self) -> tuple[x509.Certificate, ...]:
         """The CAs of the authority: now, the next and the one before; raises as :meth:`sign`."""
-        answer = self._ask("GET", f"/v1/ca/{quote(self.authority, safe='')}?bundle=1")
+        answer, _ = self._ask("GET", f"/v1/ca/{quote(self.authority, safe='')}?bundle=1")
         others = answer.get("bundle", [])
         if not isinstance(others, list) or len(others) > _MAX_CHAIN:
             raise self._confused("its answer does not hold a bundle")
@@ -174,14 +204,14 @@ class Service:
 
     def _ask(
         self, method: str, path: str, body: bytes | None = None, media_type: str = ""
-    ) -> Mapping[str, Any]:
+    ) -> tuple[Mapping[str, Any], Reply]:
         reply = self.transport.exchange(method, path, body, media_type)
         if reply.status != 200:
             raise self._problem(reply)
         answer = _json(reply)
         if answer is None:
             raise self._confused("its answer is not that of Anchor")
-        return answer
+        return answer, reply
 
     def _problem(self, reply: Reply) -> Exception:
         """What an answer that is no success means to this machine."""
@@ -216,8 +246,15 @@ class Service:
             raise self._confused("its answer does not hold a chain")
         return tuple(self._certificate(link) for link in chain)
 
-    def _confused(self, reason: str) -> Unavailable:
-        return Unavailable(f"{self.transport.url.text} is not in order: {reason}")
+    def _confused(self, reason: str, retry_after: float | None = None) -> Unavailable:
+        return Unavailable(f"{self.transport.url.text} is not in order: {reason}", retry_after)
+
+
+def clock_error(offset: float, url: str) -> str:
+    """The sentence about a clock that is some seconds ahead of a service's, or behind it."""
+    difference = datetime.timedelta(seconds=round(abs(offset)))
+    place = "ahead of" if offset > 0 else "behind"
+    return f"this machine's clock is {difference} {place} that of {url}: set it right"
 
 
 def _json(reply: Reply) -> dict[str, Any] | None:

@@ -49,6 +49,7 @@ class History(pydantic.BaseModel):
     Attributes:
         fingerprint: of the certificate that ``renew_after`` is about.
         hook_done: the fingerprint of the certificate that the hook has seen.
+        clock_wrong: whether the certificate was due as soon as it was there, or not valid at all.
         failures: how often it failed since it last worked.
         error: the last failure's sentence.
         credentials_refused: whether the last failure was that; others may be tried at once.
@@ -61,6 +62,7 @@ class History(pydantic.BaseModel):
     fingerprint: str | None = None
     renew_after: float | None = None
     hook_done: str | None = None
+    clock_wrong: bool = False
     failures: int = 0
     error: str | None = None
     credentials_refused: bool = False

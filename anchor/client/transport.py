@@ -54,13 +54,19 @@ class URL:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back.  ``retry_after`` is in seconds, None if nothing was said."""
+    """What came back.
+
+    Attributes:
+        retry_after: in seconds; None if nothing was said.
+        date: the server's clock, in seconds since the epoch; None if it did not tell it.
+    """
 
     status: int
     media_type: str
     body: bytes
     retry_after: float | None
     location: str
+    date: float | None = None
 
 
 @dataclass(frozen=True)
@@ -108,11 +114,15 @@ class Transport:
                         answer,
                         retry_after(response.headers.get("Retry-After", ""), time.time()),
                         response.headers.get("Location", ""),
+                        _date(response.headers.get("Date", "")),
                     )
         except ssl.SSLCertVerificationError as error:
             text = f"{self.url.text} cannot be verified: {error.verify_message}"
             if error.verify_code in _PASSING:
-                raise Unavailable(text) from error
+                here = datetime.datetime.now(datetime.UTC)
+                raise Unavailable(
+                    f"{text}; it is {here:%Y-%m-%dT%H:%M:%SZ} by this machine's clock"
+                ) from error
             raise Misconfigured(text) from error
         except ssl.SSLError as error:
             raise self._unavailable(f"TLS failed: {error.reason or error}") from error
@@ -172,10 +182,16 @@ def retry_after(value: str, now: float) -> float | None:
     value = value.strip()
     if _SECONDS.fullmatch(value):
         return float(value)
+    moment = _date(value)
+    return None if moment is None else max(0.0, moment - now)
+
+
+def _date(value: str) -> float | None:
+    """An HTTP date (RFC 9110 section 5.6.7), in seconds since the epoch; None for nonsense."""
     try:
         moment = email.utils.parsedate_to_datetime(value)
     except (ValueError, TypeError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.UTC)
-    return max(0.0, moment.timestamp() - now)
+    return moment.timestamp()
