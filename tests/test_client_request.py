@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import pwd
+import shutil
 import stat
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from anchor.client.tracked import StateDirectory
 from tests.canned import problem
 from tests.machine import ANCHOR
 from tests.pki import assert_is_leaf, names_of
+from tests.servers.broken import broken_server
 
 
 def mode(path):
@@ -153,6 +155,58 @@ def test_the_directory_owner_and_mode_can_be_chosen(machine, tmp_path):
 
     key = (directory / "key.pem").stat()
     assert (0o640, *expected) == (mode(directory / "key.pem"), key.st_uid, key.st_gid)
+
+
+BY_HAND = {
+    "key.pem": (0o640, "nobody", "staff"),
+    "combined.pem": (0o440, "root", "mail"),
+    "cert.pem": (0o600, "root", "root"),
+    "chain.pem": (0o664, "daemon", "daemon"),
+    "fullchain.pem": (0o444, "root", "staff"),
+}
+
+
+def access(path):
+    status = path.stat()
+    names = pwd.getpwuid(status.st_uid).pw_name, grp.getgrgid(status.st_gid).gr_name
+    return (mode(path), *names)
+
+
+def test_modes_and_owners_that_were_changed_by_hand_are_kept(machine):
+    assert 0 == machine.request("www.example.com", "--owner", "daemon", "--key-mode", "600")
+    for name, (permissions, owner, group) in BY_HAND.items():
+        path = (machine.directory / name).resolve()
+        path.chmod(permissions)
+        shutil.chown(path, owner, group)
+
+    for _ in range(3):
+        assert 0 == machine.renew("--force")
+        assert BY_HAND == {name: access(machine.directory / name) for name in BY_HAND}
+
+    # Asking again with options of one's own is how they are changed for good.
+    assert 0 == machine.request("www.example.com", "--key-mode", "400")
+    assert (0o400, "root", "root") == access(machine.directory / "key.pem")
+    assert (0o644, "root", "root") == access(machine.directory / "cert.pem")
+
+
+def test_a_key_is_never_readable_for_everyone_whatever_was_done_by_hand(machine):
+    assert 0 == machine.request("www.example.com")
+    for name in ("key.pem", "combined.pem"):
+        (machine.directory / name).resolve().chmod(0o4777)
+
+    assert 0 == machine.renew("--force")
+
+    for name in ("key.pem", "combined.pem"):
+        assert 0o660 == mode(machine.directory / name)
+
+
+@pytest.mark.parametrize("variable", ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])
+def test_a_proxy_in_the_environment_is_not_asked(machine, monkeypatch, variable):
+    with broken_server("closing") as port:
+        monkeypatch.setenv(variable, f"http://127.0.0.1:{port}")
+
+        assert 0 == machine.request("www.example.com")
+        assert 0 == machine.renew("--force")
 
 
 def test_an_unknown_owner_is_told_before_the_service_is_asked(machine, https_anchor, capsys):

@@ -18,9 +18,11 @@ from __future__ import annotations
 
 import contextlib
 import grp
+import os
 import pwd
 import secrets
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,11 +46,11 @@ NAMES = (KEY, CERTIFICATE, CHAIN, FULL_CHAIN, COMBINED)
 
 @dataclass(frozen=True)
 class Access:
-    """Who may do what with the files; an owner or group of -1 is whoever runs this."""
+    """Who may do what with a file; an owner or group of -1 is that of the current process."""
 
     owner: int
     group: int
-    key_mode: int
+    mode: int
 
     @classmethod
     def of(cls, owner: str | None, group: str | None, key_mode: int) -> Access:
@@ -191,8 +193,37 @@ class LiveDirectory:
             if wanted.is_file():
                 files.point(path, f"{CURRENT}/{name}")
 
-    def install(self, key_pem: bytes, certified: Certified, access: Access) -> None:
+    def access_by_hand(self) -> dict[str, Access]:
+        """The owner, group and mode that each file has now, to be kept at a renewal.
+
+        Nobody but owner and group may ever read a key, whatever was set by hand.
+        """
+        found = {}
+        for name in NAMES:
+            with contextlib.suppress(OSError):
+                status = (self.path / CURRENT / name).stat()
+                allowed = 0o660 if name in (KEY, COMBINED) else 0o666
+                found[name] = Access(
+                    status.st_uid if os.geteuid() == 0 else -1,
+                    status.st_gid if _may_give_to(status.st_gid) else -1,
+                    status.st_mode & allowed | 0o400,
+                )
+        return found
+
+    def install(
+        self,
+        key_pem: bytes,
+        certified: Certified,
+        access: Access,
+        kept: Mapping[str, Access] | None = None,
+    ) -> None:
         """Make a new pair the current one.
+
+        Args:
+            key_pem: the private key.
+            certified: the certificate and its chain.
+            access: who may do what with the files.
+            kept: the same for single files, by their names, where it differs.
 
         Raises:
             Unwritable: it cannot be written; the old pair is current still.
@@ -202,7 +233,7 @@ class LiveDirectory:
             number = max(self._numbers(), default=0) + 1
             passing = versions / f".{number}.{secrets.token_hex(4)}"
             try:
-                self._write(passing, key_pem, certified, access)
+                self._write(passing, key_pem, certified, access, kept or {})
                 passing.rename(versions / str(number))
             except BaseException:
                 shutil.rmtree(passing, ignore_errors=True)
@@ -220,18 +251,25 @@ class LiveDirectory:
             raise Unwritable(f"{error.filename or self.path}: {error.strerror}") from None
 
     @staticmethod
-    def _write(directory: Path, key_pem: bytes, certified: Certified, access: Access) -> None:
+    def _write(
+        directory: Path,
+        key_pem: bytes,
+        certified: Certified,
+        access: Access,
+        kept: Mapping[str, Access],
+    ) -> None:
         directory.mkdir(mode=0o755)
         directory.chmod(0o755)
         full_chain = certified.presented_pem
         for name, contents, mode in (
-            (KEY, key_pem, access.key_mode),
+            (KEY, key_pem, access.mode),
             (CERTIFICATE, certified.pem, 0o644),
             (CHAIN, certified.chain_pem, 0o644),
             (FULL_CHAIN, full_chain, 0o644),
-            (COMBINED, key_pem + full_chain, access.key_mode),
+            (COMBINED, key_pem + full_chain, access.mode),
         ):
-            files.write_new(directory / name, contents, mode, access.owner, access.group)
+            found = kept.get(name, Access(access.owner, access.group, mode))
+            files.write_new(directory / name, contents, found.mode, found.owner, found.group)
         files.sync_directory(directory)
 
     def _numbers(self) -> list[int]:
@@ -248,6 +286,11 @@ class LiveDirectory:
         for name in (*NAMES, CURRENT):
             for leftover in self.path.glob(f".{name}.*"):
                 leftover.unlink(missing_ok=True)
+
+
+def _may_give_to(gid: int) -> bool:
+    """True for root, and for groups that the current user is in."""
+    return os.geteuid() == 0 or gid in (os.getegid(), *os.getgroups())
 
 
 def _is_copy(version: Path, directory: Path) -> bool:

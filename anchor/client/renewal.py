@@ -99,7 +99,7 @@ class Renewer:
         """
         live = LiveDirectory(wish.directory)
         with live.locked():
-            certified = self._obtain(name, wish, live)
+            certified = self._obtain(name, wish, live, keep_access=False)
             tracked = self._remember(Tracked(name=name, wish=wish), certified, live)
             outcome = self._finish(tracked, live, Result.ISSUED)
             return replace(outcome, warning=certified.clock_error)
@@ -177,7 +177,7 @@ class Renewer:
         try:
             if not force and (early or tracked.history.clock_wrong):
                 self._check_clock(tracked, pair)
-            certified = self._obtain(name, tracked.wish, live)
+            certified = self._obtain(name, tracked.wish, live, keep_access=True)
             tracked = self._remember(tracked, certified, live)
         except (ClientError, ConfigurationError) as error:
             self._take_down(tracked, error, pair)
@@ -204,8 +204,17 @@ class Renewer:
                 return
         raise WrongClock(clock_error(offset, client.transport.url.text))
 
-    def _obtain(self, name: str, wish: Wish, live: LiveDirectory) -> Certified:
-        """A certificate that is installed with its key."""
+    def _obtain(
+        self, name: str, wish: Wish, live: LiveDirectory, *, keep_access: bool
+    ) -> Certified:
+        """A certificate that is installed with its key.
+
+        Args:
+            name: what it is tracked as.
+            wish: what is wanted.
+            live: the directory of its files.
+            keep_access: whether owners, groups and modes that were changed by hand are kept.
+        """
         client = configuration.load(wish.config)
         access = Access.of(wish.owner, wish.group, wish.key_mode)
         live.prepare()
@@ -217,7 +226,7 @@ class Renewer:
         previous = old.certificate if old else None
         certified = service.sign(csr, client.source.credentials(), previous)
         key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        live.install(key_pem, certified, access)
+        live.install(key_pem, certified, access, live.access_by_hand() if keep_access else None)
         return certified
 
     def _remember(self, tracked: Tracked, certified: Certified, live: LiveDirectory) -> Tracked:
