@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import multipart
 
 from anchor import errors, requests
-from anchor.controllers import plain_form
+from anchor.controllers import plain_form, transfer_encoding
 from anchor.controllers.request import Request
 
 MAX_FIELDS = 16
@@ -101,7 +101,7 @@ def _unique(pairs: Iterable[tuple[str, bytes]]) -> dict[str, bytes]:
 
 
 def _multipart_fields(body: bytes, boundary: str) -> Iterable[tuple[str, bytes]]:
-    name = ""
+    segment: multipart.MultipartSegment | None = None
     chunks: list[bytes] = []
     try:
         with multipart.PushMultipartParser(
@@ -109,11 +109,12 @@ def _multipart_fields(body: bytes, boundary: str) -> Iterable[tuple[str, bytes]]
         ) as parser:
             for event in parser.parse(body):
                 if isinstance(event, multipart.MultipartSegment):
-                    name, chunks = event.name, []
+                    segment, chunks = event, []
                 elif event:
                     chunks.append(bytes(event))
-                else:
-                    yield name, b"".join(chunks)
+                elif segment is not None:
+                    contents = transfer_encoding.decode(segment.headerlist, b"".join(chunks))
+                    yield segment.name or "", contents
     except ValueError:
         # MultipartError is one, and so is what a hostile charset or boundary raises.
         raise errors.MalformedSubmission("the multipart form is malformed") from None
