@@ -53,6 +53,12 @@ class Document:
             return None
         return self.base / Path(path).expanduser()
 
+    @property
+    def audit_key_path(self) -> Path | None:
+        """Where the key for checkpoints is; None if none is named.  Nothing is proved."""
+        path = self.audit.get("checkpoint_key_path")
+        return self.base / Path(path).expanduser() if isinstance(path, str) else None
+
     def as_written(self, path: str) -> str:
         """The path by which the file's author knows a place in the long form."""
         for long, short in self.aliases.items():

@@ -28,7 +28,9 @@ from anchor.audit import chain, checkpoints
 from anchor.audit.checkpoints import CheckpointKey, Due
 from anchor.audit.events import SIGNING, Event
 from anchor.audit.file import FileTrail
-from anchor.audit.verification import Broken, Verification, files_of, in_order
+from anchor.audit.requesters import issued_to
+from anchor.audit.rotation import files_of, in_order
+from anchor.audit.verification import Broken, Verification
 from tests.pace import allowed
 from tests.pki import make_ca, make_csr
 
@@ -224,6 +226,204 @@ def test_a_missing_beginning_is_named(record):
         prove(record)
 
 
+def test_a_cut_end_is_found_by_the_head_file(record, key, capsys):
+    command = ["audit", "verify", str(record)]
+    assert cli.main(command) == 0
+
+    tamper(record, lambda found: found.__delitem__(slice(10, None)))
+
+    assert cli.main(command) == 1
+    assert "it was cut after event 10: the head file knows of event 24" in capsys.readouterr().out
+    record.write_bytes(b"")
+    assert cli.main(command) == 1
+
+
+def test_after_a_power_failure_a_cut_end_is_told_with_what_it_may_be(record, capsys):
+    head = record.with_name(f"{record.name}.head")
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    head.write_text(head.read_text().replace(boot, "another boot"))
+    tamper(record, lambda found: found.__delitem__(-1))
+
+    assert cli.main(["audit", "verify", str(record)]) == 1
+    assert "if the machine lost its power" in capsys.readouterr().out
+
+
+def test_a_rewritten_end_is_found_by_the_head_file(record, capsys):
+    tamper(record, lambda found: found.__setitem__(-1, rehash(found[-1].replace(b"user", b"abus"))))
+
+    assert cli.main(["audit", "verify", str(record)]) == 1
+    assert "the head file has another hash" in capsys.readouterr().out
+
+
+def test_a_head_says_nothing_of_a_part_that_was_rotated_away(trail, record):
+    record.rename(record.with_name("audit.jsonl.1"))
+    trail().record(event("afterwards"))
+
+    assert cli.main(["audit", "verify", f"{record}.1"]) == 0
+    assert cli.main(["audit", "verify", str(record), f"{record}.1"]) == 0
+    record.unlink()
+    assert cli.main(["audit", "verify", str(record), f"{record}.1"]) == 1
+
+
+def forged(path):
+    """Things that somebody could append who can write to the file."""
+    following = next_line(path, user="mallory")
+    complete = following.replace(b"torn", b"alice")
+    yield "a line of their own", b'{"event":"audit.sign","user":"mallory","fingerprint":"00"}\n'
+    yield "the same without its break", b'{"event":"audit.sign","user":"mallory"}'
+    yield "a complete line with another hash", complete.replace(b'"hash":"', b'"hash":"0')
+    yield "a complete line without a hash", following[: following.index(b',"hash"')] + b"}\n"
+    yield "a complete line and more", following[: following.index(b',"hash"')] + b'} {"x":'
+    yield "no JSON", following.split(b'"event"')[0] + b"event"
+    yield "no JSON either", following.split(b'"event"')[0] + b'"event":audit'
+    yield "no escape", following.split(b'"event"')[0] + b'"event":"\\x'
+    yield "another number", following[:200].replace(b'"number":2', b'"number":3')
+    yield "another previous", following[:200].replace(b'"previous":"', b'"previous":"0')[:200]
+    yield "another field first", following.split(b'"time"')[0] + b'"user":"mallory"'
+    yield "part of a line that is there", lines(path)[-1][:200]
+    yield "something else", b"something else"
+    yield "control characters", following[:150] + b"\x1b[2J"
+    yield "no ASCII", following[:150] + "\xe4".encode()
+    yield "a beginning, and a line", following[:150] + b'\n{"event":"audit.sign"}\n'
+
+
+@pytest.mark.parametrize("number", range(16))
+@pytest.mark.parametrize("continued", [False, True])
+def test_what_is_no_beginning_of_the_next_line_was_not_left_by_a_crash(
+    trail, record, number, continued, caplog
+):
+    what, added = list(forged(record))[number]
+    with record.open("ab") as file:
+        file.write(added)
+    if continued:
+        trail().record(event("afterwards"))
+        assert "ends with something that Anchor did not write" in caplog.text, what
+
+    with pytest.raises(Broken):
+        prove(record)
+
+
+def test_every_beginning_of_the_next_line_may_have_been_left_by_a_crash(record):
+    following = next_line(
+        record, names=["DNS:a", "\x1b\u20ac\\"], more={"a": [1, -2.5, None, True]}
+    )
+    link = chain.Link(24, fields(record)[-1]["hash"])
+    assert fields(record)[-1]["number"] == 24
+
+    for end in range(len(following) - 1):
+        assert chain.is_torn(following[:end], link.hash, 25), following[:end]
+        assert chain.is_torn(following[:50] + b"\n" + following[:end], link.hash, 25)
+    assert not chain.is_torn(following[:-1], link.hash, 25)
+    assert not chain.is_torn(following, link.hash, 25)
+
+
+# ---- the files of a record, and its key
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["audit.jsonl.1", "audit.jsonl-20261126", "audit.jsonl.2026-11-26_10", "audit.jsonl.2.gz"],
+)
+@pytest.mark.parametrize("where", ["configured", "beside", "private, beside"])
+def test_a_rotated_record_is_verified_with_the_key_of_the_record_it_was_rotated_from(
+    trail, record, key, name, where, document, tmp_path, monkeypatch, capsys
+):
+    rotated = record.with_name(name)
+    rotated.write_bytes(
+        gzip.compress(record.read_bytes()) if ".gz" in name else record.read_bytes()
+    )
+    record.unlink()
+    trail().record(event("afterwards"))
+    monkeypatch.chdir(tmp_path)
+    if where == "configured":
+        document["audit"] = {
+            "target": "file",
+            "path": "audit.jsonl",
+            "checkpoint_key_path": str(key),
+        }
+        Path("config.json").write_text(json.dumps(document))
+    elif where == "beside":
+        key.with_name("audit.key.pub").rename("audit.jsonl.key.pub")
+    else:
+        key.rename("audit.jsonl.key")
+
+    for arguments in ([name], [str(rotated)], [name, "audit.jsonl"]):
+        assert cli.main(["audit", "verify", *arguments]) == 0
+        assert "checkpoints are signed with the key in" in capsys.readouterr().out
+
+    if ".gz" not in name:
+        another = CheckpointKey.from_pem(checkpoints.make_key()[0])
+        rewrite(rotated, another, lambda said: said.update(address="192.0.2.99"))
+        assert cli.main(["audit", "verify", name]) == 1
+        assert "not signed with the audit's key" in capsys.readouterr().out
+
+
+def test_a_rotated_part_without_a_checkpoint_is_no_fault(trail, record, key, capsys):
+    before = prove(record).last.hash
+    record.rename(record.with_name("audit.jsonl.1"))
+    trail().record(event("afterwards"))
+    key.with_name("audit.key.pub").rename(record.with_name("audit.jsonl.key.pub"))
+
+    assert cli.main(["audit", "verify", str(record), "--previous", before]) == 0
+    assert "no checkpoint that the key in" in capsys.readouterr().out
+    key = str(record.with_name("audit.jsonl.key.pub"))
+    assert cli.main(["audit", "verify", str(record), "--previous", before, "--key", key]) == 1
+
+
+def test_a_key_beside_a_record_is_no_part_of_it(record, key):
+    for suffix in (".key", ".key.pub"):
+        record.with_name(f"audit.jsonl{suffix}").write_text("a key")
+    assert files_of(record) == [record]
+
+
+def test_without_its_head_file_the_chain_goes_on_from_a_file_named_by_its_date(trail, record):
+    record.rename(record.with_name(f"{record.name}-20261126"))
+    record.with_name(f"{record.name}.head").unlink()
+    trail().record(event("afterwards"))
+
+    prove(*files_of(record))
+
+
+# ---- what requesters got
+
+
+def test_what_a_requester_got_is_read_from_verified_lines_only(trail, record):
+    trail().record(event("mallory", fingerprint="aa"))
+    assert issued_to(record, "mallory") == {"aa"}
+    whole = record.read_bytes()
+
+    torn = next_line(record, user="mallory", fingerprint="bb")[:-80]
+    for _, added in list(forged(record)):
+        record.write_bytes(whole + added)
+        with pytest.raises(Broken):
+            issued_to(record, "mallory")
+    record.write_bytes(whole + torn)
+    assert issued_to(record, "mallory") == {"aa"}
+    record.write_bytes(whole.replace(b"user3", b"user4"))
+    with pytest.raises(Broken):
+        issued_to(record, "user4")
+    record.write_bytes(b"".join(whole.splitlines(keepends=True)[:-1]))
+    with pytest.raises(Broken, match="it was cut"):
+        issued_to(record, "mallory")
+    record.unlink()
+    with pytest.raises(Broken, match="it is gone"):
+        issued_to(record, "mallory")
+
+
+def test_what_a_requester_got_is_known_although_older_files_were_deleted(trail, record):
+    record.rename(record.with_name("audit.jsonl.1"))
+    trail().record(event("alice", fingerprint="aa"))
+    record.with_name("audit.jsonl.1").unlink()
+
+    assert issued_to(record, "alice") == {"aa"}
+
+
+def test_of_a_record_that_has_not_begun_nothing_is_known(path):
+    assert issued_to(path, "alice") == frozenset()
+    path.touch()
+    assert issued_to(path, "alice") == frozenset()
+
+
 def test_a_cut_end_is_found_by_a_checkpoint_that_was_kept_elsewhere(record, caplog):
     last = [line["checkpoint"] for line in fields(record) if "checkpoint" in line][-1]
     [copy] = checkpoints.find(json.dumps({"checkpoint": last}))
@@ -281,9 +481,15 @@ def test_a_file_without_its_checkpoints_does_not_pass_with_the_key(record, publi
 # ---- crashes
 
 
+def next_line(path, **said):
+    """The line that a writer would append."""
+    last = fields(path)[-1]
+    link = chain.Link(last["number"], last["hash"])
+    return chain.write({**event("torn").as_dict(), **said}, link)[0]
+
+
 def test_a_torn_last_line_is_recognised_and_no_tampering(trail, record):
-    whole = record.read_bytes()
-    record.write_bytes(whole + whole.splitlines()[-1][:200])
+    record.write_bytes(record.read_bytes() + next_line(record)[:200])
 
     report = prove(record)
     assert len(report.torn) == 1

@@ -17,11 +17,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_PREVIOUS = b'{"previous":"'
+from pydantic_core import from_json
+
 _HASH = b',"hash":"'
 _HASH_LENGTH = 64
 _TAIL_LENGTH = len(_HASH) + _HASH_LENGTH + len(b'"}')
 _HEAD = re.compile(rb'\{"previous":"([0-9a-f]{64})","number":([1-9][0-9]{0,17}),')
+# What is not printable ASCII is escaped in JSON, as \uXXXX but for a few.
+_WRITTEN = re.compile(rb'(?:[ -\[\]-~]|\\(?:[\\"bfnrt]|u[0-9a-f]{4}))*(?:\\(?:u[0-9a-f]{0,3})?)?')
 _TAIL = re.compile(rb',"hash":"([0-9a-f]{64})"\}')
 
 
@@ -68,9 +71,33 @@ def read(line: bytes) -> Line | None:
     return Line(head[1].decode("ascii"), Link(int(head[2]), digest))
 
 
-def looks_whole(line: bytes) -> bool:
-    """Whether something that cannot be read is a line that was changed, and not a torn one."""
-    return line.startswith(_PREVIOUS) and line.endswith(b'"}') and _HASH in line
+def is_torn(octets: bytes, previous: str, number: int) -> bool:
+    """True if some bytes are what crashes leave of the line with that number.
+
+    That is the beginning of that line, or several of them, each followed by a line break with which
+    the next writer began.  A line that is complete is never torn.
+    """
+    start = b'{"previous":"%b","number":%d,"time":"' % (previous.encode("ascii"), number)
+    return all(_is_beginning(piece, start) for piece in octets.split(b"\n"))
+
+
+def _is_beginning(piece: bytes, start: bytes) -> bool:
+    if len(piece) <= len(start):
+        return start.startswith(piece)
+    return piece.startswith(start) and bool(_WRITTEN.fullmatch(piece)) and _is_unfinished(piece)
+
+
+def _is_unfinished(piece: bytes) -> bool:
+    """True if a JSON object that has begun is in order so far, and not closed."""
+    try:
+        json.JSONDecoder().raw_decode(piece.decode("ascii"))
+    except ValueError:
+        try:
+            from_json(piece, allow_partial=True)
+        except ValueError:
+            return False
+        return True
+    return False
 
 
 def torn_mark(octets: bytes) -> str:

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -65,6 +66,11 @@ class CheckpointKey:
     def public_key_info(self) -> bytes:
         """The public key as DER-encoded SubjectPublicKeyInfo."""
         return _public_key_info(self._key.public_key())
+
+    @property
+    def public_key(self) -> Ed25519PublicKey:
+        """The public part."""
+        return self._key.public_key()
 
     def sign(self, link: Link, time: datetime.datetime) -> dict[str, Any]:
         """A checkpoint in JSON's types."""
@@ -146,6 +152,22 @@ def read_public_key(pem: bytes) -> Ed25519PublicKey:
     if not isinstance(key, Ed25519PublicKey):
         raise ValueError("holds a key that is not Ed25519")
     return key
+
+
+def public_key_in(path: Path) -> Ed25519PublicKey:
+    """The public key in a file, or the public part of the private one.
+
+    Raises:
+        ValueError: there is none; the text names the file, and repeats nothing of it.
+        OSError: the file cannot be read.
+    """
+    pem = path.read_bytes()
+    try:
+        if b"PRIVATE KEY" in pem:
+            return CheckpointKey.from_pem(pem).public_key
+        return read_public_key(pem)
+    except ValueError as error:
+        raise ValueError(f"{path} {error}") from None
 
 
 def make_key() -> tuple[bytes, bytes]:

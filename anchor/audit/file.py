@@ -9,52 +9,27 @@ from __future__ import annotations
 
 import datetime
 import fcntl
-import glob
 import json
 import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from anchor.audit import chain
-from anchor.audit.chain import GENESIS, End, Link
+from anchor.audit import chain, heads, rotation
+from anchor.audit.chain import GENESIS, End
 from anchor.audit.checkpoints import CheckpointKey, Due
 from anchor.audit.events import AUTHENTICATION, CHECKPOINT, Event
+from anchor.audit.heads import Head
 from anchor.errors import AuditError, ConfigurationError
 
 LOG = logging.getLogger(__name__)
 CHECKPOINTS = logging.getLogger("anchor.checkpoints")
 
 _WINDOW = 1 << 16
-
-
-@dataclass(frozen=True)
-class Head:
-    """What the head file says.
-
-    Attributes:
-        number, hash: the last line.
-        inode, size: the file it went to, and where that ended after it.
-        marked, marked_at: the last checkpoint's number, and when it was made, in seconds.
-        boot: which run of the machine it was written in.
-    """
-
-    number: int = 0
-    hash: str = GENESIS.hash
-    inode: int = 0
-    size: int = 0
-    marked: int = 0
-    marked_at: float = 0.0
-    boot: str = ""
-
-    @property
-    def link(self) -> Link:
-        """The place in the chain."""
-        return Link(self.number, self.hash)
 
 
 class FileTrail:
@@ -71,7 +46,7 @@ class FileTrail:
         self._key = key
         self._due = due
         self._seconds = seconds
-        self._boot = _boot()
+        self._boot = heads.boot()
 
     @property
     def public_key_info(self) -> bytes:
@@ -104,7 +79,7 @@ class FileTrail:
                 since = head.number - head.marked, self._seconds() - head.marked_at
                 if fields is None or self._due.now(*since):
                     head, signed = self._mark(file, head)
-                _write_head(head_file, head)
+                heads.write(head_file, head)
                 unflushed = os.dup(file)
             # Outside of the lock: who waits for the disk delays nobody, and the disk serves all
             # who wait at once.
@@ -139,7 +114,10 @@ class FileTrail:
             LOG.error("%s: events after number %d are gone from it", self._path, after.number)
             after = head.link
         elif end.torn.strip(b"\n"):
-            LOG.warning("%s: its last line was torn by a crash", self._path)
+            if chain.is_torn(end.torn, after.hash, after.number + 1):
+                LOG.warning("%s: its last line was torn by a crash", self._path)
+            else:
+                LOG.error("%s: it ends with something that Anchor did not write", self._path)
             fields = {**fields, "torn": chain.torn_mark(end.torn)}
         line, link = chain.write(fields, after)
         _write_all(file, start + line)
@@ -162,13 +140,13 @@ class FileTrail:
 
     def _current(self, head_file: int, file: int) -> Head:
         """The head; a file that was moved away may be ahead of it after a crash, or know better."""
-        head = _read_head(head_file)
+        head = heads.read(head_file)
         there = os.fstat(file)
         if there.st_size or (head.number and there.st_ino == head.inode):
             return head
         lost = not head.number
-        for moved in self._path.parent.glob(f"{glob.escape(self._path.name)}.*"):
-            if not lost and moved.stat().st_ino != head.inode:
+        for moved in rotation.beside(self._path):
+            if moved.suffix == ".gz" or (not lost and moved.stat().st_ino != head.inode):
                 continue
             with moved.open("rb") as old:
                 end = _read_end(old.fileno(), os.fstat(old.fileno()).st_size)
@@ -202,14 +180,6 @@ class FileTrail:
             os.close(file)
 
 
-def _boot() -> str:
-    """This run of the machine; what has not been flushed does not outlive it."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return "unknown"
-
-
 def prove(path: Path) -> None:
     """Return if events could be appended at this path.
 
@@ -238,22 +208,6 @@ def _read_end(file: int, size: int) -> End:
         if end.link or not start:
             return end
         window *= 4
-
-
-def _read_head(head_file: int) -> Head:
-    text = os.pread(head_file, 1024, 0)
-    try:
-        return Head(**json.loads(text)) if text else Head()
-    except (ValueError, TypeError):
-        # The file itself knows its end.
-        LOG.error("the audit's head file is damaged")
-        return Head()
-
-
-def _write_head(head_file: int, head: Head) -> None:
-    text = json.dumps(vars(head)).encode("ascii")
-    # One write, of a constant length: there is no moment at which it is not JSON.
-    os.pwrite(head_file, text.ljust(512), 0)
 
 
 def _write_all(file: int, octets: bytes) -> None:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import glob
-import gzip
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from anchor.audit import chain
+from anchor.audit import chain, rotation
 from anchor.audit.chain import GENESIS, Line, Link
 from anchor.audit.checkpoints import Checkpoint
 from anchor.audit.events import CHECKPOINT
+from anchor.audit.heads import Head
 from anchor.errors import AnchorError
 
 _EVENT_IS_CHECKPOINT = f'"event":"{CHECKPOINT}"'.encode()
@@ -53,28 +52,6 @@ class Report:
     octets: int = 0
 
 
-def open_record(path: Path) -> IO[bytes]:
-    """A file of the record, compressed or not."""
-    if path.suffix == ".gz":
-        return cast(IO[bytes], gzip.open(path, "rb"))
-    return path.open("rb")
-
-
-def in_order(paths: Collection[Path]) -> list[Path]:
-    """The files, oldest first; those without a whole line at their beginning come last."""
-
-    def first_number(path: Path) -> float:
-        with open_record(path) as file:
-            # What a crash tore may be in front.
-            for octets in (file.readline() for _ in range(8)):
-                line = chain.read(octets.rstrip(b"\n"))
-                if line:
-                    return line.link.number
-        return float("inf")
-
-    return sorted(paths, key=first_number)
-
-
 class Verification:
     """Reads files as one chain.
 
@@ -84,6 +61,12 @@ class Verification:
         key: the audit's key, for signatures; without it, they are not looked at.
         copies: checkpoints that were kept elsewhere.
         progress: is told now and then how it goes.
+        must_be_signed: with a key, refuse a part of a record in which it signed no checkpoint.  A
+            record with its first event always has one.
+        head: what the record's head file says; without it, a cut end is not noticed.
+        from_anywhere: accept a record that does not begin with the first event.
+        each: is given every line, its line break included, once it agrees with those before it;
+            those after it may still turn out to be wrong.
     """
 
     def __init__(
@@ -92,7 +75,16 @@ class Verification:
         key: Ed25519PublicKey | None = None,
         copies: Sequence[Checkpoint] = (),
         progress: Callable[[Report], None] = lambda _: None,
+        *,
+        must_be_signed: bool = True,
+        head: Head | None = None,
+        from_anywhere: bool = False,
+        each: Callable[[bytes], None] = lambda _: None,
     ):
+        self._must_be_signed = must_be_signed
+        self._head = head
+        self._from_anywhere = from_anywhere
+        self._each = each
         self._previous = previous
         self._key = key
         self._copies: dict[int, dict[str, Checkpoint]] = {}
@@ -117,7 +109,7 @@ class Verification:
 
     def _file(self, path: Path) -> None:
         report = self._report
-        with open_record(path) as file:
+        with rotation.open_file(path) as file:
             for number, octets in enumerate(file, start=1):
                 report.octets += len(octets)
                 line = chain.read(octets[:-1] if octets.endswith(b"\n") else octets)
@@ -125,7 +117,7 @@ class Verification:
                     self._junk.append((number, octets))
                     continue
                 if self._junk:
-                    self._excuse(path, octets)
+                    self._excuse(path, line, octets)
                 if (line.previous, line.link.number) != (report.last.hash, report.last.number + 1):
                     self._broken_chain(path, number, line, file)
                 report.last = line.link
@@ -137,26 +129,33 @@ class Verification:
                     raise Broken(
                         path, number, "it was rewritten: a checkpoint has another hash for it"
                     )
+                if self._head and line.link.number == self._head.number:
+                    self._compare_with_the_head(path, number, line.link)
+                self._each(octets)
                 if report.lines % _PROGRESS_EVERY == 0:
                     self._progress(report)
         self._progress(report)
         if self._junk:
             # The last line of a file; whoever writes next says so, unless it is to another file.
-            first, _ = self._junk[0]
-            if any(chain.looks_whole(junk.rstrip(b"\n")) for _, junk in self._junk):
-                raise Broken(path, first, "it was changed")
-            report.torn.append(f"{path}, line {first}: unfinished, as a crash leaves it")
+            self._require_torn(path, report.last.hash, report.last.number + 1)
             self._junk.clear()
 
-    def _excuse(self, path: Path, octets: bytes) -> None:
-        """A line that names unfinished ones before it tells what a crash did; others accuse."""
+    def _excuse(self, path: Path, line: Line, octets: bytes) -> None:
+        """Forgive unfinished lines before one that names them; raise Broken for others."""
         junk = b"".join(octets for _, octets in self._junk).rstrip(b"\n")
-        first = self._junk[0][0]
         if junk:
             if json.loads(octets).get("torn") != hashlib.sha256(junk).hexdigest():
-                raise Broken(path, first, "it was changed")
-            self._report.torn.append(f"{path}, line {first}: unfinished, as a crash leaves it")
+                raise Broken(path, self._junk[0][0], "it was changed")
+            self._require_torn(path, line.previous, line.link.number)
         self._junk.clear()
+
+    def _require_torn(self, path: Path, previous: str, number: int) -> None:
+        """Note an unfinished line; raise Broken if it is not the beginning of what would follow."""
+        first = self._junk[0][0]
+        junk = b"".join(octets for _, octets in self._junk)
+        if not chain.is_torn(junk, previous, number):
+            raise Broken(path, first, "it was changed, or inserted: it is not what Anchor writes")
+        self._report.torn.append(f"{path}, line {first}: unfinished, as a crash leaves it")
 
     def _broken_chain(self, path: Path, number: int, line: Line, file: IO[bytes]) -> None:
         """Return if the line may stand where it does after all, at the beginning of the record."""
@@ -165,7 +164,7 @@ class Verification:
         found = line.link.number
         if not report.lines:
             report.first = Link(found - 1, line.previous)
-            if line.previous == self._previous:
+            if line.previous == self._previous or self._from_anywhere:
                 return
             if self._previous is not None:
                 raise Broken(path, number, "it does not continue the hash that was given")
@@ -209,11 +208,16 @@ class Verification:
         self._report.checkpoints += 1
         self._report.signed = checkpoint.link.number
 
+    def _compare_with_the_head(self, path: Path, number: int, link: Link) -> None:
+        if self._head and link != self._head.link:
+            raise Broken(path, number, "it was rewritten: the head file has another hash for it")
+
     def _compare_the_end(self, path: Path) -> None:
         report = self._report
         if not report.lines:
             raise Broken(path, 1, "there is no event in it")
-        if self._key is not None and not report.checkpoints:
+        required = self._must_be_signed or report.first == GENESIS
+        if self._key is not None and not report.checkpoints and required:
             raise Broken(path, report.lines, "there is no checkpoint, signed with that key, in it")
         beyond = max(self._copies, default=0)
         if beyond > report.last.number:
@@ -224,25 +228,21 @@ class Verification:
                 f"it was cut after event {report.last.number}: a checkpoint of {last.time} is of "
                 f"event {last.link.number}",
             )
+        if self._head and self._head.number > report.last.number:
+            lost = "" if self._head.is_of_this_boot else _LOST_POWER
+            raise Broken(
+                path,
+                report.lines,
+                f"it was cut after event {report.last.number}: the head file knows of event "
+                f"{self._head.number}{lost}",
+            )
+
+
+_LOST_POWER = (
+    "; if the machine lost its power just then, these are events that nobody was answered about"
+)
 
 
 def _number_of(octets: bytes) -> int | None:
     line = chain.read(octets.rstrip(b"\n"))
     return line.link.number if line else None
-
-
-def files_of(path: Path) -> list[Path]:
-    """The file at this path and those that log rotation moved away from there, oldest first."""
-    kept = [
-        place
-        for place in path.parent.glob(f"{glob.escape(path.name)}*")
-        if place.is_file() and place.name != f"{path.name}.head"
-    ]
-    return in_order(kept)
-
-
-def lines_of(paths: Sequence[Path]) -> Iterator[bytes]:
-    """Every line of some files, unproved."""
-    for path in paths:
-        with open_record(path) as file:
-            yield from file

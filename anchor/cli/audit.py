@@ -15,7 +15,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from anchor import audit
-from anchor.audit import checkpoints, verification
+from anchor.audit import checkpoints, heads, rotation
 from anchor.audit.file import FileTrail
 from anchor.audit.verification import Broken, Report, Verification
 from anchor.cli.certs import read_document
@@ -61,7 +61,11 @@ def add_to(subparsers: Any) -> None:
         help="checkpoints copied from the ordinary log, with anything around them; repeatable",
     )
     verify.add_argument(
-        "--key", type=Path, metavar="PUB", help="the public part of the key that signs checkpoints"
+        "--key",
+        type=Path,
+        metavar="PUB",
+        help="the public part of the key that signs checkpoints; default: that of the configured "
+        "record, or RECORD.key.pub, where RECORD is the file that the FILEs were rotated from",
     )
     verify.add_argument(
         "--previous",
@@ -96,14 +100,23 @@ def run_init(namespace: argparse.Namespace) -> int:
 def run_verify(namespace: argparse.Namespace) -> int:
     """Prove the record."""
     try:
-        key = _public_key(namespace.key)
+        record = _record(namespace)
+        key, key_path = _key(namespace, record)
         copies = [copy for path in namespace.checkpoint for copy in _copies(path, key)]
-        paths = verification.in_order(namespace.files) or verification.files_of(
-            _configured_file(read_document(namespace.config))
-        )
+        # Before the files, which may grow meanwhile. A head says nothing of older files alone.
+        is_whole = record is not None and record in (namespace.files or [record])
+        head = heads.find(record) if record and is_whole else None
+        paths = rotation.in_order(namespace.files or rotation.files_of(record or Path()))
         started = time.monotonic()
         with _progress(paths) as progress:
-            report = Verification(namespace.previous, key, copies, progress).prove(paths)
+            report = Verification(
+                namespace.previous,
+                key,
+                copies,
+                progress,
+                head=head,
+                must_be_signed=namespace.key is not None,
+            ).prove(paths)
     except Broken as error:
         print(error)
         return 1
@@ -111,8 +124,53 @@ def run_verify(namespace: argparse.Namespace) -> int:
         raise ConfigurationError.about("", f"cannot be read: {error}") from None
     for torn in report.torn:
         print(torn)
-    print(_summary(report, len(copies), time.monotonic() - started))
+    which = "the key" if namespace.key else f"the key in {key_path}" if key else None
+    print(_summary(report, len(copies), time.monotonic() - started, which))
     return 0
+
+
+def _record(namespace: argparse.Namespace) -> Path | None:
+    """The record that the files are of; None if they are of several."""
+    if not namespace.files:
+        return _configured_file(read_document(namespace.config))
+    records = {rotation.record_of(path) for path in namespace.files}
+    return records.pop() if len(records) == 1 else None
+
+
+def _key(
+    namespace: argparse.Namespace, record: Path | None
+) -> tuple[Ed25519PublicKey | None, Path | None]:
+    """The key that signs the record's checkpoints, and the file it is in; Nones if not known."""
+    if namespace.key is not None:
+        places = [namespace.key]
+    elif record is not None:
+        names = [record.with_name(f"{record.name}.key")]
+        if (configured := _configured_key(namespace, record)) is not None:
+            names.insert(0, configured)
+        places = [place for name in names for place in (name.with_name(f"{name.name}.pub"), name)]
+        places = [place for place in places if os.access(place, os.R_OK)]
+    else:
+        return None, None
+    for place in places:
+        try:
+            return checkpoints.public_key_in(place), place
+        except ValueError as error:
+            raise ConfigurationError.about("", f"{error}") from None
+    return None, None
+
+
+def _configured_key(namespace: argparse.Namespace, record: Path) -> Path | None:
+    """The key for checkpoints in the configuration, if that is about this record."""
+    try:
+        document = read_document(namespace.config)
+    except ConfigurationError:
+        if namespace.config is not None:
+            raise
+        # Records are verified on machines that have no configuration.
+        return None
+    configured = document.audit_path
+    is_this = configured is not None and configured.resolve() == record.resolve()
+    return document.audit_key_path if is_this else None
 
 
 def run_checkpoint(namespace: argparse.Namespace) -> int:
@@ -140,15 +198,6 @@ def _configured_file(document: Document) -> Path:
     if not path.exists():
         raise ConfigurationError.about("audit.path", f"{path} is not there")
     return path
-
-
-def _public_key(path: Path | None) -> Ed25519PublicKey | None:
-    if path is None:
-        return None
-    try:
-        return checkpoints.read_public_key(path.read_bytes())
-    except ValueError as error:
-        raise ConfigurationError.about("", f"{path} {error}") from None
 
 
 def _copies(path: Path, key: Ed25519PublicKey | None) -> list[checkpoints.Checkpoint]:
@@ -193,12 +242,14 @@ def _progress(paths: list[Path]) -> Iterator[Callable[[Report], None]]:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def _summary(report: Report, copies: int, seconds: float) -> str:
-    signatures = (
-        f"; {report.checkpoints} checkpoints are signed with the key, up to event {report.signed}"
-        if report.checkpoints
-        else "; no signature was looked at"
-    )
+def _summary(report: Report, copies: int, seconds: float, key: str | None) -> str:
+    signatures = "; no signature was looked at"
+    if key is not None:
+        signatures = f"; no checkpoint that {key} could have signed is in it"
+    if report.checkpoints:
+        signatures = (
+            f"; {report.checkpoints} checkpoints are signed with {key}, up to event {report.signed}"
+        )
     compared = f"; {copies} copies of checkpoints agree" if copies else ""
     return (
         f"whole: events {report.first.number + 1} to {report.last.number}, ending with "
