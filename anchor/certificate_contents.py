@@ -28,6 +28,7 @@ class Contents:
         extended_key_usage: likewise, those without a name as dotted OIDs.
         ca: whether it is an intermediate CA's.
         dropped_extensions: what of the request is not in it, as dotted OIDs.
+        dropped_subject_attributes: the attributes of the requested subject that are not in it.
     """
 
     subject: str
@@ -40,10 +41,16 @@ class Contents:
     not_before: datetime.datetime
     not_after: datetime.datetime
     dropped_extensions: tuple[str, ...]
+    dropped_subject_attributes: tuple[str, ...]
 
     @classmethod
-    def of(cls, blank: Blank) -> Contents:
-        """Read them off a certificate that is not signed yet."""
+    def of(cls, blank: Blank, submitted: X509Csr) -> Contents:
+        """Read them off a certificate that is not signed yet.
+
+        Args:
+            blank: the certificate.
+            submitted: the request before the fixups.
+        """
         key_usage: tuple[str, ...] = ()
         extended_key_usage: tuple[str, ...] = ()
         ca = False
@@ -66,6 +73,7 @@ class Contents:
             blank.not_before,
             blank.not_after,
             issuance.left_out(blank.csr),
+            issuance.dropped_attributes(submitted, blank.csr),
         )
 
 
@@ -87,7 +95,9 @@ def changes(before: X509Csr, after: X509Csr) -> Iterator[str]:
     old, new = ([names.describe(name) for name in csr.alternative_names] for csr in (before, after))
     yield from (f"adds {name}" for name in new if name not in old)
     yield from (f"removes {name}" for name in old if name not in new)
-    if old != new and sorted(set(old)) == sorted(set(new)):
+    repeated = {name for name in old if old.count(name) > new.count(name) > 0}
+    yield from (f"lists {name} once" for name in sorted(repeated))
+    if old != new and sorted(old) == sorted(new):
         yield "rearranges subjectAltName"
     yield from _changed_extensions(_others(before), _others(after))
 

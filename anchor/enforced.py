@@ -1,7 +1,7 @@
 """The rules that no configuration switches off, as checks like any other.
 
-Some are about the key and the submitted octets, which no fixup can change; they are asked once.
-The others are asked again about what the fixups made of the request.
+Some are about the key and the submitted bytes, which no fixup can change; they are made once.
+Others are made again about the request that the fixups return, and some about that request alone.
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_der_public_key
-from cryptography.x509.oid import ExtensionOID
+from cryptography.x509.oid import ExtensionOID, NameOID
 
 from anchor import weak_keys
 from anchor.bans import NOT_BANNED, BanFile
 from anchor.related_keys import refuse_related
 from anchor.validation import Check
-from anchor.validators import ValidationError
+from anchor.validators import ValidationError, refuse_any
+from anchor.validators.subject import unnamed
 from anchor.X509 import names
+from anchor.X509.attribute_names import describe_attribute
+from anchor.X509.attribute_patterns import AttributePatterns
 from anchor.X509.signing_request import X509Csr
 
 # What a certificate takes over from a request, and what the profile decides by itself.
@@ -81,6 +84,9 @@ def an_intermediate(csr: X509Csr) -> None:
     usage = csr.extension(x509.KeyUsage)
     if usage and not usage.value.key_cert_sign:
         raise ValidationError("the request is for a CA, but not for a key that signs certificates")
+    if not csr.subject_attributes:
+        # RFC 5280 4.1.2.6: it is the issuer of the certificates that the intermediate signs.
+        raise ValidationError("the request is for a CA, and its subject is empty")
 
 
 def printable_names(csr: X509Csr) -> None:
@@ -92,10 +98,32 @@ def printable_names(csr: X509Csr) -> None:
             raise ValidationError("a name has a control character in it", name=name)
 
 
+# They describe an organisation or a place, which many have in common.
+_NO_NAMES = frozenset(
+    {
+        NameOID.COUNTRY_NAME,
+        NameOID.STATE_OR_PROVINCE_NAME,
+        NameOID.LOCALITY_NAME,
+        NameOID.STREET_ADDRESS,
+        NameOID.POSTAL_CODE,
+        NameOID.ORGANIZATION_NAME,
+        NameOID.ORGANIZATIONAL_UNIT_NAME,
+    }
+)
+
+
 def a_name(csr: X509Csr) -> None:
-    """There is a name to certify, in the subject or beside it."""
+    """The request contains a name, in the subject or in subjectAltName."""
+    if csr.alternative_names:
+        return
+    if all(attribute.oid in _NO_NAMES for attribute in csr.subject_attributes):
+        raise ValidationError("the request contains no name")
+
+
+def _subject_of_an_intermediate(csr: X509Csr) -> None:
+    """An intermediate may be named by its organisation alone."""
     if not csr.subject_attributes and not csr.alternative_names:
-        raise ValidationError("the request names nobody")
+        raise ValidationError("the request contains no name")
 
 
 def key_checks(ca_keys: frozenset[bytes], weak: weak_keys.Allowed) -> tuple[Check, ...]:
@@ -131,8 +159,25 @@ def content_checks(*, intermediate: bool, bans: BanFile | None = None) -> tuple[
         ("critical_extensions", critical_extensions),
         ("an_intermediate", an_intermediate) if intermediate else ("never_a_ca", never_a_ca),
         ("printable_names", printable_names),
-        ("a_name", a_name),
+        ("a_name", _subject_of_an_intermediate if intermediate else a_name),
     )
+
+
+def result_checks(named: tuple[AttributePatterns, ...] = ()) -> tuple[Check, ...]:
+    """The enforced rules about the request that the fixups return.
+
+    Args:
+        named: the attributes of a subject that the policy names, with their values.
+    """
+
+    def named_attributes(csr: X509Csr) -> None:
+        """The subject has no attributes but common names and those that the policy names."""
+        refuse_any(
+            "the policy does not name these attributes of the subject",
+            attributes=map(describe_attribute, unnamed(csr, named)),
+        )
+
+    return _checks(("named_attributes", named_attributes))
 
 
 Rule = Callable[[X509Csr], None]

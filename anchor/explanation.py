@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any
+from typing import Any, NamedTuple
 
 from anchor import requests
 from anchor.auth import AuthDetails
 from anchor.certificate_contents import Contents, changes
 from anchor.controllers.request import Request
-from anchor.errors import AnchorError, Failure, PluginError, RequestError, ValidationFailed
+from anchor.errors import AnchorError, Failure, PluginError, RequestError
+from anchor.judgement import Judgement, Step
 from anchor.registration_authority import RegistrationAuthority
-from anchor.validation import Context, Verdict, verdicts
-from anchor.X509.signing_request import X509Csr
+from anchor.validation import Verdict
 
 SIGNED, REFUSED, UNREADABLE, FAILED = "signed", "refused", "unreadable", "failed"
 """How an explanation ends: the last stands for a fault of Anchor's or of a plug-in's."""
@@ -28,8 +28,7 @@ class Asker:
     address: IPv4Address | IPv6Address
 
 
-@dataclass(frozen=True)
-class Mending:
+class Mending(NamedTuple):
     """What a fixup did, in words; nothing if the request was in order already.
 
     Attributes:
@@ -43,6 +42,9 @@ class Mending:
     crash: PluginError | None = None
 
 
+NOTHING = Judgement(())
+
+
 @dataclass(frozen=True)
 class Explanation:
     """The life of a request up to its signature.
@@ -52,40 +54,40 @@ class Explanation:
         asker: who asked.
         fault: why there is no outcome but for the verdicts: the request is unreadable, or the CA
             cannot issue.
-        checks: the verdicts over the request as it came.
-        fixups: what each fixup did; none are tried with a request that is refused.
-        rechecks: the verdicts over the request as the fixups left it, if they changed it, of the
-            checks that look at what a fixup can change.
+        judgement: what the authority's policy says of the request.
         contents: what the certificate would say, if there were one.
     """
 
     authority: str
     asker: Asker
     fault: AnchorError | None = None
-    checks: tuple[Verdict, ...] = ()
-    fixups: tuple[Mending, ...] = ()
-    rechecks: tuple[Verdict, ...] = ()
+    judgement: Judgement = NOTHING
     contents: Contents | None = None
 
     @property
+    def checks(self) -> tuple[Verdict, ...]:
+        """The verdicts on the submitted request."""
+        return self.judgement.checks
+
+    @property
+    def fixups(self) -> tuple[Mending, ...]:
+        """What each fixup did; implied fixups are left out if they changed nothing."""
+        return tuple(_mendings(self.judgement.steps))
+
+    @property
+    def rechecks(self) -> tuple[Verdict, ...]:
+        """The verdicts on the request that the fixups returned, if they changed it."""
+        return self.judgement.rechecks
+
+    @property
     def failures(self) -> tuple[Failure, ...]:
-        """The objections that the service would answer with."""
-        failures = [
-            *(verdict.failure for verdict in self.checks),
-            *(mending.failure for mending in self.fixups),
-            *(verdict.failure for verdict in self.rechecks),
-        ]
-        return tuple(failure for failure in failures if failure)
+        """The reasons that the service would answer with."""
+        return self.judgement.failures
 
     @property
     def crashes(self) -> tuple[PluginError, ...]:
-        """The plug-ins that failed to say anything."""
-        crashes = [
-            *(verdict.crash for verdict in self.checks),
-            *(mending.crash for mending in self.fixups),
-            *(verdict.crash for verdict in self.rechecks),
-        ]
-        return tuple(crash for crash in crashes if crash)
+        """The errors of plug-ins that failed to decide."""
+        return self.judgement.crashes
 
     @property
     def outcome(self) -> str:
@@ -100,8 +102,7 @@ class Explanation:
 def explain(authority: RegistrationAuthority, octets: bytes, asker: Asker) -> Explanation:
     """What the authority would make of a request in PEM or DER.
 
-    The steps are those of :meth:`anchor.registration_authority.RegistrationAuthority.sign`, but
-    each goes on as far as it can.
+    The steps are those of :meth:`anchor.registration_authority.RegistrationAuthority.sign`.
     """
     try:
         csr = requests.read(octets, requests.encoding_of(octets))
@@ -110,43 +111,27 @@ def explain(authority: RegistrationAuthority, octets: bytes, asker: Asker) -> Ex
     context = authority.policy.context(
         asker.identity, _request(authority.name, asker), authority.conf
     )
-    checks = tuple(verdicts(authority.policy.checks, csr, context))
-    if not _agree(checks):
-        return Explanation(authority.name, asker, checks=checks)
-    mended, fixups = _mend(authority, csr, context)
-    rechecks: tuple[Verdict, ...] = ()
-    if mended is not None and mended is not csr:
-        rechecks = tuple(verdicts(authority.policy.checks_of_content, mended, context))
-    if mended is None or not _agree(rechecks):
-        return Explanation(authority.name, asker, checks=checks, fixups=fixups, rechecks=rechecks)
+    judgement = authority.policy.judge(csr, context)
+    approved = judgement.approved
+    if approved is None:
+        return Explanation(authority.name, asker, judgement=judgement)
     fault: AnchorError | None = None
     contents: Contents | None = None
     try:
-        contents = Contents.of(authority.signing_ca.fill_in(mended, authority.clock()))
+        blank = authority.signing_ca.fill_in(approved, authority.clock())
+        contents = Contents.of(blank, csr)
     except AnchorError as error:
         fault = error
-    return Explanation(authority.name, asker, fault, checks, fixups, rechecks, contents)
+    return Explanation(authority.name, asker, fault, judgement, contents)
 
 
-def _agree(checks: tuple[Verdict, ...]) -> bool:
-    return not any(verdict.failure or verdict.crash for verdict in checks)
-
-
-def _mend(
-    authority: RegistrationAuthority, csr: X509Csr, context: Context
-) -> tuple[X509Csr | None, tuple[Mending, ...]]:
-    """The request after the fixups, or None if one of them failed, and what each of them did."""
-    done: list[Mending] = []
-    for fixup in authority.policy.fixups:
-        try:
-            mended = fixup.mend(csr, context)
-        except ValidationFailed as error:
-            return None, (*done, *(Mending(fixup.name, failure=each) for each in error.failures))
-        except PluginError as crash:
-            return None, (*done, Mending(fixup.name, crash=crash))
-        done.append(Mending(fixup.name, tuple(changes(csr, mended))))
-        csr = mended
-    return csr, tuple(done)
+def _mendings(steps: tuple[Step, ...]) -> Iterator[Mending]:
+    for step in steps:
+        found = () if step.after is None else tuple(changes(step.before, step.after))
+        if step.failures:
+            yield from (Mending(step.fixup, failure=failure) for failure in step.failures)
+        elif step.crash or found or not step.implied:
+            yield Mending(step.fixup, found, crash=step.crash)
 
 
 def _request(authority: str, asker: Asker) -> Request:
@@ -171,7 +156,10 @@ def as_json(explanation: Explanation) -> Mapping[str, Any]:
         "address": str(explanation.asker.address),
         "outcome": explanation.outcome,
         "fault": str(explanation.fault) if explanation.fault else None,
-        "checks": [_verdict_as_json(verdict) for verdict in explanation.checks],
+        "checks": [
+            _verdict_as_json(verdict, explanation.judgement.mended)
+            for verdict in explanation.checks
+        ],
         "fixups": [_mending_as_json(mending) for mending in explanation.fixups],
         "rechecks": [_verdict_as_json(verdict) for verdict in explanation.rechecks],
         "certificate": contents
@@ -186,6 +174,7 @@ def as_json(explanation: Explanation) -> Mapping[str, Any]:
             "not_before": contents.not_before.isoformat(),
             "not_after": contents.not_after.isoformat(),
             "dropped_extensions": list(contents.dropped_extensions),
+            "dropped_subject_attributes": list(contents.dropped_subject_attributes),
         },
     }
 
@@ -199,19 +188,24 @@ def _mending_as_json(mending: Mending) -> Mapping[str, Any]:
     return shown
 
 
-def _verdict_as_json(verdict: Verdict) -> Mapping[str, Any]:
-    shown = {"check": verdict.check, "verdict": word(verdict)}
+def _verdict_as_json(verdict: Verdict, mended: frozenset[str] = frozenset()) -> Mapping[str, Any]:
+    shown = {"check": verdict.check, "verdict": word(verdict, mended)}
     if reason(verdict):
         shown["reason"] = reason(verdict)
     return shown
 
 
-def word(step: Verdict | Mending) -> str:
-    """What a check or a fixup did, in a word: ``ok`` or ``changed``, ``refused`` or ``crashed``."""
+def word(step: Verdict | Mending, mended: frozenset[str] = frozenset()) -> str:
+    """What a check or a fixup did, in a word: ``ok``, ``changed``, ``refused`` or ``crashed``.
+
+    Args:
+        step: the verdict of a check, or the work of a fixup.
+        mended: the checks whose refusal the fixups mended; the word for it is ``mended``.
+    """
     if step.crash:
         return "crashed"
     if step.failure:
-        return "refused"
+        return "mended" if isinstance(step, Verdict) and step.check in mended else "refused"
     return "changed" if isinstance(step, Mending) and step.changes else "ok"
 
 

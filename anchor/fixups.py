@@ -1,4 +1,4 @@
-"""Fixups: small repairs to a request that has passed its checks.
+"""Fixups: small repairs to a request, before its certificate is made.
 
 A fixup is a plain function that takes ``csr``, and what else it asks for, and returns a request:
 the same one, or another made out of it.  One that cannot mend a request refuses it, as a validator
@@ -7,47 +7,58 @@ does, with a :class:`ValidationError`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Annotated
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from anchor.options import ExtendedUsage, Extensions, Usage, compiled
+from anchor.options import Attributes, ExtendedUsage, Extensions, Usage, compiled
 from anchor.validators import ValidationError, by_request_alone
-from anchor.X509.dns import passes_for_a_name
+from anchor.X509.attribute_names import NameAttribute, attribute_oid
+from anchor.X509.attribute_patterns import AttributePatterns
+from anchor.X509.dns import host_name, passes_for_a_name
 from anchor.X509.extension_names import USAGES, usages_in
 from anchor.X509.key_usages import unfit_usages
 from anchor.X509.name_patterns import address, canonical, unmapped
 from anchor.X509.signing_request import X509Csr
 
+NO_ATTRIBUTES = AttributePatterns()
+
 
 @by_request_alone
 def enforce_alternative_names_present(csr: X509Csr) -> X509Csr:
-    """Each common name stands in subjectAltName too, as an IP address if it is one, else as DNS.
+    """Each common name that is a host name or an address stands in subjectAltName too.
 
     RFC 6125 section 6.4.4 and RFC 2818 let clients ignore the common name, and all of them do.
     """
     present = list(csr.alternative_names)
     known = _hosts(csr)
     for common_name in csr.common_names:
-        found = address(common_name)
-        host = found or canonical(common_name)
+        name = _as_general_name(common_name)
+        if name is None:
+            # A person or a role, such as "Example Server A" or system:node:worker-1.
+            continue
+        host = address(common_name) or canonical(str(name.value))
         if host not in known:
             known.add(host)
-            present.append(_as_general_name(common_name, found is not None))
+            present.append(name)
     if len(present) == len(csr.alternative_names):
         return csr
     return csr.with_alternative_names(present)
 
 
-def _as_general_name(text: str, is_address: bool) -> x509.DNSName | x509.IPAddress:
-    if is_address:
-        return x509.IPAddress(ip_address(text))
-    if not text.isascii():
-        raise ValidationError("the common name cannot stand in subjectAltName", name=text)
-    return x509.DNSName(text)
+def _as_general_name(common_name: str) -> x509.DNSName | x509.IPAddress | None:
+    if address(common_name):
+        return x509.IPAddress(ip_address(common_name))
+    try:
+        name = host_name(common_name)
+    except ValueError as error:
+        raise ValidationError(
+            f"the common name could pass for a host name, but {error}", name=common_name
+        ) from None
+    return None if name is None else x509.DNSName(name)
 
 
 def _hosts(csr: X509Csr) -> set[str | IPv4Address | IPv6Address]:
@@ -166,23 +177,114 @@ def drop_common_name(csr: X509Csr) -> X509Csr:
     return csr.with_subject(subject).with_alternative_names(csr.alternative_names)
 
 
+def _fixed_attributes(written: Mapping[str, str | tuple[str, ...]]) -> tuple[NameAttribute, ...]:
+    fixed: list[NameAttribute] = []
+    for name, values in written.items():
+        oid = attribute_oid(name)
+        if oid == NameOID.COMMON_NAME:
+            raise ValueError("a common name is not the same for every certificate")
+        if any(attribute.oid == oid for attribute in fixed):
+            raise ValueError(f"{name!a} is listed twice, under two of its names")
+        for value in (values,) if isinstance(values, str) else values:
+            if not value or not value.isprintable():
+                raise ValueError(f"the value of {name!a} is empty or has a control character in it")
+            if not value.isascii() and oid in _NOT_IN_UTF8:
+                raise ValueError(
+                    f"{value[:80]!a} is not ASCII, which a value of {name!a} has to be"
+                )
+            try:
+                fixed.append(x509.NameAttribute(oid, value))
+            except ValueError:
+                raise ValueError(f"{value[:80]!a} cannot be a value of {name!a}") from None
+    return tuple(fixed)
+
+
+# RFC 5280 appendix A.1 and RFC 4519: IA5String or PrintableString.
+_NOT_IN_UTF8 = frozenset(
+    {
+        NameOID.COUNTRY_NAME,
+        NameOID.JURISDICTION_COUNTRY_NAME,
+        NameOID.SERIAL_NUMBER,
+        NameOID.DN_QUALIFIER,
+        NameOID.DOMAIN_COMPONENT,
+        NameOID.EMAIL_ADDRESS,
+    }
+)
+
+
+FixedAttributes = Annotated[
+    tuple[NameAttribute, ...], compiled(dict[str, str | tuple[str, ...]], _fixed_attributes)
+]
+
+
+@by_request_alone
+def subject_attributes(
+    csr: X509Csr,
+    *,
+    keep: Attributes = NO_ATTRIBUTES,
+    fixed: FixedAttributes | None = None,
+) -> X509Csr:
+    """Attributes of the subject that are not listed are left out, and others are set.
+
+    Args:
+        keep: for each attribute the values that stay. A `%` stands for a part of a value, and alone
+            for any value. Common names stay unless `CN` is listed.
+        fixed: for each attribute the value, or the values, that every certificate has.
+    """
+    fixed = fixed or ()
+    set_here = {attribute.oid for attribute in fixed}
+
+    def kept(attribute: NameAttribute) -> bool:
+        if attribute.oid == NameOID.COMMON_NAME and not keep.mentions(attribute.oid):
+            return True
+        return attribute.oid not in set_here and keep.has(attribute)
+
+    if not fixed and all(map(kept, csr.subject_attributes)):
+        return csr
+    rdns = [x509.RelativeDistinguishedName([attribute]) for attribute in fixed]
+    rdns += _filtered(csr.subject.rdns, lambda attribute: attribute if kept(attribute) else None)
+    subject = x509.Name(rdns)
+    return csr if subject == csr.subject else csr.with_subject(subject)
+
+
+@by_request_alone
+def unique_names(csr: X509Csr) -> X509Csr:
+    """Each name stands in subjectAltName once; DNS names compare without case and final dot."""
+    once: dict[tuple[type, object], x509.GeneralName] = {}
+    for name in csr.alternative_names:
+        if not isinstance(name, x509.DNSName):
+            once.setdefault((type(name), name), name)
+            continue
+        key = (x509.DNSName, canonical(name.value))
+        # Of two spellings the one without the final dot is a name in a certificate.
+        if key not in once or once[key].value.endswith("."):
+            once[key] = name
+    if len(once) == len(csr.alternative_names):
+        return csr
+    return csr.with_alternative_names(once.values())
+
+
 def _with_common_names(subject: x509.Name, replacement: Callable[[str], str | None]) -> x509.Name:
     """The name with each common name replaced, or left out; nothing else about it changes."""
-    rdns = []
-    for rdn in subject.rdns:
-        attributes = [
-            replaced
-            for attribute in rdn
-            if (replaced := _replaced(attribute, replacement)) is not None
-        ]
+    return x509.Name(_filtered(subject.rdns, lambda attribute: _replaced(attribute, replacement)))
+
+
+def _filtered(
+    rdns: Iterable[x509.RelativeDistinguishedName],
+    replaced: Callable[[NameAttribute], NameAttribute | None],
+) -> list[x509.RelativeDistinguishedName]:
+    """The parts of a name with each attribute replaced, or left out; no part is empty."""
+    found = []
+    for rdn in rdns:
+        attributes = [other for attribute in rdn if (other := replaced(attribute)) is not None]
         if attributes:
-            rdns.append(x509.RelativeDistinguishedName(attributes))
-    return x509.Name(rdns)
+            found.append(x509.RelativeDistinguishedName(attributes))
+    return found
 
 
 def _replaced(
-    attribute: x509.NameAttribute[str | bytes], replacement: Callable[[str], str | None]
-) -> x509.NameAttribute[str | bytes] | None:
+    attribute: NameAttribute, replacement: Callable[[str], str | None]
+) -> NameAttribute | None:
     if attribute.oid != NameOID.COMMON_NAME:
         return attribute
     text = replacement(str(attribute.value))

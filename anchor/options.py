@@ -29,6 +29,8 @@ from pydantic_core import CoreSchema, core_schema
 
 from anchor.errors import ConfigurationError
 from anchor.paths import FilePath, resolve
+from anchor.X509.attribute_names import ATTRIBUTES, attribute_oid
+from anchor.X509.attribute_patterns import AttributePatterns, ValuePattern
 from anchor.X509.extension_names import (
     EXTENDED_USAGES,
     EXTENSIONS,
@@ -47,6 +49,8 @@ from anchor.X509.name_patterns import (
 )
 
 __all__ = [
+    "AttributeNames",
+    "Attributes",
     "Domain",
     "Domains",
     "ExtendedUsage",
@@ -123,6 +127,22 @@ Networks = Annotated[NetworkSet, compiled(tuple[Network, ...], NetworkSet)]
 Pattern = Annotated[str, AfterValidator(NamePattern.parse), text("pattern", minLength=1)]
 Patterns = Annotated[PatternSet, compiled(tuple[Pattern, ...], PatternSet)]
 """Any number of names, names with ``%``, addresses and ranges."""
+
+_AttributeOid = Annotated[
+    str, AfterValidator(attribute_oid), text("subject attribute", examples=list(ATTRIBUTES))
+]
+AttributeNames = Annotated[
+    frozenset[ObjectIdentifier], compiled(tuple[_AttributeOid, ...], frozenset)
+]
+"""Any number of subject attributes, by their names or as dotted OIDs."""
+
+_ValuePattern = Annotated[
+    str, AfterValidator(ValuePattern.parse), text("value pattern", minLength=1)
+]
+Attributes = Annotated[
+    AttributePatterns, compiled(dict[str, tuple[_ValuePattern, ...]], AttributePatterns.parse)
+]
+"""Patterns for the values of subject attributes, by the attribute's name or dotted OID."""
 
 _ExtensionOid = Annotated[
     str, AfterValidator(extension_oid), text("extension", examples=list(EXTENSIONS))

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from anchor import enforced, plugins, weak_keys
+from anchor import fixups as shipped_fixups
 from anchor.auth.results import AuthDetails
 from anchor.bans import NO_BANS, BanFile
 from anchor.complaints import Complaints
 from anchor.errors import Failure, PluginError, ValidationFailed
+from anchor.judgement import Judgement, Step
 from anchor.lazily import lazily
 from anchor.validation import SUPPLIED, Check, Context, Round
 from anchor.validators import ValidationError, is_by_request_alone
+from anchor.X509.attribute_patterns import AttributePatterns
 from anchor.X509.signing_request import X509Csr
 
 VALIDATORS = "anchor.validators"
@@ -24,11 +27,16 @@ FIXUPS = "anchor.fixups"
 
 @dataclass(frozen=True, eq=False)
 class Fixup:
-    """A fixup under the name by which operators know it."""
+    """A fixup under the name by which operators know it.
+
+    Attributes:
+        implied: True if it works without a word about it in the configuration.
+    """
 
     name: str
     function: Callable[[Mapping[str, object]], Any]
     by_request_alone: bool = False
+    implied: bool = False
 
     def mend(self, csr: X509Csr, context: Context) -> X509Csr:
         """The request as the fixup leaves it; raises as it does when it is asked."""
@@ -60,23 +68,39 @@ class Fixup:
         return mended
 
 
+SUBJECT_ATTRIBUTES = "subject_attributes"
+"""A validator and a fixup; without either a subject keeps its common names only."""
+
+
+def _implied(name: str, function: Callable[[X509Csr], X509Csr]) -> Fixup:
+    return Fixup(name, lambda supplied: function(supplied["csr"]), True, implied=True)  # type: ignore[arg-type]  # csr is a request
+
+
+DROP_ATTRIBUTES = _implied(SUBJECT_ATTRIBUTES, shipped_fixups.subject_attributes)
+UNIQUE_NAMES = _implied("unique_names", shipped_fixups.unique_names)
+
+
 @dataclass(frozen=True)
 class Policy:
     """The checks and fixups of one registration authority, in the configuration's order.
 
     Attributes:
         about_the_key: the enforced checks on what no fixup can change.
-        about_the_content: the enforced checks on all the rest.
+        about_the_content: the enforced checks on the submitted request and on the fixups' result.
+        about_the_result: the enforced checks on the result alone.
         configured: the checks that the operator chose.
-        fixups: what is mended once the checks have passed.
+        fixups: the fixups that the operator chose.
+        keeps_attributes: False if all attributes of the subject but common names are left out.
         signs_intermediates: whether it signs requests for intermediates, and nothing else.
         bans: who and what gets no certificate.
     """
 
     about_the_key: tuple[Check, ...]
     about_the_content: tuple[Check, ...]
+    about_the_result: tuple[Check, ...]
     configured: tuple[Check, ...]
     fixups: tuple[Fixup, ...]
+    keeps_attributes: bool = False
     signs_intermediates: bool = False
     bans: BanFile | None = None
 
@@ -88,46 +112,84 @@ class Policy:
     @lazily
     def checks(self) -> tuple[Check, ...]:
         """Every check that a request has to pass."""
-        return self.about_the_key + self.about_the_content + self.configured
+        enforced_checks = self.about_the_key + self.about_the_content + self.about_the_result
+        return enforced_checks + self.configured
 
     @lazily
-    def checks_of_content(self) -> tuple[Check, ...]:
-        """The checks whose verdict a fixup can change."""
-        configured = tuple(check for check in self.configured if check.looks_at_csr)
-        return self.about_the_content + configured
+    def all_fixups(self) -> tuple[Fixup, ...]:
+        """The fixups in the order in which they work, the implied ones included."""
+        # First, so that the attributes which another fixup adds have to be named in the policy.
+        dropping = () if self.keeps_attributes else (DROP_ATTRIBUTES,)
+        # Last, so that no fixup can make a name stand there twice.
+        return (*dropping, *self.fixups, UNIQUE_NAMES)
 
     @lazily
     def _first(self) -> Round:
-        return Round(self.checks)
+        """What the submitted request is asked."""
+        return Round(self.about_the_key + self.about_the_content + self.configured)
 
     @lazily
-    def _second(self) -> Round:
-        return Round(self.checks_of_content)
+    def _decisive(self) -> frozenset[str]:
+        """The checks of the first round that no fixup can satisfy."""
+        mandatory = self.about_the_key + self.about_the_content
+        blind = tuple(check for check in self.configured if not check.looks_at_csr)
+        return frozenset(check.name for check in mandatory + blind)
+
+    @lazily
+    def _result(self) -> Round:
+        """What the result is asked if it is the submitted request."""
+        return Round(self.about_the_result)
+
+    @lazily
+    def _changed_result(self) -> Round:
+        """What the result is asked if it is another request."""
+        configured = tuple(check for check in self.configured if check.looks_at_csr)
+        return Round(self.about_the_content + self.about_the_result + configured)
+
+    def judge(self, csr: X509Csr, context: Context) -> Judgement:
+        """Check a request, apply the fixups, and check the result if it is another request.
+
+        A configured check that refuses the submitted request may accept the result. The enforced
+        checks decide about both, so no fixup sees a request that they refuse.
+        """
+        checks = self._first.verdicts(csr, context)
+        if any(
+            verdict.crash or (verdict.failure and verdict.check in self._decisive)
+            for verdict in checks
+        ):
+            return Judgement(checks)
+        steps = self._apply_fixups(csr, context)
+        result = steps[-1].after
+        if result is None:
+            return Judgement(checks, steps)
+        if result is csr:
+            return Judgement((*checks, *self._result.verdicts(csr, context)), steps, (), csr)
+        return Judgement(checks, steps, self._changed_result.verdicts(result, context), result)
 
     def approve(self, csr: X509Csr, context: Context) -> X509Csr:
         """The request as it may be certified.
 
         Raises:
-            ValidationFailed: checks refuse it, as it came or as the fixups left it.
+            ValidationFailed: checks refuse it, or a fixup cannot mend it.
             PluginError: a check or a fixup failed in a way that it should not.
         """
-        self._first.hold(csr, context)
-        mended = self.fix_up(csr, context)
-        if mended is not csr:
-            # What has been approved is a value that does not change; another value is asked anew.
-            self._second.hold(mended, context)
-        return mended
+        return self.judge(csr, context).require_approved()
 
-    def fix_up(self, csr: X509Csr, context: Context) -> X509Csr:
-        """The request with every fixup applied.
-
-        Raises:
-            ValidationFailed: a fixup cannot mend the request, and says why.
-            PluginError: a fixup raised another error, or returned something else than a request.
-        """
-        for fixup in self.fixups:
-            csr = fixup.mend(csr, context)
-        return csr
+    def _apply_fixups(self, csr: X509Csr, context: Context) -> tuple[Step, ...]:
+        """What each fixup did, up to the first that did not return a request."""
+        steps: list[Step] = []
+        for fixup in self.all_fixups:
+            try:
+                after = fixup.mend(csr, context)
+            except ValidationFailed as error:
+                steps.append(Step(fixup.name, csr, None, fixup.implied, error.failures))
+                break
+            except PluginError as crash:
+                steps.append(Step(fixup.name, csr, None, fixup.implied, crash=crash))
+                break
+            steps.append(Step(fixup.name, csr, after, fixup.implied))
+            csr = after
+        return tuple(steps)
 
 
 def configure(
@@ -167,6 +229,7 @@ def configure(
     return Policy(
         enforced.key_checks(ca_keys, weak_keys.Allowed(exponents, _allows_dsa(validators))),
         enforced.content_checks(intermediate=intermediate, bans=bans),
+        enforced.result_checks(tuple(_named_attributes(bound[VALIDATORS] + bound[FIXUPS]))),
         tuple(
             Check(name, function, "csr" in function.wants, _by_request_alone(function))
             for name, function in bound[VALIDATORS]
@@ -174,9 +237,21 @@ def configure(
         tuple(
             Fixup(name, function, _by_request_alone(function)) for name, function in bound[FIXUPS]
         ),
+        SUBJECT_ATTRIBUTES in validators or SUBJECT_ATTRIBUTES in fixups,
         intermediate,
         bans,
     )
+
+
+def _named_attributes(bound: Iterable[tuple[str, plugins.Bound]]) -> Iterable[AttributePatterns]:
+    """The attributes of a subject that the policy's validator and its fixup name."""
+    for name, function in bound:
+        if name == SUBJECT_ATTRIBUTES:
+            options = function.call.keywords
+            for patterns in (options.get("allowed"), options.get("keep")):
+                if patterns is not None:
+                    yield patterns
+            yield AttributePatterns.of(options.get("fixed") or ())
 
 
 def _by_request_alone(function: plugins.Bound) -> bool:

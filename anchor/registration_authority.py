@@ -138,6 +138,7 @@ class RegistrationAuthority:
         context = self.policy.context(identity, submission.request, self.conf)
         approved = self.policy.approve(csr, context)
         details["dropped_extensions"] = issuance.left_out(approved)
+        details["dropped_subject_attributes"] = issuance.dropped_attributes(csr, approved)
         started = time.perf_counter()
         issued = self.signing_ca.issue(approved, self.clock())
         seconds = time.perf_counter() - started

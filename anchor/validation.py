@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 from anchor.auth.results import AuthDetails
 from anchor.bans import NOT_LOOKED_AT, Bans
-from anchor.errors import Failure, PluginError, ValidationFailed
-from anchor.lazily import lazily
+from anchor.errors import Failure, PluginError
 from anchor.validators import ValidationError
 from anchor.X509.signing_request import X509Csr
 
@@ -56,8 +55,7 @@ class Check:
     by_request_alone: bool = False
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What a check said of a request.
 
     Attributes:
@@ -75,11 +73,14 @@ def verdicts(checks: Iterable[Check], csr: X509Csr, context: Context) -> Iterato
     """The verdict of each check, as soon as it is reached."""
     supplied = context.supply(csr)
     for check in checks:
-        objection = _objection(check, supplied)
-        if isinstance(objection, PluginError):
-            yield Verdict(check.name, crash=objection)
-        else:
-            yield Verdict(check.name, objection)
+        yield _verdict(check, supplied)
+
+
+def _verdict(check: Check, supplied: Mapping[str, object]) -> Verdict:
+    objection = _objection(check, supplied)
+    if isinstance(objection, PluginError):
+        return Verdict(check.name, crash=objection)
+    return Verdict(check.name, objection)
 
 
 def _objection(check: Check, supplied: Mapping[str, object]) -> Failure | PluginError | None:
@@ -109,34 +110,14 @@ class Round:
 
     checks: tuple[Check, ...]
 
-    @lazily
-    def asked_again(self) -> tuple[Check, ...]:
-        """The checks whose verdict on the same request may be another one."""
-        return tuple(check for check in self.checks if not check.by_request_alone)
-
-    def hold(self, csr: X509Csr, context: Context) -> None:
-        """Return if no check objects; raises as :func:`validate` does."""
-        if self in csr.notes:
-            validate(self.asked_again, csr, context)
-        else:
-            validate(self.checks, csr, context)
+    def verdicts(self, csr: X509Csr, context: Context) -> tuple[Verdict, ...]:
+        """The verdict of each check, in their order."""
+        passed = self in csr.notes
+        supplied = context.supply(csr)
+        found = tuple(
+            Verdict(check.name) if passed and check.by_request_alone else _verdict(check, supplied)
+            for check in self.checks
+        )
+        if not passed and not any(verdict.failure or verdict.crash for verdict in found):
             csr.notes[self] = True
-
-
-def validate(checks: Iterable[Check], csr: X509Csr, context: Context) -> None:
-    """Run every check.
-
-    Raises:
-        ValidationFailed: with the objections of all checks that have one.
-        PluginError: a check raised something other than a ValidationError.
-    """
-    failures: list[Failure] = []
-    supplied = context.supply(csr)
-    for check in checks:
-        objection = _objection(check, supplied)
-        if isinstance(objection, PluginError):
-            raise objection
-        if objection is not None:
-            failures.append(objection)
-    if failures:
-        raise ValidationFailed(failures)
+        return found

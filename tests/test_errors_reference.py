@@ -114,6 +114,7 @@ def test_every_check_and_every_fixup_is_on_the_page(tmp_path):
         *enforced.key_checks(frozenset(), weak_keys.Allowed()),
         *enforced.content_checks(intermediate=True, bans=BanFile(tmp_path / "bans.json", utc_now)),
         *enforced.content_checks(intermediate=False),
+        *enforced.result_checks(),
     ]
     names = [check.name for check in rules]
     names += [*entry_points("anchor.validators"), *entry_points("anchor.fixups")]

@@ -102,7 +102,8 @@ REFUSED = {
     "an unknown critical extension": make_csr(
         extensions=[(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), b"\x05\0"), True)]
     ),
-    "a common name that a fixup makes a bad DNS name of": make_csr("two words"),
+    "a common name that a fixup makes a bad DNS name of": make_csr("www-.example.com"),
+    "a common name that no fixup makes a DNS name of": make_csr("www..example.com"),
     "control characters": make_csr("a\x1b[31m\r\nb.example.com"),
     "an address that is written as a name": make_csr("a", x509.DNSName("192.0.2.1")),
 }
@@ -117,8 +118,8 @@ def test_refusals_name_the_same_checks_in_the_same_words_as_the_service(
 
     assert (1, "refused") == (code, told["outcome"])
     refused = [
-        {"check": check["check"], "reason": check["reason"]}
-        for check in (*told["checks"], *told["rechecks"])
+        {"check": check.get("check") or check["fixup"], "reason": check["reason"]}
+        for check in (*told["fixups"], *(told["rechecks"] or told["checks"]))
         if check["verdict"] == "refused"
     ]
     assert answer.json["failures"] == refused

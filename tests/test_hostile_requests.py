@@ -105,7 +105,7 @@ EXPECTED = {
     "attributes-unsorted-with-two-requests.der": "an attribute is in it twice: extensionRequest",
     "extensions-empty.der": ACCEPTED,
     "cmc-with-cn-ia5.der": ACCEPTED,
-    "subject-empty.der": "a_name: the request names nobody",
+    "subject-empty.der": "a_name: the request contains no name",
     "san-empty.der": "subjectAltName is empty",
     "san-dns-with-nul.der": CONTROL,
     "san-dns-with-newline.der": CONTROL,

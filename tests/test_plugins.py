@@ -154,6 +154,7 @@ def test_a_fixup_that_answers_nonsense_signs_nothing(
 
 def test_a_fixup_of_another_distribution_works(serve, document, authority, ca):
     authority["fixups"] = {"third_party_organisation": {"name": "Example"}}
+    authority["validators"] = {"subject_attributes": {"allowed": {"O": ["Example"]}}}
 
     certificate = serve(document).issue(make_csr("a.example.com"))
 

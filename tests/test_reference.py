@@ -12,7 +12,7 @@ import pytest
 
 from anchor import plugins
 from anchor.bans import BanFile
-from anchor.enforced import content_checks, key_checks
+from anchor.enforced import content_checks, key_checks, result_checks
 from anchor.registration_authority import utc_now
 from anchor.validation import SUPPLIED
 from anchor.weak_keys import Allowed
@@ -78,6 +78,7 @@ def test_every_rule_that_nothing_switches_off_is_on_the_page(tmp_path):
         *key_checks(frozenset(), Allowed()),
         *content_checks(intermediate=True, bans=BanFile(tmp_path / "bans.json", utc_now)),
         *content_checks(intermediate=False),
+        *result_checks(),
     ]
     names = {check.name for check in rules}
 

@@ -15,7 +15,7 @@ from anchor import issuance, plugins, policy, requests, timestamps
 from anchor.auth.results import AuthDetails
 from anchor.bans import Ban, BanFile
 from anchor.controllers import request
-from anchor.errors import SigningError, UnreadableRequest, ValidationFailed
+from anchor.errors import SigningError, UnreadableRequest
 from anchor.frame import Frame
 from anchor.issuance import Profile, fill_in
 from anchor.issuer import CACertificate
@@ -124,12 +124,17 @@ def asked(calls, name, *, alone, refuses=()):
     return Check(name, check, by_request_alone=alone)
 
 
+def hold(round_, csr):
+    """The names of the checks that refuse the request."""
+    return {verdict.check for verdict in round_.verdicts(csr, NOBODY) if verdict.failure}
+
+
 def test_a_check_by_the_request_alone_is_asked_once_and_others_each_time(csr):
     calls = []
     round_ = Round((asked(calls, "alone", alone=True), asked(calls, "other", alone=False)))
 
     for _ in range(3):
-        round_.hold(csr, NOBODY)
+        assert not hold(round_, csr)
 
     assert ["alone", "other", "other", "other"] == calls
 
@@ -137,10 +142,10 @@ def test_a_check_by_the_request_alone_is_asked_once_and_others_each_time(csr):
 def test_what_a_check_said_of_one_request_it_has_not_said_of_another(csr):
     calls = []
     round_ = Round((asked(calls, "alone", alone=True),))
-    round_.hold(csr, NOBODY)
+    assert not hold(round_, csr)
 
-    round_.hold(csr.without_extensions([]), NOBODY)
-    round_.hold(csr.with_subject(csr.subject), NOBODY)
+    assert not hold(round_, csr.without_extensions([]))
+    assert not hold(round_, csr.with_subject(csr.subject))
 
     assert ["alone"] * 3 == calls
 
@@ -149,8 +154,8 @@ def test_the_checks_of_another_authority_are_asked(csr):
     calls = []
     checks = (asked(calls, "alone", alone=True),)
 
-    Round(checks).hold(csr, NOBODY)
-    Round(checks).hold(csr, NOBODY)
+    assert not hold(Round(checks), csr)
+    assert not hold(Round(checks), csr)
 
     assert ["alone", "alone"] == calls
 
@@ -166,9 +171,7 @@ def test_a_round_that_was_not_passed_is_asked_again_as_a_whole(csr, refuses):
     )
 
     for _ in range(2):
-        with pytest.raises(ValidationFailed) as refused:
-            round_.hold(csr, NOBODY)
-        assert refuses == {failure.check for failure in refused.value.failures}
+        assert refuses == hold(round_, csr)
 
     assert ["alone", "other"] * 2 == calls
 

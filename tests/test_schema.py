@@ -131,7 +131,8 @@ def part_of(example):
         f"$defs/{kind}.{name}"
         for name in example
         for kind in ("validators", "fixups")
-        if f"{kind}.{name}" in SHIPPED["$defs"]
+        if (found := SHIPPED["$defs"].get(f"{kind}.{name}"))
+        and example[name].keys() <= found["properties"].keys()
     ]
     assert len(kinds) == len(example), example
     return list(zip(kinds, example.values(), strict=True))
@@ -267,6 +268,7 @@ def complete(ca, tmp_path):
                     "ext_key_usage": {"allowed_usage": ["serverAuth"]},
                     "public_key": {"allowed_keys": {"RSA": 3072, "EC": None}},
                     "compromised_keys": {"blocklist": "blocklist.dat"},
+                    "subject_attributes": {"allowed": {"O": ["Example"]}, "required": ["O"]},
                 },
                 "fixups": {
                     "enforce_alternative_names_present": {},
@@ -275,6 +277,7 @@ def complete(ca, tmp_path):
                     "drop_extensions": {"extensions": ["keyUsage"]},
                     "normalize_names": {},
                     "drop_common_name": {},
+                    "subject_attributes": {"keep": {"OU": ["%"]}, "fixed": {"O": "Example"}},
                 },
             }
         },

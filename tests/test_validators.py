@@ -422,7 +422,6 @@ def test_labels_are_matched_as_a_whole():
 @pytest.mark.parametrize(
     "extensions",
     [
-        [x509.SubjectAlternativeName([x509.DNSName("a.de"), x509.DNSName("A.de")])],
         [x509.SubjectAlternativeName([x509.RFC822Name("nobody")])],
         [x509.SubjectAlternativeName([x509.UniformResourceIdentifier("/relative")])],
         [x509.SubjectAlternativeName([x509.DirectoryName(x509.Name([]))])],
@@ -436,11 +435,21 @@ def test_extensions_that_break_the_standards_are_refused(extensions):
     assert standards(make_csr("a.example.com", extensions=extensions))
 
 
-def test_without_a_subject_the_alternative_names_are_critical():
+@pytest.mark.parametrize("common_name", [None, "a.example.com"])
+@pytest.mark.parametrize("asked", [True, False])
+def test_alternative_names_are_critical_exactly_without_a_subject(
+    serve, document, common_name, asked
+):
+    document["registration_authority"]["default"]["validators"] = {"standards_compliance": {}}
     names = x509.SubjectAlternativeName([x509.DNSName("a.example.com")])
 
-    assert standards(make_csr(None, extensions=[(names, True)])) is None
-    assert "has to be critical" in standards(make_csr(None, extensions=[(names, False)]))
+    certificate = serve(document).issue(make_csr(common_name, extensions=[(names, asked)]))
+
+    extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    assert extension.critical == (common_name is None)
+
+
+def test_a_request_has_a_subject_or_alternative_names():
     assert standards(make_csr(None))
 
 
@@ -567,7 +576,7 @@ def test_a_whole_policy_signs_what_it_should_and_explains_what_it_should_not(ser
         "blacklist_names: names are refused, or of a kind that cannot be judged "
         "(names 'DNS:a.secret.example.com')",
         "whitelist_names: names are not allowed "
-        "(names 'CN:db-1.example.org', 'DNS:a.secret.example.com')",
+        "(names 'CN:db-1.example.org', 'DNS:a.secret.example.com', 'DNS:db-1.example.org')",
         "server_group: ",
         "extensions: extensions are not allowed (extensions 'certificatePolicies')",
     ):

@@ -18,11 +18,50 @@ _MAY_BE_AN_ADDRESS = re.compile(r"[0-9a-f:.]+(%.*)?", re.ASCII | re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII | re.IGNORECASE)
 
 
+# No host name, and nothing that somebody could mean as one, has any of these in it.
+_NEVER_IN_A_NAME = re.compile(r"""[ @,;=+"'()<>&#!?|{}~^$`]""")
+# An attempt at an IPv6 address, or a name with a port.
+_WITH_COLONS = re.compile(r"\[?[0-9a-f:.]+\]?(%.*)?|[^:]*:[0-9]*", re.ASCII | re.IGNORECASE)
+# RFC 3490 3.1: what separates labels in an internationalised name.
+_DOTS = frozenset(".\u3002\uff0e\uff61")
+# What a label may be at all; what it should be is for the policy to say.
+_ANY_LABEL = re.compile(r"[a-z0-9_-]+", re.ASCII | re.IGNORECASE)
+
+
 def passes_for_a_name(text: str) -> bool:
-    """Whether a common name would be taken for a DNS name by a client that looks at it."""
-    if is_address(text):
+    """True if a client that looks at a common name could take it for a DNS name or an address."""
+    if is_address(text) or _NEVER_IN_A_NAME.search(text):
         return False
-    return "*" in text or ("." in text and " " not in text and "@" not in text)
+    if ":" in text and "//" not in text and not _WITH_COLONS.fullmatch(text):
+        # system:node:worker-1.example.com
+        return False
+    return "*" in text or not _DOTS.isdisjoint(text)
+
+
+def host_name(common_name: str) -> str | None:
+    """The DNS name, in ASCII, that a common name consists of; None if it is no host name.
+
+    Raises:
+        ValueError: it could pass for a host name, and is malformed; the text says in what way.
+    """
+    name = common_name.removesuffix(".")
+    if not name.isascii():
+        name = in_ascii(name) or name
+    found = objections(name, _ANY_LABEL)
+    if not found and ("." in name or not (name.startswith("-") or name.endswith("-"))):
+        return name
+    if found and passes_for_a_name(common_name):
+        raise ValueError(f"{found[0]}")
+    return None
+
+
+def in_ascii(name: str) -> str | None:
+    """A name in punycode, or None unless nothing but upper case has to be mapped for that."""
+    try:
+        encoded = idna.encode(name, uts46=True, std3_rules=True).decode("ascii")
+        return encoded if "." in name and idna.decode(encoded) == name.lower() else None
+    except UnicodeError:
+        return None
 
 
 def is_address(text: str) -> bool:

@@ -22,7 +22,7 @@ from anchor.validation import Verdict
 # The service's own limit stands in config.py; this one is for a device or a disk image by mistake.
 MAX_OCTETS = 1 << 24
 
-COLOURS = {"ok": GREEN, "changed": YELLOW, "refused": RED, "crashed": RED}
+COLOURS = {"ok": GREEN, "changed": YELLOW, "mended": YELLOW, "refused": RED, "crashed": RED}
 
 
 class NotUnderstood(Exception):
@@ -120,7 +120,7 @@ def _lines(explained: Explanation, painter: Painter) -> Iterator[str]:
     groups = f" of {', '.join(identity.groups)}" if identity.groups else ""
     yield printable(f"{explained.authority}: asked by {identity.username}{groups} from {address}")
     for title, rows in (
-        ("The request", _checks(explained.checks)),
+        ("The request", _checks(explained.checks, explained.judgement.mended)),
         ("The fixups", _fixups(explained)),
         ("The request as the fixups leave it", _checks(explained.rechecks)),
     ):
@@ -134,9 +134,9 @@ def _lines(explained: Explanation, painter: Painter) -> Iterator[str]:
 Row = tuple[str, str, str]
 
 
-def _checks(checks: tuple[Verdict, ...]) -> list[Row]:
+def _checks(checks: tuple[Verdict, ...], mended: frozenset[str] = frozenset()) -> list[Row]:
     return [
-        (explanation.word(verdict), verdict.check, explanation.reason(verdict))
+        (explanation.word(verdict, mended), verdict.check, explanation.reason(verdict))
         for verdict in checks
     ]
 
@@ -178,7 +178,7 @@ def _contents(explained: Explanation) -> Iterator[str]:
         ("issuer", [contents.issuer]),
         ("not before", [timestamp(contents.not_before)]),
         ("not after", [timestamp(contents.not_after)]),
-        ("left out", contents.dropped_extensions),
+        ("left out", (*contents.dropped_subject_attributes, *contents.dropped_extensions)),
     ):
         shown = ", ".join(value for value in values if value) or "none"
         yield f"  {name:18}  {printable(shown)}"

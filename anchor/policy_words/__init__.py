@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from anchor import plugins
-from anchor.policy import Policy
+from anchor.policy import DROP_ATTRIBUTES, Policy
 from anchor.policy_words import others
 from anchor.policy_words.lists import joined
 from anchor.policy_words.shipped import FIXUPS, VALIDATORS, Speaker
@@ -48,9 +48,10 @@ def about_validators(policy: Policy, options: Options) -> tuple[Words, ...]:
 
 def about_fixups(policy: Policy, options: Options) -> tuple[Words, ...]:
     """What is changed in a request; the arguments are those of :func:`about_validators`."""
+    dropping = () if policy.keeps_attributes else (DROP_ATTRIBUTES,)
     return tuple(
         _about(fixup.name, fixup.function, options.get(fixup.name, {}), FIXUPS)
-        for fixup in policy.fixups
+        for fixup in (*dropping, *policy.fixups)
     )
 
 
@@ -102,7 +103,10 @@ ENFORCED: Mapping[str, str] = MappingProxyType(
         "never_a_ca": _NOT_FOR_A_CA,
         "an_intermediate": _NOT_FOR_A_CA,
         "printable_names": "has no empty name and no control character in one",
-        "a_name": "names somebody",
+        "a_name": "contains a name",
+        "named_attributes": (
+            "gets no attributes of the subject but a common name and those that are listed"
+        ),
         "not_banned": "has nothing to do with what the operator has banned",
     }
 )

@@ -147,8 +147,47 @@ def _compromised_keys(blocklist: str) -> Iterator[str]:
     yield "The key is not one whose private half is known, such as a published or a guessable one."
 
 
+def _subject_attributes_checked(
+    allowed: Mapping[str, Names] | None = None, required: Names = ()
+) -> Iterator[str]:
+    yield from only(
+        "Besides common names the subject has nothing but {}.",
+        _values(allowed or {}),
+        "and",
+        "The subject has nothing but common names.",
+    )
+    if required:
+        yield f"The subject has {listed(required, 'and')}."
+
+
+def _values(attributes: Mapping[str, Names]) -> Iterator[str]:
+    for name, values in attributes.items():
+        if "%" in values:
+            yield f"{name} (any)"
+        elif values:
+            yield f"{name} ({listed(values)})"
+
+
+def _subject_attributes_mended(
+    keep: Mapping[str, Names] | None = None, fixed: Mapping[str, str | Names] | None = None
+) -> Iterator[str]:
+    yield from only(
+        "Of the subject common names stay, and {}; all else is left out.",
+        _values(keep or {}),
+        "and",
+        "Of the subject common names stay; all else is left out.",
+    )
+    values = (
+        f"{name}={value}"
+        for name, given in (fixed or {}).items()
+        for value in ([given] if isinstance(given, str) else given)
+    )
+    if shown := listed(values, "and"):
+        yield f"The subject gets {shown}."
+
+
 def _enforce_alternative_names_present() -> Iterator[str]:
-    yield "A common name that is missing in subjectAltName is added there."
+    yield "A host name or an address in the common name is added to subjectAltName."
 
 
 def _default_key_usage(usage: Names) -> Iterator[str]:
@@ -191,6 +230,7 @@ VALIDATORS: Mapping[str, Speaker] = MappingProxyType(
         "ext_key_usage": _ext_key_usage,
         "public_key": _public_key,
         "compromised_keys": _compromised_keys,
+        "subject_attributes": _subject_attributes_checked,
     }
 )
 
@@ -202,5 +242,6 @@ FIXUPS: Mapping[str, Speaker] = MappingProxyType(
         "drop_extensions": _drop_extensions,
         "normalize_names": _normalize_names,
         "drop_common_name": _drop_common_name,
+        "subject_attributes": _subject_attributes_mended,
     }
 )

@@ -135,26 +135,24 @@ def _subject(csr: X509Csr) -> Iterator[str]:
 
 
 def _critical_flags(csr: X509Csr) -> Iterator[str]:
-    """RFC 5280 section 4.2, as far as it says MUST."""
+    """RFC 5280 section 4.2, as far as it says MUST.
+
+    The certificate sets the flags of basicConstraints, keyUsage and subjectAltName by itself.
+    """
     for extension in csr.extensions:
         oid = extension.oid
         if oid in _CRITICAL and not extension.critical:
             yield f"the extension {oid.dotted_string} has to be critical"
         elif oid in _NOT_CRITICAL and extension.critical:
             yield f"the extension {oid.dotted_string} must not be critical"
-    names = csr.extension(x509.SubjectAlternativeName)
-    if names and not names.critical and not csr.subject_attributes:
-        yield "without a subject, subjectAltName has to be critical"
-    constraints = csr.extension(x509.BasicConstraints)
-    if constraints and constraints.value.ca and not constraints.critical:
-        yield "basicConstraints of a CA have to be critical"
 
 
 def _common_names(csr: X509Csr, label: re.Pattern[str]) -> Iterator[str]:
     """A common name may be anybody's name, but one that can pass for a DNS name has to be one."""
     for common_name in csr.common_names:
         if dns.passes_for_a_name(common_name):
-            for objection in dns.objections(common_name, label):
+            name = common_name if common_name.isascii() else dns.in_ascii(common_name)
+            for objection in dns.objections(name or common_name, label):
                 yield f"the common name {common_name!a} {objection}"
 
 
