@@ -16,6 +16,7 @@ from cryptography.x509.oid import ExtensionOID, NameOID
 
 from anchor import weak_keys
 from anchor.bans import NOT_BANNED, BanFile
+from anchor.issuer import CACertificate
 from anchor.related_keys import refuse_related
 from anchor.validation import Check
 from anchor.validators import ValidationError, refuse_any
@@ -23,6 +24,7 @@ from anchor.validators.subject import unnamed
 from anchor.X509 import names
 from anchor.X509.attribute_names import describe_attribute
 from anchor.X509.attribute_patterns import AttributePatterns
+from anchor.X509.name_constraints import names_in, violations
 from anchor.X509.signing_request import X509Csr
 
 # What a certificate takes over from a request, and what the profile decides by itself.
@@ -163,11 +165,14 @@ def content_checks(*, intermediate: bool, bans: BanFile | None = None) -> tuple[
     )
 
 
-def result_checks(named: tuple[AttributePatterns, ...] = ()) -> tuple[Check, ...]:
+def result_checks(
+    named: tuple[AttributePatterns, ...] = (), issuer: Callable[[], CACertificate] | None = None
+) -> tuple[Check, ...]:
     """The enforced rules about the request that the fixups return.
 
     Args:
         named: the attributes of a subject that the policy names, with their values.
+        issuer: the CA's certificate that is used now.
     """
 
     def named_attributes(csr: X509Csr) -> None:
@@ -177,7 +182,20 @@ def result_checks(named: tuple[AttributePatterns, ...] = ()) -> tuple[Check, ...
             attributes=map(describe_attribute, unnamed(csr, named)),
         )
 
-    return _checks(("named_attributes", named_attributes))
+    def name_constraints(supplied: Mapping[str, Any]) -> None:
+        """Neither the CA's certificate nor its chain excludes a name (RFC 5280 4.2.1.10)."""
+        constraints = issuer().name_constraints if issuer else ()
+        if constraints:
+            refuse_any(
+                "relying parties would reject names because of the CA's name constraints",
+                names=violations(names_in(supplied["csr"]), constraints),
+            )
+
+    return (
+        *_checks(("named_attributes", named_attributes)),
+        # Which certificate the CA uses is a question of the time too.
+        Check("name_constraints", name_constraints),
+    )
 
 
 Rule = Callable[[X509Csr], None]

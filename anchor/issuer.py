@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from anchor.errors import SigningError
 from anchor.lazily import lazily
 from anchor.signatures import CAPublicKey
+from anchor.X509.name_constraints import constraints_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,11 @@ class CACertificate:
     def name(self) -> bytes:
         """Its subject, which is its certificates' issuer, in DER."""
         return self.certificate.subject.public_bytes()
+
+    @lazily
+    def name_constraints(self) -> tuple[x509.NameConstraints, ...]:
+        """The name constraints of its certificate and of its chain."""
+        return constraints_of((self.certificate, *self.chain))
 
     @classmethod
     def of(

@@ -14,6 +14,7 @@ from anchor.auth.results import AuthDetails
 from anchor.bans import NO_BANS, BanFile
 from anchor.complaints import Complaints
 from anchor.errors import Failure, PluginError, ValidationFailed
+from anchor.issuer import CACertificate
 from anchor.judgement import Judgement, Step
 from anchor.lazily import lazily
 from anchor.validation import SUPPLIED, Check, Context, Round
@@ -200,6 +201,7 @@ def configure(
     base: Path,
     *,
     bans: BanFile | None = None,
+    issuer: Callable[[], CACertificate] | None = None,
 ) -> Policy:
     """The policy that an authority's section of the configuration describes.
 
@@ -210,6 +212,7 @@ def configure(
         ca_keys: the keys, as SubjectPublicKeyInfo, of the authority's CA and its chain.
         base: the directory that relative paths start from.
         bans: who and what gets no certificate.
+        issuer: the CA's certificate that is used now.
 
     Raises:
         ConfigurationError: with everything that is wrong with any of them.
@@ -229,7 +232,7 @@ def configure(
     return Policy(
         enforced.key_checks(ca_keys, weak_keys.Allowed(exponents, _allows_dsa(validators))),
         enforced.content_checks(intermediate=intermediate, bans=bans),
-        enforced.result_checks(tuple(_named_attributes(bound[VALIDATORS] + bound[FIXUPS]))),
+        enforced.result_checks(tuple(_named_attributes(bound[VALIDATORS] + bound[FIXUPS])), issuer),
         tuple(
             Check(name, function, "csr" in function.wants, _by_request_alone(function))
             for name, function in bound[VALIDATORS]

@@ -123,7 +123,7 @@ def load(
     failures = {name: Failures() for name in authenticators}
     for name, section in document.registration_authority.items():
         with proving.at("registration_authority", name):
-            settings, its_policy = _prove_authority(section, document, signing_cas, ban_file)
+            settings, its_policy = _prove_authority(section, document, signing_cas, ban_file, clock)
             if (
                 settings.authentication in authenticators
                 and settings.signing_ca in signing_cas
@@ -159,6 +159,7 @@ def _prove_authority(
     document: Document,
     signing_cas: Mapping[str, SigningCA],
     ban_file: BanFile | None,
+    clock: Callable[[], datetime.datetime],
 ) -> tuple[AuthoritySettings, Policy]:
     complaints = Complaints()
     settings: AuthoritySettings | None = None
@@ -179,6 +180,7 @@ def _prove_authority(
             ca.public_keys() if ca else frozenset(),
             document.base,
             bans=ban_file,
+            issuer=(lambda: ca.at(clock())) if ca else None,
         )
     if ca and its_policy and its_policy.signs_intermediates and not ca.may_issue_intermediates():
         complaints.add(

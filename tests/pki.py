@@ -137,6 +137,26 @@ def make_ca(  # each of them is something that a test varies
     return CA(certificate, key, cert_path, key_path)
 
 
+def ca_certificate(name, permitted=None, excluded=None, issuer=None, path_length=None):
+    """A CA's certificate with name constraints; all CAs here share one key."""
+    key = a_key()
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject(name))
+        .issuer_name(issuer.subject if issuer else subject(name))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now() - DAY)
+        .not_valid_after(now() + 365 * DAY)
+        .add_extension(x509.BasicConstraints(True, path_length), True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+        .add_extension(new_ca.CA_USAGE, True)
+    )
+    if permitted or excluded:
+        builder = builder.add_extension(x509.NameConstraints(permitted, excluded), True)
+    return builder.sign(key, hashes.SHA256())
+
+
 def of_no_known_version():
     """A certificate in PEM, but for its version."""
     made = x509.load_pem_x509_certificate(

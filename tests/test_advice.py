@@ -8,13 +8,17 @@ import re
 import shutil
 import subprocess
 import sys
+from ipaddress import ip_network
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import DirectoryName, DNSName, IPAddress, Name, NameAttribute
+from cryptography.x509.oid import NameOID
 from docutils.nodes import make_id
 
 from anchor.advice import PAGE, RULES, Level
 from anchor.cli import check, main
-from tests.pki import DAY, key_pem, make_ca, make_key, now
+from tests.pki import DAY, a_key, ca_certificate, key_pem, make_ca, make_key, now
 from tests.servers.anchor import ROOT
 from tests.servers.processes import program
 
@@ -23,7 +27,11 @@ STRICT = {
     "source_cidrs": {"cidrs": ["127.0.0.0/8"]},
     "common_name": {"allowed_domains": [".example.com"]},
     "alternative_names": {"allowed_domains": [".example.com"]},
+    "ext_key_usage": {"allowed_usage": ["serverAuth", "clientAuth"]},
+    "subject_attributes": {"allowed": {"O": ["Example"]}},
 }
+# What does not look at names.
+NAMELESS = ("standards_compliance", "source_cidrs", "ext_key_usage", "subject_attributes")
 LDAP = {
     "backend": "ldap",
     "host": "ldap.example.com",
@@ -186,6 +194,25 @@ NETWORK_AND_NAMES = [".", "%.%", "10.0.0.0/8"]
             "every-name-listed",
             f"{CHECKS}/common_name/allowed_domains/1",
             {f"{CHECKS}/common_name/allowed_domains": [".example.com", "."]},
+            "",
+        ),
+        ("any-extended-usage", CHECKS, {f"{CHECKS}/ext_key_usage": ...}, ""),
+        (
+            "powerful-usage",
+            f"{CHECKS}/ext_key_usage/allowed_usage/1",
+            {f"{CHECKS}/ext_key_usage": {"allowed_usage": ["serverAuth", "1.3.6.1.5.5.7.3.9"]}},
+            "",
+        ),
+        (
+            "powerful-usage",
+            f"{RA}/fixups/default_extended_key_usage/usage/0",
+            {f"{RA}/fixups": {"default_extended_key_usage": {"usage": ["msSmartcardLogin"]}}},
+            "",
+        ),
+        (
+            "subject-attributes-dropped",
+            f"{RA}/fixups",
+            {f"{CHECKS}/subject_attributes": ...},
             "",
         ),
         ("standards-not-required", CHECKS, {f"{CHECKS}/standards_compliance": ...}, ""),
@@ -374,7 +401,7 @@ def test_whether_names_are_restricted_is_judged_by_what_the_validators_do(
     good, advise, validators, fixups, expected
 ):
     authority = good["registration_authority"]["default"]
-    kept = {name: STRICT[name] for name in ("standards_compliance", "source_cidrs")}
+    kept = {name: STRICT[name] for name in NAMELESS}
     authority |= {"validators": kept | validators, "fixups": fixups}
 
     assert ({expected} if expected else set()) == advise(good).keys()
@@ -394,7 +421,7 @@ def test_of_somebody_elses_validator_nothing_is_presumed(good, advise, plugins):
     authority = good["registration_authority"]["default"]
     authority["validators"] = {
         "mine": {},
-        **{name: STRICT[name] for name in ("standards_compliance", "source_cidrs")},
+        **{name: STRICT[name] for name in NAMELESS if name != "ext_key_usage"},
     }
 
     assert {} == advise(good)
@@ -500,11 +527,83 @@ def test_the_sample_is_told_from_what_should_serve_others(tmp_path, capsys, monk
     assert {
         "sample-credentials": "danger",
         "any-name": "warning",
+        "any-extended-usage": "warning",
+        "subject-attributes-dropped": "notice",
         "address-of-a-proxy": "notice",
         "online-root": "notice",
         "secrets-in-configuration": "notice",
         "audit-in-log-only": "notice",
     } == {each["identifier"]: each["level"] for each in found["advice"]}
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        "OCSPSigning",
+        "codeSigning",
+        "timeStamping",
+        "anyExtendedKeyUsage",
+        "msSmartcardLogin",
+        "pkInitKDC",
+        "pkInitClientAuth",
+    ],
+)
+def test_every_powerful_usage_is_noticed(good, advise, usage):
+    change(good, f"{CHECKS}/ext_key_usage/allowed_usage", ["clientAuth", usage])
+
+    assert {"powerful-usage"} == advise(good).keys()
+    assert usage in json.dumps(advise.found)
+
+
+def constrain(good, tmp_path, in_chain, permitted):
+    """Put name constraints into the CA's certificate or into the root's."""
+    root = ca_certificate("Root", permitted if in_chain else None)
+    ca = ca_certificate("Issuing", None if in_chain else permitted, issuer=root)
+    for name, certificate in (("ca.pem", ca), ("root.pem", root)):
+        (tmp_path / name).write_bytes(certificate.public_bytes(Encoding.PEM))
+    (tmp_path / "ca.key").write_bytes(key_pem(a_key()))
+    (tmp_path / "ca.key").chmod(0o400)
+    good["signing_ca"]["local"] |= {
+        "cert_path": "ca.pem",
+        "chain_path": "root.pem",
+        "key_path": "ca.key",
+    }
+
+
+@pytest.mark.parametrize("in_chain", [False, True])
+@pytest.mark.parametrize(
+    ("validators", "entry"),
+    [
+        ({"common_name": {"allowed_domains": [".example.com", ".org"]}}, "allowed_domains.1"),
+        ({"alternative_names": {"allowed_domains": [".com"]}}, "allowed_domains.0"),
+        ({"whitelist_names": {"names": ["%.example.com", "%.com"]}}, "names.1"),
+        ({"whitelist_names": {"names": ["192.0.2.0/25", "192.0.2.0/23"]}}, "names.1"),
+        ({"whitelist_names": {"names": ["a%.b.example.com", "192.0.2.1"]}}, None),
+    ],
+)
+def test_names_that_the_cas_constraints_rule_out_are_found(
+    good, advise, tmp_path, in_chain, validators, entry
+):
+    permitted = [DNSName("example.com"), IPAddress(ip_network("192.0.2.0/24"))]
+    constrain(good, tmp_path, in_chain, permitted)
+    for name, options in validators.items():
+        change(good, f"{CHECKS}/{name}", options)
+
+    found = advise(good)
+
+    if entry is None:
+        assert {} == found
+    else:
+        assert {"outside-name-constraints"} == found.keys()
+        assert found["outside-name-constraints"]["path"].endswith(entry)
+
+
+def test_a_policy_whose_subjects_the_constraints_rule_out_is_found(good, advise, tmp_path):
+    permitted = [DirectoryName(Name([NameAttribute(NameOID.ORGANIZATION_NAME, "Example")]))]
+    constrain(good, tmp_path, False, permitted)
+    change(good, f"{CHECKS}/subject_attributes", ...)
+
+    assert {"outside-name-constraints", "subject-attributes-dropped"} == advise(good).keys()
 
 
 def test_a_config_py_that_is_named_is_the_one(good, advise, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from anchor.advice import access, certificates, names, records
+from anchor.advice import access, certificates, contents, names, records
 from anchor.advice.subject import Adviser, Subject
 from anchor.errors import Complaint
 
@@ -86,6 +86,10 @@ RULES = (
     Rule("signs-intermediates", Level.NOTICE, names.signs_intermediates),
     Rule("dsa-keys", Level.WARNING, names.dsa_keys),
     Rule("small-exponents", Level.NOTICE, names.small_exponents),
+    Rule("subject-attributes-dropped", Level.NOTICE, contents.subject_attributes_dropped),
+    Rule("any-extended-usage", Level.WARNING, contents.any_extended_usage),
+    Rule("powerful-usage", Level.NOTICE, contents.powerful_usage),
+    Rule("outside-name-constraints", Level.WARNING, contents.outside_name_constraints),
     Rule("ca-ends-soon", Level.WARNING, certificates.ca_ends_soon),
     Rule("long-validity", Level.WARNING, certificates.long_validity),
     Rule("weak-ca-key", Level.DANGER, certificates.weak_ca_key),

@@ -107,6 +107,7 @@ ENFORCED: Mapping[str, str] = MappingProxyType(
         "named_attributes": (
             "gets no attributes of the subject but a common name and those that are listed"
         ),
+        "name_constraints": "contains no name that the CA's own certificate rules out",
         "not_banned": "has nothing to do with what the operator has banned",
     }
 )
