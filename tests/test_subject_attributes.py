@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anchor import cli
+from anchor.errors import UnreadableRequest
 from anchor.X509.attribute_names import ATTRIBUTES, attribute_oid, name_of_attribute
 from anchor.X509.attribute_patterns import ValuePattern
 from anchor.X509.signing_request import X509Csr
@@ -289,7 +290,12 @@ NAMED = {"O": ["Example"], "OU": ["team-%"]}
     ),
 )
 def test_whatever_the_subject_a_certificate_has_named_attributes_only(parts, sections):
-    judgement = configured(*sections).judge(X509Csr.from_pem(a_csr(*parts)), context())
+    try:
+        csr = X509Csr.from_pem(a_csr(*parts))
+    except UnreadableRequest:
+        # Letters that an e-mail address or a country code cannot have.
+        return
+    judgement = configured(*sections).judge(csr, context())
 
     if judgement.approved is not None:
         for attribute in judgement.approved.subject:
