@@ -47,7 +47,10 @@ RICH = der.info(
 @pytest.fixture
 def strict(serve, document):
     """A service that keeps to the standards and certifies for one hour."""
-    document["registration_authority"]["default"]["validators"] = {"standards_compliance": {}}
+    document["registration_authority"]["default"]["validators"] = {
+        "standards_compliance": {},
+        "subject_attributes": {"allowed": {"O": ["%"], "C": ["DE"]}},
+    }
     document["signing_ca"]["local"] |= {"valid_hours": 1}
     del document["signing_ca"]["local"]["output_path"]
     return serve(document)

@@ -151,8 +151,7 @@ def _common_names(csr: X509Csr, label: re.Pattern[str]) -> Iterator[str]:
     """A common name may be anybody's name, but one that can pass for a DNS name has to be one."""
     for common_name in csr.common_names:
         if dns.passes_for_a_name(common_name):
-            name = common_name if common_name.isascii() else dns.in_ascii(common_name)
-            for objection in dns.objections(name or common_name, label):
+            for objection in dns.objections(common_name, label):
                 yield f"the common name {common_name!a} {objection}"
 
 
