@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from anchor import log_bounds
+
 AUDIT = "anchor.audit"
 """The logger of audit events."""
 
@@ -27,10 +29,26 @@ _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) i
 
 
 class Text(logging.Formatter):
-    """``2026-01-02 03:04:05,678 INFO anchor.app [request id]: message``, and the trace below it."""
+    """``2026-01-02 03:04:05,678 INFO anchor.app [request id]: message``, and the trace below it.
+
+    No line is longer than 4096 bytes, but for audit events, which are never cut.
+    """
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s%(about)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, and those of the trace."""
+        text = super().format(record)
+        if record.name == AUDIT:
+            return text
+        lines = text.split("\n")
+        if (more := len(lines) - log_bounds.TRACE_LINES) > 0:
+            half = log_bounds.TRACE_LINES // 2
+            lines[half:-half] = [f"[... {more} lines cut ...]"]
+        return "\n".join(
+            log_bounds.fit(line.translate(_CONTROLS), log_bounds.LINE_BYTES - 1) for line in lines
+        )
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
         """The first line."""
@@ -43,8 +61,9 @@ class Text(logging.Formatter):
 class JSON(logging.Formatter):
     """One object on each line: ``time``, ``level``, ``logger``, ``message`` and ``request_id``.
 
-    ``exception`` holds the trace, if there is one.  An audit event, which is JSON already, is in
-    ``message`` as text; give it to :class:`Lines` instead.
+    ``exception`` holds the trace, if there is one.  Message and trace are cut so that no line is
+    longer than 4096 bytes.  An audit event, which is JSON already, is in ``message`` as text and is
+    never cut; give it to :class:`Lines` instead.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -59,7 +78,24 @@ class JSON(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line)
+        text = json.dumps(line)
+        if len(text) < log_bounds.LINE_BYTES or record.name == AUDIT:
+            return text
+        return json.dumps(_cut(line))
+
+
+def _cut(line: dict[str, str | None]) -> dict[str, str | None]:
+    """The same with a shorter message and trace; of a trace the middle is what matters least."""
+    message, trace = str(line["message"]), line.get("exception")
+    room = log_bounds.LINE_BYTES - 1 - len(json.dumps({**line, "message": ""}))
+    if trace is not None:
+        room += log_bounds.in_json(trace)
+        # The trace gets what the message leaves, and half of the room at least.
+        of_trace = max(room // 2, room - log_bounds.in_json(message))
+        cut = log_bounds.fit(trace, of_trace, log_bounds.in_json, keep_end=True)
+        line = {**line, "exception": cut}
+        room -= log_bounds.in_json(cut)
+    return {**line, "message": log_bounds.fit(message, room, log_bounds.in_json)}
 
 
 class Lines(logging.Handler):

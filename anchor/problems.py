@@ -10,6 +10,7 @@ from typing import Any
 from anchor import errors
 from anchor.controllers.request import Request
 from anchor.controllers.responses import Response, respond, wants_json
+from anchor.log_bounds import shorten
 
 LOG = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ def answer(error: Exception, request: Request) -> Response:
         LOG.error("request %s: %s", request.request_id, error, exc_info=error.__cause__)
         detail = "the credentials cannot be checked now, try again later"
     else:
-        LOG.info("request %s: %d, %s", request.request_id, status, error)
+        LOG.info("request %s: %d, %s", request.request_id, status, shorten(str(error)))
         detail = str(error)
     headers = _headers(error)
     if not wants_json(request):

@@ -19,6 +19,7 @@ from anchor.audit.events import (
     SIGNING,
     Event,
     describe_certificate,
+    describe_failure,
     describe_request,
 )
 from anchor.auth import AuthDetails, Authenticator
@@ -158,9 +159,7 @@ class RegistrationAuthority:
     ) -> None:
         """Put on record what became of a submission."""
         if isinstance(error, ValidationFailed):
-            details["failures"] = [
-                {"check": failure.check, "reason": failure.reason} for failure in error.failures
-            ]
+            details["failures"] = [describe_failure(failure) for failure in error.failures]
         self.audit.record(
             Event(
                 kind,

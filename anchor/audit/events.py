@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from anchor.log_bounds import shorten
 from anchor.timestamps import whole, with_milliseconds
 from anchor.X509 import names
 from anchor.X509.notes import noted
 from anchor.X509.signing_request import X509Csr
 
 if TYPE_CHECKING:
+    from anchor.errors import Failure
     from anchor.signers import Issued
 
 AUTHENTICATION = "audit.auth"
@@ -53,9 +55,14 @@ class Event(NamedTuple):
             "address": self.address,
             "request_id": self.request_id,
             "outcome": "failure" if self.reasons else "success",
-            "reasons": list(self.reasons),
+            "reasons": [shorten(reason) for reason in self.reasons],
             **self.details,
         }
+
+
+def describe_failure(failure: Failure) -> dict[str, str]:
+    """What the record keeps of a check that refused; the names are in what was requested."""
+    return {"check": failure.check, "reason": shorten(failure.reason)}
 
 
 @noted

@@ -22,6 +22,7 @@ from pycadf import attachment, cadftaxonomy, event, host, reason, resource
 from anchor import threads
 from anchor.audit.events import AUTHENTICATION, Event
 from anchor.errors import AuditError
+from anchor.log_bounds import shorten
 
 with warnings.catch_warnings():
     # It imports eventlet, with many warnings, for a way of running servers that nobody here uses.
@@ -266,7 +267,7 @@ def as_cadf(recorded: Event) -> dict[str, Any]:
             id=_identify("anchor"), typeURI=cadftaxonomy.SERVICE_SECURITY, name="anchor"
         ),
         reason=(
-            reason.Reason(reasonType="anchor", reasonCode="; ".join(recorded.reasons))
+            reason.Reason(reasonType="anchor", reasonCode="; ".join(map(shorten, recorded.reasons)))
             if recorded.reasons
             else None
         ),
