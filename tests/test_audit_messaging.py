@@ -19,7 +19,7 @@ from oslo_config import cfg
 from anchor.audit import messaging
 from anchor.audit.events import AUTHENTICATION, SIGNING, Event
 from anchor.audit.messaging import MessagingTrail, oslo_messaging
-from anchor.errors import ConfigurationError
+from anchor.errors import AuditError, ConfigurationError
 from tests.pki import make_csr
 from tests.servers.processes import free_port
 
@@ -356,3 +356,77 @@ def test_worker_processes_send_what_waits_when_they_are_stopped(workers, message
     arrived = comes_true(lambda: len(listener.heard) + given_up() >= 24)
     assert arrived, (len(listener.heard), server.log.read_text())
     assert listener.heard
+
+
+# ---- when the log is away as well
+
+
+class Away:
+    """A broker and a log that both refuse, until they do not."""
+
+    def __init__(self):
+        self.log_is_away = self.broker_is_away = True
+        self.logged, self.sent = [], []
+
+    def send(self, one):
+        if self.broker_is_away:
+            raise OSError("amqp://guest:pa55word@127.0.0.1 is away")
+        self.sent.append(one)
+
+    def close(self):
+        pass
+
+    def log(self, one):
+        if self.log_is_away:
+            raise AuditError("no space left on device")
+        self.logged.append(one)
+
+
+def fill(trail):
+    """How many events it takes until one is refused."""
+    for number in range(100):
+        try:
+            trail.record(event(number))
+        except AuditError:
+            return number
+    return None
+
+
+@pytest.mark.parametrize("back", ["log_is_away", "broker_is_away"])
+def test_with_broker_and_log_away_requests_fail_once_the_queue_is_full_and_nothing_is_lost(
+    back, caplog
+):
+    away = Away()
+    trail = MessagingTrail(lambda: away, 3, 60, away.log)
+
+    accepted = fill(trail)
+    assert accepted in {3, 4}
+
+    setattr(away, back, False)
+    wait_until(lambda: len(away.sent + away.logged) == accepted)
+    trail.record(event(100))
+    trail.close()
+    found = [one.user for one in away.sent + away.logged]
+    assert sorted(found) == sorted([f"user{number}" for number in (*range(accepted), 100)])
+    assert "pa55word" not in caplog.text
+
+
+def test_a_process_that_ends_with_both_away_says_so_and_ends(caplog):
+    away = Away()
+    trail = MessagingTrail(lambda: away, 3, 0.1, away.log)
+    accepted = fill(trail)
+
+    trail.close()
+
+    wait_until(lambda: caplog.text.count("an audit event is lost") >= accepted)
+
+
+def test_a_log_that_loses_events_is_refused_as_for_the_target_log(document, serve, audit_log):
+    document["audit"] = {"target": "messaging", "url": "fake://"}
+    trail = serve(document).settings.authorities["default"].audit
+    trail.prove()
+
+    logging.getLogger("anchor.audit").setLevel(logging.WARNING)
+
+    with pytest.raises(ConfigurationError, match="would lose audit events"):
+        trail.prove()
