@@ -257,10 +257,11 @@ def test_the_numbers_survive_whoever_wrote_them(tmp_path):
             numbers[0] += 1
 
 
-def test_the_service_of_one_configuration_meets_in_one_file(tmp_path, document):
+def test_the_service_of_one_configuration_meets_in_one_file(tmp_path, document, caplog):
     config = tmp_path / "config.json"
     config.write_text(json.dumps(document))
 
     assert Meeting.of(config) == Meeting.of(config)
     assert Meeting.of(config).directory != Meeting.of(tmp_path).directory
     assert Meeting.of(tmp_path / "missing") is None
+    assert "only forked processes share" in caplog.text

@@ -180,7 +180,8 @@ def configure(
         return instance.authenticate(user, secret)
 
     held_by = breaker() if getattr(instance, "waits", True) else None
-    return Authenticator(name, ask, held_by, kind, getattr(instance, "principal", None))
+    principal = getattr(instance, "principal", None)
+    return Authenticator(name, ask, held_by, kind, principal if callable(principal) else None)
 
 
 def _held_by(breaker: Breaker, ask: Ask) -> Ask:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import os
 import time
@@ -15,6 +16,8 @@ from anchor.auth.shared_state import SharedState
 from anchor.errors import BackendUnavailable, NotAuthenticated, TooManyAttempts
 from anchor.metrics import place
 from anchor.server import Capacity
+
+LOG = logging.getLogger(__name__)
 
 SLOW = 1.0
 """A failure that took so many seconds was waited for, and others would wait as long."""
@@ -45,7 +48,8 @@ class Meeting:
         """The meeting of the service with that configuration; None if there is no place for it."""
         try:
             return cls(place.find(config_json), config_json.stat().st_mtime)
-        except OSError:
+        except OSError as error:
+            LOG.error("%s: only forked processes share the limit on waiting requests", error)
             return None
 
     def file(self, name: str) -> Path:
