@@ -17,6 +17,7 @@ from anchor import (
     plugins,
     problems,
     settings,
+    starting,
     stopping,
 )
 from anchor.controllers import Handler, Root, WebSettings
@@ -92,7 +93,11 @@ def _application(values: Mapping[str, Any]) -> Application:
         log_configuration.apply(values["logging"])
     web = plugins.prove(WebSettings, values.get("web", {}), Path())
     path = config_file.find()
-    proved = settings.load(path)
+    try:
+        proved = settings.load(path)
+    except ConfigurationError as error:
+        starting.end_if_final(error)
+        raise
     log_configuration.require_trails(proved.authorities.values())
     for warning in proved.warnings:
         LOG.warning("%s", warning)

@@ -14,9 +14,9 @@ class Complaints:
     def __init__(self) -> None:
         self._complaints: list[Complaint] = []
 
-    def add(self, path: str, message: str) -> None:
+    def add(self, path: str, message: str, exit_status: int = 1) -> None:
         """Note one more."""
-        self._complaints.append(Complaint(path, message))
+        self._complaints.append(Complaint(path, message, exit_status))
 
     @contextmanager
     def at(self, *path: str) -> Iterator[None]:
@@ -26,12 +26,12 @@ class Complaints:
         except ConfigurationError as error:
             for complaint in error.complaints:
                 inner = (complaint.path,) if complaint.path else ()
-                self.add(".".join((*path, *inner)), complaint.message)
+                self.add(".".join((*path, *inner)), complaint.message, complaint.exit_status)
 
     def extend(self, others: Complaints, rename: Callable[[str], str]) -> None:
         """Note all of the others, under other paths."""
         for complaint in others._complaints:
-            self.add(rename(complaint.path), complaint.message)
+            self.add(rename(complaint.path), complaint.message, complaint.exit_status)
 
     def raise_if_any(self) -> None:
         """Raise a ConfigurationError with all of them, if there are any."""

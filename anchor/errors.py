@@ -10,17 +10,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+# sysexits.h: EX_NOPERM.  The unit does not restart a service that ended with it.
+PIN_REFUSED = 77
+
 
 class AnchorError(Exception):
-    """The root of all errors that Anchor raises on purpose."""
+    """The root of all errors that Anchor raises on purpose.
+
+    Attributes:
+        exit_status: what a command ends with that fails for this.
+    """
+
+    exit_status = 1
 
 
 @dataclass(frozen=True)
 class Complaint:
-    """One thing that is wrong with a configuration, and where: ``signing_ca.default.cert_path``."""
+    """One thing that is wrong with a configuration, and where: ``signing_ca.default.cert_path``.
+
+    Attributes:
+        exit_status: what the service ends with.
+    """
 
     path: str
     message: str
+    exit_status: int = 1
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}" if self.path else self.message
@@ -31,12 +45,13 @@ class ConfigurationError(AnchorError):
 
     def __init__(self, complaints: Sequence[Complaint]):
         self.complaints = tuple(complaints)
+        self.exit_status = max((each.exit_status for each in self.complaints), default=1)
         super().__init__("\n".join(str(complaint) for complaint in self.complaints))
 
     @classmethod
-    def about(cls, path: str, message: str) -> ConfigurationError:
+    def about(cls, path: str, message: str, exit_status: int = 1) -> ConfigurationError:
         """A single complaint."""
-        return cls([Complaint(path, message)])
+        return cls([Complaint(path, message, exit_status)])
 
 
 class RequestError(AnchorError):

@@ -85,7 +85,7 @@ def test_a_certificate_goes_out_through_the_whole_service(serve, document, softh
     assert_is_leaf(serve(document).issue(), issued_by=ca)
 
 
-@pytest.mark.parametrize("how", ["slot", "label", "file", "environment"])
+@pytest.mark.parametrize("how", ["slot", "serial", "label", "file", "environment"])
 def test_token_key_and_pin_can_be_named_in_several_ways(
     softhsm, configure, csr, tmp_path, monkeypatch, how
 ):
@@ -95,6 +95,12 @@ def test_token_key_and_pin_can_be_named_in_several_ways(
         case "slot":
             del section["token_label"]
             section["slot"] = softhsm.slot()
+        case "serial":
+            # Another token of the same label does not matter then.
+            serial = softhsm.serial()
+            softhsm.init()
+            del section["token_label"]
+            section["token_serial"] = serial
         case "label":
             del section["key_id"]
             section["key_label"] = "ca"
@@ -177,6 +183,10 @@ def test_a_key_in_a_token_does_nothing_but_sign(softhsm, configure):
         ({"pkcs11_path": "/nowhere/module.so"}, "pkcs11_path: there is no file /nowhere/module.so"),
         ({"pkcs11_path": __file__}, f"pkcs11_path: {__file__} cannot be loaded"),
         ({"token_label": "other"}, "token_label: no tokens are labelled 'other'; there are"),
+        (
+            {"token_label": None, "token_serial": "4711"},
+            "token_serial: no tokens have the serial number '4711'; there are",
+        ),
         ({"token_label": None, "slot": 99}, "slot: there is no token in slot 99"),
         ({"pin": "wrong-pin"}, "pin: the token 'anchor' refuses the PIN: CKR_PIN_INCORRECT"),
         ({"key_id": "0a"}, "key_id: no private keys in the token 'anchor' have the id 0a"),
@@ -185,8 +195,15 @@ def test_a_key_in_a_token_does_nothing_but_sign(softhsm, configure):
             {"key_id": None, "key_label": "nil"},
             "key_label: no private keys in the token 'anchor' have the label 'nil'",
         ),
-        ({"slot": 1}, "exactly one of 'slot' and 'token_label' is needed"),
-        ({"token_label": None}, "exactly one of 'slot' and 'token_label' is needed"),
+        (
+            {"token_serial": "4711"},
+            "exactly one of 'slot', 'token_label' and 'token_serial' is needed",
+        ),
+        ({"slot": 1}, "exactly one of 'slot', 'token_label' and 'token_serial' is needed"),
+        (
+            {"token_label": None},
+            "exactly one of 'slot', 'token_label' and 'token_serial' is needed",
+        ),
         ({"key_id": None}, "'key_id' or 'key_label' is needed"),
         ({"pin": None}, "exactly one of 'pin', 'pin_file' and 'pin_env' is needed"),
         ({"pin_env": "PATH"}, "exactly one of 'pin', 'pin_file' and 'pin_env' is needed"),

@@ -32,7 +32,10 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0 for yes, 1 for no, 2 for not understood."""
+    """Run the command line; returns the exit code: 0 for yes, 1 for no, 2 for not understood.
+
+    A PIN that a token refused is 77, so that nothing tries it again.
+    """
     words = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(prog="anchor", description=anchor.__doc__)
     parser.add_argument("--version", action="version", version=f"anchor {anchor.__version__}")
@@ -52,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except AnchorError as error:
         print(f"anchor: {error}", file=sys.stderr)
-        return 1
+        return error.exit_status
     except KeyboardInterrupt:
         return 130
     return code

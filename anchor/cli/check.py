@@ -65,7 +65,9 @@ def run(namespace: argparse.Namespace) -> int:
     show(path, authorities, errors, given)
     worst = max((advice.level for advice in given), default=0)
     fails = namespace.fail_on and worst > LEVELS.index(namespace.fail_on)
-    return 1 if errors or fails else 0
+    if errors:
+        return max(each.exit_status for each in errors)
+    return 1 if fails else 0
 
 
 def _look(path: Path) -> tuple[list[str], list[Advice]]:

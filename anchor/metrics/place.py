@@ -45,7 +45,7 @@ def find(config_json: Path) -> Path:
     leader = server.leader()
     which = hashlib.sha256(str(config_json.absolute()).encode()).hexdigest()[:12]
     parent = Path(tempfile.gettempdir(), f"anchor-metrics-{os.getuid()}")
-    return parent / f"{leader}_{_started(leader)}-{which}"
+    return parent / f"{leader}_{start_time(leader)}-{which}"
 
 
 def make(directory: Path) -> Path:
@@ -60,7 +60,7 @@ def make(directory: Path) -> Path:
     _require_own(parent)
     for other in parent.iterdir():
         pid, _, started = other.name.split("-")[0].partition("_")
-        if not pid.isdigit() or started != _started(int(pid)):
+        if not pid.isdigit() or started != start_time(int(pid)):
             shutil.rmtree(other, ignore_errors=True)
     directory.mkdir(mode=0o700, exist_ok=True)
     _require_own(directory)
@@ -75,7 +75,7 @@ def _require_own(directory: Path) -> None:
         )
 
 
-def _started(pid: int) -> str:
+def start_time(pid: int) -> str:
     """When a process started, as /proc has it; process ids are given out again."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]

@@ -49,8 +49,10 @@ class Pkcs11Key:
     Args:
         certificate: the CA's certificate.
         pkcs11_path: the PKCS#11 module, a shared library.
-        slot: the number of the token's slot. Exactly one of this and ``token_label``.
+        slot: the number of the token's slot. Exactly one of this, ``token_label`` and
+            ``token_serial``.
         token_label: the token's label.
+        token_serial: the token's serial number, as ``pkcs11-tool --list-slots`` shows it.
         pin: the user's PIN. Exactly one of this, ``pin_file`` and ``pin_env``.
         pin_file: a file that others cannot read, with the PIN.
         pin_env: an environment variable with the PIN.
@@ -66,27 +68,32 @@ class Pkcs11Key:
         pkcs11_path: FilePath,
         slot: Slot | None = None,
         token_label: str | None = None,
+        token_serial: str | None = None,
         pin: Secret | None = None,
         pin_file: SecretFile | None = None,
         pin_env: SecretEnv | None = None,
         key_id: KeyId | None = None,
         key_label: str | None = None,
     ):
-        if (slot is None) == (token_label is None):
-            raise ConfigurationError.about("", "exactly one of 'slot' and 'token_label' is needed")
+        named = {"slot": slot, "token_label": token_label, "token_serial": token_serial}
+        given = [option for option, value in named.items() if value is not None]
+        if len(given) != 1:
+            raise ConfigurationError.about(
+                "", "exactly one of 'slot', 'token_label' and 'token_serial' is needed"
+            )
         if key_id is None and key_label is None:
             raise ConfigurationError.about("", "'key_id' or 'key_label' is needed")
         secret = one_secret("pin", pin, pin_file, pin_env)
         option = {
             Step.MODULE: "pkcs11_path",
-            Step.TOKEN: "slot" if token_label is None else "token_label",
+            Step.TOKEN: given[0],
             Step.PIN: "pin" if pin else "pin_file" if pin_file else "pin_env",
             Step.KEY: "key_label" if key_id is None else "key_id",
         }
         try:
             self._in_token = TokenKey(
                 pkcs11_module.module_at(pkcs11_path),
-                KeyPlace(slot, token_label, key_id, key_label),
+                KeyPlace(slot, token_label, key_id, key_label, token_serial),
                 secret,
             )
             self._key = private_key_in(self._in_token, certificate.public_key())
@@ -95,7 +102,9 @@ class Pkcs11Key:
                 "backend", f"'pkcs11' needs PyKCS11, which is not installed: {INSTALL}"
             ) from None
         except TokenError as error:
-            raise ConfigurationError.about(option[error.step], str(error)) from error
+            raise ConfigurationError.about(
+                option[error.step], str(error), error.exit_status
+            ) from error
 
     def private_key(self) -> CertificateIssuerPrivateKeyTypes:
         """The key; it signs, and can do nothing else."""

@@ -7,6 +7,7 @@ logged in to which token.
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -17,8 +18,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from anchor.errors import SigningError
+from anchor.errors import PIN_REFUSED, SigningError
+from anchor.signers.pin_refusals import PinRefusals, Turn
 from anchor.signers.pkcs11_calls import Signing, has_one_function_list
+
+LOG = logging.getLogger(__name__)
 
 # How long a thread waits for others to be done with a module.
 LOCK_SECONDS = 10
@@ -38,6 +42,7 @@ class TokenError(SigningError):
 
     def __init__(self, step: Step, message: str):
         self.step = step
+        self.exit_status = PIN_REFUSED if step is Step.PIN else 1
         super().__init__(message)
 
 
@@ -50,16 +55,20 @@ class KeyPlace:
         token_label: the token's label.
         key_id: the key's CKA_ID, if it has to have a certain one.
         key_label: likewise its CKA_LABEL.
+        token_serial: the token's serial number, in the place of its slot or its label.
     """
 
     slot: int | None
     token_label: str | None
     key_id: bytes | None
     key_label: str | None
+    token_serial: str | None = None
 
     @property
     def token(self) -> str:
         """The token, for people."""
+        if self.token_serial is not None:
+            return f"token with the serial number {self.token_serial!r}"
         return f"slot {self.slot}" if self.token_label is None else f"token {self.token_label!r}"
 
     @property
@@ -89,6 +98,7 @@ class Module:
         self._locks: dict[int, threading.Lock] = {}
         self._times_finalised = 0
         self.pins: dict[int, str] = {}
+        self._refusals = PinRefusals()
         if not path.is_file():
             raise TokenError(Step.MODULE, f"there is no file {path}")
         try:
@@ -166,8 +176,29 @@ class Module:
         Raises:
             TokenError: there is no such token, or it refuses the PIN.
         """
-        pykcs11 = self.pykcs11
         slot = self._slot(place)
+        try:
+            with self._refusals.turn(LOCK_SECONDS) as turn:
+                return self._log_in(place, slot, pin, flags, turn)
+        except TimeoutError:
+            raise TokenError(
+                Step.TOKEN,
+                f"other processes have been logging in to the {place.token} for {LOCK_SECONDS} "
+                "seconds",
+            ) from None
+
+    def _log_in(self, place: KeyPlace, slot: int, pin: str, flags: int, turn: Turn) -> Any:
+        pykcs11 = self.pykcs11
+        info = self.library.getTokenInfo(slot)
+        # Which token it is; a slot can have another one tomorrow.
+        token = "\0".join((info.manufacturerID, info.model, info.serialNumber, info.label))
+        if turn.refused_before(token, pin):
+            raise TokenError(
+                Step.PIN,
+                f"the {place.token} has refused the PIN, which is not tried again: correct it, and "
+                "restart the service",
+            )
+        self._prove_attempts_left(place, info.flags)
         session = self.library.openSession(slot, flags)
         try:
             session.login(pin)
@@ -181,40 +212,84 @@ class Module:
                 raise TokenError(
                     Step.PIN, f"the {place.token} is logged in to with another PIN"
                 ) from error
-            session.closeSession()
-            if error.value in (
-                pykcs11.CKR_PIN_INCORRECT,
-                pykcs11.CKR_PIN_INVALID,
-                pykcs11.CKR_PIN_LEN_RANGE,
-                pykcs11.CKR_PIN_LOCKED,
-                pykcs11.CKR_PIN_EXPIRED,
-            ):
+            if self._is_refusal(error, slot, info.flags):
+                turn.add(token, pin)
+                session.closeSession()
                 raise TokenError(Step.PIN, f"the {place.token} refuses the PIN: {error}") from error
+            session.closeSession()
             raise
         return session
+
+    def _prove_attempts_left(self, place: KeyPlace, flags: int) -> None:
+        """Raise TokenError if a wrong PIN would lock the token, or did so."""
+        pykcs11 = self.pykcs11
+        if flags & pykcs11.CKF_USER_PIN_LOCKED:
+            raise TokenError(
+                Step.PIN,
+                f"the PIN of the {place.token} is locked (CKF_USER_PIN_LOCKED), so no login was "
+                "tried: have the security officer unlock it",
+            )
+        if flags & pykcs11.CKF_USER_PIN_FINAL_TRY:
+            raise TokenError(
+                Step.PIN,
+                f"the {place.token} has one attempt left before it locks itself "
+                "(CKF_USER_PIN_FINAL_TRY), so no login was tried: log in with the token's own "
+                "tools, which sets the attempts back",
+            )
+        if flags & pykcs11.CKF_USER_PIN_COUNT_LOW:
+            LOG.warning(
+                "the %s was given a wrong PIN since its last login (CKF_USER_PIN_COUNT_LOW)",
+                place.token,
+            )
+
+    def _is_refusal(self, error: Any, slot: int, flags_before: int) -> bool:
+        """True if the PIN is why the login failed: by the code, or by what the token counts."""
+        pykcs11 = self.pykcs11
+        if error.value in (
+            pykcs11.CKR_PIN_INCORRECT,
+            pykcs11.CKR_PIN_INVALID,
+            pykcs11.CKR_PIN_LEN_RANGE,
+            pykcs11.CKR_PIN_LOCKED,
+            pykcs11.CKR_PIN_EXPIRED,
+        ):
+            return True
+        counts = (
+            pykcs11.CKF_USER_PIN_COUNT_LOW
+            | pykcs11.CKF_USER_PIN_FINAL_TRY
+            | pykcs11.CKF_USER_PIN_LOCKED
+        )
+        try:
+            flags: int = self.library.getTokenInfo(slot).flags
+        except pykcs11.PyKCS11Error:
+            return False
+        return bool(flags & counts & ~flags_before)
 
     def _slot(self, place: KeyPlace) -> int:
         pykcs11, library = self.pykcs11, self.library
         slots: list[int] = list(library.getSlotList(tokenPresent=True))
-        if place.token_label is None:
+        if place.slot is not None:
             if place.slot not in slots:
                 raise TokenError(
                     Step.TOKEN, f"there is no token in slot {place.slot}, but in {slots}"
                 )
             return place.slot
-        labels: dict[int, str] = {}
+        by_serial = place.token_serial is not None
+        names: dict[int, str] = {}
         for slot in slots:
             try:
-                labels[slot] = library.getTokenInfo(slot).label.rstrip(" \0")
+                info = library.getTokenInfo(slot)
             except pykcs11.PyKCS11Error:
                 # One that is being taken out is not the one that is wanted.
                 continue
-        found = [slot for slot, label in labels.items() if label == place.token_label]
+            names[slot] = (info.serialNumber if by_serial else info.label).rstrip(" \0")
+        wanted = place.token_serial if by_serial else place.token_label
+        found = [slot for slot, name in names.items() if name == wanted]
         if len(found) != 1:
+            verb = "have the serial number" if by_serial else "are labelled"
             raise TokenError(
                 Step.TOKEN,
-                f"{len(found) or 'no'} tokens are labelled {place.token_label!r}; there are "
-                f"{sorted(label for label in labels.values() if label)}",
+                f"{len(found) or 'no'} tokens {verb} {wanted!r}; there are "
+                f"{sorted(name for name in names.values() if name)}",
             )
         return found[0]
 

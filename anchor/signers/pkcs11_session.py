@@ -40,7 +40,6 @@ class TokenKey:
     place: KeyPlace
     pin: str = field(repr=False)
     _opened: Opened | None = field(default=None, repr=False)
-    _refused: bool = False
 
     def sign(self, mechanism: int, octets: bytes) -> bytes:
         """What the token makes of the octets.
@@ -87,20 +86,10 @@ class TokenKey:
 
     def _open(self) -> Opened:
         if self._opened is None or self._opened.epoch != self.module.epoch:
-            if self._refused:
-                raise TokenError(
-                    Step.PIN,
-                    f"the {self.place.token} has refused the PIN, which is not tried again: mend "
-                    "it, and reload",
-                )
             self.module.initialise()
             try:
                 session = self.module.log_in(self.place, self.pin)
                 self._opened = Opened(self.module.epoch, session, self._find(session))
-            except TokenError as error:
-                # Tokens lock themselves after a few refusals.
-                self._refused = error.step is Step.PIN
-                raise
             except self.module.pykcs11.PyKCS11Error as error:
                 raise TokenError(
                     Step.TOKEN, f"the {self.place.token} cannot be used: {error}"

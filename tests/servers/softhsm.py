@@ -86,6 +86,11 @@ class Tokens:
         ]
         return slot
 
+    def serial(self, label="anchor"):
+        """A token's serial number."""
+        library = pkcs11_module.module_at(MODULE).library
+        return library.getTokenInfo(self.slot(label)).serialNumber.strip()
+
     def take_away(self):
         """Take the tokens out."""
         self.directory.rename(self.directory.with_suffix(".away"))
