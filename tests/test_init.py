@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -14,8 +15,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor import settings, signers
-from anchor.cli import main
+from anchor.cli import init, main, new_files
 from anchor.registration_authority import utc_now
+from anchor.signers import pkcs11_module
 from anchor.X509.signing_request import X509Csr
 from tests.pki import a_key, key_pem, make_csr
 from tests.servers.anchor import ROOT
@@ -169,7 +171,16 @@ def test_a_key_in_a_token_is_never_made_twice(softhsm, tmp_path, pin_file, capsy
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--pkcs11", str(MODULE)], "--pkcs11, --token and --pin-file belong together"),
+        (["--pkcs11", str(MODULE)], "--token-serial, and --pin-file belong together"),
+        (["--token-serial", "x"], "--token-serial, and --pin-file belong together"),
+        (
+            ["--pkcs11", "x", "--token", "x", "--token-serial", "x", "--pin-file", "x"],
+            "--token and --token-serial both name the token",
+        ),
+        (["--key-label", "x"], "--key-label goes with --pkcs11"),
+        (["--root-name", "x"], "are for a new root"),
+        (["--intermediate", "--root-cert", "x", "--root-key", "y", "--root-days", "9"], "new root"),
+        (["--ca-only", "--user", "x"], "--user is for the configuration"),
         (["--intermediate", "--root-cert", "x"], "--root-cert and --root-key belong together"),
         (["--root-cert", "x", "--root-key", "y"], "go with --intermediate"),
         (["--intermediate", "--root-cert", "x", "--root-key", "y"], "x cannot be read"),
@@ -182,6 +193,203 @@ def test_options_that_make_no_sense_are_refused(tmp_path, capsys, words, complai
 
     assert complaint in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+# ---- what the help says, and no more
+
+
+def contents(directory):
+    """Everything below a directory, with what is in the files."""
+    return {
+        str(path.relative_to(directory)): path.read_bytes() if path.is_file() else None
+        for path in directory.rglob("*")
+    }
+
+
+CONFIGURATION = {"config.json", "config.py", "config.schema.json", "certs"}
+
+
+@pytest.mark.parametrize(
+    ("words", "made"),
+    [
+        ([], {"CA/root-ca.crt", "CA/root-ca-unwrapped.key", *CONFIGURATION}),
+        (["--ca-only"], {"CA/root-ca.crt", "CA/root-ca-unwrapped.key"}),
+        (
+            ["--intermediate"],
+            {
+                *("CA/intermediate-ca.crt", "CA/intermediate-ca.key", "CA/root-ca.crt"),
+                *("root", "root/root-ca.crt", "root/root-ca.key"),
+                *CONFIGURATION,
+            },
+        ),
+        (
+            ["--intermediate", "--ca-only"],
+            {
+                *("CA/intermediate-ca.crt", "CA/intermediate-ca.key", "CA/root-ca.crt"),
+                *("root", "root/root-ca.crt", "root/root-ca.key"),
+            },
+        ),
+        (["TOKEN"], {"CA/root-ca.crt", *CONFIGURATION}),
+        (["TOKEN", "--ca-only"], {"CA/root-ca.crt"}),
+    ],
+    ids=" ".join,
+)
+def test_exactly_what_the_help_says_is_made(softhsm, tmp_path, pin_file, words, made):
+    token = ["--pkcs11", str(MODULE), "--token", "anchor", "--pin-file", str(pin_file)]
+    given = [each for word in words for each in (token if word == "TOKEN" else [word])]
+
+    assert 0 == main(["init", str(tmp_path / "new"), *given])
+
+    assert {"CA", *made} == set(contents(tmp_path / "new"))
+
+
+@pytest.mark.parametrize(
+    ("words", "path"),
+    [
+        ([], "config.json"),
+        ([], "CA/root-ca.crt"),
+        ([], "CA/root-ca-unwrapped.key"),
+        (["--intermediate"], "CA/intermediate-ca.crt"),
+        (["--intermediate"], "CA/intermediate-ca.key"),
+        (["--intermediate"], "CA/root-ca.crt"),
+        (["--intermediate"], "root/root-ca.key"),
+        (["--ca-only"], "CA/root-ca.crt"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_what_is_there_is_not_touched_and_nothing_else_is_made(tmp_path, words, path, kind, capsys):
+    new = tmp_path / "new"
+    (new / path).parent.mkdir(parents=True)
+    if kind == "file":
+        (new / path).write_text("mine")
+    else:
+        (new / path).symlink_to("nowhere")
+    before = contents(new)
+
+    assert 1 == main(["init", str(new), *words])
+
+    assert f"{path} is there already" in capsys.readouterr().err
+    assert before == contents(new)
+
+
+def test_files_and_directories_that_do_not_get_in_the_way_are_kept(tmp_path, issue):
+    new = tmp_path / "new"
+    (new / "certs").mkdir(parents=True)
+    (new / "certs/old.crt").write_text("old")
+    (new / "config.py").write_text((ROOT / "config.py").read_text() + "\n# mine\n")
+    (new / "config.schema.json").write_text("{}")
+    before = contents(new)
+
+    assert 0 == main(["init", str(new)])
+
+    after = contents(new)
+    assert before == {path: after[path] for path in before}
+    issue(new)
+
+
+def test_a_configuration_that_is_there_does_not_matter_to_ca_only(tmp_path):
+    (tmp_path / "config.json").write_text("mine")
+
+    assert 0 == main(["init", str(tmp_path), "--ca-only"])
+
+    assert "mine" == (tmp_path / "config.json").read_text()
+    assert {"CA", "config.json"} == {path.name for path in tmp_path.iterdir()}
+
+
+# ---- a failure leaves nothing behind
+
+
+def objects_in(softhsm):
+    """The labels of all objects in the token."""
+    module = pkcs11_module.module_at(MODULE)
+    module.finalise()
+    module.initialise()
+    session = module.library.openSession(softhsm.slot())
+    session.login(PIN)
+    labels = [
+        session.getAttributeValue(each, [module.pykcs11.CKA_LABEL])[0]
+        for each in session.findObjects()
+    ]
+    session.logout()
+    session.closeSession()
+    return labels
+
+
+@pytest.mark.parametrize("trouble", ["name", "root name", "directory", "file", "interrupt", "disk"])
+@pytest.mark.parametrize("token", [True, False])
+def test_a_failed_init_leaves_neither_a_key_nor_a_file(
+    softhsm, tmp_path, pin_file, monkeypatch, trouble, token
+):
+    new = tmp_path / "new"
+    words = []
+    if token:
+        words += ["--pkcs11", str(MODULE), "--token", "anchor", "--pin-file", str(pin_file)]
+    match trouble:
+        case "name":
+            words += ["--name", "n" * 65]
+        case "root name":
+            words += ["--intermediate", "--name", "X", "--root-name", "X"]
+        case "directory":
+            new.write_text("a file where the directory should be")
+        case "file":
+            new.mkdir()
+            (new / "certs").write_text("a file where a directory should be")
+        case "interrupt":
+            monkeypatch.setattr(init.new_ca, "certify", interrupted)
+        case "disk":
+            monkeypatch.setattr(new_files, "write_new", full_after(1))
+    before = contents(tmp_path)
+
+    assert 0 != main(["init", str(new), *words])
+
+    # The token's own files are among them.
+    ours = {path for path in contents(tmp_path) if path.startswith("new")}
+    assert {path for path in before if path.startswith("new")} == ours
+    assert [] == objects_in(softhsm)
+    if token and trouble == "name":
+        assert 0 == main(["init", str(new), *words[:-2]])
+        assert ["anchor-ca", "anchor-ca"] == objects_in(softhsm)
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
+def full_after(count):
+    """A disk on which so many files have room."""
+    real, written = new_files.write_new, []
+
+    def write_new(path, contents, mode):
+        if len(written) == count:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        written.append(path)
+        real(path, contents, mode)
+
+    return write_new
+
+
+def test_keys_of_others_in_the_token_stay(softhsm, tmp_path, pin_file):
+    softhsm.put(a_key(), "02", "other")
+    words = ["--pkcs11", str(MODULE), "--token", "anchor", "--pin-file", str(pin_file)]
+    before = objects_in(softhsm)
+
+    assert 1 == main(["init", str(tmp_path / "new"), *words, "--name", "n" * 65])
+    assert 1 == main(["init", str(tmp_path / "new"), *words, "--key-label", "other"])
+
+    assert before == objects_in(softhsm)
+
+
+def test_a_token_can_be_named_by_its_serial_number(softhsm, tmp_path, issue, pin_file):
+    serial = softhsm.serial()
+    softhsm.init()
+    words = ["--pkcs11", str(MODULE), "--token-serial", serial, "--pin-file", str(pin_file)]
+
+    assert 0 == main(["init", str(tmp_path / "new"), *words])
+
+    section = json.loads((tmp_path / "new/config.json").read_text())["signing_ca"]["local"]
+    assert serial == section["token_serial"]
+    assert "token_label" not in section
+    issue(tmp_path / "new")
 
 
 def shell_examples(page):

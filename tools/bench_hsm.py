@@ -27,7 +27,7 @@ from anchor import new_ca, signers
 from anchor.registration_authority import utc_now
 from anchor.signers import pkcs11_module
 from anchor.signers.pkcs11 import DIGEST_INFO
-from anchor.signers.pkcs11_generate import make_key_pair
+from anchor.signers.pkcs11_generate import new_key_pair
 from anchor.signers.pkcs11_module import KeyPlace, Module
 from anchor.X509.signing_request import X509Csr
 
@@ -71,9 +71,9 @@ def measure(seconds: float = 2.0) -> Iterator[Row]:
         csr = _request()
         for number, kind in enumerate(KINDS, start=1):
             place = KeyPlace(None, "bench", bytes([number]), kind)
-            key = make_key_pair(module, place, PIN, kind)
             cert_path = directory / f"{kind}.crt"
-            cert_path.write_bytes(new_ca.certify(kind, key, 365).public_bytes(Encoding.PEM))
+            with new_key_pair(module, place, PIN, kind) as key:
+                cert_path.write_bytes(new_ca.certify(kind, key, 365).public_bytes(Encoding.PEM))
             section = {
                 "backend": "pkcs11",
                 "cert_path": str(cert_path),

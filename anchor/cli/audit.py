@@ -20,7 +20,7 @@ from anchor.audit.file import FileTrail
 from anchor.audit.verification import Broken, Report, Verification
 from anchor.cli.certs import read_document
 from anchor.cli.check import add_config_option
-from anchor.cli.init import write_new
+from anchor.cli.new_files import write_new
 from anchor.complaints import Complaints
 from anchor.config_file import Document
 from anchor.errors import ConfigurationError

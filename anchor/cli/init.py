@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import os
 import secrets
-import shutil
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPri
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor import new_ca, plugins
+from anchor.cli import first_configuration
+from anchor.cli.new_files import NewFiles
 from anchor.cli.serve import find_config_py
 from anchor.errors import ConfigurationError
 from anchor.new_ca import Issuer
@@ -27,8 +29,10 @@ from anchor.signers.pkcs11 import INSTALL
 
 CERTIFICATE, KEY = "CA/root-ca.crt", "CA/root-ca-unwrapped.key"
 INTERMEDIATE, INTERMEDIATE_KEY = "CA/intermediate-ca.crt", "CA/intermediate-ca.key"
-SCHEMA = "config.schema.json"
 ROOT, ROOT_KEY = "root/root-ca.crt", "root/root-ca.key"
+
+# What options are if they are not given.
+USER, ROOT_NAME, ROOT_DAYS, KEY_LABEL = "anchor", "Anchor Root CA", 3650, "anchor-ca"
 
 
 def add_to(subparsers: Any) -> None:
@@ -37,19 +41,30 @@ def add_to(subparsers: Any) -> None:
         "init",
         help="make a CA and a configuration",
         description="Make a CA, a configuration with a random secret, and the directory for "
-        "certificates. Nothing that is there already is touched.",
+        "certificates. Files that are there already are never changed: config.py and "
+        "config.schema.json are kept, and with any other nothing is made at all.",
     )
     parser.add_argument(
         "directory", type=Path, nargs="?", default=Path(), help="where to; default: here"
     )
     parser.add_argument("--name", default="Anchor CA", help="the CA's common name")
     parser.add_argument(
-        "--key", choices=new_ca.KEYS, default="ec-p256", help="the kind of the CA's key"
+        "--key",
+        choices=new_ca.KEYS,
+        default="ec-p256",
+        help="the kind of the CA's key, and of a new root's",
     )
-    parser.add_argument("--days", type=int, default=365, help="how long the CA is valid")
-    parser.add_argument("--user", default="anchor", help="the user name for requests")
     parser.add_argument(
-        "--ca-only", action="store_true", help="make CA/ and leave the configuration alone"
+        "--days",
+        type=int,
+        default=365,
+        help="how many days the CA is valid, if its root is valid as long",
+    )
+    parser.add_argument("--user", help=f"the user name for requests; default: {USER}")
+    parser.add_argument(
+        "--ca-only",
+        action="store_true",
+        help="make the CA, and its root with --intermediate, but no configuration",
     )
     _add_intermediate(parser.add_argument_group("an intermediate CA under an offline root"))
     _add_token(parser.add_argument_group("a key inside a token"))
@@ -72,8 +87,10 @@ def _add_intermediate(group: Any) -> None:
         metavar="FILE",
         help="what the root's key is, or is to be, encrypted with",
     )
-    group.add_argument("--root-name", default="Anchor Root CA", help="a new root's common name")
-    group.add_argument("--root-days", type=int, default=3650, help="how long a new root is valid")
+    group.add_argument("--root-name", help=f"a new root's common name; default: {ROOT_NAME}")
+    group.add_argument(
+        "--root-days", type=int, help=f"how many days a new root is valid; default: {ROOT_DAYS}"
+    )
 
 
 def _add_token(group: Any) -> None:
@@ -81,8 +98,11 @@ def _add_token(group: Any) -> None:
         "--pkcs11", type=Path, metavar="MODULE", help="make the CA's key with this PKCS#11 module"
     )
     group.add_argument("--token", metavar="LABEL", help="the label of the token")
+    group.add_argument(
+        "--token-serial", metavar="NUMBER", help="the token's serial number, instead of its label"
+    )
     group.add_argument("--pin-file", type=Path, metavar="FILE", help="where the token's PIN is")
-    group.add_argument("--key-label", default="anchor-ca", help="the label of the key")
+    group.add_argument("--key-label", help=f"the label of the key; default: {KEY_LABEL}")
 
 
 def run(namespace: argparse.Namespace) -> int:
@@ -90,39 +110,48 @@ def run(namespace: argparse.Namespace) -> int:
     _prove(namespace)
     directory: Path = namespace.directory
     issued = namespace.intermediate
-    certificate, key = (INTERMEDIATE, INTERMEDIATE_KEY) if issued else (CERTIFICATE, KEY)
-    made = [certificate]
-    made += [] if namespace.pkcs11 else [key]
-    made += [] if namespace.ca_only else ["config.json"]
-    made += [CERTIFICATE] if issued else []
-    made += [ROOT, ROOT_KEY] if issued and not namespace.root_cert else []
-    for path in made:
-        if (directory / path).exists():
-            raise ConfigurationError.about("", f"{directory / path} is there already")
+    certificate, key_path = (INTERMEDIATE, INTERMEDIATE_KEY) if issued else (CERTIFICATE, KEY)
+    _prove_absent(namespace, certificate, key_path)
     section: dict[str, Any] = {"backend": "anchor", "cert_path": certificate}
-    files: dict[str, tuple[bytes, int]] = {}
+    files = NewFiles(directory)
     try:
         issuer = _root(namespace, files) if issued else None
-        if namespace.pkcs11:
-            ca_key, options = _key_in_token(namespace)
-        else:
-            ca_key, options = new_ca.make_key(namespace.key), {"key_path": key}
-            files[key] = new_ca.key_pem(ca_key), 0o400
-        ca = new_ca.certify(namespace.name, ca_key, namespace.days, issuer)
-        files[certificate] = ca.public_bytes(Encoding.PEM), 0o644
-        if issuer:
-            section["chain_path"] = CERTIFICATE
-            files[CERTIFICATE] = issuer.certificate.public_bytes(Encoding.PEM), 0o644
-        for path, (contents, mode) in files.items():
-            write_new(directory / path, contents, mode)
-        _report(namespace, directory / certificate, directory / key)
-        if not namespace.ca_only:
-            _write_configuration(namespace, section | options)
+        with ExitStack() as stack:
+            if namespace.pkcs11:
+                # Destroyed again if anything below fails.
+                ca_key, options = stack.enter_context(_key_in_token(namespace))
+            else:
+                ca_key, options = new_ca.make_key(namespace.key), {"key_path": key_path}
+                files.add(key_path, new_ca.key_pem(ca_key), 0o400)
+            ca = new_ca.certify(namespace.name, ca_key, namespace.days, issuer)
+            files.add(certificate, ca.public_bytes(Encoding.PEM), 0o644)
+            if issuer:
+                section["chain_path"] = CERTIFICATE
+                files.add(CERTIFICATE, issuer.certificate.public_bytes(Encoding.PEM), 0o644)
+            if namespace.ca_only:
+                files.write()
+            else:
+                _add_configuration(namespace, section | options, files)
+                files.write(first_configuration.CERTIFICATES)
     except ValueError as error:
         raise ConfigurationError.about("", str(error)) from None
     except OSError as error:
         raise ConfigurationError.about("", f"{error.filename}: {error.strerror}") from None
+    _report(namespace, directory / certificate, directory / key_path)
     return 0
+
+
+def _prove_absent(namespace: argparse.Namespace, certificate: str, key: str) -> None:
+    """Raise ConfigurationError if a file is there that would be made."""
+    made = [certificate]
+    made += [] if namespace.pkcs11 else [key]
+    made += [] if namespace.ca_only else ["config.json"]
+    made += [CERTIFICATE] if namespace.intermediate else []
+    made += [ROOT, ROOT_KEY] if namespace.intermediate and not namespace.root_cert else []
+    for path in made:
+        # A link that leads nowhere is there too.
+        if os.path.lexists(namespace.directory / path):
+            raise ConfigurationError.about("", f"{namespace.directory / path} is there already")
 
 
 def _prove(namespace: argparse.Namespace) -> None:
@@ -131,7 +160,10 @@ def _prove(namespace: argparse.Namespace) -> None:
         message
         for message, is_wrong in (
             ("--days is from 1 to 36500", not 1 <= namespace.days <= 36500),
-            ("--root-days is from 1 to 36500", not 1 <= namespace.root_days <= 36500),
+            (
+                "--root-days is from 1 to 36500",
+                namespace.root_days is not None and not 1 <= namespace.root_days <= 36500,
+            ),
             (
                 "--root-cert and --root-key belong together",
                 (namespace.root_cert is None) != (namespace.root_key is None),
@@ -142,8 +174,33 @@ def _prove(namespace: argparse.Namespace) -> None:
                 and bool(namespace.root_cert or namespace.root_passphrase_file),
             ),
             (
-                "--pkcs11, --token and --pin-file belong together",
-                len({bool(namespace.pkcs11), bool(namespace.token), bool(namespace.pin_file)}) > 1,
+                "--root-name and --root-days are for a new root, with --intermediate and without "
+                "--root-cert",
+                (not namespace.intermediate or namespace.root_cert is not None)
+                and (namespace.root_name is not None or namespace.root_days is not None),
+            ),
+            (
+                "--user is for the configuration, which --ca-only leaves out",
+                namespace.ca_only and namespace.user is not None,
+            ),
+            (
+                "--pkcs11, --token or --token-serial, and --pin-file belong together",
+                len(
+                    {
+                        bool(namespace.pkcs11),
+                        bool(namespace.token or namespace.token_serial),
+                        bool(namespace.pin_file),
+                    }
+                )
+                > 1,
+            ),
+            (
+                "--token and --token-serial both name the token: one is needed",
+                bool(namespace.token and namespace.token_serial),
+            ),
+            (
+                "--key-label goes with --pkcs11",
+                namespace.key_label is not None and not namespace.pkcs11,
             ),
             (
                 "a token makes RSA and EC keys only",
@@ -156,15 +213,17 @@ def _prove(namespace: argparse.Namespace) -> None:
         raise ConfigurationError.about("", "; ".join(wrong))
 
 
-def _root(namespace: argparse.Namespace, files: dict[str, tuple[bytes, int]]) -> Issuer:
+def _root(namespace: argparse.Namespace, files: NewFiles) -> Issuer:
     """The root that issues the CA: the one that is there, or a new one, among the files."""
     passphrase_file = namespace.root_passphrase_file
     if namespace.root_cert is None:
         key = new_ca.make_key(namespace.key)
-        certificate = new_ca.certify(namespace.root_name, key, namespace.root_days)
+        certificate = new_ca.certify(
+            namespace.root_name or ROOT_NAME, key, namespace.root_days or ROOT_DAYS
+        )
         passphrase = read_secret(passphrase_file).get_secret_value() if passphrase_file else None
-        files[ROOT_KEY] = new_ca.key_pem(key, passphrase), 0o400
-        files[ROOT] = certificate.public_bytes(Encoding.PEM), 0o644
+        files.add(ROOT_KEY, new_ca.key_pem(key, passphrase), 0o400)
+        files.add(ROOT, certificate.public_bytes(Encoding.PEM), 0o644)
         return Issuer(certificate, key)
     certificate = certificates.read_ca(namespace.root_cert, datetime.datetime.now(datetime.UTC))
     options = {"key_path": str(namespace.root_key)}
@@ -176,86 +235,68 @@ def _root(namespace: argparse.Namespace, files: dict[str, tuple[bytes, int]]) ->
     return Issuer(certificate, key)
 
 
+@contextmanager
 def _key_in_token(
     namespace: argparse.Namespace,
-) -> tuple[CertificateIssuerPrivateKeyTypes, dict[str, Any]]:
-    """A key that a token made, and the options that lead to it."""
+) -> Iterator[tuple[CertificateIssuerPrivateKeyTypes, dict[str, Any]]]:
+    """A key that a token made, and the options that lead to it; destroyed if the block fails."""
     # Not before they are wanted: they are about what only some have.
     from anchor.signers import pkcs11_generate, pkcs11_module  # noqa: PLC0415
 
     module_path, pin_file = namespace.pkcs11.absolute(), namespace.pin_file.absolute()
     identifier = secrets.token_bytes(8)
+    pin = read_secret(pin_file).get_secret_value()
+    place = pkcs11_module.KeyPlace(
+        None, namespace.token, identifier, namespace.key_label or KEY_LABEL, namespace.token_serial
+    )
     try:
-        key = pkcs11_generate.make_key_pair(
-            pkcs11_module.module_at(module_path),
-            pkcs11_module.KeyPlace(None, namespace.token, identifier, namespace.key_label),
-            read_secret(pin_file).get_secret_value(),
-            namespace.key,
-        )
+        module = pkcs11_module.module_at(module_path)
     except ModuleNotFoundError:
         raise ConfigurationError.about("", f"--pkcs11 needs PyKCS11: {INSTALL}") from None
-    return key, {
-        "backend": "pkcs11",
-        "pkcs11_path": str(module_path),
-        "token_label": namespace.token,
-        "pin_file": str(pin_file),
-        "key_id": identifier.hex(),
-    }
+    token = (
+        {"token_serial": namespace.token_serial}
+        if namespace.token_serial
+        else {"token_label": namespace.token}
+    )
+    with pkcs11_generate.new_key_pair(module, place, pin, namespace.key) as key:
+        yield (
+            key,
+            {
+                "backend": "pkcs11",
+                "pkcs11_path": str(module_path),
+                **token,
+                "pin_file": str(pin_file),
+                "key_id": identifier.hex(),
+            },
+        )
 
 
 def _report(namespace: argparse.Namespace, certificate: Path, key: Path) -> None:
-    whereabouts = f"its key in the token {namespace.token!r}" if namespace.pkcs11 else key
-    print(f"made {certificate} and {whereabouts}")
+    token = namespace.token or namespace.token_serial
+    print(f"made {certificate} and {f'its key in the token {token!r}' if token else key}")
     if namespace.intermediate and not namespace.root_cert:
         root = namespace.directory / "root"
         print(f"made a root in {root}: take that directory away, and keep it offline")
+    if not namespace.ca_only:
+        config = namespace.directory / "config.json"
+        print(f"made {config}, with the secret of {namespace.user or USER!r} in it")
+        print(f"now: cd {shlex.quote(str(namespace.directory))} && anchor serve")
 
 
-def _write_configuration(namespace: argparse.Namespace, ca: Mapping[str, Any]) -> None:
+def _add_configuration(
+    namespace: argparse.Namespace, ca: Mapping[str, Any], files: NewFiles
+) -> None:
     directory: Path = namespace.directory
-    config, config_py = directory / "config.json", directory / "config.py"
-    write_new(config, _configuration(namespace.user, ca).encode(), 0o600)
-    if not config_py.exists():
-        shutil.copyfile(find_config_py(config), config_py)
-    if not (directory / SCHEMA).exists():
+    config = directory / "config.json"
+    files.add(
+        "config.json", first_configuration.as_text(namespace.user or USER, ca).encode(), 0o600
+    )
+    if not (directory / "config.py").exists():
+        files.add("config.py", find_config_py(config).read_bytes(), 0o644)
+    if not (directory / first_configuration.SCHEMA).exists():
         # Beside it: a path into the installed package would not outlive the next installation.
-        (directory / SCHEMA).write_bytes(resources.files("anchor").joinpath(SCHEMA).read_bytes())
-    print(f"made {config}, with the secret of {namespace.user!r} in it")
-    print(f"now: cd {directory} && anchor serve")
-
-
-def _configuration(user: str, ca: Mapping[str, Any]) -> str:
-    document = {
-        "$schema": SCHEMA,
-        "authentication": {
-            "static": {"backend": "static", "user": user, "secret": secrets.token_urlsafe(24)}
-        },
-        "signing_ca": {
-            "local": {
-                **ca,
-                "output_path": "certs",
-                "signing_hash": "sha256",
-                "valid_hours": 24,
-            }
-        },
-        "registration_authority": {
-            "default": {
-                "authentication": "static",
-                "signing_ca": "local",
-                "validators": {
-                    "standards_compliance": {},
-                    "source_cidrs": {"cidrs": ["127.0.0.0/8", "::1"]},
-                },
-                "fixups": {"enforce_alternative_names_present": {}},
-            }
-        },
-        "audit": {"target": "log"},
-    }
-    return json.dumps(document, indent=2) + "\n"
-
-
-def write_new(path: Path, contents: bytes, mode: int) -> None:
-    """Write a new file; nobody sees it with a wider mode than its own."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-        file.write(contents)
+        files.add(
+            first_configuration.SCHEMA,
+            resources.files("anchor").joinpath(first_configuration.SCHEMA).read_bytes(),
+            0o644,
+        )

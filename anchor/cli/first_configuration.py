@@ -1,0 +1,47 @@
+"""The configuration that ``anchor init`` makes."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+SCHEMA = "config.schema.json"
+CERTIFICATES = "certs"
+
+
+def as_text(user: str, ca: Mapping[str, Any]) -> str:
+    """A config.json for one user, with a random secret.
+
+    Args:
+        user: the user's name.
+        ca: the options of the signing CA's backend.
+    """
+    document = {
+        "$schema": SCHEMA,
+        "authentication": {
+            "static": {"backend": "static", "user": user, "secret": secrets.token_urlsafe(24)}
+        },
+        "signing_ca": {
+            "local": {
+                **ca,
+                "output_path": CERTIFICATES,
+                "signing_hash": "sha256",
+                "valid_hours": 24,
+            }
+        },
+        "registration_authority": {
+            "default": {
+                "authentication": "static",
+                "signing_ca": "local",
+                "validators": {
+                    "standards_compliance": {},
+                    "source_cidrs": {"cidrs": ["127.0.0.0/8", "::1"]},
+                },
+                "fixups": {"enforce_alternative_names_present": {}},
+            }
+        },
+        "audit": {"target": "log"},
+    }
+    return json.dumps(document, indent=2) + "\n"

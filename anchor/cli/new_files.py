@@ -1,0 +1,62 @@
+"""Files that are made together: all of them, or none."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+class NewFiles:
+    """New files and directories below a directory; nothing is overwritten.
+
+    Args:
+        directory: made with the files if it is not there.
+    """
+
+    def __init__(self, directory: Path):
+        self._directory = directory
+        self._files: dict[str, tuple[bytes, int]] = {}
+        self._made: list[Path] = []
+
+    def add(self, path: str, contents: bytes, mode: int) -> None:
+        """Have a file written; ``mode`` is its permissions."""
+        self._files[path] = contents, mode
+
+    def write(self, *directories: str) -> None:
+        """Write the files, and make the directories that are not there.
+
+        Raises:
+            OSError: one cannot be made; then none is left.
+        """
+        try:
+            for path, (contents, mode) in self._files.items():
+                self._make_directory((self._directory / path).parent)
+                write_new(self._directory / path, contents, mode)
+                self._made.append(self._directory / path)
+            for name in directories:
+                self._make_directory(self._directory / name)
+        except BaseException:
+            for made in reversed(self._made):
+                if made.is_dir():
+                    made.rmdir()
+                else:
+                    made.unlink()
+            raise
+
+    def _make_directory(self, path: Path) -> None:
+        for directory in (*reversed(path.parents), path):
+            if not directory.is_dir():
+                directory.mkdir()
+                self._made.append(directory)
+
+
+def write_new(path: Path, contents: bytes, mode: int) -> None:
+    """Write a new file; nobody sees it with a wider mode than its own."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+        try:
+            file.write(contents)
+            file.flush()
+        except BaseException:
+            path.unlink()
+            raise
