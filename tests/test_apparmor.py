@@ -23,7 +23,9 @@ PROFILES = ("anchor_debug", "anchor_production")
 BURGLAR = """
 import os, subprocess, sys
 
-def burglar(csr, ca: str, certs: str):
+LOADER = "/lib64/ld-linux-x86-64.so.2"
+
+def burglar(csr, ca: str, certs: str, run: str):
     def attempt(what, act):
         try:
             act()
@@ -42,6 +44,19 @@ def burglar(csr, ca: str, certs: str):
     attempt("write code", lambda: open(os.path.join(sys.prefix, "x.pth"), "w"))
     attempt("write run", lambda: open("/run/elsewhere", "w"))
     attempt("run a program", lambda: subprocess.run(["/usr/bin/id"], check=True))
+    attempt("run a shell", lambda: subprocess.run(["/bin/sh", "-c", ":"], check=True))
+    attempt("run bash", lambda: subprocess.run(["/bin/bash", "-c", ":"], check=True))
+    python = os.path.realpath(os.path.join(sys.prefix, "bin/python3"))
+    attempt("run python", lambda: subprocess.run([python, "-c", ""], check=True))
+    venv = os.path.join(sys.prefix, "bin/python3")
+    attempt("run the venv's python", lambda: subprocess.run([venv, "-c", ""], check=True))
+    anchor = os.path.join(sys.prefix, "bin/anchor")
+    attempt("run anchor", lambda: subprocess.run([anchor, "--version"], check=True))
+    attempt("run through the loader", lambda: subprocess.run([LOADER, "/usr/bin/id"], check=True))
+    attempt("write a program", lambda: open(run + "/program", "w").write("#!/bin/sh"))
+    attempt("run its own program", lambda: (
+        os.chmod(run + "/program", 0o700), subprocess.run([run + "/program"], check=True)
+    ))
     for name in os.listdir(certs):
         if name.endswith(".crt"):
             attempt("read certificate", lambda: open(os.path.join(certs, name)).read())
@@ -49,6 +64,8 @@ def burglar(csr, ca: str, certs: str):
 DENIED = (
     *("read shadow", "write key", "append key", "remove key", "replace key", "add certificate"),
     *("write run", "run a program", "read certificate"),
+    *("run a shell", "run bash", "run python", "run the venv's python", "run anchor"),
+    *("run through the loader", "run its own program"),
 )
 
 
@@ -143,7 +160,7 @@ def test_the_confined_service_signs_and_can_do_nothing_else(name, document, ca, 
         "key_path": "/run/anchor/CA/root.key",
         "output_path": "/run/anchor/certs",
     }
-    places = {"ca": "/run/anchor/CA", "certs": "/run/anchor/certs"}
+    places = {"ca": "/run/anchor/CA", "certs": "/run/anchor/certs", "run": "/run/anchor/sock"}
     document["registration_authority"]["default"]["validators"] = {"burglar": places}
     (config / "config.json").write_text(json.dumps(document))
     (tmp_path / "profile").write_text(adapted(name, tmp_path))
@@ -168,11 +185,12 @@ def test_the_confined_service_signs_and_can_do_nothing_else(name, document, ca, 
     }, printed
     assert "done" == outcomes["read configuration"]
     denials = [line for line in printed.splitlines() if "DENIED" in line]
-    for path in ("/etc/shadow", "/run/anchor/CA/root.key"):
+    for path in ("/etc/shadow", "/run/anchor/CA/root.key", "/bin/dash", "/bin/bash"):
         assert any(path in line and f'profile="{name}"' in line for line in denials), printed
     # Nothing that the service itself needs is among them.
-    expected = ("/etc/shadow", "/run/anchor/CA/", "/run/elsewhere", "/usr/bin/id", "x.pth", ".crt")
-    assert [] == [line for line in denials if not any(path in line for path in expected)]
+    programs = ("/bin/id", "/bin/dash", "/bin/bash", "/bin/python", "/bin/anchor", "ld-linux")
+    expected = ("/etc/shadow", "/run/anchor/CA/", "/run/elsewhere", "x.pth", ".crt", "/program")
+    assert [] == [line for line in denials if not any(path in line for path in expected + programs)]
 
 
 @pytest.mark.parametrize("name", PROFILES)
