@@ -158,7 +158,14 @@ def complete(ca, tmp_path):
     """A configuration with every option there is."""
     (tmp_path / "blocklist.dat").write_bytes(bytes(16))
     local = {"cert_path": str(ca.cert_path), "key_path": "ca.key", "passphrase_env": "X"}
-    token = {"pkcs11_path": "p.so", "slot": 1, "token_label": "a", "pin": "1234", "key_id": "01"}
+    token = {
+        "pkcs11_path": "p.so",
+        "slot": 1,
+        "token_label": "a",
+        "token_serial": "1",
+        "pin": "1234",
+        "key_id": "01",
+    }
     return {
         "$schema": "anchor/config.schema.json",
         "authentication": {
