@@ -90,6 +90,7 @@ class Module:
     Attributes:
         pykcs11: the Python module PyKCS11.
         epoch: changes whenever the handles that the library gave out have become meaningless.
+        signing: its calls that make a signature; None if PyKCS11 has to make them.
         pins: by slot, what the process is logged in with.
     """
 
@@ -108,7 +109,7 @@ class Module:
                 Step.MODULE, f"{path} cannot be loaded as a PKCS#11 module: {error}"
             ) from error
         # Sessions of PyKCS11 mean nothing to another function list (doc/adr/0033).
-        self._signing = Signing(path) if has_one_function_list(path) else None
+        self.signing = Signing(path) if has_one_function_list(path) else None
 
     @property
     def epoch(self) -> tuple[int, int]:
@@ -150,9 +151,9 @@ class Module:
 
     def sign(self, session: Any, mechanism: int, key: Any, data: bytes) -> bytes:
         """Sign with a key, in a session that is logged in; raises PyKCS11Error."""
-        if self._signing is None:
+        if self.signing is None:
             return bytes(session.sign(key, data, self.pykcs11.Mechanism(mechanism)))
-        answer, signature = self._signing.sign(
+        answer, signature = self.signing.sign(
             session.session.value(), mechanism, key.value(), data
         )
         if answer != self.pykcs11.CKR_OK:
