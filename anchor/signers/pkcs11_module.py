@@ -153,9 +153,7 @@ class Module:
         """Sign with a key, in a session that is logged in; raises PyKCS11Error."""
         if self.signing is None:
             return bytes(session.sign(key, data, self.pykcs11.Mechanism(mechanism)))
-        answer, signature = self.signing.sign(
-            session.session.value(), mechanism, key.value(), data
-        )
+        answer, signature = self.signing.sign(session.session.value(), mechanism, key.value(), data)
         if answer != self.pykcs11.CKR_OK:
             raise self.pykcs11.PyKCS11Error(answer)
         return signature
