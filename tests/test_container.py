@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
@@ -14,7 +15,7 @@ from cryptography import x509
 
 from tests.pki import assert_is_leaf, make_ca, make_csr
 from tests.servers.anchor import ROOT
-from tests.servers.processes import program
+from tests.servers.processes import program, wait_for
 
 SAMPLE = {"user": "myusername", "secret": "simplepassword", "encoding": "pem"}
 
@@ -39,6 +40,49 @@ def test_the_dockerfile_is_as_its_linter_wants_it():
         [linter, ROOT / "Dockerfile"], capture_output=True, text=True, check=False
     )
     assert (0, "") == (finished.returncode, finished.stdout)
+
+
+def test_the_dockerfile_names_its_base_image_to_the_last_number():
+    names = re.findall(r"(?m)^FROM (\S+)", (ROOT / "Dockerfile").read_text())
+
+    assert 2 == len(names)
+    for name in names:
+        assert re.fullmatch(r"python:3\.\d+\.\d+-slim-[a-z]+", name)
+
+
+def test_a_container_with_the_samples_secret_says_so_loudly(run_container):
+    container = run_container()
+
+    assert "DANGER: EVERYONE WHO REACHES THIS SERVICE GETS CERTIFICATES" in container.log
+    assert SAMPLE["secret"] not in container.log
+
+
+def test_a_container_survives_a_broken_configuration_and_takes_the_longest_secret(
+    run_container, own
+):
+    key, config, ca = own
+    document = json.loads((config / "config.json").read_text())
+    user, secret = "u" * 256, "s" * 16384
+    document["authentication"]["static"] |= {"user": user, "secret": secret}
+    (config / "config.json").write_text(json.dumps(document))
+    container = run_container("--volume", f"{key}:/key:ro", "--volume", f"{config}:/config:ro")
+    token = base64.b64encode(f"{user}:{secret}".encode()).decode()
+    headers = {"Authorization": f"Basic {token}", "Content-Type": "application/pkcs10"}
+    url = f"http://127.0.0.1:{container.port}/v1/sign/default"
+
+    (config / "config.json").write_text("{")
+    killed = "import os, signal; [os.kill(int(p), 9) for p in os.listdir('/proc') if p.isdigit() "
+    killed += "and int(open(f'/proc/{p}/stat').read().rpartition(')')[2].split()[1]) == 1 "
+    killed += "and b'anchor.wsgi' in open(f'/proc/{p}/cmdline', 'rb').read()]"
+    container.run("python3", "-c", killed)
+    container.engine.podman("kill", "--signal", "HUP", container.name)
+    wait_for(lambda: "not reloaded" in container.log, what="the refused reload")
+
+    request = urllib.request.Request(url, make_csr(), headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        certificate = x509.load_pem_x509_certificate(answer.read())
+    assert_is_leaf(certificate, issued_by=ca)
+    assert "was sent SIGKILL" in container.log
 
 
 def test_the_image_is_small_and_holds_neither_keys_nor_build_tools(engine, image):

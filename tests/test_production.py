@@ -13,6 +13,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -426,3 +427,56 @@ def test_the_ini_starts_again_after_a_sigkill_of_its_first_process(document, tmp
         with serving("uwsgi.ini", tmp_path) as again:
             assert [] == alive(processes)
             assert 200 == post(again, make_csr())[0]
+
+
+@pytest.mark.parametrize("server", EVERY_SERVER)
+def test_the_samples_secret_is_warned_of_loudly_unless_nobody_else_can_connect(
+    server, document, tmp_path
+):
+    document["authentication"]["static"] |= {"user": "myusername", "secret": "simplepassword"}
+    (tmp_path / "config.json").write_text(json.dumps(document))
+
+    with serving(server, tmp_path) as service:
+        log = service.log
+
+    # It opens its one socket before it loads the service.
+    known = server == "uwsgi"
+    assert ("WARNING anchor.auth.static: the user 'myusername'" in log) == known
+    assert ("CRITICAL anchor.auth.static: DANGER: EVERYONE" in log) != known
+    assert "simplepassword" not in log
+
+
+@pytest.mark.parametrize(
+    ("addresses", "danger"),
+    [
+        (["127.0.0.1"], None),
+        (["127.0.0.1", "127.0.0.9", "::1"], None),
+        (["127.0.0.1", "0.0.0.0"], "0.0.0.0:"),
+        (["::"], ":::"),
+        ([], "an address that may be reached"),
+        (["127.0.0.1", "the.sock"], "the.sock"),
+    ],
+)
+def test_the_warning_names_the_addresses_that_the_process_listens_on(addresses, danger, tmp_path):
+    opening = "".join(
+        f"kept.append(socket.socket(socket.AF_UNIX)); kept[-1].bind({address!r})\n"
+        "kept[-1].listen()\n"
+        if address.endswith(".sock")
+        else f"kept.append(socket.create_server(({address!r}, 0), family=socket.AF_INET6 "
+        f"if ':' in {address!r} else socket.AF_INET))\n"
+        for address in addresses
+    )
+    code = (
+        f"import socket, logging\nkept = []\n{opening}"
+        "from anchor.auth.static import StaticAuthentication\n"
+        "logging.basicConfig(format='%(levelname)s %(message)s')\n"
+        "StaticAuthentication('myusername', __import__('pydantic').SecretStr('simplepassword'))\n"
+    )
+
+    log = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path
+    ).stderr
+
+    assert log.startswith("CRITICAL DANGER" if danger else "WARNING")
+    assert (danger or "whoever is on this machine") in log
+    assert "simplepassword" not in log

@@ -8,6 +8,7 @@ import logging
 
 from anchor.auth.results import AuthDetails
 from anchor.errors import ConfigurationError, NotAuthenticated
+from anchor.listeners import is_loopback, listening
 from anchor.options import Secret, SecretEnv, SecretFile, one_secret
 
 LOG = logging.getLogger(__name__)
@@ -40,9 +41,7 @@ class StaticAuthentication:
             raise ConfigurationError.about("user", "is empty")
         revealed = one_secret("secret", secret, secret_file, secret_env)
         if is_the_sample(user, revealed):
-            LOG.warning(
-                "the static authentication uses the sample's user and secret, which everyone knows"
-            )
+            _warn_of_the_sample(user, listening())
         self._identity = AuthDetails(user, groups)
         self._credentials = _digest(user, revealed)
 
@@ -51,6 +50,24 @@ class StaticAuthentication:
         if not hmac.compare_digest(self._credentials, _digest(user, secret)):
             raise NotAuthenticated()
         return self._identity
+
+
+def _warn_of_the_sample(user: str, listeners: list[str]) -> None:
+    """Say loudly that everyone gets certificates, unless only this machine reaches the service."""
+    if listeners and all(map(is_loopback, listeners)):
+        LOG.warning(
+            "the user %r and its secret are those of the sample configuration, which everyone "
+            "knows: whoever is on this machine gets certificates",
+            user,
+        )
+        return
+    LOG.critical(
+        "DANGER: EVERYONE WHO REACHES THIS SERVICE GETS CERTIFICATES FROM IT. The user %r and its "
+        "secret are those of the sample configuration, which everyone knows, and the service "
+        "listens on %s. Put a user and a secret of your own into config.json.",
+        user,
+        " and ".join(listeners) or "an address that may be reached from other machines",
+    )
 
 
 def is_the_sample(user: str, secret: str) -> bool:
