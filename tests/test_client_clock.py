@@ -11,6 +11,7 @@ import pytest
 
 from anchor.client import certmonger
 from anchor.client.acceptance import OutsideValidity
+from anchor.client.daemon import Daemon
 from anchor.client.errors import WrongClock
 from anchor.client.renewal import Renewer, Result
 from anchor.client.tracked import StateDirectory
@@ -108,6 +109,19 @@ def test_a_certificate_that_is_due_by_the_services_clock_too_is_renewed(
     machine.make_due()
     assert Result.RENEWED is renew().result
     assert 4 == https_anchor.submissions
+
+
+def test_the_daemon_does_not_ask_for_the_time_all_the_time(renewer, clock, https_anchor):
+    said = []
+    daemon = Daemon(renewer, said.append, said.append)
+    clock.ahead = 30 * HOUR
+    for _ in range(600):
+        daemon.cycle()
+        clock.ahead += 10
+
+    # A hundred minutes, with waits that double up to an hour.
+    assert 2 == https_anchor.submissions
+    assert len(https_anchor.requests) < 18
 
 
 def test_a_small_difference_is_nothing_to_speak_of(renew, clock, machine):

@@ -224,6 +224,16 @@ def test_a_command_that_gives_the_secret_is_looked_at(machine, https_anchor, hoo
     assert not (hook.parent.parent / "ran").exists()
 
 
+@pytest.mark.parametrize("command", [["list"], ["forget", "www.example.com"]])
+def test_no_command_uses_a_state_directory_of_another(tracking, capsys, command):
+    writable_by_everyone(tracking.state / "tracked")
+
+    assert 1 == tracking.run(*command)
+
+    assert "tracked is writable by everyone" in capsys.readouterr().err
+    assert (tracking.state / "tracked" / "www.example.com.json").exists()
+
+
 def test_the_daemon_ends_at_its_start_over_a_state_directory_of_another(tracking, capsys):
     owned_by_another(tracking.state)
 

@@ -79,8 +79,12 @@ def _stay(namespace: argparse.Namespace) -> int:
     # A state directory that another user could have written ends the daemon at its start.
     renewer.state.sweep()
     count = len(renewer.state.names())
-    if not namespace.quiet and not namespace.json:
+
+    def announce() -> None:
+        if namespace.quiet or namespace.json:
+            return
         tracked = f"{count} certificate{'' if count == 1 else 's'}"
         print(f"keeping {tracked} renewed, tracked in {renewer.state.path}", flush=True)
-    Daemon(renewer, report, complain).run()
+
+    Daemon(renewer, report, complain).run(announce)
     return 0

@@ -50,9 +50,14 @@ class Daemon:
     _resting: dict[str, Rest] = field(default_factory=dict)
     _refused: dict[str, bytes | None] = field(default_factory=dict)
 
-    def run(self) -> None:
-        """Work until SIGTERM or SIGINT; SIGHUP has it look at everything at once."""
+    def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Work until SIGTERM or SIGINT; SIGHUP has it look at everything at once.
+
+        Args:
+            ready: is called as soon as a signal does no harm any more.
+        """
         with self._signals() as woken:
+            ready()
             while not self._stopping:
                 pause = self.cycle()
                 if self._stopping:
@@ -87,19 +92,17 @@ class Daemon:
         if rest is not None and time.monotonic() < rest.until:
             return rest.until - time.monotonic()
         tracked = self.renewer.state.read(name)
-        # Read before they are used: what changes in between is noticed at the next look.
-        identity = _identity(tracked)
-        changed = (
-            tracked.history.credentials_refused
-            and identity is not None
-            and identity != self._refused.get(name)
-        )
+        changed = False
+        if tracked.history.credentials_refused:
+            identity = _identity(tracked)
+            changed = identity is not None and identity != self._refused.get(name)
         left = self.renewer.next_time(tracked, patient=not changed) - clock()
         if left > 0:
             self._resting.pop(name, None)
             return left
+        # Read before they are used: what changes in between is noticed at the next look.
+        self._refused[name] = _identity(tracked)
         outcome = self.renewer.renew(name, force=False, patient=not changed)
-        self._refused[name] = identity
         if outcome.result is not Result.NOT_DUE:
             self.report(outcome)
         left = self.renewer.next_time(self.renewer.state.read(name)) - clock()

@@ -281,6 +281,9 @@ class Renewer:
         keep_off = None if said is None else now + min(said, schedule.LONGEST_ASKED)
         if isinstance(error, Refused | CredentialsRefused | WrongAddress):
             wait = schedule.wait_after_refusal()
+        elif isinstance(error, WrongClock):
+            # What seems to be left of the certificate's life says nothing then.
+            wait = schedule.wait(failures, float("inf"))
         else:
             wait = schedule.wait(failures, left)
         failed = tracked.after(

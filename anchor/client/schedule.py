@@ -9,6 +9,9 @@ import random
 FIRST_WAIT = 10.0
 LONGEST_WAIT = 3600.0
 
+# The longest wait when there is no certificate, or one that has expired, in seconds.
+LONGEST_WAIT_EXPIRED = 300.0
+
 # After a refusal, which seldom passes by itself: the shortest wait and the longest, in seconds.
 REFUSAL_WAITS = (1800.0, 2700.0)
 
@@ -48,7 +51,10 @@ def wait(failures: int, seconds_left: float) -> float:
 
     It doubles each time, differs between machines, and does not sleep a certificate's end away.
     """
-    longest = min(LONGEST_WAIT, max(FIRST_WAIT, seconds_left / 10))
+    if seconds_left > 0:
+        longest = min(LONGEST_WAIT, max(FIRST_WAIT, seconds_left / 10))
+    else:
+        longest = LONGEST_WAIT_EXPIRED
     doubled = FIRST_WAIT * 2.0 ** min(failures - 1, 20)
     return min(longest, doubled) * random.uniform(0.5, 1.0)  # noqa: S311  # it spreads, it hides nothing
 

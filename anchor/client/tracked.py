@@ -194,6 +194,7 @@ class StateDirectory:
     def forget(self, name: str) -> None:
         """Track it no more; its files stay."""
         path = self._path(name)
+        self._require_trusted()
         try:
             path.unlink()
         except FileNotFoundError:
