@@ -197,7 +197,7 @@ class BanFile:
             self._refuse_names(known, csr, now)
 
     def _refuse_names(self, known: Bans, csr: X509Csr, now: datetime.datetime) -> None:
-        for named in general_names.named(csr.subject_attributes, csr.alternative_names):
+        for named in general_names.names_of(csr):
             if not named.meaning.understood:
                 raise ValidationError(
                     "a name is of a kind that cannot be compared with the names that are banned",

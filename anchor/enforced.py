@@ -98,6 +98,12 @@ def printable_names(csr: X509Csr) -> None:
             raise ValidationError("a name is empty")
         if not name.isprintable():
             raise ValidationError("a name has a control character in it", name=name)
+    try:
+        for text in names.nested_texts(csr):
+            if not text.isprintable():
+                raise ValidationError("a name has a control character in it", name=text)
+    except ValueError as error:
+        raise ValidationError(f"an otherName cannot be read: {error}") from None
 
 
 # They describe an organisation or a place, which many have in common.

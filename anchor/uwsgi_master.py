@@ -20,20 +20,7 @@ def check() -> None:
     if not checker:
         status = 1
         try:
-            status = _def _check() -> int:
-    """The exit status of ``anchor check``, whose words go to the log."""
-    try:
-        status = cli.main(["check"])
-        sys.stdout.flush()
-    except OSError:
-        # The log cannot be written.  That says nothing about the configuration.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
-        status = cli.main(["check"])
-    return status
-
-
-check()
+            status = _run_check()
         finally:
             os._exit(status)
     _, waited = os.waitpid(checker, 0)
@@ -43,15 +30,16 @@ check()
         os._exit(status if status > 0 else 1)
 
 
-def _check() -> int:
-    """The exit status of ``anchor check``, whose words go to the log."""
+def _run_check() -> int:
+    """Return the exit status of ``anchor check``, whose output goes to the log."""
     try:
         status = cli.main(["check"])
         sys.stdout.flush()
     except OSError:
-        # The log cannot be written.  That says nothing about the configuration.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
+        # A log that cannot be written says nothing about the configuration.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
         status = cli.main(["check"])
     return status
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import functools
 import json
 
 import pytest
@@ -15,6 +17,7 @@ from anchor import cli
 from anchor.auth.results import AuthDetails
 from anchor.bans import Ban, BanFile
 from anchor.policy import configure
+from anchor.X509 import der_texts
 from anchor.X509.general_names import named
 from anchor.X509.written_names import one_name
 from tests import der
@@ -417,3 +420,63 @@ def test_a_ban_that_could_not_be_made_today_can_be_lifted(service):
 
     assert cli.main(["unban", "name", "Not a name", *config]) == 0
     assert json.loads((service.path / "bans.json").read_text()) == []
+
+
+CONTROLS = ["\x00", "\n", "\x1b[31m", "\x7f", "\u202e", "\u200b"]
+
+
+@pytest.mark.parametrize("character", CONTROLS, ids=ascii)
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda text: principal("REALM", "HTTP", text),
+        lambda text: principal(text, "HTTP"),
+        lambda text: other_name("1.2.3", der.sequence(der.context(0, utf8("a"), utf8(text)))),
+        lambda text: other_name("1.2.3", der.context(0, der.set_of(utf8(text)))),
+        lambda text: other_name(
+            "1.2.3", der.sequence(der.integer(1), der.tlv(der.BMP, text.encode("utf-16-be")))
+        ),
+        lambda text: other_name(
+            "1.2.3", der.sequence(der.tlv(der.UNIVERSAL, text.encode("utf-32-be")))
+        ),
+    ],
+)
+def test_a_control_character_is_refused_at_any_depth_of_a_name(character, wrapped):
+    assert refusals(configured(), make_csr("a.example", wrapped("good"))) == {}
+
+    refused = refusals(configured(), make_csr("a.example", wrapped(f"a{character}b")))
+
+    assert "control character" in refused["printable_names"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"0\x03\x0c\x05a",
+        b"0\x04\x0c\x81\x80a",
+        b"0\x03\x0c\x80a",
+        b"0\x02\x1f\xff",
+        der.sequence(*[utf8("a")] * 12_000),
+        functools.reduce(lambda inner, _: der.sequence(inner), range(20), utf8("a")),
+    ],
+    ids=range(6),
+)
+def test_an_other_name_that_cannot_be_read_is_refused(value):
+    refused = refusals(configured(), make_csr("a.example", other_name("1.2.3", value)))
+
+    assert "an otherName cannot be read" in refused["printable_names"]
+
+
+@given(st.binary(max_size=60))
+def test_reading_texts_ends_whatever_the_bytes(octets):
+    with contextlib.suppress(ValueError):
+        list(der_texts.texts([octets]))
+
+
+def test_an_ipv4_mapped_address_is_refused_unless_it_is_allowed():
+    csr = make_csr("a.example", "::ffff:192.0.2.1", "2001:db8::1", "192.0.2.1")
+
+    strict = refusals(configured({"standards_compliance": {}}), csr)
+    assert "IPv4-mapped: ask for 192.0.2.1" in strict["standards_compliance"]
+    allowing = {"standards_compliance": {"allow_ipv4_mapped": True}}
+    assert refusals(configured(allowing), csr) == {}

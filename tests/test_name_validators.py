@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from tests import der
 from tests.pki import a_key, make_csr
 from tests.policies import complaints, configured, refusals
 
@@ -532,3 +533,203 @@ def test_what_cannot_be_right_does_not_start(validator, options, path):
     where = f"validators.{validator}" + (f".{path}" if path else "")
 
     assert complaints({validator: options}).startswith(f"{where}: ")
+
+
+@pytest.mark.parametrize(
+    "kind", [NameOID.EMAIL_ADDRESS, x509.ObjectIdentifier("0.9.2342.19200300.100.1.3")]
+)
+@pytest.mark.parametrize(
+    "validators",
+    [
+        {
+            "whitelist_names": {
+                "names": ["%.example.com"],
+                "allow_dns_id": True,
+                "allow_cn_id": True,
+            }
+        },
+        {"alternative_names": {"allowed_domains": [".example.com"]}},
+        {"alternative_names_ip": {"allowed_domains": [".example.com"]}},
+        {"server_group": {}},
+    ],
+    ids=lambda validators: next(iter(validators)),
+)
+def test_a_mail_address_in_the_subject_is_a_name(validators, kind):
+    a_policy = configured(validators)
+
+    def with_attribute(oid, value):
+        subject = x509.Name(
+            [
+                x509.NameAttribute(NameOID.COMMON_NAME, "a.example.com"),
+                x509.NameAttribute(oid, value),
+            ]
+        )
+        builder = x509.CertificateSigningRequestBuilder(subject)
+        return builder.sign(a_key(), hashes.SHA256()).public_bytes(Encoding.PEM)
+
+    [reason] = refusals(a_policy, with_attribute(kind, "alice@a.example.com")).values()
+    assert "email:alice@a.example.com" in reason
+    assert {} == refusals(
+        a_policy, with_attribute(NameOID.ORGANIZATION_NAME, "alice@a.example.com")
+    )
+
+
+def upn(text):
+    return x509.OtherName(
+        x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3"), der.tlv(der.UTF8, text.encode())
+    )
+
+
+ALLOW = {
+    "allow_uri_id": x509.UniformResourceIdentifier,
+    "allow_email_id": x509.RFC822Name._init_without_validation,
+    "allow_upn_id": upn,
+}
+
+URI_PATTERNS = [
+    ("spiffe://example.com/ns/%/sa/%", "spiffe://example.com/ns/prod/sa/web", True),
+    ("spiffe://example.com/ns/%/sa/%", "SPIFFE://Example.COM/ns/prod/sa/web", True),
+    ("spiffe://example.com/ns/%/sa/%", "spiffe://example.com/NS/prod/sa/web", False),
+    ("spiffe://example.com/ns/%/sa/%", "spiffe://example.com/ns/prod/sa/web/", False),
+    ("spiffe://example.com/ns/%/sa/%", "spiffe://example.com/ns/prod/sa/web/x", False),
+    ("spiffe://example.com/ns/%/sa/%", "spiffe://example.com/ns/prod/sa/", False),
+    ("spiffe://example.com/ns/%/sa/%", "spiffe://example.com/ns//sa/web", False),
+    ("spiffe://example.com/ns/%/sa/%", "spiffe://example.com/ns/a/b/sa/web", False),
+    ("spiffe://example.com/ns/%/sa/%", "spiffe://example.com/ns/../sa/web", False),
+    ("spiffe://example.com/ns/%/sa/%", "spiffe://example.com/ns/./sa/web", False),
+    ("spiffe://example.com/ns/%/sa/%", "spiffe://example.com/ns/a%2Fb/sa/web", False),
+    ("spiffe://example.com/ns/%/sa/%", "spiffe://example.com/ns/%2e%2e/sa/web", False),
+    ("spiffe://example.com/ns/%/sa/%", "spiffe://example.com/ns/a\\b/sa/web", False),
+    ("spiffe://example.com/ns/%/sa/%", "spiffe://example.com/ns/prod/sa/web?x=y", False),
+    ("spiffe://example.com/ns/%/sa/%", "spiffe://example.com/ns/prod/sa/web#x", False),
+    ("spiffe://example.com/ns/%/sa/%", "spiffe://example.com:8443/ns/prod/sa/web", False),
+    ("spiffe://example.com/ns/%/sa/%", "spiffe://a@example.com/ns/prod/sa/web", False),
+    ("spiffe://example.com/ns/%/sa/%", "spiffe://evil.example/ns/prod/sa/web", False),
+    ("spiffe://example.com/ns/%/sa/%", "spiffe://example.com.evil/ns/prod/sa/web", False),
+    ("spiffe://example.com/ns/%/sa/%", "spiffe://www.example.com/ns/prod/sa/web", False),
+    ("spiffe://example.com/ns/%/sa/%", "https://example.com/ns/prod/sa/web", False),
+    ("spiffe://example.com/ns/%/sa/%", "spiffe:/example.com/ns/prod/sa/web", False),
+    ("spiffe://example.com/ns/%/sa/%", "spiffe:example.com/ns/prod/sa/web", False),
+    ("spiffe://example.com/ns/%/sa/%", "spiffe:///example.com/ns/prod/sa/web", False),
+    ("spiffe://example.com/ns/prod-%", "spiffe://example.com/ns/prod-eu", True),
+    ("spiffe://example.com/ns/prod-%", "spiffe://example.com/ns/prod-", False),
+    ("spiffe://example.com/x", "spiffe://example.com/x", True),
+    ("spiffe://example.com/x", "spiffe://example.com/X", False),
+    ("spiffe://example.com", "spiffe://example.com", True),
+    ("spiffe://example.com", "spiffe://example.com/", False),
+    ("https://%.example.com:8443/", "https://WWW.example.com:8443/", True),
+    ("https://%.example.com:8443/", "https://www.example.com/", False),
+    ("https://%.example.com/", "https://a.b.example.com/", False),
+    ("https://%.example.com/", "https://*.example.com/", False),
+    ("https://%/", "https://com:/", False),
+    ("https://%.%.%.%/", "https://10.0.0.1/", False),
+    ("https://10.0.0.1/%", "https://10.0.0.1/x", True),
+    ("https://[2001:db8::1]/%", "https://[2001:DB8::1]/x", True),
+    ("urn:uuid:%", "URN:uuid:0e6b4c3a-0000-4000-8000-000000000000", True),
+    ("urn:uuid:%", "urn:uuid:a:b", False),
+    ("sip:%@example.com", "sip:alice@example.com", True),
+    ("sip:%@example.com", "sip:alice@evil.example;x@example.com", False),
+]
+
+MAILBOX_PATTERNS = [
+    ("%@example.com", "alice@example.com", True),
+    ("%@example.com", "Alice.B+tag@EXAMPLE.com", True),
+    ("%@example.com", "pc1$@example.com", True),
+    ("%@example.com", "@example.com", False),
+    ("%@example.com", "alice@example.com.evil", False),
+    ("%@example.com", "alice@www.example.com", False),
+    ("%@example.com", "alice@evil.example@example.com", False),
+    ("%@example.com", "alice", False),
+    ("%@example.com", "example.com", False),
+    ("%@example.com", "a b@example.com", False),
+    ("%@example.com", "host/www.evil.example@example.com", False),
+    ("%@example.com", '"a"@example.com', False),
+    ("%@example.com", "a%b@example.com", False),
+    ("%@example.com", "alice@example.com.", False),
+    ("alice@example.com", "alice@example.COM", True),
+    ("alice@example.com", "Alice@example.com", False),
+    ("alice@example.com", "bob@example.com", False),
+    ("svc-%@%.example.com", "svc-x@a.example.com", True),
+    ("svc-%@%.example.com", "x@a.example.com", False),
+    ("svc-%@%.example.com", "svc-x@a.b.example.com", False),
+    ("%@%.%", "a@10.1", False),
+]
+
+
+@pytest.mark.parametrize(
+    ("option", "pattern", "text", "expected"),
+    [
+        *(("allow_uri_id", *case) for case in URI_PATTERNS),
+        *(("allow_email_id", *case) for case in MAILBOX_PATTERNS),
+        *(("allow_upn_id", *case) for case in MAILBOX_PATTERNS),
+    ],
+)
+def test_uris_mailboxes_and_principals_match_patterns_where_they_are_allowed(
+    option, pattern, text, expected
+):
+    csr = make_csr(None, ALLOW[option](text))
+    others = {other: True for other in ALLOW if other != option}
+    everything = {"allow_cn_id": True, "allow_dns_id": True, "allow_ip_id": True, **others}
+
+    def allowed(**options):
+        return not refusals(configured({"whitelist_names": {"names": [pattern], **options}}), csr)
+
+    assert allowed(**{option: True}) == expected
+    assert not allowed(**everything)
+
+
+@pytest.mark.parametrize("option", ALLOW)
+def test_a_pattern_of_host_names_allows_no_name_of_another_type(option):
+    policy = {"whitelist_names": {"names": ["%.example.com", "%", "10.0.0.0/8"], option: True}}
+
+    for text in (
+        "https://www.example.com/",
+        "alice@www.example.com",
+        "www.example.com",
+        "10.0.0.1",
+    ):
+        assert refusals(configured(policy), make_csr(None, ALLOW[option](text)))
+
+
+def test_mail_addresses_in_the_subject_are_allowed_by_pattern():
+    subject = x509.Name(
+        [
+            x509.NameAttribute(NameOID.COMMON_NAME, "Alice"),
+            x509.NameAttribute(NameOID.EMAIL_ADDRESS, "alice@example.com"),
+        ]
+    )
+    builder = x509.CertificateSigningRequestBuilder(subject)
+    builder = builder.add_extension(
+        x509.SubjectAlternativeName([x509.RFC822Name("alice@example.com")]), False
+    )
+    csr = builder.sign(a_key(), hashes.SHA256()).public_bytes(Encoding.PEM)
+
+    def refused(*names, **options):
+        allow = {"allow_cn_id": True, "allow_email_id": True, **options}
+        return refusals(configured({"whitelist_names": {"names": names, **allow}}), csr)
+
+    assert refused("Alice", "%@example.com") == {}
+    assert refused("Alice", "alice@example.com") == {}
+    assert refused("Alice", "%@example.org")
+    assert refused("Alice", "%@example.com", allow_email_id=False)
+    assert refused("%@example.com")
+
+
+def test_a_common_name_that_is_a_mailbox_is_listed_as_itself_only():
+    for pattern, expected in (("alice@example.com", True), ("%@example.com", False)):
+        csr = make_csr("alice@example.com")
+        assert expected == allowed_by_whitelist(csr, [pattern], allow_email_id=True)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["spiffe://example.com/%%", "spiffe://example.com/%a%", "%://example.com/", "https://a:%/",
+     "https://*.example.com/", "https://a@example.com/", "https://exa mple.com/", "https:///x",
+     "https://example.com/../x", "https://[2001:db8::%]/", "https://a..b/", "www.example.com:443",
+     "localhost:80", "%%@example.com", "a b%@example.com", "%@*.example.com", "%@", "@%",
+     "%@a..b", "a%b@c@d", "fe80::%"],
+)  # fmt: skip
+def test_a_pattern_of_a_uri_or_a_mailbox_that_cannot_be_right_does_not_start(pattern):
+    told = complaints({"whitelist_names": {"names": [pattern]}})
+
+    assert told.startswith("validators.whitelist_names.names.0: ")

@@ -27,11 +27,15 @@ EVERY = [(namespace, name) for namespace in KNOWN for name in entry_points(names
 # What an option says when it is set; None if it is for nobody to see.
 SAID = {
     ("standards_compliance", "label_re"): ("[a-z]+", "[a-z]+"),
+    ("standards_compliance", "allow_ipv4_mapped"): (True, "IPv4-mapped"),
     ("source_cidrs", "cidrs"): (["10.0.0.0/8"], "10.0.0.0/8"),
     ("whitelist_names", "names"): (["%.example.com"], "%.example.com"),
     ("whitelist_names", "allow_cn_id"): (True, "in the common name"),
     ("whitelist_names", "allow_dns_id"): (True, "DNS names in subjectAltName"),
     ("whitelist_names", "allow_ip_id"): (True, "addresses in subjectAltName"),
+    ("whitelist_names", "allow_uri_id"): (True, "URIs in subjectAltName"),
+    ("whitelist_names", "allow_email_id"): (True, "mail addresses"),
+    ("whitelist_names", "allow_upn_id"): (True, "user principal names"),
     ("whitelist_names", "allow_wildcard"): (True, "*"),
     ("blacklist_names", "domains"): ([".bad.example.com"], ".bad.example.com"),
     ("blacklist_names", "networks"): (["127.0.0.0/8"], "127.0.0.0/8"),

@@ -25,8 +25,6 @@ from anchor.registration_authority import utc_now
 from anchor.signatures import algorithm
 from anchor.validation import SUPPLIED, Check, Context, Round
 from anchor.validators import ValidationError, by_request_alone, is_by_request_alone
-from anchor.validators.standards import DEFAULT_LABEL
-from anchor.X509 import dns
 from anchor.X509.signing_request import X509Csr
 from tests.pki import make_ca, make_csr, make_key, subject
 
@@ -78,14 +76,6 @@ def test_large_requests_are_not_kept():
     assert len(pem) > requests.REMEMBERED_OCTETS
 
     assert requests.read(pem, "pem") is not requests.read(pem, "pem")
-
-
-@pytest.mark.parametrize("text", ["a" * 254, "." * 45_000, "a." * 22_500, "\u00e9" * 100])
-def test_what_cannot_be_a_dns_name_is_not_kept(text):
-    dns._objections.cache_clear()
-
-    assert dns.objections(text, DEFAULT_LABEL)
-    assert 0 == dns._objections.cache_info().currsize
 
 
 def test_what_a_client_claims_to_be_its_address_is_not_kept_when_it_is_long():

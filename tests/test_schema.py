@@ -250,13 +250,16 @@ def complete(ca, tmp_path):
                 "max_address_failures": 2,
                 "failure_window_seconds": 1.5,
                 "validators": {
-                    "standards_compliance": {"label_re": "[a-z]+"},
+                    "standards_compliance": {"label_re": "[a-z]+", "allow_ipv4_mapped": False},
                     "source_cidrs": {"cidrs": ["10.0.0.0/8"]},
                     "whitelist_names": {
                         "names": ["%.example.com"],
                         "allow_cn_id": True,
                         "allow_dns_id": True,
                         "allow_ip_id": True,
+                        "allow_uri_id": True,
+                        "allow_email_id": True,
+                        "allow_upn_id": True,
                         "allow_wildcard": False,
                     },
                     "blacklist_names": {

@@ -76,6 +76,7 @@ def shelves_for(name: str) -> Iterator[str]:
     if dot:
         # Only a wildcard touches many of its neighbours.
         yield f"in {parent}" if "*" in name else f"wildcards in {parent}"
-    labels = name.split(".")
-    for start in range(1, len(labels)):
-        yield "." + ".".join(labels[start:])
+    dot_at = name.find(".", 1)
+    while dot_at >= 0:
+        yield name[dot_at:]
+        dot_at = name.find(".", dot_at + 1)

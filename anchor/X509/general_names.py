@@ -16,6 +16,8 @@ from cryptography.x509.oid import NameOID
 
 from anchor.X509.name_texts import Meaning, NameReader
 from anchor.X509.names import describe
+from anchor.X509.notes import noted
+from anchor.X509.signing_request import X509Csr
 
 UPN = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
 _KERBEROS = x509.ObjectIdentifier("1.3.6.1.5.2.2")  # RFC 4556 3.2.2
@@ -23,6 +25,10 @@ _XMPP = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.5")  # RFC 6120 13.7.1.4
 _SRV = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.7")  # RFC 4985
 _NAI_REALM = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.8")  # RFC 7585
 _SMTP_UTF8 = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.9")  # RFC 9598
+
+# More than any directory has: each common name is tried as a host below the domain.
+MAX_COMMON_NAMES = 4
+MAX_COMPONENTS = 32
 
 _UTF8_STRING, _IA5_STRING, _GENERAL_STRING = b"\x0c", b"\x16", b"\x1b"
 
@@ -68,6 +74,22 @@ def describe_attribute(attribute: Attribute) -> str:
     """An attribute of the subject in one line, such as ``CN:www.example.com``."""
     kind = "email" if attribute.oid in MAIL else attribute.rfc4514_attribute_name
     return f"{kind}:{attribute.value!s}"
+
+
+@noted
+def names_of(csr: X509Csr) -> tuple[Named, ...]:
+    """What each name in a request names."""
+    return tuple(named(csr.subject_attributes, csr.alternative_names))
+
+
+def mail_addresses(csr: X509Csr) -> Iterator[str]:
+    """The mail addresses in the subject, such as ``email:alice@example.com``."""
+    yield from map(describe_attribute, mail_attributes(csr))
+
+
+def mail_attributes(csr: X509Csr) -> list[Attribute]:
+    """The attributes of the subject that are mail addresses."""
+    return [attribute for attribute in csr.subject_attributes if attribute.oid in MAIL]
 
 
 def named(
@@ -117,6 +139,9 @@ def _named_by_subject(reader: NameReader, attributes: Iterable[Attribute]) -> It
 
 def _read_domain(reader: NameReader, components: list[str], common_names: list[str]) -> None:
     """Read DC=com, DC=example (RFC 2247), in either order, and below it CN=www as a host."""
+    if len(common_names) > MAX_COMMON_NAMES or len(components) > MAX_COMPONENTS:
+        reader.give_up()
+        return
     for parts in (components[::-1], components):
         domain = ".".join(parts)
         reader.text(domain)

@@ -7,19 +7,25 @@ judged as an address wherever it stands; an IPv4-mapped IPv6 address is the IPv4
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from anchor.X509 import pattern_parts
 from anchor.X509.dns import MAX_NAME, ends_in_a_number
+from anchor.X509.pattern_parts import LABEL
+from anchor.X509.pattern_tree import Part, PatternTree
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-_LABEL = re.compile(r"[a-z0-9_-]+", re.ASCII)
 _LABEL_OF_PATTERN = re.compile(r"[a-z0-9_-]*%?[a-z0-9_-]*", re.ASCII)
 # Addresses, and what was meant to be one or a range: 10.0.0.%, 10.0.0.256, 10.0.0.1-10.0.0.9.
 _NUMBERS = re.compile(r"(?=.*[0-9])[0-9%]+(\.[0-9%]+)+(-[0-9.]+)?", re.ASCII)
+# Not www.example.com:443, nor localhost:80.
+_URI = re.compile(r"[a-z][a-z0-9+-]*:(?![0-9]+\Z)", re.ASCII | re.IGNORECASE)
+_IN_ADDRESSES = re.compile(r"[0-9a-f:.%/]*", re.ASCII | re.IGNORECASE)
+_WILDCARD = re.compile(r"\*")
 _DOTTED_NUMBERS = re.compile(r"[0-9.]+", re.ASCII)
 
 
@@ -70,13 +76,14 @@ class DomainSet:
     def __init__(self, domains: Iterable[str] = ()):
         self._suffixes = frozenset(map(canonical, domains))
         self._parents = frozenset(suffix[1:].partition(".")[2] for suffix in self._suffixes)
+        self._depth = max((suffix.count(".") for suffix in self._suffixes), default=0)
 
     def __contains__(self, name: str) -> bool:
         """Whether a DNS name, wildcards included, is below one of the domains."""
         name = canonical(name)
         if not is_host_name(name):
             return False
-        return "" in self._suffixes or any(suffix in self._suffixes for suffix in _suffixes(name))
+        return "" in self._suffixes or self._has_suffix_of(name)
 
     def touches(self, name: str) -> bool:
         """Whether a name is, is below, or as a wildcard covers one of the domains."""
@@ -84,11 +91,22 @@ class DomainSet:
         name = name.lower().strip().rstrip(".")
         if "" in self._suffixes or f".{name}" in self._suffixes:
             return True
-        if any(suffix in self._suffixes for suffix in _suffixes(name)):
+        if self._has_suffix_of(name):
             return True
         label, _, parent = name.partition(".")
         # Nobody can tell what a wildcard covers that is not in the left-most label.
         return "*" in parent or ("*" in label and parent in self._parents)
+
+    def _has_suffix_of(self, name: str) -> bool:
+        """True if one of the domains is a suffix: of ``a.b.c`` it tries ``.c``, then ``.b.c``."""
+        dot = name.rfind(".")
+        for _ in range(self._depth):
+            if dot < 0:
+                return False
+            if name[dot:] in self._suffixes:
+                return True
+            dot = name.rfind(".", 0, dot)
+        return False
 
 
 def parse_domain(text: str) -> str:
@@ -100,7 +118,7 @@ def parse_domain(text: str) -> str:
     if not text.startswith("."):
         raise ValueError(f"{text!r} has to start with a dot, such as '.example.com'")
     labels = canonical(text).split(".")[1:] if text != "." else []
-    if not all(map(_LABEL.fullmatch, labels)) or len(text) > MAX_NAME:
+    if not all(map(LABEL.fullmatch, labels)) or len(text) > MAX_NAME:
         raise ValueError(f"{text[:MAX_NAME]!a} is not a domain")
     return text
 
@@ -111,29 +129,26 @@ def is_host_name(name: str) -> bool:
         return False
     # RFC 6125 6.4.3: a wildcard is the whole left-most label, or none at all.
     first, *others = name.lower().split(".")
-    return (first == "*" or bool(_LABEL.fullmatch(first))) and all(map(_LABEL.fullmatch, others))
-
-
-def _suffixes(name: str) -> Iterator[str]:
-    """``www.example.com``: ``.example.com``, ``.com``; no domain is longer than a name can be."""
-    name = name[-MAX_NAME - 1 :]
-    dot = name.find(".")
-    while dot >= 0:
-        yield name[dot:]
-        dot = name.find(".", dot + 1)
+    return (first == "*" or bool(LABEL.fullmatch(first))) and all(map(LABEL.fullmatch, others))
 
 
 @dataclass(frozen=True)
 class NamePattern:
-    """An entry of an allow-list: an address, a range, a complete name, or a name with ``%``.
+    """An entry of an allow-list; only what it is has a value.
 
     Attributes:
-        network: the range, if it is one; an address is a range of one.
-        labels: the labels of a name, else.
+        network: a range; an address is a range of one.
+        complete: a complete name in its canonical form.
+        labels: the labels of a name with ``%``.
+        uri: the parts of a URI, from the left.
+        mailbox: the parts of a mailbox; one without ``%`` is a complete name too.
     """
 
-    network: Network | None
-    labels: tuple[str, ...]
+    network: Network | None = None
+    complete: str = ""
+    labels: tuple[str, ...] = ()
+    uri: tuple[str, ...] = ()
+    mailbox: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> NamePattern:
@@ -147,8 +162,12 @@ class NamePattern:
                 f"{text!a} is not a name in printable ASCII: "
                 "internationalised names are written in punycode"
             )
+        if _URI.match(text) and not _IN_ADDRESSES.fullmatch(text):
+            return cls(uri=pattern_parts.uri_pattern(text))
         if "/" in text or ":" in text or _NUMBERS.fullmatch(text):
             return cls._parse_range(text)
+        if "@" in text:
+            return cls._parse_mailbox(text)
         name = canonical(text)
         labels = name.split(".")
         wildcard = labels[0] == "*" and len(labels) > 1
@@ -163,56 +182,45 @@ class NamePattern:
             raise ValueError(f"{text!r} has a character that no DNS name has")
         if len(name) > MAX_NAME:
             raise ValueError(f"{text[:40]!r}... is longer than {MAX_NAME}")
-        return cls(None, tuple(labels))
+        return cls(labels=tuple(labels)) if "%" in text else cls(complete=name)
+
+    @classmethod
+    def _parse_mailbox(cls, text: str) -> NamePattern:
+        try:
+            mailbox = pattern_parts.mailbox_pattern(text)
+        except ValueError:
+            if "%" in text:
+                raise
+            # Somebody's common name.
+            return cls(complete=canonical(text))
+        return cls(complete="" if "%" in text else canonical(text), mailbox=mailbox)
 
     @classmethod
     def _parse_range(cls, text: str) -> NamePattern:
         if "%" in text:
             raise ValueError(f"{text!r} has a '%' in an address: write a range")
         try:
-            return cls(normalised(ip_network(text)), ())
+            return cls(normalised(ip_network(text)))
         except ValueError as error:
             raise ValueError(f"{error}") from None
 
 
-@dataclass
-class _Node:
-    """A label's place in the tree of patterns, which begins at the top-level domains."""
-
-    ends: bool = False
-    literal: dict[str, _Node] = field(default_factory=dict)
-    # By the lengths of what stands before and after the "%": a label has few ways to be cut.
-    partial: dict[tuple[int, int], dict[tuple[str, str], _Node]] = field(default_factory=dict)
-
-    def child(self, label: str) -> _Node:
-        if "%" not in label:
-            return self.literal.setdefault(label, _Node())
-        before, _, after = label.partition("%")
-        by_text = self.partial.setdefault((len(before), len(after)), {})
-        return by_text.setdefault((before, after), _Node())
-
-
 class PatternSet:
-    """An allow-list of names and addresses."""
+    """An allow-list of names, addresses, URIs and mailboxes."""
 
     def __init__(self, patterns: Iterable[NamePattern] = ()):
         patterns = list(patterns)
         self._networks = NetworkSet(pattern.network for pattern in patterns if pattern.network)
-        self._complete: set[str] = set()
-        self._root = _Node()
+        self._complete = {pattern.complete for pattern in patterns if pattern.complete}
+        self._names, self._uris, self._mailboxes = PatternTree(), PatternTree(), PatternTree()
         for pattern in patterns:
-            if pattern.network is None:
-                self._add(pattern.labels)
-
-    def _add(self, labels: tuple[str, ...]) -> None:
-        name = ".".join(labels)
-        if "%" not in name:
-            self._complete.add(name)
-            return
-        node = self._root
-        for label in reversed(labels):
-            node = node.child(label)
-        node.ends = True
+            for tree, parts in (
+                (self._names, tuple(reversed(pattern.labels))),
+                (self._uris, pattern.uri),
+                (self._mailboxes, pattern.mailbox),
+            ):
+                if parts:
+                    tree.add(parts)
 
     def has_address(self, found: Address) -> bool:
         """Whether an address is listed, by itself or in a range."""
@@ -230,34 +238,22 @@ class PatternSet:
             return True
         if len(name) > MAX_NAME or not name.isascii() or ends_in_a_number(name):
             return False
-        return _matches(self._root, name.split("."), wildcards)
+        labels = name.split(".")
+        parts = [Part(label, None if label == "*" else LABEL) for label in labels]
+        if wildcards and labels[0] == "*":
+            # RFC 6125 6.4.3: a wildcard is the whole left-most label, or none at all.
+            parts[0] = Part("*", _WILDCARD)
+        return self._names.matches(reversed(parts))
 
+    def has_uri(self, text: str) -> bool:
+        """True if a URI is listed."""
+        parts = pattern_parts.uri(text)
+        return parts is not None and self._uris.matches(parts)
 
-def _matches(node: _Node, labels: list[str], wildcards: bool) -> bool:
-    if not labels:
-        return node.ends
-    *others, label = labels
-    literal = node.literal.get(label)
-    if literal is not None and _matches(literal, others, wildcards):
-        return True
-    return any(_matches(child, others, wildcards) for child in _partial(node, labels, wildcards))
-
-
-def _partial(node: _Node, labels: list[str], wildcards: bool) -> Iterator[_Node]:
-    label = labels[-1]
-    if label == "*":
-        # RFC 6125 6.4.3: a wildcard is the whole left-most label, or none at all.
-        if wildcards and len(labels) == 1:
-            yield from node.partial.get((0, 0), {}).values()
-        return
-    if not node.partial or not _LABEL.fullmatch(label):
-        return
-    for (before, after), by_text in node.partial.items():
-        # A "%" stands for one character at least.
-        if before + after < len(label):
-            child = by_text.get((label[:before], label[len(label) - after :]))
-            if child is not None:
-                yield child
+    def has_mailbox(self, text: str) -> bool:
+        """True if a mailbox or a user principal name is listed."""
+        parts = pattern_parts.mailbox(text)
+        return parts is not None and self._mailboxes.matches(parts)
 
 
 def normalised(network: Network) -> Network:

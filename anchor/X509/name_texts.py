@@ -22,6 +22,8 @@ from anchor.X509.name_patterns import Address, unmapped
 
 # For all names of a request together; 1000 names of any kind stay below.
 MAX_PIECES = 10_000
+# To read an address takes as long as to read that many hosts.
+ADDRESS_PIECES = 6
 # What IDNA maps and encodes is slow; common names and mailboxes in a request are far shorter.
 MAX_UNICODE = 2048
 
@@ -136,7 +138,7 @@ class NameReader:
         """The text without brackets; addresses in them are read, other words are left."""
         if "[" not in text and "]" not in text:
             return text
-        self._pieces -= text.count("[")
+        self._pieces -= text.count("[") * ADDRESS_PIECES
         if self._pieces < 0:
             self.give_up()
             return ""
@@ -199,6 +201,8 @@ class NameReader:
             return []
         if "%" in name:
             self._exact_address(name)
+        if ends_in_a_number(name):
+            self._pieces -= ADDRESS_PIECES
         if ends_in_a_number(name) and (found := list(_numbers(name, is_alone))):
             for address in found:
                 self.address(address)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from cryptography import x509
 
-from anchor.X509 import encoding
+from anchor.X509 import der_texts, encoding
 from anchor.X509.signing_request import X509Csr
 
 _IN_TEXT = (x509.DNSName, x509.RFC822Name, x509.UniformResourceIdentifier)
@@ -26,10 +27,31 @@ def texts(csr: X509Csr) -> Iterator[str]:
                 yield text
 
 
+def nested_texts(csr: X509Csr) -> Iterator[str]:
+    """The texts inside otherNames that are more than a text, such as Kerberos principals.
+
+    Raises:
+        ValueError: an otherName is not DER, or has more parts than can be looked at.
+    """
+    return der_texts.texts(
+        name.value for name in csr.alternative_names if isinstance(name, x509.OtherName)
+    )
+
+
 def _texts(attributes: Iterable[x509.NameAttribute[str | bytes]]) -> Iterator[str]:
     for attribute in attributes:
         if isinstance(attribute.value, str):
             yield attribute.value
+
+
+class Described(NamedTuple):
+    """A subjectAltName entry that is described only if it is shown."""
+
+    name: x509.GeneralName
+
+    def __str__(self) -> str:
+        """The name in one line."""
+        return describe(self.name)
 
 
 def describe(name: x509.GeneralName) -> str:

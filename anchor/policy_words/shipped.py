@@ -14,10 +14,14 @@ from anchor.policy_words.lists import clipped, listed, only
 Names = Collection[str]
 
 
-def _standards_compliance(label_re: str | None = None) -> Iterator[str]:
+def _standards_compliance(
+    label_re: str | None = None, allow_ipv4_mapped: bool = False
+) -> Iterator[str]:
     yield "Names, usages and the signature keep to RFC 5280, 6125, 1034, 1123 and 2986."
     if label_re is not None:
         yield f"Each label of a DNS name matches the regular expression {clipped(label_re)}"
+    if allow_ipv4_mapped:
+        yield "Addresses may be IPv4-mapped IPv6 addresses."
 
 
 def _source_cidrs(cidrs: Names) -> Iterator[str]:
@@ -26,9 +30,13 @@ def _source_cidrs(cidrs: Names) -> Iterator[str]:
 
 def _whitelist_names(
     names: Names = (),
+    *,
     allow_cn_id: bool = False,
     allow_dns_id: bool = False,
     allow_ip_id: bool = False,
+    allow_uri_id: bool = False,
+    allow_email_id: bool = False,
+    allow_upn_id: bool = False,
     allow_wildcard: bool = False,
 ) -> Iterator[str]:
     places = [
@@ -37,6 +45,9 @@ def _whitelist_names(
             (allow_cn_id, "in the common name"),
             (allow_dns_id, "as DNS names in subjectAltName"),
             (allow_ip_id, "as addresses in subjectAltName"),
+            (allow_uri_id, "as URIs in subjectAltName"),
+            (allow_email_id, "as mail addresses"),
+            (allow_upn_id, "as user principal names in subjectAltName"),
         )
         if allowed
     ]
@@ -44,7 +55,7 @@ def _whitelist_names(
     yield from only("Each of them is one of these: {}.", names, "and")
     if any("%" in name for name in names):
         star = ", or for a whole *" if allow_wildcard else ""
-        yield f"A % stands for a label, or a part of one{star}."
+        yield f"A % stands for a label, a path segment or a local part, or some of it{star}."
     elif allow_wildcard:
         yield "Where a % is listed it stands for a whole * too."
 

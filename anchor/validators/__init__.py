@@ -49,19 +49,19 @@ def is_by_request_alone(function: Callable[..., Any]) -> bool:
     return getattr(function, "by_request_alone", False) is True
 
 
-def refuse_any(message: str, **offending: Iterable[str]) -> None:
+def refuse_any(message: str, **offending: Iterable[object]) -> None:
     """Return if nothing offends; else refuse with the first few of what does, and their number.
 
     Args:
         message: what is wrong with each of them.
-        offending: what offends, under the noun for it.
+        offending: what offends, under the noun for it; only what is shown is made a text.
 
     Raises:
         ValidationError: something offends.
     """
     [(noun, items)] = offending.items()
     items = iter(items)
-    listed = tuple(islice(items, MAX_LISTED))
+    listed = tuple(map(str, islice(items, MAX_LISTED)))
     more = sum(1 for _ in items)
     if more:
         raise ValidationError(message, **{noun: listed, "more": more})

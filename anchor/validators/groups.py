@@ -12,11 +12,12 @@ from pydantic import AfterValidator
 
 from anchor.auth.results import AuthDetails
 from anchor.validators import ValidationError, refuse_any
-from anchor.X509.names import describe
+from anchor.X509.general_names import mail_addresses
+from anchor.X509.names import Described
 from anchor.X509.signing_request import X509Csr
 
 _PREFIX = re.compile(r"[a-z0-9_]+", re.ASCII | re.IGNORECASE)
-# RFC 3490 3.1: people type these for a dot; U+FF0E is one after NFKC.
+# People type these for a dot; NFKC makes one of them of the others.
 _DOTS = re.compile("[.\u3002]")
 
 
@@ -59,7 +60,7 @@ def server_group(
         # A prefix in other characters, full-width letters for example, belongs to no group.
         return not has_dash or (name.startswith(prefix) and prefix.lower() in allowed)
 
-    def offending() -> Iterator[str]:
+    def offending() -> Iterator[object]:
         for text in csr.common_names:
             if not is_allowed(text):
                 yield f"CN:{text}"
@@ -68,9 +69,10 @@ def server_group(
             if isinstance(name, x509.DNSName):
                 refused = not is_allowed(name.value)
             else:
-                refused = name in csr.other_names
+                refused = not isinstance(name, x509.IPAddress)
             if refused:
-                yield describe(name)
+                yield Described(name)
+        yield from mail_addresses(csr)
 
     if len(csr.common_names) > 1:
         raise ValidationError("there is more than one common name", number=len(csr.common_names))

@@ -9,15 +9,23 @@ from cryptography import x509
 
 from anchor.options import Domains, Networks, Patterns
 from anchor.validators import ValidationError, by_request_alone, refuse_any
-from anchor.X509.general_names import named
+from anchor.X509.general_names import (
+    describe_attribute,
+    mail_addresses,
+    mail_attributes,
+    names_of,
+    user_principal_name,
+)
 from anchor.X509.name_patterns import Address, DomainSet, NetworkSet, PatternSet, address, unmapped
 from anchor.X509.name_texts import Meaning
-from anchor.X509.names import describe
+from anchor.X509.names import Described
 from anchor.X509.signing_request import X509Csr
 
 NO_DOMAINS = DomainSet()
 NO_NETWORKS = NetworkSet()
 NO_NAMES = PatternSet()
+
+MAIL_IN_SUBJECT = "mail addresses in the subject are not allowed"
 
 
 @by_request_alone
@@ -54,11 +62,12 @@ def alternative_names(csr: X509Csr, allowed_domains: Domains = NO_DOMAINS) -> No
     refuse_any(
         "names in subjectAltName are not allowed",
         names=(
-            describe(name)
+            Described(name)
             for name in csr.alternative_names
             if not (isinstance(name, x509.DNSName) and name.value in allowed_domains)
         ),
     )
+    refuse_any(MAIL_IN_SUBJECT, names=mail_addresses(csr))
 
 
 @by_request_alone
@@ -81,8 +90,9 @@ def alternative_names_ip(
 
     refuse_any(
         "names in subjectAltName are not allowed",
-        names=(describe(name) for name in csr.alternative_names if not is_allowed(name)),
+        names=(Described(name) for name in csr.alternative_names if not is_allowed(name)),
     )
+    refuse_any(MAIL_IN_SUBJECT, names=mail_addresses(csr))
 
 
 @by_request_alone
@@ -93,36 +103,54 @@ def whitelist_names(
     allow_cn_id: bool = False,
     allow_dns_id: bool = False,
     allow_ip_id: bool = False,
+    allow_uri_id: bool = False,
+    allow_email_id: bool = False,
+    allow_upn_id: bool = False,
     allow_wildcard: bool = False,
 ) -> None:
     """Every name in the request is listed, and stands where names of its kind may stand.
 
     Args:
-        names: the names that are allowed: addresses, ranges, complete names, and names in which
-            each ``%`` is a label or a part of one.
+        names: the names that are allowed: addresses, ranges, complete names, and names, URIs and
+            mailboxes in which each ``%`` is a label, a path segment or a local part, or some of it.
         allow_cn_id: whether there may be common names.
         allow_dns_id: whether there may be DNS names in subjectAltName.
         allow_ip_id: whether there may be addresses in subjectAltName.
+        allow_uri_id: whether there may be URIs in subjectAltName.
+        allow_email_id: whether there may be mail addresses, in subjectAltName and in the subject.
+        allow_upn_id: whether there may be user principal names in subjectAltName.
         allow_wildcard: whether a ``%`` that is a whole label stands for a left-most ``*`` as well.
     """
 
     def is_listed(text: str) -> bool:
         return names.has_name(text, wildcards=allow_wildcard)
 
-    def offending() -> Iterator[str]:
+    def is_allowed(name: x509.GeneralName) -> bool:
+        match name:
+            case x509.DNSName(value=text):
+                return allow_dns_id and address(text) is None and is_listed(text)
+            case x509.UniformResourceIdentifier(value=text):
+                return allow_uri_id and names.has_uri(text)
+            case x509.RFC822Name(value=text):
+                return allow_email_id and names.has_mailbox(text)
+            case x509.OtherName():
+                principal = user_principal_name(name)
+                return allow_upn_id and principal is not None and names.has_mailbox(principal)
+        found = _ip_address(name)
+        return allow_ip_id and found is not None and names.has_address(found)
+
+    def offending() -> Iterator[object]:
         for text in csr.common_names:
             found = address(text)
             listed = is_listed(text) if found is None else names.has_address(found)
             if not (allow_cn_id and listed):
                 yield f"CN:{text}"
+        for attribute in mail_attributes(csr):
+            if not (allow_email_id and names.has_mailbox(str(attribute.value))):
+                yield describe_attribute(attribute)
         for name in csr.alternative_names:
-            if isinstance(name, x509.DNSName):
-                allowed = allow_dns_id and address(name.value) is None and is_listed(name.value)
-            else:
-                found = _ip_address(name)
-                allowed = allow_ip_id and found is not None and names.has_address(found)
-            if not allowed:
-                yield describe(name)
+            if not is_allowed(name):
+                yield Described(name)
 
     if not csr.common_names and not csr.alternative_names:
         raise ValidationError("there is neither a common name nor a subjectAltName")
@@ -156,11 +184,7 @@ def blacklist_names(
 
     refuse_any(
         "names are refused, or of a kind that cannot be judged",
-        names=(
-            str(name)
-            for name in named(csr.subject_attributes, csr.alternative_names)
-            if is_refused(name.meaning)
-        ),
+        names=(name for name in names_of(csr) if is_refused(name.meaning)),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from itertools import chain, islice
 from typing import Annotated
 
@@ -86,20 +86,26 @@ def _expression(value: object) -> re.Pattern[str]:
 def standards_compliance(
     csr: X509Csr,
     label_re: Annotated[re.Pattern[str], BeforeValidator(_expression)] = DEFAULT_LABEL,
+    *,
+    allow_ipv4_mapped: bool = False,
 ) -> None:
     """The request keeps to RFC 5280, 6125, 1034, 1123 and 2986.
 
     Args:
         label_re: a regular expression that every label of a DNS name has to match as a whole,
             besides a wildcard; ASCII case does not matter.
+        allow_ipv4_mapped: whether an address in subjectAltName may be an IPv4-mapped IPv6 address,
+            ``::ffff:192.0.2.1``, which clients do not take for the IPv4 address.
     """
+    syntax = dns.NameSyntax(label_re)
     objections = chain(
         _signature(csr),
         _subject(csr),
         _critical_flags(csr),
         _usages(csr),
-        _common_names(csr, label_re),
-        _alternative_names(csr, label_re),
+        _common_names(csr, syntax),
+        _alternative_names(csr, syntax),
+        () if allow_ipv4_mapped else _mapped_addresses(csr),
     )
     # A name can be as long as a request, and there can be as many; a refusal is for reading.
     shown = [_clip(objection) for objection in islice(objections, MAX_OBJECTIONS)]
@@ -147,11 +153,11 @@ def _critical_flags(csr: X509Csr) -> Iterator[str]:
             yield f"the extension {oid.dotted_string} must not be critical"
 
 
-def _common_names(csr: X509Csr, label: re.Pattern[str]) -> Iterator[str]:
+def _common_names(csr: X509Csr, syntax: dns.NameSyntax) -> Iterator[str]:
     """A common name may be anybody's name, but one that can pass for a DNS name has to be one."""
     for common_name in csr.common_names:
         if dns.passes_for_a_name(common_name):
-            for objection in dns.objections(common_name, label):
+            for objection in syntax.objections(common_name):
                 yield f"the common name {common_name!a} {objection}"
 
 
@@ -171,7 +177,7 @@ def _usages(csr: X509Csr) -> Iterator[str]:
         yield "extendedKeyUsage names a usage twice"
 
 
-def _alternative_names(csr: X509Csr, label: re.Pattern[str]) -> Iterator[str]:
+def _alternative_names(csr: X509Csr, syntax: dns.NameSyntax) -> Iterator[str]:
     """RFC 5280 section 4.2.1.6."""
     extension = csr.extension(x509.SubjectAlternativeName)
     if extension and not csr.alternative_names:
@@ -182,17 +188,24 @@ def _alternative_names(csr: X509Csr, label: re.Pattern[str]) -> Iterator[str]:
         if (type(name), value) in known:
             yield f"subjectAltName has {describe(name)} twice"
         known.add((type(name), value))
-        yield from _alternative_name(name, label)
+        yield from _alternative_name(name, syntax)
 
 
-def _alternative_name(name: x509.GeneralName, label: re.Pattern[str]) -> Iterator[str]:
+def _mapped_addresses(csr: X509Csr) -> Iterator[str]:
+    """RFC 4291 section 2.5.5.2; clients compare the bytes of addresses (RFC 9525 section 6.4)."""
+    for address in csr.ip_addresses:
+        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+            yield f"the address {address} is IPv4-mapped: ask for {address.ipv4_mapped}"
+
+
+def _alternative_name(name: x509.GeneralName, syntax: dns.NameSyntax) -> Iterator[str]:
     match name:
         case x509.DNSName(value=text):
-            for objection in dns.objections(text, label):
+            for objection in syntax.objections(text):
                 yield f"the DNS name {text!a} {objection}"
         case x509.RFC822Name(value=text):
             mailbox, at, host = text.rpartition("@")
-            if not (mailbox and at) or dns.objections(host, label):
+            if not (mailbox and at) or any(syntax.objections(host)):
                 yield f"the e-mail address {text!a} is not a mailbox"
         case x509.UniformResourceIdentifier(value=text):
             if not _ABSOLUTE_URI.fullmatch(text):
