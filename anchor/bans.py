@@ -137,7 +137,8 @@ class Bans:
         by_place: dict[tuple[Kind, str], list[Ban]] = {}
         for ban in bans:
             value = normal(ban.kind, ban.value)
-            ban = ban.model_copy(update={"value": value})  # noqa: PLW2901  # as it is compared
+            if value != ban.value:
+                ban = ban.model_copy(update={"value": value})  # noqa: PLW2901  # as compared
             for place in coverage.shelves(value) if ban.kind == "name" else (value,):
                 by_place.setdefault((ban.kind, place), []).append(ban)
         return cls(stamp, bans, by_place)
@@ -201,7 +202,7 @@ class BanFile:
             if not named.meaning.understood:
                 raise ValidationError(
                     "a name is of a kind that cannot be compared with the names that are banned",
-                    name=named,
+                    name=str(named),
                 )
             for text in general_names.exact_texts(named.meaning):
                 if known.find("name", text, now):

@@ -19,6 +19,7 @@ from anchor.bans import Ban, BanFile
 from anchor.policy import configure
 from anchor.X509 import der_texts
 from anchor.X509.general_names import named
+from anchor.X509.names import describe
 from anchor.X509.written_names import one_name
 from tests import der
 from tests.pki import a_key, hash_for, make_csr
@@ -294,7 +295,10 @@ def test_what_is_not_understood_is_refused_where_names_are_denied(banning, name)
     csr = make_csr("good.example", name)
 
     assert "cannot be judged" in refusals(configured(BLACKLIST), csr)["blacklist_names"]
-    assert "cannot be compared" in banning(csr, "x.example")
+    refused = banning(csr, "x.example")
+    assert "cannot be compared" in refused
+    assert describe(name)[:100] in refused
+    assert "Meaning" not in refused
     assert refusals(configured(), csr) == {}
     assert banning(csr) is None
 

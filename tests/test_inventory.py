@@ -125,6 +125,37 @@ def test_for_an_address_and_for_a_common_name(service, certs):
         assert len(json.loads(certs("--for", name, "--json"))["certificates"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        (x509.UniformResourceIdentifier("https://b%C3%BCcher.example:8443/x"), "bücher.example"),
+        (x509.UniformResourceIdentifier("spiffe://example.com/ns/x"), "spiffe://example.com/ns/x"),
+        (x509.UniformResourceIdentifier("https://0x7f.1/"), "127.0.0.1"),
+        (x509.RFC822Name("Alice@Example.com"), "alice@example.com"),
+        (x509.DirectoryName(subject("alt.example.com")), "ALT.example.com."),
+    ],
+)
+def test_names_of_every_kind_are_found_however_they_are_written(service, certs, name, wanted):
+    service.issue(make_csr("other.example.net", name))
+    service.issue(make_csr("another.example.net"))
+
+    [found] = json.loads(certs("--for", wanted, "--json"))["certificates"]
+    assert "CN:other.example.net" in found["names"]
+    assert f"certificate of the name ends at {found['not_after']}" in certs(
+        "name", wanted, command=("ban",)
+    )
+
+
+@pytest.mark.parametrize("written", ["127.1", "0x7f000001", "2130706433"])
+def test_a_common_name_that_is_an_address_to_resolvers_is_found_by_the_address(
+    service, certs, written
+):
+    service.issue(make_csr(written))
+
+    [found] = json.loads(certs("--for", "127.0.0.1", "--json"))["certificates"]
+    assert found["names"][-1] == f"CN:{written}"
+
+
 def test_a_file_that_is_gone_or_new_is_so_at_once(certs, kept, ca):
     assert {OLD, GONE, SOON, WILD} == listed(certs)
 
