@@ -185,6 +185,7 @@ COSTLY = {
     "brackets": make_csr(None, uri("https://" + "[]" * 22_000)),
     "addresses in brackets": make_csr(None, uri("foo:" + "[::1]" * 8000)),
     "words": make_csr(None, uri("foo:" + "a.b " * 11_000)),
+    "punctuation": make_csr(None, uri("foo:" + ("a!" * 120 + " ") * 180)),
     "numeric words": make_csr(None, uri("foo:" + "0x7f.1," * 6000)),
     "dot segments": make_csr(None, uri("https://a.example/" + "./" * 20_000)),
     "mailto with 7000 addresses": make_csr(None, uri("mailto:" + "a@b.c," * 7000)),

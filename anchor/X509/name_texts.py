@@ -29,6 +29,8 @@ MAX_UNICODE = 2048
 
 _PLAIN_HOST = re.compile(r"(?:\*\.)?(?:[a-z0-9_-]+\.)*[a-z_-][a-z0-9_-]*", re.ASCII)
 _BETWEEN = re.compile(r"[\s/\\,;?&=#()<>\"|]+")
+# What stands in no host, besides what separates words: of ASCII all but these.
+_NOT_IN_HOSTS = re.compile(r"[^a-z0-9._*%\x80-\U0010ffff-]+")
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*", re.ASCII)
 _DOT_SEGMENTS = frozenset({".", ".."})
@@ -122,6 +124,9 @@ class NameReader:
         scheme = scheme.lower()
         if not colon or not _SCHEME.fullmatch(scheme):
             self.text(_decoded(uri))
+        elif scheme == "dns":
+            # dns://192.0.2.1/www.example.com: the name comes after a server.
+            self.text(_decoded(rest))
         elif rest.startswith(("/", "\\")) or scheme in _SPECIAL:
             self._authority(re.split(r"[/?#]", rest.lstrip("/\\"), maxsplit=1)[0])
         elif scheme != "urn":
@@ -191,22 +196,29 @@ class NameReader:
         return [name for part in parts for name in self._host(part, is_alone, is_sentence)]
 
     def _host(self, text: str, is_alone: bool, is_sentence: bool) -> list[str]:
-        """Read one host; returns the texts that name it."""
-        name = text.strip(".")
-        if not name or (is_sentence and "." not in name):
-            return []
-        if len(name) > MAX_NAME:
+        """Read a host, and others that stand in the same word: ``jar:https://a.example!/x``."""
+        if len(text) > MAX_NAME:
             # No resolver takes it, and some may cut it.
             self.give_up()
+            return []
+        words = _NOT_IN_HOSTS.split(text)
+        self._pieces -= len(words) - 1
+        is_alone = is_alone and len(words) == 1
+        return [name for word in words for name in self._one_host(word, is_alone, is_sentence)]
+
+    def _one_host(self, text: str, is_alone: bool, is_sentence: bool) -> list[str]:
+        name = text.strip(".")
+        if not name or (is_sentence and "." not in name):
             return []
         if "%" in name:
             self._exact_address(name)
         if ends_in_a_number(name):
             self._pieces -= ADDRESS_PIECES
-        if ends_in_a_number(name) and (found := list(_numbers(name, is_alone))):
-            for address in found:
-                self.address(address)
-            return [*map(str, found)]
+            found = list(dict.fromkeys(_numbers(name, is_alone)))
+            if found:
+                for address in found:
+                    self.address(address)
+                return [*map(str, found)]
         first, dot, parent = name.partition(".")
         if "*" in parent:
             # Nobody can tell what a wildcard covers that is not in the left-most label.
