@@ -71,7 +71,7 @@ class ParsedCertificate:
     @property
     def _alternative_names(self) -> tuple[x509.GeneralName, ...]:
         try:
-            with _value_errors():
+            with self._reading_names():
                 extensions = self._certificate.extensions
             extension = extensions.get_extension_for_class(x509.SubjectAlternativeName)
         except x509.ExtensionNotFound:
@@ -80,8 +80,13 @@ class ParsedCertificate:
 
     @property
     def _subject(self) -> x509.Name:
-        with _value_errors(), without_length_warnings():
+        with self._reading_names():
             return self._certificate.subject
+
+    @contextlib.contextmanager
+    def _reading_names(self) -> Iterator[None]:
+        with _value_errors(), without_length_warnings(self._certificate.tbs_certificate_bytes):
+            yield
 
 
 def _normal(described: str) -> str:

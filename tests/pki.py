@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import ipaddress
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,6 +168,14 @@ def of_no_known_version():
     assert made.version is x509.Version.v3
     other = octets.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020109"), 1)
     return pem.encode(other, b"CERTIFICATE").decode()
+
+
+@contextlib.contextmanager
+def long_names():
+    """Within it the library reads common names of more than 64 bytes without a warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Attribute's length must be")
+        yield
 
 
 def names_of(certificate):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests import der
 from tests.der_surgery import spoilt
-from tests.pki import a_key, assert_is_leaf, make_csr, now
+from tests.pki import a_key, assert_is_leaf, long_names, make_csr, now
 from tests.test_hostile_requests import post_bare
 from tests.vectors import make
 
@@ -26,15 +26,22 @@ BURST = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
-RICH = der.info(
-    der.name("www.example.com", [("2.5.4.10", "Example", der.UTF8), ("2.5.4.6", "DE", 0x13)]),
+RICH = der.unsorted_info(
+    der.name(
+        "www.example.com",
+        [("2.5.4.10", "Example", der.UTF8), ("2.5.4.6", "DE", 0x13)],
+        [("2.5.4.11", b"Web", der.TELETEX), ("2.5.4.11", b"\0a\0b", der.BMP)],
+        ("2.5.4.7", b"\0\0\0a\0\0\0b", der.UNIVERSAL),
+        ("2.5.4.12", b"Dr", der.IA5),
+        ("0.9.2342.19200300.100.1.25", "example", der.UTF8),
+    ),
     der.public_key_info(make.ED),
     der.extension_request(
         der.alternative_names(
             der.dns("www.example.com"),
             der.tlv(0x87, bytes([192, 0, 2, 1])),
             der.tlv(0x81, b"root@example.com"),
-            der.context(4, der.name("www")),
+            der.context(4, der.name("www", ("2.5.4.10", b"\0a", der.BMP))),
         ),
         der.extension(der.KEY_USAGE, der.bits(b"\x80", 7), True),
         der.extension("2.5.29.37", der.sequence(der.oid("1.3.6.1.5.5.7.3.1"))),
@@ -56,6 +63,10 @@ def strict(serve, document):
     return serve(document)
 
 
+# RFC 5280 4.1.2.4, and what an attribute of an unknown type may have besides.
+CERTIFIED = {"UTF8String", "PrintableString", "IA5String", "NumericString", "VisibleString"}
+
+
 def assert_harmless(answer, ca):
     """Refused, or a leaf within its validity whose names are printable."""
     assert answer.status_int in {200, 400}, answer.text
@@ -63,12 +74,22 @@ def assert_harmless(answer, ca):
         assert answer.text.isascii()
         return
     certificate = x509.load_pem_x509_certificate(answer.body)
+    with long_names():
+        subject = certificate.subject
     assert_is_leaf(certificate, issued_by=ca)
     assert certificate.not_valid_after_utc <= now() + datetime.timedelta(hours=1)
-    assert all(attribute.value.isprintable() for attribute in certificate.subject)
+    assert all(attribute.value.isprintable() for attribute in subject)
+    assert {attribute._type.name for attribute in subject} <= CERTIFIED
     assert len({extension.oid for extension in certificate.extensions}) == len(
         certificate.extensions
     )
+
+
+def test_the_request_that_is_spoilt_below_is_accepted_itself(service, ca):
+    answer = post_bare(service, der.signed(RICH, *der.sign(make.ED, RICH)))
+
+    assert 200 == answer.status_int, answer.text
+    assert_is_leaf(x509.load_pem_x509_certificate(answer.body), issued_by=ca)
 
 
 @BURST

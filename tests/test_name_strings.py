@@ -12,13 +12,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from anchor import requests
+from anchor import cli, requests
 from anchor.errors import UnreadableRequest
 from anchor.X509.name_strings import attribute_name
-from anchor.X509.parsing import without_length_warnings
 from tests import der
 from tests.der import BMP, IA5, NUMERIC, PRINTABLE, TELETEX, UNIVERSAL, UTF8, VISIBLE
-from tests.pki import a_key, assert_is_leaf
+from tests.pki import a_key, assert_is_leaf, long_names
 from tests.test_hostile_properties import BURST
 from tests.test_hostile_requests import post_bare
 from tests.vectors import make
@@ -96,7 +95,7 @@ def types_in(name):
 
 
 def subject_of(certificate):
-    with without_length_warnings():
+    with long_names():
         return certificate.subject
 
 
@@ -105,7 +104,8 @@ def certified(service, ca, subject, *attributes):
 
     assert 200 == answer.status_int, answer.text
     certificate = x509.load_pem_x509_certificate(answer.body)
-    assert_is_leaf(certificate, issued_by=ca)
+    with long_names():
+        assert_is_leaf(certificate, issued_by=ca)
     return certificate
 
 
@@ -153,8 +153,8 @@ def test_a_directory_name_is_certified_in_the_same_types(service, ca, wanted):
 
     certificate = certified(service, ca, None, der.extension_request(extension))
 
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    with without_length_warnings():
+    with long_names():
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         assert ["www.example.com"] == names.get_values_for_type(x509.DNSName)
         [directory] = names.get_values_for_type(x509.DirectoryName)
     assert [
@@ -222,7 +222,7 @@ def test_an_attribute_of_unknown_syntax_keeps_a_type_that_is_in_use(service, ca,
     | st.text(max_size=70).map(lambda text: text.encode("utf-16-be")),
 )
 def test_any_value_is_harmless(service, ca, oid, tag, octets):
-    with without_length_warnings():
+    with long_names():
         answer = post_bare(service, der.request(make.ED, der.name((oid, octets, tag))))
         if answer.status_int == 200:
             [attribute] = x509.load_pem_x509_certificate(answer.body).subject
@@ -250,6 +250,25 @@ def test_a_common_name_has_64_characters_of_any_size(service, ca, letter, tag):
         answer.status_int,
         "CN in the subject is 65 characters long, not 1 to 64" in answer.text,
     )
+
+
+@pytest.mark.parametrize("letter", ["\u0416", "\U0001f600"])
+def test_long_names_are_issued_explained_and_listed_without_a_warning(
+    service, ca, capsys, tmp_path, letter
+):
+    # Warnings are errors in tests.
+    name = der.name((CN, value(letter * 64, UTF8), UTF8))
+    extension = der.extension_request(der.alternative_names(der.context(4, name)))
+    octets = der.request(make.ED, name, extension)
+    (tmp_path / "request.der").write_bytes(octets)
+    config = ["--config", str(service.path / "config.json")]
+
+    certificate = certified(service, ca, name, extension)
+    assert 0 == cli.main(["explain", *config, str(tmp_path / "request.der")])
+    assert 0 == cli.main(["certs", *config])
+
+    assert [letter * 64] == [attribute.value for attribute in subject_of(certificate)]
+    assert f"CN:{letter.lower() * 64}" in capsys.readouterr().out
 
 
 def refusal(*parts):

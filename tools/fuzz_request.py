@@ -68,7 +68,7 @@ def one_request(data: bytes) -> None:
     A fuzzer does not forge signatures; what lies behind that check is wanted all the same.
     """
     try:
-        csr = requests.read(data, "pem" if data.startswith(b"-") else "der")
+        csr = requests.read(data, requests.encoding_of(data))
     except RequestError:
         return
     verdicts = list(validation.verdicts(CHECKS, csr, NOBODY))

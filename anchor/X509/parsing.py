@@ -49,12 +49,21 @@ class parsing:  # noqa: N801  # it reads as a word in a with statement
         raise UnreadableRequest(reason) from error
 
 
-@contextlib.contextmanager
-def without_length_warnings() -> Iterator[None]:
-    """Read names without the library's warning of common names over 64 bytes.
+# A common name of more than 64 bytes, in any string type.
+_LONG_COMMON_NAME = re.compile(rb"\x06\x03\x55\x04\x03.[\x41-\x84]", re.DOTALL)
+
+
+def without_length_warnings(der: bytes) -> contextlib.AbstractContextManager[None]:
+    """Read names in the DER without the library's warning of common names over 64 bytes.
 
     RFC 5280 appendix A.1 counts characters, and :mod:`anchor.X509.name_strings` checks them.
     """
+    # Not always: Python then gives all warnings again that it gives once.
+    return _ignoring_lengths() if _LONG_COMMON_NAME.search(der) else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _ignoring_lengths() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Attribute's length must be")
         yield

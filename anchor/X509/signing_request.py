@@ -125,12 +125,13 @@ class X509Csr:
             UnreadableRequest: it is not one well-formed request that carries its extensions once
                 and in one place, or a certificate would repeat something that is not in DER.
         """
-        with parsing("certificate signing request"), without_length_warnings():
+        with parsing("certificate signing request"):
             parts = encoding.parts(der)
             request = x509.load_der_x509_csr(parts.canonical)
             canonical = request.public_bytes(Encoding.DER) == parts.canonical
-            subject = request.subject
-            extensions = tuple(request.extensions)
+            with without_length_warnings(parts.canonical):
+                subject = request.subject
+                extensions = tuple(request.extensions)
             public_key = request.public_key()
             # Either raises when it is asked for what it does not know.
             _ = request.signature_hash_algorithm, request.signature_algorithm_parameters
