@@ -49,7 +49,7 @@ def host_name(common_name: str) -> str | None:
     name = common_name.removesuffix(".")
     if not name.isascii():
         name = in_ascii(name) or name
-    found = objections(name, _ANY_LABEL)
+    found = tuple(NameSyntax(_ANY_LABEL).objections(name))
     if not found and ("." in name or not (name.startswith("-") or name.endswith("-"))):
         return name
     if found and passes_for_a_name(common_name):
