@@ -80,6 +80,7 @@ EXPECTED = {
     "cn-cyrillic-64.der": ACCEPTED,
     "cn-cyrillic-65.der": "CN in the subject is 65 characters long, not 1 to 64",
     "cn-ia5.der": ACCEPTED,
+    "cn-printable-wildcard.der": ACCEPTED,
     "cn-visible.der": ACCEPTED,
     "cn-numeric.der": ACCEPTED,
     "cn-general.der": "CN in the subject is of the type GeneralString: send a UTF8String",

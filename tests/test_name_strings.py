@@ -205,6 +205,16 @@ def test_attributes_with_a_syntax_of_their_own_are_certified_in_it(
     )
 
 
+@pytest.mark.parametrize("oid", [CN, ORGANISATION, UNKNOWN])
+@pytest.mark.parametrize("text", ["*.example.com", "A & B"])
+def test_a_wildcard_as_printable_string_is_certified_as_utf8(service, ca, oid, text):
+    certificate = certified(service, ca, der.name((oid, text, PRINTABLE)))
+
+    assert [(der.oid(oid), UTF8, text.encode())] == list(
+        types_in(subject_of(certificate).public_bytes())
+    )
+
+
 @pytest.mark.parametrize("oid", [UNSTRUCTURED_NAME, UNKNOWN, "2.5.4.20"])
 @pytest.mark.parametrize("tag", sorted(CODECS))
 def test_an_attribute_of_unknown_syntax_keeps_a_type_that_is_in_use(service, ca, oid, tag):
@@ -284,7 +294,7 @@ def refusal(*parts):
             (ORGANISATION, b"a\xff", TELETEX),
             "O in the subject, which is of the type TeletexString, has the byte",
         ),
-        ((OU, b"a*", PRINTABLE), "has the character '*': send a UTF8String"),
+        ((OU, b"a@b", PRINTABLE), "has the character '@': send a UTF8String"),
         ((OU, b"a\n", VISIBLE), r"has the character '\n': send a UTF8String"),
         ((ORGANISATION, b"a1", NUMERIC), "O in the subject, which is of the type NumericString"),
         ((ORGANISATION, b"\xc3", UTF8), "O in the subject is not a valid UTF8String"),

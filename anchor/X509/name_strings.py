@@ -51,6 +51,8 @@ _ALLOWED = {
     IA5: _ASCII,
     VISIBLE: bytes(range(0x20, 0x7F)),
 }
+# Old releases of Go write wildcards and ampersands as PrintableString, and Go still reads them.
+_READ = _ALLOWED | {PRINTABLE: _PRINTABLE_BYTES + b"*&"}
 _CODECS = {UTF8: "utf-8", UNIVERSAL: "utf-32-be", BMP: "utf-16-be"}
 
 # RFC 5280 appendix A.1: attributes with another syntax than DirectoryString.
@@ -109,6 +111,13 @@ class NameString(NamedTuple):
         """The contents of that string."""
         return self.text.encode("utf-8" if self.tag == UTF8 else "ascii")
 
+    def impossible(self) -> str:
+        """The first character that a string of that type does not have, or nothing."""
+        allowed = _ALLOWED.get(self.tag)
+        if allowed is None:
+            return ""
+        return self.text.encode("utf-8").translate(None, allowed).decode("utf-8")[:1]
+
 
 def attribute_name(oid: x509.ObjectIdentifier) -> str:
     """The short name of an attribute such as ``CN``, or its long one, or its dotted OID."""
@@ -135,19 +144,18 @@ def read(oid: x509.ObjectIdentifier, tag: int, octets: bytes, what: str) -> Name
         raise UnreadableRequest(
             f"{attribute_name(oid)} in {what} is {len(text)} characters long, not {wanted}"
         )
-    wanted_tag = _certified_tag(oid, tag)
-    if wanted_tag in _ALLOWED and wanted_tag != tag:
-        for character in text:
-            if not character.isascii() or ord(character) not in _ALLOWED[wanted_tag]:
-                raise UnreadableRequest(
-                    f"{attribute_name(oid)} in {what} has the character {character!a}, which no "
-                    f"{_TYPE_NAMES[wanted_tag]} can have"
-                )
-    return NameString(text, wanted_tag)
+    certified = NameString(text, _certified_tag(oid, tag, text))
+    character = certified.impossible()
+    if character:
+        raise UnreadableRequest(
+            f"{attribute_name(oid)} in {what} has the character {character!a}, which no "
+            f"{_TYPE_NAMES[certified.tag]} can have"
+        )
+    return certified
 
 
 def _text(tag: int, octets: bytes, which: str) -> str:
-    allowed = _ALLOWED.get(tag)
+    allowed = _READ.get(tag)
     if allowed is not None:
         bad = octets.translate(None, allowed)
         if bad:
@@ -170,8 +178,8 @@ def _text(tag: int, octets: bytes, which: str) -> str:
     return text
 
 
-def _certified_tag(oid: x509.ObjectIdentifier, tag: int) -> int:
-    """The tag of the string type in a certificate, for a value with some tag in a request."""
+def _certified_tag(oid: x509.ObjectIdentifier, tag: int, text: str) -> int:
+    """The tag of the string type in a certificate, for a text with some tag in a request."""
     if oid in _PRINTABLE_ONLY:
         return PRINTABLE
     if oid in _IA5_ONLY:
@@ -179,7 +187,7 @@ def _certified_tag(oid: x509.ObjectIdentifier, tag: int) -> int:
     if tag in (IA5, NUMERIC, VISIBLE) and not _is_directory_string(oid):
         # The syntax of the attribute is unknown, and RFC 5280 has nothing against the type.
         return tag
-    return PRINTABLE if tag == PRINTABLE else UTF8
+    return PRINTABLE if tag == PRINTABLE and not NameString(text, tag).impossible() else UTF8
 
 
 def _is_directory_string(oid: x509.ObjectIdentifier) -> bool:

@@ -347,6 +347,11 @@ def subjects():
     yield "cn-cyrillic-64", "64 Cyrillic letters, 128 bytes", subject("\u0416" * 64)
     yield "cn-cyrillic-65", "65 Cyrillic letters", subject("\u0416" * 65)
     yield "cn-ia5", "an IA5String for a common name", subject((cn, b"www.example.com", IA5))
+    yield (
+        "cn-printable-wildcard",
+        "a PrintableString with *",
+        subject((cn, b"*.a.example", PRINTABLE)),
+    )
     yield "cn-visible", "a VisibleString", subject((cn, b"www.example.com", der.VISIBLE))
     yield "cn-numeric", "a NumericString", subject((cn, b"0815", der.NUMERIC))
     yield "cn-general", "a GeneralString", subject((cn, b"www.example.com", 0x1B))
