@@ -51,7 +51,7 @@ _ALLOWED = {
     IA5: _ASCII,
     VISIBLE: bytes(range(0x20, 0x7F)),
 }
-# Old releases of Go write wildcards and ampersands as PrintableString, and Go still reads them.
+# Common programs write a wildcard or an ampersand as PrintableString, and Go and others read both.
 _READ = _ALLOWED | {PRINTABLE: _PRINTABLE_BYTES + b"*&"}
 _CODECS = {UTF8: "utf-8", UNIVERSAL: "utf-32-be", BMP: "utf-16-be"}
 
