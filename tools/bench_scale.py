@@ -38,7 +38,7 @@ from bench import (
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from anchor import settings, storage
+from anchor import logs, settings, storage
 from anchor.app import Application
 from anchor.controllers import WebSettings
 
@@ -52,7 +52,10 @@ def main() -> None:
     parser.add_argument("--authorities", type=int, default=1000)
     parser.add_argument("--listed", type=int, default=100_000, help="certificates to list")
     options = parser.parse_args()
-    logging.disable(logging.WARNING)
+    logging.getLogger("anchor").setLevel(logging.ERROR)
+    # Without a place for the audit no request is answered.
+    logging.getLogger("anchor.audit").setLevel(logging.INFO)
+    logging.getLogger("anchor.audit").addHandler(logs.Lines(os.devnull))
     print(f"\n{'With':44}{'':>12}{'with one, or none':>20}", flush=True)
     for measure, count in (
         (storing, options.files),
