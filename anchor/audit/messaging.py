@@ -158,7 +158,7 @@ class _Sender:
                     if not self._kept(event, type(error).__name__):
                         # Neither the broker nor the log takes it; both may come back. Meanwhile
                         # the queue fills, and from then on requests fail.
-                        if not self._ending.wait(POLL_SECONDS):
+                        if not self._ending.wait(RETRY_SECONDS):
                             continue
                         LOG.error("an audit event is lost: the process ends")
                 break
@@ -185,6 +185,7 @@ class _Sender:
 
 
 POLL_SECONDS = 0.2
+RETRY_SECONDS = 2.0
 
 
 def connector(url: str, topic: str) -> Callable[[], Bus]:
