@@ -59,9 +59,9 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
         proxies: Networks = self.environ.get(TRUSTED_PROXIES, ())
         if not proxies or not client.is_in(proxies):
             return client
-        forwarded = self.environ.get("HTTP_X_FORWARDED_FOR", "").strip(_BLANK)
-        if not forwarded:
-            # The proxy speaks for itself.
+        forwarded = self.environ.get("HTTP_X_FORWARDED_FOR")
+        if forwarded is None:
+            # The proxy asks for itself.
             return client
         for hop in reversed(forwarded.split(",")):
             client = _client_at(hop.strip(_BLANK))
