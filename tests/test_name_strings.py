@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from anchor import cli, requests
 from anchor.errors import UnreadableRequest
-from anchor.X509.name_strings import attribute_name
+from anchor.X509.attribute_names import name_of_attribute
 from tests import der
 from tests.der import BMP, IA5, NUMERIC, PRINTABLE, TELETEX, UNIVERSAL, UTF8, VISIBLE
 from tests.pki import a_key, assert_is_leaf, long_names
@@ -326,7 +326,7 @@ def test_attributes_have_their_short_names():
     dotted = ["2.5.4.3", "2.5.4.10", "2.5.4.11", "2.5.4.6", "2.5.4.5", EMAIL, DC, UID, UNKNOWN]
 
     assert ["CN", "O", "OU", "C", "serialNumber", "emailAddress", "DC", "UID", UNKNOWN] == [
-        attribute_name(x509.ObjectIdentifier(oid)) for oid in dotted
+        name_of_attribute(x509.ObjectIdentifier(oid)) for oid in dotted
     ]
 
 

@@ -15,8 +15,8 @@ from cryptography.x509.oid import AttributeOID, ExtensionOID
 
 from anchor.errors import UnreadableRequest
 from anchor.X509 import der, name_strings
+from anchor.X509.attribute_names import name_of_attribute
 from anchor.X509.extension_names import name_of_extension
-from anchor.X509.name_strings import attribute_name
 
 # RFC 2985 5.4.2, where extensions belong.
 EXTENSION_REQUEST = x509.ObjectIdentifier("1.2.840.113549.1.9.14")
@@ -253,7 +253,9 @@ def _rdn(attributes: list[_NameAttribute], what: str) -> bytes:
         found = name_strings.read(oid, value.tag_bytes[0], bytes(value.data), what)
         if (oid, found.text) in texts:
             # X.501 9.3: it is a set, whatever string types the two are in.
-            raise UnreadableRequest(f"{attribute_name(oid)} in {what} is twice the same in one RDN")
+            raise UnreadableRequest(
+                f"{name_of_attribute(oid)} in {what} is twice the same in one RDN"
+            )
         texts.add((oid, found.text))
         written.append(
             der.value(der.SEQUENCE, asn1.encode_der(oid), der.value(found.tag, found.contents()))

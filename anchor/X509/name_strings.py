@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from anchor.errors import UnreadableRequest
+from anchor.X509.attribute_names import name_of_attribute
 
 # The tags of X.680 section 8.
 UTF8, NUMERIC, PRINTABLE, TELETEX = 0x0C, 0x12, 0x13, 0x14
@@ -88,18 +89,6 @@ _LENGTHS = {
     NameOID.JURISDICTION_COUNTRY_NAME: range(2, 2 + 1),
 }
 
-_SHORT_NAMES = {
-    NameOID.COMMON_NAME: "CN",
-    NameOID.LOCALITY_NAME: "L",
-    NameOID.STATE_OR_PROVINCE_NAME: "ST",
-    NameOID.ORGANIZATION_NAME: "O",
-    NameOID.ORGANIZATIONAL_UNIT_NAME: "OU",
-    NameOID.COUNTRY_NAME: "C",
-    NameOID.STREET_ADDRESS: "STREET",
-    NameOID.DOMAIN_COMPONENT: "DC",
-    NameOID.USER_ID: "UID",
-}
-
 
 class NameString(NamedTuple):
     """A text, and the tag of the string type that a certificate has it in."""
@@ -119,12 +108,6 @@ class NameString(NamedTuple):
         return self.text.encode("utf-8").translate(None, allowed).decode("utf-8")[:1]
 
 
-def attribute_name(oid: x509.ObjectIdentifier) -> str:
-    """The short name of an attribute such as ``CN``, or its long one, or its dotted OID."""
-    name = _SHORT_NAMES.get(oid, oid._name)
-    return oid.dotted_string if name == "Unknown OID" else name
-
-
 def read(oid: x509.ObjectIdentifier, tag: int, octets: bytes, what: str) -> NameString:
     """The text of an attribute, as a certificate has it.
 
@@ -137,18 +120,18 @@ def read(oid: x509.ObjectIdentifier, tag: int, octets: bytes, what: str) -> Name
     Raises:
         UnreadableRequest: the value is no string, is not valid, or cannot be in a certificate.
     """
-    text = _text(tag, octets, f"{attribute_name(oid)} in {what}")
+    text = _text(tag, octets, f"{name_of_attribute(oid)} in {what}")
     lengths = _LENGTHS.get(oid)
     if lengths is not None and len(text) not in lengths:
         wanted = f"{lengths[0]} to {lengths[-1]}" if len(lengths) > 1 else str(lengths[0])
         raise UnreadableRequest(
-            f"{attribute_name(oid)} in {what} is {len(text)} characters long, not {wanted}"
+            f"{name_of_attribute(oid)} in {what} is {len(text)} characters long, not {wanted}"
         )
     certified = NameString(text, _certified_tag(oid, tag, text))
     character = certified.impossible()
     if character:
         raise UnreadableRequest(
-            f"{attribute_name(oid)} in {what} has the character {character!a}, which no "
+            f"{name_of_attribute(oid)} in {what} has the character {character!a}, which no "
             f"{_TYPE_NAMES[certified.tag]} can have"
         )
     return certified
