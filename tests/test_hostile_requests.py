@@ -227,8 +227,9 @@ EXPECTED_BY_THE_STANDARDS = EXPECTED | {
     "san-dns-wildcard-inside.der": "has a wildcard that is not its whole left-most label",
 }
 
-# A vector has a unit in its subject, and a certificate that is signed repeats the subject.
-ANY_UNIT = {"subject_attributes": {"allowed": {name: ["%"] for name in ("O", "OU", "C")}}}
+# The vectors have these in their subjects, and the certificates are to repeat them.
+ATTRIBUTES = ("O", "OU", "C", "DC", "UID", "emailAddress", "serialNumber", "dnQualifier", "title")
+ANY_UNIT = {"subject_attributes": {"allowed": {name: ["%"] for name in ATTRIBUTES}}}
 
 BASIC = "Basic " + base64.b64encode(b"alice:s3cret").decode()
 
