@@ -137,10 +137,12 @@ def kind_of_json(text):
     sections = document.get("authentication", {}).values()
     # What else there is comes from plug-ins, which those who test the page have.
     installed = all(s.get("backend") in {"static", "ldap", "keystone"} for s in sections)
+    # A validator and a fixup have this name; only the fixup has one of these options.
+    of_a_fixup = {"keep", "fixed"} & set(document.get("subject_attributes", {}))
     kinds = {
         "configuration": keys <= CONFIGURATION and installed,
         "signing_ca": document.get("backend") in BACKENDS,
-        "validators": keys <= entry_points("anchor.validators"),
+        "validators": keys <= entry_points("anchor.validators") and not of_a_fixup,
         "fixups": keys <= entry_points("anchor.fixups"),
         "client": {"url", "user"} <= keys,
         "policy tests": "cases" in keys,

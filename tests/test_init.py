@@ -232,7 +232,7 @@ CONFIGURATION = {"config.json", "config.py", "config.schema.json", "certs"}
         (["TOKEN"], {"CA/root-ca.crt", *CONFIGURATION}),
         (["TOKEN", "--ca-only"], {"CA/root-ca.crt"}),
     ],
-    ids=" ".join,
+    ids=lambda part: " ".join(sorted(part)),
 )
 def test_exactly_what_the_help_says_is_made(softhsm, tmp_path, pin_file, words, made):
     token = ["--pkcs11", str(MODULE), "--token", "anchor", "--pin-file", str(pin_file)]

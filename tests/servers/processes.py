@@ -79,15 +79,18 @@ def running(arguments, *, log, ready, stop=signal.SIGTERM, **popen):
             wait_for(ready, process, f"{arguments[0]} to be ready (its log: {log})")
             yield process
         finally:
-            _stop(process, stop)
+            end(process, stop)
 
 
-def _stop(process, stop):
-    """Ask the process to end, more than once: uwsgi does not hear it while it starts."""
+def end(process, number):
+    """Ask a process to end, by a signal and more than once: uwsgi does not hear it while it starts.
+
+    One that does not is killed with its session.
+    """
     for _ in range(PATIENCE // 5):
         if process.poll() is not None:
             return
-        process.send_signal(stop)
+        process.send_signal(number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(5)
     if process.poll() is None:

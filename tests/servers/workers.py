@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.processes import free_port
+from tests.servers.processes import end, free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,6 +41,7 @@ class Workers:
                 env=os.environ | {"ANCHOR_CONF": str(config)},
                 stdout=log,
                 stderr=log,
+                start_new_session=True,
             )
         deadline = time.monotonic() + 120
         while not self._answers():
@@ -82,8 +83,7 @@ class Workers:
             }
 
     def stop(self):
-        self._server.send_signal(signal.SIGTERM)
-        self._server.wait(120)
+        end(self._server, signal.SIGTERM)
 
 
 @pytest.fixture
