@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
 
@@ -29,15 +30,47 @@ _CURVES: dict[str, tuple[ec.EllipticCurve, int]] = {
 def is_small_multiple(key: SmallScalarKey) -> bool:
     """True if the private scalar is between 1 and :data:`MAX_SCALAR`, or the negative of such one.
 
+    An Edwards key that is derived from a trivial seed (RFC 8032 section 5.1.5) counts as well.
+
     Args:
         key: of a curve in :mod:`anchor.weak_keys`, or an Edwards curve.
     """
     if isinstance(key, ec.EllipticCurvePublicKey):
         return key.public_numbers().x in _x_coordinates(key.curve.name)
     encoded = key.public_bytes_raw()
+    if encoded in _of_trivial_seeds(type(key)):
+        return True
     # RFC 8032 5.1.2 and 5.2.2: the highest bit is the sign of x, the rest is y.
     y = int.from_bytes(encoded, "little") & ((1 << (8 * len(encoded) - 1)) - 1)
     return y in (_y_25519() if isinstance(key, ed25519.Ed25519PublicKey) else _y_448())
+
+
+# A private key of RFC 8032 is a seed of so many bytes, from which the scalar is derived.
+_SEEDS: dict[type, tuple[type[ed25519.Ed25519PrivateKey] | type[ed448.Ed448PrivateKey], int]] = {
+    ed25519.Ed25519PublicKey: (ed25519.Ed25519PrivateKey, 32),
+    ed448.Ed448PublicKey: (ed448.Ed448PrivateKey, 57),
+}
+
+
+# Ed448 takes 0.3 ms for each of them.
+_TRIVIAL_BYTES = (*range(17), 0xFF)
+
+
+@functools.cache
+def _of_trivial_seeds(
+    kind: type[ed25519.Ed25519PublicKey | ed448.Ed448PublicKey],
+) -> AbstractSet[bytes]:
+    """The public keys of seeds that are a small number, or one byte again and again."""
+    private, size = next(_SEEDS[known] for known in _SEEDS if issubclass(kind, known))
+    return frozenset(
+        private.from_private_bytes(seed).public_key().public_bytes_raw()
+        for byte in _TRIVIAL_BYTES
+        for seed in (
+            byte.to_bytes(size, "little"),
+            byte.to_bytes(size, "big"),
+            bytes([byte]) * size,
+        )
+    )
 
 
 @functools.cache

@@ -310,3 +310,19 @@ def test_the_negative_of_the_cas_key_gets_no_certificate(serve, document, tmp_pa
 
     assert "strong_key: the key is the negative of the CA's key" in answer.text
     service.issue(make_csr("www.example.com", key=make_key("ec-p256")))
+
+
+@pytest.mark.parametrize(
+    ("private", "size"), [(ed25519.Ed25519PrivateKey, 32), (ed448.Ed448PrivateKey, 57)]
+)
+@pytest.mark.parametrize("byte", [0, 1, 7, 16, 255])
+def test_edwards_keys_of_trivial_seeds_are_refused(private, size, byte):
+    for seed in (byte.to_bytes(size, "little"), byte.to_bytes(size, "big"), bytes([byte]) * size):
+        with pytest.raises(ValidationError, match="everybody can compute it"):
+            judge(private.from_private_bytes(seed).public_key())
+
+
+@pytest.mark.parametrize("private", [ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey])
+def test_random_edwards_keys_pass(private):
+    for _ in range(20):
+        judge(private.generate().public_key())
