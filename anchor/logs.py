@@ -12,6 +12,7 @@ import fcntl
 import json
 import logging
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -154,6 +155,8 @@ class Lines(logging.Handler):
         if self._file is None:
             self._open()
         assert self._file is not None
+        if self.filename is not None and is_deleted(self._file):
+            self._open_again(self.filename)
         # After a write that stopped midway, what follows needs a line of its own.
         octets = _line(f"\n{line}" if self._torn else line)
         whole = len(octets)
@@ -179,6 +182,19 @@ class Lines(logging.Handler):
         with self._alone():
             if self._file is None and self.filename is not None:
                 self._file = _appended_to(self.filename)
+
+    def _open_again(self, filename: str) -> None:
+        """Go on in a new file of the same name."""
+        with self._alone():
+            if self._file is None or not is_deleted(self._file):
+                return
+            new = _appended_to(filename)
+            try:
+                # The number stays the same: another thread may be about to write to it.
+                os.dup2(new, self._file, inheritable=False)
+            finally:
+                os.close(new)
+            self._torn = False
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -216,5 +232,15 @@ def _require_standard_error() -> None:
         raise OSError(errno.EBADF, "standard error is not open for writing")
 
 
+def is_deleted(file: int) -> bool:
+    """True if an open file has no name any more, so that nobody will read what is written to it."""
+    found = os.fstat(file)
+    return found.st_nlink == 0 and stat.S_ISREG(found.st_mode)
+
+
 def _appended_to(filename: str) -> int:
-    return os.open(filename, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    # O_NONBLOCK: a pipe without a reader is an error, and is not waited for.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+    file = os.open(filename, flags, 0o640)
+    os.set_blocking(file, True)
+    return file

@@ -223,10 +223,42 @@ def directory_that_is_gone(path):
     return logging.FileHandler(path / "nowhere" / "audit.log", delay=True)
 
 
+def null_device(_path):
+    return logging.FileHandler(os.devnull)
+
+
+def null_device_as_lines(_path):
+    return logs.Lines(os.devnull)
+
+
+def unknown_encoding(path):
+    return logging.FileHandler(path, encoding="base64", delay=True)
+
+
+def stream_of_bytes(path):
+    return logging.StreamHandler(path.open("ab"))
+
+
+def syslog_that_is_not_there(path):
+    return logging.handlers.SysLogHandler(str(path))
+
+
+def syslog_that_nobody_listens_to(path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as abandoned:
+        abandoned.bind(str(path))
+    return logging.handlers.SysLogHandler(str(path))
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     "make",
     [
+        null_device,
+        null_device_as_lines,
+        unknown_encoding,
+        stream_of_bytes,
+        syslog_that_is_not_there,
+        syslog_that_nobody_listens_to,
         no_stream,
         closed_stream,
         for_reading,
@@ -242,6 +274,20 @@ def test_a_handler_that_cannot_write_is_refused(logger, tmp_path, make):
     logger.to(make(tmp_path / "file"))
 
     with pytest.raises(ConfigurationError, match="would lose audit events"):
+        LogTrail().prove()
+
+
+@pytest.mark.parametrize("place", ["logger", "handler"])
+def test_a_filter_that_takes_the_event_out_of_the_record_is_refused(logger, place):
+    def empty(record):
+        record.msg = "something else"
+        return True
+
+    handler = logging.StreamHandler(io.StringIO())
+    logger.to(handler)
+    {"logger": logger.it, "handler": handler}[place].addFilter(empty)
+
+    with pytest.raises(ConfigurationError, match="leaves out the message"):
         LogTrail().prove()
 
 
@@ -423,6 +469,46 @@ def test_a_rotation_that_fails_is_made_up_for(logger, tmp_path):
     assert "after" in users(path.read_text())
 
 
+def test_a_file_that_was_deleted_is_made_again(service, to_file):
+    service.issue()
+    to_file.unlink()
+
+    service.issue()
+    service.sign(secret="wrong", status=401)
+
+    assert len(users(to_file.read_text())) == 3
+
+
+@pytest.mark.parametrize("to_file", [kind for kind in FILES if "later" not in kind], indirect=True)
+def test_a_directory_that_was_deleted_costs_the_answer_until_it_is_back(service, to_file):
+    service.issue()
+    to_file.unlink()
+    to_file.parent.rename(away := to_file.parent.with_name("away"))
+
+    assert "BEGIN" not in service.sign(status=500).text
+    service.sign(secret="wrong", status=500)
+
+    away.rename(to_file.parent)
+    service.issue()
+    assert users(to_file.read_text())[-1] == "alice"
+
+
+def test_a_pipe_that_nobody_has_opened_yet_is_not_waited_for(logger, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="No such device or address"):
+        logs.Lines(str(pipe))
+    logger.to(logs.Lines(str(pipe), delay=True))
+
+    with pytest.raises(AuditError):
+        record()
+
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    record()
+    assert users(os.read(reader, 1 << 16).decode()) == ["alice"]
+    os.close(reader)
+
+
 def test_a_pipe_without_a_reader_costs_the_answer_until_there_is_one_again(
     service, logger, tmp_path
 ):
@@ -570,6 +656,8 @@ LOSING = {
     "no such directory": (audit_to(LINES, filename="/nowhere/audit.log"),),
     "no such file handler": (audit_to("logging.FileHandler", filename="/nowhere/audit.log"),),
     "no such class": (audit_to("anchor.logs.Line"),),
+    "no syslog": (audit_to("logging.handlers.SysLogHandler", address="/nowhere/log"),),
+    "kept nowhere": (audit_to(LINES, filename="/dev/null"),),
     "overwritten": (audit_to("logging.FileHandler", filename="/dev/null", mode="w"),),
     "switched off": (audit_to(LINES), "import logging as module; module.disable(module.INFO)"),
     "not a dictionary": ([1],),

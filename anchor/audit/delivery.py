@@ -7,6 +7,7 @@ one by one, with a trap for their errors.  A handler *promises* when its errors 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import sys
@@ -18,7 +19,7 @@ from weakref import WeakSet
 from anchor.audit.promises import broken_promise, describe, handlers_of
 from anchor.audit.syslog import send
 from anchor.errors import AuditError
-from anchor.logs import Lines
+from anchor.logs import Lines, is_deleted
 
 LOG = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ class Delivery:
                 raise
 
     def _to_stream(self, handler: logging.Handler, record: logging.LogRecord) -> bool:
+        _leave_deleted(handler)
         stream = getattr(handler, "stream", None)
         if handler in self._torn and stream is not None:
             stream.write("\n")
@@ -107,6 +109,16 @@ def _reopen(handler: logging.Handler) -> None:
     """Let a file handler open its file again if a failed rotation left it closed."""
     if isinstance(handler, logging.FileHandler) and getattr(handler.stream, "closed", False):
         handler.stream = None  # as FileHandler itself does
+
+
+def _leave_deleted(handler: logging.Handler) -> None:
+    """Let a file handler open its file again if the open one was deleted."""
+    if not isinstance(handler, logging.FileHandler) or handler.stream is None:
+        return
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        if is_deleted(handler.stream.fileno()):
+            stream, handler.stream = handler.stream, None  # as FileHandler itself does
+            stream.close()
 
 
 def handle(handler: logging.Handler, record: logging.LogRecord) -> bool:

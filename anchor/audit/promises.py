@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from logging import handlers
 from pathlib import Path
@@ -94,7 +96,7 @@ def _of_the_logger(logger: logging.Logger) -> str | None:
         return "it is disabled (disable_existing_loggers does that to loggers that are not named)"
     if not logger.isEnabledFor(logging.INFO):
         return f"its level is {logging.getLevelName(logger.getEffectiveLevel())}"
-    if not _accepts(logger, _probe(logger)):
+    if _filtered(logger, _probe(logger)) is None:
         return "one of its filters rejects them"
     return None
 
@@ -112,8 +114,10 @@ def _unusable(logger: logging.Logger) -> str | None:
     for handler in handlers_of(logger):
         if _of_the_handler(handler) is not None:
             continue
-        record = _probe(logger)
-        if not _accepts(handler, record):
+        # A filter may change the record, or answer another one.
+        given = _filtered(logger, _probe(logger))
+        record = given and _filtered(handler, given)
+        if record is None:
             continue
         taken = True
         for problem in _problems(handler, record):
@@ -121,11 +125,16 @@ def _unusable(logger: logging.Logger) -> str | None:
     return None if taken else "the filters of its handlers reject them"
 
 
-def _accepts(filtered: logging.Logger | logging.Handler, record: logging.LogRecord) -> bool:
+def _filtered(
+    filterer: logging.Logger | logging.Handler, record: logging.LogRecord
+) -> logging.LogRecord | None:
+    """The record that passes the filters; None if one of them rejects it."""
     try:
-        return bool(filtered.filter(record))
+        kept = filterer.filter(record)
     except Exception:  # noqa: BLE001  # a filter may raise anything
-        return False
+        return None
+    # From Python 3.12 on a filter may answer another record.
+    return kept if isinstance(kept, logging.LogRecord) else record if kept else None
 
 
 def _problems(handler: logging.Handler, record: logging.LogRecord) -> Iterator[str]:
@@ -134,8 +143,11 @@ def _problems(handler: logging.Handler, record: logging.LogRecord) -> Iterator[s
             yield from _not_writable(Path(handler.filename))
     elif isinstance(handler, logging.FileHandler):
         yield from _not_writable(Path(handler.baseFilename))
+        yield from _no_text(handler)
     elif isinstance(handler, logging.StreamHandler):
         yield from _not_a_stream(handler.stream)
+    elif isinstance(handler, handlers.SysLogHandler):
+        yield from _not_listening(handler)
     try:
         text = handler.format(record)
     except Exception as error:  # noqa: BLE001  # a formatter may raise anything
@@ -147,14 +159,55 @@ def _problems(handler: logging.Handler, record: logging.LogRecord) -> Iterator[s
 
 
 def _not_writable(path: Path) -> Iterator[str]:
-    place = path if path.exists() else path.parent
-    if path.is_dir() or not os.access(place, os.W_OK):
-        yield f"cannot write to {path}"
+    if path.is_char_device() and path.stat().st_rdev == Path(os.devnull).stat().st_rdev:
+        yield f"writes to {path}, which keeps nothing"
+        return
+    try:
+        if path.is_file():
+            os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC))
+        elif path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+            yield f"cannot write to {path}"
+    except OSError as error:
+        yield f"cannot write to {path}: {error.strerror}"
+
+
+def _no_text(handler: logging.FileHandler) -> Iterator[str]:
+    try:
+        io.TextIOWrapper(io.BytesIO(), handler.encoding, handler.errors)
+    except (LookupError, TypeError, ValueError) as error:
+        yield f"cannot encode text: {error}"
+
+
+def _not_listening(handler: handlers.SysLogHandler) -> Iterator[str]:
+    """Why nobody receives what goes to a socket of this machine.
+
+    A handler with such a socket can be made without it, unlike one that connects by TCP; and of UDP
+    nothing is known before something is sent.
+    """
+    address = handler.address
+    if not isinstance(address, str):
+        return
+    reasons = set()
+    kinds = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+    for kind in kinds if handler.socktype is None else (handler.socktype,):
+        with socket.socket(socket.AF_UNIX, kind) as connection:
+            try:
+                connection.connect(address)
+            except OSError as error:
+                reasons.add(error.strerror or str(error))
+            else:
+                return
+    yield f"cannot connect to {address}: {', '.join(sorted(reasons))}"
 
 
 def _not_a_stream(stream: object) -> Iterator[str]:
     if stream is None or getattr(stream, "closed", False):
         yield "has no open stream"
+        return
+    try:
+        stream.write("")  # type: ignore[attr-defined]
+    except Exception as error:  # noqa: BLE001  # any object may be given as a stream
+        yield f"has a stream that takes no text: {type(error).__name__}"
         return
     try:
         descriptor = stream.fileno()  # type: ignore[attr-defined]
