@@ -7,13 +7,25 @@ import ipaddress
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from anchor import new_ca
 from anchor.client import acceptance, certmonger
 from anchor.X509.extension_names import USAGES
 from tests.canned import answering
-from tests.pki import DAY, a_key, hash_for, make_ca, make_csr, make_key, now, subject
+from tests.pki import (
+    CA,
+    DAY,
+    a_key,
+    ca_certificate,
+    hash_for,
+    make_ca,
+    make_csr,
+    make_key,
+    now,
+    subject,
+)
 from tests.signing_services import issue, pem, signing
 
 HOUR = datetime.timedelta(hours=1)
@@ -278,6 +290,17 @@ def test_certmonger_gets_no_certificate_without_a_good_chain(
 
 
 ADDRESS = x509.IPAddress(ipaddress.ip_address("192.0.2.1"))
+
+
+def csr_of(*attributes):
+    """A request in PEM for a subject, given as pairs of an attribute's short name and a value."""
+    oids = {"CN": NameOID.COMMON_NAME, "O": NameOID.ORGANIZATION_NAME, "UID": NameOID.USER_ID}
+    oids["emailAddress"] = NameOID.EMAIL_ADDRESS
+    name = x509.Name([x509.NameAttribute(oids[short], value) for short, value in attributes])
+    builder = x509.CertificateSigningRequestBuilder(name)
+    return builder.sign(a_key(), hash_for(a_key())).public_bytes(Encoding.PEM)
+
+
 MORE = [(NameOID.ORGANIZATION_NAME, "Example"), (NameOID.COUNTRY_NAME, "DE")]
 
 FINE = {
@@ -316,6 +339,18 @@ FINE = {
         make_csr("a.example.com", "a.example.com"),
         {"subject": subject("a.example.com", *MORE)},
     ),
+    "attributes set by the service": (
+        csr_of(("O", "Asked"), ("CN", "a")),
+        {"subject": subject("a", *MORE), "names": dns("a")},
+    ),
+    "an email address and a user dropped": (
+        csr_of(("CN", "a"), ("emailAddress", "root@example.com"), ("UID", "root")),
+        {"subject": subject("a")},
+    ),
+    "a common name in punycode": (
+        make_csr("Bücher.example.com"),
+        {"names": dns("xn--bcher-kva.example.com")},
+    ),
     "a person": (make_csr("Alice Smith", x509.RFC822Name("Alice@Example.com")), {}),
     "five minutes of skew": (
         make_csr("a", "a"),
@@ -333,15 +368,22 @@ def test_what_a_fixup_may_do_is_accepted(ca, case):
     acceptance.check(certificate, [ca.certificate], csr, now())
 
 
-def test_attributes_that_were_asked_for_do_not_change(ca):
-    builder = x509.CertificateSigningRequestBuilder(subject("a", *MORE))
-    csr = builder.sign(a_key(), hash_for(a_key()))
-    acceptance.check(issue(csr, ca), [ca.certificate], csr, now())
-    acceptance.check(issue(csr, ca, subject=subject("a")), [ca.certificate], csr, now())
+def test_each_link_of_a_chain_has_to_be_allowed_to_issue_the_one_below(ca, tmp_path):
+    csr = x509.load_pem_x509_csr(make_csr("a", "a"))
+    crl_only = make_ca(tmp_path, name="CRLs only", issuer=ca, usage=CRL_SIGN)
+    with pytest.raises(acceptance.Unacceptable, match="'CN=CRLs only' may not sign certificates"):
+        acceptance.check(issue(csr, crl_only), [crl_only.certificate, ca.certificate], csr, now())
 
-    other = subject("a", (NameOID.ORGANIZATION_NAME, "Another"))
-    with pytest.raises(acceptance.Unacceptable, match="with O=Another in its subject"):
-        acceptance.check(issue(csr, ca, subject=other), [ca.certificate], csr, now())
+    # All of them have one key.
+    root = ca_certificate("Root", path_length=1)
+    below = ca_certificate("Below", issuer=root, path_length=0)
+    signer = CA(below, a_key(), None, None)
+    acceptance.check(issue(csr, signer), [below, root], csr, now())
+    root = ca_certificate("Root", path_length=0)
+    with pytest.raises(
+        acceptance.Unacceptable, match="'CN=Root' has a pathLenConstraint of 0, and 1 CAs below it"
+    ):
+        acceptance.check(issue(csr, signer), [below, root], csr, now())
 
 
 def test_a_common_name_that_is_nowhere_any_more_is_missed(ca):

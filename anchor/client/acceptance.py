@@ -6,20 +6,21 @@ A service that is broken, or another one in its place, must not be able to take 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
+from anchor.X509.dns import in_ascii
 from anchor.X509.name_patterns import address, canonical, unmapped
 from anchor.X509.parsing import MALFORMED
 
 # By how much two clocks may differ before one of them is called wrong.
 MAX_SKEW = datetime.timedelta(minutes=5)
 
-# Attributes of a subject that name somebody.  Fixups may add and drop others, such as O and OU.
+# Attributes of a subject that name somebody.  The service sets and drops others, such as O and OU.
 _NAMING = {NameOID.COMMON_NAME, NameOID.EMAIL_ADDRESS, NameOID.USER_ID}
 
 
@@ -75,18 +76,15 @@ def _issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
 
 def _check_names(certificate: x509.Certificate, csr: x509.CertificateSigningRequest) -> None:
     asked_alternatives = set(_alternative_names(csr.extensions))
-    asked_subject = set(_naming_attributes(csr.subject))
+    # By default the service drops all other attributes.
+    required = set(_naming_attributes(csr.subject, {NameOID.COMMON_NAME}))
     alternatives = set(_alternative_names(certificate.extensions))
-    named = alternatives | set(_naming_attributes(certificate.subject))
-    asked = asked_alternatives | asked_subject
-    if missing := (asked_alternatives - alternatives) | (asked_subject - named):
+    named = alternatives | set(_naming_attributes(certificate.subject, _NAMING))
+    if missing := (asked_alternatives - alternatives) | (required - named):
         raise Unacceptable(f"a certificate without the name {_first(missing)}")
+    asked = asked_alternatives | set(_naming_attributes(csr.subject, _NAMING))
     if others := named - asked:
         raise Unacceptable(f"a certificate with the name {_first(others)}, which was not asked for")
-    for attribute in certificate.subject:
-        wanted = [each.value for each in csr.subject.get_attributes_for_oid(attribute.oid)]
-        if attribute.oid not in _NAMING and wanted and attribute.value not in wanted:
-            raise Unacceptable(f"a certificate with {attribute.rfc4514_string()} in its subject")
 
 
 def _first(names: Iterable[object]) -> str:
@@ -115,15 +113,18 @@ def _comparable(name: x509.GeneralName) -> object:
             return name
 
 
-def _naming_attributes(subject: x509.Name) -> Iterator[object]:
-    """The names in a subject, in the form in which they compare."""
+def _naming_attributes(
+    subject: x509.Name, kinds: Collection[x509.ObjectIdentifier]
+) -> Iterator[object]:
+    """The values of some kinds of attributes, in the form in which names compare."""
     for attribute in subject:
-        if attribute.oid in _NAMING:
+        if attribute.oid in kinds:
             yield _host(str(attribute.value))
 
 
 def _host(text: str) -> object:
-    return address(text) or canonical(text)
+    # The service copies a common name with other letters as punycode.
+    return address(text) or canonical(in_ascii(text) or text)
 
 
 def _is_ca(certificate: x509.Certificate) -> bool:
@@ -145,21 +146,39 @@ def _asks_for_ca(csr: x509.CertificateSigningRequest) -> bool:
 
 
 def _check_chain(certificate: x509.Certificate, chain: Sequence[x509.Certificate]) -> None:
-    """Each link must be a CA that has issued the one before it."""
+    """Each link must be a CA that has issued the one before it, and was allowed to."""
     if not chain:
         raise Unacceptable("a certificate without its chain")
     issued = certificate
-    for link in chain:
+    for below, link in enumerate(chain):
         if not _issued(link, issued):
             raise Unacceptable("a chain that does not fit")
-        constraints = [
-            extension.value.ca
-            for extension in link.extensions
-            if isinstance(extension.value, x509.BasicConstraints)
-        ]
-        if constraints != [True]:
-            raise Unacceptable(f"a chain in which {link.subject.rfc4514_string()[:200]!a} is no CA")
+        if reason := _why_not_ca(link, below):
+            raise Unacceptable(f"a chain in which {link.subject.rfc4514_string()[:200]!a} {reason}")
         issued = link
+
+
+def _why_not_ca(certificate: x509.Certificate, below: int) -> str:
+    """Why a certificate must not issue others; nothing if it may.
+
+    Args:
+        certificate: a certificate of a chain.
+        below: how many CAs stand between it and the end of the chain.
+    """
+    constraints = [
+        extension.value
+        for extension in certificate.extensions
+        if isinstance(extension.value, x509.BasicConstraints)
+    ]
+    if [each.ca for each in constraints] != [True]:
+        return "is no CA"
+    for extension in certificate.extensions:
+        if isinstance(extension.value, x509.KeyUsage) and not extension.value.key_cert_sign:
+            return "may not sign certificates (keyUsage has no keyCertSign)"
+    length = constraints[0].path_length
+    if length is not None and length < below:
+        return f"has a pathLenConstraint of {length}, and {below} CAs below it"
+    return ""
 
 
 def _check_validity(certificate: x509.Certificate, now: datetime.datetime, what: str) -> None:
