@@ -5,6 +5,8 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import shlex
+import struct
 
 import pytest
 
@@ -164,6 +166,93 @@ def test_a_hook_that_another_user_could_have_changed_is_not_run(
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.fixture
+def script(tmp_path):
+    """A hook that everybody could change; a safe file beside it has another in its first line."""
+    directory = tmp_path / "open"
+    directory.mkdir()
+    directory.chmod(0o777)
+    script = directory / "script"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    (directory / "data").write_text(":\n")
+    for name, line in (
+        ("interpreted", f"#!{script}"),
+        ("through-env", f"#!/usr/bin/env -S sh {directory}/data"),
+        ("twice", f"#!{tmp_path}/interpreted"),
+    ):
+        (tmp_path / name).write_text(f"{line}\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "shell").symlink_to("/bin/sh")
+    return script
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "{open}/script",
+        "{tmp}/interpreted",
+        "{tmp}/through-env",
+        "{tmp}/twice",
+        "{tmp}/shell {open}/data",
+        "sh {open}/data",
+        "sh --norc -e {open}/data argument",
+        "python3 -u {open}/data",
+        "env -i A=1 python3.11 {open}/data",
+        "nice -n 5 timeout 9 sh {open}/data",
+        "busybox sh {open}/data",
+        "sh -c {open}/script",
+        "sh -c '{open}/script argument'",
+        "sh -c 'true;. {open}/data'",
+        "bash -ec 'true && source {open}/data'",
+        "sh -c 'A=1 exec {open}/script'",
+        "sh -c 'echo $({open}/script)'",
+        "sh -c 'echo `{open}/script`'",
+        "nice {open}/script",
+        "timeout 5 {open}/script",
+        "flock /run/lock/x {open}/script",
+        "sudo -u root -- {open}/script",
+        "su root -c '{open}/script now'",
+        "unknown-program --exec={open}/script",
+        "run-parts {open}",
+    ],
+)
+def test_whatever_a_command_runs_is_checked(script, tmp_path, command):
+    words = shlex.split(command.format(tmp=tmp_path, open=script.parent))
+
+    with pytest.raises(trust.Untrusted, match=f"{script.parent} is writable by everyone"):
+        trust.require_command(words)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "systemctl reload nginx",
+        "install -o nobody -m 600 {open}/data /tmp",
+        "sh -c 'cat /etc/hostname > {open}/data'",
+        "sh -ec true {open}/data",
+        "python3 -c pass {open}/data",
+        "sh -c 'echo unfinished \"'",
+        "sh -c '" + "true; " * 2000 + "'",
+        "nginx -s reload -c {open}/data",
+        "missing {open}/missing",
+        "{open}/../shell -c true",
+    ],
+)
+def test_what_a_command_only_reads_and_writes_is_its_own_business(script, tmp_path, command):
+    if "{open}/.." in command:
+        script.parent.chmod(0o755)
+    words = shlex.split(command.format(tmp=tmp_path, open=script.parent))
+
+    trust.require_command(words)
+
+
+def test_a_named_pipe_as_a_hook_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+
+    trust.require_command([str(tmp_path / "pipe")])
+
+
 def test_a_hook_from_the_path_is_looked_at_too(machine, hook, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", f"{hook.parent}:{os.environ['PATH']}")
     assert 0 == machine.request("www.example.com", "--hook", "hook")
@@ -253,6 +342,30 @@ def test_the_daemon_notices_what_changes_later(tracking, https_anchor, tmp_path)
     assert "tracked is writable by everyone" in said[0]
     assert [] == https_anchor.requests
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.fixture
+def as_daemon(monkeypatch):
+    """The current user is one with a group of the same name."""
+    user = pwd.getpwnam("daemon")
+    monkeypatch.setattr(os, "geteuid", lambda: user.pw_uid)
+    return user
+
+
+def test_a_user_trusts_a_group_of_the_same_name_but_no_access_list(as_daemon, tmp_path):
+    state = tmp_path / "state"
+    state.mkdir()
+    os.chown(state, as_daemon.pw_uid, as_daemon.pw_gid)
+    state.chmod(0o775)
+    trust.require(state / "tracked")
+
+    # user::rwx user:nobody:rwx group::r-x mask::rwx other::r-x, see acl(5).
+    entries = [(1, 7, -1), (2, 7, NOBODY), (4, 5, -1), (16, 7, -1), (32, 5, -1)]
+    packed = b"".join(struct.pack("<HHi", *entry) for entry in entries)
+    os.setxattr(state, "system.posix_acl_access", struct.pack("<I", 2) + packed)
+
+    with pytest.raises(trust.Untrusted, match="users or groups on its access control list"):
+        trust.require(state / "tracked")
 
 
 def test_directories_are_made_for_their_owner_alone_whatever_the_umask(machine):

@@ -9,18 +9,15 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-import shutil
 import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+from anchor.client.command_files import files_run_by, program_of
 from anchor.client.errors import Misconfigured
 
 # What Linux follows in one path; more is a loop.
 _MAX_LINKS = 40
-
-# Programs that run the file that their first argument names.
-_INTERPRETERS = ("sh", "ash", "bash", "dash", "ksh", "zsh", "env", "perl", "python", "ruby", "php")
 
 
 class Untrusted(Misconfigured):
@@ -65,20 +62,14 @@ def require(path: Path) -> None:
 def require_command(command: Sequence[str]) -> str:
     """The program of a command, found on the PATH if it has no slash.
 
-    A shell or another interpreter runs a script, so the script is checked like the program.
+    Scripts, their interpreters and the programs among the arguments are checked like the program.
 
     Raises:
-        Untrusted: another user could change the program or the script.
+        Untrusted: another user could change one of them.
     """
-    program = command[0] if "/" in command[0] else shutil.which(command[0]) or command[0]
-    if "/" in program:
-        require(Path(program))
-    if Path(program).name.rstrip("0123456789.") in _INTERPRETERS:
-        for word in command[1:]:
-            if Path(word).is_file():
-                require(Path(word))
-                break
-    return program
+    for path in files_run_by(command):
+        require(path)
+    return program_of(command[0])
 
 
 def _check(entry: Path, status: os.stat_result, *, is_last: bool) -> None:
@@ -99,6 +90,9 @@ def _check(entry: Path, status: os.stat_result, *, is_last: bool) -> None:
         reasons.append("is writable by everyone")
     elif open_to and not _is_own_group(status.st_gid):
         reasons.append(f"is writable by the group {_group(status.st_gid)}")
+    elif open_to and _has_access_list(entry):
+        # The bits of the group are then the most that any user on the list may do.
+        reasons.append("is writable by users or groups on its access control list")
     if reasons:
         me = "" if os.geteuid() == 0 else f" or {_user(os.geteuid())}"
         raise Untrusted(
@@ -118,6 +112,14 @@ def _is_own_group(gid: int) -> bool:
         return False
     is_named_after_user = (gid, group.gr_name) == (user.pw_gid, user.pw_name)
     return is_named_after_user and set(group.gr_mem) <= {user.pw_name}
+
+
+def _has_access_list(entry: Path) -> bool:
+    """True if there is a POSIX access control list."""
+    try:
+        return bool(os.getxattr(entry, "system.posix_acl_access"))
+    except OSError:
+        return False
 
 
 def _user(uid: int) -> str:
