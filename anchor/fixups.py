@@ -26,6 +26,10 @@ from anchor.X509.signing_request import X509Csr
 
 NO_ATTRIBUTES = AttributePatterns()
 
+# What IDNA encodes is slow. Ten common names of the greatest length stay below, and no tool asks
+# for more than a few.
+MAX_INTERNATIONALISED = 640
+
 
 @by_request_alone
 def enforce_alternative_names_present(csr: X509Csr) -> X509Csr:
@@ -35,6 +39,11 @@ def enforce_alternative_names_present(csr: X509Csr) -> X509Csr:
     """
     present = list(csr.alternative_names)
     known = _hosts(csr)
+    if sum(map(len, filter(_is_internationalised, csr.common_names))) > MAX_INTERNATIONALISED:
+        raise ValidationError(
+            "the common names that are not plain ASCII are too long together to be read as host "
+            f"names: at most {MAX_INTERNATIONALISED} characters"
+        )
     for common_name in csr.common_names:
         name = _as_general_name(common_name)
         if name is None:
@@ -47,6 +56,10 @@ def enforce_alternative_names_present(csr: X509Csr) -> X509Csr:
     if len(present) == len(csr.alternative_names):
         return csr
     return csr.with_alternative_names(present)
+
+
+def _is_internationalised(common_name: str) -> bool:
+    return not common_name.isascii() or "xn--" in common_name.lower()
 
 
 def _as_general_name(common_name: str) -> x509.DNSName | x509.IPAddress | None:

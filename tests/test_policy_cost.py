@@ -13,9 +13,10 @@ from cryptography.x509.oid import NameOID
 from anchor import errors, policy
 from anchor.auth.results import AuthDetails
 from anchor.bans import Ban, BanFile
+from anchor.X509 import pem
 from tests import der
 from tests.pace import allowed, least_seconds
-from tests.pki import make_csr, subject
+from tests.pki import a_key, make_csr, subject
 from tests.policies import approve, configured
 from tests.test_general_names import KERBEROS, SMTP_UTF8, UPN, other_name, principal, uri, utf8
 
@@ -171,6 +172,13 @@ def directory(*attributes):
 CN, DC, OU = NameOID.COMMON_NAME, NameOID.DOMAIN_COMPONENT, NameOID.ORGANIZATIONAL_UNIT_NAME
 HAN = "".join(chr(0x4E00 + 1370 * n) for n in range(14))
 
+
+def with_attributes(make):
+    """A request with the 64 attributes of the subject that ``make`` makes of 0, 1, 2..."""
+    parts = der.name(*(make(n) for n in range(64)))
+    return pem.encode(der.request(a_key("ed25519"), parts), b"CERTIFICATE REQUEST")
+
+
 COSTLY = {
     "1000 hosts": as_many_as_fit(lambda n: dns(f"h{n}.good.example")),
     "many labels": as_many_as_fit(lambda n: dns(f"h{n}." + "abcdefgh"[n % 8] + ".b" * 120)),
@@ -245,3 +253,32 @@ def test_names_of_any_kind_cost_less_than_a_tenth_of_a_second_while_names_are_ba
             approve(a_policy, csr, told=told)
 
     assert least_seconds(judge) < allowed(100 * MILLISECOND)
+
+
+@pytest.mark.parametrize("pattern", ["org-{}", "org%-{}", "org-{}-%", "o{}%r{}g"])
+def test_attributes_against_ten_thousand_values_cost_less_than_a_tenth_of_a_second(pattern):
+    values = {"O": [pattern.format(n, n) for n in range(10_000)]}
+    a_policy = configured(
+        {"subject_attributes": {"allowed": values | {"CN": ["%"]}}},
+        {"subject_attributes": {"keep": values}},
+    )
+    organisation = "2.5.4.10"
+    csr = with_attributes(lambda n: (organisation, f"org{'-' * 600}{n}"))
+    assert cost(a_policy, csr) < allowed(100 * MILLISECOND)
+
+
+IN_COMMON_NAMES = {
+    "Arabic digits": lambda n: (
+        "\N{ARABIC LETTER BEH}" + "".join(chr(0x660 + (n * i + i) % 10) for i in range(50))
+    ),
+    "many labels of Han": lambda n: ".".join(chr(0x4E00 + n * 97 + i * 331) for i in range(30)),
+    "Hangul": lambda n: "".join(chr(0xAC00 + (n * 97 + i * 331) % 11_000) for i in range(50)),
+    "A-labels": lambda n: a_label("\N{ARABIC LETTER BEH}" + f"{n:06}".translate(ARABIC)).value[:50],
+}
+ARABIC = {ord("0") + digit: 0x660 + digit for digit in range(10)}
+
+
+@pytest.mark.parametrize("make", IN_COMMON_NAMES.values(), ids=IN_COMMON_NAMES)
+def test_common_names_in_any_script_cost_less_than_a_tenth_of_a_second(make):
+    csr = with_attributes(lambda n: f"{make(n)}.example")
+    assert cost(configured({"standards_compliance": {}}, FIXUPS), csr) < allowed(70 * MILLISECOND)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from anchor import cli
 from anchor.errors import UnreadableRequest
 from anchor.X509.attribute_names import ATTRIBUTES, attribute_oid, name_of_attribute
-from anchor.X509.attribute_patterns import ValuePattern
+from anchor.X509.attribute_patterns import AttributePatterns, ValuePattern
 from anchor.X509.signing_request import X509Csr
 from tests.pki import a_key
 from tests.policies import approve, complaints, configured, context, refusals
@@ -375,3 +375,17 @@ def test_a_percent_sign_stands_for_at_least_one_character(before, part, after):
     assert not parsed.matches(before + after)
     if not set(part) & set('@:/\\,+=;<>"'):
         assert parsed.matches(before + part + after)
+
+
+PATTERN = st.lists(st.sampled_from(["a", "b", "ab", "%", ":"]), min_size=1, max_size=4).map("".join)
+
+
+@given(
+    st.lists(PATTERN.filter(lambda text: text.count("%") < 2), max_size=6),
+    st.text("ab:", min_size=1, max_size=6),
+)
+def test_an_attribute_has_a_listed_value_if_one_of_its_patterns_matches(patterns, value):
+    parsed = [ValuePattern.parse(pattern) for pattern in patterns]
+    listed = AttributePatterns.parse({"O": parsed})
+    attribute = x509.NameAttribute(NameOID.ORGANIZATION_NAME, value)
+    assert listed.has(attribute) == any(pattern.matches(value) for pattern in parsed)

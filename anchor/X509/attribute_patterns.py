@@ -56,11 +56,35 @@ class ValuePattern:
         return not _DELIMITERS.intersection(part)
 
 
+class _Values:
+    """The values that one attribute may have, compiled so that a value is looked up."""
+
+    def __init__(self, patterns: Iterable[ValuePattern]):
+        patterns = tuple(patterns)
+        self._complete = {pattern.before for pattern in patterns if pattern.after is None}
+        self._by_text = {
+            (pattern.before, pattern.after): pattern
+            for pattern in patterns
+            if pattern.after is not None
+        }
+        # Few lengths occur, however many patterns there are.
+        self._lengths = {(len(before), len(after)) for before, after in self._by_text}
+
+    def __contains__(self, value: str) -> bool:
+        if value in self._complete:
+            return True
+        for before, after in self._lengths:
+            pattern = self._by_text.get((value[:before], value[max(len(value) - after, 0) :]))
+            if pattern is not None and pattern.matches(value):
+                return True
+        return False
+
+
 class AttributePatterns:
     """The values that each attribute may have; an attribute that is not listed has none."""
 
     def __init__(self, patterns: Mapping[ObjectIdentifier, Iterable[ValuePattern]] | None = None):
-        self._patterns = {oid: tuple(values) for oid, values in (patterns or {}).items()}
+        self._values = {oid: _Values(values) for oid, values in (patterns or {}).items()}
 
     @classmethod
     def parse(cls, written: Mapping[str, Iterable[ValuePattern]]) -> AttributePatterns:
@@ -84,11 +108,9 @@ class AttributePatterns:
 
     def mentions(self, oid: ObjectIdentifier) -> bool:
         """True if the attribute is listed."""
-        return oid in self._patterns
+        return oid in self._values
 
     def has(self, attribute: NameAttribute) -> bool:
         """True if the attribute is listed with this value."""
-        value = attribute.value
-        return isinstance(value, str) and any(
-            pattern.matches(value) for pattern in self._patterns.get(attribute.oid, ())
-        )
+        value, allowed = attribute.value, self._values.get(attribute.oid)
+        return allowed is not None and isinstance(value, str) and value in allowed
