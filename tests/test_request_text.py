@@ -176,3 +176,12 @@ def test_a_ban_says_why_a_file_is_not_read(service, tmp_path, capsys):
     said = capsys.readouterr()
     assert "more than one PEM block in it (CERTIFICATE REQUEST, PRIVATE KEY)" in said.err + said.out
     assert BASE64[:30] not in said.err + said.out
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("before", ["Запрос\r\n", "要求\n", "é\n", "ĀĀ-\n"])
+def test_utf16_without_a_mark_is_read_after_text_in_any_letters(encoding, before):
+    octets = (before + block()).encode(encoding)
+
+    assert "pem" == requests.encoding_of(octets)
+    assert DER == requests.read(octets, "pem").submitted.der

@@ -28,7 +28,7 @@ def as_utf8(octets: bytes) -> bytes:
     Raises:
         UnreadableRequest: the text is broken UTF-16 or UTF-32.
     """
-    encoding = json.detect_encoding(octets)
+    encoding = _encoding(octets)
     if encoding == "utf-8":
         return octets
     if encoding == "utf-8-sig":
@@ -39,6 +39,22 @@ def as_utf8(octets: bytes) -> bytes:
         raise errors.UnreadableRequest(
             f"the text looks like {encoding.upper()}, but is not valid: send it in UTF-8"
         ) from None
+
+
+def _encoding(octets: bytes) -> str:
+    """The encoding by the byte order mark, by how a PEM block begins, or by the first bytes."""
+    if octets[:1] not in _FIRST_OF_A_MARK:
+        if _BEGIN in octets:
+            return "utf-8"
+        # Text in any letters may stand before the block.
+        for other in ("utf-16-le", "utf-16-be"):
+            if octets.find(_BEGIN.decode("ascii").encode(other)) % 2 == 0:
+                return other
+    return json.detect_encoding(octets)
+
+
+# Of UTF-8, UTF-16 and UTF-32.
+_FIRST_OF_A_MARK = (b"\xef", b"\xfe", b"\xff")
 
 
 def holds_block(octets: bytes) -> bool:
