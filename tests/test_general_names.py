@@ -136,6 +136,9 @@ OF_A_HOST = [
     make_csr(None, uri(f"dns://192.0.2.1/{HOST}")),
     make_csr(None, uri(f"https://{HOST}%00.good.example/")),
     make_csr(None, uri(f"did:web:{HOST}")),
+    make_csr(None, uri(f"{HOST}:443")),
+    make_csr(None, uri(f"{HOST}:8443/x")),
+    make_csr("w\N{VARIATION SELECTOR-16}ww.evil.example \u2ff0"),  # which is in no host
     make_csr(f"'{HOST}'"),
     make_csr(f"{{{HOST}}}"),
     make_csr(f"{HOST}! (prod)"),
@@ -194,6 +197,11 @@ OF_A_MAILBOX = [
             uri(f"mailto:a@b.example,{text}?cc=c@d.example"),
             uri(f"xmpp:{text}/phone"),
             uri(f"sip:{text};x=y"),
+            uri(f"mailto://{text}"),
+            mail(text.replace("@", "(work)@")),
+            mail(f'"{text}'.replace("@", '"@')),
+            mail(f'"\\{text}'.replace("@", '"@')),
+            uri(f"mailto:%22{text}".replace("@", "%22@")),
             directory_name((EMAIL, text)),
             directory_name((UID, text)),
             other_name(UPN, utf8(text)),
@@ -339,8 +347,10 @@ def subject_csr(*attributes):
 def test_attributes_of_the_subject_name_hosts_too(banning, value, attributes):
     csr = subject_csr(*attributes)
 
+    kept = ["DC", "emailAddress", "unstructuredName", "UID", "unstructuredAddress"]
+    keeping = {"subject_attributes": {"allowed": {name: ["%"] for name in kept}}}
     assert "is banned" in banning(csr, value)
-    assert refusals(configured(BLACKLIST), csr)
+    assert "blacklist_names" in refusals(configured(BLACKLIST | keeping), csr)
     assert banning(csr, "x.example") is None
 
 
@@ -389,7 +399,10 @@ def test_any_mixture_of_case_width_dots_and_encoding_is_the_same_host(host, data
 @pytest.mark.parametrize(
     "name",
     ["not a name", "", ".", "a/b", "10.0.0.0/8", "w*.example.com", "a.*.com", "a..b", "*", "@b",
-     "a@", "010.0.0.1", f"{'x' * 64}.com", ".10.0.0.1", ".*.example.com", "a b@c.example", "a, b"],
+     "a@", "010.0.0.1", f"{'x' * 64}.com", ".10.0.0.1", ".*.example.com", "a b@c.example", "a, b",
+     "a$b.com", "www.example.com!", "a\x00b", "www.exam\N{ZERO WIDTH SPACE}ple.com", "999.1.1.1",
+     "a.1", "12345", "-", "urn:x:y", "http:www.example.com", "https://a b", "https://alice@www.example.com/",
+     "..example.com", "a:b.example"],
 )  # fmt: skip
 def test_what_is_no_name_cannot_be_banned(service, capsys, name):
     config = ["--config", str(service.path / "config.json")]

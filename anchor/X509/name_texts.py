@@ -31,6 +31,8 @@ _PLAIN_HOST = re.compile(r"(?:\*\.)?(?:[a-z0-9_-]+\.)*[a-z_-][a-z0-9_-]*", re.AS
 _BETWEEN = re.compile(r"[\s/\\,;?&=#()<>\"|]+")
 # What stands in no host, besides what separates words: of ASCII all but these.
 _NOT_IN_HOSTS = re.compile(r"[^a-z0-9._*%\x80-\U0010ffff-]+")
+# RFC 5322 3.4.1: "alice"@example.com and alice(work)@example.com are the mailbox of alice.
+_DECORATION = re.compile(r'"([^"]*)"(?=@)|\([^()]*\)(?=@)')
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*", re.ASCII)
 _DOT_SEGMENTS = frozenset({".", ".."})
@@ -102,6 +104,8 @@ class NameReader:
         text = self._fold(text)
         # A word of a sentence is a host only if it has a dot: "Example Server A" names none.
         is_sentence = len(text.split(maxsplit=1)) > 1
+        if '"@' in text or ")@" in text:
+            text = _DECORATION.sub(lambda match: (match[1] or "").replace("\\", ""), text)
         for chunk in self._split(self._without_addresses_in_brackets(text, of_uri=False)):
             local, *others = chunk.split("@")
             if not others:
@@ -127,10 +131,15 @@ class NameReader:
         elif scheme == "dns":
             # dns://192.0.2.1/www.example.com: the name comes after a server.
             self.text(_decoded(rest))
+        elif scheme in _OF_MAILBOXES:
+            # Some write mailto://alice@example.com.
+            self.text(_decoded(rest), of_mailboxes=True)
         elif rest.startswith(("/", "\\")) or scheme in _SPECIAL:
             self._authority(re.split(r"[/?#]", rest.lstrip("/\\"), maxsplit=1)[0])
         elif scheme != "urn":
-            self.text(_decoded(rest), of_mailboxes=scheme in _OF_MAILBOXES)
+            # What looks like a scheme may be a host: www.example.com:443/path.
+            is_host = "." in scheme or rest[:1].isdecimal()
+            self.text(_decoded(uri if is_host else rest))
 
     def _authority(self, authority: str) -> None:
         """Read ``user:password@host:port``, or several; ``\\`` ends a host for browsers only."""
@@ -253,8 +262,15 @@ class NameReader:
         try:
             return idna.uts46_remap(text, std3_rules=False)
         except UnicodeError:
-            folded = unicodedata.normalize("NFKC", text).casefold()
-            return folded.replace("\N{IDEOGRAPHIC FULL STOP}", ".")
+            # A character that is in no host does not hide a host beside it.
+            return unicodedata.normalize("NFC", "".join(map(_folded, text)))
+
+
+def _folded(character: str) -> str:
+    try:
+        return idna.uts46_remap(character, std3_rules=False)
+    except UnicodeError:
+        return unicodedata.normalize("NFKC", character).casefold()
 
 
 def _decoded(text: str) -> str:

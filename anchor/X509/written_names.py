@@ -6,10 +6,14 @@ import re
 
 from anchor.X509.dns import ends_in_a_number
 from anchor.X509.name_patterns import unmapped
-from anchor.X509.name_texts import NameReader
+from anchor.X509.name_texts import Meaning, NameReader
 
-_SEPARATORS = re.compile(r"[\s/\\,;?&=#()<>\"|%\[\]]")
+# What stands in no host and in no address. A local part has some of it.
+_NOT_IN_NAMES = re.compile(r"[\s/\\,;?&=#()<>\"|%\[\]]")
+_NOT_IN_HOSTS = re.compile(r"[!$'+^`{}~]")
 _HOST = re.compile(r"(?:\*\.)?[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*", re.ASCII)
+# A host of hyphens alone is a slip of the pen.
+_LETTER_OR_DIGIT = re.compile(r"[a-z0-9]", re.ASCII)
 
 
 def canonical(text: str) -> str:
@@ -30,26 +34,46 @@ def one_name(text: str) -> str:
     """
     reader = NameReader()
     meaning = reader.start()
-    if "://" in text:
+    if not text.isprintable():
+        raise ValueError("it has a control character")
+    if "://" in text and " " not in text:
         reader.uri(text)
-        names = meaning.uris if "/" in meaning.uris[0].partition("://")[2] else meaning.hosts
-    elif _SEPARATORS.search(text) or text.count("@") > 1:
+        has_host = bool(meaning.hosts or meaning.addresses)
+        is_more = "/" in meaning.uris[0].partition("://")[2]
+        names = meaning.uris if is_more and has_host else meaning.hosts
+    elif _NOT_IN_NAMES.search(text) or text.count("@") > 1 or text.isdecimal():
         raise ValueError("it is no name")
-    else:
+    elif "@" in text:
         reader.text(text, of_mailboxes=True)
-        names = meaning.mailboxes if "@" in text else meaning.hosts
+        names = meaning.mailboxes
+    elif _NOT_IN_HOSTS.search(text):
+        raise ValueError("it is no host")
+    else:
+        reader.text(text)
+        names = meaning.hosts
     # The IPv4 address comes after the IPv6 address that it is mapped to.
     names = names or [str(address) for address in meaning.addresses[-1:]]
-    many = len(set(map(unmapped, meaning.addresses))) > 1
-    if not meaning.understood or not names or many:
+    if not meaning.understood or not names or _are_several(meaning, text):
         raise ValueError("it is no name, or more than one")
     host = names[0].rpartition("@")[2]
     is_host = not meaning.uris and not meaning.addresses
-    if is_host and not (_HOST.fullmatch(host) and ("*" in text) == ("*." in text[:2])):
+    if is_host and not (_is_host(host) and ("*" in text) == ("*." in text[:2])):
         raise ValueError("it is no host")
     return names[0]
 
 
+def _are_several(meaning: Meaning, text: str) -> bool:
+    """True if the text has another host or address beside the first one."""
+    # A host that is not ASCII may have two forms, by two versions of IDNA.
+    forms = 1 if text.isascii() else 2
+    return len({*meaning.hosts}) > forms or len({*map(unmapped, meaning.addresses)}) > 1
+
+
+def _is_host(name: str) -> bool:
+    has_letter = _LETTER_OR_DIGIT.search(name) is not None
+    return _HOST.fullmatch(name) is not None and has_letter and not ends_in_a_number(name)
+
+
 def is_domain(name: str) -> bool:
     """True for the canonical text of a host that is neither an address nor a wildcard."""
-    return _HOST.fullmatch(name) is not None and "*" not in name and not ends_in_a_number(name)
+    return _is_host(name) and "*" not in name
