@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime
 import gzip
+import hashlib
 import itertools
 import json
 import os
 import pty
 import random
+import re
 import resource
 import select
 import signal
@@ -24,7 +26,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from anchor import cli
-from anchor.audit import chain, checkpoints
+from anchor.audit import chain, checkpoints, heads
 from anchor.audit.checkpoints import CheckpointKey, Due
 from anchor.audit.events import SIGNING, Event
 from anchor.audit.file import FileTrail
@@ -284,10 +286,17 @@ def forged(path):
     yield "something else", b"something else"
     yield "control characters", following[:150] + b"\x1b[2J"
     yield "no ASCII", following[:150] + "\xe4".encode()
+    yield (
+        "all but the brace, with another hash",
+        re.sub(rb'[0-9a-f]{64}"}\n$', b"0" * 64, following),
+    )
+    yield "part of another hash", re.sub(rb'[0-9a-f]{64}"}\n$', b"0" * 9, following)
+    yield "its hash and more", following.removesuffix(b"}\n") + b',"hash":"'
+    yield "deep", following.split(b'"event"')[0] + b'"event":' + b"[" * 100_000
     yield "a beginning, and a line", following[:150] + b'\n{"event":"audit.sign"}\n'
 
 
-@pytest.mark.parametrize("number", range(16))
+@pytest.mark.parametrize("number", range(20))
 @pytest.mark.parametrize("continued", [False, True])
 def test_what_is_no_beginning_of_the_next_line_was_not_left_by_a_crash(
     trail, record, number, continued, caplog
@@ -317,7 +326,102 @@ def test_every_beginning_of_the_next_line_may_have_been_left_by_a_crash(record):
     assert not chain.is_torn(following, link.hash, 25)
 
 
+@pytest.mark.parametrize("what", ["event", "signed", "checkpoint", "torn"])
+def test_a_rewritten_line_that_is_no_event_is_named(record, key, capsys, what):
+    said = {
+        "event": b'"event":"audit.sign","user":"alice","fingerprint"',
+        "signed": b'"event":"audit.sign","user":["alice"],"fingerprint":5',
+        "checkpoint": b'"event":"audit.checkpoint","checkpoint":{"number":24,"hash":"0","time":'
+        b'"\\ud800","signature":"aaaa"}',
+        "torn": b'"torn"',
+    }[what]
+    last = fields(record)[-1]
+    hashed = b'{"previous":"%s","number":25,%s' % (last["hash"].encode(), said)
+    beginning = next_line(record)[:150] + b"\n" if what == "torn" else b""
+    with record.open("ab") as file:
+        file.write(beginning + hashed)
+        file.write(b',"hash":"%s"}\n' % hashlib.sha256(hashed).hexdigest().encode())
+
+    with pytest.raises(Broken):
+        issued_to(record, "alice")
+    if what in ("checkpoint", "torn"):
+        assert cli.main(["audit", "verify", str(record), "--key", f"{key}.pub"]) == 1
+        assert ", line 25: " in capsys.readouterr().out
+
+
+HEADS = {
+    "zeros": lambda _: b"\0" * 512,
+    "text": lambda _: b"no head",
+    "a list": lambda _: b"[1]",
+    "deep": lambda _: b"[" * 1000,
+    "number as text": lambda head: json.dumps(head | {"number": "24"}).encode(),
+    "negative number": lambda head: json.dumps(head | {"number": -1}).encode(),
+    "no number": lambda head: json.dumps(head | {"number": None}).encode(),
+    "no hash": lambda head: json.dumps(head | {"hash": 5}).encode(),
+}
+
+
+@pytest.mark.parametrize("damage", HEADS)
+def test_a_damaged_head_file_is_named_and_the_chain_goes_on(trail, record, damage, capsys):
+    head = heads.path_of(record)
+    head.write_bytes(HEADS[damage](json.loads(head.read_bytes())))
+    record.write_bytes(b"".join(lines(record)[:10]))
+
+    assert cli.main(["audit", "verify", str(record)]) == 1
+    assert f"{head}: it is damaged" in capsys.readouterr().err
+    with pytest.raises(heads.Damaged):
+        issued_to(record, "alice")
+
+    trail().record(event("afterwards"))
+    assert cli.main(["audit", "verify", str(record)]) == 0
+
+
+def test_a_missing_head_file_is_told(record, capsys):
+    heads.path_of(record).unlink()
+    assert cli.main(["audit", "verify", str(record)]) == 0
+    assert "events missing at the end would not be noticed" in capsys.readouterr().err
+
+
+def test_a_cut_end_is_found_however_the_files_are_named(trail, record, capsys, monkeypatch):
+    record.rename(rotated := record.with_name("audit.jsonl.1"))
+    trail().record(event("alice"))
+    trail().record(event("bob"))
+    whole = record.read_bytes()
+    record.write_bytes(lines(record)[0])
+    monkeypatch.chdir(record.parent)
+    Path("there").symlink_to(record.parent)
+    Path("link.jsonl").symlink_to(record)
+    everything = sorted(map(str, record.parent.glob("audit.jsonl*")))
+    assert len(everything) > 2
+
+    for names in (
+        ["audit.jsonl", str(rotated)],
+        ["there/audit.jsonl", "audit.jsonl.1"],
+        [
+            f"{record.parent}/./there/audit.jsonl",
+            "../" + str(rotated.relative_to(rotated.parents[1])),
+        ],
+        everything,
+        ["link.jsonl", "--previous", json.loads(lines(rotated)[-1])["hash"]],
+    ):
+        assert cli.main(["audit", "verify", *names]) == 1, names
+        assert "the head file knows of event" in capsys.readouterr().out
+
+    record.write_bytes(whole)
+    assert cli.main(["audit", "verify", *everything]) == 0
+
+
 # ---- the files of a record, and its key
+
+
+@pytest.mark.parametrize(
+    "name", ["audit.jsonl-signing.pem", "audit.jsonl.sha256", "audit.jsonl~", "audit.jsonl.swp"]
+)
+def test_other_files_beside_a_record_are_no_part_of_it(trail, record, name):
+    record.rename(record.with_name("audit.jsonl.1"))
+    record.with_name(name).write_bytes(b"-----BEGIN PRIVATE KEY-----\n")
+    trail().record(event("afterwards"))
+    assert [path.name for path in files_of(record)] == ["audit.jsonl.1", "audit.jsonl"]
 
 
 @pytest.mark.parametrize(

@@ -84,13 +84,20 @@ def is_torn(octets: bytes, previous: str, number: int) -> bool:
 def _is_beginning(piece: bytes, start: bytes) -> bool:
     if len(piece) <= len(start):
         return start.startswith(piece)
-    return piece.startswith(start) and bool(_WRITTEN.fullmatch(piece)) and _is_unfinished(piece)
+    return (
+        piece.startswith(start)
+        and bool(_WRITTEN.fullmatch(piece))
+        and _is_unfinished(piece)
+        and not _has_another_hash(piece)
+    )
 
 
 def _is_unfinished(piece: bytes) -> bool:
     """True if a JSON object that has begun is in order so far, and not closed."""
     try:
         json.JSONDecoder().raw_decode(piece.decode("ascii"))
+    except RecursionError:
+        return False
     except ValueError:
         try:
             from_json(piece, allow_partial=True)
@@ -98,6 +105,20 @@ def _is_unfinished(piece: bytes) -> bool:
             return False
         return True
     return False
+
+
+def _has_another_hash(piece: bytes) -> bool:
+    """True if the line's own hash has begun, and is not the hash of what is before it."""
+    start = piece.rfind(_HASH)
+    if start < 0:
+        return False
+    try:
+        fields = json.loads(piece[:start] + b"}")
+    except ValueError:
+        # It is in the middle of an inner object, such as a checkpoint.
+        return False
+    digest = hashlib.sha256(piece[:start]).hexdigest().encode("ascii")
+    return "hash" in fields or not (digest + b'"').startswith(piece[start + len(_HASH) :])
 
 
 def torn_mark(octets: bytes) -> str:

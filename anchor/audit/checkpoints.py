@@ -103,6 +103,8 @@ class Checkpoint:
             raise ValueError("not a checkpoint") from None
         if type(number) is not int or not isinstance(digest, str) or not isinstance(time, str):
             raise ValueError("not a checkpoint")
+        if not (digest.isascii() and time.isascii()):
+            raise ValueError("not a checkpoint")
         return cls(Link(number, digest), time, signature)
 
     def is_signed_by(self, key: Ed25519PublicKey) -> bool:

@@ -7,8 +7,12 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import pydantic
 
 from anchor.audit.chain import GENESIS, Link
+from anchor.errors import AnchorError
 
 LOG = logging.getLogger(__name__)
 
@@ -24,8 +28,10 @@ class Head:
         boot: which run of the machine it was written in.
     """
 
-    number: int = 0
-    hash: str = GENESIS.hash
+    __pydantic_config__ = pydantic.ConfigDict(strict=True)
+
+    number: Annotated[int, pydantic.Field(ge=0)] = 0
+    hash: Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")] = GENESIS.hash
     inode: int = 0
     size: int = 0
     marked: int = 0
@@ -41,6 +47,14 @@ class Head:
     def is_of_this_boot(self) -> bool:
         """True if nothing can be missing because the machine lost its power."""
         return self.boot == boot()
+
+
+_HEAD = pydantic.TypeAdapter(Head)
+_SIZE = 1024
+
+
+class Damaged(AnchorError):
+    """The head file is there, and not what Anchor wrote."""
 
 
 def boot() -> str:
@@ -60,25 +74,45 @@ def find(record: Path) -> Head | None:
     """What the head file of a record says; None if there is none.
 
     Raises:
+        Damaged: it says nothing, so nobody knows whether events at the end are missing.
         OSError: it cannot be read.
     """
     try:
         with path_of(record).open("rb") as file:
-            found = read(file.fileno())
+            text = file.read(_SIZE)
     except FileNotFoundError:
         return None
+    if not text:
+        # It is made before the first event is written.
+        return None
+    found = _parsed(text)
+    if found is None:
+        raise Damaged(
+            f"{path_of(record)}: it is damaged, so it does not tell whether events at the end of "
+            "the record are missing; move it away, and verify again with a copied checkpoint"
+        )
     return found if found.number else None
 
 
 def read(head_file: int) -> Head:
     """What an open head file says; nothing if it is new or damaged."""
-    text = os.pread(head_file, 1024, 0)
-    try:
-        return Head(**json.loads(text)) if text else Head()
-    except (ValueError, TypeError):
+    text = os.pread(head_file, _SIZE, 0)
+    head = _parsed(text) if text else Head()
+    if head is None:
         # The file itself knows its end.
         LOG.error("the audit's head file is damaged")
+        # What is written next may be shorter.
+        os.ftruncate(head_file, 0)
         return Head()
+    return head
+
+
+def _parsed(text: bytes) -> Head | None:
+    """What it says; None if that is not what is written here."""
+    try:
+        return _HEAD.validate_json(text)
+    except ValueError:
+        return None
 
 
 def write(head_file: int, head: Head) -> None:

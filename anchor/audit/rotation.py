@@ -15,6 +15,7 @@ from anchor.audit import chain
 _COMPANIONS = (".head", ".key", ".key.pub", ".pub")
 # As logrotate and others name them: audit.log.1, audit.log-20261126, audit.log.2026-11-26_10.
 _ROTATED = re.compile(r"(.+?)([.-][0-9][0-9T:_.-]*)", re.ASCII)
+_SUFFIX = re.compile(r"[.-][0-9][0-9T:_.-]*(\.gz)?", re.ASCII)
 
 
 def open_file(path: Path) -> IO[bytes]:
@@ -24,8 +25,17 @@ def open_file(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
+def absolute(path: Path) -> Path:
+    """One path for a file, however that of its directory is written."""
+    return path.parent.resolve() / path.name
+
+
 def record_of(path: Path) -> Path:
-    """The path of the record that a file was rotated away from; the path itself if it was not."""
+    """The path of the record that a file was rotated away from; the path itself if it was not.
+
+    It is the same however the path of the directory is written.
+    """
+    path = absolute(path)
     name = path.name.removesuffix(".gz")
     rotated = _ROTATED.fullmatch(name)
     if rotated is None or path.with_name(f"{path.name}.head").exists():
@@ -33,11 +43,20 @@ def record_of(path: Path) -> Path:
     return path.with_name(rotated[1])
 
 
+def without_companions(paths: Collection[Path]) -> list[Path]:
+    """The files without those that belong to another of them, as a shell's ``*`` finds them."""
+    names = {f"{path}{companion}" for path in paths for companion in _COMPANIONS}
+    return [path for path in paths if str(path) not in names]
+
+
 def beside(record: Path) -> Iterator[Path]:
     """The files that have been rotated away from a record, in any order."""
     for place in record.parent.glob(f"{glob.escape(record.name)}?*"):
-        companion = place.name.removeprefix(record.name) in _COMPANIONS
-        if not companion and place.is_file():
+        suffix = place.name.removeprefix(record.name)
+        if suffix in _COMPANIONS or not place.is_file():
+            continue
+        # Other files, such as keys, may have names that begin like that of the record.
+        if _SUFFIX.fullmatch(suffix) or _begins_with_an_event(place):
             yield place
 
 
@@ -48,14 +67,23 @@ def files_of(record: Path) -> list[Path]:
 
 def in_order(paths: Collection[Path]) -> list[Path]:
     """The files, oldest first; those without a whole line at their beginning come last."""
+    return sorted(paths, key=_first_number)
 
-    def first_number(path: Path) -> float:
-        with open_file(path) as file:
-            # What a crash tore may be in front.
-            for octets in (file.readline() for _ in range(8)):
-                line = chain.read(octets.rstrip(b"\n"))
-                if line:
-                    return line.link.number
-        return float("inf")
 
-    return sorted(paths, key=first_number)
+def _begins_with_an_event(path: Path) -> bool:
+    try:
+        return _first_number(path) < float("inf")
+    except PermissionError:
+        # If it is a part of the record after all, its events are missing.
+        return False
+
+
+def _first_number(path: Path) -> float:
+    """The number of the first event in a file; infinity if it does not begin with one."""
+    with open_file(path) as file:
+        # What a crash tore may be in front.
+        for octets in (file.readline() for _ in range(8)):
+            line = chain.read(octets.rstrip(b"\n"))
+            if line:
+                return line.link.number
+    return float("inf")

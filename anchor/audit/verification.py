@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -123,7 +123,7 @@ class Verification:
                 report.last = line.link
                 report.lines += 1
                 if _EVENT_IS_CHECKPOINT in octets:
-                    self._checkpoint(path, number, octets)
+                    self._checkpoint(path, number, line, octets)
                 copies = self._copies.get(line.link.number)
                 if copies is not None and copies.keys() != {line.link.hash}:
                     raise Broken(
@@ -131,7 +131,10 @@ class Verification:
                     )
                 if self._head and line.link.number == self._head.number:
                     self._compare_with_the_head(path, number, line.link)
-                self._each(octets)
+                try:
+                    self._each(octets)
+                except (ValueError, KeyError, TypeError, RecursionError):
+                    raise Broken(path, number, _NO_EVENT) from None
                 if report.lines % _PROGRESS_EVERY == 0:
                     self._progress(report)
         self._progress(report)
@@ -143,9 +146,10 @@ class Verification:
     def _excuse(self, path: Path, line: Line, octets: bytes) -> None:
         """Forgive unfinished lines before one that names them; raise Broken for others."""
         junk = b"".join(octets for _, octets in self._junk).rstrip(b"\n")
+        first = self._junk[0][0]
         if junk:
-            if json.loads(octets).get("torn") != hashlib.sha256(junk).hexdigest():
-                raise Broken(path, self._junk[0][0], "it was changed")
+            if _fields(path, first, octets).get("torn") != hashlib.sha256(junk).hexdigest():
+                raise Broken(path, first, "it was changed")
             self._require_torn(path, line.previous, line.link.number)
         self._junk.clear()
 
@@ -191,15 +195,15 @@ class Verification:
         )
         raise Broken(path, number, f"{missing} removed before this line")
 
-    def _checkpoint(self, path: Path, number: int, octets: bytes) -> None:
-        event = json.loads(octets)
+    def _checkpoint(self, path: Path, number: int, line: Line, octets: bytes) -> None:
+        event = _fields(path, number, octets)
         if event.get("event") != CHECKPOINT:
             return
         try:
             checkpoint = Checkpoint.of(event.get("checkpoint"))
         except ValueError as error:
             raise Broken(path, number, f"{error}") from error
-        if checkpoint.link != Link(event["number"] - 1, event["previous"]):
+        if checkpoint.link != Link(line.link.number - 1, line.previous):
             raise Broken(path, number, "the checkpoint is of another place: lines were rewritten")
         if self._key is None:
             return
@@ -238,9 +242,18 @@ class Verification:
             )
 
 
+_NO_EVENT = "it was rewritten: it is not an event as Anchor writes it"
 _LOST_POWER = (
     "; if the machine lost its power just then, these are events that nobody was answered about"
 )
+
+
+def _fields(path: Path, number: int, octets: bytes) -> dict[str, Any]:
+    try:
+        fields: dict[str, Any] = json.loads(octets)
+    except (ValueError, RecursionError):
+        raise Broken(path, number, _NO_EVENT) from None
+    return fields
 
 
 def _number_of(octets: bytes) -> int | None:

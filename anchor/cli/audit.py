@@ -100,12 +100,12 @@ def run_init(namespace: argparse.Namespace) -> int:
 def run_verify(namespace: argparse.Namespace) -> int:
     """Prove the record."""
     try:
+        namespace.files = rotation.without_companions(namespace.files)
         record = _record(namespace)
         key, key_path = _key(namespace, record)
         copies = [copy for path in namespace.checkpoint for copy in _copies(path, key)]
-        # Before the files, which may grow meanwhile. A head says nothing of older files alone.
-        is_whole = record is not None and record in (namespace.files or [record])
-        head = heads.find(record) if record and is_whole else None
+        # Before the files, which may grow meanwhile.
+        head = _head(namespace.files, record)
         paths = rotation.in_order(namespace.files or rotation.files_of(record or Path()))
         started = time.monotonic()
         with _progress(paths) as progress:
@@ -135,6 +135,22 @@ def _record(namespace: argparse.Namespace) -> Path | None:
         return _configured_file(read_document(namespace.config))
     records = {rotation.record_of(path) for path in namespace.files}
     return records.pop() if len(records) == 1 else None
+
+
+def _head(files: list[Path], record: Path | None) -> heads.Head | None:
+    """What the head file of the record says; None if the files do not reach to its end."""
+    if record is None or (files and record not in map(rotation.absolute, files)):
+        # It says nothing of older files alone.
+        return None
+    # Beside the name that the service has for the file, which may be a symbolic link.
+    head = heads.find(record) or heads.find(record.resolve())
+    if head is None:
+        print(
+            f"{heads.path_of(record)}: there is none, so events missing at the end would not be "
+            "noticed",
+            file=sys.stderr,
+        )
+    return head
 
 
 def _key(
