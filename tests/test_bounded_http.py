@@ -16,6 +16,8 @@ import pytest
 
 from anchor import auth
 from anchor.auth.results import AuthDetails
+from anchor.client.errors import Misconfigured, Unavailable
+from anchor.client.keystone import fetch_token
 from anchor.errors import BackendUnavailable
 from tests.servers.broken import broken_server
 
@@ -130,6 +132,29 @@ def test_an_answer_that_is_too_large_is_unavailable(tmp_path, name):
     assert peak < MEMORY
 
 
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+NOT_HTTP = {
+    "a chunk of negative length": CHUNKED + b"-5\r\n     \r\n0\r\n\r\n",
+    "a chunk of no length": CHUNKED + b"zz\r\n",
+    "a chunk of a huge length": CHUNKED + b"f" * 40 + b"\r\n  ",
+    "two lengths": HEAD + b"Content-Length: 5\r\nContent-Length: 7\r\n\r\n{}     ",
+    "not what it says it is": whole(b"not compressed", "gzip")[0],
+    "compressed many times": whole(b"{}", ", ".join(["gzip"] * 20))[0],
+    "another protocol": b"\0" * 5000,
+    "nothing": b"",
+    "an unknown charset": HEAD.replace(b"json", b"json; charset=idna") + b"\r\n\xff",
+}
+
+
+@pytest.mark.parametrize("what", NOT_HTTP)
+def test_an_answer_that_makes_no_sense_is_unavailable(tmp_path, what):
+    with (
+        keystone(lambda: [NOT_HTTP[what]], tmp_path, timeout=10) as authenticator,
+        pytest.raises(BackendUnavailable),
+    ):
+        authenticator.authenticate("default", "alice", "the-token")
+
+
 SLOW = {
     "headers": lambda: itertools.chain([HEAD + b"X: "], itertools.repeat(b"a")),
     "many headers": lambda: itertools.chain([HEAD], itertools.repeat(b"X: a\r\n")),
@@ -220,3 +245,23 @@ def test_the_requester_gets_a_503(serve, document):
         }
         answer = serve(document).sign(status=503)
     assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_the_client_bounds_the_answer_of_its_keystone_too(tmp_path):
+    def behave(connection, _stop):
+        connection.recv(65536)
+        for piece in TOO_LARGE["2 GB in chunks"]():
+            connection.sendall(piece)
+
+    environment = {"OS_USERNAME": "alice", "OS_PASSWORD": "the-secret", "OS_PROJECT_ID": "2"}
+    with broken_server(behave) as port:
+        environment["OS_AUTH_URL"] = f"http://127.0.0.1:{port}/v3"
+        tracemalloc.start()
+        try:
+            with pytest.raises((Unavailable, Misconfigured)) as failed:
+                fetch_token(None, 20, environment)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert "the-secret" not in str(failed.value)
+    assert peak < MEMORY

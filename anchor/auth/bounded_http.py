@@ -46,15 +46,31 @@ class BoundedAdapter(HTTPAdapter):
         Raises:
             requests.exceptions.RequestException: it is too large, too slow, or not HTTP.
         """
-        response = super().send(*args, **kwargs)
-        body = bytearray()
+        try:
+            response = super().send(*args, **kwargs)
+            # Where requests itself keeps what it has read.
+            response._content = _whole_body(response)
+        except (requests.exceptions.RequestException, MemoryError):
+            raise
+        except Exception as error:
+            # Neither library checks everything that a server can send, such as negative lengths.
+            raise requests.exceptions.ConnectionError(
+                f"the answer is not HTTP: {type(error).__name__}"
+            ) from error
+        return response
+
+
+def _whole_body(response: requests.Response) -> bytes:
+    body = bytearray()
+    try:
         for piece in response.iter_content(_CHUNK):
             body += piece
             if len(body) > LIMIT:
-                response.close()
                 raise requests.exceptions.ConnectionError(f"{_TOO_LARGE} of {LIMIT} bytes")
-        response._content = bytes(body)  # where requests itself keeps what it has read
-        return response
+    except BaseException:
+        response.close()
+        raise
+    return bytes(body)
 
 
 _TOO_LARGE = "the answer is larger than the limit"

@@ -49,6 +49,7 @@ def _ask(settings: Mapping[str, Any], timeout: float) -> str:
     loading = _needed("keystoneauth1.loading", "keystoneauth1")
     session_module = _needed("keystoneauth1.session", "keystoneauth1")
     exceptions = _needed("keystoneauth1.exceptions", "keystoneauth1")
+    bounded_http = _needed("anchor.auth.bounded_http", "requests")
     kind = str(settings.get("auth_type") or _kind(settings))
     verify = settings.get("cacert") or settings.get("verify", True)
     try:
@@ -58,6 +59,8 @@ def _ask(settings: Mapping[str, Any], timeout: float) -> str:
             **{name: value for name, value in settings.items() if name in known}
         )
         with_tls = session_module.Session(auth=plugin, verify=verify, timeout=timeout)
+        for scheme in ("http://", "https://"):
+            with_tls.session.mount(scheme, bounded_http.BoundedAdapter())
         token = with_tls.get_token()
     except (exceptions.ConnectFailure, exceptions.HttpServerError) as error:
         raise Unavailable(f"keystone is not available: {type(error).__name__}") from error
