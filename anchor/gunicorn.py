@@ -33,8 +33,8 @@ def on_reload(server: Any) -> None:
         return
     try:
         server.app.callable = _load(server)
-    except Exception as error:  # noqa: BLE001  # the master has to go on
-        # The files have changed since the moment before.
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # the master has to go on
+        # The files have changed since the moment before, or a token has refused the PIN.
         _complain(server, error)
 
 

@@ -25,14 +25,22 @@ def leader() -> int:
     """The id of the process that all workers of this service descend from."""
     uwsgi = _uwsgi()
     if uwsgi is not None:
-        return int(uwsgi.masterpid()) or os.getpid()
+        if master := int(uwsgi.masterpid()):
+            return master
+        # Without a master the first worker starts the others.
+        return os.getpid() if uwsgi.worker_id() <= 1 else os.getppid()
     if os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn/"):
         settings = sys.modules.get("anchor.gunicorn")
         if settings is not None:
             return int(settings.MASTER)
         # With --preload the leader itself loads the application.
-        return os.getpid() if _gunicorn("Arbiter") and not _gunicorn("Worker") else os.getppid()
+        return os.getpid() if is_gunicorns_master() else os.getppid()
     return os.getpid()
+
+
+def is_gunicorns_master() -> bool:
+    """True if gunicorn's master is loading the application, for the workers to come."""
+    return _gunicorn("Arbiter") is not None and _gunicorn("Worker") is None
 
 
 def capacity() -> Capacity:

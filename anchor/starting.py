@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 
+from anchor import server
 from anchor.errors import ConfigurationError
 
 LOG = logging.getLogger(__name__)
@@ -14,10 +15,11 @@ LOG = logging.getLogger(__name__)
 def end_if_final(error: ConfigurationError) -> None:
     """End the service with the error's exit status, if that says more than 1.
 
-    Return under gunicorn, which ends with 3 itself when a worker does not start, and in a worker of
-    uwsgi, which cannot end its master.
+    Return in a worker of gunicorn, whose master ends itself when one does not start, and in a worker
+    of uwsgi, which cannot end its master.
     """
-    if error.exit_status == 1 or os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn/"):
+    is_gunicorn = os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn/")
+    if error.exit_status == 1 or (is_gunicorn and not server.is_gunicorns_master()):
         return
     uwsgi = sys.modules.get("uwsgi")
     # A directory of that name may have been taken for the module, which is inside uwsgi only.

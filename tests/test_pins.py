@@ -78,7 +78,7 @@ def ended(server, directory):
 
 @pytest.mark.parametrize(
     ("server", "status"),
-    [("pecan", 77), ("anchor", 77), ("uwsgi", 77), ("uwsgi.ini", 77), ("gunicorn", 3)],
+    [("pecan", 77), ("anchor", 77), ("uwsgi", 77), ("uwsgi.ini", 77), ("gunicorn", 77)],
 )
 def test_a_wrong_pin_ends_each_server_after_one_attempt(configure, spied, server, status):
     code, printed = ended(server, configure(pin=WRONG))

@@ -73,6 +73,16 @@ def test_uwsgi(tmp_path, options, whole, lazy):
     assert process == found["leader"] == found["parent"]
 
 
+@pytest.mark.parametrize("lazy", [[], ["--lazy-apps"]])
+def test_uwsgi_without_a_master(tmp_path, lazy):
+    command = [program("uwsgi", "uwsgi, from PyPI"), "--venv", sys.prefix, "-p", "3", *lazy]
+
+    found, process = ask(tmp_path, [*command, "--http-socket"], ["--wsgi-file", "asked.py"], {})
+
+    assert process == found["leader"]
+    assert found["leader"] in (found["pid"], found["parent"])
+
+
 def ask(directory, command, rest, environment):
     """What the application found, and the process that was started."""
     (directory / "asked.py").write_text(_APPLICATION)
