@@ -15,8 +15,8 @@ LOG = logging.getLogger(__name__)
 def end_if_final(error: ConfigurationError) -> None:
     """End the service with the error's exit status, if that says more than 1.
 
-    Return in a worker of gunicorn, whose master ends itself when one does not start, and in a worker
-    of uwsgi, which cannot end its master.
+    Return in a worker of gunicorn, whose master ends when one does not start, and in a worker of
+    uwsgi, which cannot end its master.
     """
     is_gunicorn = os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn/")
     if error.exit_status == 1 or (is_gunicorn and not server.is_gunicorns_master()):
