@@ -185,6 +185,15 @@ def test_a_key_in_a_token_is_never_made_twice(softhsm, tmp_path, pin_file, capsy
         (["--root-cert", "x", "--root-key", "y"], "go with --intermediate"),
         (["--intermediate", "--root-cert", "x", "--root-key", "y"], "x cannot be read"),
         (["--intermediate", "--name", "X", "--root-name", "X"], "have the same name"),
+        *(
+            ([*more, option, text], f"{option} is 1 to 64 printable characters")
+            for more, option in (
+                ([], "--name"),
+                (["--intermediate"], "--root-name"),
+                ([], "--user"),
+            )
+            for text in ("", " ", "a\nb", "a\x7f", "\udcff", "a" * 65)
+        ),
         (["--days", "0"], "--days is from 1 to 36500"),
     ],
 )

@@ -159,6 +159,15 @@ def _prove(namespace: argparse.Namespace) -> None:
     wrong = [
         message
         for message, is_wrong in (
+            *(
+                (f"{option} is 1 to 64 printable characters", not _is_name(text))
+                for option, text in (
+                    ("--name", namespace.name),
+                    ("--root-name", namespace.root_name),
+                    ("--user", namespace.user),
+                )
+                if text is not None
+            ),
             ("--days is from 1 to 36500", not 1 <= namespace.days <= 36500),
             (
                 "--root-days is from 1 to 36500",
@@ -211,6 +220,11 @@ def _prove(namespace: argparse.Namespace) -> None:
     ]
     if wrong:
         raise ConfigurationError.about("", "; ".join(wrong))
+
+
+def _is_name(text: str) -> bool:
+    # RFC 5280 appendix A.1, ub-common-name.
+    return len(text) <= 64 and text.isprintable() and bool(text.strip())
 
 
 def _root(namespace: argparse.Namespace, files: NewFiles) -> Issuer:
