@@ -100,6 +100,44 @@ def test_a_ban_of_a_name_holds_however_a_certificate_could_be_good_for_it(
     assert bool(is_refused) == (refused(service, make_csr(*asked)) is not None)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not a name",
+        *("", ".", "..", "*", "*.", "www.*.example.com", "a..example.com", "%.example.com"),
+        *("192.0.2.0/24", "fe80::1%eth0", "alice@", "@example.com", "a@b@c", "CN=example"),
+        *("urn:x", "urn:uuid:1234", "tel:+1", "data:x", "https://", "https:host", "sip:host"),
+        *("https://%zz/", "https://a b/", "https://user:secret@example.com/", "spiffe://"),
+        *("https://a,b/x", "https://-/ x", "HTTP/host@REALM", "example.com:", "example.com:x"),
+    ],
+)
+def test_what_is_no_name_is_not_banned(command, capsys, tmp_path, text):
+    assert command("ban", "name", text) == 1
+
+    assert f"{text!a} is no name that can be banned: write a host" in capsys.readouterr().err
+    assert not (tmp_path / "bans.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "banned"),
+    [
+        ("example.com:443", "example.com"),
+        ("*.example.com:443", "*.example.com"),
+        ("https://www.example.com:8443/", "www.example.com"),
+        ("https://www.example.com/x", "https://www.example.com/x"),
+        ("https://b%C3%BCcher.example/", "xn--bcher-kva.example"),
+        ("https://[2001:db8::1]/", "2001:db8::1"),
+        ("spiffe://example.org/workload", "spiffe://example.org/workload"),
+        ("mailto:alice@example.com", "alice@example.com"),
+        ("sip:alice@example.com", "alice@example.com"),
+    ],
+)
+def test_a_name_is_banned_in_its_canonical_form(command, capsys, text, banned):
+    assert command("ban", "name", text) == 0
+
+    assert f"name {banned} is banned" in capsys.readouterr().out
+
+
 _names = st.from_regex(r"(\.|\*\.|a\*\.)?(a|b|ab)(\.(a|b)){0,3}", fullmatch=True)
 
 
