@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from anchor.cli import main
 from tests.pki import assert_is_leaf, make_csr
 from tests.servers.anchor import EVERY_SERVER, serving, uwsgi_ini
 from tests.servers.nginx_site import HOST, site
@@ -348,6 +349,12 @@ def log_to(place):
     return ["sh", "-c", f'exec "$@" >{place} 2>&1', "sh"]
 
 
+def audit_file(directory):
+    """A record that does not need the log."""
+    assert 0 == main(["audit", "init", str(directory / "audit.key")])
+    return {"target": "file", "path": "audit.jsonl", "checkpoint_key_path": "audit.key"}
+
+
 def processor_time(pids):
     """What processes have used of the processor, in ticks."""
     stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
@@ -358,6 +365,7 @@ def processor_time(pids):
 def test_a_server_whose_log_nobody_reads_any_more_serves_and_does_not_spin(
     server, document, tmp_path
 ):
+    document["audit"] = audit_file(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(document))
     os.mkfifo(tmp_path / "fifo")
     reader = subprocess.Popen(["cat", tmp_path / "fifo"], stdout=subprocess.DEVNULL)
@@ -371,18 +379,23 @@ def test_a_server_whose_log_nobody_reads_any_more_serves_and_does_not_spin(
             before = processor_time(processes)
             time.sleep(1)
             assert processor_time(processes) - before < os.sysconf("SC_CLK_TCK") / 4
-            assert 400 == post(service, b"no request")[0]
+            assert 200 == post(service, make_csr())[0]
     finally:
         reader.kill()
         reader.wait()
 
 
+# A record that cannot be written means no certificate: in the log it cannot.
+@pytest.mark.parametrize(("target", "status"), [("file", 200), ("log", 500)])
 @pytest.mark.parametrize("server", ["uwsgi", "uwsgi.ini", "gunicorn"])
-def test_a_server_starts_when_the_disk_of_its_log_is_full(server, document, tmp_path):
+def test_a_server_starts_when_the_disk_of_its_log_is_full(
+    server, target, status, document, tmp_path
+):
+    document["audit"] = audit_file(tmp_path) if target == "file" else {"target": target}
     (tmp_path / "config.json").write_text(json.dumps(document))
 
     with serving(server, tmp_path, under=log_to("/dev/full")) as service:
-        assert 400 == post(service, b"no request")[0]
+        assert status == post(service, make_csr())[0]
 
 
 def test_a_bad_configuration_stops_the_start_also_when_the_disk_of_the_log_is_full(
