@@ -26,7 +26,6 @@ from tests.servers.processes import (
     answers,
     children,
     free_port,
-    listens,
     program,
     running,
     wait_for,
@@ -119,7 +118,7 @@ def uwsgi(directory, port, *, under=()):
     return running(
         [*under, *uwsgi_ini(directory), *("--http-socket", f"127.0.0.1:{port}")],
         log=directory / "server.log",
-        ready=lambda: listens(port),
+        ready=lambda: answers(port),
         cwd=directory,
         env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
     )
