@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import socket
+import socketserver
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,28 +30,39 @@ def prepare(server: Mapping[str, Any]) -> None:
     Raises:
         ConfigurationError: the address is malformed, taken, or not one of this machine.
     """
-    host, port = str(server.get("host", "")), _port(server.get("port"))
+    host, port = server.get("host"), _port(server.get("port"))
+    if not isinstance(host, str):
+        raise ConfigurationError.about("server.host", f"{host!r} is not an address or host name")
     try:
-        # The first of the addresses: a host name may have several.
-        family, _, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
+        # The first of the addresses: a host name may have several. wsgiref takes "" for all.
+        family = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0][0]
     except (OSError, UnicodeError) as error:
         raise ConfigurationError.about(
             "server.host", f"{host!r} is not an address of this machine: {error.args[-1]}"
         ) from None
-    try:
-        socket.create_server(address, family=family).close()
-    except OSError as error:
-        raise ConfigurationError.about(
-            "server", f"cannot listen on {_written(host, port)}: {os.strerror(error.errno or 0)}"
-        ) from None
     # Pecan makes the server after this; wsgiref listens on IPv4 unless told otherwise.
     WSGIServer.address_family = family
+    try:
+        _listen_once(host, port)
+    except OSError as error:
+        raise ConfigurationError.about(
+            "server", f"cannot listen on {_written(host, port)}: {error.strerror}"
+        ) from None
     # Python keeps lines back when standard output is a pipe or a file.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True)
+
+
+def _listen_once(host: str, port: int) -> None:
+    """Listen exactly as wsgiref does, except for its search for the host's full name."""
+
+    class Server(WSGIServer):
+        server_bind = socketserver.TCPServer.server_bind
+
+    Server((host, port), socketserver.BaseRequestHandler).server_close()
 
 
 def _port(value: object) -> int:

@@ -11,6 +11,8 @@ import shutil
 import socket
 import subprocess
 import sys
+from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
@@ -69,6 +71,18 @@ def test_a_port_that_is_taken_is_told_in_one_line(directory, line, host):
 
 
 @pytest.mark.parametrize("line", COMMANDS)
+@pytest.mark.parametrize("taken", ["127.0.0.1", "0.0.0.0"])
+def test_a_port_that_is_taken_on_ipv4_only_is_told_when_all_addresses_are_wanted(
+    directory, line, taken
+):
+    with socket.create_server((taken, 0)) as other:
+        port = other.getsockname()[1]
+        configure(directory, "::", port)
+
+        assert_one_clear_line(start(line, directory), f"[::]:{port}", "Address already in use")
+
+
+@pytest.mark.parametrize("line", COMMANDS)
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "99999999999", "http", "", "50 16"])
 def test_a_port_that_is_none_is_told_in_one_line(directory, line, port):
     configure(directory, "127.0.0.1", port)
@@ -77,7 +91,10 @@ def test_a_port_that_is_none_is_told_in_one_line(directory, line, port):
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "nowhere.invalid", "[::1]", "a" * 80])
+@pytest.mark.parametrize("host", [
+    "192.0.2.1", "2001:db8::1", "nowhere.invalid", "[::1]", "a" * 80, "*", "fe80::1%lo", "::1%lo",
+    "http://127.0.0.1",
+])  # fmt: skip
 def test_an_address_that_is_not_this_machines_is_told_in_one_line(directory, line, host):
     configure(directory, host, free_port())
 
@@ -86,7 +103,13 @@ def test_an_address_that_is_not_this_machines_is_told_in_one_line(directory, lin
 
 @pytest.mark.parametrize("line", COMMANDS)
 @pytest.mark.parametrize(
-    ("host", "asked"), [("::1", ["::1"]), ("::", ["::1", "127.0.0.1"]), ("0.0.0.0", ["127.0.0.1"])]
+    ("host", "asked"),
+    [
+        ("", ["127.0.0.1"]),
+        ("::1", ["::1"]),
+        ("::", ["::1", "127.0.0.1"]),
+        ("0.0.0.0", ["127.0.0.1"]),
+    ],
 )
 def test_it_listens_where_it_is_told_and_says_so_at_once(directory, line, host, asked):
     port = free_port()
@@ -106,6 +129,25 @@ def test_it_listens_where_it_is_told_and_says_so_at_once(directory, line, host, 
             with contextlib.closing(connection):
                 connection.request("GET", "/healthz")
                 assert 200 == connection.getresponse().status
+
+
+@pytest.mark.parametrize("port", ["0", "-1", "65536"])
+def test_a_port_that_is_none_is_told_when_it_is_an_option(directory, port):
+    configure(directory, "127.0.0.1", free_port())
+
+    assert_one_clear_line(start(f"anchor serve --port {port}", directory), port, "from 1 to 65535")
+
+
+def test_an_address_with_a_zone_is_told_in_one_line(directory):
+    """Pecan hands wsgiref an address without the number of its zone."""
+    zones = [
+        f"{ip_address(bytes.fromhex(words[0]))}%{words[5]}"
+        for line in Path("/proc/net/if_inet6").read_text().splitlines()
+        if (words := line.split())[0].startswith("fe80")
+    ]
+    configure(directory, (zones or ["fe80::1%lo"])[0], free_port())
+
+    assert_one_clear_line(start("anchor serve", directory), "fe80:")
 
 
 def test_a_configuration_that_is_wrong_is_told_without_a_traceback(directory):
@@ -131,3 +173,5 @@ def test_other_servers_are_not_taken_for_pecans(monkeypatch):
 def test_the_section_may_be_missing_a_part():
     with pytest.raises(ConfigurationError, match=r"server\.port: None is not a port"):
         pecan_server.prepare({"host": "127.0.0.1"})
+    with pytest.raises(ConfigurationError, match=r"server\.host: None is not an address"):
+        pecan_server.prepare({"port": 5016})

@@ -37,9 +37,9 @@ def run(namespace: argparse.Namespace) -> int:
     path = namespace.config or config_file.find()
     os.environ["ANCHOR_CONF"] = str(path)
     config = conf_from_file(str(find_config_py(path)))
-    if namespace.host:
+    if namespace.host is not None:
         config.server.host = namespace.host
-    if namespace.port:
+    if namespace.port is not None:
         config.server.port = namespace.port
     # The whole Config, as a mapping: pecan.load_app knows this and file names.
     application = pecan.load_app(config.to_dict())
