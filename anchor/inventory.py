@@ -22,6 +22,8 @@ from anchor.X509.written_names import canonical
 
 # More than nearly every file has, in octets.
 _MOST = 1 << 13
+# More bytes than any certificate has.
+_TOO_MANY = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,8 @@ def _read(path: str, fingerprint: str) -> Stored | _Broken | None:
             pem = os.read(file, _MOST)
             while len(pem) % _MOST == 0 and (more := os.read(file, _MOST)):
                 pem += more
+                if len(pem) > _TOO_MANY:
+                    return _Broken(f"{path} is larger than {_TOO_MANY} bytes: no certificate")
         finally:
             os.close(file)
         return Stored(fingerprint, path, outline.read(pem, fingerprint))
@@ -204,6 +208,9 @@ def prune(places: Places, before: datetime.datetime, complaints: Complaints) -> 
 
     Returns:
         how many certificates were deleted.
+
+    Raises:
+        ConfigurationError: one of them cannot be deleted.
     """
     moment = timestamp(before)
     expired = read(
@@ -212,6 +219,9 @@ def prune(places: Places, before: datetime.datetime, complaints: Complaints) -> 
         lambda one: one.path,
         complaints,
     )
-    for path in expired:
-        Path(path).unlink(missing_ok=True)
+    try:
+        for path in expired:
+            Path(path).unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigurationError.about("", f"{error.filename}: {error.strerror}") from None
     return len(expired)

@@ -187,6 +187,8 @@ SPOIL = {
         lambda pem: b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
     ),
     "no text": write(lambda pem: bytes(range(256))),
+    # To read it whole would take all memory.
+    "8 GiB": lambda path: os.truncate(path, 1 << 33),
     "a link to nothing": in_its_place(lambda path: path.symlink_to("nowhere")),
     "a link to itself": in_its_place(lambda path: path.symlink_to(path)),
     "a directory": in_its_place(lambda path: path.mkdir()),
