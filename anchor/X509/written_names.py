@@ -55,9 +55,11 @@ def one_name(text: str) -> str:
     names = names or [str(address) for address in meaning.addresses[-1:]]
     if not meaning.understood or not names or _are_several(meaning, text):
         raise ValueError("it is no name, or more than one")
-    host = names[0].rpartition("@")[2]
+    hosts = meaning.hosts if meaning.uris else [names[0].rpartition("@")[2]]
     is_host = not meaning.uris and not meaning.addresses
-    if is_host and not (_is_host(host) and ("*" in text) == ("*." in text[:2])):
+    if (meaning.uris or is_host) and not all(map(_is_host, hosts)):
+        raise ValueError("it is no host")
+    if is_host and (("*" in text) != ("*." in text[:2]) or text.endswith(":")):
         raise ValueError("it is no host")
     return names[0]
 
