@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from anchor.errors import ConfigurationError
 from anchor.X509.name_constraints import names_in, violations
 from anchor.X509.signing_request import X509Csr
+from tests.pace import allowed, least_seconds
 from tests.pki import DAY, a_key, ca_certificate, key_pem, make_csr, now, subject
 
 DNS, MAIL, URI = x509.DNSName, x509.RFC822Name, x509.UniformResourceIdentifier
@@ -194,6 +195,33 @@ def test_what_is_accepted_openssl_accepts(
 
     if not list(violations(names_in(request), [constraints])):
         assert openssl_accepts(tmp_path, request, ca)
+
+
+MANY = {
+    "DNS names": lambda n: (DNS(f"d{n}.example.com"), DNS(f"www.h{n}.example.org")),
+    "URIs": lambda n: (URI(f".d{n}.example.com"), URI(f"https://h{n}.example.org/")),
+    "mail addresses": lambda n: (MAIL(f".d{n}.example.com"), MAIL(f"a@h{n}.example.org")),
+    "addresses": lambda n: (
+        network(f"10.{n % 256}.0.0/16"),
+        address(f"192.0.{n // 256}.{n % 256}"),
+    ),
+    "directory names": lambda n: tuple(
+        directory((NameOID.ORGANIZATION_NAME, f"{kind}{n}")) for kind in "ab"
+    ),
+}
+
+
+@pytest.mark.parametrize("make", MANY.values(), ids=MANY)
+def test_a_thousand_names_and_many_constraints_cost_less_than_a_tenth_of_a_second(make):
+    request = csr(None, *(make(n)[1] for n in range(1000)))
+    constraints = x509.NameConstraints(None, [make(n)[0] for n in range(80)])
+
+    assert not list(violations(names_in(request), [constraints]))
+
+    def compare():
+        return list(violations(names_in(request), [constraints]))
+
+    assert least_seconds(compare) < allowed(0.1)
 
 
 # ---- the service

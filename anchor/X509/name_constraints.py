@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -48,62 +48,97 @@ def violations(
     names: Iterable[Named], constraints: Iterable[x509.NameConstraints]
 ) -> Iterator[str]:
     """Each name that a relying party would reject, with the constraint that is the reason."""
-    constraints = tuple(constraints)
+    prepared = [
+        (_prepared(one.excluded_subtrees), _prepared(one.permitted_subtrees)) for one in constraints
+    ]
     for name in names:
-        for one in constraints:
-            violation = _violation(name, one)
+        compared = _compared(name)
+        for excluded, permitted in prepared:
+            violation = _violation(
+                name.kind, compared, excluded.get(name.kind, ()), permitted.get(name.kind, ())
+            )
             if violation:
                 yield f"{name.shown} {violation}"
                 break
 
 
-def _violation(name: Named, constraints: x509.NameConstraints) -> str | None:
-    for base in constraints.excluded_subtrees or ():
-        if isinstance(base, name.kind) and _is_within(name, base.value, excluded=True):
-            return f"is excluded by {describe(base)}"
-    permitted = [
-        base for base in constraints.permitted_subtrees or () if isinstance(base, name.kind)
-    ]
-    if permitted and not any(_is_within(name, base.value, excluded=False) for base in permitted):
-        return f"is not within {', '.join(map(describe, permitted[:5]))}"
+class _Subtree(NamedTuple):
+    """The base of a subtree, and the same as names are compared with it."""
+
+    base: x509.GeneralName
+    compared: Any
+
+
+def _prepared(
+    bases: Iterable[x509.GeneralName] | None,
+) -> dict[type[x509.GeneralName], list[_Subtree]]:
+    """The subtrees by their kinds; a request has a thousand names to compare with each."""
+    found: dict[type[x509.GeneralName], list[_Subtree]] = {}
+    for base in bases or ():
+        value: Any = getattr(base, "value", None)
+        if isinstance(base, x509.DNSName):
+            name = canonical(value)
+            parent = name.removeprefix(".").partition(".")[2]
+            # A wildcard covers what is excluded one label below its parent.
+            value = (name, f".{name.removeprefix('.')}" if name else "", f"*.{parent}")
+        elif isinstance(base, x509.RFC822Name):
+            local, at, host = value.rpartition("@")
+            value = (local if at else None, host.lower())
+        elif isinstance(base, x509.UniformResourceIdentifier):
+            value = value.lower()
+        elif isinstance(base, x509.DirectoryName):
+            value = [_comparable(rdn) for rdn in value.rdns]
+        found.setdefault(type(base), []).append(_Subtree(base, value))
+    return found
+
+
+def _compared(name: Named) -> Any:
+    """A name as it is compared with subtrees; None if nobody knows how to compare it."""
+    if name.kind is x509.DNSName:
+        return canonical(name.value)
+    if name.kind is x509.IPAddress and isinstance(name.value, IPv4Address | IPv6Address):
+        return name.value
+    if name.kind is x509.RFC822Name and "@" in name.value:
+        local, _, host = name.value.rpartition("@")
+        return local, host.lower()
+    if name.kind is x509.UniformResourceIdentifier:
+        return _host(name.value)
+    if name.kind is x509.DirectoryName:
+        return [_comparable(rdn) for rdn in name.value.rdns]
     return None
 
 
-def _is_within(name: Named, base: Any, *, excluded: bool) -> bool:
-    """True if a name is in a subtree; in doubt it is in excluded ones, and in no permitted one."""
-    found: bool | None = None
-    if name.kind is x509.DNSName:
-        found = _dns_is_within(canonical(name.value), canonical(base), excluded=excluded)
-    elif name.kind is x509.IPAddress and isinstance(name.value, IPv4Address | IPv6Address):
-        found = name.value in base or (excluded and unmapped(name.value) in base)
-    elif name.kind is x509.RFC822Name and "@" in name.value:
-        found = _mail_is_within(name.value, base)
-    elif name.kind is x509.UniformResourceIdentifier and (host := _host(name.value)):
-        found = _host_is_within(host, base.lower())
-    elif name.kind is x509.DirectoryName:
-        top = [_comparable(rdn) for rdn in base.rdns]
-        found = top == [_comparable(rdn) for rdn in list(name.value.rdns)[: len(top)]]
-    # Names that nobody knows how to compare a relying party has to reject.
-    return excluded if found is None else found
+def _violation(
+    kind: type[x509.GeneralName],
+    compared: Any,
+    excluded: Sequence[_Subtree],
+    permitted: Sequence[_Subtree],
+) -> str | None:
+    for subtree in excluded:
+        # A relying party has to reject what it cannot compare.
+        if compared is None or _is_within(kind, compared, subtree.compared, excluded=True):
+            return f"is excluded by {describe(subtree.base)}"
+    if permitted and (
+        compared is None
+        or not any(_is_within(kind, compared, each.compared, excluded=False) for each in permitted)
+    ):
+        return f"is not within {', '.join(describe(each.base) for each in permitted[:5])}"
+    return None
 
 
-def _dns_is_within(name: str, base: str, *, excluded: bool) -> bool:
-    if not base or name == base or name.endswith(f".{base.removeprefix('.')}"):
-        return True
-    # A wildcard covers what is excluded one label below its parent.
-    return (
-        excluded
-        and name.startswith("*.")
-        and base.removeprefix(".").partition(".")[2] == name.removeprefix("*.")
-    )
-
-
-def _mail_is_within(mailbox: str, base: str) -> bool:
-    local, _, host = mailbox.rpartition("@")
-    wanted, at, base_host = base.rpartition("@")
-    if at and wanted != local:
-        return False
-    return _host_is_within(host.lower(), base_host.lower())
+def _is_within(kind: type[x509.GeneralName], name: Any, base: Any, *, excluded: bool) -> bool:
+    """True if a name is in a subtree, both as they are compared."""
+    if kind is x509.DNSName:
+        exact, suffix, wildcard = base
+        return name == exact or name.endswith(suffix) or (excluded and name == wildcard)
+    if kind is x509.IPAddress:
+        return name in base or (excluded and unmapped(name) in base)
+    if kind is x509.RFC822Name:
+        (local, host), (wanted, base_host) = name, base
+        return wanted in (None, local) and _host_is_within(host, base_host)
+    if kind is x509.UniformResourceIdentifier:
+        return _host_is_within(name, base)
+    return bool(base == name[: len(base)])
 
 
 def _host_is_within(host: str, base: str) -> bool:
