@@ -206,6 +206,8 @@ class BanFile:
                     raise ValidationError("the name is banned", name=text)
             for host in named.meaning.hosts:
                 for place in coverage.shelves_for(host):
+                    if ("name", place) not in known.by_place:
+                        continue
                     for ban in known.find("name", place, now):
                         if coverage.touches(ban.value, host):
                             raise ValidationError("the name is banned", name=host)

@@ -28,7 +28,7 @@ _SMTP_UTF8 = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.9")  # RFC 9598
 
 # More than any directory has: each common name is tried as a host below the domain.
 MAX_COMMON_NAMES = 4
-MAX_COMPONENTS = 32
+MAX_COMPONENTS = 16
 
 _UTF8_STRING, _IA5_STRING, _GENERAL_STRING = b"\x0c", b"\x16", b"\x1b"
 

@@ -87,6 +87,8 @@ class DomainSet:
 
     def touches(self, name: str) -> bool:
         """Whether a name is, is below, or as a wildcard covers one of the domains."""
+        if not self._suffixes:
+            return False
         # Two dots at the end are not a name, but somebody may strip them all.
         name = name.lower().strip().rstrip(".")
         if "" in self._suffixes or f".{name}" in self._suffixes:
