@@ -8,12 +8,12 @@ import logging
 import logging.config
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from anchor.complaints import Complaints
 from anchor.errors import ConfigurationError
-from anchor.logs import Lines
+from anchor.logs import AUDIT, Lines
 from anchor.registration_authority import RegistrationAuthority
 
 
@@ -29,6 +29,9 @@ def apply(configuration: Mapping[str, Any]) -> None:
         cause = error.__cause__
         because = f": {type(cause).__name__}: {cause}" if cause else ""
         raise ConfigurationError.about("logging", f"{error}{because}") from error
+    # disable_existing_loggers, the default, would disable it if it was used before: the record does
+    # not depend on the order in which modules are imported.
+    logging.getLogger(AUDIT).disabled = False
 
 
 def require_trails(authorities: Iterable[RegistrationAuthority]) -> None:
@@ -46,11 +49,18 @@ def require_trails(authorities: Iterable[RegistrationAuthority]) -> None:
 
 
 def try_out(
-    configuration: Mapping[str, Any] | None, authorities: Iterable[RegistrationAuthority]
+    configuration: Mapping[str, Any] | None,
+    authorities: Iterable[RegistrationAuthority],
+    without: Collection[logging.Handler] = (),
 ) -> None:
     """Return if the service could start with this configuration of logging.
 
     It is applied in a process of its own, which opens no log file, so nothing is left of it.
+
+    Args:
+        configuration: the section of ``config.py``; None if there is none.
+        authorities: their audit events have to be kept.
+        without: the root logger's handlers that this process has, and a service has not.
 
     Raises:
         ConfigurationError: it could not.
@@ -62,6 +72,8 @@ def try_out(
         process = os.fork()
     if process == 0:
         try:
+            for handler in without:
+                logging.getLogger().removeHandler(handler)
             os.write(theirs, json.dumps(_tried(configuration, authorities)).encode())
         finally:
             os._exit(0)

@@ -645,6 +645,7 @@ def audit_to(kind, **options):
 
 
 LINES = "anchor.logs.Lines"
+_TO_A = {"level": "INFO", "handlers": ["a"]}
 LOSING = {
     "no logging": (None,),
     "no logger": ({"version": 1},),
@@ -659,6 +660,13 @@ LOSING = {
     "no syslog": (audit_to("logging.handlers.SysLogHandler", address="/nowhere/log"),),
     "kept nowhere": (audit_to(LINES, filename="/dev/null"),),
     "overwritten": (audit_to("logging.FileHandler", filename="/dev/null", mode="w"),),
+    "handler filter, and nobody above": (
+        {
+            "filters": {"others": {"name": "other"}},
+            "handlers": {"audit": {"class": LINES, "filters": ["others"]}},
+            "loggers": {"anchor.audit": {"level": "INFO", "handlers": ["audit"]}},
+        },
+    ),
     "switched off": (audit_to(LINES), "import logging as module; module.disable(module.INFO)"),
     "not a dictionary": ([1],),
 }
@@ -689,10 +697,46 @@ def test_logging_that_cannot_record_is_an_error_for_the_command_and_at_start_up(
     assert "ConfigurationError: logging: " in started or kind == "not a dictionary"
 
 
+KEEPING = {
+    "the root logger, others disabled": (
+        {"handlers": {"a": {"class": LINES}}, "root": {"level": "INFO", "handlers": ["a"]}},
+    ),
+    "a parent": ({"handlers": {"a": {"class": LINES}}, "loggers": {"anchor": _TO_A}},),
+    "a filter of a parent, which records pass by": (
+        {
+            "filters": {"others": {"name": "other"}},
+            "handlers": {"a": {"class": LINES}},
+            "loggers": {"anchor": {**_TO_A, "filters": ["others"]}},
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KEEPING)
+def test_logging_that_records_is_good_for_the_command_and_at_start_up(document, tmp_path, kind):
+    with_logging(tmp_path, *KEEPING[kind])
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    environment = os.environ | {"PECAN_CONFIG": str(tmp_path / "config.py")}
+    environment["ANCHOR_CONF"] = str(tmp_path / "config.json")
+
+    tried = subprocess.run(
+        [sys.executable, "-c", CHECK_AND_START],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        check=False,
+    )
+
+    assert tried.returncode == 0, tried.stderr
+    assert "checked: 0" in tried.stderr
+
+
 CHECK_AND_START = """
+import logging
 import sys
 from anchor.cli import main
 print("checked:", main(["check"]), file=sys.stderr)
+logging.getLogger().handlers.clear()
 import anchor.wsgi
 """
 

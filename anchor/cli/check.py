@@ -82,12 +82,12 @@ def _look(path: Path) -> tuple[list[str], list[Advice]]:
     proved: settings.Settings | None = None
     with complaints.at(), _what_advice_says_left_unsaid():
         proved = settings.load(path)
+    own_handlers = logging.getLogger().handlers[:]
     with complaints.at("config.py"):
         config_py = read(path)
         if config_py.is_there:
-            log_configuration.try_out(
-                config_py.logging, proved.authorities.values() if proved else ()
-            )
+            authorities = proved.authorities.values() if proved else ()
+            log_configuration.try_out(config_py.logging, authorities, own_handlers)
     complaints.raise_if_any()
     assert proved is not None
     document = config_file.read(path, complaints)
