@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import subprocess
 import urllib.error
 import urllib.request
@@ -23,7 +24,7 @@ from anchor.signers import pin_refusals, pkcs11_module
 from anchor.X509.signing_request import X509Csr
 from tests.pki import make_csr
 from tests.servers.anchor import ROOT, arguments, serving
-from tests.servers.processes import free_port
+from tests.servers.processes import free_port, wait_for
 from tests.servers.softhsm import MODULE, PIN
 
 SPY = Path("/usr/lib/x86_64-linux-gnu/pkcs11/pkcs11-spy.so")
@@ -124,6 +125,24 @@ def test_workers_try_a_pin_that_became_wrong_once_together(configure, softhsm, s
     assert 1 >= spied() - before
     assert "has refused the PIN, which is not tried again" in log or 200 in answers
     assert PIN not in log
+
+
+def test_a_reload_with_a_wrong_pin_tries_it_once_and_keeps_the_service(configure, spied):
+    form = urlencode({"user": "alice", "secret": "s3cret", "encoding": "pem", "csr": make_csr()})
+    with serving("gunicorn", configure()) as service:
+        configure(pin=WRONG)
+        before = spied()
+        service.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "not reloaded" in service.log)
+        assert 1 == spied() - before
+        answer = urllib.request.urlopen(f"{service.url}/v1/sign/default", form.encode(), timeout=60)
+        assert 200 == answer.status
+        log = service.log
+
+    assert 1 == log.count("refuses the PIN: CKR_PIN_INCORRECT")
+    assert "Traceback" not in log
+    assert "is broken: 77" not in log
+    assert WRONG not in log
 
 
 def change_pin(softhsm):
