@@ -10,7 +10,7 @@ import struct
 
 import pytest
 
-from anchor.client import tracked, trust
+from anchor.client import files, tracked, trust
 from anchor.client.daemon import Daemon
 from anchor.client.renewal import Renewer
 from anchor.client.tracked import StateDirectory
@@ -366,6 +366,33 @@ def test_a_user_trusts_a_group_of_the_same_name_but_no_access_list(as_daemon, tm
 
     with pytest.raises(trust.Untrusted, match="users or groups on its access control list"):
         trust.require(state / "tracked")
+
+
+@pytest.mark.parametrize("which", ["state", "directory"])
+def test_a_directory_that_another_user_made_meanwhile_is_not_used(
+    machine, hook, tmp_path, https_anchor, capsys, monkeypatch, which
+):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    machine.state = shared / "state" if which == "state" else machine.state
+    options = ["--directory", shared / "state"] if which == "directory" else []
+    make_directory = files.make_directory
+
+    def another_was_faster(path):
+        if not (shared / "state").exists():
+            (shared / "state").mkdir()
+            owned_by_another(shared / "state")
+        make_directory(path)
+
+    monkeypatch.setattr(files, "make_directory", another_was_faster)
+
+    assert 1 == machine.request("www.example.com", "--hook", hook, *options)
+
+    assert f"{shared / 'state'} is owned by nobody" in capsys.readouterr().err
+    assert [] == https_anchor.requests
+    assert [] == list(shared.rglob("*.pem"))
+    assert not (tmp_path / "ran").exists()
 
 
 def test_directories_are_made_for_their_owner_alone_whatever_the_umask(machine):

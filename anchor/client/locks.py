@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from anchor.client import files
+from anchor.client import files, trust
 from anchor.client.errors import Unavailable, Unwritable
 
 # How many seconds to wait for another run to finish.
@@ -27,6 +27,7 @@ def exclusive(path: Path, patience: float | None = None) -> Iterator[None]:
     Raises:
         Unavailable: another run has held it for longer than that.
         Unwritable: there can be no such file.
+        Untrusted: another user could change the directory.
     """
     try:
         files.make_directory(path.parent)
@@ -35,6 +36,8 @@ def exclusive(path: Path, patience: float | None = None) -> Iterator[None]:
         raise Unwritable(f"{path}: {error.strerror}") from None
     try:
         _wait(descriptor, path, time.monotonic() + (PATIENCE if patience is None else patience))
+        # Another user may have made the directory a moment ago, in /tmp for instance.
+        trust.require(path.parent)
         yield
     finally:
         os.close(descriptor)
