@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -358,6 +359,19 @@ def test_a_failed_init_leaves_neither_a_key_nor_a_file(
     if token and trouble == "name":
         assert 0 == main(["init", str(new), *words[:-2]])
         assert ["anchor-ca", "anchor-ca"] == objects_in(softhsm)
+
+
+def test_a_disk_that_is_full_is_told_with_the_file(tmp_path, capsys):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        assert 1 == main(["init", str(tmp_path / "new")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    key = tmp_path / "new" / "CA" / "root-ca-unwrapped.key"
+    assert f"anchor: {key}: File too large" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
 
 
 def interrupted(*_):

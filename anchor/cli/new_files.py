@@ -53,10 +53,14 @@ class NewFiles:
 def write_new(path: Path, contents: bytes, mode: int) -> None:
     """Write a new file; nobody sees it with a wider mode than its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-        try:
+    # Closing it may fail too, for a full disk.
+    file = open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode))  # noqa: SIM115
+    try:
+        with file:
             file.write(contents)
-            file.flush()
-        except BaseException:
-            path.unlink()
-            raise
+    except BaseException as error:
+        path.unlink()
+        if isinstance(error, OSError):
+            # A full disk is told without the file.
+            error.filename = str(path)
+        raise
