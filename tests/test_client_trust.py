@@ -229,6 +229,9 @@ def test_whatever_a_command_runs_is_checked(script, tmp_path, command):
     [
         "systemctl reload nginx",
         "install -o nobody -m 600 {open}/data /tmp",
+        "env A=1 install -m 600 /etc/hostname {open}/data",
+        "busybox cp /etc/hostname {open}/data",
+        "timeout 5 cp /etc/hostname {open}/data",
         "sh -c 'cat /etc/hostname > {open}/data'",
         "sh -ec true {open}/data",
         "python3 -c pass {open}/data",

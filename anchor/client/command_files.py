@@ -15,8 +15,7 @@ _VERSION = r"[0-9.]*"
 
 # Programs that run the file that their first argument names, executable or not.
 _INTERPRETER = re.compile(
-    rf"(|a|ba|da|fi|k|mk|tcl|ya|z)sh|busybox|env|luajit|node|nodejs|"
-    rf"(lua|perl|php|pypy|python|ruby|tclsh){_VERSION}"
+    rf"(|a|ba|da|fi|k|mk|ya|z)sh|luajit|node|nodejs|(lua|perl|php|pypy|python|ruby|tclsh){_VERSION}"
 )
 
 # Programs that run the program that follows them, which they look for on the PATH.
