@@ -117,6 +117,8 @@ def test_targets_and_files_that_are_named_are_there(page):
     named = re.findall(r"``((?:doc|tests|tools|anchor|CA)/[\w./-]*)``", text)
 
     assert set() == set(re.findall(r"``make (\w+)", text)) - targets
+    # `make docs` makes that one.
+    named = [name for name in named if name != "doc/build/"]
     assert [] == [name for name in named if not (ROOT / name).exists()]
 
 
