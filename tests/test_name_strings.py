@@ -410,3 +410,14 @@ def test_a_critical_flag_that_is_written_out_changes_nothing(service, ca, critic
     found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     # RFC 5280 4.2.1.6: the subject is not empty.
     assert not found.critical
+
+
+@settings(BURST, max_examples=25)
+@given(texts=st.permutations(["Web", "Ops", "A", "Longer than the others"]))
+def test_an_rdn_is_certified_in_the_order_of_der_whatever_its_order(service, ca, texts):
+    unsorted = der.tlv(0x31, *(der.attribute_value(OU, text) for text in texts))
+
+    certificate = certified(service, ca, der.sequence(unsorted))
+
+    in_order = der.name([(OU, text) for text in texts])
+    assert list(types_in(certificate.subject.public_bytes())) == list(types_in(in_order))

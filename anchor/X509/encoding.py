@@ -63,7 +63,7 @@ class _Info:
     """CertificationRequestInfo (RFC 2986 section 4.1)."""
 
     version: asn1.TLV
-    subject: list[asn1.SetOf[_NameAttribute]]
+    subject: list[asn1.TLV]
     public_key: asn1.TLV
     # A SET OF, which some tools do not sort, and some leave out when it is empty.
     attributes: Annotated[list[Attribute] | None, asn1.Implicit(0)]
@@ -92,7 +92,14 @@ class _Any:
 
 @asn1.sequence
 class _ExplicitName:
-    value: Annotated[list[asn1.SetOf[_NameAttribute]], asn1.Explicit(4)]
+    value: Annotated[list[asn1.TLV], asn1.Explicit(4)]
+
+
+@asn1.sequence
+class _Rdn:
+    """A SET OF, which some tools do not sort."""
+
+    value: list[_NameAttribute]
 
 
 @asn1.sequence
@@ -237,12 +244,19 @@ def _prove_purposes(contents: bytes) -> None:
         raise UnreadableRequest(f"it has more than {MAX_PURPOSES} extended key usages")
 
 
-def _name(name: list[asn1.SetOf[_NameAttribute]], what: str) -> bytes:
+def _name(name: list[asn1.TLV], what: str) -> bytes:
     """A name in DER, in the string types that a certificate has (RFC 5280 section 4.1.2.4)."""
-    rdns = [rdn.as_list() for rdn in name]
+    rdns = [_attributes_of(rdn) for rdn in name]
     if sum(map(len, rdns)) > MAX_ATTRIBUTES:
         raise UnreadableRequest(f"{what} has more than {MAX_ATTRIBUTES} parts")
     return der.value(der.SEQUENCE, *(_rdn(attributes, what) for attributes in rdns))
+
+
+def _attributes_of(rdn: asn1.TLV) -> list[_NameAttribute]:
+    """The attributes of an RDN in the order in which they are written."""
+    if rdn.tag_bytes != bytes([der.SET]):
+        raise UnreadableRequest("a relative distinguished name is no SET")
+    return _unwrap_der(der.value(der.SEQUENCE, bytes(rdn.data)), _Rdn).value
 
 
 def _rdn(attributes: list[_NameAttribute], what: str) -> bytes:
