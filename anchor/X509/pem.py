@@ -44,17 +44,21 @@ def as_utf8(octets: bytes) -> bytes:
 def _encoding(octets: bytes) -> str:
     """The encoding by the byte order mark, by how a PEM block begins, or by the first bytes."""
     if octets[:1] not in _FIRST_OF_A_MARK:
-        if _BEGIN in octets:
-            return "utf-8"
         # Text in any letters may stand before the block.
-        for other in ("utf-16-le", "utf-16-be"):
-            if octets.find(_BEGIN.decode("ascii").encode(other)) % 2 == 0:
-                return other
+        for encoding, (begin, width) in _BEGINNINGS.items():
+            if begin in octets and octets.find(begin) % width == 0:
+                return encoding
     return json.detect_encoding(octets)
 
 
 # Of UTF-8, UTF-16 and UTF-32.
 _FIRST_OF_A_MARK = (b"\xef", b"\xfe", b"\xff")
+# With the number of bytes at which characters begin.
+_BEGINNINGS = {
+    "utf-8": (_BEGIN, 1),
+    "utf-16-le": (_BEGIN.decode("ascii").encode("utf-16-le"), 2),
+    "utf-16-be": (_BEGIN.decode("ascii").encode("utf-16-be"), 2),
+}
 
 
 def holds_block(octets: bytes) -> bool:
