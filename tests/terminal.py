@@ -28,6 +28,8 @@ _PASSING = [
     (r"(?:[0-9A-F]{2}:){15,}[0-9A-F]{2}", "a fingerprint"),
     (r"\b[0-9A-Fa-f]{16,}\b", "a number"),
     (r"\b\d+\.\d+ (?:hours|minutes|s)\b", "a duration"),
+    # OpenSSL writes "CN = www" before version 3.2, and "CN=www" from then on.
+    (r"\bCN ?= ?", "a common name"),
     (r"\bPID \d+", "a process"),
     (r"[A-Za-z0-9+/]{48,}={0,2}", "base64"),
 ]

@@ -56,7 +56,9 @@ def test_the_service_is_as_little_exposed_as_the_page_says(tmp_path):
     )
 
     [level] = re.findall(r"exposure level for anchor.service: (\d+\.\d+)", finished.stdout)
-    assert f"exposure at {level} of 10" in " ".join(page.split())
+    [shown] = re.findall(r"exposure at (\d+\.\d+) of 10", " ".join(page.split()))
+    # Later versions of systemd rate some settings better.
+    assert float(shown) - 0.5 <= float(level) <= float(shown)
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,10 @@ BASE_TAR = ROOT / ".cache/container-base.tar"
 SUITE = "bookworm"
 
 _ENVIRONMENT = {**os.environ, "STORAGE_DRIVER": "overlay", "BUILDAH_ISOLATION": "chroot"}
+# Newer versions of buildah raise limits by default, which needs a privilege of the machine.
+_CONTAINERS_CONF = """[containers]
+default_ulimits = ["nofile=1024:4096", "nproc=4096:4096"]
+"""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Engine:
     def _call(self, command, *arguments, check=True):
         finished = subprocess.run(
             [*command, *map(str, arguments)],
-            env=_ENVIRONMENT,
+            env={**_ENVIRONMENT, "CONTAINERS_CONF": str(self.directory / "containers.conf")},
             capture_output=True,
             text=True,
             check=False,
@@ -108,6 +112,7 @@ def engine():
     """buildah and podman, with nothing in them."""
     # Sockets are made below it, whose paths may not be long.
     directory = Path(tempfile.mkdtemp(prefix="anchor-c-"))
+    (directory / "containers.conf").write_text(_CONTAINERS_CONF)
     made = Engine(directory)
     yield made
     made.podman("rm", "--all", "--force", "--time", "0", check=False)

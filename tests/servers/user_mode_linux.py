@@ -14,6 +14,8 @@ from tests.servers.processes import program
 _INIT = """#!/bin/sh
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8
 mount -t proc proc /proc
+# The kernel would leave out what AppArmor denies, after a few lines.
+echo 0 >/proc/sys/kernel/printk_ratelimit
 mount -t sysfs sysfs /sys
 mount -t securityfs securityfs /sys/kernel/security
 mount -t tmpfs tmpfs /run
@@ -64,6 +66,8 @@ def _boot(directory, script, first):
 _SYSTEMD_INIT = """#!/bin/sh
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
+# The kernel would leave out what AppArmor denies, after a few lines.
+echo 0 >/proc/sys/kernel/printk_ratelimit
 mount -t sysfs sysfs /sys
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t tmpfs -o mode=755 tmpfs /run
