@@ -5,15 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+from contextvars import ContextVar
 from ipaddress import ip_address
+
+PLANNED: ContextVar[tuple[str, ...]] = ContextVar("planned listeners", default=())
+"""The addresses that the server opens after it has loaded the service, if it says so."""
 
 
 def listening() -> list[str]:
     """This process's listeners, as ``address:port`` or the path of a UNIX socket.
 
-    None are found if the server opens them after it has loaded the service.
+    None are found if the server opens them after it has loaded the service, and has not planned
+    them.
     """
-    found = set()
+    found = set(PLANNED.get())
     with contextlib.suppress(OSError):
         for descriptor in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208
             with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as one:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIServer
 
+from anchor import listeners
 from anchor.errors import ConfigurationError
 
 PORTS = range(1, 65535 + 1)
@@ -45,24 +46,26 @@ def prepare(server: Mapping[str, Any]) -> None:
     # Pecan makes the server after this; wsgiref listens on IPv4 unless told otherwise.
     WSGIServer.address_family = family
     try:
-        _listen_once(host, port)
+        address = _listen_once(host, port)
     except OSError as error:
         raise ConfigurationError.about(
             "server", f"cannot listen on {_written(host, port)}: {error.strerror}"
         ) from None
+    listeners.PLANNED.set((f"{address}:{port}",))
     # Python keeps lines back when standard output is a pipe or a file.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True)
 
 
-def _listen_once(host: str, port: int) -> None:
-    """Listen exactly as wsgiref does, except for its search for the host's full name."""
+def _listen_once(host: str, port: int) -> str:
+    """The address on which wsgiref would listen, tried but for its search for a full name."""
 
     class Server(WSGIServer):
         server_bind = socketserver.TCPServer.server_bind
 
-    Server((host, port), socketserver.BaseRequestHandler).server_close()
+    with Server((host, port), socketserver.BaseRequestHandler) as server:
+        return str(server.server_address[0])
 
 
 def _port(value: object) -> int:
