@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -83,6 +85,15 @@ def test_uwsgi_without_a_master(tmp_path, lazy):
     assert found["leader"] in (found["pid"], found["parent"])
 
 
+@contextlib.contextmanager
+def ending(session):
+    """Kill a session of processes at the end."""
+    try:
+        yield
+    finally:
+        os.killpg(session, signal.SIGKILL)
+
+
 def ask(directory, command, rest, environment):
     """What the application found, and the process that was started."""
     (directory / "asked.py").write_text(_APPLICATION)
@@ -95,6 +106,8 @@ def ask(directory, command, rest, environment):
             cwd=directory,
             env={**os.environ, **environment},
         ) as process,
+        # uwsgi without a master has processes that a signal to the first one does not end.
+        ending(process.pid),
         urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as answer,
     ):
         return json.loads(answer.read()), process.pid
