@@ -29,7 +29,7 @@ MAX_UNICODE = 2048
 
 _PLAIN_HOST = re.compile(r"(?:\*\.)?(?:[a-z0-9_-]+\.)*[a-z_-][a-z0-9_-]*", re.ASCII)
 _BETWEEN = re.compile(r"[\s/\\,;?&=#()<>\"|]+")
-# What stands in no host, besides what separates words: of ASCII all but these.
+# ASCII characters that no host has, besides those that separate words.
 _NOT_IN_HOSTS = re.compile(r"[^a-z0-9._*%\x80-\U0010ffff-]+")
 # RFC 5322 3.4.1: "alice"@example.com and alice(work)@example.com are the mailbox of alice.
 _DECORATION = re.compile(r'"([^"]*)"(?=@)|\([^()]*\)(?=@)')

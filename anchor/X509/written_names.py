@@ -8,7 +8,7 @@ from anchor.X509.dns import ends_in_a_number
 from anchor.X509.name_patterns import unmapped
 from anchor.X509.name_texts import Meaning, NameReader
 
-# What stands in no host and in no address. A local part has some of it.
+# Characters that no host and no address has. A local part may have some of them.
 _NOT_IN_NAMES = re.compile(r"[\s/\\,;?&=#()<>\"|%\[\]]")
 _NOT_IN_HOSTS = re.compile(r"[!$'+^`{}~]")
 _HOST = re.compile(r"(?:\*\.)?[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*", re.ASCII)
@@ -30,7 +30,7 @@ def one_name(text: str) -> str:
     A URI without a path is its host.
 
     Raises:
-        ValueError: the text is none of them, or more than one.
+        ValueError: the text names nothing of that kind, or more than one thing.
     """
     reader = NameReader()
     meaning = reader.start()
