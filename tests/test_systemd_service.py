@@ -18,6 +18,7 @@ from tests.servers.user_mode_linux import boot_systemd
 _HIDDEN = ("/root", "/home", "/tmp", "/var/tmp")
 
 
+# Processes are slow in there, most of all beside other tests: workers may take minutes to load.
 # As the page about nginx has it: its user gets to the socket through the group.
 _NGINX = """
         usermod -aG anchor www-data
@@ -27,7 +28,8 @@ user www-data;
 pid /run/nginx.pid;
 events {}
 http { server { listen 127.0.0.1:80;
-  location / { include /etc/nginx/uwsgi_params; uwsgi_pass unix:/run/anchor/anchor.sock; } } }
+  location / { include /etc/nginx/uwsgi_params; uwsgi_pass unix:/run/anchor/anchor.sock;
+               uwsgi_read_timeout 300s; } } }
 END
         nginx -c /run/nginx.conf
 """

@@ -6,7 +6,9 @@ There is no Docker engine: podman-compose reads the file.  What a registry would
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 import shutil
 import subprocess
 import uuid
@@ -26,6 +28,24 @@ http {
     include /etc/nginx/mime.types;
     include /etc/nginx/conf.d/*.conf;
 }
+"""
+
+# Debian 13's netavark would use nftables, Debian 12's knows iptables only.  Nothing here runs
+# health checks by itself, so the Dockerfile's own is run when somebody waits for it.
+_PODMAN = """#!/bin/sh
+export NETAVARK_FW=iptables
+podman() {{
+    nsenter --net=/run/netns/{namespace} {podman} \\
+        --network-backend netavark --network-config-dir "{networks}" "$@"
+}}
+if [ "$1 $2" = "wait --condition=healthy" ]; then
+    for _ in $(seq 300); do
+        podman exec "$3" {healthcheck} && exit
+        sleep 1
+    done
+    exit 1
+fi
+podman "$@"
 """
 
 
@@ -89,6 +109,14 @@ class Compose:
         )
 
 
+def _healthcheck():
+    """The command of the Dockerfile's HEALTHCHECK."""
+    [command] = re.findall(
+        r"(?m)^HEALTHCHECK .*\\\n +CMD (\[.*\])$", (ROOT / "Dockerfile").read_text()
+    )
+    return json.loads(command)
+
+
 def make_nginx(engine, directory):
     """An image with this machine's nginx, which finds its site where nginx' own image does."""
     root = directory / "nginx"
@@ -122,8 +150,12 @@ def compose(engine, image, tmp_path):
     engine.podman("tag", image, "localhost/anchor:latest")
     wrapper = tmp_path / "podman"
     wrapper.write_text(
-        f"#!/bin/sh\nexec nsenter --net=/run/netns/{namespace} {' '.join(engine.podman_command)} "
-        f'--network-backend netavark --network-config-dir "{tmp_path}/networks" "$@"\n'
+        _PODMAN.format(
+            namespace=namespace,
+            podman=" ".join(engine.podman_command),
+            networks=tmp_path / "networks",
+            healthcheck=shlex.join(_healthcheck()),
+        )
     )
     wrapper.chmod(0o755)
     subprocess.run(["ip", "netns", "add", namespace], check=True)

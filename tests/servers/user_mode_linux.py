@@ -54,7 +54,7 @@ def _boot(directory, script, first):
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=300,
+            timeout=600,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
