@@ -138,6 +138,16 @@ def test_names_compare_as_openssl_compares_them(tmp_path, permitted, excluded, r
     assert accepted == openssl_accepts(tmp_path, request_, ca)
 
 
+@pytest.mark.parametrize(
+    "uri", ["https://./a", "https://[2001:db8::1]/a", "https://192.0.2.1/", "urn:a"]
+)
+def test_a_uri_without_a_host_to_compare_is_rejected_by_any_constraint_of_uris(uri):
+    for permitted, excluded in (([URI("example.com")], None), (None, [URI("example.org")])):
+        constraints = x509.NameConstraints(permitted, excluded)
+
+        assert list(violations(names_in(csr("x", URI(uri))), [constraints]))
+
+
 BASES = st.sampled_from(
     [
         DNS("example.com"),

@@ -154,7 +154,7 @@ def _host(uri: str) -> str | None:
         return None
     if not host or "\\" in uri or ":" in host or is_address(host):
         return None
-    return host.removesuffix(".")
+    return host.removesuffix(".") or None
 
 
 def _comparable(
