@@ -1,8 +1,8 @@
 """What uwsgi's master does once before it makes workers: ``shared-import = anchor.uwsgi_master``.
 
 The import of Anchor's code is shared by the workers.  ``anchor check`` ends the start over a bad
-configuration.  It runs in a forked process, since no session with an HSM survives a fork, and not
-in a program of its own, so that AppArmor can forbid all programs.
+configuration.  It runs in a forked process, because no session with an HSM survives a fork.  No
+program is started for it, so AppArmor can forbid all programs.
 """
 
 from __future__ import annotations

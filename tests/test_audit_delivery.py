@@ -644,6 +644,22 @@ def audit_to(kind, **options):
     }
 
 
+def check_and_start(document, directory, *logging_and_more):
+    """Run ``anchor check``, then start the service, with that section of ``config.py``."""
+    with_logging(directory, *logging_and_more)
+    (directory / "config.json").write_text(json.dumps(document))
+    environment = os.environ | {"PECAN_CONFIG": str(directory / "config.py")}
+    environment["ANCHOR_CONF"] = str(directory / "config.json")
+    # In one process, which is quicker: the command leaves nothing of what it tries.
+    return subprocess.run(
+        [sys.executable, "-c", CHECK_AND_START],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        check=False,
+    )
+
+
 LINES = "anchor.logs.Lines"
 _TO_A = {"level": "INFO", "handlers": ["a"]}
 LOSING = {
@@ -676,19 +692,7 @@ LOSING = {
 def test_logging_that_cannot_record_is_an_error_for_the_command_and_at_start_up(
     document, tmp_path, kind
 ):
-    with_logging(tmp_path, *LOSING[kind])
-    (tmp_path / "config.json").write_text(json.dumps(document))
-    environment = os.environ | {"PECAN_CONFIG": str(tmp_path / "config.py")}
-    environment["ANCHOR_CONF"] = str(tmp_path / "config.json")
-
-    # In one process, which is quicker: the command leaves nothing of what it tries.
-    tried = subprocess.run(
-        [sys.executable, "-c", CHECK_AND_START],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        check=False,
-    )
+    tried = check_and_start(document, tmp_path, *LOSING[kind])
 
     checked, started = tried.stderr.split("checked: ")
     assert "config.py.logging: " in checked
@@ -714,18 +718,7 @@ KEEPING = {
 
 @pytest.mark.parametrize("kind", KEEPING)
 def test_logging_that_records_is_good_for_the_command_and_at_start_up(document, tmp_path, kind):
-    with_logging(tmp_path, *KEEPING[kind])
-    (tmp_path / "config.json").write_text(json.dumps(document))
-    environment = os.environ | {"PECAN_CONFIG": str(tmp_path / "config.py")}
-    environment["ANCHOR_CONF"] = str(tmp_path / "config.json")
-
-    tried = subprocess.run(
-        [sys.executable, "-c", CHECK_AND_START],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        check=False,
-    )
+    tried = check_and_start(document, tmp_path, *KEEPING[kind])
 
     assert tried.returncode == 0, tried.stderr
     assert "checked: 0" in tried.stderr

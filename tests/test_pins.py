@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlencode
 
-import PyKCS11
 import pytest
 
 from anchor import signers
@@ -151,20 +150,6 @@ def change_pin(softhsm):
          "--change-pin", "--new-pin", "another-pin"],
         check=True, capture_output=True,
     )  # fmt: skip
-
-
-@pytest.fixture
-def logins(monkeypatch):
-    """The logins that this process tries."""
-    tried = []
-    login = PyKCS11.Session.login
-
-    def counted(self, *args):
-        tried.append(args)
-        return login(self, *args)
-
-    monkeypatch.setattr(PyKCS11.Session, "login", counted)
-    return tried
 
 
 def test_a_wrong_pin_in_several_places_is_tried_once(softhsm, tmp_path, logins):

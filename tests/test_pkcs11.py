@@ -445,7 +445,7 @@ def test_after_the_module_began_anew_no_key_signs_for_another(softhsm, configure
         assert_is_leaf(first.issue(csr, utc_now()).certificate, issued_by=first_ca)
 
 
-def test_a_pin_that_was_refused_is_tried_once(softhsm, configure, csr, monkeypatch):
+def test_a_pin_that_was_refused_is_tried_once(softhsm, configure, csr, logins):
     import PyKCS11
 
     ca = configure(softhsm.section(softhsm.make_ca()))
@@ -453,21 +453,14 @@ def test_a_pin_that_was_refused_is_tried_once(softhsm, configure, csr, monkeypat
     session = library.openSession(softhsm.slot(), PyKCS11.CKF_RW_SESSION)
     session.setPin(PIN, "another-pin")
     library.lib.C_Finalize()
-    tried = []
-    login = PyKCS11.Session.login
-
-    def counted(self, *args):
-        tried.append(args)
-        return login(self, *args)
-
-    monkeypatch.setattr(PyKCS11.Session, "login", counted)
+    logins.clear()
 
     for _ in range(5):
         with pytest.raises(SigningError, match="refuse") as raised:
             ca.issue(csr, utc_now())
         assert PIN not in str(raised.value)
 
-    assert 1 == len(tried)
+    assert 1 == len(logins)
 
 
 # ---- a module that lies

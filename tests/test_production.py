@@ -491,5 +491,5 @@ def test_the_warning_names_the_addresses_that_the_process_listens_on(addresses, 
     ).stderr
 
     assert log.startswith("CRITICAL DANGER" if danger else "WARNING")
-    assert (danger or "whoever is on this machine") in log
+    assert (danger or "anyone on this machine") in log
     assert "simplepassword" not in log

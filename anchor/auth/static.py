@@ -57,7 +57,7 @@ def _warn_of_the_sample(user: str, listeners: list[str]) -> None:
     if listeners and all(map(is_loopback, listeners)):
         LOG.warning(
             "the user %r and its secret are those of the sample configuration, which everyone "
-            "knows: whoever is on this machine gets certificates",
+            "knows: anyone on this machine can get certificates",
             user,
         )
         return

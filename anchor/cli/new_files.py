@@ -51,7 +51,7 @@ class NewFiles:
 
 
 def write_new(path: Path, contents: bytes, mode: int) -> None:
-    """Write a new file; nobody sees it with a wider mode than its own."""
+    """Write a new file, which has its mode from the moment it exists."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Closing it may fail too, for a full disk.
     file = open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode))  # noqa: SIM115

@@ -15,7 +15,7 @@ def make_directory(path: Path) -> None:
 
 
 def write_new(path: Path, contents: bytes, mode: int, owner: int = -1, group: int = -1) -> None:
-    """Write a file that is not there yet; nobody sees it with a wider mode than its own."""
+    """Write a new file, which only its owner can read until it has its mode."""
     with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
         if (owner, group) != (-1, -1):
             os.fchown(file.fileno(), owner, group)

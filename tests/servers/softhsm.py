@@ -129,3 +129,19 @@ def softhsm(tmp_path, monkeypatch, request):
     yield tokens
     # Tests that do not use it should not find it logged in.
     pkcs11_module.module_at(MODULE).library.lib.C_Finalize()
+
+
+@pytest.fixture
+def logins(monkeypatch):
+    """The logins that this process tries."""
+    import PyKCS11
+
+    tried = []
+    login = PyKCS11.Session.login
+
+    def counted(self, *args):
+        tried.append(args)
+        return login(self, *args)
+
+    monkeypatch.setattr(PyKCS11.Session, "login", counted)
+    return tried
