@@ -9,24 +9,19 @@ from typing import Any
 
 from pecan.core import ExplicitPecan
 
-from anchor import (
-    config_file,
-    log_configuration,
-    logs,
-    pecan_server,
-    plugins,
-    problems,
-    settings,
-    starting,
-    stopping,
-)
-from anchor.controllers import Handler, Root, WebSettings
-from anchor.controllers.request import TRUSTED_PROXIES, Request
+from anchor import authorities as settings
+from anchor import logs
+from anchor.audit import log_configuration
+from anchor.authority import RegistrationAuthority
+from anchor.config import document, plugins
+from anchor.controllers.root import Handler, Root
 from anchor.errors import ConfigurationError
-from anchor.metrics import place
-from anchor.metrics.measures import Metrics
-from anchor.readiness import Readiness
-from anchor.registration_authority import RegistrationAuthority
+from anchor.metrics.registry import Metrics
+from anchor.runtime import graceful_shutdown, pecan_serve, process_directory, startup
+from anchor.web import problems
+from anchor.web.readiness import Readiness
+from anchor.web.request import TRUSTED_PROXIES, Request
+from anchor.web.settings import WebSettings
 
 LOG = logging.getLogger(__name__)
 
@@ -79,10 +74,10 @@ def setup_app(config: Any) -> Application:
         SystemExit: the same in one line a problem, under ``pecan serve``, which shows tracebacks.
     """
     values = config.to_dict() if hasattr(config, "to_dict") else dict(config)
-    if not pecan_server.is_serving():
+    if not pecan_serve.is_serving():
         return _application(values)
     try:
-        pecan_server.prepare(values.get("server", {}))
+        pecan_serve.prepare(values.get("server", {}))
         return _application(values)
     except ConfigurationError as error:
         raise SystemExit(f"anchor: {error}") from None
@@ -92,16 +87,16 @@ def _application(values: Mapping[str, Any]) -> Application:
     if values.get("logging"):
         log_configuration.apply(values["logging"])
     web = plugins.prove(WebSettings, values.get("web", {}), Path())
-    path = config_file.find()
+    path = document.find()
     try:
         proved = settings.load(path)
     except ConfigurationError as error:
-        starting.end_if_final(error)
+        startup.end_if_final(error)
         raise
-    log_configuration.require_trails(proved.authorities.values())
+    log_configuration.require_sinks(each.audit for each in proved.authorities.values())
     for warning in proved.warnings:
         LOG.warning("%s", warning)
     LOG.info("%s: serving %s", path, ", ".join(sorted(proved.authorities)))
-    counted_in = place.prepare(web.metrics_directory, path)
-    stopping.finish_what_runs()
+    counted_in = process_directory.prepare(web.metrics_directory, path)
+    graceful_shutdown.finish_what_runs()
     return Application(proved.authorities, web, Metrics(proved.authorities, counted_in))

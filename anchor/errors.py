@@ -1,4 +1,4 @@
-"""What can go wrong, in the terms of a PKI; :mod:`anchor.problems` knows what HTTP makes of it.
+"""What can go wrong, in the terms of a PKI; :mod:`anchor.web.problems` knows what HTTP makes of it.
 
 An error's text is written for whoever asked, and may be shown to them, for every class below
 :class:`RequestError`.  The text of every other class is for the operator and goes to the log only.
@@ -56,6 +56,32 @@ class ConfigurationError(AnchorError):
 
 class RequestError(AnchorError):
     """The requester can mend this; the text is for them."""
+
+
+# A name can be as long as a request; a refusal is for reading.
+MAX_SHOWN = 256
+
+
+class Rejected(AnchorError):
+    """A rule rejects the request; the message is for the requester.
+
+    Args:
+        message: what is wrong, in a few words.
+        data: with which name, size or usage; shown to the requester and kept in the audit.
+    """
+
+    def __init__(self, message: str, **data: object):
+        self.message = message
+        self.data = data
+        shown = ", ".join(f"{key} {_shown(value)}" for key, value in data.items())
+        super().__init__(f"{message} ({shown})" if shown else message)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(_shown, value))
+    text = str(value)
+    return f"{text!a}" if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]!a}..."
 
 
 class UnknownAuthority(RequestError):

@@ -59,7 +59,7 @@ def _load(server: Any) -> Any:
 
 def _complain(server: Any, error: BaseException) -> None:
     if isinstance(error, SystemExit):
-        # A token refused the PIN, which anchor.starting has logged.
+        # A token refused the PIN, which anchor.runtime.startup has logged.
         return
     server.log.error(
         "the configuration is broken: %s", error, exc_info=not isinstance(error, ConfigurationError)

@@ -11,7 +11,7 @@ import os
 import sys
 
 import anchor.app  # noqa: F401  # for the workers
-from anchor import cli
+from anchor.cli import main
 
 
 def check() -> None:
@@ -33,14 +33,14 @@ def check() -> None:
 def _run_check() -> int:
     """Return the exit status of ``anchor check``, whose output goes to the log."""
     try:
-        status = cli.main(["check"])
+        status = main.main(["check"])
         sys.stdout.flush()
     except OSError:
         # A log that cannot be written says nothing about the configuration.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (sys.stdout, sys.stderr):
             os.dup2(nowhere, stream.fileno())
-        status = cli.main(["check"])
+        status = main.main(["check"])
     return status
 
 

@@ -13,9 +13,9 @@ import pytest
 import webtest
 from cryptography import x509
 
-from anchor import settings
+from anchor import authorities
 from anchor.app import Application
-from anchor.controllers import WebSettings
+from anchor.web.settings import WebSettings
 from tests import environment
 from tests.machine import Machine
 from tests.pki import make_ca, make_csr
@@ -80,7 +80,7 @@ class Service:
         config = path / "config.json"
         config.write_text(json.dumps(document))
         self.path = path
-        self.settings = settings.load(config)
+        self.settings = authorities.load(config)
         application = Application(self.settings.authorities, WebSettings(**web))
         self.http = webtest.TestApp(
             application, extra_environ={"REMOTE_ADDR": "192.0.2.7"}, lint=False

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from cryptography import x509
 
-from anchor import cli
-from anchor.client.tracked import StateDirectory
+from anchor.cli import main
+from anchor.client.tracking import StateDirectory
 
 ANCHOR = Path(sys.executable).with_name("anchor")
 
@@ -26,7 +26,7 @@ class Machine:
         self.directory = self.state / "certificates" / "www.example.com"
 
     def run(self, command, *arguments):
-        return cli.main([command, "--state", str(self.state), *map(str, arguments)])
+        return main.main([command, "--state", str(self.state), *map(str, arguments)])
 
     def request(self, *arguments):
         return self.run("request", "--config", self.config, *arguments)

@@ -20,8 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from anchor import new_ca
-from anchor.X509 import pem
+from anchor.X509 import create_ca, pem
 
 KEY_KINDS = ("rsa-2048", "ec-p256", "ec-p384", "ec-p521", "ed25519", "ed448")
 DAY = datetime.timedelta(days=1)
@@ -108,7 +107,7 @@ def make_ca(  # each of them is something that a test varies
     key=None,
     issuer=None,
     ca=True,
-    usage=new_ca.CA_USAGE,
+    usage=create_ca.CA_USAGE,
 ):
     key = key or make_key(kind)
     builder = (
@@ -152,7 +151,7 @@ def ca_certificate(name, permitted=None, excluded=None, issuer=None, path_length
         .not_valid_after(now() + 365 * DAY)
         .add_extension(x509.BasicConstraints(True, path_length), True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
-        .add_extension(new_ca.CA_USAGE, True)
+        .add_extension(create_ca.CA_USAGE, True)
     )
     if permitted or excluded:
         builder = builder.add_extension(x509.NameConstraints(permitted, excluded), True)
@@ -162,7 +161,7 @@ def ca_certificate(name, permitted=None, excluded=None, issuer=None, path_length
 def of_no_known_version():
     """A certificate in PEM, but for its version."""
     made = x509.load_pem_x509_certificate(
-        new_ca.make_root("Of no version", "ec-p256", 1).certificate_pem
+        create_ca.make_root("Of no version", "ec-p256", 1).certificate_pem
     )
     octets = made.public_bytes(Encoding.DER)
     assert made.version is x509.Version.v3

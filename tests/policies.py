@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from anchor import errors, policy
+from anchor import errors
 from anchor.auth.results import AuthDetails
-from anchor.validation import Context
+from anchor.policy import policy
+from anchor.policy.checks import Context
 from anchor.X509.signing_request import X509Csr
 
 NO_CA_KEYS = frozenset()

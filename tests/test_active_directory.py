@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from anchor import auth
+from anchor.auth import authenticator as auth
 from anchor.auth import principals
 from anchor.auth.results import AuthDetails
 from anchor.errors import BackendUnavailable, NotAuthenticated

@@ -16,8 +16,9 @@ from cryptography.x509 import DirectoryName, DNSName, IPAddress, Name, NameAttri
 from cryptography.x509.oid import NameOID
 from docutils.nodes import make_id
 
-from anchor.advice import PAGE, RULES, Level
-from anchor.cli import check, main
+from anchor.cli import check
+from anchor.cli.main import main
+from anchor.config_lint.rules import PAGE, RULES, Level
 from tests.pki import DAY, a_key, ca_certificate, key_pem, make_ca, make_key, now
 from tests.servers.anchor import ROOT
 from tests.servers.processes import program
@@ -637,6 +638,6 @@ def test_the_service_imports_none_of_it():
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     ).stdout
 
-    assert "anchor.settings" in modules
-    for unwanted in ("anchor.advice", "anchor.schema"):
+    assert "anchor.authorities" in modules
+    for unwanted in ("anchor.config_lint", "anchor.config_schema"):
         assert unwanted not in modules

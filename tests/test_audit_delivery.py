@@ -21,10 +21,10 @@ import pytest
 from anchor import logs
 from anchor.audit import promises
 from anchor.audit.events import SIGNING, Event
-from anchor.audit.log import LogTrail
-from anchor.cli import main
+from anchor.audit.log_sink import LogTrail
+from anchor.authority import utc_now
+from anchor.cli.main import main
 from anchor.errors import AuditError, ConfigurationError
-from anchor.registration_authority import utc_now
 
 EVENT = Event(SIGNING, utc_now(), "default", "alice", "192.0.2.1", "4711")
 

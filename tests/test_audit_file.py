@@ -25,14 +25,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from anchor import cli
 from anchor.audit import chain, checkpoints, heads
 from anchor.audit.checkpoints import CheckpointKey, Due
 from anchor.audit.events import SIGNING, Event
-from anchor.audit.file import FileTrail
+from anchor.audit.file_sink import FileTrail
 from anchor.audit.requesters import issued_to
 from anchor.audit.rotation import files_of, in_order
 from anchor.audit.verification import Broken, Verification
+from anchor.cli import main
 from tests.pace import allowed
 from tests.pki import make_ca, make_csr
 
@@ -40,7 +40,7 @@ from tests.pki import make_ca, make_csr
 @pytest.fixture
 def key(tmp_path):
     """The audit's key, and its public part, as files."""
-    assert cli.main(["audit", "init", str(tmp_path / "audit.key")]) == 0
+    assert main.main(["audit", "init", str(tmp_path / "audit.key")]) == 0
     return tmp_path / "audit.key"
 
 
@@ -230,14 +230,14 @@ def test_a_missing_beginning_is_named(record):
 
 def test_a_cut_end_is_found_by_the_head_file(record, key, capsys):
     command = ["audit", "verify", str(record)]
-    assert cli.main(command) == 0
+    assert main.main(command) == 0
 
     tamper(record, lambda found: found.__delitem__(slice(10, None)))
 
-    assert cli.main(command) == 1
+    assert main.main(command) == 1
     assert "it was cut after event 10: the head file knows of event 24" in capsys.readouterr().out
     record.write_bytes(b"")
-    assert cli.main(command) == 1
+    assert main.main(command) == 1
 
 
 def test_after_a_power_failure_a_cut_end_is_told_with_what_it_may_be(record, capsys):
@@ -246,14 +246,14 @@ def test_after_a_power_failure_a_cut_end_is_told_with_what_it_may_be(record, cap
     head.write_text(head.read_text().replace(boot, "another boot"))
     tamper(record, lambda found: found.__delitem__(-1))
 
-    assert cli.main(["audit", "verify", str(record)]) == 1
+    assert main.main(["audit", "verify", str(record)]) == 1
     assert "if the machine lost its power" in capsys.readouterr().out
 
 
 def test_a_rewritten_end_is_found_by_the_head_file(record, capsys):
     tamper(record, lambda found: found.__setitem__(-1, rehash(found[-1].replace(b"user", b"abus"))))
 
-    assert cli.main(["audit", "verify", str(record)]) == 1
+    assert main.main(["audit", "verify", str(record)]) == 1
     assert "the head file has another hash" in capsys.readouterr().out
 
 
@@ -261,10 +261,10 @@ def test_a_head_says_nothing_of_a_part_that_was_rotated_away(trail, record):
     record.rename(record.with_name("audit.jsonl.1"))
     trail().record(event("afterwards"))
 
-    assert cli.main(["audit", "verify", f"{record}.1"]) == 0
-    assert cli.main(["audit", "verify", str(record), f"{record}.1"]) == 0
+    assert main.main(["audit", "verify", f"{record}.1"]) == 0
+    assert main.main(["audit", "verify", str(record), f"{record}.1"]) == 0
     record.unlink()
-    assert cli.main(["audit", "verify", str(record), f"{record}.1"]) == 1
+    assert main.main(["audit", "verify", str(record), f"{record}.1"]) == 1
 
 
 def forged(path):
@@ -345,7 +345,7 @@ def test_a_rewritten_line_that_is_no_event_is_named(record, key, capsys, what):
     with pytest.raises(Broken):
         issued_to(record, "alice")
     if what in ("checkpoint", "torn"):
-        assert cli.main(["audit", "verify", str(record), "--key", f"{key}.pub"]) == 1
+        assert main.main(["audit", "verify", str(record), "--key", f"{key}.pub"]) == 1
         assert ", line 25: " in capsys.readouterr().out
 
 
@@ -367,18 +367,18 @@ def test_a_damaged_head_file_is_named_and_the_chain_goes_on(trail, record, damag
     head.write_bytes(HEADS[damage](json.loads(head.read_bytes())))
     record.write_bytes(b"".join(lines(record)[:10]))
 
-    assert cli.main(["audit", "verify", str(record)]) == 1
+    assert main.main(["audit", "verify", str(record)]) == 1
     assert f"{head}: it is damaged" in capsys.readouterr().err
     with pytest.raises(heads.Damaged):
         issued_to(record, "alice")
 
     trail().record(event("afterwards"))
-    assert cli.main(["audit", "verify", str(record)]) == 0
+    assert main.main(["audit", "verify", str(record)]) == 0
 
 
 def test_a_missing_head_file_is_told(record, capsys):
     heads.path_of(record).unlink()
-    assert cli.main(["audit", "verify", str(record)]) == 0
+    assert main.main(["audit", "verify", str(record)]) == 0
     assert "events missing at the end would not be noticed" in capsys.readouterr().err
 
 
@@ -404,11 +404,11 @@ def test_a_cut_end_is_found_however_the_files_are_named(trail, record, capsys, m
         everything,
         ["link.jsonl", "--previous", json.loads(lines(rotated)[-1])["hash"]],
     ):
-        assert cli.main(["audit", "verify", *names]) == 1, names
+        assert main.main(["audit", "verify", *names]) == 1, names
         assert "the head file knows of event" in capsys.readouterr().out
 
     record.write_bytes(whole)
-    assert cli.main(["audit", "verify", *everything]) == 0
+    assert main.main(["audit", "verify", *everything]) == 0
 
 
 # ---- the files of a record, and its key
@@ -452,13 +452,13 @@ def test_a_rotated_record_is_verified_with_the_key_of_the_record_it_was_rotated_
         key.rename("audit.jsonl.key")
 
     for arguments in ([name], [str(rotated)], [name, "audit.jsonl"]):
-        assert cli.main(["audit", "verify", *arguments]) == 0
+        assert main.main(["audit", "verify", *arguments]) == 0
         assert "checkpoints are signed with the key in" in capsys.readouterr().out
 
     if ".gz" not in name:
         another = CheckpointKey.from_pem(checkpoints.make_key()[0])
         rewrite(rotated, another, lambda said: said.update(address="192.0.2.99"))
-        assert cli.main(["audit", "verify", name]) == 1
+        assert main.main(["audit", "verify", name]) == 1
         assert "not signed with the audit's key" in capsys.readouterr().out
 
 
@@ -468,10 +468,10 @@ def test_a_rotated_part_without_a_checkpoint_is_no_fault(trail, record, key, cap
     trail().record(event("afterwards"))
     key.with_name("audit.key.pub").rename(record.with_name("audit.jsonl.key.pub"))
 
-    assert cli.main(["audit", "verify", str(record), "--previous", before]) == 0
+    assert main.main(["audit", "verify", str(record), "--previous", before]) == 0
     assert "no checkpoint that the key in" in capsys.readouterr().out
     key = str(record.with_name("audit.jsonl.key.pub"))
-    assert cli.main(["audit", "verify", str(record), "--previous", before, "--key", key]) == 1
+    assert main.main(["audit", "verify", str(record), "--previous", before, "--key", key]) == 1
 
 
 def test_a_key_beside_a_record_is_no_part_of_it(record, key):
@@ -1040,16 +1040,16 @@ def test_the_command_proves_the_configured_record(serve, audited, path, key, cap
     kept.write_text("".join(f"2026-11-21 INFO anchor.checkpoints: {line}\n" for line in logged))
     proof = ["--key", f"{key}.pub", "--checkpoint", str(kept)]
 
-    assert cli.main(["audit", "verify", *config, *proof]) == 0
+    assert main.main(["audit", "verify", *config, *proof]) == 0
     assert "whole: events 1 to" in capsys.readouterr().out
 
-    assert cli.main(["audit", "checkpoint", *config]) == 0
+    assert main.main(["audit", "checkpoint", *config]) == 0
     kept.write_text(capsys.readouterr().out)
-    assert cli.main(["audit", "verify", *config, *proof]) == 0
+    assert main.main(["audit", "verify", *config, *proof]) == 0
 
     tamper(path, lambda found: found.__delitem__(-1))
     tamper(path, lambda found: found.__delitem__(-1))
-    assert cli.main(["audit", "verify", *config, *proof]) == 1
+    assert main.main(["audit", "verify", *config, *proof]) == 1
     assert "cut after event" in capsys.readouterr().out
 
 
@@ -1062,7 +1062,7 @@ def test_a_checkpoint_that_a_requester_put_into_the_log_does_not_count(
     log.write_text("".join(json.dumps({"checkpoint": found}) + "\n" for found in (good, forged)))
 
     arguments = ["audit", "verify", str(record), "--checkpoint", str(log), "--key", f"{key}.pub"]
-    assert cli.main(arguments) == 0
+    assert main.main(arguments) == 0
 
     assert "1 of 2 checkpoints are not signed" in capsys.readouterr().err
 
@@ -1071,7 +1071,7 @@ def test_the_key_is_made_for_nobody_else_to_read_and_never_over_another(key):
     assert key.stat().st_mode & 0o777 == 0o400
     before = key.read_bytes()
 
-    assert cli.main(["audit", "init", str(key)]) == 1
+    assert main.main(["audit", "init", str(key)]) == 1
 
     assert key.read_bytes() == before
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anchor.audit.events import SIGNING, Event
-from anchor.audit.log import LogTrail, _as_line
-from anchor.registration_authority import utc_now
+from anchor.audit.log_sink import LogTrail, _as_line
+from anchor.authority import utc_now
 
 
 def test_an_event_is_a_log_record_like_any_other(caplog):

@@ -16,9 +16,9 @@ import time
 import pytest
 from oslo_config import cfg
 
-from anchor.audit import messaging
+from anchor.audit import message_bus
 from anchor.audit.events import AUTHENTICATION, SIGNING, Event
-from anchor.audit.messaging import MessagingTrail, oslo_messaging
+from anchor.audit.message_bus import MessagingTrail, oslo_messaging
 from anchor.errors import AuditError, ConfigurationError
 from tests.pki import make_csr
 from tests.servers.processes import free_port
@@ -216,8 +216,8 @@ def test_what_comes_while_the_queue_was_found_empty_is_sent_before_the_end(monke
         send = staticmethod(sent.append)
         close = staticmethod(lambda: sent.append("closed"))
 
-    monkeypatch.setattr(messaging.queue, "Queue", Late)
-    sender = messaging._Sender(FakeBus, 3, sent.append)
+    monkeypatch.setattr(message_bus.queue, "Queue", Late)
+    sender = message_bus._Sender(FakeBus, 3, sent.append)
     sender.put(first)
     wait_until(lambda: "closed" in sent, 20)
 
@@ -319,7 +319,7 @@ def test_each_process_sends_by_itself_after_a_fork(broker, listener, tmp_path):
 @pytest.mark.parametrize("kind", [AUTHENTICATION, SIGNING])
 @pytest.mark.parametrize("reasons", [(), ("no", "and no again")])
 def test_what_is_sent_is_valid_cadf(kind, reasons):
-    document = messaging.as_cadf(event(1, kind, reasons))
+    document = message_bus.as_cadf(event(1, kind, reasons))
 
     assert {"id", "eventTime", "action", "outcome", "initiator", "target"} <= set(document)
     json.dumps(document)

@@ -17,14 +17,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anchor import cli
 from anchor.auth.results import AuthDetails
-from anchor.bans import Ban, BanFile
+from anchor.cli import main
+from anchor.config.plugins import bind
 from anchor.errors import ConfigurationError, PluginError, ValidationFailed
-from anchor.plugins import bind
-from anchor.policy import Fixup, configure
-from anchor.validation import SUPPLIED
-from anchor.X509 import coverage
+from anchor.policy.checks import SUPPLIED
+from anchor.policy.policy import Fixup, configure
+from anchor.store.bans import Ban, BanFile
+from anchor.X509 import name_matching
 from anchor.X509.signing_request import X509Csr
 from tests.pki import a_key, make_csr
 from tests.policies import context
@@ -36,7 +36,7 @@ BIN = Path(sys.executable).parent
 def command(service):
     """Runs the command with the service's configuration."""
     config = ["--config", str(service.path / "config.json")]
-    return lambda *arguments: cli.main([*arguments, *config])
+    return lambda *arguments: main.main([*arguments, *config])
 
 
 def refused(service, csr=None, **fields):
@@ -143,8 +143,8 @@ _names = st.from_regex(r"(\.|\*\.|a\*\.)?(a|b|ab)(\.(a|b)){0,3}", fullmatch=True
 
 @given(_names.filter(lambda name: not name.startswith(".")), _names)
 def test_what_touches_a_name_is_where_it_is_looked_for(name, banned):
-    if coverage.touches(banned, name):
-        assert set(coverage.shelves(banned)) & set(coverage.shelves_for(name))
+    if name_matching.touches(banned, name):
+        assert set(name_matching.shelves(banned)) & set(name_matching.shelves_for(name))
 
 
 @given(st.from_regex(r"[a-z]{1,3}(\.[a-z]{1,3}){1,2}", fullmatch=True), st.data())
@@ -152,10 +152,10 @@ def test_a_wildcard_covers_exactly_one_label(name, data):
     wildcard = f"*.{name}"
     label = data.draw(st.from_regex(r"[a-z]{1,5}", fullmatch=True))
 
-    assert coverage.covers(wildcard, f"{label}.{name}")
-    assert not coverage.covers(wildcard, name)
-    assert not coverage.covers(wildcard, f"{label}.{label}.{name}")
-    assert not coverage.covers(name, wildcard)
+    assert name_matching.covers(wildcard, f"{label}.{name}")
+    assert not name_matching.covers(wildcard, name)
+    assert not name_matching.covers(wildcard, f"{label}.{label}.{name}")
+    assert not name_matching.covers(name, wildcard)
 
 
 def test_a_requester_is_banned_whatever_the_case_of_the_name(serve, document, capsys):
@@ -163,7 +163,7 @@ def test_a_requester_is_banned_whatever_the_case_of_the_name(serve, document, ca
     service = serve(document)
     config = ["--config", str(service.path / "config.json")]
 
-    cli.main(["ban", "requester", "aLICE", *config])
+    main.main(["ban", "requester", "aLICE", *config])
 
     assert "the requester is banned" in refused(service, user="Alice")["not_banned"]
 

@@ -15,13 +15,13 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anchor.blank import Blank
+from anchor.ca.blank import Blank
+from anchor.ca.template import extensions
+from anchor.ca.verify_issued import read_back
 from anchor.errors import UnreadableRequest
-from anchor.issuance import extensions
-from anchor.issuer import CACertificate
-from anchor.read_back import read_back
-from anchor.signatures import algorithm
 from anchor.X509 import der
+from anchor.X509.ca_certificate import CACertificate
+from anchor.X509.signatures import algorithm
 from anchor.X509.signing_request import X509Csr
 from tests.pki import DAY, KEY_KINDS, a_key, general_name, hash_for, make_ca, make_csr, subject
 

@@ -14,7 +14,7 @@ import zlib
 
 import pytest
 
-from anchor import auth
+from anchor.auth import authenticator as auth
 from anchor.auth.results import AuthDetails
 from anchor.client.errors import Misconfigured, Unavailable
 from anchor.client.keystone import fetch_token

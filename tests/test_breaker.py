@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from anchor.auth.breaker import Breaker
+from anchor.auth.circuit_breaker import Breaker
 from anchor.auth.deadline import Deadline
 from anchor.errors import BackendUnavailable, NotAuthenticated
 

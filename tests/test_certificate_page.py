@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
-from anchor.X509.encoding import Sequence
+from anchor.X509.csr_encoding import Sequence
 from tests import der
 from tests.pages import SOURCE, tables
 from tests.pki import a_key, make_csr, now, subject

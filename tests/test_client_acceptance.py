@@ -10,9 +10,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from anchor import new_ca
 from anchor.client import acceptance, certmonger
-from anchor.X509.extension_names import USAGES
+from anchor.X509 import create_ca
+from anchor.X509.oids import USAGES
 from tests.canned import answering
 from tests.pki import (
     CA,
@@ -79,7 +79,7 @@ BAD = {
         "with the name 'root@example.com'",
     ),
     "a CA": ({"is_ca": True}, "the certificate of a CA"),
-    "may sign certificates": ({"extensions": [new_ca.CA_USAGE]}, "the certificate of a CA"),
+    "may sign certificates": ({"extensions": [create_ca.CA_USAGE]}, "the certificate of a CA"),
     "may sign CRLs": ({"extensions": [CRL_SIGN]}, "the certificate of a CA"),
 }
 

@@ -14,7 +14,7 @@ from anchor.client.acceptance import OutsideValidity
 from anchor.client.daemon import Daemon
 from anchor.client.errors import WrongClock
 from anchor.client.renewal import Renewer, Result
-from anchor.client.tracked import StateDirectory
+from anchor.client.tracking import StateDirectory
 from tests.machine import ANCHOR
 from tests.pki import DAY, make_csr, now
 from tests.servers.https_anchor import running

@@ -12,7 +12,7 @@ from anchor.client import locks, schedule
 from anchor.client.daemon import LONGEST_SLEEP, Daemon
 from anchor.client.errors import Unwritable
 from anchor.client.renewal import Renewer, Result, due
-from anchor.client.tracked import StateDirectory
+from anchor.client.tracking import StateDirectory
 from anchor.client.transport import retry_after
 from tests.canned import answering, problem
 from tests.servers.processes import wait_for

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from anchor import cli
-from anchor.cli import client_options
-from anchor.client import configuration, live_directory
+from anchor.cli import client_options, main
+from anchor.client import certificate_directory, configuration
 
 DOC = Path(__file__).parent.parent / "doc/source"
 REFERENCE = (DOC / "reference/client.rst").read_text()
@@ -23,7 +22,7 @@ COMMANDS = ("request", "renew", "list", "forget")
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_is_documented_with_its_name(name):
     subparsers = argparse.ArgumentParser().add_subparsers()
-    importlib.import_module(f"anchor.cli.{cli.COMMANDS[name]}").add_to(subparsers)
+    importlib.import_module(f"anchor.cli.{main.COMMANDS[name]}").add_to(subparsers)
 
     for action in subparsers.choices[name]._actions:
         for option in action.option_strings or [action.metavar]:
@@ -40,7 +39,7 @@ def test_every_key_of_the_configuration_is_documented_with_its_default():
 
 
 def test_every_file_and_exit_code_is_documented():
-    for name in live_directory.NAMES:
+    for name in certificate_directory.NAMES:
         assert f"``{name}``" in REFERENCE
     for code in (0, 1, 2, client_options.HOOK_FAILED, client_options.FOR_NOW):
         assert re.search(rf"^{code} ", REFERENCE, re.MULTILINE)

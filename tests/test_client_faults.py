@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor.client import hook
-from anchor.client.live_directory import LiveDirectory
+from anchor.client.certificate_directory import LiveDirectory
 from tests.canned import answering, problem
 from tests.pki import make_ca, of_no_known_version
 from tests.servers.processes import wait_for

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from cryptography import x509
 
-from anchor.client.tracked import StateDirectory
+from anchor.client.tracking import StateDirectory
 from tests.machine import Machine
 from tests.pki import assert_is_leaf, make_ca
 from tests.servers.tls_server import TLSServer, handshake

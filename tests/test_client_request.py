@@ -17,7 +17,7 @@ import time
 import pytest
 from cryptography import x509
 
-from anchor.client.tracked import StateDirectory
+from anchor.client.tracking import StateDirectory
 from tests.canned import problem
 from tests.machine import ANCHOR
 from tests.pki import assert_is_leaf, names_of

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from anchor.client.live_directory import NAMES
+from anchor.client.certificate_directory import NAMES
 
 
 def drop_links(directory):

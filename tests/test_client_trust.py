@@ -10,10 +10,11 @@ import struct
 
 import pytest
 
-from anchor.client import files, tracked, trust
+from anchor.client import files, trust
+from anchor.client import tracking as tracked
 from anchor.client.daemon import Daemon
 from anchor.client.renewal import Renewer
-from anchor.client.tracked import StateDirectory
+from anchor.client.tracking import StateDirectory
 
 # The tests run as root, which alone can give files to others.
 NOBODY = pwd.getpwnam("nobody").pw_uid

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from anchor import cli, new_ca, policy_tests, sample_requests
-from anchor.cli import check, explain, init, schema, serve, test_policy
+from anchor.cli import check, explain, init, main, schema, serve, test_policy
+from anchor.policy_tools import sample_csrs, test_cases
+from anchor.X509 import create_ca
 
 DOC = Path(__file__).parent.parent / "doc/source"
 HOWTO = (DOC / "howto/policy-tests.rst").read_text()
@@ -36,11 +37,11 @@ def test_every_option_of_a_command_is_documented_with_its_name_and_exit_codes(co
 @pytest.mark.parametrize(
     "settings",
     [
-        policy_tests.FileSettings,
-        policy_tests.CaseSettings,
-        policy_tests.RequesterSettings,
-        sample_requests.Description,
-        sample_requests.ExtraExtension,
+        test_cases.FileSettings,
+        test_cases.CaseSettings,
+        test_cases.RequesterSettings,
+        sample_csrs.Description,
+        sample_csrs.ExtraExtension,
     ],
 )
 def test_every_key_of_a_policy_test_is_documented(settings):
@@ -49,7 +50,7 @@ def test_every_key_of_a_policy_test_is_documented(settings):
 
 
 def test_every_kind_of_key_is_documented():
-    for kind in sample_requests.KEYS:
+    for kind in sample_csrs.KEYS:
         assert f"``{kind}``" in HOWTO
 
 
@@ -62,7 +63,7 @@ def test_the_example_of_a_policy_test_passes(tmp_path, document, capsys):
     }
     (tmp_path / "config.json").write_text(json.dumps(document))
 
-    code = cli.main(["test-policy", str(tmp_path / "policy-tests.json")])
+    code = main.main(["test-policy", str(tmp_path / "policy-tests.json")])
 
     captured = capsys.readouterr()
     assert (0, "") == (code, captured.err)
@@ -72,7 +73,7 @@ def test_the_example_of_a_policy_test_passes(tmp_path, document, capsys):
 
 
 def test_the_example_of_an_explanation_has_the_lines_of_a_real_one(tmp_path, document, capsys):
-    ca = new_ca.make_root("Anchor CA", "ec-p256", 365)
+    ca = create_ca.make_root("Anchor CA", "ec-p256", 365)
     (tmp_path / "ca.crt").write_bytes(ca.certificate_pem)
     document["signing_ca"]["local"]["cert_path"] = "ca.crt"
     document["registration_authority"]["default"] |= {
@@ -84,11 +85,11 @@ def test_the_example_of_an_explanation_has_the_lines_of_a_real_one(tmp_path, doc
     }
     (tmp_path / "config.json").write_text(json.dumps(document))
     request = tmp_path / "www.csr"
-    description = sample_requests.Description(common_name="www.example.com")
-    request.write_bytes(sample_requests.Maker().make(description))
+    description = sample_csrs.Description(common_name="www.example.com")
+    request.write_bytes(sample_csrs.Maker().make(description))
     example = re.search(r"\$ anchor explain (.*) www.csr\n((?:    .*\n|\n)+)", HOWTO)
 
-    cli.main(
+    main.main(
         ["explain", "--config", str(tmp_path / "config.json"), *example[1].split(), str(request)]
     )
 

@@ -9,9 +9,9 @@ import subprocess
 import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
-from anchor import factoring, small_scalars, weak_keys
-from anchor.related_keys import refuse_related
-from anchor.validators import ValidationError
+from anchor.validators.errors import ValidationError
+from anchor.X509 import factoring, small_scalars, weak_keys
+from anchor.X509.related_keys import refuse_related
 from tests.pace import allowed, least_seconds
 from tests.pki import a_key, make_ca, make_csr, make_key
 from tests.policies import configured, refusals

@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from anchor import config_file, settings
-from anchor.cli import main
+from anchor import authorities
+from anchor.cli.main import main
+from anchor.config import document as config_file
 from anchor.errors import ConfigurationError, SigningError
 from anchor.X509.signing_request import X509Csr
 from tests.pki import DAY, make_ca, make_csr, now, of_no_known_version
@@ -29,7 +30,7 @@ def complaints(tmp_path):
         text = document if isinstance(document, str) else json.dumps(document)
         (tmp_path / "config.json").write_text(text)
         try:
-            settings.load(tmp_path / "config.json")
+            authorities.load(tmp_path / "config.json")
         except ConfigurationError as error:
             return [str(complaint) for complaint in error.complaints]
         return []
@@ -310,7 +311,7 @@ def test_config_json_is_looked_for_in_its_places_in_order(tmp_path, monkeypatch)
 
 def test_a_configuration_that_is_named_but_not_there_is_an_error(tmp_path):
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        settings.load(tmp_path / "nowhere.json")
+        authorities.load(tmp_path / "nowhere.json")
 
 
 def test_relative_paths_start_from_the_configurations_directory(

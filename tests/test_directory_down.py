@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from anchor import auth
+from anchor.auth import authenticator as auth
 from anchor.auth.results import AuthDetails
 from anchor.errors import BackendUnavailable
 from tests.pki import make_ca

@@ -18,8 +18,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from anchor import plugins, policy_tests, sample_requests, settings
+from anchor import authorities as settings
 from anchor.client import configuration as client_configuration
+from anchor.config import plugins
+from anchor.policy_tools import sample_csrs, test_cases
 from tests.documentation import LITERAL, ROOT, SHELL, blocks, pages
 from tests.pki import DAY, make_ca, now
 from tests.servers.processes import program
@@ -296,12 +298,12 @@ def test_an_example_of_client_json_is_good(block, kind, place, tmp_path):
 
 @of_kind("policy tests")
 def test_an_example_of_policy_tests_is_well_formed(block, kind):
-    file = plugins.prove(policy_tests.FileSettings, json.loads(block.text), Path())
-    maker = sample_requests.Maker()
+    file = plugins.prove(test_cases.FileSettings, json.loads(block.text), Path())
+    maker = sample_csrs.Maker()
 
     for section in file.cases:
-        case = plugins.prove(policy_tests.CaseSettings, section, Path())
-        assert policy_tests._octets(case, maker)
+        case = plugins.prove(test_cases.CaseSettings, section, Path())
+        assert test_cases._octets(case, maker)
 
 
 _TAKE_CONFIG_PY = """
@@ -309,7 +311,7 @@ part = globals().get("logging_part", {})
 for section, entries in (part if "handlers" in part else {"handlers": part}).items():
     logging[section].update(entries)
 from logging.config import dictConfig
-from anchor.controllers import WebSettings
+from anchor.web.settings import WebSettings
 dictConfig(logging)
 WebSettings(**web)
 """

@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives import hashes
 from anchor.auth.keystone import KeystoneAuthentication
 from anchor.auth.ldap import LdapAuthentication
 from anchor.auth.static import StaticAuthentication
-from anchor.controllers import WebSettings
-from anchor.plugins import Signature
-from anchor.settings import AuthoritySettings
-from anchor.signers import CASettings
+from anchor.authorities import AuthoritySettings
+from anchor.ca.settings import CASettings
+from anchor.config.plugins import Signature
+from anchor.web.settings import WebSettings
 from tests import reference_pages
 from tests.documentation import blocks
 from tests.servers.anchor import ROOT, serving

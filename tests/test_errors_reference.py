@@ -7,9 +7,12 @@ import re
 
 import pytest
 
-from anchor import enforced, errors, problems, weak_keys
-from anchor.bans import BanFile
-from anchor.registration_authority import utc_now
+from anchor import errors
+from anchor.authority import utc_now
+from anchor.policy import mandatory_checks
+from anchor.store.bans import BanFile
+from anchor.web import problems
+from anchor.X509 import weak_keys
 from tests.servers.anchor import ROOT
 from tests.test_reference import entry_points
 
@@ -111,10 +114,12 @@ def test_every_kind_of_request_error_is_on_the_page():
 
 def test_every_check_and_every_fixup_is_on_the_page(tmp_path):
     rules = [
-        *enforced.key_checks(frozenset(), weak_keys.Allowed()),
-        *enforced.content_checks(intermediate=True, bans=BanFile(tmp_path / "bans.json", utc_now)),
-        *enforced.content_checks(intermediate=False),
-        *enforced.result_checks(),
+        *mandatory_checks.key_checks(frozenset(), weak_keys.Allowed()),
+        *mandatory_checks.content_checks(
+            intermediate=True, bans=BanFile(tmp_path / "bans.json", utc_now)
+        ),
+        *mandatory_checks.content_checks(intermediate=False),
+        *mandatory_checks.result_checks(),
     ]
     names = [check.name for check in rules]
     names += [*entry_points("anchor.validators"), *entry_points("anchor.fixups")]

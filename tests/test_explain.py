@@ -14,7 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from anchor import cli, settings
+from anchor import authorities as settings
+from anchor.cli import main
 from anchor.errors import ConfigurationError
 from tests.pki import DAY, a_key, make_ca, make_csr, names_of, now
 
@@ -44,7 +45,7 @@ def explain(tmp_path, capsys):
         config, request = tmp_path / "config.json", tmp_path / "request.csr"
         config.write_text(json.dumps(document))
         request.write_bytes(csr)
-        code = cli.main(
+        code = main.main(
             ["explain", "--config", str(config), "--from", "192.0.2.7", *options, str(request)]
         )
         captured = capsys.readouterr()
@@ -430,7 +431,7 @@ def test_a_question_that_makes_no_sense_is_a_usage_error(options, tmp_path, monk
     monkeypatch.chdir(tmp_path)
 
     try:
-        code = cli.main(["explain", *options])
+        code = main.main(["explain", *options])
     except SystemExit as error:
         code = error.code
 

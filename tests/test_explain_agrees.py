@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from anchor import explanation, settings
-from anchor.auth import AuthDetails
-from anchor.explanation import FAILED, REFUSED, SIGNED, UNREADABLE, Asker
-from anchor.sample_requests import KEYS, Description, Maker
+from anchor import authorities
+from anchor.auth.results import AuthDetails
+from anchor.policy_tools import explain
+from anchor.policy_tools.explain import FAILED, REFUSED, SIGNED, UNREADABLE, Asker
+from anchor.policy_tools.sample_csrs import KEYS, Description, Maker
 from tests.pki import make_csr
 
 STATUSES = {SIGNED: 200, REFUSED: 400, UNREADABLE: 400, FAILED: 500}
@@ -39,7 +40,7 @@ def agree(serve, document):
     }
     del document["signing_ca"]["local"]["output_path"]
     service = serve(document)
-    offline = settings.load(service.path / "config.json", offline=True).authorities["default"]
+    offline = authorities.load(service.path / "config.json", offline=True).authorities["default"]
 
     def ask(octets, encoding):
         answer = service.http.post(
@@ -48,11 +49,11 @@ def agree(serve, document):
             upload_files=[("csr", "request.csr", octets)],
             status="*",
         )
-        told = explanation.explain(offline, octets, ASKER)
-        json.dumps(explanation.as_json(told))
+        told = explain.explain(offline, octets, ASKER)
+        json.dumps(explain.as_json(told))
         assert STATUSES[told.outcome] == answer.status_int, told
         if answer.status_int == 400:
-            assert f"{explanation.why_not(told)}\n" == answer.text
+            assert f"{explain.why_not(told)}\n" == answer.text
         return told
 
     return ask

@@ -11,9 +11,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from anchor import settings
+from anchor import authorities as settings
 from anchor.controllers import front
-from anchor.front_page import MANY, FrontPage, style
+from anchor.web.pages.front_page import MANY, FrontPage, style
 from tests.conftest import Service
 from tests.pki import DAY, assert_is_leaf, make_ca, now
 from tests.servers.anchor import serving

@@ -13,13 +13,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anchor import cli
 from anchor.auth.results import AuthDetails
-from anchor.bans import Ban, BanFile
-from anchor.policy import configure
+from anchor.cli import main
+from anchor.policy.policy import configure
+from anchor.store.bans import Ban, BanFile
 from anchor.X509 import der_texts
 from anchor.X509.general_names import named
-from anchor.X509.names import describe
+from anchor.X509.name_listing import describe
 from anchor.X509.written_names import one_name
 from tests import der
 from tests.pki import a_key, hash_for, make_csr
@@ -407,7 +407,7 @@ def test_any_mixture_of_case_width_dots_and_encoding_is_the_same_host(host, data
 def test_what_is_no_name_cannot_be_banned(service, capsys, name):
     config = ["--config", str(service.path / "config.json")]
 
-    assert cli.main(["ban", "name", name, *config]) == 1
+    assert main.main(["ban", "name", name, *config]) == 1
 
     assert "is no name that can be banned: write a host" in capsys.readouterr().err
     assert not (service.path / "bans.json").exists()
@@ -430,10 +430,10 @@ def test_what_is_no_name_cannot_be_banned(service, capsys, name):
 def test_what_can_be_banned_is_kept_in_one_form_and_lifted_in_any(service, written, stored):
     config = ["--config", str(service.path / "config.json")]
 
-    assert cli.main(["ban", "name", written, *config]) == 0
+    assert main.main(["ban", "name", written, *config]) == 0
     [ban] = json.loads((service.path / "bans.json").read_text())
     assert ban["value"] == stored
-    assert cli.main(["unban", "name", written, *config]) == 0
+    assert main.main(["unban", "name", written, *config]) == 0
 
 
 def test_a_ban_that_could_not_be_made_today_can_be_lifted(service):
@@ -442,7 +442,7 @@ def test_a_ban_that_could_not_be_made_today_can_be_lifted(service):
     (service.path / "bans.json").write_text(json.dumps([old]))
     config = ["--config", str(service.path / "config.json")]
 
-    assert cli.main(["unban", "name", "Not a name", *config]) == 0
+    assert main.main(["unban", "name", "Not a name", *config]) == 0
     assert json.loads((service.path / "bans.json").read_text()) == []
 
 

@@ -10,8 +10,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from anchor import cmc, requests
-from anchor.controllers import forms
+from anchor.web import forms
+from anchor.X509 import cmc, csr_reader
 from anchor.X509.signing_request import X509Csr
 from tests import der
 from tests.pace import allowed, least_seconds
@@ -247,7 +247,7 @@ def post_form(service, path):
 
 def inner(path):
     """The PKCS#10 in a vector that is accepted."""
-    return requests.read(path.read_bytes(), path.suffix[1:]).submitted
+    return csr_reader.read(path.read_bytes(), path.suffix[1:]).submitted
 
 
 @pytest.fixture
@@ -434,7 +434,7 @@ def test_a_panic_in_rust_is_a_refusal_like_any_other(service, monkeypatch):
         raise PanicException("index out of bounds")
 
     monkeypatch.setattr("anchor.X509.signing_request.x509.load_der_x509_csr", panic)
-    requests._read_or_remembered.cache_clear()
+    csr_reader._read_or_remembered.cache_clear()
 
     answer = post_bare(service, (VECTORS / "challenge-password.der").read_bytes())
 
@@ -445,5 +445,5 @@ def test_what_is_wrapped_is_unwrapped_octet_for_octet():
     csr = der.request(make.ED)
 
     assert csr == cmc.unwrapped(der.cmc(csr))
-    assert csr == requests.read(der.cmc(csr), "der").submitted.der
+    assert csr == csr_reader.read(der.cmc(csr), "der").submitted.der
     assert csr == X509Csr.from_der(csr).submitted.der

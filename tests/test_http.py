@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anchor.auth.static import StaticAuthentication
-from anchor.controllers.request import TRUSTED_PROXIES, Request
+from anchor.config.option_types import Secret
 from anchor.errors import NotAuthenticated
-from anchor.options import Secret
+from anchor.web.request import TRUSTED_PROXIES, Request
 from tests.pki import DAY, assert_is_leaf, make_ca, make_csr, now
 from tests.servers.anchor import ROOT, serving
 
@@ -300,7 +300,7 @@ def test_an_error_outside_of_the_pipeline_is_a_500_too(service, monkeypatch):
     def broken(*_):
         raise RuntimeError("with a secret in it")
 
-    monkeypatch.setattr("anchor.controllers.Root.find", broken)
+    monkeypatch.setattr("anchor.controllers.root.Root.find", broken)
 
     answer = service.sign(status=500)
 

@@ -15,10 +15,12 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from anchor import settings, signers
-from anchor.cli import init, main, new_files
-from anchor.registration_authority import utc_now
-from anchor.signers import pkcs11_module
+from anchor import authorities
+from anchor.authority import utc_now
+from anchor.ca import loading as signers
+from anchor.ca.pkcs11 import module as pkcs11_module
+from anchor.cli import init, new_files
+from anchor.cli.main import main
 from anchor.X509.signing_request import X509Csr
 from tests.pki import a_key, key_pem, make_csr
 from tests.servers.anchor import ROOT
@@ -32,7 +34,7 @@ def issue():
 
     def issue(directory):
         config = directory / "config.json"
-        proved = settings.load(config)
+        proved = authorities.load(config)
         assert () == proved.warnings
         section = json.loads(config.read_text())["signing_ca"]["local"]
         ca = signers.configure("local", section, directory, utc_now(), with_key=True)

@@ -18,7 +18,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from anchor import cli, shares
+from anchor.cli import main
+from anchor.store import shares
 from tests.pace import allowed
 from tests.pki import DAY, a_key, hash_for, make_csr, now, subject
 
@@ -32,7 +33,7 @@ def certs(service, capsys):
 
     def run(*arguments, command=("certs",), code=0):
         config = ["--config", str(service.path / "config.json")]
-        assert cli.main([*command, *arguments, *config]) == code
+        assert main.main([*command, *arguments, *config]) == code
         output = capsys.readouterr()
         return output.err if code else output.out
 
@@ -216,7 +217,7 @@ def test_a_broken_file_is_named_and_the_others_are_listed_all_the_same(
     SPOIL[how](broken)
     path = next(iter({*kept.rglob("*.crt")} - before), broken)
 
-    code = cli.main(["certs", *arguments, "--config", str(service.path / "config.json")])
+    code = main.main(["certs", *arguments, "--config", str(service.path / "config.json")])
 
     output = capsys.readouterr()
     assert 1 == code
@@ -241,7 +242,7 @@ def test_every_broken_file_of_many_is_named(service, kept, ca, capsys, monkeypat
     for path in broken:
         path.write_text("broken")
 
-    assert 1 == cli.main(["certs", "--config", str(service.path / "config.json")])
+    assert 1 == main.main(["certs", "--config", str(service.path / "config.json")])
 
     output = capsys.readouterr()
     assert 2 == len(output.out.splitlines())
@@ -253,7 +254,7 @@ def test_pruning_leaves_a_broken_file_and_names_it(service, kept, capsys):
     broken.write_text("broken")
 
     config = ("--config", str(service.path / "config.json"))
-    assert 1 == cli.main(["certs", "--prune", *config])
+    assert 1 == main.main(["certs", "--prune", *config])
 
     output = capsys.readouterr()
     assert "deleted 1 cert" in output.out
@@ -342,7 +343,7 @@ def test_pruning_removes_what_killed_writers_left_an_hour_ago(certs, kept, ended
 
 
 def test_by_requester_where_the_audit_file_tells(serve, document, tmp_path, capsys):
-    assert cli.main(["audit", "init", str(tmp_path / "audit.key")]) == 0
+    assert main.main(["audit", "init", str(tmp_path / "audit.key")]) == 0
     document["audit"] = {
         "target": "file",
         "path": "audit.jsonl",
@@ -361,14 +362,14 @@ def test_by_requester_where_the_audit_file_tells(serve, document, tmp_path, caps
     config = ["--config", str(tmp_path / "config.json")]
     capsys.readouterr()
 
-    cli.main(["certs", "--requester", "Bob", "--json", *config])
+    main.main(["certs", "--requester", "Bob", "--json", *config])
     assert [["CN:bobs.example.com"]] == [
         found["names"] for found in json.loads(capsys.readouterr().out)
     ]
-    cli.main(["certs", "--requester", "alice", *config])
+    main.main(["certs", "--requester", "alice", *config])
     assert "alices.example.com" in capsys.readouterr().out
 
-    cli.main(["ban", "requester", "bob", *config])
+    main.main(["ban", "requester", "bob", *config])
     output = capsys.readouterr().out
     assert f"ends at {bobs.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}" in output
 
@@ -389,7 +390,7 @@ def test_a_ca_that_stores_nothing_is_named(serve, document, capsys):
     service = serve(document)
     service.issue()
 
-    cli.main(["certs", "--for", "a.example.com", "--config", str(service.path / "config.json")])
+    main.main(["certs", "--for", "a.example.com", "--config", str(service.path / "config.json")])
 
     assert "signing_ca.local stores no certificates" in capsys.readouterr().out
 

@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from anchor import auth
+from anchor.auth import authenticator as auth
 from anchor.auth.results import AuthDetails
 from anchor.errors import BackendUnavailable, NotAuthenticated
 from tests.servers.broken import broken_server

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from anchor import auth
-from anchor.auth import directory
+from anchor.auth import authenticator as auth
+from anchor.auth import ldap_connection
 from anchor.auth.results import AuthDetails
 from anchor.errors import ConfigurationError, NotAuthenticated
 from tests.servers.broken import broken_server
@@ -260,7 +260,7 @@ def test_all_complaints_come_at_once(tmp_path):
 def test_a_missing_library_is_named_with_what_installs_it(tmp_path, monkeypatch):
     for name in [name for name in sys.modules if name.startswith("ldap3")]:
         monkeypatch.delitem(sys.modules, name)
-    for name in ("anchor.auth.ldap", "anchor.auth.directory"):
+    for name in ("anchor.auth.ldap", "anchor.auth.ldap_connection"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "ldap3", None)
 
@@ -297,8 +297,8 @@ def test_the_directorys_name_is_on_record_however_it_was_written(slapd, serve, d
 
 
 def test_results_come_in_pages(slapd, monkeypatch):
-    monkeypatch.setattr(directory, "_PAGE", 2)
-    place = directory.Directory(("127.0.0.1",), slapd.port, None, False, 5, 5)
+    monkeypatch.setattr(ldap_connection, "_PAGE", 2)
+    place = ldap_connection.Directory(("127.0.0.1",), slapd.port, None, False, 5, 5)
 
     def ask(conversation):
         assert conversation.bind(f"cn=anchor,ou=services,{SUFFIX}", "service-secret")

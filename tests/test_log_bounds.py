@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anchor import log_bounds, logs
+from anchor import logs
+from anchor.logs import bounds, formatters
 from tests.pki import make_csr
 
 # Mostly what takes more bytes than it has characters, in one form or the other.
@@ -29,7 +30,7 @@ def raised(text):
         return (type(error), error, error.__traceback__)
 
 
-def written(formatter, message, trace=None, logger="anchor.problems"):
+def written(formatter, message, trace=None, logger="anchor.web.problems"):
     """The lines as they are in a file."""
     record = logging.LogRecord(logger, logging.INFO, "", 0, "%s", (message,), trace)
     text = formatter.format(record) + "\n"
@@ -44,9 +45,9 @@ def test_every_line_is_bounded_and_begins_as_it_did(message, trace):
 
     assert all(len(line) <= 4096 for line in text)
     assert len(line) <= 4096
-    assert len(text) <= log_bounds.TRACE_LINES + 2
+    assert len(text) <= bounds.TRACE_LINES + 2
     fields = json.loads(line)
-    assert fields["logger"] == "anchor.problems"
+    assert fields["logger"] == "anchor.web.problems"
     assert fields["message"][:100] == message[:100]
     assert ("exception" in fields) == (trace is not None)
 
@@ -56,23 +57,23 @@ def test_what_was_cut_has_a_mark_and_what_fits_is_left_alone(message):
     [line] = written(logs.JSON(), message)
     cut = json.loads(line)["message"]
 
-    if log_bounds.in_json(message) < 3800:
+    if bounds.in_json(message) < 3800:
         assert cut == message
     else:
         assert cut == message or "characters cut" in cut
         assert len(line) > 3900
     assert (b"characters cut" in written(logs.Text(), message)[0]) == (
-        log_bounds.in_utf8(message.translate(logs._CONTROLS)) > 4095 - len(PREFIX)
+        bounds.in_utf8(message.translate(formatters._CONTROLS)) > 4095 - len(PREFIX)
     )
 
 
-PREFIX = "2026-01-02 03:04:05,678 INFO anchor.problems: "
+PREFIX = "2026-01-02 03:04:05,678 INFO anchor.web.problems: "
 
 
 @given(LONG, st.integers(60, 5000), st.booleans())
 def test_a_text_is_cut_to_what_there_is_room_for(text, room, keep_end):
-    for size in (log_bounds.in_utf8, log_bounds.in_json):
-        cut = log_bounds.fit(text, room, size, keep_end=keep_end)
+    for size in (bounds.in_utf8, bounds.in_json):
+        cut = bounds.fit(text, room, size, keep_end=keep_end)
         assert size(cut) <= room
         assert cut == text or "characters cut" in cut
         if size(text) <= room:
@@ -85,7 +86,7 @@ def test_a_long_trace_keeps_its_beginning_and_its_end():
     text = written(logs.Text(), "failed", trace)
     [line] = written(logs.JSON(), "failed", trace)
 
-    assert len(text) <= log_bounds.TRACE_LINES + 2
+    assert len(text) <= bounds.TRACE_LINES + 2
     assert b"lines cut" in b"".join(text)
     assert text[-1] == b"line 4999\n"
     exception = json.loads(line)["exception"]
@@ -124,14 +125,12 @@ def test_a_refusal_with_many_names_makes_a_short_line_and_a_complete_event(refus
 
     refuse()
 
-    [line] = [each for each in caplog.records if each.name == "anchor.problems"]
+    [line] = [each for each in caplog.records if each.name == "anchor.web.problems"]
     assert len(line.getMessage()) < 2048
     event = audit.events()[-1]
     assert event["requested"]["names"] == [f"DNS:{name}" for name in names]
-    assert all(len(reason) <= log_bounds.REASON_CHARACTERS for reason in event["reasons"])
-    assert all(
-        len(failure["reason"]) <= log_bounds.REASON_CHARACTERS for failure in event["failures"]
-    )
+    assert all(len(reason) <= bounds.REASON_CHARACTERS for reason in event["reasons"])
+    assert all(len(failure["reason"]) <= bounds.REASON_CHARACTERS for failure in event["failures"])
     assert event["user"] == "alice"
 
 

@@ -13,9 +13,9 @@ import pytest
 
 from anchor import logs
 from anchor.audit.events import SIGNING, Event
-from anchor.audit.log import LogTrail
+from anchor.audit.log_sink import LogTrail
+from anchor.authority import utc_now
 from anchor.errors import AuditError
-from anchor.registration_authority import utc_now
 
 WRITER = """
 import logging, sys
@@ -72,7 +72,7 @@ def test_processes_that_share_a_file_mix_no_lines(tmp_path):
 def test_a_line_that_the_system_takes_in_parts_is_written_whole(lines, monkeypatch):
     logger, _, path = lines
     write = os.write
-    monkeypatch.setattr(logs.os, "write", lambda file, octets: write(file, octets[:7]))
+    monkeypatch.setattr(os, "write", lambda file, octets: write(file, octets[:7]))
     logger.info("a message of some length")
     assert path.read_text() == "a message of some length\n"
 
@@ -128,7 +128,7 @@ def test_a_line_after_one_that_was_cut_short_begins_anew(lines, monkeypatch):
         return written
 
     with monkeypatch.context() as patched:
-        patched.setattr(logs.os, "write", fill_up)
+        patched.setattr(os, "write", fill_up)
         for message in ("a long message", "another"):
             with pytest.raises(OSError, match="No space"):
                 handler.write(message)

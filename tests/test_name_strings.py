@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from anchor import cli, requests
+from anchor.cli import main
 from anchor.errors import UnreadableRequest
+from anchor.X509 import csr_reader
 from anchor.X509.attribute_names import name_of_attribute
 from tests import der
 from tests.der import BMP, IA5, NUMERIC, PRINTABLE, TELETEX, UNIVERSAL, UTF8, VISIBLE
@@ -289,8 +290,8 @@ def test_long_names_are_issued_explained_and_listed_without_a_warning(
     config = ["--config", str(service.path / "config.json")]
 
     certificate = certified(service, ca, name, extension)
-    assert 0 == cli.main(["explain", *config, str(tmp_path / "request.der")])
-    assert 0 == cli.main(["certs", *config])
+    assert 0 == main.main(["explain", *config, str(tmp_path / "request.der")])
+    assert 0 == main.main(["certs", *config])
 
     assert [letter * 64] == [attribute.value for attribute in subject_of(certificate)]
     assert f"CN:{letter.lower() * 64}" in capsys.readouterr().out
@@ -298,7 +299,7 @@ def test_long_names_are_issued_explained_and_listed_without_a_warning(
 
 def refusal(*parts):
     with pytest.raises(UnreadableRequest) as refused:
-        requests.read(der.request(make.ED, der.name(*parts)), "der")
+        csr_reader.read(der.request(make.ED, der.name(*parts)), "der")
     return str(refused.value)
 
 

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from anchor import cli
+from anchor.cli import main
 from tests.conftest import Service
 from tests.pki import a_key, make_ca, make_csr
 from tests.servers.anchor import arguments
@@ -137,7 +137,7 @@ def cas(tmp_path, capsys):
         "registration_authority": {},
         "audit": {"target": "file", "path": "audit.jsonl", "checkpoint_key_path": "audit.key"},
     }
-    cli.main(["audit", "init", str(tmp_path / "audit.key")])
+    main.main(["audit", "init", str(tmp_path / "audit.key")])
     for authority, (user, kind, hours) in AUTHORITIES.items():
         ca = found[authority] = make_ca(tmp_path, kind, name=f"The {authority} CA")
         document["authentication"][user] = {

@@ -18,11 +18,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from anchor import logs
 from anchor.app import Application
-from anchor.controllers import WebSettings
 from anchor.errors import SigningError
-from anchor.metrics import measures, place
-from anchor.metrics.measures import Metrics
-from anchor.metrics.tally import Tally
+from anchor.metrics import registry
+from anchor.metrics.registry import Metrics
+from anchor.metrics.shared_counters import Tally
+from anchor.runtime import process_directory
+from anchor.web.settings import WebSettings
 from tests.pace import allowed
 from tests.pki import DAY, make_ca, make_csr, now
 from tests.servers.anchor import EVERY_SERVER, ROOT, serving
@@ -102,7 +103,7 @@ def test_a_service_whose_ca_is_about_to_end_is_not_ready(serve, document, tmp_pa
 
 TOKEN = """
 from anchor.errors import SigningError
-from anchor.signers.cryptography_io import FileKey
+from anchor.ca.file_key import FileKey
 from anchor.options import PrivateFile
 class Token:
     def __init__(self, key_path: PrivateFile):
@@ -130,7 +131,7 @@ def test_readiness_is_cheap_however_often_it_is_asked_for(service, monkeypatch):
     def ready(_):
         asked.append(time.monotonic())
 
-    monkeypatch.setattr("anchor.storage.Directory.ready", ready)
+    monkeypatch.setattr("anchor.store.certificate_files.Directory.ready", ready)
 
     started = time.monotonic()
     for _ in range(20):
@@ -214,7 +215,7 @@ def test_a_check_that_nobody_knew_of_is_counted_too(service, metrics, monkeypatc
     def refuse(*_):
         raise ValidationFailed([Failure('"}\n', "no")])
 
-    monkeypatch.setattr("anchor.policy.Policy.approve", refuse)
+    monkeypatch.setattr("anchor.policy.policy.Policy.approve", refuse)
     service.sign(status=400)
 
     assert 1 == number(metrics(), "anchor_refusals_total", authority="default", check="other")
@@ -316,12 +317,12 @@ def test_directories_of_services_that_are_gone_are_removed(tmp_path, monkeypatch
     gone.mkdir(parents=True, mode=0o700)
     gone.parent.chmod(0o700)
 
-    made = place.prepare(None, tmp_path / "config.json")
+    made = process_directory.prepare(None, tmp_path / "config.json")
 
     assert not gone.exists()
     assert made.is_dir()
-    assert made == place.prepare(None, tmp_path / "config.json")
-    assert made != place.prepare(None, tmp_path / "other.json")
+    assert made == process_directory.prepare(None, tmp_path / "config.json")
+    assert made != process_directory.prepare(None, tmp_path / "other.json")
 
 
 def test_a_place_that_somebody_else_prepared_is_not_used(tmp_path, monkeypatch):
@@ -329,7 +330,7 @@ def test_a_place_that_somebody_else_prepared_is_not_used(tmp_path, monkeypatch):
     (tmp_path / f"anchor-metrics-{os.getuid()}").mkdir(mode=0o777)
     (tmp_path / f"anchor-metrics-{os.getuid()}").chmod(0o777)
 
-    assert place.prepare(None, tmp_path / "config.json") is None
+    assert process_directory.prepare(None, tmp_path / "config.json") is None
 
 
 def ask(service, path):
@@ -432,7 +433,7 @@ def test_every_metric_is_in_the_reference(service):
         assert f"``{family.name}``" in page
         for label in family.samples[0].labels:
             assert f"``{label[0]}``" in page
-    for word in (*measures.OUTCOMES, measures.ISSUED, measures.FAILED):
+    for word in (*registry.OUTCOMES, registry.ISSUED, registry.FAILED):
         assert f"``{word}``" in page
 
 
@@ -524,7 +525,7 @@ def test_a_service_can_log_in_json(document, tmp_path):
     with serving("uwsgi", tmp_path) as service:
         status, _ = post(service, b"nonsense")
         assert 400 == status
-        wait_for(lambda: '"anchor.problems"' in service.log, what="the line in the log")
-        [line] = [line for line in service.log.splitlines() if '"anchor.problems"' in line]
+        wait_for(lambda: '"anchor.web.problems"' in service.log, what="the line in the log")
+        [line] = [line for line in service.log.splitlines() if '"anchor.web.problems"' in line]
 
     assert json.loads(line)["request_id"] in json.loads(line)["message"]

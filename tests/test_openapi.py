@@ -16,9 +16,9 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from anchor import problems
-from anchor.controllers import READ
-from anchor.front_page import MANY
+from anchor.controllers.root import READ
+from anchor.web import problems
+from anchor.web.pages.front_page import MANY
 from tests.pki import DAY, make_ca, make_csr, now
 from tests.servers.anchor import ROOT
 
@@ -116,7 +116,7 @@ def test_every_object_is_used():
 
 
 def test_every_path_of_the_controllers_is_described():
-    source = ast.parse((ROOT / "anchor/controllers/__init__.py").read_text())
+    source = ast.parse((ROOT / "anchor/controllers/root.py").read_text())
     [root] = [node for node in source.body if getattr(node, "name", "") == "Root"]
     found = set()
     for case in (node for node in ast.walk(root) if isinstance(node, ast.match_case)):
@@ -259,7 +259,7 @@ def faults_are_answered(holds, service, tmp_path, monkeypatch):
         raise RuntimeError
 
     # A mock: there is no fault of these that a real part could be made to show.
-    monkeypatch.setattr("anchor.controllers.Root.find", broken)
+    monkeypatch.setattr("anchor.controllers.root.Root.find", broken)
     for (path, method), accept in itertools.product(operations(), EITHER):
         answer = holds.ask(service, path, method.upper(), headers=accept)
         assert 500 == answer.status_int

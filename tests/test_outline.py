@@ -16,10 +16,10 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anchor import outline, shares
-from anchor.blank import VERSION_3
+from anchor.ca.blank import VERSION_3
 from anchor.errors import ConfigurationError
-from anchor.parsed_certificates import ParsedCertificate
+from anchor.store import outline, shares
+from anchor.store.parsed_certificates import ParsedCertificate
 from anchor.timestamps import timestamp
 from anchor.X509.der import OCTET_STRING, SEQUENCE, bit_string, integer, value
 from tests.pki import DAY, a_key, hash_for, now
@@ -203,7 +203,7 @@ def test_a_changed_certificate_is_never_read_as_something_else(der, data):
 def test_what_anchor_issues_is_read_without_the_library(monkeypatch, kind, names, subject):
     der = _plain(kind, names, subject)
     slowly = {field: getattr(by_the_library(der), field) for field in FIELDS}
-    monkeypatch.delattr("anchor.parsed_certificates.ParsedCertificate")
+    monkeypatch.delattr("anchor.store.parsed_certificates.ParsedCertificate")
 
     read = outline.read(pem(der), hashlib.sha256(der).hexdigest())
 

@@ -10,11 +10,11 @@ from urllib.parse import urlencode
 import pytest
 from cryptography import x509
 
-from anchor import signers
-from anchor.cli import main
-from anchor.registration_authority import utc_now
-from anchor.signers import pkcs11_module
-from anchor.signers.pkcs11_calls import has_one_function_list
+from anchor.authority import utc_now
+from anchor.ca import loading as signers
+from anchor.ca.pkcs11 import module
+from anchor.ca.pkcs11.calls import has_one_function_list
+from anchor.cli.main import main
 from anchor.X509.signing_request import X509Csr
 from tests.pki import assert_is_leaf, make_csr
 from tests.servers.anchor import serving
@@ -52,7 +52,7 @@ def test_a_key_is_found_again_after_the_module_was_finalised(softhsm, p11_kit, c
     signing_ca = configured(softhsm.section(ca, pkcs11_path=str(p11_kit)), tmp_path)
 
     for _ in range(2):
-        pkcs11_module.module_at(p11_kit).library.lib.C_Finalize()
+        module.module_at(p11_kit).library.lib.C_Finalize()
         assert_is_leaf(signing_ca.issue(csr, utc_now()).certificate, issued_by=ca)
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from anchor import pecan_server
 from anchor.errors import ConfigurationError
+from anchor.runtime import pecan_serve
 from tests.servers.anchor import ROOT
 from tests.servers.processes import free_port, program, running
 
@@ -164,14 +164,14 @@ def test_a_configuration_that_is_wrong_is_told_without_a_traceback(directory):
 
 def test_other_servers_are_not_taken_for_pecans(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/usr/bin/gunicorn", "anchor.wsgi:application"])
-    assert not pecan_server.is_serving()
+    assert not pecan_serve.is_serving()
 
     monkeypatch.setattr(sys, "argv", ["/usr/bin/pecan", "serve", "config.py"])
-    assert pecan_server.is_serving()
+    assert pecan_serve.is_serving()
 
 
 def test_the_section_may_be_missing_a_part():
     with pytest.raises(ConfigurationError, match=r"server\.port: None is not a port"):
-        pecan_server.prepare({"host": "127.0.0.1"})
+        pecan_serve.prepare({"host": "127.0.0.1"})
     with pytest.raises(ConfigurationError, match=r"server\.host: None is not an address"):
-        pecan_server.prepare({"port": 5016})
+        pecan_serve.prepare({"port": 5016})

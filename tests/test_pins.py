@@ -15,11 +15,12 @@ from urllib.parse import urlencode
 
 import pytest
 
-from anchor import signers
-from anchor.cli import main
+from anchor.authority import utc_now
+from anchor.ca import loading as signers
+from anchor.ca.pkcs11 import module as pkcs11_module
+from anchor.ca.pkcs11 import pin_refusals
+from anchor.cli.main import main
 from anchor.errors import ConfigurationError, SigningError
-from anchor.registration_authority import utc_now
-from anchor.signers import pin_refusals, pkcs11_module
 from anchor.X509.signing_request import X509Csr
 from tests.pki import make_csr
 from tests.servers.anchor import ROOT, arguments, serving

@@ -15,10 +15,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 
-from anchor import signers
+from anchor.authority import utc_now
+from anchor.ca import loading as signers
+from anchor.ca.pkcs11 import module as pkcs11_module
+from anchor.ca.pkcs11 import session as pkcs11_session
 from anchor.errors import ConfigurationError, SigningError
-from anchor.registration_authority import utc_now
-from anchor.signers import pkcs11_module, pkcs11_session
 from anchor.X509.signing_request import X509Csr
 from tests.pki import a_key, assert_is_leaf, make_ca, make_csr
 from tests.servers.anchor import serving

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from anchor.controllers import forms, plain_form
 from anchor.errors import MalformedSubmission
+from anchor.web import forms, plain_form
 from tests.test_hostile_forms import CRLF, multipart, part
 
 BOUNDARY = "frontier"

@@ -10,9 +10,10 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from anchor import errors, policy
+from anchor import errors
 from anchor.auth.results import AuthDetails
-from anchor.bans import Ban, BanFile
+from anchor.policy import policy
+from anchor.store.bans import Ban, BanFile
 from anchor.X509 import pem
 from tests import der
 from tests.pace import allowed, least_seconds

@@ -11,8 +11,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
-from anchor import cli, new_ca
-from anchor.sample_requests import Description, Maker
+from anchor.cli import main
+from anchor.policy_tools.sample_csrs import Description, Maker
+from anchor.X509 import create_ca
 from tests.pki import make_csr
 
 REPOSITORY = Path(__file__).parent.parent
@@ -33,7 +34,7 @@ def run(tmp_path, document, capsys):
     def run(cases, *options):
         path = tmp_path / "policy-tests.json"
         path.write_text(cases if isinstance(cases, str) else json.dumps({"cases": cases}))
-        code = cli.main(["test-policy", *options, str(path)])
+        code = main.main(["test-policy", *options, str(path)])
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
@@ -426,10 +427,10 @@ def test_the_sample_configuration_has_cases_that_pass(tmp_path, capsys):
     shutil.copy(REPOSITORY / "config.json", tmp_path)
     (tmp_path / "CA").mkdir()
     # Only the CA's certificate is there: a policy is tested where its key is not.
-    certificate = new_ca.make_root("Anchor Test CA", "ec-p256", 1).certificate_pem
+    certificate = create_ca.make_root("Anchor Test CA", "ec-p256", 1).certificate_pem
     (tmp_path / "CA/root-ca.crt").write_bytes(certificate)
 
-    code = cli.main(["test-policy", str(tmp_path / "tests/policy/sample.json")])
+    code = main.main(["test-policy", str(tmp_path / "tests/policy/sample.json")])
 
     captured = capsys.readouterr()
     assert (0, "") == (code, captured.err)

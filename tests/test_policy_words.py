@@ -10,18 +10,18 @@ from typing import Annotated, Any
 import pytest
 from pydantic import SecretStr
 
-from anchor import plugins, policy_words
-from anchor.bans import BanFile
-from anchor.enforced import content_checks, key_checks, result_checks
-from anchor.options import FilePath, Network, PrivateFile, SecretEnv, SecretFile
-from anchor.policy_words import others
-from anchor.registration_authority import utc_now
-from anchor.validation import SUPPLIED
-from anchor.weak_keys import Allowed
+from anchor.authority import utc_now
+from anchor.config import plugins
+from anchor.config.option_types import FilePath, Network, PrivateFile, SecretEnv, SecretFile
+from anchor.policy.checks import SUPPLIED
+from anchor.policy.description import others, summary
+from anchor.policy.mandatory_checks import content_checks, key_checks, result_checks
+from anchor.store.bans import BanFile
+from anchor.X509.weak_keys import Allowed
 from tests.policies import configured
 from tests.test_reference import entry_points
 
-KNOWN = {"anchor.validators": policy_words.VALIDATORS, "anchor.fixups": policy_words.FIXUPS}
+KNOWN = {"anchor.validators": summary.VALIDATORS, "anchor.fixups": summary.FIXUPS}
 EVERY = [(namespace, name) for namespace in KNOWN for name in entry_points(namespace)]
 
 # What an option says when it is set; None if it is for nobody to see.
@@ -83,7 +83,7 @@ def test_every_plugin_and_every_option_of_it_has_words(namespace, name):
 
 def test_nothing_has_words_that_is_not_there():
     assert {name for _, name in EVERY} == {name for known in KNOWN.values() for name in known}
-    assert set(entry_points("anchor.authentication")) == set(policy_words.AUTHENTICATION)
+    assert set(entry_points("anchor.authentication")) == set(summary.AUTHENTICATION)
 
 
 @pytest.mark.parametrize(("plugin", "option"), SAID)
@@ -125,9 +125,9 @@ def test_every_rule_that_nothing_switches_off_has_words(tmp_path):
         *result_checks(),
     ]
 
-    assert {check.name for check in rules} == set(policy_words.ENFORCED)
-    text = policy_words.about_enforced()
-    assert all(words in text for words in policy_words.ENFORCED.values())
+    assert {check.name for check in rules} == set(summary.ENFORCED)
+    text = summary.about_enforced()
+    assert all(words in text for words in summary.ENFORCED.values())
     assert text.count(".") == 1
 
 
@@ -152,7 +152,7 @@ def test_words_come_in_the_configurations_order_and_cannot_break_a_line():
         "standards_compliance": {},
     }
 
-    found = policy_words.about_validators(configured(options), options)
+    found = summary.about_validators(configured(options), options)
 
     assert ["server_group", "standards_compliance"] == [words.name for words in found]
     assert all(sentence.isprintable() for words in found for sentence in words.sentences)
@@ -197,7 +197,7 @@ def test_a_plugin_of_others_is_found_beneath_what_was_bound_to_it():
         "third_party_old_style": {"wanted": "hidden", "allowed": ["hidden"]},
     }
 
-    new, old = policy_words.about_validators(configured(options), options)
+    new, old = summary.about_validators(configured(options), options)
 
     assert ("No label is longer than the option says.", '{"longest": 7}') == new.sentences
     assert ("Takes everything, as validators did once.",) == old.sentences

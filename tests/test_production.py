@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from anchor.cli import main
+from anchor.cli.main import main
 from tests.pki import assert_is_leaf, make_csr
 from tests.servers.anchor import EVERY_SERVER, serving, uwsgi_ini
 from tests.servers.nginx_site import HOST, site

@@ -9,9 +9,8 @@ import re
 import pytest
 from cryptography import x509
 
-from anchor import cli
 from anchor.cli import audit as audit_command
-from anchor.cli import ban, certs
+from anchor.cli import ban, certs, main
 from tests.pages import SOURCE
 from tests.pki import make_csr
 
@@ -46,9 +45,9 @@ def test_every_field_of_what_is_listed_is_named(service, capsys):
     service.issue(make_csr("www.example.com", "www.example.com"))
     config = ["--config", str(service.path / "config.json"), "--json"]
 
-    assert 0 == cli.main(["certs", *config])
+    assert 0 == main.main(["certs", *config])
     [listed] = json.loads(capsys.readouterr().out)
-    assert 0 == cli.main(["certs", *config, "--for", "www.example.com"])
+    assert 0 == main.main(["certs", *config, "--for", "www.example.com"])
     answered = json.loads(capsys.readouterr().out)
 
     assert "fingerprint" in listed

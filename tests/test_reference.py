@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from anchor import plugins
-from anchor.bans import BanFile
-from anchor.enforced import content_checks, key_checks, result_checks
-from anchor.registration_authority import utc_now
-from anchor.validation import SUPPLIED
-from anchor.weak_keys import Allowed
-from anchor.X509 import extension_names
+from anchor.authority import utc_now
+from anchor.config import plugins
+from anchor.policy.checks import SUPPLIED
+from anchor.policy.mandatory_checks import content_checks, key_checks, result_checks
+from anchor.store.bans import BanFile
+from anchor.X509 import oids
+from anchor.X509.weak_keys import Allowed
 from tests import reference_pages
 from tests.policies import configured
 
@@ -88,9 +88,9 @@ def test_every_rule_that_nothing_switches_off_is_on_the_page(tmp_path):
 @pytest.mark.parametrize(
     ("title", "known"),
     [
-        ("extensions", extension_names.EXTENSIONS),
-        ("key_usage", extension_names._USAGES),
-        ("ext_key_usage", extension_names.EXTENDED_USAGES),
+        ("extensions", oids.EXTENSIONS),
+        ("key_usage", oids._USAGES),
+        ("ext_key_usage", oids.EXTENDED_USAGES),
     ],
 )
 def test_every_spelling_is_on_the_page(title, known):

@@ -11,20 +11,24 @@ from cryptography.hazmat.primitives import hashes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anchor import issuance, plugins, policy, requests, timestamps
+from anchor import timestamps
 from anchor.auth.results import AuthDetails
-from anchor.bans import Ban, BanFile
-from anchor.controllers import request
+from anchor.authority import utc_now
+from anchor.ca import template
+from anchor.ca.frame import Frame
+from anchor.ca.template import Profile, fill_in
+from anchor.ca.verify_issued import read_back
+from anchor.config import plugins
 from anchor.errors import SigningError, UnreadableRequest
-from anchor.frame import Frame
-from anchor.issuance import Profile, fill_in
-from anchor.issuer import CACertificate
-from anchor.policy import Fixup
-from anchor.read_back import read_back
-from anchor.registration_authority import utc_now
-from anchor.signatures import algorithm
-from anchor.validation import SUPPLIED, Check, Context, Round
-from anchor.validators import ValidationError, by_request_alone, is_by_request_alone
+from anchor.policy import policy
+from anchor.policy.checks import SUPPLIED, Check, Context, Round
+from anchor.policy.policy import Fixup
+from anchor.store.bans import Ban, BanFile
+from anchor.validators.errors import ValidationError, by_request_alone, is_by_request_alone
+from anchor.web import request
+from anchor.X509 import csr_reader
+from anchor.X509.ca_certificate import CACertificate
+from anchor.X509.signatures import algorithm
 from anchor.X509.signing_request import X509Csr
 from tests.pki import make_ca, make_csr, make_key, subject
 
@@ -43,39 +47,39 @@ def changed(pem, position):
 def test_the_same_octets_are_the_same_value():
     pem = make_csr("www.example.com")
 
-    assert requests.read(pem, "pem") is requests.read(bytes(bytearray(pem)), "pem")
+    assert csr_reader.read(pem, "pem") is csr_reader.read(bytes(bytearray(pem)), "pem")
 
 
 def test_octets_that_differ_in_their_signature_prove_nothing():
     pem = make_csr("www.example.com")
-    assert requests.read(pem, "pem").submitted.proves_possession
+    assert csr_reader.read(pem, "pem").submitted.proves_possession
 
     forged = changed(pem, pem.index(b"\n-----END") - 12)
 
-    assert not requests.read(forged, "pem").submitted.proves_possession
+    assert not csr_reader.read(forged, "pem").submitted.proves_possession
 
 
 def test_an_encoding_is_part_of_what_was_submitted():
     pem = make_csr("www.example.com")
-    der = requests.read(pem, "pem").submitted.der
+    der = csr_reader.read(pem, "pem").submitted.der
 
-    assert requests.read(der, "der").submitted.der == der
+    assert csr_reader.read(der, "der").submitted.der == der
     for octets, encoding in ((pem, "der"), (der, "pem")):
         with pytest.raises(UnreadableRequest):
-            requests.read(octets, encoding)
+            csr_reader.read(octets, encoding)
 
 
 def test_what_is_refused_is_refused_again():
     for _ in range(3):
         with pytest.raises(UnreadableRequest, match="no PEM block"):
-            requests.read(b"nothing", "pem")
+            csr_reader.read(b"nothing", "pem")
 
 
 def test_large_requests_are_not_kept():
     pem = make_csr("www.example.com", *(f"host{number}.example.com" for number in range(300)))
-    assert len(pem) > requests.REMEMBERED_OCTETS
+    assert len(pem) > csr_reader.REMEMBERED_OCTETS
 
-    assert requests.read(pem, "pem") is not requests.read(pem, "pem")
+    assert csr_reader.read(pem, "pem") is not csr_reader.read(pem, "pem")
 
 
 def test_what_a_client_claims_to_be_its_address_is_not_kept_when_it_is_long():
@@ -88,7 +92,7 @@ def test_what_a_client_claims_to_be_its_address_is_not_kept_when_it_is_long():
 
 
 def test_what_is_found_out_of_a_request_does_not_grow_without_end():
-    notes = requests.read(make_csr("www.example.com"), "pem").notes
+    notes = csr_reader.read(make_csr("www.example.com"), "pem").notes
     for number in range(1000):
         notes[number] = number
         assert len(notes) <= notes.ROOM
@@ -100,7 +104,7 @@ def test_what_is_found_out_of_a_request_does_not_grow_without_end():
 
 @pytest.fixture
 def csr():
-    return requests.read(make_csr("www.example.com", key=make_key()), "pem")
+    return csr_reader.read(make_csr("www.example.com", key=make_key()), "pem")
 
 
 def asked(calls, name, *, alone, refuses=()):
@@ -246,7 +250,7 @@ def issue(tmp_path):
     pem = make_csr("www.example.com", "www.example.com", key=make_key())
 
     def once(change=lambda blank: blank, *, key=ca.key, after=0, afterwards=lambda der: der):
-        csr = requests.read(pem, "pem")
+        csr = csr_reader.read(pem, "pem")
         moment = utc_now() + datetime.timedelta(seconds=after)
         blank = fill_in(csr, issuer, profile, moment)
         der = change(blank).sign(algorithm(key, profile.signing_hash))
@@ -371,4 +375,4 @@ def test_a_certificates_validity_counts_from_the_second_of_its_issue(moment):
     begin = moment.replace(microsecond=0)
 
     expected = begin - profile.backdate, begin + profile.validity - datetime.timedelta(seconds=1)
-    assert expected == issuance._validity(profile, int(moment.timestamp()))
+    assert expected == template._validity(profile, int(moment.timestamp()))

@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anchor import cli, requests
+from anchor.cli import main
 from anchor.errors import UnreadableRequest
-from anchor.X509 import pem
+from anchor.X509 import csr_reader, pem
 from tests import der
 from tests.pki import a_key, make_csr
 from tests.test_hostile_requests import VECTORS, post_bare
@@ -60,8 +60,8 @@ def test_the_block_is_read_whatever_text_is_around_it(
     text = before + block(label, newline, width) + after
     octets = ENCODINGS[encoding](text)
 
-    assert "pem" == requests.encoding_of(octets)
-    assert DER == requests.read(octets, "pem").submitted.der
+    assert "pem" == csr_reader.encoding_of(octets)
+    assert DER == csr_reader.read(octets, "pem").submitted.der
 
 
 @given(first=LABELS, second=st.sampled_from(["PRIVATE KEY", "CERTIFICATE", "X", "EC PRIVATE KEY"]))
@@ -70,7 +70,7 @@ def test_a_second_block_is_named_and_refused(first, second):
 
     for encode in ENCODINGS.values():
         with pytest.raises(UnreadableRequest) as refusal:
-            requests.read(encode(text), "pem")
+            csr_reader.read(encode(text), "pem")
         assert f"({first}, {second})" in str(refusal.value)
         assert "czNjcmV0" not in str(refusal.value)
 
@@ -115,10 +115,10 @@ def test_what_is_wrong_with_a_text_is_said(service, octets, encoding, words):
 
 @given(octets=st.binary(max_size=300))
 def test_any_bytes_are_read_or_refused(octets):
-    for encoding in requests.ENCODINGS:
+    for encoding in csr_reader.ENCODINGS:
         with pytest.raises(UnreadableRequest):
-            requests.read(octets, encoding)
-    assert requests.encoding_of(octets) in requests.ENCODINGS
+            csr_reader.read(octets, encoding)
+    assert csr_reader.encoding_of(octets) in csr_reader.ENCODINGS
     assert pem.holds_block(octets) in {True, False}
 
 
@@ -140,14 +140,14 @@ TEXTS = [
 @pytest.mark.parametrize("file", TEXTS)
 def test_the_commands_read_what_the_service_reads(service, tmp_path, capsys, file):
     path, config = VECTORS / file, str(service.path / "config.json")
-    fingerprint = requests.read(path.read_bytes(), path.suffix[1:]).key_fingerprint
+    fingerprint = csr_reader.read(path.read_bytes(), path.suffix[1:]).key_fingerprint
     cases = {"config": config, "cases": [{"name": "a", "csr_file": str(path), "expect": "signed"}]}
     (tmp_path / "cases.json").write_text(json.dumps(cases))
 
     assert 200 == post_bare(service, path.read_bytes()).status_int
-    assert 0 == cli.main(["explain", "--config", config, str(path)])
-    assert 0 == cli.main(["test-policy", str(tmp_path / "cases.json")])
-    assert 0 == cli.main(["ban", "key", str(path), "--config", config])
+    assert 0 == main.main(["explain", "--config", config, str(path)])
+    assert 0 == main.main(["test-policy", str(tmp_path / "cases.json")])
+    assert 0 == main.main(["ban", "key", str(path), "--config", config])
     assert f"key {fingerprint} is banned" in capsys.readouterr().out
 
 
@@ -162,7 +162,7 @@ def test_keys_and_certificates_are_banned_by_text_in_any_encoding(
     for text in (public.decode(), "Certificate:\n" + certificate):
         (tmp_path / "file").write_bytes((mark + text).encode(encoding))
 
-        assert 0 == cli.main(
+        assert 0 == main.main(
             ["ban", "key", str(tmp_path / "file"), "--config", str(service.path / "config.json")]
         )
         assert "is banned since" in capsys.readouterr().out
@@ -172,7 +172,7 @@ def test_a_ban_says_why_a_file_is_not_read(service, tmp_path, capsys):
     (tmp_path / "two.pem").write_text(block() + "\n" + block("PRIVATE KEY"))
     config = str(service.path / "config.json")
 
-    assert 1 == cli.main(["ban", "key", str(tmp_path / "two.pem"), "--config", config])
+    assert 1 == main.main(["ban", "key", str(tmp_path / "two.pem"), "--config", config])
     said = capsys.readouterr()
     assert "more than one PEM block in it (CERTIFICATE REQUEST, PRIVATE KEY)" in said.err + said.out
     assert BASE64[:30] not in said.err + said.out
@@ -183,5 +183,5 @@ def test_a_ban_says_why_a_file_is_not_read(service, tmp_path, capsys):
 def test_utf16_without_a_mark_is_read_after_text_in_any_letters(encoding, before):
     octets = (before + block()).encode(encoding)
 
-    assert "pem" == requests.encoding_of(octets)
-    assert DER == requests.read(octets, "pem").submitted.der
+    assert "pem" == csr_reader.encoding_of(octets)
+    assert DER == csr_reader.read(octets, "pem").submitted.der

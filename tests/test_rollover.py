@@ -8,11 +8,11 @@ import json
 import pytest
 from cryptography import x509
 
-from anchor import settings
+from anchor import authorities
 from anchor.app import Application
-from anchor.cli import main
-from anchor.controllers import WebSettings
+from anchor.cli.main import main
 from anchor.errors import ConfigurationError
+from anchor.web.settings import WebSettings
 from tests.conftest import Service
 from tests.pki import DAY, assert_is_leaf, make_ca, make_csr, now
 
@@ -61,7 +61,7 @@ def serve_at(tmp_path, clock):
 
     def serve(document):
         service = Service(tmp_path, document)
-        proved = settings.load(tmp_path / "config.json", clock=clock)
+        proved = authorities.load(tmp_path / "config.json", clock=clock)
         service.http.app = Application(proved.authorities, WebSettings())
         service.settings = proved
         return service
@@ -77,7 +77,7 @@ def bundle(service, query="bundle=1", **kwargs):
 def complaints(path, document, **kwargs):
     (path / "config.json").write_text(json.dumps(document))
     with pytest.raises(ConfigurationError) as raised:
-        settings.load(path / "config.json", **kwargs)
+        authorities.load(path / "config.json", **kwargs)
     return [str(complaint) for complaint in raised.value.complaints]
 
 
@@ -263,7 +263,7 @@ def test_once_the_next_ca_has_taken_over_the_first_may_end_and_lose_its_key(
     ca.key_path.unlink()
     clock.moment = now() + 400 * DAY
 
-    proved = settings.load(service.path / "config.json", clock=clock)
+    proved = authorities.load(service.path / "config.json", clock=clock)
 
     assert second.certificate == proved.authorities["default"].signing_ca.at(clock()).certificate
 

@@ -11,9 +11,10 @@ import time
 import pytest
 import webtest
 
-from anchor import settings, storage
+from anchor import authorities
 from anchor.app import Application
-from anchor.controllers import WebSettings
+from anchor.store import certificate_files
+from anchor.web.settings import WebSettings
 from tests.conftest import Service
 from tests.pace import allowed, least_seconds
 from tests.pki import make_csr
@@ -35,7 +36,7 @@ def full(tmp_path_factory):
 
 
 def test_storing_costs_the_same_in_a_full_directory(full, tmp_path):
-    stores = [storage.configure(path) for path in (tmp_path / "certs", full)]
+    stores = [certificate_files.configure(path) for path in (tmp_path / "certs", full)]
     least = [1.0, 1.0]
     # In turns, so that what else the machine does is in the way of both.
     for _ in range(300):
@@ -119,7 +120,7 @@ def test_a_thousand_authorities_start_in_a_second(tmp_path, thousand):
     Service(tmp_path, thousand)
 
     def start():
-        loaded = settings.load(tmp_path / "config.json")
+        loaded = authorities.load(tmp_path / "config.json")
         webtest.TestApp(Application(loaded.authorities, WebSettings()))
 
     assert least_seconds(start, 3) < allowed(1)

@@ -10,10 +10,12 @@ import jsonschema
 import pytest
 import referencing
 
-from anchor import plugins, schema, settings
-from anchor.cli import main
+from anchor import authorities
+from anchor.cli.main import main
+from anchor.config import plugins
+from anchor.config_schema import schema
 from anchor.errors import ConfigurationError
-from anchor.validation import SUPPLIED
+from anchor.policy.checks import SUPPLIED
 from tests import reference_pages
 from tests.pki import DAY, make_ca, now
 from tests.servers.anchor import ROOT
@@ -418,7 +420,7 @@ def _at(node, path):
 def complaints(document, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(document))
     try:
-        settings.load(tmp_path / "config.json", offline=True)
+        authorities.load(tmp_path / "config.json", offline=True)
     except ConfigurationError as error:
         return [str(complaint) for complaint in error.complaints]
     return []

@@ -12,7 +12,7 @@ import urllib.request
 
 import pytest
 
-from anchor import server
+from anchor.runtime import server
 from tests.servers.processes import answers, free_port, program, running
 
 _APPLICATION = """

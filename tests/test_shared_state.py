@@ -13,17 +13,17 @@ import time
 
 import pytest
 
-from anchor.auth.breaker import Breaker, Meeting
+from anchor.auth.circuit_breaker import Breaker, Meeting
 from anchor.auth.shared_state import SharedState
 from anchor.errors import BackendUnavailable
-from anchor.metrics import place
+from anchor.runtime import process_directory
 
 
 @pytest.fixture
 def meeting(tmp_path):
     """A meeting, as that of a service."""
     # The directories of processes that are gone are removed.
-    name = place.find(tmp_path / "config.json").name
+    name = process_directory.find(tmp_path / "config.json").name
     return Meeting(tmp_path / "anchor-metrics" / name, 1.0)
 
 
@@ -247,7 +247,7 @@ def test_what_others_may_have_a_hand_in_is_not_used(meeting, breaker, caplog, wa
 def test_a_directory_of_others_is_not_used(tmp_path, meeting):
     (tmp_path / "anchor-metrics").chmod(0o777)
     with pytest.raises(NotADirectoryError):
-        place.make(meeting.directory)
+        process_directory.make(meeting.directory)
 
 
 def test_the_numbers_survive_whoever_wrote_them(tmp_path):

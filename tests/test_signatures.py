@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anchor.signatures import algorithm, verification
+from anchor.X509.signatures import algorithm, verification
 from tests.pki import a_key
 
 SHA_2 = (hashes.SHA224(), hashes.SHA256(), hashes.SHA384(), hashes.SHA512())

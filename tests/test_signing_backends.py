@@ -19,12 +19,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from anchor import plugins, signers
+from anchor.authority import utc_now
+from anchor.ca import backends
+from anchor.ca import loading as signers
+from anchor.ca.pkcs11.key import Pkcs11RSAKey
+from anchor.ca.template import INTERMEDIATE_USAGE
+from anchor.config import plugins
 from anchor.errors import ConfigurationError, SigningError
-from anchor.issuance import INTERMEDIATE_USAGE
-from anchor.registration_authority import utc_now
-from anchor.signers import backends
-from anchor.signers.pkcs11 import Pkcs11RSAKey
 from anchor.X509.signing_request import X509Csr
 from tests.pki import DAY, a_key, assert_is_leaf, key_pem, make_ca, make_csr, now, subject
 from tests.servers.anchor import ROOT

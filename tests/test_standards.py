@@ -17,14 +17,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtensionOID
 from docutils import nodes
 
-from anchor import issuance
+from anchor.ca import template
+from anchor.ca.file_key import FileKey
 from anchor.client import schedule
+from anchor.config.option_types import Private
 from anchor.errors import ConfigurationError
-from anchor.issuer import CACertificate, authority_key_identifier
-from anchor.options import Private
-from anchor.signatures import algorithm
-from anchor.signers.cryptography_io import FileKey
-from anchor.X509.extension_names import USAGES
+from anchor.X509.ca_certificate import CACertificate, authority_key_identifier
+from anchor.X509.oids import USAGES
+from anchor.X509.signatures import algorithm
 from anchor.X509.signing_request import X509Csr
 from tests.pages import SOURCE, parse, tables
 from tests.pki import DAY, a_key, make_ca, make_csr, now, subject
@@ -101,7 +101,7 @@ def test_what_an_explanation_names_is_there(page):
 def certify(tmp_path):
     """A certificate, in DER, by a CA that ends in 2070, issued at any moment."""
     ca = make_ca(tmp_path, not_after=datetime.datetime(2070, 1, 1, tzinfo=datetime.UTC))
-    profile = issuance.Profile(
+    profile = template.Profile(
         datetime.timedelta(hours=24),
         datetime.timedelta(seconds=60),
         datetime.timedelta(hours=1),
@@ -110,7 +110,7 @@ def certify(tmp_path):
 
     def issue(moment):
         issuer = CACertificate.of(ca.certificate, ())
-        blank = issuance.fill_in(X509Csr.from_pem(make_csr()), issuer, profile, moment)
+        blank = template.fill_in(X509Csr.from_pem(make_csr()), issuer, profile, moment)
         return blank.sign(algorithm(ca.key, profile.signing_hash))
 
     return issue

@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anchor import cli
+from anchor.cli import main
 from anchor.errors import UnreadableRequest
 from anchor.X509.attribute_names import ATTRIBUTES, attribute_oid, name_of_attribute
 from anchor.X509.attribute_patterns import AttributePatterns, ValuePattern
@@ -337,9 +337,9 @@ def test_explain_tells_what_is_left_out(document, tmp_path, capsys):
     config.write_text(json.dumps(document))
     csr.write_bytes(a_csr(O, (NameOID.USER_ID, "root"), CN))
 
-    assert 0 == cli.main(["explain", "--config", str(config), str(csr)])
+    assert 0 == main.main(["explain", "--config", str(config), str(csr)])
     text = capsys.readouterr().out
-    assert 0 == cli.main(["explain", "--config", str(config), "--json", str(csr)])
+    assert 0 == main.main(["explain", "--config", str(config), "--json", str(csr)])
     told = json.loads(capsys.readouterr().out)
 
     assert "O=Example, UID=root" in text

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from anchor import cli
+from anchor.cli import main
 from tests.machine import ANCHOR
 from tests.servers.processes import program
 
@@ -73,7 +73,7 @@ def test_the_command_of_a_unit_is_one_that_there_is(unit, tmp_path, monkeypatch)
 
     # The daemon would stay.
     arguments = [word for word in arguments if word != "--daemon"]
-    assert 0 == cli.main(arguments)
+    assert 0 == main.main(arguments)
 
 
 def _directories(unit):

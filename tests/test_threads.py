@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from anchor import threads
-from anchor.audit.messaging import MessagingTrail
+from anchor.audit.message_bus import MessagingTrail
 from anchor.auth.deadline import Deadline
+from anchor.runtime import threads
 from tests.test_audit_messaging import event
 
 ENDING = {signal.SIGHUP, signal.SIGINT, signal.SIGTERM}

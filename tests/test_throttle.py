@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anchor import auth
+from anchor.auth import authenticator as auth
 from anchor.auth import principals
-from anchor.auth.directory import Directory, escape_in_filter
+from anchor.auth.ldap_connection import Directory, escape_in_filter
+from anchor.auth.throttle import Failures, Throttle
 from anchor.errors import BackendUnavailable, NotAuthenticated, TooManyAttempts
-from anchor.throttle import Failures, Throttle
 from tests.servers.broken import broken_server
 from tests.servers.slapd import SUFFIX
 

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from anchor.controllers import forms, transfer_encoding
 from anchor.errors import MalformedSubmission
+from anchor.web import forms, transfer_encoding
 from tests.pki import make_csr
 from tests.test_hostile_forms import fields, multipart, part, post
 from tests.test_hostile_requests import VECTORS

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from anchor.X509.extension_names import USAGES
+from anchor.X509.oids import USAGES
 from tests.pki import KEY_KINDS, a_key, assert_is_leaf, make_ca, make_csr
 from tests.policies import complaints, configured, refusals
 

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anchor import factoring, weak_keys
-from anchor.factoring import primes_below
-from anchor.validators import ValidationError
+from anchor.validators.errors import ValidationError
+from anchor.X509 import factoring, weak_keys
+from anchor.X509.factoring import primes_below
 from anchor.X509.signing_request import X509Csr
 from tests.pki import KEY_KINDS, a_key, make_ca, make_csr, make_key
 from tests.policies import complaints, configured, refusals

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import NameOID
 
-from anchor import new_ca
+from anchor.X509 import create_ca
 
 ROOT = Path(__file__).parents[1]
 CA_KEYS = ("rsa-2048", "rsa-4096", "ec-p256")
@@ -41,9 +41,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=2000, help="per kind of CA key")
     parser.add_argument("--connections", type=int, default=8)
-    parser.add_argument("--keys", nargs="+", default=CA_KEYS, choices=new_ca.KEYS)
+    parser.add_argument("--keys", nargs="+", default=CA_KEYS, choices=create_ca.KEYS)
     parser.add_argument("--hsm-seconds", type=float, default=2, help="per figure with a token")
-    parser.add_argument("--split-only", choices=new_ca.KEYS, help=argparse.SUPPRESS)
+    parser.add_argument("--split-only", choices=create_ca.KEYS, help=argparse.SUPPRESS)
     parser.add_argument("--directory", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.split_only:
@@ -146,7 +146,7 @@ def measure(kind: str, count: int, connections: int, directory: Path) -> Row:
 def configure(directory: Path, kind: str) -> x509.Certificate:
     """The sample configuration with a CA of that kind, and the audit in a file."""
     (directory / "CA").mkdir(parents=True)
-    pair = new_ca.make_root("Bench CA", kind, 30)
+    pair = create_ca.make_root("Bench CA", kind, 30)
     (directory / "CA/root-ca.crt").write_bytes(pair.certificate_pem)
     key = directory / "CA/root-ca-unwrapped.key"
     key.write_bytes(pair.key_pem)

@@ -23,12 +23,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from anchor import new_ca, signers
-from anchor.registration_authority import utc_now
-from anchor.signers import pkcs11_module
-from anchor.signers.pkcs11 import DIGEST_INFO
-from anchor.signers.pkcs11_generate import new_key_pair
-from anchor.signers.pkcs11_module import KeyPlace, Module
+from anchor.authority import utc_now
+from anchor.ca import loading as signers
+from anchor.ca.pkcs11 import module as pkcs11_module
+from anchor.ca.pkcs11.generate import new_key_pair
+from anchor.ca.pkcs11.key import DIGEST_INFO
+from anchor.ca.pkcs11.module import KeyPlace, Module
+from anchor.X509 import create_ca
 from anchor.X509.signing_request import X509Csr
 
 MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")
@@ -73,7 +74,7 @@ def measure(seconds: float = 2.0) -> Iterator[Row]:
             place = KeyPlace(None, "bench", bytes([number]), kind)
             cert_path = directory / f"{kind}.crt"
             with new_key_pair(module, place, PIN, kind) as key:
-                cert_path.write_bytes(new_ca.certify(kind, key, 365).public_bytes(Encoding.PEM))
+                cert_path.write_bytes(create_ca.certify(kind, key, 365).public_bytes(Encoding.PEM))
             section = {
                 "backend": "pkcs11",
                 "cert_path": str(cert_path),

@@ -38,9 +38,10 @@ from bench import (
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from anchor import logs, settings, storage
+from anchor import authorities, logs
 from anchor.app import Application
-from anchor.controllers import WebSettings
+from anchor.store import certificate_files
+from anchor.web.settings import WebSettings
 
 BIN = Path(sys.executable).parent
 
@@ -87,14 +88,14 @@ def storing(directory: Path, count: int) -> None:
     stores = []
     for files in (0, count):
         place = directory / str(files)
-        stores.append(storage.configure(place))
+        stores.append(certificate_files.configure(place))
         opened = os.open(place, os.O_RDONLY)
         for _ in range(files):
             name = f"{secrets.token_hex(32)}.crt"
             os.close(os.open(name, os.O_WRONLY | os.O_CREAT, 0o644, dir_fd=opened))
         os.close(opened)
 
-    def put(store: storage.Store) -> float:
+    def put(store: certificate_files.Store) -> float:
         return least(lambda: store.put(secrets.token_hex(32), b"x" * 1200), 1)
 
     # In turns, so that what else the machine does is in the way of both.
@@ -120,7 +121,7 @@ def requests(directory: Path, count: int) -> None:
         (directory / "config.json").write_text(json.dumps(document))
 
         def start() -> Application:
-            loaded = settings.load(directory / "config.json")
+            loaded = authorities.load(directory / "config.json")
             return Application(loaded.authorities, WebSettings())
 
         started.append(least(start, 3))

@@ -19,15 +19,16 @@ import pecan
 from bench import BOUNDARY, bare_signature, make_csrs, request_body
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from anchor import issuance, read_back, requests
 from anchor.app import Application
 from anchor.audit.events import SIGNING, Event, describe_certificate
-from anchor.blank import Blank
-from anchor.controllers import forms
-from anchor.controllers.request import Request
-from anchor.registration_authority import RegistrationAuthority
-from anchor.signatures import algorithm
-from anchor.signers.backends import KeySigner
+from anchor.authority import RegistrationAuthority
+from anchor.ca import template, verify_issued
+from anchor.ca.backends import KeySigner
+from anchor.ca.blank import Blank
+from anchor.web import forms
+from anchor.web.request import Request
+from anchor.X509 import csr_reader
+from anchor.X509.signatures import algorithm
 from anchor.X509.signing_request import X509Csr
 
 ROUNDS = 7
@@ -48,7 +49,7 @@ def split(directory: Path) -> list[tuple[str, float]]:
     again = cpu(lambda: answer(application, body))
 
     def as_if_new() -> None:
-        requests.forget()
+        csr_reader.forget()
         answer(application, body)
 
     whole = cpu(as_if_new)
@@ -72,7 +73,7 @@ def _steps(
     ca, signer = signing_ca.generations[0].ca, signing_ca.generations[0].signer
     profile = signing_ca.profile
     assert isinstance(signer, KeySigner)
-    csr = requests.read(pem, "pem")
+    csr = csr_reader.read(pem, "pem")
     identity = authority.authenticator.authenticate("default", "myusername", "simplepassword")
 
     def approve(csr: X509Csr) -> X509Csr:
@@ -80,7 +81,7 @@ def _steps(
         return authority.policy.approve(csr, context)
 
     approved = approve(csr)
-    blank = issuance.fill_in(approved, ca, profile, authority.clock())
+    blank = template.fill_in(approved, ca, profile, authority.clock())
     used = algorithm(signer.key, profile.signing_hash)
     der = blank.sign(used)
     issued = signer.issue(approved, ca, profile, authority.clock())
@@ -94,7 +95,7 @@ def _steps(
         assert X509Csr.from_pem(pem).submitted.proves_possession
 
     def prove() -> None:
-        read_back.read_back(der, new_blank(), ca)
+        verify_issued.read_back(der, new_blank(), ca)
 
     def audit() -> None:
         details = describe_certificate(issued, "0" * 64, approved)
@@ -113,7 +114,7 @@ def _steps(
         ("validation and fixups", lambda: approve(replace(csr))),
         (
             "building",
-            lambda: issuance.fill_in(replace(approved), ca, profile, authority.clock()),
+            lambda: template.fill_in(replace(approved), ca, profile, authority.clock()),
         ),
         ("signing", lambda: new_blank().sign(used)),
         ("reading back", prove),

@@ -16,12 +16,14 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["anchor"]):
-    from anchor import enforced, issuance, read_back, requests, validation, weak_keys
     from anchor.auth.results import AuthDetails
+    from anchor.ca import template, verify_issued
     from anchor.errors import RequestError
-    from anchor.issuer import CACertificate
-    from anchor.signatures import algorithm
+    from anchor.policy import checks, mandatory_checks
     from anchor.validators.standards import standards_compliance
+    from anchor.X509 import csr_reader, weak_keys
+    from anchor.X509.ca_certificate import CACertificate
+    from anchor.X509.signatures import algorithm
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -51,15 +53,13 @@ def make_ca() -> CACertificate:
 
 
 CA = make_ca()
-PROFILE = issuance.Profile(HOUR, datetime.timedelta(), HOUR, hashes.SHA256())
+PROFILE = template.Profile(HOUR, datetime.timedelta(), HOUR, hashes.SHA256())
 CHECKS = (
-    *enforced.key_checks(CA.public_keys(), weak_keys.Allowed(dsa=True)),
-    *enforced.content_checks(intermediate=False),
-    validation.Check(
-        "standards_compliance", lambda supplied: standards_compliance(supplied["csr"])
-    ),
+    *mandatory_checks.key_checks(CA.public_keys(), weak_keys.Allowed(dsa=True)),
+    *mandatory_checks.content_checks(intermediate=False),
+    checks.Check("standards_compliance", lambda supplied: standards_compliance(supplied["csr"])),
 )
-NOBODY = validation.Context(AuthDetails(username="nobody", groups=[]), None, {})
+NOBODY = checks.Context(AuthDetails(username="nobody", groups=[]), None, {})
 
 
 def one_request(data: bytes) -> None:
@@ -68,16 +68,16 @@ def one_request(data: bytes) -> None:
     A fuzzer does not forge signatures; what lies behind that check is wanted all the same.
     """
     try:
-        csr = requests.read(data, requests.encoding_of(data))
+        csr = csr_reader.read(data, csr_reader.encoding_of(data))
     except RequestError:
         return
-    verdicts = list(validation.verdicts(CHECKS, csr, NOBODY))
+    verdicts = list(checks.verdicts(CHECKS, csr, NOBODY))
     assert not any(verdict.crash for verdict in verdicts)
     if any(verdict.failure and verdict.check != PROOF for verdict in verdicts):
         return
-    blank = issuance.fill_in(csr, CA, PROFILE, MOMENT)
+    blank = template.fill_in(csr, CA, PROFILE, MOMENT)
     der = blank.sign(algorithm(KEY, PROFILE.signing_hash))
-    certificate = read_back.read_back(der, blank, CA)
+    certificate = verify_issued.read_back(der, blank, CA)
     assert certificate.subject.public_bytes() == csr.submitted.request.subject.public_bytes()
     constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
     assert not constraints.value.ca

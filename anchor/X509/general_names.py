@@ -14,8 +14,8 @@ from cryptography import x509
 from cryptography.hazmat import asn1
 from cryptography.x509.oid import NameOID
 
+from anchor.X509.name_listing import describe
 from anchor.X509.name_texts import Meaning, NameReader
-from anchor.X509.names import describe
 from anchor.X509.notes import noted
 from anchor.X509.signing_request import X509Csr
 

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from anchor.X509.dns import is_address
+from anchor.X509.dns_names import is_address
+from anchor.X509.name_listing import describe
 from anchor.X509.name_patterns import canonical, unmapped
-from anchor.X509.names import describe
 from anchor.X509.signing_request import X509Csr
 
 # OpenSSL compares a common name of this form like a DNS name if there is none in subjectAltName.

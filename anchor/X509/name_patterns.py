@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from anchor.X509 import pattern_parts
-from anchor.X509.dns import MAX_NAME, ends_in_a_number
+from anchor.X509.dns_names import MAX_NAME, ends_in_a_number
 from anchor.X509.pattern_parts import LABEL
 from anchor.X509.pattern_tree import Part, PatternTree
 

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 import idna
 
-from anchor.X509.dns import MAX_LABEL, MAX_NAME, ends_in_a_number
+from anchor.X509.dns_names import MAX_LABEL, MAX_NAME, ends_in_a_number
 from anchor.X509.name_patterns import Address, unmapped
 
 # For all names of a request together; 1000 names of any kind stay below.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from anchor.X509.dns import ends_in_a_number
+from anchor.X509.dns_names import ends_in_a_number
 from anchor.X509.pattern_tree import Part
 
 LABEL = re.compile(r"[a-z0-9_-]+", re.ASCII)

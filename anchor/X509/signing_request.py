@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, TypeVar
 
@@ -19,12 +20,11 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, r
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
 
-from anchor import errors, signatures
-from anchor.lazily import lazily
-from anchor.X509 import encoding, pem
-from anchor.X509.extension_names import name_of_extension
+from anchor import errors
+from anchor.X509 import csr_encoding, pem, signatures
 from anchor.X509.notes import Notes
-from anchor.X509.parsing import parsing, without_length_warnings
+from anchor.X509.oids import name_of_extension
+from anchor.X509.parse_errors import parsing, without_length_warnings
 
 PublicKey = (
     rsa.RSAPublicKey
@@ -59,22 +59,22 @@ class Submitted:
     request: x509.CertificateSigningRequest
     public_key: PublicKey
 
-    @lazily
+    @cached_property
     def public_key_info(self) -> bytes:
         """The key as DER-encoded SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7)."""
         return self.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
-    @lazily
+    @cached_property
     def key_fingerprint(self) -> str:
         """The SHA-256 over that, in hexadecimal."""
         return hashlib.sha256(self.public_key_info).hexdigest()
 
-    @lazily
+    @cached_property
     def signature_hash(self) -> hashes.HashAlgorithm | None:
         """The hash that is signed, for algorithms that take one."""
         return self.request.signature_hash_algorithm
 
-    @lazily
+    @cached_property
     def proves_possession(self) -> bool:
         """Whether the request is signed with its own key (RFC 2986 section 3)."""
         if self.broken_hash is not None or not self._names_the_right_curve():
@@ -102,7 +102,7 @@ class Submitted:
             return used == SignatureAlgorithmOID.ED448
         return True
 
-    @lazily
+    @cached_property
     def broken_hash(self) -> str | None:
         """The name of the hash that is signed, if no signature over it proves anything."""
         used = self.signature_hash
@@ -126,7 +126,7 @@ class X509Csr:
                 and in one place, or a certificate would repeat something that is not in DER.
         """
         with parsing("certificate signing request"):
-            parts = encoding.parts(der)
+            parts = csr_encoding.parts(der)
             request = x509.load_der_x509_csr(parts.canonical)
             canonical = request.public_bytes(Encoding.DER) == parts.canonical
             with without_length_warnings(parts.canonical):
@@ -144,7 +144,7 @@ class X509Csr:
         read._prove_faithful(parts)
         return read
 
-    def _prove_faithful(self, parts: encoding.Parts) -> None:
+    def _prove_faithful(self, parts: csr_encoding.Parts) -> None:
         """Raise unless a certificate would have the key and the usages byte for byte."""
         if self.public_key_info != parts.public_key:
             # RSA keys that are bound to PSS, curves by their parameters, compressed points.
@@ -165,7 +165,7 @@ class X509Csr:
 
     # ---- what was found out of it
 
-    @lazily
+    @cached_property
     def notes(self) -> Notes:
         """What follows from this value alone, kept by whoever found it out."""
         return Notes()
@@ -187,17 +187,17 @@ class X509Csr:
         """The SHA-256 over that, in hexadecimal."""
         return self.submitted.key_fingerprint
 
-    @lazily
+    @cached_property
     def subject_attributes(self) -> tuple[x509.NameAttribute[str | bytes], ...]:
         """Every attribute of the subject, in its order."""
         return tuple(self.subject)
 
-    @lazily
+    @cached_property
     def subject_text(self) -> str:
         """The subject as RFC 4514 writes it."""
         return self.subject.rfc4514_string()
 
-    @lazily
+    @cached_property
     def common_names(self) -> tuple[str, ...]:
         """Every commonName in the subject, in its order."""
         return tuple(
@@ -206,20 +206,20 @@ class X509Csr:
             if attribute.oid == NameOID.COMMON_NAME
         )
 
-    @lazily
+    @cached_property
     def alternative_names(self) -> tuple[x509.GeneralName, ...]:
         """Every entry of subjectAltName (RFC 5280 section 4.2.1.6), in its order."""
         extension = self.extension(x509.SubjectAlternativeName)
         return tuple(extension.value) if extension else ()
 
-    @lazily
+    @cached_property
     def dns_names(self) -> tuple[str, ...]:
         """The dNSName entries of subjectAltName."""
         return tuple(
             name.value for name in self.alternative_names if isinstance(name, x509.DNSName)
         )
 
-    @lazily
+    @cached_property
     def ip_addresses(self) -> tuple[IPv4Address | IPv6Address, ...]:
         """The iPAddress entries of subjectAltName that are addresses, as those in a CSR must be."""
         return tuple(
@@ -229,7 +229,7 @@ class X509Csr:
             and isinstance(name.value, IPv4Address | IPv6Address)
         )
 
-    @lazily
+    @cached_property
     def other_names(self) -> tuple[x509.GeneralName, ...]:
         """The entries of subjectAltName that are neither DNS names nor IP addresses."""
         return tuple(
@@ -248,7 +248,7 @@ class X509Csr:
         # An extension of that OID whose contents nobody knows is not of that type.
         return found if found is not None and isinstance(found.value, kind) else None
 
-    @lazily
+    @cached_property
     def _by_oid(self) -> dict[x509.ObjectIdentifier, Extension]:
         return {extension.oid: extension for extension in self.extensions}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from anchor.X509.dns import ends_in_a_number
+from anchor.X509.dns_names import ends_in_a_number
 from anchor.X509.name_patterns import unmapped
 from anchor.X509.name_texts import Meaning, NameReader
 

@@ -19,7 +19,7 @@ from weakref import WeakSet
 from anchor.audit.promises import broken_promise, describe, handlers_of
 from anchor.audit.syslog import send
 from anchor.errors import AuditError
-from anchor.logs import Lines, is_deleted
+from anchor.logs.lines import Lines, is_deleted
 
 LOG = logging.getLogger(__name__)
 

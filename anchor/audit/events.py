@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from anchor.log_bounds import shorten
+from anchor.logs.bounds import shorten
 from anchor.timestamps import whole, with_milliseconds
-from anchor.X509 import names
+from anchor.X509 import name_listing
 from anchor.X509.notes import noted
 from anchor.X509.signing_request import X509Csr
 
 if TYPE_CHECKING:
+    from anchor.ca.backends import Issued
     from anchor.errors import Failure
-    from anchor.signers import Issued
 
 AUTHENTICATION = "audit.auth"
 SIGNING = "audit.sign"
@@ -89,5 +89,5 @@ def describe_certificate(issued: Issued, fingerprint: str, approved: X509Csr) ->
 def _describe_names(csr: X509Csr) -> dict[str, Any]:
     return {
         "subject": csr.subject_text,
-        "names": tuple(map(names.describe, csr.alternative_names)),
+        "names": tuple(map(name_listing.describe, csr.alternative_names)),
     }

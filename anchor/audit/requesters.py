@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from anchor import bans
 from anchor.audit import heads, rotation
 from anchor.audit.events import SIGNING
 from anchor.audit.verification import Broken, Verification
+from anchor.store import bans
 
 _SIGNING = f'"event":"{SIGNING}"'.encode()
 

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from anchor import threads
 from anchor.errors import BackendUnavailable
+from anchor.runtime import threads
 
 Answer = TypeVar("Answer")
 

@@ -14,9 +14,9 @@ import pydantic
 
 from anchor.auth.deadline import Deadline
 from anchor.auth.results import AuthDetails
-from anchor.complaints import Complaints
+from anchor.config.diagnostics import Complaints
+from anchor.config.option_types import FilePath, Secret, SecretEnv, SecretFile, one_secret, text
 from anchor.errors import BackendUnavailable, NotAuthenticated
-from anchor.options import FilePath, Secret, SecretEnv, SecretFile, one_secret, text
 
 try:
     from keystoneauth1 import exceptions, token_endpoint

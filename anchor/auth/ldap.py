@@ -14,7 +14,7 @@ import pydantic
 
 from anchor.auth import distinguished_names
 from anchor.auth.deadline import Deadline
-from anchor.auth.directory import (
+from anchor.auth.ldap_connection import (
     Conversation,
     Directory,
     Entry,
@@ -22,9 +22,9 @@ from anchor.auth.directory import (
     prove_filter,
 )
 from anchor.auth.results import AuthDetails
-from anchor.complaints import Complaints
+from anchor.config.diagnostics import Complaints
+from anchor.config.option_types import FilePath, Secret, SecretEnv, SecretFile, one_secret
 from anchor.errors import BackendUnavailable, ConfigurationError, NotAuthenticated
-from anchor.options import FilePath, Secret, SecretEnv, SecretFile, one_secret
 
 LOG = logging.getLogger(__name__)
 

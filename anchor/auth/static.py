@@ -7,9 +7,9 @@ import hmac
 import logging
 
 from anchor.auth.results import AuthDetails
+from anchor.config.option_types import Secret, SecretEnv, SecretFile, one_secret
 from anchor.errors import ConfigurationError, NotAuthenticated
-from anchor.listeners import is_loopback, listening
-from anchor.options import Secret, SecretEnv, SecretFile, one_secret
+from anchor.runtime.listeners import is_loopback, listening
 
 LOG = logging.getLogger(__name__)
 

@@ -14,15 +14,14 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from anchor import audit
-from anchor.audit import checkpoints, heads, rotation
-from anchor.audit.file import FileTrail
+from anchor.audit import checkpoints, heads, rotation, sinks
+from anchor.audit.file_sink import FileTrail
 from anchor.audit.verification import Broken, Report, Verification
 from anchor.cli.certs import read_document
 from anchor.cli.check import add_config_option
 from anchor.cli.new_files import write_new
-from anchor.complaints import Complaints
-from anchor.config_file import Document
+from anchor.config.diagnostics import Complaints
+from anchor.config.document import Document
 from anchor.errors import ConfigurationError
 
 
@@ -200,7 +199,7 @@ def run_checkpoint(namespace: argparse.Namespace) -> int:
             raise ConfigurationError.about(
                 "path", f"{path} belongs to somebody else: run this as the user of the service"
             )
-        trail = audit.configure(document.audit, document.base)
+        trail = sinks.configure(document.audit, document.base)
         assert isinstance(trail, FileTrail)
         print(trail.checkpoint())
     complaints.raise_if_any()

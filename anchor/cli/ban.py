@@ -17,18 +17,20 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from anchor import bans, inventory, plugins, requests
 from anchor.audit.requesters import issued_to
-from anchor.bans import Ban, BanFile, BanSettings
+from anchor.authority import utc_now
+from anchor.ca.certificate_locations import CertificateLocations
 from anchor.cli.certs import last_of, print_unstored, read_document
 from anchor.cli.check import add_config_option
-from anchor.complaints import Complaints
-from anchor.config_file import Document
+from anchor.config import plugins
+from anchor.config.diagnostics import Complaints
+from anchor.config.document import Document
 from anchor.errors import ConfigurationError, UnreadableRequest
-from anchor.inventory import Choice, Places
-from anchor.registration_authority import utc_now
+from anchor.store import bans, inventory
+from anchor.store.bans import Ban, BanFile, BanSettings
+from anchor.store.inventory import Choice
 from anchor.timestamps import timestamp
-from anchor.X509 import coverage, pem
+from anchor.X509 import csr_reader, name_matching, pem
 
 _KINDS = ("name", "requester", "key")
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -96,7 +98,7 @@ def run_ban(namespace: argparse.Namespace) -> int:
     # What cannot be answered afterwards must not keep the ban from being in force.
     ban_file.add(ban)
     print(f"{ban_file.path}: {_describe(ban, now)}")
-    _say_when_gone(Places.of(document), ban, now)
+    _say_when_gone(CertificateLocations.of(document), ban, now)
     return 0
 
 
@@ -158,15 +160,15 @@ def _key_in(path: Path) -> str:
 
 def _public_key_info(contents: bytes) -> bytes:
     """The key in a file: a request as the service reads it, or a certificate or a key in PEM."""
-    if requests.encoding_of(contents) == "der":
-        return requests.read(contents, "der").public_key_info
+    if csr_reader.encoding_of(contents) == "der":
+        return csr_reader.read(contents, "der").public_key_info
     text = pem.as_utf8(contents)
     if b"-----BEGIN CERTIFICATE-----" in text:
         key: Any = x509.load_pem_x509_certificate(text).public_key()
     elif b"-----BEGIN PUBLIC KEY-----" in text or b"-----BEGIN RSA PUBLIC KEY-----" in text:
         key = load_pem_public_key(text)
     else:
-        return requests.read(text, "pem").public_key_info
+        return csr_reader.read(text, "pem").public_key_info
     return bytes(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
@@ -192,25 +194,25 @@ def _describe(ban: Ban, now: datetime.datetime) -> str:
     return f"{ban.kind} {ban.value} is banned since {since} {end}{reason}"
 
 
-def _say_when_gone(places: Places, ban: Ban, now: datetime.datetime) -> None:
+def _say_when_gone(locations: CertificateLocations, ban: Ban, now: datetime.datetime) -> None:
     what = f"certificate of the {ban.kind}"
     concerned: Choice = _banned(ban, ())
-    if ban.kind == "requester" and places.audit is not None:
+    if ban.kind == "requester" and locations.audit is not None:
         what = "certificate of the requester on record"
-        concerned = _banned(ban, issued_to(places.audit, ban.value))
+        concerned = _banned(ban, issued_to(locations.audit, ban.value))
     elif ban.kind == "requester":
         print("audit.target is not 'file', so who got which certificate is not known;")
         what, concerned = "certificate of anybody's", inventory.every
     valid = inventory.in_force(now)
     complaints = Complaints()
     ends = inventory.read(
-        places.directories,
+        locations.directories,
         lambda one: valid(one) and concerned(one),
         lambda one: one.outline.not_after,
         complaints,
     )
     print(last_of(max(ends, default=None), what, now))
-    print_unstored(places, now)
+    print_unstored(locations, now)
     complaints.raise_if_any()
 
 
@@ -224,7 +226,7 @@ def _banned(ban: Ban, issued: Collection[str]) -> Choice:
     match ban.kind:
         case "name":
             return lambda one: any(
-                coverage.touches(ban.value, name) for name in one.outline.plain_names
+                name_matching.touches(ban.value, name) for name in one.outline.plain_names
             )
         case "key":
             return lambda one: one.outline.key == ban.value

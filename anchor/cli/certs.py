@@ -12,12 +12,14 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from anchor import config_file, inventory
+from anchor.ca.certificate_locations import CertificateLocations
 from anchor.cli.check import add_config_option
-from anchor.complaints import Complaints
-from anchor.config_file import Document
+from anchor.config import document as config_file
+from anchor.config.diagnostics import Complaints
+from anchor.config.document import Document
 from anchor.errors import ConfigurationError
-from anchor.inventory import Choice, Places, Stored
+from anchor.store import inventory
+from anchor.store.inventory import Choice, Stored
 from anchor.timestamps import timestamp
 
 
@@ -69,7 +71,7 @@ def run(namespace: argparse.Namespace) -> int:
     """List, answer or prune."""
     # Hundreds of thousands of objects that stay until the end are not worth looking through.
     gc.disable()
-    places = Places.of(read_document(namespace.config))
+    locations = CertificateLocations.of(read_document(namespace.config))
     now = datetime.datetime.now(datetime.UTC)
     # Files that hold no certificate: they are told at the end, after all the others.
     complaints = Complaints()
@@ -77,30 +79,30 @@ def run(namespace: argparse.Namespace) -> int:
         if namespace.older_than < 0:
             raise ConfigurationError.about("", "--older-than is not below 0")
         before = now - datetime.timedelta(days=namespace.older_than)
-        print(f"deleted {inventory.prune(places, before, complaints)} certificates")
-        if leftovers := inventory.remove_leftovers(places, now):
+        print(f"deleted {inventory.prune(locations.directories, before, complaints)} certificates")
+        if leftovers := inventory.remove_leftovers(locations.directories, now):
             print(f"deleted {leftovers} temporary files of writers that were killed")
         complaints.raise_if_any()
         return 0
     if namespace.good_for is not None:
-        _answer(namespace, places, now, complaints)
+        _answer(namespace, locations, now, complaints)
         complaints.raise_if_any()
         return 0
     choices = [_time_choice(namespace, now)]
     if namespace.name is not None:
         choices.append(inventory.good_for(namespace.name))
     if namespace.requester is not None:
-        if places.audit is None:
+        if locations.audit is None:
             raise ConfigurationError.about(
                 "audit.target", "is not 'file', so who got which certificate is not known"
             )
         # Most lists ask nothing of the record.
         from anchor.audit.requesters import issued_to  # noqa: PLC0415
 
-        issued = issued_to(places.audit, namespace.requester)
+        issued = issued_to(locations.audit, namespace.requester)
         choices.append(lambda one: one.fingerprint in issued)
     found = _found(
-        places, choices, _as_json_at(now) if namespace.json else _line_at(now), complaints
+        locations, choices, _as_json_at(now) if namespace.json else _line_at(now), complaints
     )
     texts = [text for _, text in found]
     if namespace.json:
@@ -125,11 +127,14 @@ Found = list[tuple[str, str]]
 
 
 def _found(
-    places: Places, choices: list[Choice], text: Callable[[Stored], str], complaints: Complaints
+    locations: CertificateLocations,
+    choices: list[Choice],
+    text: Callable[[Stored], str],
+    complaints: Complaints,
 ) -> Found:
     """When each of those ends that every choice agrees to, and what to print of it."""
     found = inventory.read(
-        places.directories,
+        locations.directories,
         choices[0] if len(choices) == 1 else lambda one: all(choice(one) for choice in choices),
         lambda one: (one.outline.not_after, text(one)),
         complaints,
@@ -159,13 +164,13 @@ def _later(now: datetime.datetime, span: datetime.timedelta) -> datetime.datetim
 
 def _answer(
     namespace: argparse.Namespace,
-    places: Places,
+    locations: CertificateLocations,
     now: datetime.datetime,
     complaints: Complaints,
 ) -> None:
     choices = [inventory.in_force(now), inventory.good_for(namespace.good_for)]
     found = _found(
-        places, choices, _as_json_at(now) if namespace.json else _line_at(now), complaints
+        locations, choices, _as_json_at(now) if namespace.json else _line_at(now), complaints
     )
     last = found[-1][0] if found else None
     if namespace.json:
@@ -173,14 +178,14 @@ def _answer(
             "name": namespace.good_for,
             "last_valid_until": last,
             "certificates": [json.loads(text) for _, text in reversed(found)],
-            "unstored": list(places.unstored),
+            "unstored": list(locations.unstored),
         }
         print(json.dumps(report))
         return
     print(last_of(last, f"certificate good for {namespace.good_for}", now))
     for _, text in reversed(found):
         print(f"  {text}", end="")
-    print_unstored(places, now)
+    print_unstored(locations, now)
 
 
 def last_of(end: str | None, what: str, now: datetime.datetime) -> str:
@@ -191,10 +196,10 @@ def last_of(end: str | None, what: str, now: datetime.datetime) -> str:
     return f"the last {what} ends at {end}, in {hours:.1f} hours"
 
 
-def print_unstored(places: Places, now: datetime.datetime) -> None:
+def print_unstored(locations: CertificateLocations, now: datetime.datetime) -> None:
     """Say which CAs' certificates cannot be counted."""
-    for name in places.unstored:
-        end = timestamp((now + places.longest).replace(microsecond=0))
+    for name in locations.unstored:
+        end = timestamp((now + locations.longest).replace(microsecond=0))
         print(f"signing_ca.{name} stores no certificates: one of it may be valid until {end}")
 
 

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anchor import config_file
+from anchor.config import document as config_file
 from anchor.errors import Complaint, ConfigurationError
 
 if TYPE_CHECKING:
-    from anchor.advice import Advice
+    from anchor.config_lint.rules import Advice
 
-# As anchor.advice has them; that is imported when there is something to look at.
+# As anchor.config_lint has them; that is imported when there is something to look at.
 LEVELS = ("notice", "warning", "danger")
 
 
@@ -73,10 +73,12 @@ def run(namespace: argparse.Namespace) -> int:
 def _look(path: Path) -> tuple[list[str], list[Advice]]:
     """The names of the authorities, and the advice."""
     # Only checking needs them, and others use the option above.
-    from anchor import advice, log_configuration, settings  # noqa: PLC0415
+    from anchor import authorities as settings  # noqa: PLC0415
+    from anchor.audit import log_configuration  # noqa: PLC0415
+    from anchor.authority import utc_now  # noqa: PLC0415
     from anchor.cli.config_py import read  # noqa: PLC0415
-    from anchor.complaints import Complaints  # noqa: PLC0415
-    from anchor.registration_authority import utc_now  # noqa: PLC0415
+    from anchor.config.diagnostics import Complaints  # noqa: PLC0415
+    from anchor.config_lint import rules as advice  # noqa: PLC0415
 
     complaints = Complaints()
     proved: settings.Settings | None = None
@@ -86,8 +88,8 @@ def _look(path: Path) -> tuple[list[str], list[Advice]]:
     with complaints.at("config.py"):
         config_py = read(path)
         if config_py.is_there:
-            authorities = proved.authorities.values() if proved else ()
-            log_configuration.try_out(config_py.logging, authorities, own_handlers)
+            sinks = [each.audit for each in proved.authorities.values()] if proved else []
+            log_configuration.try_out(config_py.logging, sinks, own_handlers)
     complaints.raise_if_any()
     assert proved is not None
     document = config_file.read(path, complaints)

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from anchor.client import tracked
+from anchor.client import tracking
 from anchor.client.renewal import Outcome, Renewer, Result, moment
-from anchor.client.tracked import StateDirectory
+from anchor.client.tracking import StateDirectory
 
 FAILED, HOOK_FAILED, FOR_NOW = 1, 3, 75
 
@@ -37,7 +37,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
 
 def state_directory(namespace: argparse.Namespace) -> StateDirectory:
     """The state directory that is meant."""
-    path: Path = namespace.state or tracked.default_state_directory()
+    path: Path = namespace.state or tracking.default_state_directory()
     return StateDirectory(path.absolute())
 
 

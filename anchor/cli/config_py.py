@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from anchor import plugins
-from anchor.cli.serve import find_config_py
-from anchor.complaints import Complaints
-from anchor.controllers import WebSettings
+from anchor.config import plugins
+from anchor.config.config_py import find_config_py
+from anchor.config.diagnostics import Complaints
 from anchor.errors import ConfigurationError
+from anchor.web.settings import WebSettings
 
 
 class ConfigPy(NamedTuple):

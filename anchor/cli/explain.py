@@ -10,14 +10,16 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from anchor import config_file, explanation, settings
-from anchor.auth import AuthDetails
+from anchor import authorities as settings
+from anchor.auth.results import AuthDetails
+from anchor.authority import RegistrationAuthority
 from anchor.cli.check import add_config_option
 from anchor.cli.terminal import GREEN, RED, YELLOW, Painter, is_coloured, printable
-from anchor.explanation import SIGNED, Asker, Explanation
-from anchor.registration_authority import RegistrationAuthority
+from anchor.config import document
+from anchor.policy.checks import Verdict
+from anchor.policy_tools import explain
+from anchor.policy_tools.explain import SIGNED, Asker, Explanation
 from anchor.timestamps import timestamp
-from anchor.validation import Verdict
 
 # The service's own limit stands in config.py; this one is for a device or a disk image by mistake.
 MAX_OCTETS = 1 << 24
@@ -73,14 +75,14 @@ def run(namespace: argparse.Namespace) -> int:
     asker = Asker(AuthDetails(namespace.user, namespace.group), namespace.address)
     try:
         octets = _read(namespace.request)
-        path = namespace.config or config_file.find()
+        path = namespace.config or document.find()
         authority = _choose(settings.load(path, offline=True).authorities, namespace.ra)
     except NotUnderstood as error:
         print(f"anchor explain: {error}", file=sys.stderr)
         return 2
-    explained = explanation.explain(authority, octets, asker)
+    explained = explain.explain(authority, octets, asker)
     if namespace.json:
-        print(json.dumps(explanation.as_json(explained), indent=2))
+        print(json.dumps(explain.as_json(explained), indent=2))
     else:
         for line in _lines(explained, Painter(coloured=is_coloured(sys.stdout))):
             print(line)
@@ -136,7 +138,7 @@ Row = tuple[str, str, str]
 
 def _checks(checks: tuple[Verdict, ...], mended: frozenset[str] = frozenset()) -> list[Row]:
     return [
-        (explanation.word(verdict, mended), verdict.check, explanation.reason(verdict))
+        (explain.word(verdict, mended), verdict.check, explain.reason(verdict))
         for verdict in checks
     ]
 
@@ -144,9 +146,9 @@ def _checks(checks: tuple[Verdict, ...], mended: frozenset[str] = frozenset()) -
 def _fixups(explained: Explanation) -> list[Row]:
     return [
         (
-            explanation.word(mending),
+            explain.word(mending),
             mending.fixup,
-            explanation.reason(mending) or "; ".join(mending.changes),
+            explain.reason(mending) or "; ".join(mending.changes),
         )
         for mending in explained.fixups
     ]
@@ -187,6 +189,4 @@ def _contents(explained: Explanation) -> Iterator[str]:
 def _conclusion(explained: Explanation, painter: Painter) -> str:
     if explained.outcome == SIGNED:
         return painter.paint(GREEN, "It would be signed.")
-    return painter.paint(RED, "It would not be signed: ") + printable(
-        explanation.why_not(explained)
-    )
+    return painter.paint(RED, "It would not be signed: ") + printable(explain.why_not(explained))

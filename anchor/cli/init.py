@@ -16,16 +16,17 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from anchor import new_ca, plugins
+from anchor.ca import chain
+from anchor.ca.file_key import FileKey
+from anchor.ca.pkcs11.key import INSTALL
 from anchor.cli import first_configuration
 from anchor.cli.new_files import NewFiles
-from anchor.cli.serve import find_config_py
+from anchor.config import plugins
+from anchor.config.config_py import find_config_py
+from anchor.config.option_types import read_secret
 from anchor.errors import ConfigurationError
-from anchor.new_ca import Issuer
-from anchor.options import read_secret
-from anchor.signers import certificates
-from anchor.signers.cryptography_io import FileKey
-from anchor.signers.pkcs11 import INSTALL
+from anchor.X509 import create_ca
+from anchor.X509.create_ca import Issuer
 
 CERTIFICATE, KEY = "CA/root-ca.crt", "CA/root-ca-unwrapped.key"
 INTERMEDIATE, INTERMEDIATE_KEY = "CA/intermediate-ca.crt", "CA/intermediate-ca.key"
@@ -50,7 +51,7 @@ def add_to(subparsers: Any) -> None:
     parser.add_argument("--name", default="Anchor CA", help="the CA's common name")
     parser.add_argument(
         "--key",
-        choices=new_ca.KEYS,
+        choices=create_ca.KEYS,
         default="ec-p256",
         help="the kind of the CA's key, and of a new root's",
     )
@@ -121,9 +122,9 @@ def run(namespace: argparse.Namespace) -> int:
                 # Destroyed again if anything below fails.
                 ca_key, options = stack.enter_context(_key_in_token(namespace))
             else:
-                ca_key, options = new_ca.make_key(namespace.key), {"key_path": key_path}
-                files.add(key_path, new_ca.key_pem(ca_key), 0o400)
-            ca = new_ca.certify(namespace.name, ca_key, namespace.days, issuer)
+                ca_key, options = create_ca.make_key(namespace.key), {"key_path": key_path}
+                files.add(key_path, create_ca.key_pem(ca_key), 0o400)
+            ca = create_ca.certify(namespace.name, ca_key, namespace.days, issuer)
             files.add(certificate, ca.public_bytes(Encoding.PEM), 0o644)
             if issuer:
                 section["chain_path"] = CERTIFICATE
@@ -231,15 +232,15 @@ def _root(namespace: argparse.Namespace, files: NewFiles) -> Issuer:
     """The root that issues the CA: the one that is there, or a new one, among the files."""
     passphrase_file = namespace.root_passphrase_file
     if namespace.root_cert is None:
-        key = new_ca.make_key(namespace.key)
-        certificate = new_ca.certify(
+        key = create_ca.make_key(namespace.key)
+        certificate = create_ca.certify(
             namespace.root_name or ROOT_NAME, key, namespace.root_days or ROOT_DAYS
         )
         passphrase = read_secret(passphrase_file).get_secret_value() if passphrase_file else None
-        files.add(ROOT_KEY, new_ca.key_pem(key, passphrase), 0o400)
+        files.add(ROOT_KEY, create_ca.key_pem(key, passphrase), 0o400)
         files.add(ROOT, certificate.public_bytes(Encoding.PEM), 0o644)
         return Issuer(certificate, key)
-    certificate = certificates.read_ca(namespace.root_cert, datetime.datetime.now(datetime.UTC))
+    certificate = chain.read_ca(namespace.root_cert, datetime.datetime.now(datetime.UTC))
     options = {"key_path": str(namespace.root_key)}
     if passphrase_file:
         options["passphrase_file"] = str(passphrase_file)
@@ -255,7 +256,8 @@ def _key_in_token(
 ) -> Iterator[tuple[CertificateIssuerPrivateKeyTypes, dict[str, Any]]]:
     """A key that a token made, and the options that lead to it; destroyed if the block fails."""
     # Not before they are wanted: they are about what only some have.
-    from anchor.signers import pkcs11_generate, pkcs11_module  # noqa: PLC0415
+    from anchor.ca.pkcs11 import generate  # noqa: PLC0415
+    from anchor.ca.pkcs11 import module as pkcs11_module  # noqa: PLC0415
 
     module_path, pin_file = namespace.pkcs11.absolute(), namespace.pin_file.absolute()
     identifier = secrets.token_bytes(8)
@@ -272,7 +274,7 @@ def _key_in_token(
         if namespace.token_serial
         else {"token_label": namespace.token}
     )
-    with pkcs11_generate.new_key_pair(module, place, pin, namespace.key) as key:
+    with generate.new_key_pair(module, place, pin, namespace.key) as key:
         yield (
             key,
             {

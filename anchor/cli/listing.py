@@ -11,9 +11,9 @@ from typing import Any
 from cryptography import x509
 
 from anchor.cli import client_options
-from anchor.client.live_directory import LiveDirectory
+from anchor.client.certificate_directory import LiveDirectory
 from anchor.client.renewal import due, moment
-from anchor.client.tracked import StateDirectory
+from anchor.client.tracking import StateDirectory
 from anchor.errors import AnchorError
 
 

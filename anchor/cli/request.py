@@ -10,13 +10,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from anchor import new_ca
 from anchor.cli import client_options
 from anchor.client import configuration, schedule, signing_request, trust
 from anchor.client.errors import Misconfigured, Unavailable
 from anchor.client.renewal import Outcome
-from anchor.client.tracked import StateDirectory, Wish, is_name
+from anchor.client.tracking import StateDirectory, Wish, is_name
 from anchor.errors import AnchorError
+from anchor.X509 import create_ca
 
 
 def add_to(subparsers: Any) -> None:
@@ -42,7 +42,7 @@ def add_to(subparsers: Any) -> None:
         "--directory", type=Path, metavar="DIR", help="where the files go; default: DIR of --state"
     )
     parser.add_argument("--common-name", help="for the subject; default: the first name")
-    parser.add_argument("--key", choices=new_ca.KEYS, default="ec-p256", help="the kind of key")
+    parser.add_argument("--key", choices=create_ca.KEYS, default="ec-p256", help="the kind of key")
     parser.add_argument(
         "--reuse-key", action="store_true", help="keep the key at renewals, and now if there is one"
     )

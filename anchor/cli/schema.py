@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from anchor import schema
+from anchor.config_schema import schema
 
 
 def add_to(subparsers: Any) -> None:

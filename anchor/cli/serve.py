@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
-from pathlib import Path
 from typing import Any
 
 import pecan
 from pecan.commands.serve import ServeCommand
 from pecan.configuration import conf_from_file
 
-import anchor
-from anchor import config_file
 from anchor.cli.check import add_config_option
-from anchor.errors import ConfigurationError
+from anchor.config import document
+from anchor.config.config_py import find_config_py
 
 
 def add_to(subparsers: Any) -> None:
@@ -34,7 +31,7 @@ def add_to(subparsers: Any) -> None:
 
 def run(namespace: argparse.Namespace) -> int:
     """Serve until interrupted."""
-    path = namespace.config or config_file.find()
+    path = namespace.config or document.find()
     os.environ["ANCHOR_CONF"] = str(path)
     config = conf_from_file(str(find_config_py(path)))
     if namespace.host is not None:
@@ -47,21 +44,3 @@ def run(namespace: argparse.Namespace) -> int:
     command.args = argparse.Namespace(reload=False)
     command.serve(application, application.config)
     return 0
-
-
-def find_config_py(config_json: Path) -> Path:
-    """``config.py``: beside config.json, or the one that came with the package.
-
-    Raises:
-        ConfigurationError: there is none.
-    """
-    places = (
-        config_json.absolute().parent,
-        Path(sys.prefix, "etc/anchor"),
-        # A checkout that is installed in place.
-        Path(anchor.__file__).parent.parent,
-    )
-    for place in places:
-        if (place / "config.py").is_file():
-            return place / "config.py"
-    raise ConfigurationError.about("", f"there is no config.py in {', '.join(map(str, places))}")

@@ -8,14 +8,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from anchor import policy_tests
 from anchor.cli import junit
 from anchor.cli.check import add_config_option
 from anchor.cli.junit import Result
 from anchor.cli.terminal import GREEN, RED, Painter, is_coloured, printable
 from anchor.errors import ConfigurationError
-from anchor.policy_tests import Case
-from anchor.sample_requests import Maker
+from anchor.policy_tools import test_cases
+from anchor.policy_tools.sample_csrs import Maker
+from anchor.policy_tools.test_cases import Case
 
 
 def add_to(subparsers: Any) -> None:
@@ -67,7 +67,7 @@ def _load(files: list[Path], config: Path | None) -> dict[Path, tuple[Case, ...]
     count = 0
     for path in files:
         try:
-            suites[path] = policy_tests.load(path, maker, config)
+            suites[path] = test_cases.load(path, maker, config)
         except ConfigurationError as error:
             for complaint in error.complaints:
                 print(printable(f"{path}: {complaint}"), file=sys.stderr)

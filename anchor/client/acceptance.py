@@ -13,9 +13,9 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
-from anchor.X509.dns import in_ascii
+from anchor.X509.dns_names import in_ascii
 from anchor.X509.name_patterns import address, canonical, unmapped
-from anchor.X509.parsing import MALFORMED
+from anchor.X509.parse_errors import MALFORMED
 
 # By how much two clocks may differ before one of them is called wrong.
 MAX_SKEW = datetime.timedelta(minutes=5)

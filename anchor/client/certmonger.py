@@ -26,7 +26,7 @@ from anchor.client import configuration, schedule
 from anchor.client.configuration import Client
 from anchor.client.errors import ClientError, Misconfigured, Refused, Unavailable, WrongClock
 from anchor.errors import ConfigurationError
-from anchor.X509.parsing import MALFORMED
+from anchor.X509.parse_errors import MALFORMED
 
 ISSUED, REJECTED, UNCONFIGURED, WAIT, UNSUPPORTED = 0, 2, 4, 5, 6
 

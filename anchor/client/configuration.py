@@ -14,16 +14,17 @@ from typing import Annotated
 import pydantic
 from cryptography import x509
 
-from anchor import config_file, plugins
 from anchor.client import trust
 from anchor.client.credentials import Command, Credentials, Fixed, KeystoneToken, Source
 from anchor.client.service import Service
 from anchor.client.transport import URL, Transport
 from anchor.client.trust import Untrusted
-from anchor.complaints import Complaints
+from anchor.config import document as config_file
+from anchor.config import plugins
+from anchor.config.diagnostics import Complaints
+from anchor.config.option_types import FilePath, SecretFile
 from anchor.errors import ConfigurationError
-from anchor.options import FilePath, SecretFile
-from anchor.X509.parsing import MALFORMED
+from anchor.X509.parse_errors import MALFORMED
 
 AuthorityName = Annotated[str, pydantic.Field(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\z")]
 

@@ -13,7 +13,7 @@ from types import FrameType
 
 from anchor.client import configuration, schedule
 from anchor.client.renewal import Outcome, Renewer, Result
-from anchor.client.tracked import Tracked
+from anchor.client.tracking import Tracked
 from anchor.errors import AnchorError, ConfigurationError
 
 # A clock that jumps, or a machine that slept, is noticed within this many seconds; and so is

@@ -14,9 +14,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from anchor import new_ca
-from anchor.client import configuration, hook, live_directory, schedule, signing_request
+from anchor.client import certificate_directory, configuration, hook, schedule, signing_request
 from anchor.client.acceptance import MAX_SKEW
+from anchor.client.certificate_directory import Access, LiveDirectory, Pair
 from anchor.client.errors import (
     ClientError,
     CredentialsRefused,
@@ -26,11 +26,11 @@ from anchor.client.errors import (
     WrongClock,
 )
 from anchor.client.hook import HookFailed
-from anchor.client.live_directory import Access, LiveDirectory, Pair
 from anchor.client.service import Certified, clock_error
-from anchor.client.tracked import History, StateDirectory, Tracked, Wish
+from anchor.client.tracking import History, StateDirectory, Tracked, Wish
 from anchor.errors import AnchorError, ConfigurationError
 from anchor.timestamps import timestamp
+from anchor.X509 import create_ca
 
 
 class Result(enum.Enum):
@@ -220,7 +220,7 @@ class Renewer:
         live.prepare()
         self.progress(f"{name}: asking {client.transport.url.text}")
         old = live.current()
-        key = old.key if old and wish.reuse_key else new_ca.make_key(wish.key)
+        key = old.key if old and wish.reuse_key else create_ca.make_key(wish.key)
         csr = signing_request.make(key, wish.names, wish.common_name)
         service = client.service(wish.authority, self.clock)
         previous = old.certificate if old else None
@@ -382,11 +382,11 @@ def _variables(tracked: Tracked, pair: Pair) -> dict[str, str]:
         "ANCHOR_NAME": tracked.name,
         "ANCHOR_NAMES": " ".join(tracked.wish.names),
         "ANCHOR_DIRECTORY": str(directory),
-        "ANCHOR_KEY": str(directory / live_directory.KEY),
-        "ANCHOR_CERTIFICATE": str(directory / live_directory.CERTIFICATE),
-        "ANCHOR_CHAIN": str(directory / live_directory.CHAIN),
-        "ANCHOR_FULL_CHAIN": str(directory / live_directory.FULL_CHAIN),
-        "ANCHOR_COMBINED": str(directory / live_directory.COMBINED),
+        "ANCHOR_KEY": str(directory / certificate_directory.KEY),
+        "ANCHOR_CERTIFICATE": str(directory / certificate_directory.CERTIFICATE),
+        "ANCHOR_CHAIN": str(directory / certificate_directory.CHAIN),
+        "ANCHOR_FULL_CHAIN": str(directory / certificate_directory.FULL_CHAIN),
+        "ANCHOR_COMBINED": str(directory / certificate_directory.COMBINED),
         "ANCHOR_NOT_AFTER": moment(pair.certificate.not_valid_after_utc),
         "ANCHOR_FINGERPRINT": pair.fingerprint,
     }

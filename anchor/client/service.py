@@ -27,7 +27,7 @@ from anchor.client.errors import (
     WrongClock,
 )
 from anchor.client.transport import Reply, Transport
-from anchor.X509.parsing import MALFORMED
+from anchor.X509.parse_errors import MALFORMED
 
 _MAX_CHAIN = 10
 

@@ -9,11 +9,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from anchor.controllers.request import Request
-from anchor.controllers.responses import Response, respond, wants_json
+from anchor.authority import RegistrationAuthority
 from anchor.errors import MalformedSubmission
-from anchor.issuer import CACertificate
-from anchor.registration_authority import RegistrationAuthority
+from anchor.web.request import Request
+from anchor.web.responses import Response, respond, wants_json
+from anchor.X509.ca_certificate import CACertificate
 
 
 def show_ca(request: Request, authority: RegistrationAuthority) -> Response:

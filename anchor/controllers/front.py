@@ -9,10 +9,10 @@ from urllib.parse import parse_qs, quote
 from webob import Response
 from webob.acceptparse import create_accept_header
 
-from anchor.controllers.request import Request
-from anchor.controllers.responses import respond
 from anchor.errors import UnknownAuthority
-from anchor.front_page import HTML, JSON, TEXT, FrontPage, style_digest
+from anchor.web.pages.front_page import HTML, JSON, TEXT, FrontPage, style_digest
+from anchor.web.request import Request
+from anchor.web.responses import respond
 
 # A name, an IPv4 address or an IPv6 address in brackets, and a port.  A client can send anything,
 # and what stands here is shown to be pasted into a shell.

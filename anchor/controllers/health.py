@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 
-from anchor.controllers.request import Request
-from anchor.controllers.responses import Response, respond, wants_json
-from anchor.readiness import Readiness
+from anchor.web.readiness import Readiness
+from anchor.web.request import Request
+from anchor.web.responses import Response, respond, wants_json
 
 
 def alive(request: Request) -> Response:

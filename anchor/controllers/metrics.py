@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from ipaddress import IPv4Network, IPv6Network
 
-from anchor.controllers.request import Request
-from anchor.controllers.responses import Response, respond
 from anchor.errors import Forbidden
-from anchor.metrics import exposition
-from anchor.metrics.measures import Metrics
+from anchor.metrics import prometheus
+from anchor.metrics.registry import Metrics
+from anchor.web.request import Request
+from anchor.web.responses import Response, respond
 
 
 def show(
@@ -23,5 +23,5 @@ def show(
     client = request.client_address
     if client is None or not any(client in network for network in networks):
         raise Forbidden("the metrics are not for everyone: metrics_networks in config.py says who")
-    text = exposition.text(metrics.families())
-    return respond(request, text.encode(), exposition.CONTENT_TYPE)
+    text = prometheus.text(metrics.families())
+    return respond(request, text.encode(), prometheus.CONTENT_TYPE)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from anchor.controllers import forms
-from anchor.controllers.request import Request
-from anchor.controllers.responses import Response, respond, wants_json
-from anchor.metrics.measures import Metrics
-from anchor.registration_authority import Answer, RegistrationAuthority, Submission
+from anchor.authority import Answer, RegistrationAuthority, Submission
+from anchor.metrics.registry import Metrics
 from anchor.timestamps import timestamp
+from anchor.web import forms
+from anchor.web.request import Request
+from anchor.web.responses import Response, respond, wants_json
 
 if TYPE_CHECKING:
-    from anchor.controllers import WebSettings
+    from anchor.web.settings import WebSettings
 
 
 def sign(

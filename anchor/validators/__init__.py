@@ -1,76 +1,9 @@
 """The checks that an authority's policy is made of, grouped by what they look at.
 
-A check is a plain function that returns when the request is in order and raises
-:class:`ValidationError` when it is not, or when it cannot tell.
+A check is a plain function that returns if the request is in order, and raises
+:class:`ValidationError` if it is not, or if that cannot be decided.
 """
 
-from __future__ import annotations
+from anchor.validators.errors import ValidationError, by_request_alone, refuse_any
 
-from collections.abc import Callable, Iterable
-from itertools import islice
-from typing import Any, TypeVar
-
-from anchor.errors import AnchorError
-
-# A name can be as long as a request; a refusal is for reading.
-MAX_SHOWN = 256
-MAX_LISTED = 5
-
-
-class ValidationError(AnchorError):
-    """A check refuses the request; the message is for the requester.
-
-    Args:
-        message: what is wrong, in a few words.
-        data: with which name, size or usage; shown to the requester and kept in the audit.
-    """
-
-    def __init__(self, message: str, **data: object):
-        self.message = message
-        self.data = data
-        shown = ", ".join(f"{key} {_shown(value)}" for key, value in data.items())
-        super().__init__(f"{message} ({shown})" if shown else message)
-
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def by_request_alone(function: Function) -> Function:
-    """Mark a validator or a fixup whose outcome follows from ``csr`` and its options alone.
-
-    It looks at no clock, file or network, and is not asked again about the same request.
-    """
-    function.by_request_alone = True  # type: ignore[attr-defined]  # any function takes attributes
-    return function
-
-
-def is_by_request_alone(function: Callable[..., Any]) -> bool:
-    """Whether it is marked."""
-    return getattr(function, "by_request_alone", False) is True
-
-
-def refuse_any(message: str, **offending: Iterable[object]) -> None:
-    """Return if nothing offends; else refuse with the first few of what does, and their number.
-
-    Args:
-        message: what is wrong with each of them.
-        offending: what offends, under the noun for it; only what is shown is made a text.
-
-    Raises:
-        ValidationError: something offends.
-    """
-    [(noun, items)] = offending.items()
-    items = iter(items)
-    listed = tuple(map(str, islice(items, MAX_LISTED)))
-    more = sum(1 for _ in items)
-    if more:
-        raise ValidationError(message, **{noun: listed, "more": more})
-    if listed:
-        raise ValidationError(message, **{noun: listed})
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, tuple):
-        return ", ".join(map(_shown, value))
-    text = str(value)
-    return f"{text!a}" if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]!a}..."
+__all__ = ["ValidationError", "by_request_alone", "refuse_any"]

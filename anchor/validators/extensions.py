@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from cryptography import x509
 
-from anchor.options import Extensions
-from anchor.validators import ValidationError, by_request_alone, refuse_any
-from anchor.X509.extension_names import name_of_extension
+from anchor.config.option_types import Extensions
+from anchor.validators.errors import ValidationError, by_request_alone, refuse_any
+from anchor.X509.oids import name_of_extension
 from anchor.X509.signing_request import X509Csr
 
 

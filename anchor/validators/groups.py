@@ -11,9 +11,9 @@ from cryptography import x509
 from pydantic import AfterValidator
 
 from anchor.auth.results import AuthDetails
-from anchor.validators import ValidationError, refuse_any
+from anchor.validators.errors import ValidationError, refuse_any
 from anchor.X509.general_names import mail_addresses
-from anchor.X509.names import Described
+from anchor.X509.name_listing import Described
 from anchor.X509.signing_request import X509Csr
 
 _PREFIX = re.compile(r"[a-z0-9_]+", re.ASCII | re.IGNORECASE)

@@ -11,8 +11,8 @@ from typing import Annotated
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from pydantic import AfterValidator, WithJsonSchema
 
-from anchor.options import FilePath, compiled
-from anchor.validators import ValidationError, by_request_alone
+from anchor.config.option_types import FilePath, compiled
+from anchor.validators.errors import ValidationError, by_request_alone
 from anchor.X509.signing_request import PublicKey, X509Csr
 
 # The largest of each kind that the rules which nothing switches off let through.

@@ -7,8 +7,8 @@ from ipaddress import IPv4Address, IPv6Address
 
 from cryptography import x509
 
-from anchor.options import Domains, Networks, Patterns
-from anchor.validators import ValidationError, by_request_alone, refuse_any
+from anchor.config.option_types import Domains, Networks, Patterns
+from anchor.validators.errors import ValidationError, by_request_alone, refuse_any
 from anchor.X509.general_names import (
     describe_attribute,
     mail_addresses,
@@ -16,9 +16,9 @@ from anchor.X509.general_names import (
     names_of,
     user_principal_name,
 )
+from anchor.X509.name_listing import Described
 from anchor.X509.name_patterns import Address, DomainSet, NetworkSet, PatternSet, address, unmapped
 from anchor.X509.name_texts import Meaning
-from anchor.X509.names import Described
 from anchor.X509.signing_request import X509Csr
 
 NO_DOMAINS = DomainSet()

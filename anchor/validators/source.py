@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from anchor.controllers.request import Request
-from anchor.options import Networks
-from anchor.validators import ValidationError
+from ipaddress import IPv4Address, IPv6Address
+from typing import Protocol
+
+from anchor.config.option_types import Networks
+from anchor.validators.errors import ValidationError
 
 
-def source_cidrs(request: Request, cidrs: Networks) -> None:
+class HasClientAddress(Protocol):
+    """A request that knows the address of its client; None if it is not known."""
+
+    @property
+    def client_address(self) -> IPv4Address | IPv6Address | None:
+        """The client's address."""
+
+
+def source_cidrs(request: HasClientAddress, cidrs: Networks) -> None:
     """The client's address is in one of the ranges.
 
     Args:

@@ -14,11 +14,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtensionOID, NameOID
 from pydantic import BeforeValidator
 
-from anchor.validators import MAX_SHOWN, ValidationError, by_request_alone
-from anchor.X509 import dns
-from anchor.X509.extension_names import usages_in
+from anchor.validators.errors import MAX_SHOWN, ValidationError, by_request_alone
+from anchor.X509 import dns_names
 from anchor.X509.key_usages import unfit_usages, usages_of
-from anchor.X509.names import describe
+from anchor.X509.name_listing import describe
+from anchor.X509.oids import usages_in
 from anchor.X509.signing_request import X509Csr
 
 # RFC 1034 3.5 as relaxed by RFC 1123 2.1, with the underscore that service names have.
@@ -97,7 +97,7 @@ def standards_compliance(
         allow_ipv4_mapped: whether an address in subjectAltName may be an IPv4-mapped IPv6 address,
             ``::ffff:192.0.2.1``, which clients do not take for the IPv4 address.
     """
-    syntax = dns.NameSyntax(label_re)
+    syntax = dns_names.NameSyntax(label_re)
     objections = chain(
         _signature(csr),
         _subject(csr),
@@ -153,10 +153,10 @@ def _critical_flags(csr: X509Csr) -> Iterator[str]:
             yield f"the extension {oid.dotted_string} must not be critical"
 
 
-def _common_names(csr: X509Csr, syntax: dns.NameSyntax) -> Iterator[str]:
+def _common_names(csr: X509Csr, syntax: dns_names.NameSyntax) -> Iterator[str]:
     """A common name may be anybody's name, but one that can pass for a DNS name has to be one."""
     for common_name in csr.common_names:
-        if dns.passes_for_a_name(common_name):
+        if dns_names.passes_for_a_name(common_name):
             for objection in syntax.objections(common_name):
                 yield f"the common name {common_name!a} {objection}"
 
@@ -177,7 +177,7 @@ def _usages(csr: X509Csr) -> Iterator[str]:
         yield "extendedKeyUsage names a usage twice"
 
 
-def _alternative_names(csr: X509Csr, syntax: dns.NameSyntax) -> Iterator[str]:
+def _alternative_names(csr: X509Csr, syntax: dns_names.NameSyntax) -> Iterator[str]:
     """RFC 5280 section 4.2.1.6."""
     extension = csr.extension(x509.SubjectAlternativeName)
     if extension and not csr.alternative_names:
@@ -198,7 +198,7 @@ def _mapped_addresses(csr: X509Csr) -> Iterator[str]:
             yield f"the address {address} is IPv4-mapped: ask for {address.ipv4_mapped}"
 
 
-def _alternative_name(name: x509.GeneralName, syntax: dns.NameSyntax) -> Iterator[str]:
+def _alternative_name(name: x509.GeneralName, syntax: dns_names.NameSyntax) -> Iterator[str]:
     match name:
         case x509.DNSName(value=text):
             for objection in syntax.objections(text):

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from cryptography.x509.oid import NameOID
 
-from anchor.options import AttributeNames, Attributes
-from anchor.validators import ValidationError, by_request_alone, refuse_any
+from anchor.config.option_types import AttributeNames, Attributes
+from anchor.validators.errors import ValidationError, by_request_alone, refuse_any
 from anchor.X509.attribute_names import NameAttribute, describe_attribute, name_of_attribute
 from anchor.X509.attribute_patterns import AttributePatterns
 from anchor.X509.signing_request import X509Csr

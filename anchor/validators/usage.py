@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from cryptography import x509
 
-from anchor.options import ExtendedUsages, Usages
-from anchor.validators import by_request_alone, refuse_any
-from anchor.X509.extension_names import name_of_extended_usage, usages_in
+from anchor.config.option_types import ExtendedUsages, Usages
+from anchor.validators.errors import by_request_alone, refuse_any
+from anchor.X509.oids import name_of_extended_usage, usages_in
 from anchor.X509.signing_request import X509Csr
 
 

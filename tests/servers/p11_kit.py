@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from anchor.signers import pkcs11_module
+from anchor.ca.pkcs11 import module as pkcs11_module
 from tests.servers.processes import program
 from tests.servers.softhsm import MODULE
 

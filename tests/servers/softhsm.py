@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from anchor.signers import pkcs11_module
+from anchor.ca.pkcs11 import module as pkcs11_module
 from tests.pki import make_ca
 
 MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")

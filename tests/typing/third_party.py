@@ -9,9 +9,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from anchor.auth.results import AuthDetails
-from anchor.controllers.request import Request
-from anchor.options import Domains, Extensions, FilePath, Network, Networks, Patterns, Usages
-from anchor.validators import ValidationError, refuse_any
+from anchor.config.option_types import (
+    Domains,
+    Extensions,
+    FilePath,
+    Network,
+    Networks,
+    Patterns,
+    Usages,
+)
+from anchor.validators.errors import ValidationError, refuse_any
+from anchor.web.request import Request
 from anchor.X509.signing_request import X509Csr
 
 

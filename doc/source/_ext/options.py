@@ -18,9 +18,9 @@ from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 import anchor
-from anchor import schema
-from anchor.controllers import WebSettings
-from anchor.schema.models import of_model
+from anchor.config_schema import schema
+from anchor.config_schema.models import of_model
+from anchor.web.settings import WebSettings
 
 # What strings and such are called, where JSON Schema's word is not the best one.
 _WORDS = {

@@ -1,0 +1,308 @@
+"""What the DER of a request says, before a library has made names and keys of it.
+
+A certificate never says something else than what was judged.  What would reach it is read in strict
+DER and within the bounds of RFC 5280, and the text of names in any string type.  The rest of a
+request may be written as common tools write it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple, TypeVar
+
+from cryptography import x509
+from cryptography.hazmat import asn1
+from cryptography.x509.oid import AttributeOID, ExtensionOID
+
+from anchor.errors import UnreadableRequest
+from anchor.X509 import der, name_strings
+from anchor.X509.attribute_names import name_of_attribute
+from anchor.X509.oids import name_of_extension
+
+# RFC 2985 5.4.2, where extensions belong.
+EXTENSION_REQUEST = x509.ObjectIdentifier("1.2.840.113549.1.9.14")
+# Windows' own way to carry extensions; another copy of them is another chance to disagree.
+MICROSOFT_EXTENSION_REQUEST = x509.ObjectIdentifier("1.3.6.1.4.1.311.2.1.14")
+
+# More than any machine has use for, and few enough for every check to look at each of them.
+MAX_NAMES = 1000
+MAX_ATTRIBUTES = 64
+MAX_EXTENSIONS = 64
+MAX_PURPOSES = 64
+
+# GeneralName (RFC 5280 section 4.2.1.6) by its tag.
+_IA5_NAMES = {b"\x81": "rfc822Name", b"\x82": "dNSName", b"\x86": "uniformResourceIdentifier"}
+_DIRECTORY_NAME, _IP_ADDRESS = b"\xa4", b"\x87"
+_IN_SAN = "a directoryName"
+
+_ATTRIBUTES = 0xA0
+_ATTRIBUTE_NAMES = {
+    EXTENSION_REQUEST: "extensionRequest",
+    AttributeOID.CHALLENGE_PASSWORD: "challengePassword",
+    AttributeOID.UNSTRUCTURED_NAME: "unstructuredName",
+}
+
+_EMPTY_BITS = b"\x03\x01\x00"
+
+
+@asn1.sequence
+class _NameAttribute:
+    type: x509.ObjectIdentifier
+    value: asn1.TLV
+
+
+@asn1.sequence
+class Attribute:
+    """An attribute of a request (RFC 2986 section 4.1)."""
+
+    type: x509.ObjectIdentifier
+    values: asn1.SetOf[asn1.TLV]
+
+
+@asn1.sequence
+class _Info:
+    """CertificationRequestInfo (RFC 2986 section 4.1)."""
+
+    version: asn1.TLV
+    subject: list[asn1.TLV]
+    public_key: asn1.TLV
+    # A SET OF, which some tools do not sort, and some leave out when it is empty.
+    attributes: Annotated[list[Attribute] | None, asn1.Implicit(0)]
+
+
+@asn1.sequence
+class _Request:
+    info: asn1.TLV
+    algorithm: asn1.TLV
+    signature: asn1.BitString
+
+
+@asn1.sequence
+class _Extension:
+    oid: x509.ObjectIdentifier
+    # Some tools write the default out, which DER does not allow.
+    critical: bool | None
+    value: bytes
+
+
+# Each of these wraps one value, see unwrap().
+@asn1.sequence
+class _Any:
+    value: asn1.TLV
+
+
+@asn1.sequence
+class _ExplicitName:
+    value: Annotated[list[asn1.TLV], asn1.Explicit(4)]
+
+
+@asn1.sequence
+class _Rdn:
+    """A SET OF, which some tools do not sort."""
+
+    value: list[_NameAttribute]
+
+
+@asn1.sequence
+class _Extensions:
+    value: list[_Extension]
+
+
+@asn1.sequence
+class Sequence:
+    """A SEQUENCE of anything."""
+
+    value: list[asn1.TLV]
+
+
+Kind = TypeVar("Kind")
+
+
+class Parts(NamedTuple):
+    """A request in strict DER, and those parts of it that a certificate repeats byte for byte.
+
+    Attributes:
+        signed: the CertificationRequestInfo as it was submitted, over which the signature is.
+        canonical: the same request in DER, with the text of its names in today's string types.
+        public_key: the SubjectPublicKeyInfo.
+        key_usage: the contents of the extension keyUsage, if there is one.
+    """
+
+    signed: bytes
+    canonical: bytes
+    public_key: bytes
+    key_usage: bytes | None
+
+
+def parts(octets: bytes) -> Parts:
+    """Take a request apart, and write it anew in strict DER.
+
+    Raises:
+        UnreadableRequest: something in it is doubled, out of bounds, or of a kind that no
+            certificate should have.
+        ValueError: it is not a PKCS#10, or not in DER where a certificate would repeat it.
+    """
+    request = asn1.decode_der(_Request, octets)
+    if request.signature.padding_bits():
+        raise UnreadableRequest("its signature is not a whole number of octets")
+    info = request.info.parse(_Info)
+    subject = _name(info.subject, "the subject")
+    attributes, key_usage = _attributes(info.attributes or [])
+    public_key = asn1.encode_der(info.public_key)
+    canonical = der.value(
+        der.SEQUENCE,
+        der.value(der.SEQUENCE, asn1.encode_der(info.version), subject, public_key, attributes),
+        asn1.encode_der(request.algorithm),
+        asn1.encode_der(request.signature),
+    )
+    return Parts(asn1.encode_der(request.info), canonical, public_key, key_usage)
+
+
+def _attributes(attributes: list[Attribute]) -> tuple[bytes, bytes | None]:
+    """The attributes in DER, and the contents of keyUsage, if that extension is among them."""
+    if len(attributes) > MAX_ATTRIBUTES:
+        raise UnreadableRequest(f"it has more than {MAX_ATTRIBUTES} attributes")
+    found: dict[x509.ObjectIdentifier, bytes] = {}
+    key_usage: bytes | None = None
+    for attribute in attributes:
+        if attribute.type == MICROSOFT_EXTENSION_REQUEST:
+            raise UnreadableRequest("Microsoft's extensionRequest attribute is not supported")
+        if attribute.type in found:
+            name = _ATTRIBUTE_NAMES.get(attribute.type, attribute.type.dotted_string)
+            raise UnreadableRequest(f"an attribute is in it twice: {name}")
+        if attribute.type == EXTENSION_REQUEST:
+            found[attribute.type], key_usage = _extension_request(attribute.values.as_list())
+        else:
+            found[attribute.type] = asn1.encode_der(attribute)
+    return der.value(_ATTRIBUTES, *sorted(found.values())), key_usage
+
+
+def _extension_request(values: list[asn1.TLV]) -> tuple[bytes, bytes | None]:
+    """The attribute in DER, and the contents of keyUsage, if that extension is in it."""
+    if len(values) != 1:
+        raise UnreadableRequest("its extensionRequest attribute does not have one value")
+    extensions = unwrap(values[0], _Extensions).value
+    if len(extensions) > MAX_EXTENSIONS:
+        raise UnreadableRequest(f"it has more than {MAX_EXTENSIONS} extensions")
+    contents: dict[x509.ObjectIdentifier, bytes] = {}
+    written: list[bytes] = []
+    for extension in extensions:
+        if extension.oid in contents:
+            name = name_of_extension(extension.oid)
+            raise UnreadableRequest(f"the extension {name} is in it twice")
+        contents[extension.oid] = extension.value
+        written.append(_extension(extension))
+    key_usage = contents.get(ExtensionOID.KEY_USAGE)
+    if key_usage == _EMPTY_BITS:
+        # RFC 5280 4.2.1.3
+        raise UnreadableRequest("keyUsage is empty")
+    value = der.value(der.SET, der.value(der.SEQUENCE, *written))
+    attribute = der.value(der.SEQUENCE, der.object_identifier(EXTENSION_REQUEST), value)
+    return attribute, key_usage
+
+
+def _extension(extension: _Extension) -> bytes:
+    value = extension.value
+    if extension.oid == ExtensionOID.SUBJECT_ALTERNATIVE_NAME:
+        value = _alternative_names(value)
+    elif extension.oid == ExtensionOID.EXTENDED_KEY_USAGE:
+        _prove_purposes(value)
+    return der.value(
+        der.SEQUENCE,
+        asn1.encode_der(extension.oid),
+        der.TRUE if extension.critical else b"",
+        der.value(der.OCTET_STRING, value),
+    )
+
+
+def _alternative_names(contents: bytes) -> bytes:
+    names = _unwrap_der(contents, Sequence).value
+    if not names:
+        raise UnreadableRequest("subjectAltName is empty")
+    if len(names) > MAX_NAMES:
+        raise UnreadableRequest(f"it has more than {MAX_NAMES} alternative names")
+    return der.value(der.SEQUENCE, *map(_alternative_name, names))
+
+
+def _alternative_name(name: asn1.TLV) -> bytes:
+    if name.tag_bytes == _DIRECTORY_NAME:
+        return der.value(_DIRECTORY_NAME[0], _name(unwrap(name, _ExplicitName).value, _IN_SAN))
+    if name.tag_bytes in _IA5_NAMES and not bytes(name.data).isascii():
+        raise UnreadableRequest(
+            f"subjectAltName has a {_IA5_NAMES[name.tag_bytes]} that is not ASCII"
+        )
+    if name.tag_bytes == _IP_ADDRESS and len(name.data) not in {4, 16}:
+        # Eight and thirty-two octets are ranges, which are for name constraints.
+        raise UnreadableRequest(
+            f"subjectAltName has an iPAddress of {len(name.data)} octets, not 4 or 16"
+        )
+    return asn1.encode_der(name)
+
+
+def _prove_purposes(contents: bytes) -> None:
+    purposes = _unwrap_der(contents, Sequence).value
+    if len(purposes) > MAX_PURPOSES:
+        raise UnreadableRequest(f"it has more than {MAX_PURPOSES} extended key usages")
+
+
+def _name(name: list[asn1.TLV], what: str) -> bytes:
+    """A name in DER, in the string types that a certificate has (RFC 5280 section 4.1.2.4)."""
+    rdns = [_attributes_of(rdn) for rdn in name]
+    if sum(map(len, rdns)) > MAX_ATTRIBUTES:
+        raise UnreadableRequest(f"{what} has more than {MAX_ATTRIBUTES} parts")
+    return der.value(der.SEQUENCE, *(_rdn(attributes, what) for attributes in rdns))
+
+
+def _attributes_of(rdn: asn1.TLV) -> list[_NameAttribute]:
+    """The attributes of an RDN in the order in which they are written."""
+    if rdn.tag_bytes != bytes([der.SET]):
+        raise UnreadableRequest("a relative distinguished name is no SET")
+    return _unwrap_der(der.value(der.SEQUENCE, bytes(rdn.data)), _Rdn).value
+
+
+def _rdn(attributes: list[_NameAttribute], what: str) -> bytes:
+    texts: set[tuple[x509.ObjectIdentifier, str]] = set()
+    written: list[bytes] = []
+    for attribute in attributes:
+        oid, value = attribute.type, attribute.value
+        found = name_strings.read(oid, value.tag_bytes[0], bytes(value.data), what)
+        if (oid, found.text) in texts:
+            # X.501 9.3: it is a set, whatever string types the two are in.
+            raise UnreadableRequest(
+                f"{name_of_attribute(oid)} in {what} is twice the same in one RDN"
+            )
+        texts.add((oid, found.text))
+        written.append(
+            der.value(der.SEQUENCE, asn1.encode_der(oid), der.value(found.tag, found.contents()))
+        )
+    return der.value(der.SET, *sorted(written))
+
+
+def unwrap(value: asn1.TLV, kind: type[Kind]) -> Kind:
+    """The value as the one field of ``kind``; the library decodes classes, and lists are none."""
+    return asn1.decode_der(kind, asn1.encode_der(_Any(value=value)))
+
+
+def _unwrap_der(octets: bytes, kind: type[Kind]) -> Kind:
+    """The same for a value that is at hand in DER."""
+    return asn1.decode_der(kind, der.value(der.SEQUENCE, octets))
+
+
+def text_in(der: bytes) -> str | None:
+    """The text that some DER consists of, or None when it is something else."""
+    value = asn1.decode_der(asn1.TLV, der)
+    codec = _CODECS.get(value.tag_bytes)
+    return codec and bytes(value.data).decode(codec, "replace")
+
+
+# UTF8String, NumericString, PrintableString, TeletexString, IA5String, VisibleString,
+# UniversalString, BMPString.
+_CODECS = {
+    b"\x0c": "utf-8",
+    b"\x12": "ascii",
+    b"\x13": "ascii",
+    b"\x14": "latin-1",
+    b"\x16": "ascii",
+    b"\x1a": "ascii",
+    b"\x1c": "utf-32-be",
+    b"\x1e": "utf-16-be",
+}

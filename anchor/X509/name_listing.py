@@ -1,0 +1,76 @@
+"""The names in a request, wherever they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from cryptography import x509
+
+from anchor.X509 import csr_encoding, der_texts
+from anchor.X509.signing_request import X509Csr
+
+_IN_TEXT = (x509.DNSName, x509.RFC822Name, x509.UniformResourceIdentifier)
+
+
+def texts(csr: X509Csr) -> Iterator[str]:
+    """Every name in the request that is text: of the subject, and of subjectAltName."""
+    yield from _texts(csr.subject_attributes)
+    for name in csr.alternative_names:
+        if isinstance(name, x509.DirectoryName):
+            yield from _texts(name.value)
+        elif isinstance(name, _IN_TEXT):
+            yield name.value
+        elif isinstance(name, x509.OtherName):
+            text = csr_encoding.text_in(name.value)
+            if text is not None:
+                yield text
+
+
+def nested_texts(csr: X509Csr) -> Iterator[str]:
+    """The texts inside otherNames that are more than a text, such as Kerberos principals.
+
+    Raises:
+        ValueError: an otherName is not DER, or has more parts than can be looked at.
+    """
+    return der_texts.texts(
+        name.value for name in csr.alternative_names if isinstance(name, x509.OtherName)
+    )
+
+
+def _texts(attributes: Iterable[x509.NameAttribute[str | bytes]]) -> Iterator[str]:
+    for attribute in attributes:
+        if isinstance(attribute.value, str):
+            yield attribute.value
+
+
+class Described(NamedTuple):
+    """A subjectAltName entry that is described only if it is shown."""
+
+    name: x509.GeneralName
+
+    def __str__(self) -> str:
+        """The name in one line."""
+        return describe(self.name)
+
+
+def describe(name: x509.GeneralName) -> str:
+    """A subjectAltName entry in one line, such as ``DNS:www.example.com``, printable always."""
+    match name:
+        case x509.DNSName():
+            text = f"DNS:{name.value}"
+        case x509.IPAddress():
+            text = f"IP:{name.value}"
+        case x509.RFC822Name():
+            text = f"email:{name.value}"
+        case x509.UniformResourceIdentifier():
+            text = f"URI:{name.value}"
+        case x509.DirectoryName():
+            text = f"dirName:{name.value.rfc4514_string()}"
+        case x509.RegisteredID():
+            text = f"RID:{name.value.dotted_string}"
+        case x509.OtherName():
+            text = f"otherName:{name.type_id.dotted_string}"
+        case _:
+            text = type(name).__name__
+    return text if text.isascii() and text.isprintable() else ascii(text)[1:-1]

@@ -1,0 +1,162 @@
+"""The record of what was asked, and of what was answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import pydantic
+
+from anchor.audit.checkpoints import CheckpointKey, Due
+from anchor.audit.events import Event
+from anchor.audit.file_sink import FileTrail, prove
+from anchor.audit.log_sink import LogTrail
+from anchor.config import plugins
+from anchor.config.option_types import (
+    FilePath,
+    PrivateFile,
+    Secret,
+    SecretEnv,
+    SecretFile,
+    one_secret,
+)
+from anchor.errors import ConfigurationError
+
+Count = Annotated[int, pydantic.Field(ge=1, le=1_000_000)]
+Seconds = Annotated[float, pydantic.Field(gt=0, le=366 * 86400)]
+
+
+class Trail(Protocol):
+    """Where events go."""
+
+    def record(self, event: Event) -> None:
+        """Keep the event; raises AuditError if it cannot be kept, and then nothing is issued."""
+
+    def prove(self) -> None:
+        """Return if events can be kept; raises ConfigurationError if logging would lose them."""
+
+
+class Nowhere:
+    """Keeps nothing, for a configuration that was loaded offline and can do nothing either."""
+
+    def record(self, event: Event) -> None:
+        """Forget the event."""
+
+    def prove(self) -> None:
+        """Nothing is recorded, so nothing is lost."""
+
+
+def to_log() -> Trail:
+    """``log``: one line of JSON for each event, to a logger of its own."""
+    return LogTrail()
+
+
+def to_file(
+    path: FilePath,
+    checkpoint_key_path: PrivateFile,
+    checkpoint_events: Count = 1000,
+    checkpoint_seconds: Seconds = 3600,
+) -> FileTrail:
+    """``file``: lines of JSON in a chain of hashes.
+
+    Args:
+        path: the file. Beside it Anchor keeps ``<path>.head``, which says where the chain is; it
+            belongs to the file, and both have to be writable, as has their directory.
+        checkpoint_key_path: the key that signs checkpoints, Ed25519 in PEM, in a file that others
+            cannot read; ``anchor audit init`` makes one. It is the audit's own: the key of a CA is
+            refused.
+        checkpoint_events: after how many lines a checkpoint is due.
+        checkpoint_seconds: after how many seconds, if that is sooner. Nothing runs by itself: a
+            checkpoint that is due is made together with the next event. ``anchor audit checkpoint``
+            makes one at once.
+    """
+    prove(path)
+    try:
+        key = CheckpointKey.from_pem(checkpoint_key_path.contents)
+    except ValueError as error:
+        raise ConfigurationError.about(
+            "checkpoint_key_path", f"{checkpoint_key_path.path} {error}"
+        ) from None
+    return FileTrail(path, key, Due(checkpoint_events, checkpoint_seconds))
+
+
+def to_messaging(
+    *,
+    url: Secret | None = None,
+    url_file: SecretFile | None = None,
+    url_env: SecretEnv | None = None,
+    topic: Annotated[str, pydantic.Field(min_length=1)] = "notifications",
+    queue_size: Count = 1000,
+    flush_seconds: Annotated[float, pydantic.Field(ge=0, le=60)] = 5,
+) -> Trail:
+    """``messaging``: CADF events over oslo.messaging.
+
+    Args:
+        url: the broker, ``rabbit://user:password@host:5672/``. Exactly one of this, ``url_file``
+            and ``url_env``.
+        url_file: a file that others cannot read, with that URL.
+        url_env: an environment variable with that URL.
+        topic: of the notifications; with ``notifications`` RabbitMQ has them in the queue
+            ``notifications.info``.
+        queue_size: how many events may wait to be sent, in each process.
+        flush_seconds: for how many seconds a process that ends waits for them.
+    """
+    if not (find_spec("oslo_messaging") and find_spec("pycadf")):
+        raise ConfigurationError.about(
+            "target", "'messaging' needs more packages: pip install 'anchor[messaging]'"
+        )
+    # An extra, of many packages: who does not configure it does not need them.
+    from anchor.audit import message_bus  # noqa: PLC0415
+
+    revealed = one_secret("url", url, url_file, url_env)
+    try:
+        connect = message_bus.connector(revealed, topic)
+    except ValueError as error:
+        raise ConfigurationError.about("url", str(error)) from None
+    log = LogTrail()
+    return message_bus.MessagingTrail(connect, queue_size, flush_seconds, log.record, log.prove)
+
+
+TARGETS: Mapping[str, Callable[..., Trail]] = {
+    "log": to_log,
+    "file": to_file,
+    "messaging": to_messaging,
+}
+DEFAULT = "log"
+
+
+def configure(
+    section: Mapping[str, Any],
+    base: Path,
+    ca_keys: Collection[bytes] = frozenset(),
+    *,
+    offline: bool = False,
+) -> Trail:
+    """The trail that the ``audit`` section of the configuration describes.
+
+    Offline its options are proved, and nothing is recorded.
+
+    Args:
+        section: its options.
+        base: the directory that relative paths start from.
+        ca_keys: the public keys of all CAs, as SubjectPublicKeyInfo.
+
+    Raises:
+        ConfigurationError: with everything that is wrong with it.
+    """
+    options = dict(section)
+    target = options.pop("target", DEFAULT)
+    if not isinstance(target, str) or target not in TARGETS:
+        raise ConfigurationError.about("target", f"should be one of {', '.join(TARGETS)}")
+    make = TARGETS[target]
+    values = plugins.Signature.of(make).prove(options, base, offline=offline)
+    if offline:
+        return Nowhere()
+    trail = make(**values)
+    if isinstance(trail, FileTrail) and trail.public_key_info in ca_keys:
+        raise ConfigurationError.about(
+            "checkpoint_key_path", "is the key of a CA: the audit needs one of its own"
+        )
+    return trail

@@ -1,0 +1,1 @@
+"""The CA: certificate profile, signing, and verification of what was signed."""

@@ -1,0 +1,195 @@
+"""The two kinds of signing backends: a key to sign with, and a function that has it done."""
+
+from __future__ import annotations
+
+import datetime
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol, cast
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from anchor.ca import template, verify_issued
+from anchor.ca.template import Profile
+from anchor.config import plugins
+from anchor.errors import ConfigurationError, SigningError
+from anchor.X509.ca_certificate import CACertificate
+from anchor.X509.signatures import Algorithm, SigningHash, algorithm
+from anchor.X509.signing_request import X509Csr
+
+NAMESPACE = "anchor.signing_backends"
+
+# A constructor that has a parameter of this name gets the CA's certificate.
+SUPPLIED = frozenset({"certificate"})
+
+
+class KeyBackend(Protocol):
+    """What a class registered as a signing backend offers.
+
+    It may have a method ``ready()`` as well, which returns if the key could sign now, and raises
+    an AnchorError if it could not: ``GET /readyz`` asks.
+    """
+
+    def private_key(self) -> CertificateIssuerPrivateKeyTypes:
+        """The CA's key, or something that signs like one."""
+
+
+class Issued(NamedTuple):
+    """A certificate that was signed, read back and compared.
+
+    Attributes:
+        der: its encoding.
+        ca: who issued it.
+        serial_number: its own, as are the times; reading them out of it again takes a while.
+    """
+
+    certificate: x509.Certificate
+    der: bytes
+    ca: CACertificate
+    serial_number: int
+    not_before: datetime.datetime
+    not_after: datetime.datetime
+
+
+class Signer(Protocol):
+    """Turns an approved request into a certificate that is what was approved."""
+
+    def issue(
+        self, csr: X509Csr, ca: CACertificate, profile: Profile, now: datetime.datetime
+    ) -> Issued:
+        """The certificate; raises SigningError when there is none to be trusted."""
+
+
+def always_ready() -> None:
+    """A key in memory can sign."""
+
+
+@dataclass(frozen=True)
+class KeySigner:
+    """Builds certificates here, and signs them with a key."""
+
+    key: CertificateIssuerPrivateKeyTypes
+    ready: Callable[[], None] = always_ready
+
+    def issue(
+        self, csr: X509Csr, ca: CACertificate, profile: Profile, now: datetime.datetime
+    ) -> Issued:
+        """The certificate, read back from its encoding and compared with what was approved."""
+        blank = template.fill_in(csr, ca, profile, now)
+        der = blank.sign(self._algorithm(profile.signing_hash))
+        certificate = verify_issued.read_back(der, blank, ca)
+        return Issued(certificate, der, ca, blank.serial_number, blank.not_before, blank.not_after)
+
+    def _algorithm(self, signing_hash: SigningHash) -> Algorithm:
+        """How the key signs; found out once, because asking for the kind of a key takes long."""
+        known = self._algorithms.get(signing_hash.name)
+        if known is None:
+            known = self._algorithms[signing_hash.name] = algorithm(self.key, signing_hash)
+        return known
+
+    @cached_property
+    def _algorithms(self) -> dict[str, Algorithm]:
+        return {}
+
+    def prove(self, certificate: x509.Certificate, signing_hash: SigningHash) -> None:
+        """Return if the key signs, and what it signs verifies with the certificate's key.
+
+        Raises:
+            ConfigurationError: it does not.
+        """
+        no_match = "the private key does not match the certificate in 'cert_path'"
+        if self.key.public_key() != certificate.public_key():
+            raise ConfigurationError.about("", no_match)
+        takes_no_hash = isinstance(self.key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
+        try:
+            # A key in a token may only claim to be that one; a request is signed data that knows
+            # how to be verified.
+            signed = x509.CertificateSigningRequestBuilder(x509.Name([])).sign(
+                self.key, None if takes_no_hash else signing_hash
+            )
+        except SigningError as error:
+            raise ConfigurationError.about("", f"the key does not sign: {error}") from error
+        except Exception as error:
+            raise ConfigurationError.about(
+                "", f"the key does not sign: {type(error).__name__}"
+            ) from error
+        if not signed.is_signature_valid:
+            raise ConfigurationError.about("", no_match)
+
+
+@dataclass(frozen=True)
+class FunctionSigner:
+    """Has certificates made elsewhere, by a function of a plug-in, and trusts none of them."""
+
+    function: Callable[[X509Csr, Mapping[str, Any]], object]
+    conf: Mapping[str, Any]
+
+    def issue(
+        self, csr: X509Csr, ca: CACertificate, profile: Profile, now: datetime.datetime
+    ) -> Issued:
+        """The certificate that the function answers, if it is one that Anchor would have made."""
+        pem = self.function(csr, self.conf)
+        if not isinstance(pem, str | bytes):
+            raise SigningError("the signing backend did not answer a certificate in PEM")
+        encoded = pem.encode("ascii") if isinstance(pem, str) else pem
+        certificate = x509.load_pem_x509_certificate(encoded)
+        verify_issued.prove_foreign(certificate, csr, ca, profile, now)
+        return Issued(
+            certificate,
+            certificate.public_bytes(Encoding.DER),
+            ca,
+            certificate.serial_number,
+            certificate.not_valid_before_utc,
+            certificate.not_valid_after_utc,
+        )
+
+
+def configure(
+    own: Mapping[str, Any],
+    section: Mapping[str, Any],
+    certificate: x509.Certificate | None,
+    base: Path,
+    *,
+    with_key: bool,
+) -> Signer | None:
+    """What signs, as a section of the configuration describes it.
+
+    Args:
+        own: the section's ``backend``, and the options that are the backend's own.
+        section: all of it: a function gets it whole, and looks for itself.
+        certificate: the CA's, or None if that is no good; then the options are only looked at.
+        base: the directory that relative paths start from.
+        with_key: whether to get at the key.
+
+    Raises:
+        ConfigurationError: the backend, or what it is to sign with, is no good.
+    """
+    options = dict(own)
+    backend = plugins.load(NAMESPACE, options.pop("backend"))
+    if not inspect.isclass(backend):
+        return FunctionSigner(backend, MappingProxyType(dict(section)))
+    signature = plugins.Signature.of(backend, SUPPLIED)
+    values = signature.prove(options, base, offline=not with_key)
+    if certificate is None or not with_key:
+        return None
+    if "certificate" in signature.wants:
+        values["certificate"] = certificate
+    try:
+        instance = cast(KeyBackend, backend(**values))
+        return KeySigner(instance.private_key(), getattr(instance, "ready", always_ready))
+    except ConfigurationError:
+        raise
+    except ValueError as error:
+        raise ConfigurationError.about("", str(error)) from error
+    except Exception as error:
+        # Its text is not shown: nobody has promised that it holds no secret.
+        raise ConfigurationError.about(
+            "", f"the signing backend failed: {type(error).__name__}"
+        ) from error

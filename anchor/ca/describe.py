@@ -1,0 +1,131 @@
+"""What a certificate would say, and what a fixup made of a request, in words."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+
+from anchor.ca import template
+from anchor.ca.blank import Blank
+from anchor.X509 import name_listing as names
+from anchor.X509.oids import name_of_extended_usage, name_of_extension, usages_in
+from anchor.X509.signing_request import Extension, PublicKey, X509Csr
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a certificate would say.
+
+    Attributes:
+        subject: as RFC 4514 writes it.
+        names: the entries of subjectAltName, such as ``DNS:www.example.com``.
+        key: its kind and size.
+        key_usage: the names of its usages, none without the extension.
+        extended_key_usage: likewise, those without a name as dotted OIDs.
+        ca: whether it is an intermediate CA's.
+        dropped_extensions: what of the request is not in it, as dotted OIDs.
+        dropped_subject_attributes: the attributes of the requested subject that are not in it.
+    """
+
+    subject: str
+    names: tuple[str, ...]
+    key: str
+    key_usage: tuple[str, ...]
+    extended_key_usage: tuple[str, ...]
+    ca: bool
+    issuer: str
+    not_before: datetime.datetime
+    not_after: datetime.datetime
+    dropped_extensions: tuple[str, ...]
+    dropped_subject_attributes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, blank: Blank, submitted: X509Csr) -> Contents:
+        """Read them off a certificate that is not signed yet.
+
+        Args:
+            blank: the certificate.
+            submitted: the request before the fixups.
+        """
+        key_usage: tuple[str, ...] = ()
+        extended_key_usage: tuple[str, ...] = ()
+        ca = False
+        for extension in blank.extensions:
+            match extension.value:
+                case x509.KeyUsage() as usage:
+                    key_usage = usages_in(usage)
+                case x509.ExtendedKeyUsage() as extended:
+                    extended_key_usage = tuple(map(name_of_extended_usage, extended))
+                case x509.BasicConstraints() as constraints:
+                    ca = constraints.ca
+        return cls(
+            blank.csr.subject.rfc4514_string(),
+            tuple(map(names.describe, blank.csr.alternative_names)),
+            _describe_key(blank.csr.public_key),
+            key_usage,
+            extended_key_usage,
+            ca,
+            blank.issuer.certificate.subject.rfc4514_string(),
+            blank.not_before,
+            blank.not_after,
+            template.left_out(blank.csr),
+            template.dropped_attributes(submitted, blank.csr),
+        )
+
+
+def _describe_key(key: PublicKey) -> str:
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"RSA, {key.key_size} bits"
+    if isinstance(key, dsa.DSAPublicKey):
+        return f"DSA, {key.key_size} bits"
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return f"EC, {key.curve.name}"
+    return type(key).__name__.removesuffix("PublicKey")
+
+
+def changes(before: X509Csr, after: X509Csr) -> Iterator[str]:
+    """What a fixup did to a request, each as the end of a sentence."""
+    if before.subject != after.subject:
+        named = f"makes the subject {after.subject.rfc4514_string()}"
+        yield named if list(after.subject) else "empties the subject"
+    old, new = ([names.describe(name) for name in csr.alternative_names] for csr in (before, after))
+    yield from (f"adds {name}" for name in new if name not in old)
+    yield from (f"removes {name}" for name in old if name not in new)
+    repeated = {name for name in old if old.count(name) > new.count(name) > 0}
+    yield from (f"lists {name} once" for name in sorted(repeated))
+    if old != new and sorted(old) == sorted(new):
+        yield "rearranges subjectAltName"
+    yield from _changed_extensions(_others(before), _others(after))
+
+
+def _others(csr: X509Csr) -> dict[x509.ObjectIdentifier, Extension]:
+    alternative_names = x509.SubjectAlternativeName.oid
+    return {item.oid: item for item in csr.extensions if item.oid != alternative_names}
+
+
+def _changed_extensions(
+    old: dict[x509.ObjectIdentifier, Extension], new: dict[x509.ObjectIdentifier, Extension]
+) -> Iterator[str]:
+    for oid in (*new, *(oid for oid in old if oid not in new)):
+        if oid not in old:
+            yield f"adds {_describe_extension(new[oid])}"
+        elif oid not in new:
+            yield f"removes {_describe_extension(old[oid])}"
+        elif old[oid] != new[oid]:
+            yield f"makes {_describe_extension(old[oid])} {_describe_extension(new[oid])}"
+
+
+def _describe_extension(extension: Extension) -> str:
+    critical = ", critical" if extension.critical else ""
+    match extension.value:
+        case x509.KeyUsage() as usage:
+            return f"keyUsage ({', '.join(usages_in(usage))}{critical})"
+        case x509.ExtendedKeyUsage() as usage:
+            shown = ", ".join(map(name_of_extended_usage, usage))
+            return f"extendedKeyUsage ({shown}{critical})"
+        case _:
+            return f"the extension {name_of_extension(extension.oid)}{critical}"

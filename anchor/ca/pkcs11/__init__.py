@@ -1,0 +1,1 @@
+"""CA keys in a hardware security module, through PKCS#11."""

@@ -1,0 +1,146 @@
+"""Making a CA's key pair inside a token, where its private half then stays."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from anchor.ca.pkcs11.key import Pkcs11ECKey, Pkcs11RSAKey, private_key_in
+from anchor.ca.pkcs11.module import KeyPlace, Module, Step, TokenError
+from anchor.ca.pkcs11.session import TokenKey
+
+LOG = logging.getLogger(__name__)
+
+# The curves, with their names as CKA_EC_PARAMS has them: object identifiers in DER.
+CURVES: dict[str, tuple[ec.EllipticCurve, bytes]] = {
+    "ec-p256": (ec.SECP256R1(), bytes.fromhex("06082a8648ce3d030107")),
+    "ec-p384": (ec.SECP384R1(), bytes.fromhex("06052b81040022")),
+}
+
+
+@contextmanager
+def new_key_pair(
+    module: Module, place: KeyPlace, pin: str, kind: str
+) -> Iterator[Pkcs11RSAKey | Pkcs11ECKey]:
+    """A new key in a token, which is destroyed again if the block fails.
+
+    Nothing gets the private half out of the token.
+
+    Args:
+        module: the module that reaches the token.
+        place: the token, and the id and the label that the key is to have.
+        pin: the token's.
+        kind: ``rsa-<bits>``, or one of the :data:`CURVES`.
+
+    Raises:
+        TokenError: a key has that label or that id already, or the token does not make any.
+    """
+    p11 = module.pykcs11
+    with module.locked():
+        try:
+            module.initialise()
+            session = module.log_in(place, pin, p11.CKF_RW_SESSION)
+        except p11.PyKCS11Error as error:
+            raise TokenError(Step.TOKEN, f"the {place.token} cannot be used: {error}") from error
+        try:
+            _prove_free(p11, session, place)
+            try:
+                public_key = _generate(p11, session, place, kind)
+            except p11.PyKCS11Error as error:
+                raise TokenError(
+                    Step.KEY, f"the {place.token} does not make a key: {error}"
+                ) from error
+        finally:
+            session.closeSession()
+    try:
+        yield private_key_in(TokenKey(module, place, pin), public_key)
+    except BaseException:
+        with module.locked():
+            _destroy(module, place, pin)
+        raise
+
+
+def _prove_free(p11: Any, session: Any, place: KeyPlace) -> None:
+    for attribute in ((p11.CKA_ID, place.key_id), (p11.CKA_LABEL, place.key_label)):
+        if session.findObjects([(p11.CKA_CLASS, p11.CKO_PRIVATE_KEY), attribute]):
+            raise TokenError(Step.KEY, f"the {place.token} has a key of that name already")
+
+
+def _generate(
+    p11: Any, session: Any, place: KeyPlace, kind: str
+) -> rsa.RSAPublicKey | ec.EllipticCurvePublicKey:
+    """The public half of a new key pair in the token."""
+    name = [(p11.CKA_ID, place.key_id), (p11.CKA_LABEL, place.key_label)]
+    if kind in CURVES:
+        mechanism = p11.CKM_EC_KEY_PAIR_GEN
+        parameters: list[tuple[int, Any]] = [(p11.CKA_EC_PARAMS, CURVES[kind][1])]
+    else:
+        mechanism = p11.CKM_RSA_PKCS_KEY_PAIR_GEN
+        parameters = [
+            (p11.CKA_MODULUS_BITS, int(kind.removeprefix("rsa-"))),
+            (p11.CKA_PUBLIC_EXPONENT, (65537).to_bytes(3, "big")),
+        ]
+    public, private = session.generateKeyPair(
+        [(p11.CKA_TOKEN, True), (p11.CKA_VERIFY, True), *parameters, *name],
+        [
+            (p11.CKA_TOKEN, True),
+            (p11.CKA_PRIVATE, True),
+            (p11.CKA_SENSITIVE, True),
+            (p11.CKA_EXTRACTABLE, False),
+            (p11.CKA_SIGN, True),
+            *name,
+        ],
+        p11.Mechanism(mechanism),
+    )
+    try:
+        return _public_key(p11, session, public, kind)
+    except BaseException:
+        session.destroyObject(private)
+        session.destroyObject(public)
+        raise
+
+
+def _destroy(module: Module, place: KeyPlace, pin: str) -> None:
+    """Remove a new key pair; in a new session, since the failure may have ended others."""
+    p11 = module.pykcs11
+    try:
+        module.initialise()
+        session = module.log_in(place, pin, p11.CKF_RW_SESSION)
+        try:
+            for kind in (p11.CKO_PRIVATE_KEY, p11.CKO_PUBLIC_KEY):
+                for handle in session.findObjects(
+                    [
+                        (p11.CKA_CLASS, kind),
+                        (p11.CKA_ID, place.key_id),
+                        (p11.CKA_LABEL, place.key_label),
+                    ]
+                ):
+                    session.destroyObject(handle)
+        finally:
+            session.closeSession()
+    except (TokenError, p11.PyKCS11Error) as error:
+        LOG.error(
+            "the new key with %s is left in the %s, remove it: %s", place.key, place.token, error
+        )
+
+
+def _public_key(
+    p11: Any, session: Any, handle: Any, kind: str
+) -> rsa.RSAPublicKey | ec.EllipticCurvePublicKey:
+    if kind not in CURVES:
+        modulus, exponent = (
+            int.from_bytes(bytes(octets), "big")
+            for octets in session.getAttributeValue(
+                handle, [p11.CKA_MODULUS, p11.CKA_PUBLIC_EXPONENT]
+            )
+        )
+        return rsa.RSAPublicNumbers(exponent, modulus).public_key()
+    curve = CURVES[kind][0]
+    [point] = session.getAttributeValue(handle, [p11.CKA_EC_POINT])
+    # PKCS#11 2.40, 2.3.3: the point in an OCTET STRING, which some modules leave out.
+    length = 1 + 2 * ((curve.key_size + 7) // 8)
+    return ec.EllipticCurvePublicKey.from_encoded_point(curve, bytes(point)[-length:])

@@ -1,0 +1,64 @@
+"""The options that every signing CA has, as they stand in the configuration."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+from anchor.config.option_types import FilePath
+
+Hours = Annotated[float, pydantic.Field(gt=0, le=24 * 366 * 10)]
+
+
+class CASettings(pydantic.BaseModel):
+    """The options that every signing CA has, whatever its backend."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    cert_path: FilePath = pydantic.Field(
+        description="the CA's certificate in PEM; it has to be that of a CA, valid now, and to "
+        "match the key"
+    )
+    chain_path: FilePath | None = pydantic.Field(
+        None,
+        description="what leads from the certificate to a root, in PEM, its issuer first; each "
+        "has to have issued the one before it",
+    )
+    output_path: FilePath | None = pydantic.Field(
+        None,
+        description="the directory in which certificates are stored, each as ``<SHA-256 "
+        "fingerprint>.crt``; it is made if it is not there. Without it nothing is stored, and "
+        "``anchor certs`` has nothing to list",
+    )
+    signing_hash: Literal["sha224", "sha256", "sha384", "sha512"] = pydantic.Field(
+        "sha256", description="the hash for signatures; Ed25519 and Ed448 keys take none"
+    )
+    valid_hours: Hours = pydantic.Field(
+        24,
+        description="how long a certificate is valid, counted from the moment of issue; a fraction "
+        "is allowed, and 24 are exactly 86,400 seconds",
+    )
+    backdate_seconds: Annotated[int, pydantic.Field(ge=0, le=86400)] = pydantic.Field(
+        60, description="by how many seconds ``notBefore`` is set back, for clocks that lag"
+    )
+    min_valid_hours: Hours = pydantic.Field(
+        1,
+        description="near the CA's own end certificates are cut to fit, which is logged; when less "
+        "than this would be left, requests fail instead",
+    )
+    warn_lifetimes: Annotated[float, pydantic.Field(ge=0, le=100000)] = pydantic.Field(
+        30,
+        description="when the CA, or the one that is to follow it, has less than this many "
+        "lifetimes of a certificate left, the start, ``anchor check`` and, once a day, the log "
+        "say so; 0 for never",
+    )
+    next: dict[str, Any] | None = pydantic.Field(
+        None, description="what follows the CA's certificate and key, and from when"
+    )
+
+    @property
+    def validity(self) -> datetime.timedelta:
+        """How long a certificate is valid; fractions of a second are dropped."""
+        return datetime.timedelta(seconds=max(1, round(self.valid_hours * 3600)))

@@ -1,0 +1,1 @@
+"""The configuration as written, its problems, option types, and plug-ins."""

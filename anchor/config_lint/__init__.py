@@ -1,0 +1,1 @@
+"""Advice about a configuration that is valid but could be better (`anchor check`)."""

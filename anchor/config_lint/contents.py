@@ -1,0 +1,123 @@
+"""Advice on what certificates contain: attributes of the subject, usages, and names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_network
+from typing import Any
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from anchor.config import plugins
+from anchor.config_lint.review import Subject
+from anchor.errors import Complaint
+from anchor.policy.policy import SUBJECT_ATTRIBUTES, VALIDATORS
+from anchor.X509.name_constraints import Named, violations
+from anchor.X509.oids import extended_usage_oid, name_of_extended_usage
+
+# What a relying party lets the holder do with each of them.
+_POWERFUL = {
+    "OCSPSigning": "vouch for revoked certificates of this CA",
+    "anyExtendedKeyUsage": "do everything",
+    "codeSigning": "sign programs",
+    "timeStamping": "date signatures",
+    "msSmartcardLogin": "log in to Windows as anyone who is named",
+    "pkInitKDC": "be a Kerberos server",
+    "pkInitClientAuth": "log in to Kerberos as anyone who is named",
+}
+_POWERFUL_OIDS = {extended_usage_oid(name): can for name, can in _POWERFUL.items()}
+
+
+def subject_attributes_dropped(subject: Subject) -> Iterator[Complaint]:
+    """Nobody says which attributes of the subject stay."""
+    for path, section in subject.authorities():
+        fixups = section.get("fixups", {})
+        if SUBJECT_ATTRIBUTES not in section["validators"] and SUBJECT_ATTRIBUTES not in fixups:
+            yield Complaint(
+                f"{path}.fixups",
+                "certificates get no O, OU, C or other attributes of the subject besides common "
+                "names: to keep some, add a line such as "
+                '"subject_attributes": {"keep": {"O": ["Example"], "OU": ["%"]}}',
+            )
+
+
+def any_extended_usage(subject: Subject) -> Iterator[Complaint]:
+    """Extended key usages are free; another distribution's validator may judge them."""
+    shipped = plugins.shipped(VALIDATORS)
+    for path, section in subject.authorities():
+        validators = section["validators"].keys()
+        if "ext_key_usage" not in validators and validators <= shipped:
+            yield Complaint(
+                f"{path}.validators",
+                "without 'ext_key_usage' requesters choose what certificates are good for: "
+                "OCSPSigning vouches for revoked certificates of this CA, codeSigning signs "
+                "programs, msSmartcardLogin logs in to Windows; list what your machines need, such "
+                "as serverAuth and clientAuth",
+            )
+
+
+def powerful_usage(subject: Subject) -> Iterator[Complaint]:
+    """An extended key usage is listed that few machines should have."""
+    for path, section in subject.authorities():
+        for place, options in (
+            ("validators.ext_key_usage.allowed_usage", ("ext_key_usage", "allowed_usage")),
+            ("fixups.default_extended_key_usage.usage", ("default_extended_key_usage", "usage")),
+        ):
+            plugin, option = options
+            configured: dict[str, Any] = section.get(place.partition(".")[0], {})
+            for number, written in enumerate(configured.get(plugin, {}).get(option, ())):
+                oid = extended_usage_oid(written)
+                if oid in _POWERFUL_OIDS:
+                    yield Complaint(
+                        f"{path}.{place}.{number}",
+                        f"whoever has a certificate with {name_of_extended_usage(oid)} can "
+                        f"{_POWERFUL_OIDS[oid]}: list it only for an authority that issues "
+                        "nothing else, to few requesters",
+                    )
+
+
+def outside_name_constraints(subject: Subject) -> Iterator[Complaint]:
+    """The policy allows names that the CA's name constraints rule out."""
+    for path, section in subject.authorities():
+        authority = subject.proved.authorities[path.partition(".")[2]]
+        constraints = authority.signing_ca.at(subject.now).name_constraints
+        for place, names in _allowed_names(section):
+            found = next(violations(names, constraints), None)
+            if found:
+                yield Complaint(
+                    f"{path}.{place}",
+                    f"every certificate for such a name is refused, because {found} by the name "
+                    "constraints of the CA or of its chain",
+                )
+
+
+def _allowed_names(section: dict[str, Any]) -> Iterator[tuple[str, list[Named]]]:
+    """An example of the names that each entry of a list allows, by the entry's path."""
+    for validator, option in (
+        ("whitelist_names", "names"),
+        ("common_name", "allowed_domains"),
+        ("common_name", "allowed_networks"),
+        ("alternative_names", "allowed_domains"),
+        ("alternative_names_ip", "allowed_domains"),
+        ("alternative_names_ip", "allowed_networks"),
+    ):
+        entries = section["validators"].get(validator, {}).get(option, ())
+        for number, entry in enumerate(entries):
+            yield f"validators.{validator}.{option}.{number}", list(_examples(entry))
+    if SUBJECT_ATTRIBUTES not in (*section["validators"], *section.get("fixups", {})):
+        common_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "example")])
+        shown = "a subject that has common names only"
+        yield "fixups", [Named(x509.DirectoryName, common_name, shown)]
+
+
+def _examples(entry: str) -> Iterator[Named]:
+    try:
+        network = ip_network(entry)
+    except ValueError:
+        # A domain begins with a dot.
+        name = f"any-name{entry}" if entry.startswith(".") else entry.replace("%", "any-name")
+        yield Named(x509.DNSName, name.removesuffix("."), f"DNS:{name}")
+        return
+    for address in (network[0], network[-1]):
+        yield Named(x509.IPAddress, address, f"IP:{address}")

@@ -1,0 +1,105 @@
+"""Advice on files: those with secrets, and those that remember what was done."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from anchor.audit import sinks
+from anchor.config.document import Section
+from anchor.config_lint.review import Subject
+from anchor.errors import Complaint
+
+
+def secrets_readable(subject: Subject) -> Iterator[Complaint]:
+    """A secret stands in a file that others can read."""
+    for path in _secrets(subject) if _mode(subject.proved.path) & stat.S_IROTH else ():
+        yield Complaint(
+            path,
+            f"everyone on this machine can read {subject.proved.path}, and the secret in it: use "
+            f"'{path.rpartition('.')[2]}_file', or take away the right to read it",
+        )
+
+
+def secrets_in_configuration(subject: Subject) -> Iterator[Complaint]:
+    """A secret stands among what is shown to others, copied and kept in version control."""
+    for path in () if _mode(subject.proved.path) & stat.S_IROTH else _secrets(subject):
+        yield Complaint(
+            path,
+            "a secret in the configuration goes wherever that goes, into backups and version "
+            f"control: use '{path.rpartition('.')[2]}_file'",
+        )
+
+
+def _secrets(subject: Subject) -> Iterator[str]:
+    """The paths of secrets that stand in the file itself."""
+    sections: dict[str, Section] = {}
+    for kind in ("authentication", "signing_ca"):
+        for name, section in getattr(subject.document, kind).items():
+            sections[f"{kind}.{name}"] = section
+            sections[f"{kind}.{name}.next"] = section.get("next") or {}
+    for path, section in sections.items():
+        for option in ("secret", "service_secret", "pin"):
+            if section.get(option) is not None:
+                yield f"{path}.{option}"
+    if subject.document.audit.get("url") is not None:
+        yield "audit.url"
+
+
+def writable_by_others(subject: Subject) -> Iterator[Complaint]:
+    """Others can put something else in the place of a file that decides who gets certificates."""
+    files = {"": subject.proved.path}
+    for name, section in subject.document.signing_ca.items():
+        for option in ("cert_path", "key_path"):
+            if isinstance(section.get(option), str):
+                files[f"signing_ca.{name}.{option}"] = subject.file(section[option])
+    for path, file in files.items():
+        # In a sticky directory others can add files, and not replace these.
+        sticky = _mode(file.parent) & stat.S_ISVTX
+        loose = [file] if _mode(file) & stat.S_IWOTH else []
+        loose += [file.parent] if _mode(file.parent) & stat.S_IWOTH and not sticky else []
+        for place in loose:
+            yield Complaint(
+                path,
+                f"everyone on this machine can write to {place}, and so decide what the service "
+                "does and signs with: take away that right",
+            )
+
+
+def _mode(path: Path) -> int:
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return 0
+
+
+def not_stored(subject: Subject) -> Iterator[Complaint]:
+    """Nobody can tell afterwards what was issued."""
+    for name, section in subject.document.signing_ca.items():
+        if section.get("output_path") is None:
+            yield Complaint(
+                f"signing_ca.{name}",
+                "without 'output_path' certificates are not kept, so `anchor certs` cannot tell "
+                "what was issued, nor what is about to expire",
+            )
+
+
+def audit_in_log_only(subject: Subject) -> Iterator[Complaint]:
+    """The record can be changed without a trace."""
+    if subject.document.audit.get("target", sinks.DEFAULT) == "log":
+        yield Complaint(
+            "audit.target",
+            "in a log the record of who got what can be changed without a trace: with 'file' it is "
+            "a chain that `anchor audit verify` proves",
+        )
+
+
+def unused_section(subject: Subject) -> Iterator[Complaint]:
+    """Something is configured that no authority uses."""
+    for kind in ("authentication", "signing_ca"):
+        used = {section[kind] for _, section in subject.authorities()}
+        for name in getattr(subject.document, kind).keys() - used:
+            yield Complaint(
+                f"{kind}.{name}", "no registration authority uses it: is that what you meant?"
+            )

@@ -1,0 +1,118 @@
+"""Advice about a configuration that is in order, and could be better; each with its reason.
+
+``anchor check`` gives it.  The service itself imports nothing of this.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from anchor.config_lint import access, certificates, contents, names, records
+from anchor.config_lint.review import Adviser, Subject
+from anchor.errors import Complaint
+
+__all__ = ["RULES", "Advice", "Level", "Subject", "give"]
+
+PAGE = "reference/advice.html"
+
+
+class Level(enum.IntEnum):
+    """How much it matters.
+
+    NOTICE is worth knowing, a WARNING is to be mended before others depend on the service, and with
+    a DANGER whoever wants to can have secrets or certificates.
+    """
+
+    NOTICE = 1
+    WARNING = 2
+    DANGER = 3
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What is looked for, under an identifier that never changes its meaning."""
+
+    identifier: str
+    level: Level
+    look: Adviser
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One piece of advice.
+
+    Attributes:
+        path: what in the configuration it is about, as its author wrote it.
+        message: a sentence with the reason.
+    """
+
+    identifier: str
+    level: Level
+    path: str
+    message: str
+
+    @property
+    def link(self) -> str:
+        """Where in the documentation there is more about it."""
+        return f"{PAGE}#{self.identifier}"
+
+    def __str__(self) -> str:
+        return f"{self.level}: {Complaint(self.path, self.message)} [{self.link}]"
+
+
+RULES = (
+    Rule("sample-credentials", Level.DANGER, access.sample_credentials),
+    Rule("short-secret", Level.WARNING, access.short_secret),
+    Rule("directory-without-tls", Level.DANGER, access.directory_without_tls),
+    Rule("directory-not-verified", Level.DANGER, access.directory_not_verified),
+    Rule("keystone-without-tls", Level.DANGER, access.keystone_without_tls),
+    Rule("groups-of-anyone", Level.NOTICE, access.groups_of_anyone),
+    Rule("served-without-tls", Level.WARNING, access.served_without_tls),
+    Rule("forged-addresses", Level.DANGER, access.forged_addresses),
+    Rule("address-of-a-proxy", Level.NOTICE, access.address_of_a_proxy),
+    Rule("metrics-for-everyone", Level.NOTICE, access.metrics_for_everyone),
+    Rule("unlimited-failures", Level.WARNING, access.unlimited_failures),
+    Rule("no-source-limit", Level.NOTICE, access.no_source_limit),
+    Rule("any-source", Level.WARNING, access.any_source),
+    Rule("any-name", Level.WARNING, names.any_name),
+    Rule("unchecked-names", Level.WARNING, names.unchecked_names),
+    Rule("every-name-listed", Level.WARNING, names.every_name_listed),
+    Rule("standards-not-required", Level.WARNING, names.standards_not_required),
+    Rule("signs-intermediates", Level.NOTICE, names.signs_intermediates),
+    Rule("dsa-keys", Level.WARNING, names.dsa_keys),
+    Rule("small-exponents", Level.NOTICE, names.small_exponents),
+    Rule("subject-attributes-dropped", Level.NOTICE, contents.subject_attributes_dropped),
+    Rule("any-extended-usage", Level.WARNING, contents.any_extended_usage),
+    Rule("powerful-usage", Level.NOTICE, contents.powerful_usage),
+    Rule("outside-name-constraints", Level.WARNING, contents.outside_name_constraints),
+    Rule("ca-ends-soon", Level.WARNING, certificates.ca_ends_soon),
+    Rule("long-validity", Level.WARNING, certificates.long_validity),
+    Rule("weak-ca-key", Level.DANGER, certificates.weak_ca_key),
+    Rule("broken-signature", Level.WARNING, certificates.broken_signature),
+    Rule("expired-trust", Level.WARNING, certificates.expired_trust),
+    Rule("weak-signing-hash", Level.NOTICE, certificates.weak_signing_hash),
+    Rule("online-root", Level.NOTICE, certificates.online_root),
+    Rule("secrets-readable", Level.DANGER, records.secrets_readable),
+    Rule("secrets-in-configuration", Level.NOTICE, records.secrets_in_configuration),
+    Rule("writable-by-others", Level.DANGER, records.writable_by_others),
+    Rule("not-stored", Level.NOTICE, records.not_stored),
+    Rule("audit-in-log-only", Level.NOTICE, records.audit_in_log_only),
+    Rule("unused-section", Level.NOTICE, records.unused_section),
+)
+
+
+def give(subject: Subject) -> list[Advice]:
+    """All there is, what matters most first."""
+    return sorted(_found(subject), key=lambda advice: -advice.level)
+
+
+def _found(subject: Subject) -> Iterator[Advice]:
+    for rule in RULES:
+        for complaint in rule.look(subject):
+            path = subject.document.as_written(complaint.path)
+            yield Advice(rule.identifier, rule.level, path, complaint.message)

@@ -1,0 +1,1 @@
+"""The JSON Schema of config.json, made from the code that validates it."""

@@ -1,0 +1,28 @@
+"""Prometheus' text format, version 0.0.4."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from anchor.metrics.registry import Family, Sample
+
+CONTENT_TYPE = "text/plain; version=0.0.4"
+
+
+def text(families: Iterable[Family]) -> str:
+    """The metrics as Prometheus reads them."""
+    lines: list[str] = []
+    for family in families:
+        lines.append(f"# HELP {family.name} {family.meaning}")
+        lines.append(f"# TYPE {family.name} {family.kind}")
+        lines.extend(map(_line, family.samples))
+    return "\n".join(lines) + "\n"
+
+
+def _line(sample: Sample) -> str:
+    labels = ",".join(f'{name}="{_escaped(value)}"' for name, value in sample.labels)
+    return f"{sample.name}{{{labels}}} {sample.value:.17g}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

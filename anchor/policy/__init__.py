@@ -1,0 +1,1 @@
+"""What an authority requires of a request, and how it changes one."""

@@ -1,0 +1,306 @@
+"""Fixups: small repairs to a request, before its certificate is made.
+
+A fixup is a plain function that takes ``csr``, and what else it asks for, and returns a request:
+the same one, or another made out of it.  One that cannot mend a request refuses it, as a validator
+does, with a :class:`ValidationError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Annotated
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from anchor.config.option_types import Attributes, ExtendedUsage, Extensions, Usage, compiled
+from anchor.validators.errors import ValidationError, by_request_alone
+from anchor.X509.attribute_names import NameAttribute, attribute_oid
+from anchor.X509.attribute_patterns import AttributePatterns
+from anchor.X509.dns_names import host_name, passes_for_a_name
+from anchor.X509.key_usages import unfit_usages
+from anchor.X509.name_patterns import address, canonical, unmapped
+from anchor.X509.oids import USAGES, usages_in
+from anchor.X509.signing_request import X509Csr
+
+NO_ATTRIBUTES = AttributePatterns()
+
+# What IDNA encodes is slow. Ten common names of the greatest length stay below, and no tool asks
+# for more than a few.
+MAX_INTERNATIONALISED = 640
+
+
+@by_request_alone
+def enforce_alternative_names_present(csr: X509Csr) -> X509Csr:
+    """Each common name that is a host name or an address stands in subjectAltName too.
+
+    RFC 6125 section 6.4.4 and RFC 2818 let clients ignore the common name, and all of them do.
+    """
+    present = list(csr.alternative_names)
+    known = _hosts(csr)
+    if sum(map(len, filter(_is_internationalised, csr.common_names))) > MAX_INTERNATIONALISED:
+        raise ValidationError(
+            "the common names that are not plain ASCII are too long together to be read as host "
+            f"names: at most {MAX_INTERNATIONALISED} characters"
+        )
+    for common_name in csr.common_names:
+        name = _as_general_name(common_name)
+        if name is None:
+            # A person or a role, such as "Example Server A" or system:node:worker-1.
+            continue
+        host = address(common_name) or canonical(str(name.value))
+        if host not in known:
+            known.add(host)
+            present.append(name)
+    if len(present) == len(csr.alternative_names):
+        return csr
+    return csr.with_alternative_names(present)
+
+
+def _is_internationalised(common_name: str) -> bool:
+    return not common_name.isascii() or "xn--" in common_name.lower()
+
+
+def _as_general_name(common_name: str) -> x509.DNSName | x509.IPAddress | None:
+    if address(common_name):
+        return x509.IPAddress(ip_address(common_name))
+    try:
+        name = host_name(common_name)
+    except ValueError as error:
+        raise ValidationError(
+            f"the common name could pass for a host name, but {error}", name=common_name
+        ) from None
+    return None if name is None else x509.DNSName(name)
+
+
+def _hosts(csr: X509Csr) -> set[str | IPv4Address | IPv6Address]:
+    """What the request's subjectAltName names, in the form in which names compare."""
+    if not csr.alternative_names:
+        return set()
+    return {*map(canonical, csr.dns_names), *map(unmapped, csr.ip_addresses)}
+
+
+def _host(text: str) -> str | IPv4Address | IPv6Address:
+    return address(text) or canonical(text)
+
+
+def _default_key_usage(names: tuple[str, ...]) -> x509.KeyUsage:
+    if not names:
+        raise ValueError("names no usage")
+    if "keyCertSign" in names or "cRLSign" in names:
+        raise ValueError("names a usage that is for CAs only")
+    return x509.KeyUsage(**{attribute: name in names for name, attribute in USAGES.items()})
+
+
+@by_request_alone
+def default_key_usage(
+    csr: X509Csr, usage: Annotated[x509.KeyUsage, compiled(tuple[Usage, ...], _default_key_usage)]
+) -> X509Csr:
+    """A request without keyUsage gets one.
+
+    Args:
+        usage: the usages, by the names that the validator ``key_usage`` knows; at least one, and
+            not those of CAs. A request gets those that its kind of key can have: an EC key gets no
+            ``keyEncipherment``.
+    """
+    if csr.extension(x509.KeyUsage):
+        return csr
+    unfit = unfit_usages(csr.public_key, usages_in(usage))
+    if unfit:
+        fit = set(usages_in(usage)) - set(unfit)
+        if not fit:
+            return csr
+        usage = x509.KeyUsage(**{attribute: name in fit for name, attribute in USAGES.items()})
+    # RFC 5280 4.2.1.3: conforming CAs mark it as critical.
+    return csr.with_extension(usage, critical=True)
+
+
+def _default_extended_key_usage(
+    usages: tuple[x509.ObjectIdentifier, ...],
+) -> x509.ExtendedKeyUsage:
+    if not usages:
+        raise ValueError("names no usage")
+    return x509.ExtendedKeyUsage(dict.fromkeys(usages))
+
+
+@by_request_alone
+def default_extended_key_usage(
+    csr: X509Csr,
+    usage: Annotated[
+        x509.ExtendedKeyUsage,
+        compiled(tuple[ExtendedUsage, ...], _default_extended_key_usage),
+    ],
+) -> X509Csr:
+    """A request without extendedKeyUsage gets one.
+
+    Args:
+        usage: the usages, by the names that the validator ``ext_key_usage`` knows, or as dotted
+            OIDs; at least one.
+    """
+    return csr if csr.extension(x509.ExtendedKeyUsage) else csr.with_extension(usage)
+
+
+@by_request_alone
+def drop_extensions(csr: X509Csr, extensions: Extensions) -> X509Csr:
+    """The extensions that are listed are left out.
+
+    Args:
+        extensions: the extensions, by the names that the validator ``extensions`` knows, or as
+            dotted OIDs.
+    """
+    if not any(extension.oid in extensions for extension in csr.extensions):
+        return csr
+    return csr.without_extensions(extensions)
+
+
+@by_request_alone
+def normalize_names(csr: X509Csr) -> X509Csr:
+    """DNS names, in the common name and in subjectAltName, are in lower case and end in no dot."""
+    hosts = _hosts(csr)
+
+    def normal(text: str) -> str:
+        name = canonical(text)
+        # RFC 5280 appendix A.1: nothing else makes a common name.
+        if 1 <= len(name) <= 64 and (name in hosts or passes_for_a_name(text)):
+            return name
+        return text
+
+    common_names = {text: normal(text) for text in csr.common_names}
+    if any(text != other for text, other in common_names.items()):
+        csr = csr.with_subject(_with_common_names(csr.subject, common_names.get))
+    names = [
+        x509.DNSName(canonical(name.value)) if isinstance(name, x509.DNSName) else name
+        for name in csr.alternative_names
+    ]
+    if names == list(csr.alternative_names):
+        return csr
+    # Names that differ in case only have become the same.
+    return csr.with_alternative_names(dict.fromkeys(names))
+
+
+@by_request_alone
+def drop_common_name(csr: X509Csr) -> X509Csr:
+    """Common names that stand in subjectAltName as well are left out of the subject."""
+    hosts = _hosts(csr)
+    if not any(_host(text) in hosts for text in csr.common_names):
+        return csr
+    subject = _with_common_names(csr.subject, lambda text: None if _host(text) in hosts else text)
+    # Whether subjectAltName is critical depends on the subject.
+    return csr.with_subject(subject).with_alternative_names(csr.alternative_names)
+
+
+def _fixed_attributes(written: Mapping[str, str | tuple[str, ...]]) -> tuple[NameAttribute, ...]:
+    fixed: list[NameAttribute] = []
+    for name, values in written.items():
+        oid = attribute_oid(name)
+        if oid == NameOID.COMMON_NAME:
+            raise ValueError("a common name is not the same for every certificate")
+        if any(attribute.oid == oid for attribute in fixed):
+            raise ValueError(f"{name!a} is listed twice, under two of its names")
+        for value in (values,) if isinstance(values, str) else values:
+            if not value or not value.isprintable():
+                raise ValueError(f"the value of {name!a} is empty or has a control character in it")
+            if not value.isascii() and oid in _NOT_IN_UTF8:
+                raise ValueError(
+                    f"{value[:80]!a} is not ASCII, which a value of {name!a} has to be"
+                )
+            try:
+                fixed.append(x509.NameAttribute(oid, value))
+            except ValueError:
+                raise ValueError(f"{value[:80]!a} cannot be a value of {name!a}") from None
+    return tuple(fixed)
+
+
+# RFC 5280 appendix A.1 and RFC 4519: IA5String or PrintableString.
+_NOT_IN_UTF8 = frozenset(
+    {
+        NameOID.COUNTRY_NAME,
+        NameOID.JURISDICTION_COUNTRY_NAME,
+        NameOID.SERIAL_NUMBER,
+        NameOID.DN_QUALIFIER,
+        NameOID.DOMAIN_COMPONENT,
+        NameOID.EMAIL_ADDRESS,
+    }
+)
+
+
+FixedAttributes = Annotated[
+    tuple[NameAttribute, ...], compiled(dict[str, str | tuple[str, ...]], _fixed_attributes)
+]
+
+
+@by_request_alone
+def subject_attributes(
+    csr: X509Csr,
+    *,
+    keep: Attributes = NO_ATTRIBUTES,
+    fixed: FixedAttributes | None = None,
+) -> X509Csr:
+    """Attributes of the subject that are not listed are left out, and others are set.
+
+    Args:
+        keep: for each attribute the values that stay. A `%` stands for a part of a value, and alone
+            for any value. Common names stay unless `CN` is listed.
+        fixed: for each attribute the value, or the values, that every certificate has.
+    """
+    fixed = fixed or ()
+    set_here = {attribute.oid for attribute in fixed}
+
+    def kept(attribute: NameAttribute) -> bool:
+        if attribute.oid == NameOID.COMMON_NAME and not keep.mentions(attribute.oid):
+            return True
+        return attribute.oid not in set_here and keep.has(attribute)
+
+    if not fixed and all(map(kept, csr.subject_attributes)):
+        return csr
+    rdns = [x509.RelativeDistinguishedName([attribute]) for attribute in fixed]
+    rdns += _filtered(csr.subject.rdns, lambda attribute: attribute if kept(attribute) else None)
+    subject = x509.Name(rdns)
+    return csr if subject == csr.subject else csr.with_subject(subject)
+
+
+@by_request_alone
+def unique_names(csr: X509Csr) -> X509Csr:
+    """Each name stands in subjectAltName once; DNS names compare without case and final dot."""
+    once: dict[tuple[type, object], x509.GeneralName] = {}
+    for name in csr.alternative_names:
+        if not isinstance(name, x509.DNSName):
+            once.setdefault((type(name), name), name)
+            continue
+        key = (x509.DNSName, canonical(name.value))
+        # Of two spellings the one without the final dot is a name in a certificate.
+        if key not in once or once[key].value.endswith("."):
+            once[key] = name
+    if len(once) == len(csr.alternative_names):
+        return csr
+    return csr.with_alternative_names(once.values())
+
+
+def _with_common_names(subject: x509.Name, replacement: Callable[[str], str | None]) -> x509.Name:
+    """The name with each common name replaced, or left out; nothing else about it changes."""
+    return x509.Name(_filtered(subject.rdns, lambda attribute: _replaced(attribute, replacement)))
+
+
+def _filtered(
+    rdns: Iterable[x509.RelativeDistinguishedName],
+    replaced: Callable[[NameAttribute], NameAttribute | None],
+) -> list[x509.RelativeDistinguishedName]:
+    """The parts of a name with each attribute replaced, or left out; no part is empty."""
+    found = []
+    for rdn in rdns:
+        attributes = [other for attribute in rdn if (other := replaced(attribute)) is not None]
+        if attributes:
+            found.append(x509.RelativeDistinguishedName(attributes))
+    return found
+
+
+def _replaced(
+    attribute: NameAttribute, replacement: Callable[[str], str | None]
+) -> NameAttribute | None:
+    if attribute.oid != NameOID.COMMON_NAME:
+        return attribute
+    text = replacement(str(attribute.value))
+    if text is None or text == attribute.value:
+        return None if text is None else attribute
+    return x509.NameAttribute(attribute.oid, text)

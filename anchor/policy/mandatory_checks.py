@@ -1,0 +1,225 @@
+"""The rules that no configuration switches off, as checks like any other.
+
+Some are about the key and the submitted bytes, which no fixup can change; they are made once.
+Others are made again about the request that the fixups return, and some about that request alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.x509.oid import ExtensionOID, NameOID
+
+from anchor.policy.checks import Check
+from anchor.store.bans import NOT_BANNED, BanFile, Banned
+from anchor.validators.errors import ValidationError, refuse_any
+from anchor.validators.subject import unnamed
+from anchor.X509 import name_listing, weak_keys
+from anchor.X509.attribute_names import describe_attribute
+from anchor.X509.attribute_patterns import AttributePatterns
+from anchor.X509.ca_certificate import CACertificate
+from anchor.X509.name_constraints import names_in, violations
+from anchor.X509.related_keys import refuse_related
+from anchor.X509.signing_request import X509Csr
+from anchor.X509.weak_keys import WeakKey
+
+# What a certificate takes over from a request, and what the profile decides by itself.
+TAKEN_OVER = frozenset(
+    {
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.EXTENDED_KEY_USAGE,
+    }
+)
+REPLACED = frozenset(
+    {
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.SUBJECT_KEY_IDENTIFIER,
+        ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
+    }
+)
+
+EXPECTED = TAKEN_OVER | REPLACED
+
+
+def proof_of_possession(csr: X509Csr) -> None:
+    """The request, as it was submitted, is signed with the key that is to be certified."""
+    if not csr.submitted.proves_possession:
+        used = csr.submitted.broken_hash
+        if used is not None:
+            raise ValidationError("the request's signature proves nothing", hash=used)
+        raise ValidationError("the request is not signed with its own key")
+
+
+def critical_extensions(csr: X509Csr) -> None:
+    """An extension that is critical, but that no certificate will carry, cannot be left out."""
+    for extension in csr.extensions:
+        if extension.critical and extension.oid not in EXPECTED:
+            raise ValidationError(
+                "a critical extension is not supported", extension=extension.oid.dotted_string
+            )
+
+
+def never_a_ca(csr: X509Csr) -> None:
+    """The request does not ask for a certificate that could issue others."""
+    constraints = csr.extension(x509.BasicConstraints)
+    if constraints and constraints.value.ca:
+        raise ValidationError("the request is for a CA")
+    usage = csr.extension(x509.KeyUsage)
+    if usage and (usage.value.key_cert_sign or usage.value.crl_sign):
+        raise ValidationError("the request is for a key that signs certificates or CRLs")
+
+
+def an_intermediate(csr: X509Csr) -> None:
+    """The request asks for an intermediate CA, and for one that issues leaves only."""
+    constraints = csr.extension(x509.BasicConstraints)
+    if not (constraints and constraints.value.ca):
+        raise ValidationError("the request is not for a CA")
+    if constraints.value.path_length not in (None, 0):
+        raise ValidationError(
+            "an intermediate may only issue leaves", pathLenConstraint=constraints.value.path_length
+        )
+    usage = csr.extension(x509.KeyUsage)
+    if usage and not usage.value.key_cert_sign:
+        raise ValidationError("the request is for a CA, but not for a key that signs certificates")
+    if not csr.subject_attributes:
+        # RFC 5280 4.1.2.6: it is the issuer of the certificates that the intermediate signs.
+        raise ValidationError("the request is for a CA, and its subject is empty")
+
+
+def printable_names(csr: X509Csr) -> None:
+    """No name has a control character in it, NUL included, and no name is empty."""
+    for name in name_listing.texts(csr):
+        if not name:
+            raise ValidationError("a name is empty")
+        if not name.isprintable():
+            raise ValidationError("a name has a control character in it", name=name)
+    try:
+        for text in name_listing.nested_texts(csr):
+            if not text.isprintable():
+                raise ValidationError("a name has a control character in it", name=text)
+    except ValueError as error:
+        raise ValidationError(f"an otherName cannot be read: {error}") from None
+
+
+# They describe an organisation or a place, which many have in common.
+_NO_NAMES = frozenset(
+    {
+        NameOID.COUNTRY_NAME,
+        NameOID.STATE_OR_PROVINCE_NAME,
+        NameOID.LOCALITY_NAME,
+        NameOID.STREET_ADDRESS,
+        NameOID.POSTAL_CODE,
+        NameOID.ORGANIZATION_NAME,
+        NameOID.ORGANIZATIONAL_UNIT_NAME,
+    }
+)
+
+
+def a_name(csr: X509Csr) -> None:
+    """The request contains a name, in the subject or in subjectAltName."""
+    if csr.alternative_names:
+        return
+    if all(attribute.oid in _NO_NAMES for attribute in csr.subject_attributes):
+        raise ValidationError("the request contains no name")
+
+
+def _subject_of_an_intermediate(csr: X509Csr) -> None:
+    """An intermediate may be named by its organisation alone."""
+    if not csr.subject_attributes and not csr.alternative_names:
+        raise ValidationError("the request contains no name")
+
+
+def key_checks(ca_keys: frozenset[bytes], weak: weak_keys.Allowed) -> tuple[Check, ...]:
+    """The enforced rules about a request's key.
+
+    Args:
+        ca_keys: the keys, as SubjectPublicKeyInfo, of the authority's CA and its chain.
+        weak: the weak keys that the configuration allows after all.
+    """
+
+    loaded = [load_der_public_key(ca_key) for ca_key in ca_keys]
+
+    def strong_key(csr: X509Csr) -> None:
+        """The key is of a kind and strength that can be trusted, and is not the CA's own."""
+        if csr.public_key_info in ca_keys:
+            raise ValidationError("the key is the CA's own")
+        try:
+            for ca_key in loaded:
+                refuse_related(csr.public_key, ca_key)
+            weak_keys.prove_strong(csr.public_key_info, weak)
+        except WeakKey as error:
+            raise ValidationError(error.message, **error.data) from None
+
+    return _checks(("proof_of_possession", proof_of_possession), ("strong_key", strong_key))
+
+
+def content_checks(*, intermediate: bool, bans: BanFile | None = None) -> tuple[Check, ...]:
+    """The enforced rules about what a request asks for, and about who asks for it.
+
+    Args:
+        intermediate: whether the authority signs requests for intermediates, and nothing else.
+        bans: who and what gets no certificate.
+    """
+    banned = () if bans is None else (Check(NOT_BANNED, partial(_consult, bans)),)
+    return banned + _checks(
+        ("critical_extensions", critical_extensions),
+        ("an_intermediate", an_intermediate) if intermediate else ("never_a_ca", never_a_ca),
+        ("printable_names", printable_names),
+        ("a_name", _subject_of_an_intermediate if intermediate else a_name),
+    )
+
+
+def result_checks(
+    named: tuple[AttributePatterns, ...] = (), issuer: Callable[[], CACertificate] | None = None
+) -> tuple[Check, ...]:
+    """The enforced rules about the request that the fixups return.
+
+    Args:
+        named: the attributes of a subject that the policy names, with their values.
+        issuer: the CA's certificate that is used now.
+    """
+
+    def named_attributes(csr: X509Csr) -> None:
+        """The subject has no attributes but common names and those that the policy names."""
+        refuse_any(
+            "the policy does not name these attributes of the subject",
+            attributes=map(describe_attribute, unnamed(csr, named)),
+        )
+
+    def name_constraints(supplied: Mapping[str, Any]) -> None:
+        """Neither the CA's certificate nor its chain excludes a name (RFC 5280 4.2.1.10)."""
+        constraints = issuer().name_constraints if issuer else ()
+        if constraints:
+            refuse_any(
+                "relying parties would reject names because of the CA's name constraints",
+                names=violations(names_in(supplied["csr"]), constraints),
+            )
+
+    return (
+        *_checks(("named_attributes", named_attributes)),
+        # Which certificate the CA uses is a question of the time too.
+        Check("name_constraints", name_constraints),
+    )
+
+
+Rule = Callable[[X509Csr], None]
+
+
+def _checks(*rules: tuple[str, Rule]) -> tuple[Check, ...]:
+    return tuple(Check(name, partial(_on_csr, rule), by_request_alone=True) for name, rule in rules)
+
+
+def _on_csr(rule: Rule, supplied: Mapping[str, Any]) -> None:
+    rule(supplied["csr"])
+
+
+def _consult(bans: BanFile, supplied: Mapping[str, Any]) -> None:
+    try:
+        bans.refuse(supplied["bans"], supplied["csr"], supplied["auth_result"])
+    except Banned as error:
+        raise ValidationError(error.message, **error.data) from None

@@ -1,0 +1,1 @@
+"""Trying a policy without signing: explain, and test cases."""

@@ -1,0 +1,221 @@
+"""Cases that a policy has to decide in a certain way, read from a file beside the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+from anchor import authorities as settings
+from anchor.auth.results import AuthDetails
+from anchor.authority import RegistrationAuthority
+from anchor.config import document as config_file
+from anchor.config import plugins
+from anchor.config.diagnostics import Complaints
+from anchor.config.option_types import FilePath
+from anchor.errors import ConfigurationError
+from anchor.policy_tools import explain
+from anchor.policy_tools.explain import REFUSED, SIGNED, UNREADABLE, Asker, Explanation
+from anchor.policy_tools.sample_csrs import Address, Description, Maker
+
+
+def _one_or_more(value: Any) -> Any:
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+class _Section(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+class RequesterSettings(_Section):
+    """Who asks, as the authentication backend would know them."""
+
+    user: str = "anonymous"
+    groups: tuple[str, ...] = ()
+    user_id: str | None = None
+    project_id: str | None = None
+
+
+class CaseSettings(_Section):
+    """The keys of a case."""
+
+    name: Annotated[str, pydantic.Field(min_length=1)]
+    authority: str | None = None
+    requester: RequesterSettings = RequesterSettings()
+    address: Address = ip_address("127.0.0.1")
+    csr: Description | None = None
+    csr_file: FilePath | None = None
+    expect: Literal["signed", "refused", "unreadable"]
+    refused_by: Annotated[tuple[str, ...], pydantic.BeforeValidator(_one_or_more)] = ()
+    names: tuple[str, ...] = ()
+
+    @pydantic.model_validator(mode="after")
+    def _is_consistent(self) -> CaseSettings:
+        if (self.csr is None) == (self.csr_file is None):
+            raise ValueError("exactly one of 'csr' and 'csr_file' is needed")
+        # A request that is refused for another reason than the intended one tests nothing.
+        if (self.expect == REFUSED) != bool(self.refused_by):
+            raise ValueError("'refused_by' is needed with 'expect': 'refused', and only there")
+        if self.names and self.expect != SIGNED:
+            raise ValueError("'names' are for 'expect': 'signed'")
+        return self
+
+
+class FileSettings(_Section):
+    """The keys of a file of cases."""
+
+    config: FilePath | None = None
+    cases: Annotated[tuple[dict[str, Any], ...], pydantic.Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request and what should become of it.
+
+    Attributes:
+        name: what the case is about.
+        authority: whom to ask.
+        asker: who asks.
+        octets: the request.
+        expect: how it should end.
+        refused_by: checks that have to be among those that refuse it.
+        names: what has to be among the certificate's names, as ``DNS:www.example.com``.
+    """
+
+    name: str
+    authority: RegistrationAuthority
+    asker: Asker
+    octets: bytes
+    expect: str
+    refused_by: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def objection(self) -> str | None:
+        """What is not as it should be, or None."""
+        explained = explain.explain(self.authority, self.octets, self.asker)
+        if explained.outcome != self.expect:
+            return f"should be {self.expect}, but {_in_words(explained)}"
+        refusing = {failure.check for failure in explained.failures}
+        if any(check not in refusing for check in self.refused_by):
+            return f"should be refused by {', '.join(self.refused_by)}, but {_in_words(explained)}"
+        present = explained.contents.names if explained.contents else ()
+        missing = [name for name in self.names if name not in present]
+        if missing:
+            return f"should be for {', '.join(missing)}, but is for {', '.join(present) or 'none'}"
+        return None
+
+
+def _in_words(explained: Explanation) -> str:
+    if explained.outcome == SIGNED:
+        return "would be signed"
+    if explained.outcome in (REFUSED, UNREADABLE):
+        return f"is {explained.outcome}: {explain.why_not(explained)}"
+    causes = [explain.cause(crash) for crash in explained.crashes]
+    return f"{explain.why_not(explained)}: {'; '.join(causes)}".removesuffix(": ")
+
+
+def load(path: Path, maker: Maker, config: Path | None = None) -> tuple[Case, ...]:
+    """The cases in a file.
+
+    Args:
+        path: of the file.
+        maker: makes the requests that are described.
+        config: the configuration to test, if not the one that the file names; failing that it is
+            the ``config.json`` beside the file.
+
+    Raises:
+        ConfigurationError: with everything that is wrong with the file, or its configuration.
+    """
+    document = config_file.parse(path)
+    base = path.absolute().parent
+    file = plugins.prove(FileSettings, document, base)
+    complaints = Complaints()
+    authorities: Mapping[str, RegistrationAuthority] | None = None
+    configuration = config or file.config or base / "config.json"
+    try:
+        authorities = settings.load(configuration, offline=True).authorities
+    except ConfigurationError as error:
+        for complaint in error.complaints:
+            complaints.add("config", f"{configuration}: {complaint}")
+    cases: list[Case] = []
+    names: set[str] = set()
+    for position, section in enumerate(file.cases):
+        with complaints.at("cases", str(position)):
+            proved = plugins.prove(CaseSettings, section, base)
+            if proved.name in names:
+                complaints.add(f"cases.{position}.name", "is that of another case too")
+            names.add(proved.name)
+            cases.extend(_cases(proved, authorities, maker))
+    complaints.raise_if_any()
+    return tuple(cases)
+
+
+def _cases(
+    case: CaseSettings, authorities: Mapping[str, RegistrationAuthority] | None, maker: Maker
+) -> list[Case]:
+    """The one case, or none if there is no configuration to try it with."""
+    complaints = Complaints()
+    octets = b""
+    authority: RegistrationAuthority | None = None
+    with complaints.at():
+        octets = _octets(case, maker)
+    if authorities is not None:
+        with complaints.at():
+            authority = _authority(case, authorities)
+    complaints.raise_if_any()
+    if authority is None:
+        return []
+    requester = case.requester
+    identity = AuthDetails(
+        requester.user, requester.groups, requester.user_id, requester.project_id
+    )
+    asker = Asker(identity, case.address)
+    return [Case(case.name, authority, asker, octets, case.expect, case.refused_by, case.names)]
+
+
+def _octets(case: CaseSettings, maker: Maker) -> bytes:
+    if case.csr_file is not None:
+        try:
+            return case.csr_file.read_bytes()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigurationError.about(
+                "csr_file", f"{case.csr_file} cannot be read: {reason}"
+            ) from None
+    assert case.csr is not None
+    try:
+        return maker.make(case.csr)
+    except ValueError as error:
+        raise ConfigurationError.about("csr", f"cannot be made: {error}") from None
+
+
+def _authority(
+    case: CaseSettings, authorities: Mapping[str, RegistrationAuthority]
+) -> RegistrationAuthority:
+    known = ", ".join(sorted(authorities))
+    name = case.authority
+    if name is None and len(authorities) > 1:
+        raise ConfigurationError.about("", f"missing option 'authority', one of {known}")
+    if name is None:
+        [name] = authorities
+    if name not in authorities:
+        raise ConfigurationError.about(
+            "authority", f"there is no registration authority {name!r}, but {known}"
+        )
+    complaints = Complaints()
+    authority = authorities[name]
+    policy = authority.policy
+    steps = [check.name for check in policy.checks] + [fixup.name for fixup in policy.fixups]
+    for name in case.refused_by:
+        if name not in steps:
+            complaints.add(
+                "refused_by", f"there is no check or fixup {name!r}, but {', '.join(steps)}"
+            )
+    complaints.raise_if_any()
+    return authority

@@ -1,0 +1,1 @@
+"""The process: threads, the server it runs under, start and graceful shutdown."""

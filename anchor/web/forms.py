@@ -1,0 +1,154 @@
+"""From an HTTP body to the fields of a submission."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+import multipart
+
+from anchor import errors
+from anchor.web import plain_form, transfer_encoding
+from anchor.web.request import Request
+from anchor.X509 import csr_reader
+
+MAX_FIELDS = 16
+MAX_USER = 256
+MAX_SECRET = 16384
+# Room for a boundary; taking longer ones apart takes time that grows with their square.
+MAX_CONTENT_TYPE = 1024
+
+# RFC 5967, RFC 5273; which of them it is shows in the request itself.
+BARE_REQUESTS = ("application/pkcs10", "application/pkcs7-mime", "application/cmc")
+
+
+@dataclass(slots=True)
+class Form:
+    """The fields of a submission, decoded but not judged."""
+
+    user: str
+    secret: str = field(repr=False)
+    encoding: str
+    csr: bytes = field(repr=False)
+
+
+def read(request: Request, body: bytes) -> Form:
+    """The submission in a form, or in a bare request with credentials beside it.
+
+    Raises:
+        NotAuthenticated: there are no credentials.
+        RequestError: a field is missing, twice, too long or undecodable.
+    """
+    content_type = request.environ.get("CONTENT_TYPE") or ""
+    if len(content_type) > MAX_CONTENT_TYPE:
+        raise errors.MalformedSubmission("the Content-Type is too long")
+    pairs = plain_form.read(content_type, body)
+    if pairs is not None:
+        return _form(request, _unique(pairs))
+    media_type, parameters = multipart.parse_options_header(content_type)
+    if media_type == "multipart/form-data":
+        fields = _unique(_multipart_fields(body, parameters.get("boundary", "")))
+    elif media_type == "application/x-www-form-urlencoded":
+        fields = _unique(_urlencoded_fields(body))
+    elif media_type in BARE_REQUESTS:
+        fields = {"csr": body, "encoding": csr_reader.encoding_of(body).encode()}
+    elif not media_type and not body:
+        raise errors.MalformedSubmission("the request has no body")
+    else:
+        raise errors.UnsupportedSubmission(
+            "the body should be multipart/form-data, application/x-www-form-urlencoded, "
+            f"{' or '.join(BARE_REQUESTS)}"
+        )
+    return _form(request, fields)
+
+
+def _form(request: Request, fields: dict[str, bytes]) -> Form:
+    fields |= _basic_credentials(request, fields)
+    if not fields.get("secret"):
+        raise errors.NotAuthenticated("there are no credentials")
+    for name in plain_form.FIELDS:
+        if name not in fields:
+            raise errors.MalformedSubmission(f"the field {name!r} is missing")
+    if not fields["csr"].strip():
+        raise errors.MalformedSubmission("the field 'csr' is empty")
+    return Form(
+        _text(fields, "user", MAX_USER),
+        _text(fields, "secret", MAX_SECRET),
+        _text(fields, "encoding", 16),
+        fields["csr"],
+    )
+
+
+def _text(fields: dict[str, bytes], name: str, limit: int) -> str:
+    value = fields[name]
+    if len(value) > limit:
+        raise errors.MalformedSubmission(f"the field {name!r} is longer than {limit} octets")
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        raise errors.MalformedSubmission(f"the field {name!r} is not UTF-8") from None
+
+
+def _unique(pairs: Iterable[tuple[str, bytes]]) -> dict[str, bytes]:
+    fields: dict[str, bytes] = {}
+    for name, value in pairs:
+        if name in fields and name in plain_form.FIELDS:
+            raise errors.MalformedSubmission(f"the field {name!r} is given twice")
+        fields[name] = value
+    return fields
+
+
+def _multipart_fields(body: bytes, boundary: str) -> Iterable[tuple[str, bytes]]:
+    segment: multipart.MultipartSegment | None = None
+    chunks: list[bytes] = []
+    try:
+        with multipart.PushMultipartParser(
+            boundary, len(body), max_segment_count=MAX_FIELDS, strict=True
+        ) as parser:
+            for event in parser.parse(body):
+                if isinstance(event, multipart.MultipartSegment):
+                    segment, chunks = event, []
+                elif event:
+                    chunks.append(bytes(event))
+                elif segment is not None:
+                    contents = transfer_encoding.decode(segment.headerlist, b"".join(chunks))
+                    yield segment.name or "", contents
+    except ValueError:
+        # MultipartError is one, and so is what a hostile charset or boundary raises.
+        raise errors.MalformedSubmission("the multipart form is malformed") from None
+
+
+def _urlencoded_fields(body: bytes) -> Iterable[tuple[str, bytes]]:
+    try:
+        # Latin-1 keeps octets what they are; parse_qsl() of bytes stumbles over escapes of others.
+        pairs = parse_qsl(
+            body.decode("latin-1"),
+            keep_blank_values=True,
+            max_num_fields=MAX_FIELDS,
+            encoding="latin-1",
+        )
+    except ValueError:
+        raise errors.MalformedSubmission("the form has too many fields") from None
+    for name, value in pairs:
+        yield name, value.encode("latin-1")
+
+
+def _basic_credentials(request: Request, fields: dict[str, bytes]) -> dict[str, bytes]:
+    """User and secret from the Authorization header (RFC 7617), if it is there."""
+    header = request.environ.get("HTTP_AUTHORIZATION", "")
+    if not header:
+        return {}
+    if "user" in fields or "secret" in fields:
+        raise errors.MalformedSubmission("credentials are both in the form and in the header")
+    scheme, _, encoded = header.partition(" ")
+    try:
+        decoded = base64.b64decode(encoded.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        decoded = b""
+    user, colon, secret = decoded.partition(b":")
+    if scheme.lower() != "basic" or not colon:
+        raise errors.MalformedSubmission("the Authorization header is not of the Basic scheme")
+    return {"user": user, "secret": secret}

@@ -1,0 +1,1 @@
+"""The pages for people: templates, styles, and what stands in them."""

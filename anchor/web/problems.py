@@ -1,0 +1,74 @@
+"""The one table from what went wrong to what HTTP says about it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from anchor import errors
+from anchor.logs.bounds import shorten
+from anchor.web.request import Request
+from anchor.web.responses import Response, respond, wants_json
+
+LOG = logging.getLogger(__name__)
+
+STATUSES: dict[type[BaseException], HTTPStatus] = {
+    errors.UnknownAuthority: HTTPStatus.NOT_FOUND,
+    errors.Forbidden: HTTPStatus.FORBIDDEN,
+    errors.WrongMethod: HTTPStatus.METHOD_NOT_ALLOWED,
+    errors.SubmissionTooSlow: HTTPStatus.REQUEST_TIMEOUT,
+    errors.LengthUnknown: HTTPStatus.LENGTH_REQUIRED,
+    errors.SubmissionTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.UnsupportedSubmission: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.NotAuthenticated: HTTPStatus.UNAUTHORIZED,
+    errors.TooManyAttempts: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.RequestError: HTTPStatus.BAD_REQUEST,
+    errors.BackendUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    Exception: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+
+def answer(error: Exception, request: Request) -> Response:
+    """What the requester is told: everything they can mend, and nothing of what is internal."""
+    status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        LOG.error("request %s failed", request.request_id, exc_info=error)
+        detail = f"internal error, request {request.request_id}"
+    elif status is HTTPStatus.SERVICE_UNAVAILABLE:
+        LOG.error("request %s: %s", request.request_id, error, exc_info=error.__cause__)
+        detail = "the credentials cannot be checked now, try again later"
+    else:
+        LOG.info("request %s: %d, %s", request.request_id, status, shorten(str(error)))
+        detail = str(error)
+    headers = _headers(error)
+    if not wants_json(request):
+        return respond(request, f"{detail}\n".encode(), "text/plain", status, headers)
+    # RFC 9457: about:blank says that the status is all there is to the type.
+    problem: dict[str, Any] = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": int(status),
+        "detail": detail,
+        "request_id": request.request_id,
+    }
+    if isinstance(error, errors.ValidationFailed):
+        problem["failures"] = [
+            {"check": failure.check, "reason": failure.reason} for failure in error.failures
+        ]
+    return respond(
+        request, json.dumps(problem).encode(), "application/problem+json", status, headers
+    )
+
+
+def _headers(error: Exception) -> dict[str, str]:
+    match error:
+        case errors.NotAuthenticated():
+            return {"WWW-Authenticate": 'Basic realm="anchor", charset="UTF-8"'}
+        case errors.WrongMethod():
+            return {"Allow": ", ".join(error.allowed)}
+        case errors.TooManyAttempts() | errors.BackendUnavailable():
+            return {"Retry-After": str(error.retry_after)}
+        case _:
+            return {}
