@@ -9,16 +9,18 @@ from typing import Any
 
 from pecan.core import ExplicitPecan
 
-from anchor import authorities as settings
 from anchor import logs
 from anchor.audit import log_configuration
+from anchor.authorities import load_authorities
 from anchor.authority import RegistrationAuthority
-from anchor.config import document, plugins
+from anchor.config.document import find_config
+from anchor.config.plugins import validate_options
 from anchor.controllers.root import Handler, Root
 from anchor.errors import ConfigurationError
 from anchor.metrics.registry import Metrics
-from anchor.runtime import graceful_shutdown, pecan_serve, process_directory, startup
-from anchor.web import problems
+from anchor.runtime import pecan_serve, process_directory, startup
+from anchor.runtime.graceful_shutdown import install
+from anchor.web.problems import respond_to_error
 from anchor.web.readiness import Readiness
 from anchor.web.request import TRUSTED_PROXIES, Request
 from anchor.web.settings import WebSettings
@@ -59,7 +61,7 @@ class Application(ExplicitPecan):  # type: ignore[misc]  # pecan has no types
             handler: Handler = self.root.find(request.method, environ.get("PATH_INFO", ""))
             response = handler(request)
         except Exception as error:  # noqa: BLE001  # whatever goes wrong, the one table knows it
-            response = problems.answer(error, request)
+            response = respond_to_error(error, request)
         finally:
             logs.REQUEST_ID.set(None)
         reply: Iterable[bytes] = response(environ, start_response)
@@ -86,10 +88,10 @@ def setup_app(config: Any) -> Application:
 def _application(values: Mapping[str, Any]) -> Application:
     if values.get("logging"):
         log_configuration.apply(values["logging"])
-    web = plugins.prove(WebSettings, values.get("web", {}), Path())
-    path = document.find()
+    web = validate_options(WebSettings, values.get("web", {}), Path())
+    path = find_config()
     try:
-        proved = settings.load(path)
+        proved = load_authorities(path)
     except ConfigurationError as error:
         startup.end_if_final(error)
         raise
@@ -98,5 +100,5 @@ def _application(values: Mapping[str, Any]) -> Application:
         LOG.warning("%s", warning)
     LOG.info("%s: serving %s", path, ", ".join(sorted(proved.authorities)))
     counted_in = process_directory.prepare(web.metrics_directory, path)
-    graceful_shutdown.finish_what_runs()
+    install()
     return Application(proved.authorities, web, Metrics(proved.authorities, counted_in))

@@ -15,23 +15,19 @@ from typing import Annotated, Any
 
 import pydantic
 
-from anchor.audit import sinks
-from anchor.auth import authenticator
-from anchor.auth.authenticator import Authenticator
-from anchor.auth.circuit_breaker import Meeting
+from anchor.audit.sinks import AuditSink, load_audit_sink
+from anchor.auth.authenticator import Authenticator, load_authenticator
+from anchor.auth.circuit_breaker import SharedSlots
 from anchor.auth.throttle import Failures, Throttle
 from anchor.authority import RegistrationAuthority, utc_now
-from anchor.ca import loading as signers
+from anchor.ca.loading import load_signing_ca
 from anchor.ca.signing_ca import SigningCA
-from anchor.config import document as config_file
-from anchor.config import plugins
-from anchor.config.diagnostics import Complaints
-from anchor.config.document import Document
-from anchor.errors import Complaint
-from anchor.policy import policy
-from anchor.policy.policy import Policy
-from anchor.store import bans
-from anchor.store.bans import BanFile, BanSettings
+from anchor.config.diagnostics import Diagnostics
+from anchor.config.document import Document, read_document
+from anchor.config.plugins import validate_options
+from anchor.errors import ConfigProblem
+from anchor.policy.policy import Policy, load_policy
+from anchor.store.bans import BanFile, BanSettings, load_bans
 
 
 class AuthoritySettings(pydantic.BaseModel):
@@ -70,7 +66,7 @@ class AuthoritySettings(pydantic.BaseModel):
 
 
 @dataclass(frozen=True)
-class Settings:
+class LoadedConfiguration:
     """A proved configuration.
 
     Attributes:
@@ -81,15 +77,15 @@ class Settings:
 
     path: Path
     authorities: Mapping[str, RegistrationAuthority]
-    warnings: tuple[Complaint, ...] = ()
+    warnings: tuple[ConfigProblem, ...] = ()
 
 
-def load(
+def load_authorities(
     path: Path,
     *,
     offline: bool = False,
     clock: Callable[[], datetime.datetime] = utc_now,
-) -> Settings:
+) -> LoadedConfiguration:
     """Read and prove a configuration.
 
     Args:
@@ -102,34 +98,34 @@ def load(
     Raises:
         ConfigurationError: with everything that is wrong with it.
     """
-    complaints = Complaints()
-    document = config_file.read(path, complaints)
-    proving = Complaints()
+    complaints = Diagnostics()
+    document = read_document(path, complaints)
+    proving = Diagnostics()
     authenticators: dict[str, Authenticator] = {}
-    meeting = None if offline else Meeting.of(path)
+    meeting = None if offline else SharedSlots.of(path)
     for name, section in document.authentication.items():
         with proving.at("authentication", name):
-            authenticators[name] = authenticator.configure(
+            authenticators[name] = load_authenticator(
                 name, section, document.base, offline=offline, meeting=meeting
             )
     signing_cas: dict[str, SigningCA] = {}
     for name, section in document.signing_ca.items():
         with proving.at("signing_ca", name):
-            signing_cas[name] = signers.configure(
+            signing_cas[name] = load_signing_ca(
                 name, section, document.base, clock(), with_key=not offline
             )
-    trail: sinks.Trail | None = None
+    trail: AuditSink | None = None
     with proving.at("audit"):
         ca_keys = [key for signing_ca in signing_cas.values() for key in signing_ca.public_keys()]
-        trail = sinks.configure(document.audit, document.base, ca_keys, offline=offline)
+        trail = load_audit_sink(document.audit, document.base, ca_keys, offline=offline)
     ban_file: BanFile | None = None
     with proving.at("bans"):
-        ban_file = bans.configure(plugins.prove(BanSettings, document.bans, document.base), clock)
+        ban_file = load_bans(validate_options(BanSettings, document.bans, document.base), clock)
     authorities: dict[str, RegistrationAuthority] = {}
     failures = {name: Failures() for name in authenticators}
     for name, section in document.registration_authority.items():
         with proving.at("registration_authority", name):
-            settings, its_policy = _prove_authority(section, document, signing_cas, ban_file, clock)
+            settings, its_policy = _load_authority(section, document, signing_cas, ban_file, clock)
             if (
                 settings.authentication in authenticators
                 and settings.signing_ca in signing_cas
@@ -153,24 +149,24 @@ def load(
     complaints.extend(proving, document.as_written)
     complaints.raise_if_any()
     warnings = (
-        Complaint(document.as_written(f"signing_ca.{name}"), warning)
+        ConfigProblem(document.as_written(f"signing_ca.{name}"), warning)
         for name, ca in signing_cas.items()
         if (warning := ca.watch.warning(clock())) is not None
     )
-    return Settings(path, MappingProxyType(authorities), tuple(warnings))
+    return LoadedConfiguration(path, MappingProxyType(authorities), tuple(warnings))
 
 
-def _prove_authority(
+def _load_authority(
     section: Mapping[str, Any],
     document: Document,
     signing_cas: Mapping[str, SigningCA],
     ban_file: BanFile | None,
     clock: Callable[[], datetime.datetime],
 ) -> tuple[AuthoritySettings, Policy]:
-    complaints = Complaints()
+    complaints = Diagnostics()
     settings: AuthoritySettings | None = None
     with complaints.at():
-        settings = plugins.prove(AuthoritySettings, section, document.base)
+        settings = validate_options(AuthoritySettings, section, document.base)
     for key in ("authentication", "signing_ca"):
         name = section.get(key)
         if isinstance(name, str) and name not in document.declared[key]:
@@ -179,7 +175,7 @@ def _prove_authority(
     its_policy: Policy | None = None
     with complaints.at():
         # Even when other keys of the section are wrong, its plug-ins' options are looked at.
-        its_policy = policy.configure(
+        its_policy = load_policy(
             _objects(section.get("validators")),
             _objects(section.get("fixups")),
             frozenset(settings.allowed_rsa_exponents if settings else ()),

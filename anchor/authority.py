@@ -20,7 +20,7 @@ from anchor.audit.events import (
     describe_failure,
     describe_request,
 )
-from anchor.audit.sinks import Trail
+from anchor.audit.sinks import AuditSink
 from anchor.auth.authenticator import Authenticator
 from anchor.auth.results import AuthDetails
 from anchor.auth.throttle import Throttle
@@ -29,7 +29,8 @@ from anchor.ca.backends import Issued
 from anchor.ca.signing_ca import SigningCA
 from anchor.errors import RequestError, ValidationFailed
 from anchor.policy.policy import Policy
-from anchor.X509 import csr_reader, pem
+from anchor.X509 import pem
+from anchor.X509.csr_reader import read_csr
 
 LOG = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ class RegistrationAuthority:
     authenticator: Authenticator
     policy: Policy
     signing_ca: SigningCA
-    audit: Trail
+    audit: AuditSink
     conf: Mapping[str, Any]
     clock: Callable[[], datetime.datetime] = utc_now
     throttle: Throttle = field(default_factory=Throttle)
@@ -136,7 +137,7 @@ class RegistrationAuthority:
         self, submission: Submission, identity: AuthDetails, details: dict[str, Any]
     ) -> Answer:
         """The stored certificate; the details for the record are added as they become known."""
-        csr = csr_reader.read(submission.csr, submission.encoding)
+        csr = read_csr(submission.csr, submission.encoding)
         details["requested"] = describe_request(csr)
         context = self.policy.context(identity, submission.request, self.conf)
         approved = self.policy.approve(csr, context)

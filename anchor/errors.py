@@ -25,7 +25,7 @@ class AnchorError(Exception):
 
 
 @dataclass(frozen=True)
-class Complaint:
+class ConfigProblem:
     """One thing that is wrong with a configuration, and where: ``signing_ca.default.cert_path``.
 
     Attributes:
@@ -43,15 +43,15 @@ class Complaint:
 class ConfigurationError(AnchorError):
     """The configuration cannot be used; carries every complaint there is about it."""
 
-    def __init__(self, complaints: Sequence[Complaint]):
-        self.complaints = tuple(complaints)
-        self.exit_status = max((each.exit_status for each in self.complaints), default=1)
-        super().__init__("\n".join(str(complaint) for complaint in self.complaints))
+    def __init__(self, complaints: Sequence[ConfigProblem]):
+        self.problems = tuple(complaints)
+        self.exit_status = max((each.exit_status for each in self.problems), default=1)
+        super().__init__("\n".join(str(complaint) for complaint in self.problems))
 
     @classmethod
     def about(cls, path: str, message: str, exit_status: int = 1) -> ConfigurationError:
         """A single complaint."""
-        return cls([Complaint(path, message, exit_status)])
+        return cls([ConfigProblem(path, message, exit_status)])
 
 
 class RequestError(AnchorError):

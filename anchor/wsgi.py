@@ -18,8 +18,8 @@ from typing import Any
 import pecan
 from pecan.configuration import conf_from_file
 
-from anchor.config import document
 from anchor.config.config_py import find_config_py
+from anchor.config.document import find_config
 
 LOG = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ _PAUSE = 2
 
 
 def _load() -> Any:
-    path = os.environ.get("PECAN_CONFIG") or str(find_config_py(document.find()))
+    path = os.environ.get("PECAN_CONFIG") or str(find_config_py(find_config()))
     # The whole Config, as a mapping: pecan.load_app knows this and file names.
     return pecan.load_app(conf_from_file(path).to_dict())
 

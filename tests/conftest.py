@@ -13,8 +13,8 @@ import pytest
 import webtest
 from cryptography import x509
 
-from anchor import authorities
 from anchor.app import Application
+from anchor.authorities import load_authorities
 from anchor.web.settings import WebSettings
 from tests import environment
 from tests.machine import Machine
@@ -80,7 +80,7 @@ class Service:
         config = path / "config.json"
         config.write_text(json.dumps(document))
         self.path = path
-        self.settings = authorities.load(config)
+        self.settings = load_authorities(config)
         application = Application(self.settings.authorities, WebSettings(**web))
         self.http = webtest.TestApp(
             application, extra_environ={"REMOTE_ADDR": "192.0.2.7"}, lint=False

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from anchor import errors
 from anchor.auth.results import AuthDetails
-from anchor.policy import policy
 from anchor.policy.checks import Context
+from anchor.policy.policy import load_policy
 from anchor.X509.signing_request import X509Csr
 
 NO_CA_KEYS = frozenset()
@@ -15,7 +15,7 @@ NO_CA_KEYS = frozenset()
 
 def configured(validators=None, fixups=None, *, exponents=(65537,), ca_keys=NO_CA_KEYS):
     """A policy, or a ConfigurationError."""
-    return policy.configure(
+    return load_policy(
         validators or {}, fixups or {}, frozenset(exponents), ca_keys, Path("/nonexistent")
     )
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from anchor.auth import authenticator as auth
 from anchor.auth import principals
+from anchor.auth.authenticator import load_authenticator
 from anchor.auth.results import AuthDetails
 from anchor.errors import BackendUnavailable, NotAuthenticated
 from tests.servers.samba import BASE
@@ -16,7 +16,7 @@ def authenticate(samba, tmp_path):
     """Asks a backend with changed options for an identity."""
 
     def ask(user, secret, **changes):
-        authenticator = auth.configure("ad", samba.options(**changes), tmp_path)
+        authenticator = load_authenticator("ad", samba.options(**changes), tmp_path)
         return authenticator.authenticate("default", user, secret)
 
     return ask

@@ -21,7 +21,7 @@ import pytest
 from anchor import logs
 from anchor.audit import promises
 from anchor.audit.events import SIGNING, Event
-from anchor.audit.log_sink import LogTrail
+from anchor.audit.log_sink import LogSink
 from anchor.authority import utc_now
 from anchor.cli.main import main
 from anchor.errors import AuditError, ConfigurationError
@@ -56,7 +56,7 @@ def logger(audit_log):
 
 
 def record(**changed):
-    LogTrail().record(EVENT._replace(**changed))
+    LogSink().record(EVENT._replace(**changed))
 
 
 def users(text):
@@ -173,7 +173,7 @@ def test_a_configuration_that_loses_events_is_refused_and_hands_nothing_out(
     lose(logger)
 
     with pytest.raises(ConfigurationError, match="would lose audit events"):
-        LogTrail().prove()
+        LogSink().validate()
     assert "BEGIN" not in service.sign(status=500).text
     # A refusal is an answer too.
     service.sign(secret="wrong", status=500)
@@ -274,7 +274,7 @@ def test_a_handler_that_cannot_write_is_refused(logger, tmp_path, make):
     logger.to(make(tmp_path / "file"))
 
     with pytest.raises(ConfigurationError, match="would lose audit events"):
-        LogTrail().prove()
+        LogSink().validate()
 
 
 @pytest.mark.parametrize("place", ["logger", "handler"])
@@ -288,7 +288,7 @@ def test_a_filter_that_takes_the_event_out_of_the_record_is_refused(logger, plac
     {"logger": logger.it, "handler": handler}[place].addFilter(empty)
 
     with pytest.raises(ConfigurationError, match="leaves out the message"):
-        LogTrail().prove()
+        LogSink().validate()
 
 
 # ---- handlers that promise
@@ -316,7 +316,7 @@ def to_file(request, logger, tmp_path):
 
 
 def test_the_handlers_of_files_keep_every_event(service, to_file):
-    LogTrail().prove()
+    LogSink().validate()
     service.issue()
     service.sign(secret="wrong", status=401)
 
@@ -343,7 +343,7 @@ def test_a_class_of_ones_own_may_promise(service, logger):
     assert promises.PROMISE in vars(Reports)
     handler = Reports()
     logger.to(handler)
-    LogTrail().prove()
+    LogSink().validate()
     service.issue()
     handler.works = False
     service.sign(status=500)
@@ -428,7 +428,7 @@ def small_files(size):
 
 @pytest.mark.parametrize("groups", [0, 3000])
 def test_when_a_full_disk_has_room_again_events_are_recorded(to_file, groups):
-    trail = LogTrail()
+    trail = LogSink()
 
     def record(**changed):
         trail.record(EVENT._replace(**changed))
@@ -607,7 +607,7 @@ class Syslog:
 def test_syslog_keeps_events_and_costs_the_answer_while_it_is_away(service, logger, tmp_path, kind):
     syslog = Syslog(kind, tmp_path / "log")
     logger.to(syslog.handler())
-    LogTrail().prove()
+    LogSink().validate()
     service.issue()
     assert b"alice" in syslog.read()
 

@@ -26,9 +26,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from anchor.audit import chain, checkpoints, heads
-from anchor.audit.checkpoints import CheckpointKey, Due
+from anchor.audit.checkpoints import CheckpointInterval, CheckpointKey
 from anchor.audit.events import SIGNING, Event
-from anchor.audit.file_sink import FileTrail
+from anchor.audit.file_sink import FileSink
 from anchor.audit.requesters import issued_to
 from anchor.audit.rotation import files_of, in_order
 from anchor.audit.verification import Broken, Verification
@@ -59,7 +59,9 @@ def trail(path, key):
     """Makes the trail; with a checkpoint after so many events."""
 
     def make(events=1000):
-        return FileTrail(path, CheckpointKey.from_pem(key.read_bytes()), Due(events, 3600))
+        return FileSink(
+            path, CheckpointKey.from_pem(key.read_bytes()), CheckpointInterval(events, 3600)
+        )
 
     return make
 
@@ -82,7 +84,7 @@ def users(*paths):
 
 
 def prove(*paths, **options):
-    return Verification(**options).prove(paths)
+    return Verification(**options).validate(paths)
 
 
 def test_each_line_carries_the_hash_of_the_one_before(trail, path):
@@ -123,8 +125,11 @@ def test_checkpoints_come_at_intervals_of_events(trail, path):
 
 def test_checkpoints_come_at_intervals_of_time(path, key):
     now = [1e9]
-    trail = FileTrail(
-        path, CheckpointKey.from_pem(key.read_bytes()), Due(1000, 60), seconds=lambda: now[0]
+    trail = FileSink(
+        path,
+        CheckpointKey.from_pem(key.read_bytes()),
+        CheckpointInterval(1000, 60),
+        seconds=lambda: now[0],
     )
     for _ in range(4):
         trail.record(event())
@@ -892,7 +897,9 @@ def test_a_million_events_are_verified_at_tens_of_thousands_a_second(million):
 
 def test_the_writer_finds_its_place_in_a_million_events_at_once(million, key):
     million.with_name(f"{million.name}.head").unlink(missing_ok=True)
-    trail = FileTrail(million, CheckpointKey.from_pem(key.read_bytes()), Due(10**6, 10**9))
+    trail = FileSink(
+        million, CheckpointKey.from_pem(key.read_bytes()), CheckpointInterval(10**6, 10**9)
+    )
     size = million.stat().st_size
     started = time.process_time()
     for _ in range(100):

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anchor.audit.events import SIGNING, Event
-from anchor.audit.log_sink import LogTrail, _as_line
+from anchor.audit.log_sink import LogSink, _as_line
 from anchor.authority import utc_now
 
 
@@ -22,7 +22,7 @@ def test_an_event_is_a_log_record_like_any_other(caplog):
     event = Event(SIGNING, utc_now(), "default", "alice", "192.0.2.1", "4711")
     before = time.time()
 
-    LogTrail().record(event)
+    LogSink().record(event)
     logging.getLogger("anchor.audit").info("another")
 
     ours, another = caplog.records
@@ -32,13 +32,13 @@ def test_an_event_is_a_log_record_like_any_other(caplog):
     for name in ("name", "levelname", "levelno", "process", "thread", "threadName"):
         assert getattr(ours, name) == getattr(another, name), name
     assert json.loads(ours.getMessage())["user"] == "alice"
-    assert LogTrail().record(event) is None
+    assert LogSink().record(event) is None
     assert caplog.records[-1].created > ours.created
 
 
 def test_a_record_is_of_the_thread_that_made_it(caplog):
     caplog.set_level(logging.INFO, "anchor.audit")
-    trail = LogTrail()
+    trail = LogSink()
     event = Event(SIGNING, utc_now(), "default", "alice", "192.0.2.1", "4711")
     thread = threading.Thread(target=trail.record, args=[event], name="another")
     thread.start()

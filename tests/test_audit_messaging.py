@@ -18,7 +18,7 @@ from oslo_config import cfg
 
 from anchor.audit import message_bus
 from anchor.audit.events import AUTHENTICATION, SIGNING, Event
-from anchor.audit.message_bus import MessagingTrail, oslo_messaging
+from anchor.audit.message_bus import MessagingSink, oslo_messaging
 from anchor.errors import AuditError, ConfigurationError
 from tests.pki import make_csr
 from tests.servers.processes import free_port
@@ -182,7 +182,7 @@ def test_an_event_is_sent_or_in_the_log_when_the_queue_overflows():
         def close(self):
             sent.append("closed")
 
-    trail = MessagingTrail(SlowBus, 3, 60, logged.append)
+    trail = MessagingSink(SlowBus, 3, 60, logged.append)
     events = [event(number) for number in range(10)]
     for one in events:
         trail.record(one)
@@ -397,7 +397,7 @@ def test_with_broker_and_log_away_requests_fail_once_the_queue_is_full_and_nothi
     back, caplog
 ):
     away = Away()
-    trail = MessagingTrail(lambda: away, 3, 60, away.log)
+    trail = MessagingSink(lambda: away, 3, 60, away.log)
 
     accepted = fill(trail)
     assert accepted in {3, 4}
@@ -413,7 +413,7 @@ def test_with_broker_and_log_away_requests_fail_once_the_queue_is_full_and_nothi
 
 def test_a_process_that_ends_with_both_away_says_so_and_ends(caplog):
     away = Away()
-    trail = MessagingTrail(lambda: away, 3, 0.1, away.log)
+    trail = MessagingSink(lambda: away, 3, 0.1, away.log)
     accepted = fill(trail)
 
     trail.close()
@@ -424,9 +424,9 @@ def test_a_process_that_ends_with_both_away_says_so_and_ends(caplog):
 def test_a_log_that_loses_events_is_refused_as_for_the_target_log(document, serve, audit_log):
     document["audit"] = {"target": "messaging", "url": "fake://"}
     trail = serve(document).settings.authorities["default"].audit
-    trail.prove()
+    trail.check()
 
     logging.getLogger("anchor.audit").setLevel(logging.WARNING)
 
     with pytest.raises(ConfigurationError, match="would lose audit events"):
-        trail.prove()
+        trail.check()

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 
 from anchor.auth.results import AuthDetails
 from anchor.cli import main
-from anchor.config.plugins import bind
+from anchor.config.plugins import bind_options
 from anchor.errors import ConfigurationError, PluginError, ValidationFailed
 from anchor.policy.checks import SUPPLIED
-from anchor.policy.policy import Fixup, configure
+from anchor.policy.policy import Fixup, load_policy
 from anchor.store.bans import Ban, BanFile
-from anchor.X509 import name_matching
+from anchor.X509.name_matching import index_keys, lookup_keys, matches, overlaps
 from anchor.X509.signing_request import X509Csr
 from tests.pki import a_key, make_csr
 from tests.policies import context
@@ -143,8 +143,8 @@ _names = st.from_regex(r"(\.|\*\.|a\*\.)?(a|b|ab)(\.(a|b)){0,3}", fullmatch=True
 
 @given(_names.filter(lambda name: not name.startswith(".")), _names)
 def test_what_touches_a_name_is_where_it_is_looked_for(name, banned):
-    if name_matching.touches(banned, name):
-        assert set(name_matching.shelves(banned)) & set(name_matching.shelves_for(name))
+    if overlaps(banned, name):
+        assert set(index_keys(banned)) & set(lookup_keys(name))
 
 
 @given(st.from_regex(r"[a-z]{1,3}(\.[a-z]{1,3}){1,2}", fullmatch=True), st.data())
@@ -152,10 +152,10 @@ def test_a_wildcard_covers_exactly_one_label(name, data):
     wildcard = f"*.{name}"
     label = data.draw(st.from_regex(r"[a-z]{1,5}", fullmatch=True))
 
-    assert name_matching.covers(wildcard, f"{label}.{name}")
-    assert not name_matching.covers(wildcard, name)
-    assert not name_matching.covers(wildcard, f"{label}.{label}.{name}")
-    assert not name_matching.covers(name, wildcard)
+    assert matches(wildcard, f"{label}.{name}")
+    assert not matches(wildcard, name)
+    assert not matches(wildcard, f"{label}.{label}.{name}")
+    assert not matches(name, wildcard)
 
 
 def test_a_requester_is_banned_whatever_the_case_of_the_name(serve, document, capsys):
@@ -341,7 +341,7 @@ def test_every_state_is_seen_however_quickly_it_changes(tmp_path):
 def test_a_request_is_held_against_one_state_of_the_bans(tmp_path, monkeypatch):
     bans = BanFile(tmp_path / "bans.json", lambda: datetime.datetime.now(datetime.UTC))
     fixups = {"enforce_alternative_names_present": {}}
-    policy = configure({}, fixups, frozenset({65537}), frozenset(), tmp_path, bans=bans)
+    policy = load_policy({}, fixups, frozenset({65537}), frozenset(), tmp_path, bans=bans)
     csr = X509Csr.from_pem(make_csr("www.example.com"))
     looks = []
     stat = os.stat
@@ -362,7 +362,7 @@ def test_a_request_is_held_against_one_state_of_the_bans(tmp_path, monkeypatch):
 def test_a_name_that_only_a_fixup_adds_is_held_against_the_bans_too(tmp_path):
     bans = BanFile(tmp_path / "bans.json", lambda: datetime.datetime.now(datetime.UTC))
     bans.add(Ban(kind="name", value="other.example.com", since=datetime.datetime.now(datetime.UTC)))
-    policy = configure({}, {}, frozenset({65537}), frozenset(), tmp_path, bans=bans)
+    policy = load_policy({}, {}, frozenset({65537}), frozenset(), tmp_path, bans=bans)
     added = [x509.DNSName("other.example.com")]
     adding = Fixup("adding", lambda supplied: supplied["csr"].with_alternative_names(added))
     policy = dataclasses.replace(policy, fixups=(adding,))
@@ -373,14 +373,14 @@ def test_a_name_that_only_a_fixup_adds_is_held_against_the_bans_too(tmp_path):
 
 def test_bans_that_nobody_looked_at_ban_everything(tmp_path):
     bans = BanFile(tmp_path / "bans.json", lambda: datetime.datetime.now(datetime.UTC))
-    policy = configure({}, {}, frozenset({65537}), frozenset(), tmp_path, bans=bans)
+    policy = load_policy({}, {}, frozenset({65537}), frozenset(), tmp_path, bans=bans)
 
     with pytest.raises(PluginError, match="'not_banned' failed"):
         policy.approve(X509Csr.from_pem(make_csr()), context())
 
 
 def test_a_plugin_that_takes_whatever_there_is_does_not_get_the_bans(tmp_path):
-    takes_all = bind(lambda **supplied: supplied.keys(), {}, SUPPLIED, tmp_path)
+    takes_all = bind_options(lambda **supplied: supplied.keys(), {}, SUPPLIED, tmp_path)
 
     assert takes_all(context().supply(X509Csr.from_pem(make_csr()))) == SUPPLIED
 

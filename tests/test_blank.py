@@ -15,9 +15,9 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anchor.ca.blank import Blank
+from anchor.ca.blank import CertificateTemplate
 from anchor.ca.template import extensions
-from anchor.ca.verify_issued import read_back
+from anchor.ca.verify_issued import verify_issued
 from anchor.errors import UnreadableRequest
 from anchor.X509 import der
 from anchor.X509.ca_certificate import CACertificate
@@ -36,7 +36,7 @@ def issuer(tmp_path_factory):
 
 
 def blank_for(csr, issuer, serial_number=4711, begin=NOON, end=NOON + DAY):
-    return Blank(issuer, csr, serial_number, begin, end, extensions(csr, issuer))
+    return CertificateTemplate(issuer, csr, serial_number, begin, end, extensions(csr, issuer))
 
 
 def by_the_library(blank, key, signing_hash):
@@ -145,6 +145,6 @@ def test_what_is_written_is_what_is_read_back(issuer, tmp_path):
     issuer = CACertificate.of(ca.certificate, ())
     blank = blank_for(X509Csr.from_pem(make_csr()), issuer)
 
-    certificate = read_back(blank.sign(algorithm(ca.key, SHA256)), blank, issuer)
+    certificate = verify_issued(blank.sign(algorithm(ca.key, SHA256)), blank, issuer)
 
     assert certificate.serial_number == 4711

@@ -14,7 +14,7 @@ import zlib
 
 import pytest
 
-from anchor.auth import authenticator as auth
+from anchor.auth.authenticator import load_authenticator
 from anchor.auth.results import AuthDetails
 from anchor.client.errors import Misconfigured, Unavailable
 from anchor.client.keystone import fetch_token
@@ -75,7 +75,7 @@ def keystone(pieces, tmp_path, timeout=0.5, pause=0.0):
 
     with broken_server(behave) as port:
         options = {"backend": "keystone", "url": f"http://127.0.0.1:{port}", "timeout": timeout}
-        yield auth.configure("it", options, tmp_path)
+        yield load_authenticator("it", options, tmp_path)
 
 
 TOO_LARGE = {
@@ -228,7 +228,7 @@ def test_an_answer_through_a_proxy_is_bounded_too(tmp_path, monkeypatch):
     with broken_server(behave) as port:
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
         options = {"backend": "keystone", "url": "http://keystone.invalid:5000", "timeout": 20}
-        authenticator = auth.configure("it", options, tmp_path)
+        authenticator = load_authenticator("it", options, tmp_path)
         with pytest.raises(BackendUnavailable, match="larger than the limit"):
             authenticator.authenticate("default", "alice", "the-token")
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from anchor.auth.circuit_breaker import Breaker
+from anchor.auth.circuit_breaker import CircuitBreaker
 from anchor.auth.deadline import Deadline
 from anchor.errors import BackendUnavailable, NotAuthenticated
 
@@ -58,7 +58,7 @@ def is_open(breaker):
 
 
 def test_after_a_hang_nobody_waits_for_a_while(clock):
-    breaker = Breaker(None, clock, clock.sleep)
+    breaker = CircuitBreaker(None, clock, clock.sleep)
 
     hang(breaker, clock)
 
@@ -71,7 +71,7 @@ def test_after_a_hang_nobody_waits_for_a_while(clock):
 
 
 def test_one_request_finds_out_whether_it_is_back(clock):
-    breaker = Breaker(3, clock, clock.sleep)
+    breaker = CircuitBreaker(3, clock, clock.sleep)
     hang(breaker, clock)
     clock.now += 12
 
@@ -86,28 +86,28 @@ def test_one_request_finds_out_whether_it_is_back(clock):
 
 
 def test_a_quick_failure_is_asked_again_at_once(clock):
-    breaker = Breaker(1, clock, clock.sleep)
+    breaker = CircuitBreaker(1, clock, clock.sleep)
     hang(breaker, clock, 0.2)
 
     assert is_open(breaker)
 
 
 def test_wrong_credentials_are_an_answer_however_slow(clock):
-    breaker = Breaker(1, clock, clock.sleep)
+    breaker = CircuitBreaker(1, clock, clock.sleep)
     fail(breaker, clock, NotAuthenticated())
 
     assert is_open(breaker)
 
 
 def test_another_error_after_a_long_wait_is_a_hang(clock):
-    breaker = Breaker(1, clock, clock.sleep)
+    breaker = CircuitBreaker(1, clock, clock.sleep)
     fail(breaker, clock, OSError("odd"))
 
     assert not is_open(breaker)
 
 
 def test_not_more_than_the_limit_wait(clock):
-    breaker = Breaker(2, clock, clock.sleep)
+    breaker = CircuitBreaker(2, clock, clock.sleep)
     with breaker.passage():
         with breaker.passage():
             start = clock.now
@@ -122,7 +122,7 @@ def test_not_more_than_the_limit_wait(clock):
 
 
 def test_a_request_gets_its_turn_when_another_is_done(clock):
-    breaker = Breaker(1)
+    breaker = CircuitBreaker(1)
     inside, done = threading.Event(), threading.Event()
 
     def occupy():
@@ -143,7 +143,7 @@ def test_a_request_gets_its_turn_when_another_is_done(clock):
 
 
 def test_forked_processes_share_it():
-    breaker = Breaker(1, clock := Clock(), clock.sleep)
+    breaker = CircuitBreaker(1, clock := Clock(), clock.sleep)
     child = os.fork()
     if child == 0:
         try:
@@ -157,7 +157,7 @@ def test_forked_processes_share_it():
 
 
 def test_a_process_that_dies_leaves_the_lock_open():
-    breaker = Breaker(2)
+    breaker = CircuitBreaker(2)
     child = os.fork()
     if child == 0:
         with breaker._state.locked():
@@ -170,9 +170,9 @@ def test_a_process_that_dies_leaves_the_lock_open():
 def test_an_answer_in_time_is_the_answer():
     deadline = Deadline(20)
 
-    assert 1 == deadline.hold(lambda: 1)
+    assert 1 == deadline.call(lambda: 1)
     with pytest.raises(ZeroDivisionError):
-        deadline.hold(lambda: 1 / 0)
+        deadline.call(lambda: 1 / 0)
 
 
 def test_what_takes_too_long_is_not_waited_for_and_not_asked_without_end():
@@ -180,16 +180,16 @@ def test_what_takes_too_long_is_not_waited_for_and_not_asked_without_end():
     deadline = Deadline(0.05, unheard=2)
     for _ in range(2):
         with pytest.raises(BackendUnavailable, match="no answer within"):
-            deadline.hold(lambda: stop.wait(20))
+            deadline.call(lambda: stop.wait(20))
 
     with pytest.raises(BackendUnavailable, match="still unanswered"):
-        deadline.hold(lambda: 1)
+        deadline.call(lambda: 1)
 
     stop.set()
     end = time.monotonic() + 20
     while time.monotonic() < end:
         try:
-            assert 1 == Deadline.hold(deadline, lambda: 1)
+            assert 1 == Deadline.call(deadline, lambda: 1)
             return
         except BackendUnavailable:
             time.sleep(0.01)

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor.client import hook
-from anchor.client.certificate_directory import LiveDirectory
+from anchor.client.certificate_directory import CertificateDirectory
 from tests.canned import answering, problem
 from tests.pki import make_ca, of_no_known_version
 from tests.servers.processes import wait_for
@@ -125,7 +125,7 @@ def test_what_killed_runs_have_left_is_removed_by_the_next_run_of_any_kind(machi
 
 def test_what_a_run_is_writing_at_this_moment_is_left_alone(machine):
     assert 0 == machine.request("www.example.com")
-    other = LiveDirectory(machine.state / "certificates" / "other")
+    other = CertificateDirectory(machine.state / "certificates" / "other")
     with other.locked():
         (other.path / "versions" / ".1.01234567").mkdir(parents=True)
 

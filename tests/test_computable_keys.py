@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, r
 
 from anchor.validators.errors import ValidationError
 from anchor.X509 import factoring, small_scalars, weak_keys
-from anchor.X509.related_keys import refuse_related
+from anchor.X509.related_keys import require_unrelated
+from anchor.X509.weak_keys import require_strong
 from tests.pace import allowed, least_seconds
 from tests.pki import a_key, make_ca, make_csr, make_key
 from tests.policies import configured, refusals
@@ -31,7 +32,7 @@ def judge_modulus(modulus):
 
 
 def judge(key):
-    weak_keys.refuse_weak(key, weak_keys.Allowed(dsa=True))
+    require_strong(key, weak_keys.Allowed(dsa=True))
 
 
 # ---- RSA
@@ -285,13 +286,13 @@ def disguises():
 )
 def test_what_shares_its_secret_with_the_cas_key_is_refused(ca_key, key, words):
     with pytest.raises(ValidationError, match=words):
-        refuse_related(key, ca_key)
+        require_unrelated(key, ca_key)
 
 
 @pytest.mark.parametrize("kind", ["rsa-2048", "ec-p256", "ec-p384", "ed25519", "ed448"])
 def test_other_keys_have_nothing_to_do_with_the_cas(kind):
     for ca_kind in ("rsa-2048", "ec-p256", "ec-p384", "ed25519", "ed448"):
-        refuse_related(make_key(kind).public_key(), a_key(ca_kind).public_key())
+        require_unrelated(make_key(kind).public_key(), a_key(ca_kind).public_key())
 
 
 def test_the_negative_of_the_cas_key_gets_no_certificate(serve, document, tmp_path):

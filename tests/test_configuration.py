@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from anchor import authorities
+from anchor.authorities import load_authorities
 from anchor.cli.main import main
-from anchor.config import document as config_file
+from anchor.config.document import find_config
 from anchor.errors import ConfigurationError, SigningError
 from anchor.X509.signing_request import X509Csr
 from tests.pki import DAY, make_ca, make_csr, now, of_no_known_version
@@ -30,9 +30,9 @@ def complaints(tmp_path):
         text = document if isinstance(document, str) else json.dumps(document)
         (tmp_path / "config.json").write_text(text)
         try:
-            authorities.load(tmp_path / "config.json")
+            load_authorities(tmp_path / "config.json")
         except ConfigurationError as error:
-            return [str(complaint) for complaint in error.complaints]
+            return [str(complaint) for complaint in error.problems]
         return []
 
     return prove
@@ -304,14 +304,14 @@ def test_config_json_is_looked_for_in_its_places_in_order(tmp_path, monkeypatch)
     for place in places:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text("{}")
-        assert place == config_file.find(variables).absolute()
+        assert place == find_config(variables).absolute()
     named = {**variables, "ANCHOR_CONF": str(tmp_path / "named.json")}
-    assert tmp_path / "named.json" == config_file.find(named)
+    assert tmp_path / "named.json" == find_config(named)
 
 
 def test_a_configuration_that_is_named_but_not_there_is_an_error(tmp_path):
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        authorities.load(tmp_path / "nowhere.json")
+        load_authorities(tmp_path / "nowhere.json")
 
 
 def test_relative_paths_start_from_the_configurations_directory(

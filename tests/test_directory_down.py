@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from anchor.auth import authenticator as auth
+from anchor.auth.authenticator import load_authenticator
 from anchor.auth.results import AuthDetails
 from anchor.errors import BackendUnavailable
 from tests.pki import make_ca
@@ -29,7 +29,7 @@ BOUND = 10  # far more than the options say, and far less than for ever, however
 
 
 def assert_unavailable(path, options):
-    authenticator = auth.configure("it", options, path)
+    authenticator = load_authenticator("it", options, path)
     start = time.monotonic()
     with pytest.raises(BackendUnavailable) as unavailable:
         authenticator.authenticate("default", "alice", "alice-secret")
@@ -145,7 +145,7 @@ def test_not_verifying_is_a_setting_and_warned_of(slapd, tmp_path, caplog):
     another = make_ca(tmp_path, name="another")
     options = slapd.options(ca_file=str(another.cert_path), verify=False)
 
-    authenticator = auth.configure("it", options, tmp_path)
+    authenticator = load_authenticator("it", options, tmp_path)
 
     assert "not verified" in caplog.text
     assert authenticator.authenticate("default", "bob", "bob-secret") == AuthDetails("bob")
@@ -153,7 +153,7 @@ def test_not_verifying_is_a_setting_and_warned_of(slapd, tmp_path, caplog):
 
 def test_the_next_host_is_asked_when_one_is_down(slapd, tmp_path):
     hosts = ["127.0.0.3", "nowhere.invalid", "localhost"]
-    authenticator = auth.configure("it", slapd.options(host=hosts), tmp_path)
+    authenticator = load_authenticator("it", slapd.options(host=hosts), tmp_path)
 
     assert authenticator.authenticate("default", "bob", "bob-secret") == AuthDetails("bob")
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from anchor import authorities as settings
+from anchor.authorities import load_authorities
 from anchor.client import configuration as client_configuration
-from anchor.config import plugins
+from anchor.config.plugins import validate_options
 from anchor.policy_tools import sample_csrs, test_cases
 from tests.documentation import LITERAL, ROOT, SHELL, blocks, pages
 from tests.pki import DAY, make_ca, now
@@ -285,7 +285,7 @@ def test_an_example_of_a_configuration_passes_anchor_check(block, kind, place, t
     path.write_text(json.dumps(document))
 
     # A token with that key is not here; test_pkcs11.py has one.
-    assert settings.load(path, offline=token).authorities
+    assert load_authorities(path, offline=token).authorities
 
 
 @of_kind("client")
@@ -298,11 +298,11 @@ def test_an_example_of_client_json_is_good(block, kind, place, tmp_path):
 
 @of_kind("policy tests")
 def test_an_example_of_policy_tests_is_well_formed(block, kind):
-    file = plugins.prove(test_cases.FileSettings, json.loads(block.text), Path())
+    file = validate_options(test_cases.FileSettings, json.loads(block.text), Path())
     maker = sample_csrs.Maker()
 
     for section in file.cases:
-        case = plugins.prove(test_cases.CaseSettings, section, Path())
+        case = validate_options(test_cases.CaseSettings, section, Path())
         assert test_cases._octets(case, maker)
 
 

@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from anchor import authorities as settings
+from anchor.authorities import load_authorities
 from anchor.cli import main
 from anchor.errors import ConfigurationError
 from tests.pki import DAY, a_key, make_ca, make_csr, names_of, now
@@ -247,20 +247,20 @@ def test_offline_too_every_unknown_option_is_an_error(document, tmp_path):
     config.write_text(json.dumps(document))
 
     with pytest.raises(ConfigurationError) as caught:
-        settings.load(config, offline=True)
+        load_authorities(config, offline=True)
 
     assert {
         "authentication.static: unknown option 'colour'",
         "signing_ca.local: unknown option 'pin'",
         "registration_authority.default.validators.source_cidrs: unknown option 'cidr'",
         "registration_authority.default.validators.source_cidrs: missing option 'cidrs'",
-    } == set(map(str, caught.value.complaints))
+    } == set(map(str, caught.value.problems))
 
 
 def test_what_is_loaded_offline_authenticates_and_signs_nobody(document, tmp_path):
     config = tmp_path / "config.json"
     config.write_text(json.dumps(document))
-    authority = settings.load(config, offline=True).authorities["default"]
+    authority = load_authorities(config, offline=True).authorities["default"]
 
     with pytest.raises(Exception, match="loaded offline"):
         authority.authenticator.authenticate("default", "alice", "s3cret")

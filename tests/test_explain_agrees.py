@@ -12,15 +12,15 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from anchor import authorities
 from anchor.auth.results import AuthDetails
+from anchor.authorities import load_authorities
 from anchor.policy_tools import explain
-from anchor.policy_tools.explain import FAILED, REFUSED, SIGNED, UNREADABLE, Asker
+from anchor.policy_tools.explain import FAILED, REFUSED, SIGNED, UNREADABLE, Requester
 from anchor.policy_tools.sample_csrs import KEYS, Description, Maker
 from tests.pki import make_csr
 
 STATUSES = {SIGNED: 200, REFUSED: 400, UNREADABLE: 400, FAILED: 500}
-ASKER = Asker(AuthDetails("alice"), ip_address("192.0.2.7"))
+ASKER = Requester(AuthDetails("alice"), ip_address("192.0.2.7"))
 DER = x509.load_pem_x509_csr(
     make_csr(
         "www.example.com",
@@ -40,7 +40,7 @@ def agree(serve, document):
     }
     del document["signing_ca"]["local"]["output_path"]
     service = serve(document)
-    offline = authorities.load(service.path / "config.json", offline=True).authorities["default"]
+    offline = load_authorities(service.path / "config.json", offline=True).authorities["default"]
 
     def ask(octets, encoding):
         answer = service.http.post(

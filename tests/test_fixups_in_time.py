@@ -221,7 +221,7 @@ def test_what_is_approved_has_passed_every_check(
     csr = X509Csr.from_pem(make_csr(common_name, *alternative, extensions=extensions))
     policy = configured(validators, fixups)
 
-    judgement = policy.judge(csr, context())
+    judgement = policy.evaluate(csr, context())
     again = [] if judgement.result is None else verdicts(policy.checks, judgement.result, context())
     failures = [verdict.failure for verdict in again if verdict.failure]
 

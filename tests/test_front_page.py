@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from anchor import authorities as settings
+from anchor.authorities import load_authorities
 from anchor.controllers import front
 from anchor.web.pages.front_page import MANY, FrontPage, style
 from tests.conftest import Service
@@ -489,6 +489,6 @@ def test_a_setting_that_is_none_of_the_three_stops_the_start(serve, document):
 
 def test_loading_a_thousand_authorities_renders_nothing(tmp_path, many):
     (tmp_path / "config.json").write_text(json.dumps(many))
-    front_page = FrontPage(settings.load(tmp_path / "config.json").authorities)
+    front_page = FrontPage(load_authorities(tmp_path / "config.json").authorities)
 
     assert {} == front_page._pages

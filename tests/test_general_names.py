@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from anchor.auth.results import AuthDetails
 from anchor.cli import main
-from anchor.policy.policy import configure
+from anchor.policy.policy import load_policy
 from anchor.store.bans import Ban, BanFile
 from anchor.X509 import der_texts
 from anchor.X509.general_names import named
@@ -279,7 +279,7 @@ def banning(tmp_path):
         bans = [Ban(kind="name", value=value, since=now) for value in values]
         path.write_text(json.dumps([ban.model_dump(mode="json") for ban in bans]))
         file = BanFile(path, lambda: now)
-        policy = configure({}, {}, frozenset({65537}), frozenset(), tmp_path, bans=file)
+        policy = load_policy({}, {}, frozenset({65537}), frozenset(), tmp_path, bans=file)
         told = policy.context(AuthDetails("alice"), None, {})
         return refusals(policy, pem, told=told).get("not_banned")
 

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from anchor.web import forms
 from anchor.X509 import cmc, csr_reader
+from anchor.X509.csr_reader import read_csr
 from anchor.X509.signing_request import X509Csr
 from tests import der
 from tests.pace import allowed, least_seconds
@@ -247,7 +248,7 @@ def post_form(service, path):
 
 def inner(path):
     """The PKCS#10 in a vector that is accepted."""
-    return csr_reader.read(path.read_bytes(), path.suffix[1:]).submitted
+    return read_csr(path.read_bytes(), path.suffix[1:]).submitted
 
 
 @pytest.fixture
@@ -445,5 +446,5 @@ def test_what_is_wrapped_is_unwrapped_octet_for_octet():
     csr = der.request(make.ED)
 
     assert csr == cmc.unwrapped(der.cmc(csr))
-    assert csr == csr_reader.read(der.cmc(csr), "der").submitted.der
+    assert csr == read_csr(der.cmc(csr), "der").submitted.der
     assert csr == X509Csr.from_der(csr).submitted.der

@@ -15,9 +15,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from anchor import authorities
+from anchor.authorities import load_authorities
 from anchor.authority import utc_now
-from anchor.ca import loading as signers
+from anchor.ca.loading import load_signing_ca
 from anchor.ca.pkcs11 import module as pkcs11_module
 from anchor.cli import init, new_files
 from anchor.cli.main import main
@@ -34,10 +34,10 @@ def issue():
 
     def issue(directory):
         config = directory / "config.json"
-        proved = authorities.load(config)
+        proved = load_authorities(config)
         assert () == proved.warnings
         section = json.loads(config.read_text())["signing_ca"]["local"]
-        ca = signers.configure("local", section, directory, utc_now(), with_key=True)
+        ca = load_signing_ca("local", section, directory, utc_now(), with_key=True)
         csr = X509Csr.from_pem(make_csr("host.example.com", "host.example.com"))
         issued = ca.issue(csr, utc_now())
         (directory / "leaf.crt").write_bytes(issued.certificate.public_bytes(Encoding.PEM))

@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from anchor.auth import authenticator as auth
+from anchor.auth.authenticator import load_authenticator
 from anchor.auth.results import AuthDetails
 from anchor.errors import BackendUnavailable, NotAuthenticated
 from tests.servers.broken import broken_server
@@ -53,7 +53,7 @@ def configure(keystone, tmp_path):
 
     def make(**changes):
         section = {"backend": "keystone", "url": keystone.url} | changes
-        return auth.configure("cloud", section, tmp_path)
+        return load_authenticator("cloud", section, tmp_path)
 
     return make
 
@@ -191,7 +191,7 @@ def test_connections_are_kept_and_not_shared_with_a_forked_process(tmp_path):
 
     with broken_server(behave) as port:
         section = {"backend": "keystone", "url": f"http://127.0.0.1:{port}"}
-        authenticator = auth.configure("cloud", section, tmp_path)
+        authenticator = load_authenticator("cloud", section, tmp_path)
         for _ in range(3):
             assert authenticator.authenticate("default", "", "token").username == "nora"
         assert len(connections) == 1

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from anchor.auth import authenticator as auth
 from anchor.auth import ldap_connection
+from anchor.auth.authenticator import load_authenticator
 from anchor.auth.results import AuthDetails
 from anchor.errors import ConfigurationError, NotAuthenticated
 from tests.servers.broken import broken_server
@@ -25,7 +25,7 @@ def authenticate(slapd, tmp_path):
     """Asks a backend with changed options for an identity."""
 
     def ask(user, secret, **changes):
-        authenticator = auth.configure("corp", slapd.options(**changes), tmp_path)
+        authenticator = load_authenticator("corp", slapd.options(**changes), tmp_path)
         return authenticator.authenticate("default", user, secret)
 
     return ask
@@ -101,7 +101,7 @@ def test_wrong_unknown_and_without_a_password_are_refused_alike(authenticate, wa
 
 def test_an_unknown_user_is_asked_for_a_secret_too(slapd, tmp_path):
     """The directory sees as many binds, so that it takes about as long."""
-    authenticator = auth.configure("corp", slapd.options(), tmp_path)
+    authenticator = load_authenticator("corp", slapd.options(), tmp_path)
     counts = []
     for user in ("alice", "nobody"):
         before = slapd.operations("Bind")
@@ -117,7 +117,7 @@ def test_an_unknown_user_is_asked_for_a_secret_too(slapd, tmp_path):
 def test_an_empty_secret_or_what_a_server_may_take_for_one_does_not_reach_the_directory(
     slapd, tmp_path, way, secret
 ):
-    authenticator = auth.configure("corp", slapd.options(**way), tmp_path)
+    authenticator = load_authenticator("corp", slapd.options(**way), tmp_path)
     before = slapd.operations("Bind")
 
     with pytest.raises(NotAuthenticated):
@@ -195,8 +195,8 @@ def test_a_filter_can_restrict_who_is_anybody(authenticate):
 
 def complaints(options, tmp_path):
     with pytest.raises(ConfigurationError) as error:
-        auth.configure("corp", options, tmp_path)
-    return [str(complaint) for complaint in error.value.complaints]
+        load_authenticator("corp", options, tmp_path)
+    return [str(complaint) for complaint in error.value.problems]
 
 
 GOOD = {"backend": "ldap", "host": "localhost", "base": SUFFIX, "domain": "example.com"}
@@ -304,7 +304,7 @@ def test_results_come_in_pages(slapd, monkeypatch):
         assert conversation.bind(f"cn=anchor,ou=services,{SUFFIX}", "service-secret")
         return conversation.search_all(PEOPLE, "(objectClass=inetOrgPerson)")
 
-    found = place.talk(ask)
+    found = place.with_connection(ask)
     assert f"uid=alice,{PEOPLE}" in found
     assert len(set(found)) == len(found) > 4
 
@@ -384,7 +384,7 @@ def test_attributes_without_values_or_of_odd_ones_are_no_groups(
         }
         if group_base:
             options["group_base"] = group_base
-        authenticator = auth.configure("it", options, tmp_path)
+        authenticator = load_authenticator("it", options, tmp_path)
         identity = authenticator.authenticate("default", "alice", "alice-secret")
 
     assert AuthDetails("alice", groups) == identity
@@ -395,6 +395,6 @@ def test_a_name_without_one_value_is_nobodys(tmp_path, names):
     with directory_with([("uid", names), ("memberOf", [])]) as port:
         options = {"backend": "ldap", "host": "127.0.0.1", "port": port, "ssl": False}
         options |= {"allow_plaintext": True, "base": "dc=example,dc=com", "user_dn": "uid={user}"}
-        authenticator = auth.configure("it", options, tmp_path)
+        authenticator = load_authenticator("it", options, tmp_path)
         with pytest.raises(NotAuthenticated):
             authenticator.authenticate("default", "alice", "alice-secret")

@@ -13,7 +13,7 @@ import pytest
 
 from anchor import logs
 from anchor.audit.events import SIGNING, Event
-from anchor.audit.log_sink import LogTrail
+from anchor.audit.log_sink import LogSink
 from anchor.authority import utc_now
 from anchor.errors import AuditError
 
@@ -203,8 +203,8 @@ def users(text):
 def test_an_event_that_nobody_else_looks_at_becomes_no_record(audit_to, tmp_path, monkeypatch):
     logger = audit_to(logs.Lines(str(tmp_path / "audit.log")))
     monkeypatch.setattr(logger, "handle", lambda _: pytest.fail("there is a record"))
-    LogTrail().record(EVENT)
-    LogTrail().record(EVENT._replace(user="bob"))
+    LogSink().record(EVENT)
+    LogSink().record(EVENT._replace(user="bob"))
     assert users((tmp_path / "audit.log").read_text()) == ["alice", "bob"]
 
 
@@ -220,8 +220,8 @@ def test_filters_are_asked_about_events_and_what_they_reject_is_not_recorded(
     logger = audit_to(handler)
     {"logger": logger, "handler": handler}[whose].addFilter(only_bob)
     with pytest.raises(AuditError):
-        LogTrail().record(EVENT)
-    LogTrail().record(EVENT._replace(user="bob"))
+        LogSink().record(EVENT)
+    LogSink().record(EVENT._replace(user="bob"))
     assert users((tmp_path / "audit.log").read_text()) == ["bob"]
 
 
@@ -229,20 +229,20 @@ def test_a_formatter_is_asked_about_events(audit_to, tmp_path):
     handler = logs.Lines(str(tmp_path / "audit.log"))
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     audit_to(handler)
-    LogTrail().record(EVENT)
+    LogSink().record(EVENT)
     assert (tmp_path / "audit.log").read_text().startswith('INFO {"time":')
 
 
 def test_every_handler_gets_the_event(audit_to, tmp_path):
     logger = audit_to(logs.Lines(str(tmp_path / "audit.log")))
     logger.addHandler(logs.Lines(str(tmp_path / "another.log")))
-    LogTrail().record(EVENT)
+    LogSink().record(EVENT)
     assert users((tmp_path / "audit.log").read_text()) == ["alice"]
     assert users((tmp_path / "another.log").read_text()) == ["alice"]
 
 
 def test_handlers_above_get_the_event_too(audit_to, tmp_path, caplog):
     audit_to(logs.Lines(str(tmp_path / "audit.log"))).propagate = True
-    LogTrail().record(EVENT)
+    LogSink().record(EVENT)
     assert users((tmp_path / "audit.log").read_text()) == ["alice"]
     assert users(caplog.messages[-1]) == ["alice"]

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from anchor.cli import main
 from anchor.errors import UnreadableRequest
-from anchor.X509 import csr_reader
 from anchor.X509.attribute_names import name_of_attribute
+from anchor.X509.csr_reader import read_csr
 from tests import der
 from tests.der import BMP, IA5, NUMERIC, PRINTABLE, TELETEX, UNIVERSAL, UTF8, VISIBLE
 from tests.pki import a_key, assert_is_leaf, long_names
@@ -299,7 +299,7 @@ def test_long_names_are_issued_explained_and_listed_without_a_warning(
 
 def refusal(*parts):
     with pytest.raises(UnreadableRequest) as refused:
-        csr_reader.read(der.request(make.ED, der.name(*parts)), "der")
+        read_csr(der.request(make.ED, der.name(*parts)), "der")
     return str(refused.value)
 
 

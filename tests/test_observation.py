@@ -21,7 +21,7 @@ from anchor.app import Application
 from anchor.errors import SigningError
 from anchor.metrics import registry
 from anchor.metrics.registry import Metrics
-from anchor.metrics.shared_counters import Tally
+from anchor.metrics.shared_counters import SharedCounters
 from anchor.runtime import process_directory
 from anchor.web.settings import WebSettings
 from tests.pace import allowed
@@ -131,7 +131,7 @@ def test_readiness_is_cheap_however_often_it_is_asked_for(service, monkeypatch):
     def ready(_):
         asked.append(time.monotonic())
 
-    monkeypatch.setattr("anchor.store.certificate_files.Directory.ready", ready)
+    monkeypatch.setattr("anchor.store.certificate_files.CertificateDirectory.ready", ready)
 
     started = time.monotonic()
     for _ in range(20):
@@ -247,7 +247,7 @@ def test_certificates_leave_the_count_when_they_end(document, service, ca):
 
 def test_many_processes_count_together_and_none_that_ends_takes_its_counts_along(tmp_path):
     def child():
-        tally = Tally(tmp_path, ["a", "b"])
+        tally = SharedCounters(tmp_path, ["a", "b"])
         for _ in range(1000):
             tally.add(0)
         tally.add(1, 0.5)
@@ -263,13 +263,13 @@ def test_many_processes_count_together_and_none_that_ends_takes_its_counts_along
         for pid in children:
             os.waitpid(pid, 0)
 
-    rows = Tally(tmp_path, ["a", "b"]).rows()
+    rows = SharedCounters(tmp_path, ["a", "b"]).rows()
     assert [12000, 6] == [sum(column) for column in zip(*rows, strict=True)]
     assert len(rows) <= 4
 
 
 def test_threads_of_a_process_count_together(tmp_path):
-    tally = Tally(tmp_path, ["a"])
+    tally = SharedCounters(tmp_path, ["a"])
 
     def work():
         for _ in range(20000):
@@ -285,15 +285,15 @@ def test_threads_of_a_process_count_together(tmp_path):
 
 
 def test_services_that_count_other_things_do_not_disturb_each_other(tmp_path):
-    Tally(tmp_path, ["a", "b"]).add(0)
-    Tally(tmp_path, ["a", "c"]).add(0, 5)
+    SharedCounters(tmp_path, ["a", "b"]).add(0)
+    SharedCounters(tmp_path, ["a", "c"]).add(0, 5)
 
-    rows = Tally(tmp_path, ["a", "b"]).rows()
+    rows = SharedCounters(tmp_path, ["a", "b"]).rows()
     assert [1, 0] == [sum(column) for column in zip(*rows, strict=True)]
 
 
 def test_a_process_that_cannot_share_its_counts_keeps_them(tmp_path, caplog):
-    tally = Tally(tmp_path / "missing", ["a"])
+    tally = SharedCounters(tmp_path / "missing", ["a"])
     tally.add(0)
 
     assert [[1]] == tally.rows()

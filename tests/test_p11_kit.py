@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 
 from anchor.authority import utc_now
-from anchor.ca import loading as signers
+from anchor.ca.loading import load_signing_ca
 from anchor.ca.pkcs11 import module
 from anchor.ca.pkcs11.calls import has_one_function_list
 from anchor.cli.main import main
@@ -27,7 +27,7 @@ def csr():
 
 
 def configured(section, directory):
-    return signers.configure("hsm", section, directory, utc_now(), with_key=True)
+    return load_signing_ca("hsm", section, directory, utc_now(), with_key=True)
 
 
 def test_modules_with_one_function_list_are_told_from_others(p11_kit):

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import pytest
 
 from anchor.authority import utc_now
-from anchor.ca import loading as signers
+from anchor.ca.loading import load_signing_ca
 from anchor.ca.pkcs11 import module as pkcs11_module
 from anchor.ca.pkcs11 import pin_refusals
 from anchor.cli.main import main
@@ -157,7 +157,7 @@ def test_a_wrong_pin_in_several_places_is_tried_once(softhsm, tmp_path, logins):
     section = softhsm.section(softhsm.make_ca(), pin=WRONG)
     for _ in range(3):
         with pytest.raises(ConfigurationError, match="refuse") as raised:
-            signers.configure("hsm", section, tmp_path, utc_now(), with_key=True)
+            load_signing_ca("hsm", section, tmp_path, utc_now(), with_key=True)
         assert WRONG not in str(raised.value)
         assert 77 == raised.value.exit_status
 
@@ -167,9 +167,9 @@ def test_a_wrong_pin_in_several_places_is_tried_once(softhsm, tmp_path, logins):
 def test_a_corrected_pin_is_tried(softhsm, tmp_path):
     ca = softhsm.make_ca()
     with pytest.raises(ConfigurationError):
-        signers.configure("hsm", softhsm.section(ca, pin=WRONG), tmp_path, utc_now(), with_key=True)
+        load_signing_ca("hsm", softhsm.section(ca, pin=WRONG), tmp_path, utc_now(), with_key=True)
 
-    signing_ca = signers.configure("hsm", softhsm.section(ca), tmp_path, utc_now(), with_key=True)
+    signing_ca = load_signing_ca("hsm", softhsm.section(ca), tmp_path, utc_now(), with_key=True)
 
     signing_ca.issue(X509Csr.from_pem(make_csr("a.example.com", "a.example.com")), utc_now())
 
@@ -209,7 +209,7 @@ def test_a_low_count_is_logged_and_the_login_tried(softhsm, tmp_path, caplog):
     section = softhsm.section(softhsm.make_ca())
     set_flags(softhsm, COUNT_LOW)
 
-    signers.configure("hsm", section, tmp_path, utc_now(), with_key=True)
+    load_signing_ca("hsm", section, tmp_path, utc_now(), with_key=True)
 
     assert "was given a wrong PIN since its last login" in caplog.text
 
@@ -302,8 +302,8 @@ def test_a_busy_place_fails_the_login_and_not_for_good(softhsm, tmp_path, monkey
     module = pkcs11_module.module_at(MODULE)
 
     with module._refusals.turn(1), pytest.raises((ConfigurationError, SigningError)) as raised:
-        signers.configure("hsm", section, tmp_path, utc_now(), with_key=True)
+        load_signing_ca("hsm", section, tmp_path, utc_now(), with_key=True)
 
     assert "other processes have been logging in" in str(raised.value)
     assert 1 == raised.value.exit_status
-    signers.configure("hsm", section, tmp_path, utc_now(), with_key=True)
+    load_signing_ca("hsm", section, tmp_path, utc_now(), with_key=True)

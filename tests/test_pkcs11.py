@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 
 from anchor.authority import utc_now
-from anchor.ca import loading as signers
+from anchor.ca.loading import load_signing_ca
 from anchor.ca.pkcs11 import module as pkcs11_module
 from anchor.ca.pkcs11 import session as pkcs11_session
 from anchor.errors import ConfigurationError, SigningError
@@ -36,7 +36,7 @@ def csr():
 
 @pytest.fixture
 def configure(tmp_path):
-    return lambda section: signers.configure("hsm", section, tmp_path, utc_now(), with_key=True)
+    return lambda section: load_signing_ca("hsm", section, tmp_path, utc_now(), with_key=True)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def complaints_of(configure):
         with pytest.raises(ConfigurationError) as raised:
             configure(section)
         assert PIN not in str(raised.value)
-        return [str(complaint) for complaint in raised.value.complaints]
+        return [str(complaint) for complaint in raised.value.problems]
 
     return complaints
 

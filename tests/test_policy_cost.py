@@ -12,7 +12,7 @@ from cryptography.x509.oid import NameOID
 
 from anchor import errors
 from anchor.auth.results import AuthDetails
-from anchor.policy import policy
+from anchor.policy.policy import load_policy
 from anchor.store.bans import Ban, BanFile
 from anchor.X509 import pem
 from tests import der
@@ -136,7 +136,7 @@ def banning(request, tmp_path_factory):
     file = BanFile(path, lambda: now)
     file.bans()
     validators = LARGE if request.param == "every validator" else LAX
-    configured = policy.configure(
+    configured = load_policy(
         validators, FIXUPS, frozenset({65537}), frozenset(), directory, bans=file
     )
     return configured, configured.context(AuthDetails("alice"), None, {})

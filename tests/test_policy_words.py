@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from anchor.authority import utc_now
 from anchor.config import plugins
 from anchor.config.option_types import FilePath, Network, PrivateFile, SecretEnv, SecretFile
+from anchor.config.plugins import load_plugin
 from anchor.policy.checks import SUPPLIED
 from anchor.policy.description import others, summary
 from anchor.policy.mandatory_checks import content_checks, key_checks, result_checks
@@ -75,7 +76,7 @@ def said(name, **options):
 
 @pytest.mark.parametrize(("namespace", "name"), EVERY)
 def test_every_plugin_and_every_option_of_it_has_words(namespace, name):
-    signature = plugins.Signature.of(plugins.load(namespace, name), SUPPLIED)
+    signature = plugins.Signature.of(load_plugin(namespace, name), SUPPLIED)
 
     assert signature.names() == set(inspect.signature(KNOWN[namespace][name]).parameters)
     assert signature.names() <= {option for plugin, option in SAID if plugin == name}

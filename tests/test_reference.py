@@ -12,6 +12,7 @@ import pytest
 
 from anchor.authority import utc_now
 from anchor.config import plugins
+from anchor.config.plugins import load_plugin
 from anchor.policy.checks import SUPPLIED
 from anchor.policy.mandatory_checks import content_checks, key_checks, result_checks
 from anchor.store.bans import BanFile
@@ -44,7 +45,7 @@ PLUGINS = [(namespace, name) for namespace in PAGES for name in entry_points(nam
 @pytest.mark.parametrize(("namespace", "name"), PLUGINS)
 def test_every_plugin_has_a_section_with_each_of_its_options(namespace, name):
     text = section(namespace, name)
-    function = plugins.load(namespace, name)
+    function = load_plugin(namespace, name)
     options = plugins.Signature.of(function, SUPPLIED).names()
 
     assert text, f"{name} has no section"

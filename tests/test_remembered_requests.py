@@ -16,9 +16,9 @@ from anchor.auth.results import AuthDetails
 from anchor.authority import utc_now
 from anchor.ca import template
 from anchor.ca.frame import Frame
-from anchor.ca.template import Profile, fill_in
-from anchor.ca.verify_issued import read_back
-from anchor.config import plugins
+from anchor.ca.template import Profile, build_template
+from anchor.ca.verify_issued import verify_issued
+from anchor.config.plugins import bind_options, load_plugin, shipped_names
 from anchor.errors import SigningError, UnreadableRequest
 from anchor.policy import policy
 from anchor.policy.checks import SUPPLIED, Check, Context, Round
@@ -28,6 +28,7 @@ from anchor.validators.errors import ValidationError, by_request_alone, is_by_re
 from anchor.web import request
 from anchor.X509 import csr_reader
 from anchor.X509.ca_certificate import CACertificate
+from anchor.X509.csr_reader import read_csr
 from anchor.X509.signatures import algorithm
 from anchor.X509.signing_request import X509Csr
 from tests.pki import make_ca, make_csr, make_key, subject
@@ -47,39 +48,39 @@ def changed(pem, position):
 def test_the_same_octets_are_the_same_value():
     pem = make_csr("www.example.com")
 
-    assert csr_reader.read(pem, "pem") is csr_reader.read(bytes(bytearray(pem)), "pem")
+    assert read_csr(pem, "pem") is read_csr(bytes(bytearray(pem)), "pem")
 
 
 def test_octets_that_differ_in_their_signature_prove_nothing():
     pem = make_csr("www.example.com")
-    assert csr_reader.read(pem, "pem").submitted.proves_possession
+    assert read_csr(pem, "pem").submitted.signature_is_valid
 
     forged = changed(pem, pem.index(b"\n-----END") - 12)
 
-    assert not csr_reader.read(forged, "pem").submitted.proves_possession
+    assert not read_csr(forged, "pem").submitted.signature_is_valid
 
 
 def test_an_encoding_is_part_of_what_was_submitted():
     pem = make_csr("www.example.com")
-    der = csr_reader.read(pem, "pem").submitted.der
+    der = read_csr(pem, "pem").submitted.der
 
-    assert csr_reader.read(der, "der").submitted.der == der
+    assert read_csr(der, "der").submitted.der == der
     for octets, encoding in ((pem, "der"), (der, "pem")):
         with pytest.raises(UnreadableRequest):
-            csr_reader.read(octets, encoding)
+            read_csr(octets, encoding)
 
 
 def test_what_is_refused_is_refused_again():
     for _ in range(3):
         with pytest.raises(UnreadableRequest, match="no PEM block"):
-            csr_reader.read(b"nothing", "pem")
+            read_csr(b"nothing", "pem")
 
 
 def test_large_requests_are_not_kept():
     pem = make_csr("www.example.com", *(f"host{number}.example.com" for number in range(300)))
     assert len(pem) > csr_reader.REMEMBERED_OCTETS
 
-    assert csr_reader.read(pem, "pem") is not csr_reader.read(pem, "pem")
+    assert read_csr(pem, "pem") is not read_csr(pem, "pem")
 
 
 def test_what_a_client_claims_to_be_its_address_is_not_kept_when_it_is_long():
@@ -92,7 +93,7 @@ def test_what_a_client_claims_to_be_its_address_is_not_kept_when_it_is_long():
 
 
 def test_what_is_found_out_of_a_request_does_not_grow_without_end():
-    notes = csr_reader.read(make_csr("www.example.com"), "pem").notes
+    notes = read_csr(make_csr("www.example.com"), "pem").notes
     for number in range(1000):
         notes[number] = number
         assert len(notes) <= notes.ROOM
@@ -104,7 +105,7 @@ def test_what_is_found_out_of_a_request_does_not_grow_without_end():
 
 @pytest.fixture
 def csr():
-    return csr_reader.read(make_csr("www.example.com", key=make_key()), "pem")
+    return read_csr(make_csr("www.example.com", key=make_key()), "pem")
 
 
 def asked(calls, name, *, alone, refuses=()):
@@ -200,16 +201,16 @@ def test_whatever_sees_more_than_the_request_is_asked_each_time():
         """Nothing."""
 
     bound = [
-        plugins.bind(function, {}, SUPPLIED, Path()) for function in (alone, with_more, unmarked)
+        bind_options(function, {}, SUPPLIED, Path()) for function in (alone, with_more, unmarked)
     ]
     assert [True, False, False] == [policy._by_request_alone(each) for each in bound]
 
 
 def test_of_what_is_shipped_only_what_looks_nowhere_else_is_marked():
     shipped = {
-        name: plugins.load(namespace, name)
+        name: load_plugin(namespace, name)
         for namespace in (policy.VALIDATORS, policy.FIXUPS)
-        for name in plugins.shipped(namespace)
+        for name in shipped_names(namespace)
     }
     # Who asks, from where, and a file that is mapped into memory.
     others = {"server_group", "source_cidrs", "compromised_keys"}
@@ -250,11 +251,11 @@ def issue(tmp_path):
     pem = make_csr("www.example.com", "www.example.com", key=make_key())
 
     def once(change=lambda blank: blank, *, key=ca.key, after=0, afterwards=lambda der: der):
-        csr = csr_reader.read(pem, "pem")
+        csr = read_csr(pem, "pem")
         moment = utc_now() + datetime.timedelta(seconds=after)
-        blank = fill_in(csr, issuer, profile, moment)
+        blank = build_template(csr, issuer, profile, moment)
         der = change(blank).sign(algorithm(key, profile.signing_hash))
-        return blank, read_back(afterwards(der), blank, issuer)
+        return blank, verify_issued(afterwards(der), blank, issuer)
 
     return once
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from anchor.cli import main
 from anchor.errors import UnreadableRequest
 from anchor.X509 import csr_reader, pem
+from anchor.X509.csr_reader import detect_encoding, read_csr
 from tests import der
 from tests.pki import a_key, make_csr
 from tests.test_hostile_requests import VECTORS, post_bare
@@ -60,8 +61,8 @@ def test_the_block_is_read_whatever_text_is_around_it(
     text = before + block(label, newline, width) + after
     octets = ENCODINGS[encoding](text)
 
-    assert "pem" == csr_reader.encoding_of(octets)
-    assert DER == csr_reader.read(octets, "pem").submitted.der
+    assert "pem" == detect_encoding(octets)
+    assert DER == read_csr(octets, "pem").submitted.der
 
 
 @given(first=LABELS, second=st.sampled_from(["PRIVATE KEY", "CERTIFICATE", "X", "EC PRIVATE KEY"]))
@@ -70,7 +71,7 @@ def test_a_second_block_is_named_and_refused(first, second):
 
     for encode in ENCODINGS.values():
         with pytest.raises(UnreadableRequest) as refusal:
-            csr_reader.read(encode(text), "pem")
+            read_csr(encode(text), "pem")
         assert f"({first}, {second})" in str(refusal.value)
         assert "czNjcmV0" not in str(refusal.value)
 
@@ -117,8 +118,8 @@ def test_what_is_wrong_with_a_text_is_said(service, octets, encoding, words):
 def test_any_bytes_are_read_or_refused(octets):
     for encoding in csr_reader.ENCODINGS:
         with pytest.raises(UnreadableRequest):
-            csr_reader.read(octets, encoding)
-    assert csr_reader.encoding_of(octets) in csr_reader.ENCODINGS
+            read_csr(octets, encoding)
+    assert detect_encoding(octets) in csr_reader.ENCODINGS
     assert pem.holds_block(octets) in {True, False}
 
 
@@ -140,7 +141,7 @@ TEXTS = [
 @pytest.mark.parametrize("file", TEXTS)
 def test_the_commands_read_what_the_service_reads(service, tmp_path, capsys, file):
     path, config = VECTORS / file, str(service.path / "config.json")
-    fingerprint = csr_reader.read(path.read_bytes(), path.suffix[1:]).key_fingerprint
+    fingerprint = read_csr(path.read_bytes(), path.suffix[1:]).key_fingerprint
     cases = {"config": config, "cases": [{"name": "a", "csr_file": str(path), "expect": "signed"}]}
     (tmp_path / "cases.json").write_text(json.dumps(cases))
 
@@ -183,5 +184,5 @@ def test_a_ban_says_why_a_file_is_not_read(service, tmp_path, capsys):
 def test_utf16_without_a_mark_is_read_after_text_in_any_letters(encoding, before):
     octets = (before + block()).encode(encoding)
 
-    assert "pem" == csr_reader.encoding_of(octets)
-    assert DER == csr_reader.read(octets, "pem").submitted.der
+    assert "pem" == detect_encoding(octets)
+    assert DER == read_csr(octets, "pem").submitted.der

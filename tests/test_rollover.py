@@ -8,8 +8,8 @@ import json
 import pytest
 from cryptography import x509
 
-from anchor import authorities
 from anchor.app import Application
+from anchor.authorities import load_authorities
 from anchor.cli.main import main
 from anchor.errors import ConfigurationError
 from anchor.web.settings import WebSettings
@@ -61,7 +61,7 @@ def serve_at(tmp_path, clock):
 
     def serve(document):
         service = Service(tmp_path, document)
-        proved = authorities.load(tmp_path / "config.json", clock=clock)
+        proved = load_authorities(tmp_path / "config.json", clock=clock)
         service.http.app = Application(proved.authorities, WebSettings())
         service.settings = proved
         return service
@@ -77,8 +77,8 @@ def bundle(service, query="bundle=1", **kwargs):
 def complaints(path, document, **kwargs):
     (path / "config.json").write_text(json.dumps(document))
     with pytest.raises(ConfigurationError) as raised:
-        authorities.load(path / "config.json", **kwargs)
-    return [str(complaint) for complaint in raised.value.complaints]
+        load_authorities(path / "config.json", **kwargs)
+    return [str(complaint) for complaint in raised.value.problems]
 
 
 def test_the_next_ca_signs_from_its_moment_on(serve_at, rolling, ca, second, clock):
@@ -263,7 +263,7 @@ def test_once_the_next_ca_has_taken_over_the_first_may_end_and_lose_its_key(
     ca.key_path.unlink()
     clock.moment = now() + 400 * DAY
 
-    proved = authorities.load(service.path / "config.json", clock=clock)
+    proved = load_authorities(service.path / "config.json", clock=clock)
 
     assert second.certificate == proved.authorities["default"].signing_ca.at(clock()).certificate
 

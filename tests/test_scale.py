@@ -11,9 +11,9 @@ import time
 import pytest
 import webtest
 
-from anchor import authorities
 from anchor.app import Application
-from anchor.store import certificate_files
+from anchor.authorities import load_authorities
+from anchor.store.certificate_files import load_store
 from anchor.web.settings import WebSettings
 from tests.conftest import Service
 from tests.pace import allowed, least_seconds
@@ -36,7 +36,7 @@ def full(tmp_path_factory):
 
 
 def test_storing_costs_the_same_in_a_full_directory(full, tmp_path):
-    stores = [certificate_files.configure(path) for path in (tmp_path / "certs", full)]
+    stores = [load_store(path) for path in (tmp_path / "certs", full)]
     least = [1.0, 1.0]
     # In turns, so that what else the machine does is in the way of both.
     for _ in range(300):
@@ -120,7 +120,7 @@ def test_a_thousand_authorities_start_in_a_second(tmp_path, thousand):
     Service(tmp_path, thousand)
 
     def start():
-        loaded = authorities.load(tmp_path / "config.json")
+        loaded = load_authorities(tmp_path / "config.json")
         webtest.TestApp(Application(loaded.authorities, WebSettings()))
 
     assert least_seconds(start, 3) < allowed(1)

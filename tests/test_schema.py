@@ -10,9 +10,10 @@ import jsonschema
 import pytest
 import referencing
 
-from anchor import authorities
+from anchor.authorities import load_authorities
 from anchor.cli.main import main
 from anchor.config import plugins
+from anchor.config.plugins import load_plugin
 from anchor.config_schema import schema
 from anchor.errors import ConfigurationError
 from anchor.policy.checks import SUPPLIED
@@ -85,11 +86,11 @@ def test_every_option_has_a_description_and_a_type():
 )
 def test_every_default_means_what_leaving_it_out_means(name, tmp_path):
     kind, _, plugin = name.partition(".")
-    signature = plugins.Signature.of(plugins.load(f"anchor.{kind}", plugin), SUPPLIED)
+    signature = plugins.Signature.of(load_plugin(f"anchor.{kind}", plugin), SUPPLIED)
     described = SHIPPED["$defs"][name]["properties"].items()
     written = {option: its["default"] for option, its in described if "default" in its}
 
-    proved = signature.prove(written, tmp_path) if written else {}
+    proved = signature.validate(written, tmp_path) if written else {}
 
     for option, value in proved.items():
         default = signature.model.model_fields[f"option_{option}"].default
@@ -420,9 +421,9 @@ def _at(node, path):
 def complaints(document, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(document))
     try:
-        authorities.load(tmp_path / "config.json", offline=True)
+        load_authorities(tmp_path / "config.json", offline=True)
     except ConfigurationError as error:
-        return [str(complaint) for complaint in error.complaints]
+        return [str(complaint) for complaint in error.problems]
     return []
 
 

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from anchor.auth.circuit_breaker import Breaker, Meeting
+from anchor.auth.circuit_breaker import CircuitBreaker, SharedSlots
 from anchor.auth.shared_state import SharedState
 from anchor.errors import BackendUnavailable
 from anchor.runtime import process_directory
@@ -24,7 +24,7 @@ def meeting(tmp_path):
     """A meeting, as that of a service."""
     # The directories of processes that are gone are removed.
     name = process_directory.find(tmp_path / "config.json").name
-    return Meeting(tmp_path / "anchor-metrics" / name, 1.0)
+    return SharedSlots(tmp_path / "anchor-metrics" / name, 1.0)
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +70,7 @@ def passes(breaker):
 @pytest.fixture
 def breaker(meeting):
     """Makes breakers of the service."""
-    return lambda limit, name="corp": Breaker(limit, meeting=meeting, name=name)
+    return lambda limit, name="corp": CircuitBreaker(limit, meeting=meeting, name=name)
 
 
 def test_processes_that_did_not_fork_share_the_places(meeting, breaker):
@@ -97,7 +97,7 @@ def test_a_place_is_free_when_its_thread_ends_with_an_error(breaker):
 
 
 def hang(meeting, clock, limit=1):
-    breaker = Breaker(limit, clock, meeting=meeting, name="corp")
+    breaker = CircuitBreaker(limit, clock, meeting=meeting, name="corp")
 
     def ask():
         with breaker.passage():
@@ -129,15 +129,15 @@ def test_processes_that_did_not_fork_share_the_pause(meeting, breaker):
 def test_a_newer_configuration_ends_the_pause(meeting, breaker):
     hang(meeting, Clock())
 
-    newer = Meeting(meeting.directory, 2.0)
-    assert passes(Breaker(1, meeting=newer, name="corp"))
+    newer = SharedSlots(meeting.directory, 2.0)
+    assert passes(CircuitBreaker(1, meeting=newer, name="corp"))
     assert passes(breaker(1))
 
 
 def test_a_newer_configuration_shares_the_places(meeting, breaker):
     with occupied(meeting, 1):
-        newer = Meeting(meeting.directory, 2.0)
-        assert not passes(Breaker(1, meeting=newer, name="corp"))
+        newer = SharedSlots(meeting.directory, 2.0)
+        assert not passes(CircuitBreaker(1, meeting=newer, name="corp"))
 
 
 def test_what_is_left_over_from_another_boot_is_no_pause(meeting, breaker):
@@ -149,7 +149,7 @@ def test_what_is_left_over_from_another_boot_is_no_pause(meeting, breaker):
 
 
 def test_a_process_takes_no_more_than_its_share(meeting):
-    breaker = Breaker(5, process_limit=2, meeting=None)
+    breaker = CircuitBreaker(5, process_limit=2, meeting=None)
     with breaker.passage(), breaker.passage():
         assert not passes(breaker)
     assert passes(breaker)
@@ -261,7 +261,7 @@ def test_the_service_of_one_configuration_meets_in_one_file(tmp_path, document, 
     config = tmp_path / "config.json"
     config.write_text(json.dumps(document))
 
-    assert Meeting.of(config) == Meeting.of(config)
-    assert Meeting.of(config).directory != Meeting.of(tmp_path).directory
-    assert Meeting.of(tmp_path / "missing") is None
+    assert SharedSlots.of(config) == SharedSlots.of(config)
+    assert SharedSlots.of(config).directory != SharedSlots.of(tmp_path).directory
+    assert SharedSlots.of(tmp_path / "missing") is None
     assert "only forked processes share" in caplog.text

@@ -21,10 +21,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from anchor.authority import utc_now
 from anchor.ca import backends
-from anchor.ca import loading as signers
+from anchor.ca.loading import load_signing_ca
 from anchor.ca.pkcs11.key import Pkcs11RSAKey
 from anchor.ca.template import INTERMEDIATE_USAGE
 from anchor.config import plugins
+from anchor.config.plugins import load_plugin
 from anchor.errors import ConfigurationError, SigningError
 from anchor.X509.signing_request import X509Csr
 from tests.pki import DAY, a_key, assert_is_leaf, key_pem, make_ca, make_csr, now, subject
@@ -42,14 +43,14 @@ def csr():
 def backend(monkeypatch):
     """Has a name stand for a backend, as an installed distribution would."""
     offered = {}
-    real = plugins.load
+    real = load_plugin
 
     def load(namespace, name):
         if namespace == backends.NAMESPACE and name in offered:
             return offered[name]
         return real(namespace, name)
 
-    monkeypatch.setattr(plugins, "load", load)
+    monkeypatch.setattr(plugins, "load_plugin", load)
     return lambda thing: offered.setdefault("custom", thing)
 
 
@@ -57,7 +58,7 @@ def backend(monkeypatch):
 def configure(ca, tmp_path):
     def configure(**options):
         section = {"cert_path": str(ca.cert_path)} | options
-        return signers.configure("custom", section, tmp_path, utc_now(), with_key=True)
+        return load_signing_ca("custom", section, tmp_path, utc_now(), with_key=True)
 
     return configure
 
@@ -141,7 +142,7 @@ def test_the_options_of_a_class_are_proved(backend, configure, ca, monkeypatch, 
     with pytest.raises(ConfigurationError) as raised:
         configure(backend="custom", **options)
 
-    assert [complaint] == [str(found) for found in raised.value.complaints]
+    assert [complaint] == [str(found) for found in raised.value.problems]
 
 
 @pytest.mark.parametrize(
@@ -161,7 +162,7 @@ def test_a_key_that_claims_to_be_another_is_found_out_at_the_start(
     with pytest.raises(ConfigurationError) as raised:
         configure(backend="custom", cert_path=str(ca.cert_path), key_name="ca")
 
-    assert [complaint] == [str(found) for found in raised.value.complaints]
+    assert [complaint] == [str(found) for found in raised.value.problems]
 
 
 # ---- a function that has certificates made elsewhere

@@ -19,6 +19,7 @@ from docutils import nodes
 
 from anchor.ca import template
 from anchor.ca.file_key import FileKey
+from anchor.ca.template import build_template
 from anchor.client import schedule
 from anchor.config.option_types import Private
 from anchor.errors import ConfigurationError
@@ -110,7 +111,7 @@ def certify(tmp_path):
 
     def issue(moment):
         issuer = CACertificate.of(ca.certificate, ())
-        blank = template.fill_in(X509Csr.from_pem(make_csr()), issuer, profile, moment)
+        blank = build_template(X509Csr.from_pem(make_csr()), issuer, profile, moment)
         return blank.sign(algorithm(ca.key, profile.signing_hash))
 
     return issue
@@ -159,7 +160,7 @@ def test_a_request_may_be_signed_with_pss():
         a_key("rsa-2048"), hashes.SHA256(), rsa_padding=pss
     )
 
-    assert X509Csr.from_der(request.public_bytes(Encoding.DER)).submitted.proves_possession
+    assert X509Csr.from_der(request.public_bytes(Encoding.DER)).submitted.signature_is_valid
 
 
 def test_a_ca_without_a_subject_does_not_start(serve, document, tmp_path):

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from anchor.errors import StorageError
-from anchor.store import certificate_files
+from anchor.store.certificate_files import load_store
 
 
 def test_a_file_is_synced_before_it_gets_its_name(tmp_path, monkeypatch):
@@ -20,7 +20,7 @@ def test_a_file_is_synced_before_it_gets_its_name(tmp_path, monkeypatch):
         os, "rename", lambda *names, **at: (order.append("name"), rename(*names, **at))
     )
 
-    certificate_files.configure(tmp_path / "certs").put("ab" * 32, b"pem")
+    load_store(tmp_path / "certs").put("ab" * 32, b"pem")
 
     assert ["sync", "name", "sync"] == order
 
@@ -35,7 +35,7 @@ def test_a_failure_leaves_nothing_behind_and_says_so(tmp_path, monkeypatch, call
     monkeypatch.setattr(os, call, full)
 
     with pytest.raises(StorageError, match="No space left"):
-        certificate_files.configure(tmp_path / "certs").put("ab" * 32, b"pem")
+        load_store(tmp_path / "certs").put("ab" * 32, b"pem")
     assert [] == list((tmp_path / "certs").iterdir())
 
 

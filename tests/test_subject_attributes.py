@@ -222,7 +222,7 @@ def test_the_fixup_keeps_what_is_listed_and_sets_what_is_fixed(options, parts, e
     approved = approve(a_policy, a_csr(*parts, CN))
 
     assert [*expected, CN] == subject_of(approved)
-    again = configured({}, {"subject_attributes": options}).judge(
+    again = configured({}, {"subject_attributes": options}).evaluate(
         X509Csr.from_pem(a_csr(*expected, CN)), context()
     )
     assert [*expected, CN] == subject_of(again.approved)
@@ -295,7 +295,7 @@ def test_whatever_the_subject_a_certificate_has_named_attributes_only(parts, sec
     except UnreadableRequest:
         # Letters that an e-mail address or a country code cannot have.
         return
-    judgement = configured(*sections).judge(csr, context())
+    judgement = configured(*sections).evaluate(csr, context())
 
     if judgement.approved is not None:
         for attribute in judgement.approved.subject:

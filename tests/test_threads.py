@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from anchor.audit.message_bus import MessagingTrail
+from anchor.audit.message_bus import MessagingSink
 from anchor.auth.deadline import Deadline
 from anchor.runtime import threads
 from tests.test_audit_messaging import event
@@ -45,7 +45,7 @@ def test_when_no_thread_can_be_started_signals_arrive_still(monkeypatch):
 
 
 def test_neither_questions_nor_what_is_sent_are_interrupted():
-    masks = [Deadline(20).hold(blocked)]
+    masks = [Deadline(20).call(blocked)]
 
     class FakeBus:
         def send(self, _event):
@@ -54,7 +54,7 @@ def test_neither_questions_nor_what_is_sent_are_interrupted():
         def close(self):
             pass
 
-    trail = MessagingTrail(FakeBus, 3, 20, print)
+    trail = MessagingSink(FakeBus, 3, 20, print)
     trail.record(event())
     trail.close()
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anchor.auth import authenticator as auth
 from anchor.auth import principals
+from anchor.auth.authenticator import load_authenticator
 from anchor.auth.ldap_connection import Directory, escape_in_filter
 from anchor.auth.throttle import Failures, Throttle
 from anchor.errors import BackendUnavailable, NotAuthenticated, TooManyAttempts
@@ -313,7 +313,7 @@ def test_no_spelling_that_the_directory_takes_counts_apart(slapd):
             if conversation.search(PEOPLE, f"(uid={escape_in_filter(variant)})", ("uid",))
         ]
 
-    found = directory.talk(ask)
+    found = directory.with_connection(ask)
 
     assert {"alice", "Alice", "\uff41lice"} <= set(found)
     assert {principals.key("alice")} == {principals.key(variant) for variant in found}
@@ -330,7 +330,7 @@ def test_forms_with_a_domain_are_the_user_of_the_domain(tmp_path):
         "base": "dc=example,dc=com",
         "domain": "ad.example.com",
     }
-    authenticator = auth.configure("ad", options, tmp_path)
+    authenticator = load_authenticator("ad", options, tmp_path)
     forms = ("alice", "alice@ad.example.com", "AD\\alice", "AD/alice", "AD\\alice@x")
     assert {"alice"} == {authenticator.principal(form) for form in forms}
 

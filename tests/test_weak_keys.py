@@ -19,6 +19,7 @@ from anchor.validators.errors import ValidationError
 from anchor.X509 import factoring, weak_keys
 from anchor.X509.factoring import primes_below
 from anchor.X509.signing_request import X509Csr
+from anchor.X509.weak_keys import require_strong
 from tests.pki import KEY_KINDS, a_key, make_ca, make_csr, make_key
 from tests.policies import complaints, configured, refusals
 
@@ -144,10 +145,10 @@ def test_the_quick_factorisation_finds_what_the_plain_one_finds(modulus):
 def test_a_key_that_was_looked_at_before_is_not_looked_at_again(monkeypatch):
     info = make_csr("a.example.com", key=a_key("rsa-2048"))
     csr = X509Csr.from_pem(info)
-    weak_keys.prove_strong(csr.public_key_info, weak_keys.Allowed())
-    monkeypatch.setattr(weak_keys, "refuse_weak", None)
+    weak_keys.require_strong_encoded(csr.public_key_info, weak_keys.Allowed())
+    monkeypatch.setattr(weak_keys, "require_strong", None)
 
-    weak_keys.prove_strong(csr.public_key_info, weak_keys.Allowed())
+    weak_keys.require_strong_encoded(csr.public_key_info, weak_keys.Allowed())
 
 
 def test_a_weak_key_is_refused_each_time_and_under_each_rule():
@@ -158,8 +159,8 @@ def test_a_weak_key_is_refused_each_time_and_under_each_rule():
 
     for _ in range(2):
         with pytest.raises(ValidationError, match="exponent"):
-            weak_keys.prove_strong(info, weak_keys.Allowed())
-        weak_keys.prove_strong(info, allowed)
+            weak_keys.require_strong_encoded(info, weak_keys.Allowed())
+        weak_keys.require_strong_encoded(info, allowed)
 
 
 def test_keys_of_the_roca_generator_are_refused():
@@ -298,7 +299,7 @@ def test_points_of_small_order_are_refused(encoded, sign):
     kind = ed25519.Ed25519PublicKey if len(encoded) == 32 else ed448.Ed448PublicKey
 
     with pytest.raises(ValidationError, match="small order"):
-        weak_keys.refuse_weak(kind.from_public_bytes(encoded), weak_keys.Allowed())
+        require_strong(kind.from_public_bytes(encoded), weak_keys.Allowed())
 
 
 def test_a_key_that_everybody_can_sign_with_proves_no_possession():

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from anchor.authority import utc_now
-from anchor.ca import loading as signers
+from anchor.ca.loading import load_signing_ca
 from anchor.ca.pkcs11 import module as pkcs11_module
 from anchor.ca.pkcs11.generate import new_key_pair
 from anchor.ca.pkcs11.key import DIGEST_INFO
@@ -83,7 +83,7 @@ def measure(seconds: float = 2.0) -> Iterator[Row]:
                 "pin": PIN,
                 "key_id": f"{number:02x}",
             }
-            ca = signers.configure(kind, section, directory, utc_now(), with_key=True)
+            ca = load_signing_ca(kind, section, directory, utc_now(), with_key=True)
             yield _row(kind, lambda ca=ca: ca.issue(csr, utc_now()), _bare(module, place), seconds)
 
 

@@ -38,9 +38,11 @@ from bench import (
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from anchor import authorities, logs
+from anchor import logs
 from anchor.app import Application
+from anchor.authorities import load_authorities
 from anchor.store import certificate_files
+from anchor.store.certificate_files import load_store
 from anchor.web.settings import WebSettings
 
 BIN = Path(sys.executable).parent
@@ -88,7 +90,7 @@ def storing(directory: Path, count: int) -> None:
     stores = []
     for files in (0, count):
         place = directory / str(files)
-        stores.append(certificate_files.configure(place))
+        stores.append(load_store(place))
         opened = os.open(place, os.O_RDONLY)
         for _ in range(files):
             name = f"{secrets.token_hex(32)}.crt"
@@ -121,7 +123,7 @@ def requests(directory: Path, count: int) -> None:
         (directory / "config.json").write_text(json.dumps(document))
 
         def start() -> Application:
-            loaded = authorities.load(directory / "config.json")
+            loaded = load_authorities(directory / "config.json")
             return Application(loaded.authorities, WebSettings())
 
         started.append(least(start, 3))

@@ -22,12 +22,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from anchor.app import Application
 from anchor.audit.events import SIGNING, Event, describe_certificate
 from anchor.authority import RegistrationAuthority
-from anchor.ca import template, verify_issued
+from anchor.ca import verify_issued
 from anchor.ca.backends import KeySigner
-from anchor.ca.blank import Blank
-from anchor.web import forms
+from anchor.ca.blank import CertificateTemplate
+from anchor.ca.template import build_template
+from anchor.web.forms import read_form
 from anchor.web.request import Request
 from anchor.X509 import csr_reader
+from anchor.X509.csr_reader import read_csr
 from anchor.X509.signatures import algorithm
 from anchor.X509.signing_request import X509Csr
 
@@ -73,7 +75,7 @@ def _steps(
     ca, signer = signing_ca.generations[0].ca, signing_ca.generations[0].signer
     profile = signing_ca.profile
     assert isinstance(signer, KeySigner)
-    csr = csr_reader.read(pem, "pem")
+    csr = read_csr(pem, "pem")
     identity = authority.authenticator.authenticate("default", "myusername", "simplepassword")
 
     def approve(csr: X509Csr) -> X509Csr:
@@ -81,21 +83,21 @@ def _steps(
         return authority.policy.approve(csr, context)
 
     approved = approve(csr)
-    blank = template.fill_in(approved, ca, profile, authority.clock())
+    blank = build_template(approved, ca, profile, authority.clock())
     used = algorithm(signer.key, profile.signing_hash)
     der = blank.sign(used)
     issued = signer.issue(approved, ca, profile, authority.clock())
     encoded = issued.certificate.public_bytes(Encoding.PEM)
 
-    def new_blank() -> Blank:
+    def new_blank() -> CertificateTemplate:
         # Of a copy of the request nothing is remembered.
         return blank._replace(csr=replace(approved))
 
     def read_and_prove_possession() -> None:
-        assert X509Csr.from_pem(pem).submitted.proves_possession
+        assert X509Csr.from_pem(pem).submitted.signature_is_valid
 
     def prove() -> None:
-        verify_issued.read_back(der, new_blank(), ca)
+        verify_issued.verify_issued(der, new_blank(), ca)
 
     def audit() -> None:
         details = describe_certificate(issued, "0" * 64, approved)
@@ -104,7 +106,7 @@ def _steps(
             authority.audit.record(Event(SIGNING, now, "bench", "u", "a", "r", details=details))
 
     return [
-        ("HTTP form", lambda: forms.read(Request(environment(body)), body)),
+        ("HTTP form", lambda: read_form(Request(environment(body)), body)),
         ("routing", lambda: application.root.find("POST", "/v1/sign/default")),
         (
             "authentication",
@@ -114,7 +116,7 @@ def _steps(
         ("validation and fixups", lambda: approve(replace(csr))),
         (
             "building",
-            lambda: template.fill_in(replace(approved), ca, profile, authority.clock()),
+            lambda: build_template(replace(approved), ca, profile, authority.clock()),
         ),
         ("signing", lambda: new_blank().sign(used)),
         ("reading back", prove),

@@ -21,7 +21,7 @@ with atheris.instrument_imports(include=["anchor"]):
     from anchor.errors import RequestError
     from anchor.policy import checks, mandatory_checks
     from anchor.validators.standards import standards_compliance
-    from anchor.X509 import csr_reader, weak_keys
+    from anchor.X509 import weak_keys
     from anchor.X509.ca_certificate import CACertificate
     from anchor.X509.signatures import algorithm
 
@@ -31,6 +31,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from anchor.ca.template import build_template
+from anchor.X509.csr_reader import detect_encoding, read_csr
 from tests.der_surgery import parse, places, write  # it is not an installed package
 
 MOMENT = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -68,16 +70,16 @@ def one_request(data: bytes) -> None:
     A fuzzer does not forge signatures; what lies behind that check is wanted all the same.
     """
     try:
-        csr = csr_reader.read(data, csr_reader.encoding_of(data))
+        csr = read_csr(data, detect_encoding(data))
     except RequestError:
         return
     verdicts = list(checks.verdicts(CHECKS, csr, NOBODY))
     assert not any(verdict.crash for verdict in verdicts)
     if any(verdict.failure and verdict.check != PROOF for verdict in verdicts):
         return
-    blank = template.fill_in(csr, CA, PROFILE, MOMENT)
+    blank = build_template(csr, CA, PROFILE, MOMENT)
     der = blank.sign(algorithm(KEY, PROFILE.signing_hash))
-    certificate = verify_issued.read_back(der, blank, CA)
+    certificate = verify_issued.verify_issued(der, blank, CA)
     assert certificate.subject.public_bytes() == csr.submitted.request.subject.public_bytes()
     constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
     assert not constraints.value.ca

@@ -81,7 +81,7 @@ def certify(
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
     if issuer is not None:
-        _prove_issuer(issuer, subject)
+        _require_issuer(issuer, subject)
         not_after = min(not_after, issuer.certificate.not_valid_after_utc)
         authority = authority_key_identifier(issuer.certificate)
     signing_key = key if issuer is None else issuer.key
@@ -103,7 +103,7 @@ def certify(
     )
 
 
-def _prove_issuer(issuer: Issuer, subject: x509.Name) -> None:
+def _require_issuer(issuer: Issuer, subject: x509.Name) -> None:
     if issuer.certificate.subject == subject:
         # A chain is found by names: one that leads to itself ends there.
         raise ValueError("the root and the intermediate have the same name")

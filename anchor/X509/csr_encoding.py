@@ -205,7 +205,7 @@ def _extension(extension: _Extension) -> bytes:
     if extension.oid == ExtensionOID.SUBJECT_ALTERNATIVE_NAME:
         value = _alternative_names(value)
     elif extension.oid == ExtensionOID.EXTENDED_KEY_USAGE:
-        _prove_purposes(value)
+        _check_purposes(value)
     return der.value(
         der.SEQUENCE,
         asn1.encode_der(extension.oid),
@@ -238,7 +238,7 @@ def _alternative_name(name: asn1.TLV) -> bytes:
     return asn1.encode_der(name)
 
 
-def _prove_purposes(contents: bytes) -> None:
+def _check_purposes(contents: bytes) -> None:
     purposes = _unwrap_der(contents, Sequence).value
     if len(purposes) > MAX_PURPOSES:
         raise UnreadableRequest(f"it has more than {MAX_PURPOSES} extended key usages")

@@ -21,7 +21,7 @@ REMEMBERED = 512
 REMEMBERED_OCTETS = 2048
 
 
-def read(octets: bytes, encoding: str) -> X509Csr:
+def read_csr(octets: bytes, encoding: str) -> X509Csr:
     """The request in them, a PKCS#10 or one in a CMC message, whichever it is.
 
     Args:
@@ -42,7 +42,7 @@ def read(octets: bytes, encoding: str) -> X509Csr:
     return _read_or_remembered(octets, encoding)
 
 
-def encoding_of(octets: bytes) -> str:
+def detect_encoding(octets: bytes) -> str:
     """``der`` or ``pem``, whichever the contents show, for requests that come without it."""
     is_der = _begins_as_der(octets) or (octets[:1] == b"0" and not pem.holds_block(octets))
     return "der" if is_der else "pem"

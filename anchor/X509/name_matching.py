@@ -8,7 +8,7 @@ from ipaddress import ip_address
 import idna
 
 
-def normal(name: str) -> str:
+def normalize(name: str) -> str:
     """The one way of writing a name that all ways of writing it share."""
     name = name.strip().rstrip(".").lower()
     if ":" in name or name[-1:].isdigit():
@@ -26,7 +26,7 @@ def _punycode(label: str) -> str:
         return label
 
 
-def covers(holder: str, name: str) -> bool:
+def matches(holder: str, name: str) -> bool:
     """Whether a certificate for ``holder`` is good for ``name``, both of them normal.
 
     A wildcard stands for one label, or a part of one, at the left; what some clients accept counts.
@@ -48,7 +48,7 @@ def covers(holder: str, name: str) -> bool:
     )
 
 
-def touches(one: str, other: str) -> bool:
+def overlaps(one: str, other: str) -> bool:
     """Whether either covers the other, or both lie in the domain that one of them is.
 
     A name that starts with a dot is a domain: everything under it.
@@ -56,10 +56,10 @@ def touches(one: str, other: str) -> bool:
     for domain, name in ((one, other), (other, one)):
         if domain.startswith(".") and name.endswith(domain):
             return True
-    return covers(one, other) or covers(other, one)
+    return matches(one, other) or matches(other, one)
 
 
-def shelves(name: str) -> Iterator[str]:
+def index_keys(name: str) -> Iterator[str]:
     """Where to put a name, so that names that touch it are found without looking at all names."""
     yield name
     _, dot, parent = name.partition(".")
@@ -69,7 +69,7 @@ def shelves(name: str) -> Iterator[str]:
             yield f"wildcards in {parent}"
 
 
-def shelves_for(name: str) -> Iterator[str]:
+def lookup_keys(name: str) -> Iterator[str]:
     """Where to look for the names that touch a name, among others that do not."""
     yield name
     _, dot, parent = name.partition(".")

@@ -85,7 +85,7 @@ class DomainSet:
             return False
         return "" in self._suffixes or self._has_suffix_of(name)
 
-    def touches(self, name: str) -> bool:
+    def overlaps(self, name: str) -> bool:
         """Whether a name is, is below, or as a wildcard covers one of the domains."""
         if not self._suffixes:
             return False

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from anchor.X509.weak_keys import WeakKey
 
 
-def refuse_related(key: PublicKeyTypes, ca_key: PublicKeyTypes) -> None:
+def require_unrelated(key: PublicKeyTypes, ca_key: PublicKeyTypes) -> None:
     """Raise WeakKey if who has one private key has the other, or can compute it.
 
     Args:

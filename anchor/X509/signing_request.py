@@ -75,7 +75,7 @@ class Submitted:
         return self.request.signature_hash_algorithm
 
     @cached_property
-    def proves_possession(self) -> bool:
+    def signature_is_valid(self) -> bool:
         """Whether the request is signed with its own key (RFC 2986 section 3)."""
         if self.broken_hash is not None or not self._names_the_right_curve():
             return False
@@ -141,10 +141,10 @@ class X509Csr:
             raise errors.UnreadableRequest("its public key is of a kind that cannot be certified")
         submitted = Submitted(der, parts.signed, request, public_key)
         read = cls(submitted, subject, extensions)
-        read._prove_faithful(parts)
+        read._require_faithful(parts)
         return read
 
-    def _prove_faithful(self, parts: csr_encoding.Parts) -> None:
+    def _require_faithful(self, parts: csr_encoding.Parts) -> None:
         """Raise unless a certificate would have the key and the usages byte for byte."""
         if self.public_key_info != parts.public_key:
             # RSA keys that are bound to PSS, curves by their parameters, compressed points.

@@ -45,7 +45,7 @@ class Allowed:
 
 
 @functools.lru_cache(maxsize=1024)
-def prove_strong(public_key_info: bytes, allowed: Allowed) -> None:
+def require_strong_encoded(public_key_info: bytes, allowed: Allowed) -> None:
     """The same as :func:`refuse_weak`, for a key that may have been looked at before.
 
     Machines renew with the key that they have, and what is remembered is that nothing spoke against
@@ -58,10 +58,10 @@ def prove_strong(public_key_info: bytes, allowed: Allowed) -> None:
     Raises:
         WeakKey: with what speaks against the key.
     """
-    refuse_weak(cast(PublicKey, load_der_public_key(public_key_info)), allowed)
+    require_strong(cast(PublicKey, load_der_public_key(public_key_info)), allowed)
 
 
-def refuse_weak(key: PublicKey, allowed: Allowed) -> None:
+def require_strong(key: PublicKey, allowed: Allowed) -> None:
     """Return if nothing speaks against the key.
 
     Raises:

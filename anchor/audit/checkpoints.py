@@ -29,7 +29,7 @@ from anchor.audit.chain import Link
 
 
 @dataclass(frozen=True)
-class Due:
+class CheckpointInterval:
     """When a checkpoint is due: after so many lines, or so many seconds, whichever comes first."""
 
     events: int

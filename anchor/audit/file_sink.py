@@ -21,7 +21,7 @@ from typing import Any
 
 from anchor.audit import chain, heads, rotation
 from anchor.audit.chain import GENESIS, End
-from anchor.audit.checkpoints import CheckpointKey, Due
+from anchor.audit.checkpoints import CheckpointInterval, CheckpointKey
 from anchor.audit.events import AUTHENTICATION, CHECKPOINT, Event
 from anchor.audit.heads import Head
 from anchor.errors import AuditError, ConfigurationError
@@ -32,14 +32,14 @@ CHECKPOINTS = logging.getLogger("anchor.checkpoints")
 _WINDOW = 1 << 16
 
 
-class FileTrail:
+class FileSink:
     """Appends events to a file, and checkpoints when they are due."""
 
     def __init__(
         self,
         path: Path,
         key: CheckpointKey,
-        due: Due,
+        due: CheckpointInterval,
         seconds: Callable[[], float] = time.time,
     ):
         self._path = path
@@ -62,7 +62,7 @@ class FileTrail:
         answers = event.kind != AUTHENTICATION or bool(event.reasons)
         self._write(event.as_dict(), flush=answers)
 
-    def prove(self) -> None:
+    def check(self) -> None:
         """Nothing depends on logging; the configuration of the file was proved before."""
 
     def checkpoint(self) -> str:
@@ -180,7 +180,7 @@ class FileTrail:
             os.close(file)
 
 
-def prove(path: Path) -> None:
+def check_path(path: Path) -> None:
     """Return if events could be appended at this path.
 
     Raises:

@@ -11,8 +11,8 @@ import warnings
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from anchor.audit.sinks import Trail
-from anchor.config.diagnostics import Complaints
+from anchor.audit.sinks import AuditSink
+from anchor.config.diagnostics import Diagnostics
 from anchor.errors import ConfigurationError
 from anchor.logs import AUDIT, Lines
 
@@ -34,23 +34,23 @@ def apply(configuration: Mapping[str, Any]) -> None:
     logging.getLogger(AUDIT).disabled = False
 
 
-def require_sinks(sinks: Iterable[Trail]) -> None:
+def require_sinks(sinks: Iterable[AuditSink]) -> None:
     """Return if logging, as it is now, keeps the audit events that go to it.
 
     Raises:
         ConfigurationError: it would lose them.
     """
-    complaints = Complaints()
+    complaints = Diagnostics()
     # Authorities share them.
     for sink in {id(sink): sink for sink in sinks}.values():
         with complaints.at("logging"):
-            sink.prove()
+            sink.check()
     complaints.raise_if_any()
 
 
 def try_out(
     configuration: Mapping[str, Any] | None,
-    sinks: Iterable[Trail],
+    sinks: Iterable[AuditSink],
     without: Collection[logging.Handler] = (),
 ) -> None:
     """Return if the service could start with this configuration of logging.
@@ -81,21 +81,21 @@ def try_out(
     with os.fdopen(ours, "rb") as answer:
         text = answer.read()
     os.waitpid(process, 0)
-    complaints = Complaints()
+    complaints = Diagnostics()
     for path, message in json.loads(text or b'[["logging", "cannot be applied"]]'):
         complaints.add(path, message)
     complaints.raise_if_any()
 
 
 def _tried(
-    configuration: Mapping[str, Any] | None, sinks: Iterable[Trail]
+    configuration: Mapping[str, Any] | None, sinks: Iterable[AuditSink]
 ) -> list[tuple[str, str]]:
     try:
         if configuration:
             apply(_without_files(configuration))
         require_sinks(sinks)
     except ConfigurationError as error:
-        return [(complaint.path, complaint.message[:1000]) for complaint in error.complaints]
+        return [(complaint.path, complaint.message[:1000]) for complaint in error.problems]
     return []
 
 

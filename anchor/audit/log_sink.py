@@ -19,7 +19,7 @@ from anchor.logs import AUDIT as LOGGER
 from anchor.logs.lines import sole_writer
 
 
-class LogTrail:
+class LogSink:
     """Sends each event, as one line of JSON, to the logger ``anchor.audit``."""
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class LogTrail:
             logging.LogRecord(self._logger.name, logging.INFO, __file__, 0, "", None, None)
         )
 
-    def prove(self) -> None:
+    def check(self) -> None:
         """Return if events would be written, as logging is configured now.
 
         Raises:

@@ -48,7 +48,7 @@ class Bus(Protocol):
         """End the connection."""
 
 
-class MessagingTrail:
+class MessagingSink:
     """Hands events to a thread that sends them.
 
     Args:
@@ -67,7 +67,7 @@ class MessagingTrail:
         unsent: Callable[[Event], None],
         prove: Callable[[], None] = lambda: None,
     ):
-        self._prove = prove
+        self._check = prove
         self._connect = connect
         self._queue_size = queue_size
         self._flush_seconds = flush_seconds
@@ -86,9 +86,9 @@ class MessagingTrail:
             sender = self._start()
         sender.put(event)
 
-    def prove(self) -> None:
+    def check(self) -> None:
         """Return if the log keeps what cannot be sent; raises ConfigurationError if not."""
-        self._prove()
+        self._check()
 
     def close(self) -> None:
         """Send what waits, as far as there is time for it; the rest goes to the log."""

@@ -37,5 +37,5 @@ def issued_to(record: Path, requester: str) -> frozenset[str]:
         raise Broken(record, 1, f"it is gone: the head file knows of event {head.number}")
     if paths:
         # What was deleted by rotation is not missed: its certificates have ended.
-        Verification(head=head, from_anywhere=True, each=look).prove(paths)
+        Verification(head=head, from_anywhere=True, each=look).verify(paths)
     return frozenset(found)

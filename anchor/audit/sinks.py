@@ -9,10 +9,11 @@ from typing import Annotated, Any, Protocol
 
 import pydantic
 
-from anchor.audit.checkpoints import CheckpointKey, Due
+from anchor.audit.checkpoints import CheckpointInterval, CheckpointKey
 from anchor.audit.events import Event
-from anchor.audit.file_sink import FileTrail, prove
-from anchor.audit.log_sink import LogTrail
+from anchor.audit.file_sink import FileSink, check_path
+from anchor.audit.log_sink import LogSink
+from anchor.audit.message_bus import MessagingSink
 from anchor.config import plugins
 from anchor.config.option_types import (
     FilePath,
@@ -28,29 +29,29 @@ Count = Annotated[int, pydantic.Field(ge=1, le=1_000_000)]
 Seconds = Annotated[float, pydantic.Field(gt=0, le=366 * 86400)]
 
 
-class Trail(Protocol):
+class AuditSink(Protocol):
     """Where events go."""
 
     def record(self, event: Event) -> None:
         """Keep the event; raises AuditError if it cannot be kept, and then nothing is issued."""
 
-    def prove(self) -> None:
+    def check(self) -> None:
         """Return if events can be kept; raises ConfigurationError if logging would lose them."""
 
 
-class Nowhere:
+class NullSink:
     """Keeps nothing, for a configuration that was loaded offline and can do nothing either."""
 
     def record(self, event: Event) -> None:
         """Forget the event."""
 
-    def prove(self) -> None:
+    def check(self) -> None:
         """Nothing is recorded, so nothing is lost."""
 
 
-def to_log() -> Trail:
+def to_log() -> AuditSink:
     """``log``: one line of JSON for each event, to a logger of its own."""
-    return LogTrail()
+    return LogSink()
 
 
 def to_file(
@@ -58,7 +59,7 @@ def to_file(
     checkpoint_key_path: PrivateFile,
     checkpoint_events: Count = 1000,
     checkpoint_seconds: Seconds = 3600,
-) -> FileTrail:
+) -> FileSink:
     """``file``: lines of JSON in a chain of hashes.
 
     Args:
@@ -72,14 +73,14 @@ def to_file(
             checkpoint that is due is made together with the next event. ``anchor audit checkpoint``
             makes one at once.
     """
-    prove(path)
+    check_path(path)
     try:
         key = CheckpointKey.from_pem(checkpoint_key_path.contents)
     except ValueError as error:
         raise ConfigurationError.about(
             "checkpoint_key_path", f"{checkpoint_key_path.path} {error}"
         ) from None
-    return FileTrail(path, key, Due(checkpoint_events, checkpoint_seconds))
+    return FileSink(path, key, CheckpointInterval(checkpoint_events, checkpoint_seconds))
 
 
 def to_messaging(
@@ -90,7 +91,7 @@ def to_messaging(
     topic: Annotated[str, pydantic.Field(min_length=1)] = "notifications",
     queue_size: Count = 1000,
     flush_seconds: Annotated[float, pydantic.Field(ge=0, le=60)] = 5,
-) -> Trail:
+) -> AuditSink:
     """``messaging``: CADF events over oslo.messaging.
 
     Args:
@@ -115,11 +116,11 @@ def to_messaging(
         connect = message_bus.connector(revealed, topic)
     except ValueError as error:
         raise ConfigurationError.about("url", str(error)) from None
-    log = LogTrail()
-    return message_bus.MessagingTrail(connect, queue_size, flush_seconds, log.record, log.prove)
+    log = LogSink()
+    return MessagingSink(connect, queue_size, flush_seconds, log.record, log.check)
 
 
-TARGETS: Mapping[str, Callable[..., Trail]] = {
+TARGETS: Mapping[str, Callable[..., AuditSink]] = {
     "log": to_log,
     "file": to_file,
     "messaging": to_messaging,
@@ -127,13 +128,13 @@ TARGETS: Mapping[str, Callable[..., Trail]] = {
 DEFAULT = "log"
 
 
-def configure(
+def load_audit_sink(
     section: Mapping[str, Any],
     base: Path,
     ca_keys: Collection[bytes] = frozenset(),
     *,
     offline: bool = False,
-) -> Trail:
+) -> AuditSink:
     """The trail that the ``audit`` section of the configuration describes.
 
     Offline its options are proved, and nothing is recorded.
@@ -151,11 +152,11 @@ def configure(
     if not isinstance(target, str) or target not in TARGETS:
         raise ConfigurationError.about("target", f"should be one of {', '.join(TARGETS)}")
     make = TARGETS[target]
-    values = plugins.Signature.of(make).prove(options, base, offline=offline)
+    values = plugins.Signature.of(make).validate(options, base, offline=offline)
     if offline:
-        return Nowhere()
+        return NullSink()
     trail = make(**values)
-    if isinstance(trail, FileTrail) and trail.public_key_info in ca_keys:
+    if isinstance(trail, FileSink) and trail.public_key_info in ca_keys:
         raise ConfigurationError.about(
             "checkpoint_key_path", "is the key of a CA: the audit needs one of its own"
         )

@@ -94,7 +94,7 @@ class Verification:
         self._report = Report()
         self._junk: list[tuple[int, bytes]] = []
 
-    def prove(self, paths: Sequence[Path]) -> Report:
+    def verify(self, paths: Sequence[Path]) -> Report:
         """Return what was proved about the files, given oldest first.
 
         Raises:

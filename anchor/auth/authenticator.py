@@ -10,9 +10,10 @@ from typing import Annotated, Any, Protocol, cast
 
 import pydantic
 
-from anchor.auth.circuit_breaker import Breaker, Meeting, limits
+from anchor.auth.circuit_breaker import CircuitBreaker, SharedSlots, default_limits
 from anchor.auth.results import AuthDetails
 from anchor.config import plugins
+from anchor.config.plugins import load_plugin, validate_options
 from anchor.errors import (
     BackendUnavailable,
     ConfigurationError,
@@ -21,8 +22,6 @@ from anchor.errors import (
     TooManyAttempts,
 )
 from anchor.runtime import server
-
-__all__ = ["AuthDetails", "Authenticator", "configure"]
 
 NAMESPACE = "anchor.authentication"
 
@@ -72,7 +71,7 @@ class Authenticator:
         self,
         name: str,
         ask: Ask,
-        breaker: Breaker | None,
+        breaker: CircuitBreaker | None,
         backend: str = "",
         principal: Callable[[str], str] | None = None,
     ):
@@ -135,13 +134,13 @@ class Authenticator:
         return identity
 
 
-def configure(
+def load_authenticator(
     name: str,
     section: Mapping[str, Any],
     base: Path,
     *,
     offline: bool = False,
-    meeting: Meeting | None = None,
+    meeting: SharedSlots | None = None,
 ) -> Authenticator:
     """The backend that a section of the configuration describes.
 
@@ -152,17 +151,17 @@ def configure(
     """
     options = dict(section)
     kind = options.pop("backend")
-    backend = plugins.load(NAMESPACE, kind)
+    backend = load_plugin(NAMESPACE, kind)
     given = {"max_waiting": options.pop("max_waiting")} if "max_waiting" in options else {}
-    usual, in_process = limits(server.capacity())
-    limit = plugins.prove(CommonSettings, given, base).max_waiting or usual
+    usual, in_process = default_limits(server.capacity())
+    limit = validate_options(CommonSettings, given, base).max_waiting or usual
 
-    def breaker() -> Breaker:
-        return Breaker(limit, process_limit=in_process, meeting=meeting, name=name)
+    def breaker() -> CircuitBreaker:
+        return CircuitBreaker(limit, process_limit=in_process, meeting=meeting, name=name)
 
     if not inspect.isclass(backend):
         return Authenticator(name, _function(backend, options), breaker(), kind)
-    values = plugins.Signature.of(backend).prove(options, base, offline=offline)
+    values = plugins.Signature.of(backend).validate(options, base, offline=offline)
     if offline:
         return Authenticator(name, _nobody, None, kind)
     try:
@@ -185,7 +184,7 @@ def configure(
     return Authenticator(name, ask, held_by, kind, principal if callable(principal) else None)
 
 
-def _held_by(breaker: Breaker, ask: Ask) -> Ask:
+def _held_by(breaker: CircuitBreaker, ask: Ask) -> Ask:
     """The same question, when the breaker lets it pass."""
 
     def ask_in_turn(

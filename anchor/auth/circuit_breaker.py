@@ -31,7 +31,7 @@ _PAUSED_UNTIL, _PAUSE, _PROGRESS, _CONFIGURED, _COUNT = range(5)
 
 
 @dataclass(frozen=True)
-class Meeting:
+class SharedSlots:
     """Where the processes of a service share what they know of its backends.
 
     Attributes:
@@ -44,7 +44,7 @@ class Meeting:
     configured: float = 0.0
 
     @classmethod
-    def of(cls, config_json: Path) -> Meeting | None:
+    def of(cls, config_json: Path) -> SharedSlots | None:
         """The meeting of the service with that configuration; None if there is no place for it."""
         try:
             return cls(process_directory.find(config_json), config_json.stat().st_mtime)
@@ -57,7 +57,7 @@ class Meeting:
         return self.directory / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.breaker"
 
 
-class Breaker:
+class CircuitBreaker:
     """Lets requests ask a backend, as long as that is of use.
 
     After a question that was waited for in vain the backend is left alone for a while; then one
@@ -81,7 +81,7 @@ class Breaker:
         sleep: Callable[[float], None] = time.sleep,
         *,
         process_limit: int | None = None,
-        meeting: Meeting | None = None,
+        meeting: SharedSlots | None = None,
         name: str = "",
     ):
         self._limit = limit
@@ -162,7 +162,7 @@ class Breaker:
             state[_PAUSED_UNTIL] = now + pause if pause else 0.0
 
 
-def limits(capacity: Capacity) -> tuple[int | None, int | None]:
+def default_limits(capacity: Capacity) -> tuple[int | None, int | None]:
     """All but one of the requests that are served at once: in the service, and in a process."""
     whole, process = (
         None if number is None else max(1, number - 1)

@@ -30,7 +30,7 @@ class Deadline:
         self._lock = threading.Lock()
         self._late = 0
 
-    def hold(self, ask: Callable[[], Answer]) -> Answer:
+    def call(self, ask: Callable[[], Answer]) -> Answer:
         """What ``ask`` returns or raises.
 
         Raises:

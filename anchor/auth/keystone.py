@@ -14,7 +14,7 @@ import pydantic
 
 from anchor.auth.deadline import Deadline
 from anchor.auth.results import AuthDetails
-from anchor.config.diagnostics import Complaints
+from anchor.config.diagnostics import Diagnostics
 from anchor.config.option_types import FilePath, Secret, SecretEnv, SecretFile, one_secret, text
 from anchor.errors import BackendUnavailable, NotAuthenticated
 
@@ -102,7 +102,7 @@ class KeystoneAuthentication:
         service_secret_file: SecretFile | None = None,
         service_secret_env: SecretEnv | None = None,
     ):
-        complaints = Complaints()
+        complaints = Diagnostics()
         secret = ""
         if (application_credential_id, service_user) == (None, None):
             if (service_secret, service_secret_file, service_secret_env) != (None, None, None):
@@ -152,7 +152,7 @@ class KeystoneAuthentication:
         """Whose token it is, with the roles that it has."""
         if not _TOKEN.fullmatch(secret):
             raise NotAuthenticated()
-        body = self._deadline.hold(lambda: self._ask(secret))
+        body = self._deadline.call(lambda: self._ask(secret))
         try:
             token = _Token.model_validate(body["token"])
         except (TypeError, KeyError, pydantic.ValidationError):

@@ -15,14 +15,14 @@ import pydantic
 from anchor.auth import distinguished_names
 from anchor.auth.deadline import Deadline
 from anchor.auth.ldap_connection import (
-    Conversation,
     Directory,
     Entry,
+    LdapConnection,
     escape_in_filter,
-    prove_filter,
+    validate_filter,
 )
 from anchor.auth.results import AuthDetails
-from anchor.config.diagnostics import Complaints
+from anchor.config.diagnostics import Diagnostics
 from anchor.config.option_types import FilePath, Secret, SecretEnv, SecretFile, one_secret
 from anchor.errors import BackendUnavailable, ConfigurationError, NotAuthenticated
 
@@ -125,7 +125,7 @@ class LdapAuthentication:
         group_base: str | None = None,
         nested_groups: bool = False,
     ):
-        complaints = Complaints()
+        complaints = Diagnostics()
         given = {"domain": domain, "user_dn": user_dn, "service_dn": service_dn}
         if sum(value is not None for value in given.values()) != 1:
             complaints.add("", "exactly one of 'domain', 'user_dn' and 'service_dn' is needed")
@@ -158,7 +158,7 @@ class LdapAuthentication:
         if user_dn is None and "{user}" not in query:
             complaints.add("filter", "should have {user} in it")
         with complaints.at("filter"):
-            prove_filter(query)
+            validate_filter(query)
         context: tls.SSLContext | None = None
         with complaints.at():
             context = _tls_context(ca_file, verify) if ssl or start_tls else None
@@ -201,17 +201,17 @@ class LdapAuthentication:
             # It would be somebody of another domain.
             raise NotAuthenticated()
 
-        def ask(conversation: Conversation) -> AuthDetails | None:
+        def ask(conversation: LdapConnection) -> AuthDetails | None:
             return self._identify(conversation, user, secret, identified)
 
-        identity = self._deadline.hold(lambda: self._directory.talk(ask))
+        identity = self._deadline.call(lambda: self._directory.with_connection(ask))
         if identity is None:
             raise NotAuthenticated()
         return identity
 
     def _identify(
         self,
-        conversation: Conversation,
+        conversation: LdapConnection,
         user: str,
         secret: str,
         identified: Callable[[str], None],
@@ -238,7 +238,7 @@ class LdapAuthentication:
 
     def _find_and_bind(
         self,
-        conversation: Conversation,
+        conversation: LdapConnection,
         service: _Account,
         user: str,
         secret: str,
@@ -258,7 +258,7 @@ class LdapAuthentication:
         return found
 
     def _bind_and_read(
-        self, conversation: Conversation, user_dn: str, user: str, secret: str
+        self, conversation: LdapConnection, user_dn: str, user: str, secret: str
     ) -> Sequence[Entry]:
         name = user_dn.replace("{user}", distinguished_names.escape(user))
         if not conversation.bind(name, secret):
@@ -267,7 +267,7 @@ class LdapAuthentication:
         return self._search(conversation, user, name)
 
     def _bind_in_domain(
-        self, conversation: Conversation, user: str, secret: str
+        self, conversation: LdapConnection, user: str, secret: str
     ) -> Sequence[Entry]:
         principal = f"{user}@{self._domain}"
         if not conversation.bind(principal, secret):
@@ -283,7 +283,7 @@ class LdapAuthentication:
         return found
 
     def _search(
-        self, conversation: Conversation, user: str, only: str | None = None
+        self, conversation: LdapConnection, user: str, only: str | None = None
     ) -> list[Entry]:
         found = conversation.search(
             only or self._base,
@@ -295,7 +295,7 @@ class LdapAuthentication:
             LOG.warning("more than one entry is that of %r: refused", user)
         return found
 
-    def _groups(self, conversation: Conversation, entry: Entry) -> tuple[str, ...]:
+    def _groups(self, conversation: LdapConnection, entry: Entry) -> tuple[str, ...]:
         groups = set(entry.attributes.get(self._group_attribute.lower(), ()))
         if self._nested_groups:
             member = escape_in_filter(entry.name)
@@ -321,7 +321,7 @@ class _Account:
     def __repr__(self) -> str:
         return f"_Account({self.name!r})"
 
-    def bind(self, conversation: Conversation) -> None:
+    def bind(self, conversation: LdapConnection) -> None:
         if not conversation.bind(self.name, self.secret):
             raise BackendUnavailable("the directory does not accept the service account")
 

@@ -68,7 +68,7 @@ class Unreachable(Exception):
     """The host could not be talked to; another may do."""
 
 
-class Conversation:
+class LdapConnection:
     """One connection to one host."""
 
     def __init__(self, connection: Any):
@@ -158,7 +158,7 @@ class Directory:
         """How many seconds a conversation may take, with each of the hosts in vain."""
         return len(self.hosts) * (self.connect_timeout + self.timeout)
 
-    def talk(self, talk: Callable[[Conversation], Result]) -> Result:
+    def with_connection(self, talk: Callable[[LdapConnection], Result]) -> Result:
         """What ``talk`` makes of a conversation with the first host that has one.
 
         Raises:
@@ -178,7 +178,7 @@ class Directory:
         raise BackendUnavailable(f"no directory answers: {'; '.join(failures)}") from cause
 
     @contextmanager
-    def _connected(self, host: str) -> Iterator[Conversation]:
+    def _connected(self, host: str) -> Iterator[LdapConnection]:
         server = ldap3.Server(
             host,
             self.port,
@@ -198,7 +198,7 @@ class Directory:
             connection.open(read_server_info=False)
             if self.start_tls:
                 connection.start_tls(read_server_info=False)
-            yield Conversation(connection)
+            yield LdapConnection(connection)
         finally:
             connection.strategy.close()
             if connection.socket is not None:
@@ -212,7 +212,7 @@ def escape_in_filter(value: str) -> str:
     return escaped
 
 
-def prove_filter(template: str) -> None:
+def validate_filter(template: str) -> None:
     """Raise a ConfigurationError if the template, with a user's name in it, is no filter."""
     try:
         parse_filter(template.replace("{user}", "user"), None, True, True, None, False)

@@ -16,9 +16,11 @@ from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from anchor.ca import template, verify_issued
-from anchor.ca.template import Profile
+from anchor.ca import verify_issued
+from anchor.ca.template import Profile, build_template
+from anchor.ca.verify_issued import verify_external
 from anchor.config import plugins
+from anchor.config.plugins import load_plugin
 from anchor.errors import ConfigurationError, SigningError
 from anchor.X509.ca_certificate import CACertificate
 from anchor.X509.signatures import Algorithm, SigningHash, algorithm
@@ -82,9 +84,9 @@ class KeySigner:
         self, csr: X509Csr, ca: CACertificate, profile: Profile, now: datetime.datetime
     ) -> Issued:
         """The certificate, read back from its encoding and compared with what was approved."""
-        blank = template.fill_in(csr, ca, profile, now)
+        blank = build_template(csr, ca, profile, now)
         der = blank.sign(self._algorithm(profile.signing_hash))
-        certificate = verify_issued.read_back(der, blank, ca)
+        certificate = verify_issued.verify_issued(der, blank, ca)
         return Issued(certificate, der, ca, blank.serial_number, blank.not_before, blank.not_after)
 
     def _algorithm(self, signing_hash: SigningHash) -> Algorithm:
@@ -98,7 +100,7 @@ class KeySigner:
     def _algorithms(self) -> dict[str, Algorithm]:
         return {}
 
-    def prove(self, certificate: x509.Certificate, signing_hash: SigningHash) -> None:
+    def check_key(self, certificate: x509.Certificate, signing_hash: SigningHash) -> None:
         """Return if the key signs, and what it signs verifies with the certificate's key.
 
         Raises:
@@ -140,7 +142,7 @@ class FunctionSigner:
             raise SigningError("the signing backend did not answer a certificate in PEM")
         encoded = pem.encode("ascii") if isinstance(pem, str) else pem
         certificate = x509.load_pem_x509_certificate(encoded)
-        verify_issued.prove_foreign(certificate, csr, ca, profile, now)
+        verify_external(certificate, csr, ca, profile, now)
         return Issued(
             certificate,
             certificate.public_bytes(Encoding.DER),
@@ -151,7 +153,7 @@ class FunctionSigner:
         )
 
 
-def configure(
+def load_backend(
     own: Mapping[str, Any],
     section: Mapping[str, Any],
     certificate: x509.Certificate | None,
@@ -172,11 +174,11 @@ def configure(
         ConfigurationError: the backend, or what it is to sign with, is no good.
     """
     options = dict(own)
-    backend = plugins.load(NAMESPACE, options.pop("backend"))
+    backend = load_plugin(NAMESPACE, options.pop("backend"))
     if not inspect.isclass(backend):
         return FunctionSigner(backend, MappingProxyType(dict(section)))
     signature = plugins.Signature.of(backend, SUPPLIED)
-    values = signature.prove(options, base, offline=not with_key)
+    values = signature.validate(options, base, offline=not with_key)
     if certificate is None or not with_key:
         return None
     if "certificate" in signature.wants:

@@ -17,7 +17,7 @@ _EXTENSIONS = 0xA3
 _UTC_YEARS = range(1950, 2050)
 
 
-class Blank(NamedTuple):
+class CertificateTemplate(NamedTuple):
     """What will stand in a certificate.
 
     Attributes:
@@ -61,7 +61,7 @@ class Blank(NamedTuple):
 
     def _of_the_request(self) -> tuple[bytes, bytes]:
         """The subject and its key, and the extensions, in DER."""
-        place = (Blank, self.issuer)
+        place = (CertificateTemplate, self.issuer)
         known: tuple[bytes, bytes] | None = self.csr.notes.get(place)
         if known is None:
             extensions = der.value(der.SEQUENCE, *map(_extension, self.extensions))

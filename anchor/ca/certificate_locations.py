@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anchor.ca.settings import CASettings
-from anchor.config import plugins
 from anchor.config.document import Document
+from anchor.config.plugins import validate_options
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class CertificateLocations:
         longest = datetime.timedelta()
         for name, section in document.signing_ca.items():
             common = {key: section[key] for key in CASettings.model_fields if key in section}
-            settings = plugins.prove(CASettings, common, document.base)
+            settings = validate_options(CASettings, common, document.base)
             longest = max(longest, settings.validity)
             if settings.output_path is None:
                 unstored.append(name)

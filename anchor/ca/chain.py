@@ -25,7 +25,7 @@ def read_ca(path: Path, now: datetime.datetime) -> x509.Certificate:
     found = _read(path)
     if len(found) != 1:
         raise ValueError(f"{path} holds {len(found)} certificates, and should hold one")
-    _prove_ca(found[0], str(path), now)
+    _require_ca(found[0], str(path), now)
     return found[0]
 
 
@@ -41,7 +41,7 @@ def read_chain(
     issued = ca
     for position, issuer in enumerate(chain, start=1):
         where = f"certificate {position} in {path}"
-        _prove_ca(issuer, where, now)
+        _require_ca(issuer, where, now)
         try:
             issued.verify_directly_issued_by(issuer)
         except (InvalidSignature, *MALFORMED):
@@ -73,7 +73,7 @@ def _read(path: Path) -> list[x509.Certificate]:
         raise ValueError(f"{path} holds no certificate in PEM") from None
 
 
-def _prove_ca(certificate: x509.Certificate, where: str, now: datetime.datetime) -> None:
+def _require_ca(certificate: x509.Certificate, where: str, now: datetime.datetime) -> None:
     try:
         public_key = certificate.public_key()
         extensions = certificate.extensions

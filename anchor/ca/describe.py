@@ -10,14 +10,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 
 from anchor.ca import template
-from anchor.ca.blank import Blank
+from anchor.ca.blank import CertificateTemplate
 from anchor.X509 import name_listing as names
 from anchor.X509.oids import name_of_extended_usage, name_of_extension, usages_in
 from anchor.X509.signing_request import Extension, PublicKey, X509Csr
 
 
 @dataclass(frozen=True)
-class Contents:
+class CertificateDescription:
     """What a certificate would say.
 
     Attributes:
@@ -44,7 +44,7 @@ class Contents:
     dropped_subject_attributes: tuple[str, ...]
 
     @classmethod
-    def of(cls, blank: Blank, submitted: X509Csr) -> Contents:
+    def of(cls, blank: CertificateTemplate, submitted: X509Csr) -> CertificateDescription:
         """Read them off a certificate that is not signed yet.
 
         Args:

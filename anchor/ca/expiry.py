@@ -14,7 +14,7 @@ DAY = datetime.timedelta(days=1)
 
 
 @dataclass
-class Watch:
+class ExpiryMonitor:
     """Knows how much life a CA should have left, and says so, once a day, when it has less.
 
     Attributes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import NamedTuple
 
-from anchor.ca.blank import Blank
+from anchor.ca.blank import CertificateTemplate
 from anchor.X509 import der
 from anchor.X509.signatures import Verification
 
@@ -29,7 +29,7 @@ class Frame(NamedTuple):
         middle, *after = after[0].split(validity)
         return cls(head, middle, *after) if len(after) == 1 else None
 
-    def around(self, blank: Blank) -> bytes:
+    def around(self, blank: CertificateTemplate) -> bytes:
         """The tbsCertificate of this frame with the serial number and validity of the blank."""
         return b"".join(
             (
@@ -52,7 +52,9 @@ class Proved:
         verify: how its signature was verified.
     """
 
-    def __init__(self, octets: bytes, signed: bytes, blank: Blank, verify: Verification):
+    def __init__(
+        self, octets: bytes, signed: bytes, blank: CertificateTemplate, verify: Verification
+    ):
         self.verify = verify
         self._signed = signed
         self._algorithm = _algorithm_behind(signed, octets)
@@ -63,7 +65,7 @@ class Proved:
         """Found when there is another certificate, as there is for few requests."""
         return Frame.of(self._signed, *self._its_own)
 
-    def like(self, octets: bytes, blank: Blank) -> bytes | None:
+    def like(self, octets: bytes, blank: CertificateTemplate) -> bytes | None:
         """The tbsCertificate that says what a blank does, if it is what stands in these octets.
 
         None if it is not, if another algorithm stands behind it, or if there is no telling.

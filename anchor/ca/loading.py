@@ -11,18 +11,18 @@ from typing import Any
 import pydantic
 from cryptography.hazmat.primitives import hashes
 
-from anchor.ca import backends
 from anchor.ca import chain as certificates
-from anchor.ca.backends import KeySigner, Signer
-from anchor.ca.expiry import Watch
+from anchor.ca.backends import KeySigner, Signer, load_backend
+from anchor.ca.expiry import ExpiryMonitor
 from anchor.ca.settings import CASettings
 from anchor.ca.signing_ca import Generation, SigningCA
 from anchor.ca.template import Profile
-from anchor.config import plugins
-from anchor.config.diagnostics import Complaints
+from anchor.config.diagnostics import Diagnostics
 from anchor.config.option_types import FilePath, Moment
+from anchor.config.plugins import validate_options
 from anchor.errors import ConfigurationError
 from anchor.store import certificate_files
+from anchor.store.certificate_files import load_store
 from anchor.X509.ca_certificate import CACertificate
 
 
@@ -67,29 +67,27 @@ class Draft:
     section: Mapping[str, Any]
     with_key: bool
 
-    def prove(self, base: Path, profile: Profile | None) -> Generation | None:
+    def load(self, base: Path, profile: Profile | None) -> Generation | None:
         """The generation; None if its certificate or its profile have their complaints already.
 
         Raises:
             ConfigurationError: with everything that is wrong with it.
         """
-        complaints = Complaints()
+        complaints = Diagnostics()
         ca: CACertificate | None = None
         signer: Signer | None = None
         with complaints.at():
             ca = _ca_certificate(self.paths, self.valid_at) if self.paths else None
         with complaints.at():
             certificate = ca.certificate if ca else None
-            signer = backends.configure(
-                self.own, self.section, certificate, base, with_key=self.with_key
-            )
+            signer = load_backend(self.own, self.section, certificate, base, with_key=self.with_key)
             if certificate and profile and isinstance(signer, KeySigner):
-                signer.prove(certificate, profile.signing_hash)
+                signer.check_key(certificate, profile.signing_hash)
         complaints.raise_if_any()
         return Generation(self.since, ca, signer) if ca and profile else None
 
 
-def configure(
+def load_signing_ca(
     name: str, section: Mapping[str, Any], base: Path, now: datetime.datetime, *, with_key: bool
 ) -> SigningCA:
     """The signing CA that a section of the configuration describes.
@@ -104,36 +102,36 @@ def configure(
     Raises:
         ConfigurationError: with everything that is wrong with it.
     """
-    complaints = Complaints()
+    complaints = Diagnostics()
     common = {key: section[key] for key in CASettings.model_fields if key in section}
     settings: CASettings | None = None
     store: certificate_files.Store | None = None
     upcoming: NextSettings | None = None
     with complaints.at():
-        settings = plugins.prove(CASettings, common, base)
+        settings = validate_options(CASettings, common, base)
     if settings is not None:
         with complaints.at("output_path"):
-            store = certificate_files.configure(settings.output_path if with_key else None)
+            store = load_store(settings.output_path if with_key else None)
     following = section.get("next")
     if isinstance(following, dict):
         with complaints.at("next"):
             its = {key: following[key] for key in following if key in _OF_NEXT}
-            upcoming = plugins.prove(NextSettings, its, base)
+            upcoming = validate_options(NextSettings, its, base)
     profile = _profile(settings) if settings else None
     first: Generation | None = None
     second: Generation | None = None
     with complaints.at():
-        first = _first(section, settings, upcoming, now, with_key).prove(base, profile)
+        first = _first(section, settings, upcoming, now, with_key).load(base, profile)
     if isinstance(following, dict):
         with complaints.at("next"):
-            second = _second(section, following, upcoming, now, with_key).prove(base, profile)
+            second = _second(section, following, upcoming, now, with_key).load(base, profile)
     if first and second:
         with complaints.at("next"):
-            _prove_succession(first, second)
+            _check_succession(first, second)
     complaints.raise_if_any()
     assert settings is not None and store is not None and profile is not None and first is not None
     generations = (first, second) if second else (first,)
-    watch = Watch(
+    watch = ExpiryMonitor(
         f"signing CA {name!r}",
         generations[-1].ca.not_after,
         profile.validity,
@@ -194,7 +192,7 @@ def _second(
     )
 
 
-def _prove_succession(first: Generation, second: Generation) -> None:
+def _check_succession(first: Generation, second: Generation) -> None:
     if first.ca.certificate == second.ca.certificate:
         raise ConfigurationError.about("cert_path", "is the certificate that is in use already")
     if first.ca.not_after < second.since:

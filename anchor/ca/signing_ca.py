@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 
-from anchor.ca import chain, template
+from anchor.ca import chain
 from anchor.ca.backends import Issued, Signer, always_ready
-from anchor.ca.blank import Blank
-from anchor.ca.expiry import Watch
-from anchor.ca.template import Profile
+from anchor.ca.blank import CertificateTemplate
+from anchor.ca.expiry import ExpiryMonitor
+from anchor.ca.template import Profile, build_template
 from anchor.errors import AnchorError, SigningError
 from anchor.store.certificate_files import Store
 from anchor.X509.ca_certificate import CACertificate
@@ -43,13 +43,13 @@ class SigningCA:
     generations: tuple[Generation, ...]
     profile: Profile
     store: Store
-    watch: Watch
+    watch: ExpiryMonitor
 
     def at(self, now: datetime.datetime) -> CACertificate:
         """The CA's certificate that is used at a moment."""
         return self._generation(now).ca
 
-    def bundle(self, now: datetime.datetime) -> tuple[CACertificate, ...]:
+    def trust_bundle(self, now: datetime.datetime) -> tuple[CACertificate, ...]:
         """The certificates that whoever trusts this CA should know at a moment.
 
         The one in use comes first, then those that will be, then those that were and have not
@@ -71,14 +71,14 @@ class SigningCA:
         """The keys of all generations and their chains, as SubjectPublicKeyInfo."""
         return frozenset().union(*(each.ca.public_keys() for each in self.generations))
 
-    def fill_in(self, csr: X509Csr, now: datetime.datetime) -> Blank:
+    def build_template(self, csr: X509Csr, now: datetime.datetime) -> CertificateTemplate:
         """What the certificate for an approved request would say; no key is needed for that.
 
         Raises:
             SigningError: there could be no such certificate.
         """
         try:
-            return template.fill_in(csr, self.at(now), self.profile, now)
+            return build_template(csr, self.at(now), self.profile, now)
         except SigningError:
             raise
         except Exception as error:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from anchor.ca.blank import Blank
+from anchor.ca.blank import CertificateTemplate
 from anchor.errors import SigningError
 from anchor.policy.mandatory_checks import EXPECTED, TAKEN_OVER
 from anchor.timestamps import timestamp
@@ -46,7 +46,9 @@ class Profile:
     signing_hash: SigningHash
 
 
-def fill_in(csr: X509Csr, ca: CACertificate, profile: Profile, now: datetime.datetime) -> Blank:
+def build_template(
+    csr: X509Csr, ca: CACertificate, profile: Profile, now: datetime.datetime
+) -> CertificateTemplate:
     """What the certificate for an approved request will say.
 
     Args:
@@ -59,7 +61,7 @@ def fill_in(csr: X509Csr, ca: CACertificate, profile: Profile, now: datetime.dat
         SigningError: the CA ends too soon to issue anything worthwhile.
     """
     not_before, not_after = _validity(profile, int(now.timestamp()))
-    return Blank(
+    return CertificateTemplate(
         issuer=ca,
         csr=csr,
         # RFC 5280 4.1.2.2: at most 20 octets; 159 random bits leave room for the sign.

@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from anchor.ca import template
-from anchor.ca.blank import VERSION_3, Blank
+from anchor.ca.blank import VERSION_3, CertificateTemplate
 from anchor.ca.frame import Proved
 from anchor.ca.template import Profile
 from anchor.errors import SigningError
@@ -20,7 +20,7 @@ from anchor.X509.signatures import SigningHash, Verification
 from anchor.X509.signing_request import Extension, X509Csr
 
 
-def read_back(octets: bytes, blank: Blank, ca: CACertificate) -> x509.Certificate:
+def verify_issued(octets: bytes, blank: CertificateTemplate, ca: CACertificate) -> x509.Certificate:
     """The certificate in the octets that will be handed out, if it says what was approved.
 
     Args:
@@ -42,15 +42,15 @@ def read_back(octets: bytes, blank: Blank, ca: CACertificate) -> x509.Certificat
         return certificate
     signed = der.signed_part(octets) or certificate.tbs_certificate_bytes
     if not _names_issuer(signed, blank, ca):
-        _prove_issuer(certificate, ca)
-    verify = _prove_signature(certificate, signed, ca)
+        _require_issuer(certificate, ca)
+    verify = _verify_signature(certificate, signed, ca)
     with without_length_warnings(octets):
-        _prove_contents(certificate, blank)
+        _require_contents(certificate, blank)
     blank.csr.notes[place] = Proved(octets, signed, blank, verify)
     return certificate
 
 
-def _names_issuer(signed: bytes, blank: Blank, ca: CACertificate) -> bool:
+def _names_issuer(signed: bytes, blank: CertificateTemplate, ca: CACertificate) -> bool:
     """Whether the CA's name stands in its place, to the octet.
 
     If not, it may be written in another way: the library has to compare.
@@ -67,7 +67,7 @@ def _names_issuer(signed: bytes, blank: Blank, ca: CACertificate) -> bool:
     )
 
 
-def _prove_contents(certificate: x509.Certificate, blank: Blank) -> None:
+def _require_contents(certificate: x509.Certificate, blank: CertificateTemplate) -> None:
     in_common = (
         ("version", certificate.version is x509.Version.v3),
         ("subject", certificate.subject == blank.csr.subject),
@@ -80,7 +80,7 @@ def _prove_contents(certificate: x509.Certificate, blank: Blank) -> None:
     )
 
 
-def _differing_of_its_own(certificate: x509.Certificate, blank: Blank) -> list[str]:
+def _differing_of_its_own(certificate: x509.Certificate, blank: CertificateTemplate) -> list[str]:
     """The fields that no other certificate for the request has, as far as they differ."""
     its_own = (
         ("serial number", certificate.serial_number == blank.serial_number),
@@ -95,7 +95,7 @@ def _refuse(differing: list[str]) -> None:
         raise SigningError(f"the signed certificate differs from what was approved: {differing}")
 
 
-def prove_foreign(
+def verify_external(
     certificate: x509.Certificate,
     csr: X509Csr,
     ca: CACertificate,
@@ -114,8 +114,8 @@ def prove_foreign(
     Raises:
         SigningError: with the names of the fields that are wrong.
     """
-    _prove_issuer(certificate, ca)
-    _prove_signature(certificate, certificate.tbs_certificate_bytes, ca)
+    _require_issuer(certificate, ca)
+    _verify_signature(certificate, certificate.tbs_certificate_bytes, ca)
     wanted = {extension.oid: extension for extension in template.extensions(csr, ca)}
     with without_length_warnings(certificate.tbs_certificate_bytes):
         subject = certificate.subject
@@ -169,12 +169,12 @@ def _value(extension: Extension | None) -> x509.ExtensionType | None:
     return extension.value if extension else None
 
 
-def _prove_issuer(certificate: x509.Certificate, ca: CACertificate) -> None:
+def _require_issuer(certificate: x509.Certificate, ca: CACertificate) -> None:
     if certificate.issuer != ca.certificate.subject:
         raise SigningError("the certificate is not issued in the CA's name")
 
 
-def _prove_signature(
+def _verify_signature(
     certificate: x509.Certificate, signed: bytes, ca: CACertificate
 ) -> Verification:
     """Return, if the CA has signed it, how that was verified."""

@@ -14,13 +14,14 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from anchor.audit import checkpoints, heads, rotation, sinks
-from anchor.audit.file_sink import FileTrail
+from anchor.audit import checkpoints, heads, rotation
+from anchor.audit.file_sink import FileSink
+from anchor.audit.sinks import load_audit_sink
 from anchor.audit.verification import Broken, Report, Verification
 from anchor.cli.certs import read_document
 from anchor.cli.check import add_config_option
 from anchor.cli.new_files import write_new
-from anchor.config.diagnostics import Complaints
+from anchor.config.diagnostics import Diagnostics
 from anchor.config.document import Document
 from anchor.errors import ConfigurationError
 
@@ -115,7 +116,7 @@ def run_verify(namespace: argparse.Namespace) -> int:
                 progress,
                 head=head,
                 must_be_signed=namespace.key is not None,
-            ).prove(paths)
+            ).verify(paths)
     except Broken as error:
         print(error)
         return 1
@@ -192,15 +193,15 @@ def run_checkpoint(namespace: argparse.Namespace) -> int:
     """Add a checkpoint."""
     document = read_document(namespace.config)
     path = _configured_file(document)
-    complaints = Complaints()
+    complaints = Diagnostics()
     with complaints.at("audit"):
         if path.stat().st_uid != os.geteuid():
             # Files that root makes here are none that the service could write to.
             raise ConfigurationError.about(
                 "path", f"{path} belongs to somebody else: run this as the user of the service"
             )
-        trail = sinks.configure(document.audit, document.base)
-        assert isinstance(trail, FileTrail)
+        trail = load_audit_sink(document.audit, document.base)
+        assert isinstance(trail, FileSink)
         print(trail.checkpoint())
     complaints.raise_if_any()
     return 0

@@ -22,15 +22,17 @@ from anchor.authority import utc_now
 from anchor.ca.certificate_locations import CertificateLocations
 from anchor.cli.certs import last_of, print_unstored, read_document
 from anchor.cli.check import add_config_option
-from anchor.config import plugins
-from anchor.config.diagnostics import Complaints
+from anchor.config.diagnostics import Diagnostics
 from anchor.config.document import Document
+from anchor.config.plugins import validate_options
 from anchor.errors import ConfigurationError, UnreadableRequest
 from anchor.store import bans, inventory
-from anchor.store.bans import Ban, BanFile, BanSettings
-from anchor.store.inventory import Choice
+from anchor.store.bans import Ban, BanFile, BanSettings, load_bans
+from anchor.store.inventory import Choice, read_certificates
 from anchor.timestamps import timestamp
-from anchor.X509 import csr_reader, name_matching, pem
+from anchor.X509 import pem
+from anchor.X509.csr_reader import detect_encoding, read_csr
+from anchor.X509.name_matching import overlaps
 
 _KINDS = ("name", "requester", "key")
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -114,8 +116,8 @@ def run_unban(namespace: argparse.Namespace) -> int:
 
 
 def _ban_file(document: Document) -> BanFile:
-    settings = plugins.prove(BanSettings, document.bans, document.base)
-    return bans.configure(settings, utc_now)
+    settings = validate_options(BanSettings, document.bans, document.base)
+    return load_bans(settings, utc_now)
 
 
 def _value_to_ban(namespace: argparse.Namespace) -> str:
@@ -160,15 +162,15 @@ def _key_in(path: Path) -> str:
 
 def _public_key_info(contents: bytes) -> bytes:
     """The key in a file: a request as the service reads it, or a certificate or a key in PEM."""
-    if csr_reader.encoding_of(contents) == "der":
-        return csr_reader.read(contents, "der").public_key_info
+    if detect_encoding(contents) == "der":
+        return read_csr(contents, "der").public_key_info
     text = pem.as_utf8(contents)
     if b"-----BEGIN CERTIFICATE-----" in text:
         key: Any = x509.load_pem_x509_certificate(text).public_key()
     elif b"-----BEGIN PUBLIC KEY-----" in text or b"-----BEGIN RSA PUBLIC KEY-----" in text:
         key = load_pem_public_key(text)
     else:
-        return csr_reader.read(text, "pem").public_key_info
+        return read_csr(text, "pem").public_key_info
     return bytes(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
@@ -204,8 +206,8 @@ def _say_when_gone(locations: CertificateLocations, ban: Ban, now: datetime.date
         print("audit.target is not 'file', so who got which certificate is not known;")
         what, concerned = "certificate of anybody's", inventory.every
     valid = inventory.in_force(now)
-    complaints = Complaints()
-    ends = inventory.read(
+    complaints = Diagnostics()
+    ends = read_certificates(
         locations.directories,
         lambda one: valid(one) and concerned(one),
         lambda one: one.outline.not_after,
@@ -225,9 +227,7 @@ def _banned(ban: Ban, issued: Collection[str]) -> Choice:
     """
     match ban.kind:
         case "name":
-            return lambda one: any(
-                name_matching.touches(ban.value, name) for name in one.outline.plain_names
-            )
+            return lambda one: any(overlaps(ban.value, name) for name in one.outline.plain_names)
         case "key":
             return lambda one: one.outline.key == ban.value
         case _:

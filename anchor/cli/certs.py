@@ -15,11 +15,11 @@ from typing import Any
 from anchor.ca.certificate_locations import CertificateLocations
 from anchor.cli.check import add_config_option
 from anchor.config import document as config_file
-from anchor.config.diagnostics import Complaints
-from anchor.config.document import Document
+from anchor.config.diagnostics import Diagnostics
+from anchor.config.document import Document, find_config
 from anchor.errors import ConfigurationError
 from anchor.store import inventory
-from anchor.store.inventory import Choice, Stored
+from anchor.store.inventory import Choice, Stored, read_certificates
 from anchor.timestamps import timestamp
 
 
@@ -74,7 +74,7 @@ def run(namespace: argparse.Namespace) -> int:
     locations = CertificateLocations.of(read_document(namespace.config))
     now = datetime.datetime.now(datetime.UTC)
     # Files that hold no certificate: they are told at the end, after all the others.
-    complaints = Complaints()
+    complaints = Diagnostics()
     if namespace.prune:
         if namespace.older_than < 0:
             raise ConfigurationError.about("", "--older-than is not below 0")
@@ -115,8 +115,8 @@ def run(namespace: argparse.Namespace) -> int:
 
 def read_document(path: Path | None) -> Document:
     """The configuration, as far as its skeleton is in order."""
-    complaints = Complaints()
-    document = config_file.read(path or config_file.find(), complaints)
+    complaints = Diagnostics()
+    document = config_file.read_document(path or find_config(), complaints)
     complaints.raise_if_any()
     return document
 
@@ -130,10 +130,10 @@ def _found(
     locations: CertificateLocations,
     choices: list[Choice],
     text: Callable[[Stored], str],
-    complaints: Complaints,
+    complaints: Diagnostics,
 ) -> Found:
     """When each of those ends that every choice agrees to, and what to print of it."""
-    found = inventory.read(
+    found = read_certificates(
         locations.directories,
         choices[0] if len(choices) == 1 else lambda one: all(choice(one) for choice in choices),
         lambda one: (one.outline.not_after, text(one)),
@@ -166,7 +166,7 @@ def _answer(
     namespace: argparse.Namespace,
     locations: CertificateLocations,
     now: datetime.datetime,
-    complaints: Complaints,
+    complaints: Diagnostics,
 ) -> None:
     choices = [inventory.in_force(now), inventory.good_for(namespace.good_for)]
     found = _found(

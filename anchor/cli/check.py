@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anchor.config import document as config_file
-from anchor.errors import Complaint, ConfigurationError
+from anchor.authorities import LoadedConfiguration, load_authorities
+from anchor.config.document import find_config, read_document
+from anchor.errors import ConfigProblem, ConfigurationError
 
 if TYPE_CHECKING:
     from anchor.config_lint.rules import Advice
@@ -52,15 +53,15 @@ def add_config_option(
 
 def run(namespace: argparse.Namespace) -> int:
     """Prove the configuration."""
-    errors: tuple[Complaint, ...] = ()
+    errors: tuple[ConfigProblem, ...] = ()
     authorities: list[str] = []
     given: list[Advice] = []
     path: Path | None = namespace.config
     try:
-        path = path or config_file.find()
+        path = path or find_config()
         authorities, given = _look(path)
     except ConfigurationError as error:
-        errors = error.complaints
+        errors = error.problems
     show = _as_json if namespace.format == "json" else _as_text
     show(path, authorities, errors, given)
     worst = max((advice.level for advice in given), default=0)
@@ -73,17 +74,17 @@ def run(namespace: argparse.Namespace) -> int:
 def _look(path: Path) -> tuple[list[str], list[Advice]]:
     """The names of the authorities, and the advice."""
     # Only checking needs them, and others use the option above.
-    from anchor import authorities as settings  # noqa: PLC0415
     from anchor.audit import log_configuration  # noqa: PLC0415
     from anchor.authority import utc_now  # noqa: PLC0415
     from anchor.cli.config_py import read  # noqa: PLC0415
-    from anchor.config.diagnostics import Complaints  # noqa: PLC0415
-    from anchor.config_lint import rules as advice  # noqa: PLC0415
+    from anchor.config.diagnostics import Diagnostics  # noqa: PLC0415
+    from anchor.config_lint.review import ConfigUnderReview  # noqa: PLC0415
+    from anchor.config_lint.rules import review  # noqa: PLC0415
 
-    complaints = Complaints()
-    proved: settings.Settings | None = None
+    complaints = Diagnostics()
+    proved: LoadedConfiguration | None = None
     with complaints.at(), _what_advice_says_left_unsaid():
-        proved = settings.load(path)
+        proved = load_authorities(path)
     own_handlers = logging.getLogger().handlers[:]
     with complaints.at("config.py"):
         config_py = read(path)
@@ -92,9 +93,9 @@ def _look(path: Path) -> tuple[list[str], list[Advice]]:
             log_configuration.try_out(config_py.logging, sinks, own_handlers)
     complaints.raise_if_any()
     assert proved is not None
-    document = config_file.read(path, complaints)
-    subject = advice.Subject(document, proved, utc_now(), config_py.host, config_py.web)
-    return sorted(proved.authorities), advice.give(subject)
+    document = read_document(path, complaints)
+    subject = ConfigUnderReview(document, proved, utc_now(), config_py.host, config_py.web)
+    return sorted(proved.authorities), review(subject)
 
 
 @contextmanager
@@ -110,7 +111,10 @@ def _what_advice_says_left_unsaid() -> Iterator[None]:
 
 
 def _as_text(
-    path: Path | None, authorities: list[str], errors: tuple[Complaint, ...], given: list[Advice]
+    path: Path | None,
+    authorities: list[str],
+    errors: tuple[ConfigProblem, ...],
+    given: list[Advice],
 ) -> None:
     for complaint in errors:
         print(complaint, file=sys.stderr)
@@ -124,7 +128,10 @@ def _as_text(
 
 
 def _as_json(
-    path: Path | None, authorities: list[str], errors: tuple[Complaint, ...], given: list[Advice]
+    path: Path | None,
+    authorities: list[str],
+    errors: tuple[ConfigProblem, ...],
+    given: list[Advice],
 ) -> None:
     found = {
         "config": str(path) if path else None,

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from anchor.config import plugins
 from anchor.config.config_py import find_config_py
-from anchor.config.diagnostics import Complaints
+from anchor.config.diagnostics import Diagnostics
+from anchor.config.plugins import validate_options
 from anchor.errors import ConfigurationError
 from anchor.web.settings import WebSettings
 
@@ -45,7 +45,7 @@ def read(config_json: Path) -> ConfigPy:
         path = Path(named) if named else find_config_py(config_json)
     except ConfigurationError:
         # Whoever starts the service with another one knows where that is.
-        return ConfigPy(None, plugins.prove(WebSettings, {}, Path()), None, is_there=False)
+        return ConfigPy(None, validate_options(WebSettings, {}, Path()), None, is_there=False)
     try:
         values = runpy.run_path(str(path))
     except (Exception, SystemExit) as error:
@@ -54,9 +54,9 @@ def read(config_json: Path) -> ConfigPy:
         ) from error
     server, web = values.get("server"), values.get("web", {})
     host = server.get("host") if isinstance(server, dict) else None
-    complaints = Complaints()
+    complaints = Diagnostics()
     with complaints.at("web"):
-        settings = plugins.prove(WebSettings, web, Path())
+        settings = validate_options(WebSettings, web, Path())
     logging = values.get("logging") or None
     if not isinstance(logging, Mapping | None):
         complaints.add("logging", "should be a dictionary, as logging.config.dictConfig takes it")

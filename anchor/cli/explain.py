@@ -10,15 +10,15 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from anchor import authorities as settings
 from anchor.auth.results import AuthDetails
+from anchor.authorities import load_authorities
 from anchor.authority import RegistrationAuthority
 from anchor.cli.check import add_config_option
 from anchor.cli.terminal import GREEN, RED, YELLOW, Painter, is_coloured, printable
-from anchor.config import document
+from anchor.config.document import find_config
 from anchor.policy.checks import Verdict
 from anchor.policy_tools import explain
-from anchor.policy_tools.explain import SIGNED, Asker, Explanation
+from anchor.policy_tools.explain import SIGNED, Explanation, Requester
 from anchor.timestamps import timestamp
 
 # The service's own limit stands in config.py; this one is for a device or a disk image by mistake.
@@ -72,11 +72,11 @@ def add_to(subparsers: Any) -> None:
 
 def run(namespace: argparse.Namespace) -> int:
     """Explain the request."""
-    asker = Asker(AuthDetails(namespace.user, namespace.group), namespace.address)
+    asker = Requester(AuthDetails(namespace.user, namespace.group), namespace.address)
     try:
         octets = _read(namespace.request)
-        path = namespace.config or document.find()
-        authority = _choose(settings.load(path, offline=True).authorities, namespace.ra)
+        path = namespace.config or find_config()
+        authority = _choose(load_authorities(path, offline=True).authorities, namespace.ra)
     except NotUnderstood as error:
         print(f"anchor explain: {error}", file=sys.stderr)
         return 2

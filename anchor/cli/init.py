@@ -108,11 +108,11 @@ def _add_token(group: Any) -> None:
 
 def run(namespace: argparse.Namespace) -> int:
     """Make what is asked for."""
-    _prove(namespace)
+    _check_options(namespace)
     directory: Path = namespace.directory
     issued = namespace.intermediate
     certificate, key_path = (INTERMEDIATE, INTERMEDIATE_KEY) if issued else (CERTIFICATE, KEY)
-    _prove_absent(namespace, certificate, key_path)
+    _require_absent(namespace, certificate, key_path)
     section: dict[str, Any] = {"backend": "anchor", "cert_path": certificate}
     files = NewFiles(directory)
     try:
@@ -142,7 +142,7 @@ def run(namespace: argparse.Namespace) -> int:
     return 0
 
 
-def _prove_absent(namespace: argparse.Namespace, certificate: str, key: str) -> None:
+def _require_absent(namespace: argparse.Namespace, certificate: str, key: str) -> None:
     """Raise ConfigurationError if a file is there that would be made."""
     made = [certificate]
     made += [] if namespace.pkcs11 else [key]
@@ -155,7 +155,7 @@ def _prove_absent(namespace: argparse.Namespace, certificate: str, key: str) -> 
             raise ConfigurationError.about("", f"{namespace.directory / path} is there already")
 
 
-def _prove(namespace: argparse.Namespace) -> None:
+def _check_options(namespace: argparse.Namespace) -> None:
     """Whether the options make sense together."""
     wrong = [
         message
@@ -244,7 +244,7 @@ def _root(namespace: argparse.Namespace, files: NewFiles) -> Issuer:
     options = {"key_path": str(namespace.root_key)}
     if passphrase_file:
         options["passphrase_file"] = str(passphrase_file)
-    key = FileKey(**plugins.Signature.of(FileKey).prove(options, Path())).private_key()
+    key = FileKey(**plugins.Signature.of(FileKey).validate(options, Path())).private_key()
     if key.public_key() != certificate.public_key():
         raise ConfigurationError.about("", "the root's key does not match its certificate")
     return Issuer(certificate, key)

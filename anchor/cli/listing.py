@@ -11,7 +11,7 @@ from typing import Any
 from cryptography import x509
 
 from anchor.cli import client_options
-from anchor.client.certificate_directory import LiveDirectory
+from anchor.client.certificate_directory import CertificateDirectory
 from anchor.client.renewal import due, moment
 from anchor.client.tracking import StateDirectory
 from anchor.errors import AnchorError
@@ -62,7 +62,7 @@ def _describe(state: StateDirectory, name: str) -> dict[str, Any]:
         "failures": tracked.history.failures,
         "error": tracked.history.error,
     }
-    certificate = LiveDirectory(tracked.wish.directory).certificate()
+    certificate = CertificateDirectory(tracked.wish.directory).certificate()
     if certificate is None:
         return row | {"state": "missing"}
     end = certificate.not_valid_after_utc

@@ -14,7 +14,7 @@ from anchor.cli import client_options
 from anchor.client import configuration, schedule, signing_request, trust
 from anchor.client.errors import Misconfigured, Unavailable
 from anchor.client.renewal import Outcome
-from anchor.client.tracking import StateDirectory, Wish, is_name
+from anchor.client.tracking import CertificateSpec, StateDirectory, is_name
 from anchor.errors import AnchorError
 from anchor.X509 import create_ca
 
@@ -120,7 +120,7 @@ def run(namespace: argparse.Namespace) -> int:
     return client_options.exit_code(outcome)
 
 
-def _persistently(namespace: argparse.Namespace, name: str, wish: Wish) -> Outcome:
+def _persistently(namespace: argparse.Namespace, name: str, wish: CertificateSpec) -> Outcome:
     """Ask as long as ``--wait`` allows."""
     renewer = client_options.renewer(namespace)
     deadline = time.monotonic() + namespace.wait
@@ -138,9 +138,9 @@ def _persistently(namespace: argparse.Namespace, name: str, wish: Wish) -> Outco
             time.sleep(pause)
 
 
-def _wish(namespace: argparse.Namespace, directory: Path) -> Wish:
+def _wish(namespace: argparse.Namespace, directory: Path) -> CertificateSpec:
     """What is wanted; paths are written down absolute, for later runs start elsewhere."""
-    return Wish(
+    return CertificateSpec(
         names=tuple(namespace.names),
         directory=(namespace.directory or directory).absolute(),
         config=(namespace.config or configuration.find()).absolute(),

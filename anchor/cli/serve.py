@@ -11,8 +11,8 @@ from pecan.commands.serve import ServeCommand
 from pecan.configuration import conf_from_file
 
 from anchor.cli.check import add_config_option
-from anchor.config import document
 from anchor.config.config_py import find_config_py
+from anchor.config.document import find_config
 
 
 def add_to(subparsers: Any) -> None:
@@ -31,7 +31,7 @@ def add_to(subparsers: Any) -> None:
 
 def run(namespace: argparse.Namespace) -> int:
     """Serve until interrupted."""
-    path = namespace.config or document.find()
+    path = namespace.config or find_config()
     os.environ["ANCHOR_CONF"] = str(path)
     config = conf_from_file(str(find_config_py(path)))
     if namespace.host is not None:

@@ -33,7 +33,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from anchor.client import files, locks, trust
 from anchor.client.errors import Misconfigured, Unwritable
-from anchor.client.service import Certified
+from anchor.client.service import IssuedCertificate
 from anchor.X509.parse_errors import MALFORMED
 
 LOCK = ".lock"
@@ -101,7 +101,7 @@ def _pair(version: Path) -> Pair | None:
 
 
 @dataclass(frozen=True)
-class LiveDirectory:
+class CertificateDirectory:
     """The files of one certificate."""
 
     path: Path
@@ -144,9 +144,9 @@ class LiveDirectory:
             files.make_directory(self.path / VERSIONS)
         except OSError as error:
             raise Unwritable(f"{error.filename or self.path}: {error.strerror}") from None
-        self.mend()
+        self.repair()
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """Remove what a killed run has left, and put back links that a backup has lost.
 
         A copy of what a link leads to, which some tools make of it, becomes a link again.
@@ -213,7 +213,7 @@ class LiveDirectory:
     def install(
         self,
         key_pem: bytes,
-        certified: Certified,
+        certified: IssuedCertificate,
         access: Access,
         kept: Mapping[str, Access] | None = None,
     ) -> None:
@@ -254,7 +254,7 @@ class LiveDirectory:
     def _write(
         directory: Path,
         key_pem: bytes,
-        certified: Certified,
+        certified: IssuedCertificate,
         access: Access,
         kept: Mapping[str, Access],
     ) -> None:

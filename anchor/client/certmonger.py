@@ -36,7 +36,7 @@ _COOKIE = re.compile(r"anchor-([0-9]{1,4})", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Said:
+class HelperReply:
     """What certmonger is told."""
 
     code: int
@@ -57,29 +57,29 @@ class Helper:
     environment: Mapping[str, str]
     log: Callable[[str], None]
 
-    def answer(self) -> Said:
+    def answer(self) -> HelperReply:
         """The answer to the operation in the environment."""
         try:
             return self._answer()
         except Exception as error:  # noqa: BLE001  # a trace is exit code 1: wait for seven days
             return self._later(Unavailable(f"internal error: {type(error).__name__}"))
 
-    def _answer(self) -> Said:
+    def _answer(self) -> HelperReply:
         match self.environment.get("CERTMONGER_OPERATION") or "SUBMIT":
             case "SUBMIT" | "POLL":
                 return self._submit()
             case "IDENTIFY":
-                return Said(ISSUED, f"Anchor {anchor.__version__}")
+                return HelperReply(ISSUED, f"Anchor {anchor.__version__}")
             case "FETCH-ROOTS":
                 return self._fetch_roots()
             case "GET-NEW-REQUEST-REQUIREMENTS" | "GET-RENEW-REQUEST-REQUIREMENTS":
                 # Nothing: what a request has to say is the authority's to judge.
-                return Said(ISSUED)
+                return HelperReply(ISSUED)
             case _:
                 # Also the templates: the authorities of a service are not listed anywhere.
-                return Said(UNSUPPORTED)
+                return HelperReply(UNSUPPORTED)
 
-    def _submit(self) -> Said:
+    def _submit(self) -> HelperReply:
         """SUBMIT, and POLL, which is the same once more: Anchor answers at once or not at all."""
         try:
             client = self.load()
@@ -88,18 +88,18 @@ class Helper:
             service = client.service(authority)
             certified = service.sign(csr, client.source.credentials(), self._previous())
         except Refused as error:
-            return Said(REJECTED, str(error))
+            return HelperReply(REJECTED, str(error))
         except WrongClock as error:
             # A clock is often set soon after the machine has started.
             return self._later(error)
         except (Misconfigured, ConfigurationError) as error:
-            return Said(UNCONFIGURED, _one_line(error))
+            return HelperReply(UNCONFIGURED, _one_line(error))
         except (Unavailable, ClientError) as error:
             return self._later(error)
         # certmonger keeps what is above the leaf; the root comes by FETCH-ROOTS.
-        return Said(ISSUED, certified.presented_pem.decode("ascii"))
+        return HelperReply(ISSUED, certified.presented_pem.decode("ascii"))
 
-    def _later(self, error: ClientError, least: float = 0) -> Said:
+    def _later(self, error: ClientError, least: float = 0) -> HelperReply:
         """Come back, each time after a longer while, and not before the service wants it."""
         tried = _COOKIE.fullmatch(self.environment.get("CERTMONGER_CA_COOKIE", "").strip())
         failures = min(int(tried[1]) if tried else 0, 9998) + 1
@@ -107,7 +107,7 @@ class Helper:
         if isinstance(error, Unavailable) and error.retry_after is not None:
             seconds = max(seconds, min(error.retry_after, schedule.LONGEST_ASKED))
         self.log(f"{_one_line(error)}; again in {seconds:.0f} seconds")
-        return Said(WAIT, f"{max(1, round(seconds))}\nanchor-{failures}")
+        return HelperReply(WAIT, f"{max(1, round(seconds))}\nanchor-{failures}")
 
     def _seconds_left(self) -> float:
         """How long the certificate that is to be renewed is valid; for ever if there is none."""
@@ -143,16 +143,16 @@ class Helper:
             raise Refused("there is no certificate signing request in $CERTMONGER_CSR") from None
         return csr
 
-    def _fetch_roots(self) -> Said:
+    def _fetch_roots(self) -> HelperReply:
         try:
             client = self.load()
             if client.transport.tls is None:
                 self.log("roots are fetched over verified TLS only")
-                return Said(UNSUPPORTED)
+                return HelperReply(UNSUPPORTED)
             issuer, *chain = client.service(self._authority()).ca()
         except (Misconfigured, ConfigurationError, Refused) as error:
             self.log(_one_line(error))
-            return Said(UNCONFIGURED, _one_line(error))
+            return HelperReply(UNCONFIGURED, _one_line(error))
         except ClientError as error:
             # certmonger keeps no cookie here, so each time is the first.
             return self._later(error, random.uniform(30, 60))  # noqa: S311  # it spreads, it hides nothing
@@ -160,7 +160,7 @@ class Helper:
         # Roots, a blank line, other roots, a blank line, what else is in the chain.  certmonger
         # skips an empty part, so the root stands in for the other roots.
         parts = [_named(root), *([_named(root), *map(_named, between)] if between else [])]
-        return Said(ISSUED, "\n".join(parts))
+        return HelperReply(ISSUED, "\n".join(parts))
 
 
 def _named(certificate: x509.Certificate) -> str:

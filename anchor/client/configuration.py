@@ -19,10 +19,10 @@ from anchor.client.credentials import Command, Credentials, Fixed, KeystoneToken
 from anchor.client.service import Service
 from anchor.client.transport import URL, Transport
 from anchor.client.trust import Untrusted
-from anchor.config import document as config_file
-from anchor.config import plugins
-from anchor.config.diagnostics import Complaints
+from anchor.config.diagnostics import Diagnostics
+from anchor.config.document import parse_document
 from anchor.config.option_types import FilePath, SecretFile
+from anchor.config.plugins import validate_options
 from anchor.errors import ConfigurationError
 from anchor.X509.parse_errors import MALFORMED
 
@@ -128,13 +128,13 @@ def load(path: Path) -> Client:
         ConfigurationError: with everything that is wrong with it.
     """
     path = path.absolute()
-    document = config_file.parse(path)
-    complaints = Complaints()
+    document = parse_document(path)
+    complaints = Diagnostics()
     with complaints.at():
         _require_trusted(path)
     settings: ClientSettings | None = None
     with complaints.at():
-        settings = plugins.prove(ClientSettings, document, path.parent)
+        settings = validate_options(ClientSettings, document, path.parent)
     if settings is None:
         complaints.raise_if_any()
     assert settings is not None

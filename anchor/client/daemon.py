@@ -13,7 +13,7 @@ from types import FrameType
 
 from anchor.client import configuration, schedule
 from anchor.client.renewal import Outcome, Renewer, Result
-from anchor.client.tracking import Tracked
+from anchor.client.tracking import TrackedCertificate
 from anchor.errors import AnchorError, ConfigurationError
 
 # A clock that jumps, or a machine that slept, is noticed within this many seconds; and so is
@@ -22,7 +22,7 @@ LONGEST_SLEEP = 60.0
 
 
 @dataclass(frozen=True)
-class Rest:
+class Backoff:
     """How often a certificate failed in a row, and until when it rests, by the monotonic clock."""
 
     failures: int
@@ -47,7 +47,7 @@ class Daemon:
     complain: Callable[[str], None]
     _stopping: bool = False
     _complained: dict[str, str] = field(default_factory=dict)
-    _resting: dict[str, Rest] = field(default_factory=dict)
+    _resting: dict[str, Backoff] = field(default_factory=dict)
     _refused: dict[str, bytes | None] = field(default_factory=dict)
 
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
@@ -110,7 +110,7 @@ class Daemon:
             # Not even the failure could be written down, so it is kept in mind.
             failures = rest.failures + 1 if rest else 1
             left = schedule.wait(failures, float("inf"))
-            self._resting[name] = Rest(failures, time.monotonic() + left)
+            self._resting[name] = Backoff(failures, time.monotonic() + left)
         return left
 
     def _complain_once(self, name: str, message: str) -> None:
@@ -146,7 +146,7 @@ class Daemon:
         self._stopping = True
 
 
-def _identity(tracked: Tracked) -> bytes | None:
+def _identity(tracked: TrackedCertificate) -> bytes | None:
     """A hash of the credentials and the service; None while they cannot be read."""
     try:
         return configuration.load(tracked.wish.config).identity()

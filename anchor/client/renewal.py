@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from anchor.client import certificate_directory, configuration, hook, schedule, signing_request
 from anchor.client.acceptance import MAX_SKEW
-from anchor.client.certificate_directory import Access, LiveDirectory, Pair
+from anchor.client.certificate_directory import Access, CertificateDirectory, Pair
 from anchor.client.errors import (
     ClientError,
     CredentialsRefused,
@@ -26,8 +26,8 @@ from anchor.client.errors import (
     WrongClock,
 )
 from anchor.client.hook import HookFailed
-from anchor.client.service import Certified, clock_error
-from anchor.client.tracking import History, StateDirectory, Tracked, Wish
+from anchor.client.service import IssuedCertificate, clock_error
+from anchor.client.tracking import CertificateSpec, History, StateDirectory, TrackedCertificate
 from anchor.errors import AnchorError, ConfigurationError
 from anchor.timestamps import timestamp
 from anchor.X509 import create_ca
@@ -59,7 +59,7 @@ class Outcome:
     warning: str = ""
 
 
-def due(tracked: Tracked, certificate: x509.Certificate) -> datetime.datetime:
+def due(tracked: TrackedCertificate, certificate: x509.Certificate) -> datetime.datetime:
     """From when a tracked certificate is to be renewed."""
     history = tracked.history
     fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
@@ -91,20 +91,20 @@ class Renewer:
     progress: Callable[[str], None]
     clock: Callable[[], float] = time.time
 
-    def request(self, name: str, wish: Wish) -> Outcome:
+    def request(self, name: str, wish: CertificateSpec) -> Outcome:
         """Get the first certificate, or another one as it is wished for now, and track it.
 
         Raises:
             AnchorError: there is none; files and what is tracked are as before.
         """
-        live = LiveDirectory(wish.directory)
+        live = CertificateDirectory(wish.directory)
         with live.locked():
             certified = self._obtain(name, wish, live, keep_access=False)
-            tracked = self._remember(Tracked(name=name, wish=wish), certified, live)
+            tracked = self._remember(TrackedCertificate(name=name, wish=wish), certified, live)
             outcome = self._finish(tracked, live, Result.ISSUED)
             return replace(outcome, warning=certified.clock_error)
 
-    def next_time(self, tracked: Tracked, *, patient: bool = True) -> float:
+    def next_time(self, tracked: TrackedCertificate, *, patient: bool = True) -> float:
         """When there is something to do for a certificate, in seconds since the epoch.
 
         Args:
@@ -112,7 +112,7 @@ class Renewer:
             patient: as for :meth:`renew`.
         """
         now = self.clock()
-        certificate = LiveDirectory(tracked.wish.directory).certificate()
+        certificate = CertificateDirectory(tracked.wish.directory).certificate()
         if (
             certificate is None
             or _hook_is_due(tracked, certificate)
@@ -135,7 +135,7 @@ class Renewer:
             dry_run: only say what would be done.
         """
         try:
-            live = LiveDirectory(self.state.read(name).wish.directory)
+            live = CertificateDirectory(self.state.read(name).wish.directory)
             with live.locked():
                 # Another run may have been at it meanwhile.
                 tracked = self.state.read(name)
@@ -147,11 +147,17 @@ class Renewer:
             return self._failed(name, error, None)
 
     def _renew(
-        self, tracked: Tracked, live: LiveDirectory, *, force: bool, patient: bool, dry_run: bool
+        self,
+        tracked: TrackedCertificate,
+        live: CertificateDirectory,
+        *,
+        force: bool,
+        patient: bool,
+        dry_run: bool,
     ) -> Outcome:
         name = tracked.name
         if not dry_run:
-            live.mend()
+            live.repair()
         pair = live.current()
         now = self.clock()
         postponed = not force and bool(_waits(tracked, now, patient=patient))
@@ -185,7 +191,7 @@ class Renewer:
         outcome = self._finish(tracked, live, Result.RENEWED)
         return replace(outcome, warning=certified.clock_error)
 
-    def _check_clock(self, tracked: Tracked, pair: Pair | None) -> None:
+    def _check_clock(self, tracked: TrackedCertificate, pair: Pair | None) -> None:
         """Ask the service for the time, which is cheaper than a certificate.
 
         Raises:
@@ -205,8 +211,8 @@ class Renewer:
         raise WrongClock(clock_error(offset, client.transport.url.text))
 
     def _obtain(
-        self, name: str, wish: Wish, live: LiveDirectory, *, keep_access: bool
-    ) -> Certified:
+        self, name: str, wish: CertificateSpec, live: CertificateDirectory, *, keep_access: bool
+    ) -> IssuedCertificate:
         """A certificate that is installed with its key.
 
         Args:
@@ -229,7 +235,9 @@ class Renewer:
         live.install(key_pem, certified, access, live.access_by_hand() if keep_access else None)
         return certified
 
-    def _remember(self, tracked: Tracked, certified: Certified, live: LiveDirectory) -> Tracked:
+    def _remember(
+        self, tracked: TrackedCertificate, certified: IssuedCertificate, live: CertificateDirectory
+    ) -> TrackedCertificate:
         pair = live.current()
         assert pair is not None
         renew_after = certified.renew_after
@@ -255,7 +263,9 @@ class Renewer:
         self.state.write(tracked)
         return tracked
 
-    def _finish(self, tracked: Tracked, live: LiveDirectory, result: Result) -> Outcome:
+    def _finish(
+        self, tracked: TrackedCertificate, live: CertificateDirectory, result: Result
+    ) -> Outcome:
         """Run the hook, and keep in mind whether it has seen the certificate."""
         pair = live.current()
         assert pair is not None
@@ -272,7 +282,9 @@ class Renewer:
             self.state.write(tracked)
         return self._outcome(tracked, pair, result)
 
-    def _take_down(self, tracked: Tracked, error: AnchorError, pair: Pair | None) -> None:
+    def _take_down(
+        self, tracked: TrackedCertificate, error: AnchorError, pair: Pair | None
+    ) -> None:
         """Write a failure down, so that `anchor list` shows it and the next try waits."""
         now = self.clock()
         failures = tracked.history.failures + 1
@@ -319,7 +331,7 @@ class Renewer:
         return end.timestamp() - self.clock() > (end - begin).total_seconds() / 10
 
     def _outcome(
-        self, tracked: Tracked, pair: Pair | None, result: Result, reason: str = ""
+        self, tracked: TrackedCertificate, pair: Pair | None, result: Result, reason: str = ""
     ) -> Outcome:
         end = pair.certificate.not_valid_after_utc if pair else None
         renews = due(tracked, pair.certificate) if pair else None
@@ -344,13 +356,13 @@ def _is_not_yet_valid(certificate: x509.Certificate, now: float) -> bool:
     return certificate.not_valid_before_utc.timestamp() > now + MAX_SKEW.total_seconds()
 
 
-def _hook_is_due(tracked: Tracked, certificate: x509.Certificate) -> bool:
+def _hook_is_due(tracked: TrackedCertificate, certificate: x509.Certificate) -> bool:
     """Whether there is a hook that has not seen this certificate yet."""
     seen = tracked.history.hook_done
     return bool(tracked.wish.hook) and seen != certificate.fingerprint(hashes.SHA256()).hex()
 
 
-def _waits(tracked: Tracked, now: float, *, patient: bool) -> list[float]:
+def _waits(tracked: TrackedCertificate, now: float, *, patient: bool) -> list[float]:
     """The moments that have to be waited for."""
     history = tracked.history
     # A clock that was set back since then must not make anybody wait.
@@ -376,7 +388,7 @@ def moment(when: datetime.datetime) -> str:
     return timestamp(when.astimezone(datetime.UTC))
 
 
-def _variables(tracked: Tracked, pair: Pair) -> dict[str, str]:
+def _variables(tracked: TrackedCertificate, pair: Pair) -> dict[str, str]:
     directory = tracked.wish.directory
     return {
         "ANCHOR_NAME": tracked.name,

@@ -33,7 +33,7 @@ _MAX_CHAIN = 10
 
 
 @dataclass(frozen=True)
-class Certified:
+class IssuedCertificate:
     """A certificate that was checked against the request.
 
     Attributes:
@@ -90,7 +90,7 @@ class Service:
         csr: x509.CertificateSigningRequest,
         credentials: Credentials,
         previous: x509.Certificate | None = None,
-    ) -> Certified:
+    ) -> IssuedCertificate:
         """The certificate for a request, checked against the request.
 
         Args:
@@ -133,7 +133,7 @@ class Service:
             raise self._confused("its answer does not hold a certificate") from error
         self._check_issuer(chain, previous)
         renew_after = _renew_after(answer.get("renew_after"), certificate)
-        return Certified(certificate, chain, renew_after, self._clock_error(reply))
+        return IssuedCertificate(certificate, chain, renew_after, self._clock_error(reply))
 
     def clock_offset(self) -> float | None:
         """How many seconds this machine's clock is ahead of the service's; None if it is not told.

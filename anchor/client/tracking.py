@@ -13,7 +13,7 @@ from pathlib import Path
 import pydantic
 
 from anchor.client import files, locks, trust
-from anchor.client.certificate_directory import LiveDirectory
+from anchor.client.certificate_directory import CertificateDirectory
 from anchor.client.errors import ClientError, Misconfigured, Unwritable
 
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}"
@@ -24,7 +24,7 @@ def is_name(text: str) -> bool:
     return re.fullmatch(_NAME, text, re.ASCII) is not None
 
 
-class Wish(pydantic.BaseModel):
+class CertificateSpec(pydantic.BaseModel):
     """What is wanted, as it was asked for."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -71,16 +71,16 @@ class History(pydantic.BaseModel):
     keep_off_until: float | None = None
 
 
-class Tracked(pydantic.BaseModel):
+class TrackedCertificate(pydantic.BaseModel):
     """A certificate that is kept renewed."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     name: str = pydantic.Field(pattern=rf"\A{_NAME}\z")
-    wish: Wish
+    wish: CertificateSpec
     history: History = History()
 
-    def after(self, **changes: object) -> Tracked:
+    def after(self, **changes: object) -> TrackedCertificate:
         """The same, with another history."""
         return self.model_copy(update={"history": self.history.model_copy(update=changes)})
 
@@ -139,7 +139,7 @@ class StateDirectory:
         except OSError as error:
             raise Unwritable(f"{self._tracked}: {error.strerror}") from None
 
-    def read(self, name: str) -> Tracked:
+    def read(self, name: str) -> TrackedCertificate:
         """One of them.
 
         Raises:
@@ -150,7 +150,7 @@ class StateDirectory:
         self._require_trusted()
         trust.require(path)
         try:
-            return Tracked.model_validate_json(path.read_bytes())
+            return TrackedCertificate.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             raise Misconfigured(f"{name!r} is not tracked here") from None
         except OSError as error:
@@ -158,7 +158,7 @@ class StateDirectory:
         except pydantic.ValidationError:
             raise Misconfigured(f"{path} is damaged; `anchor request` writes it anew") from None
 
-    def write(self, tracked: Tracked) -> None:
+    def write(self, tracked: TrackedCertificate) -> None:
         """Keep it, whole or not at all."""
         path = self._path(tracked.name)
         text = json.dumps(tracked.model_dump(mode="json", exclude_none=True), indent=2)
@@ -182,9 +182,9 @@ class StateDirectory:
                 # A run that holds the lock removes its own.
                 with (
                     contextlib.suppress(ClientError),
-                    LiveDirectory(directory.parent).locked(patience=0),
+                    CertificateDirectory(directory.parent).locked(patience=0),
                 ):
-                    LiveDirectory(directory.parent).sweep()
+                    CertificateDirectory(directory.parent).sweep()
 
     def _sweep_tracked(self) -> None:
         """Remove files of eight digits after a name, which are renamed when they are whole."""

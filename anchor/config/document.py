@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from anchor.config.diagnostics import Complaints
+from anchor.config.diagnostics import Diagnostics
 from anchor.errors import ConfigurationError
 
 # A name is a part of URLs, of paths in messages and of audit events: nothing there needs quoting.
@@ -67,7 +67,7 @@ class Document:
         return path
 
 
-def find(environment: Mapping[str, str] = os.environ) -> Path:
+def find_config(environment: Mapping[str, str] = os.environ) -> Path:
     """The first ``config.json`` there is, in the order that the documentation gives.
 
     Raises:
@@ -99,7 +99,7 @@ def _virtual_environment(environment: Mapping[str, str]) -> list[Path]:
     return [Path(sys.prefix)] if sys.prefix != sys.base_prefix else []
 
 
-def read(path: Path, complaints: Complaints) -> Document:
+def read_document(path: Path, complaints: Diagnostics) -> Document:
     """Read a configuration, in whichever form it is.
 
     Args:
@@ -109,7 +109,7 @@ def read(path: Path, complaints: Complaints) -> Document:
     Raises:
         ConfigurationError: it cannot be read as a JSON object at all.
     """
-    document = parse(path)
+    document = parse_document(path)
     for key in document:
         if key not in (*LONG, *SHORT, *EITHER):
             complaints.add("", f"unknown key {key!r}")
@@ -144,7 +144,7 @@ def _declared(sections: object, aliases: dict[str, str]) -> frozenset[str]:
     return frozenset(sections) if isinstance(sections, dict) else frozenset()
 
 
-def parse(path: Path) -> dict[str, Any]:
+def parse_document(path: Path) -> dict[str, Any]:
     """The JSON object that a file holds, with nothing in it that readers could understand twice.
 
     Raises:
@@ -156,7 +156,7 @@ def parse(path: Path) -> dict[str, Any]:
         raise ConfigurationError.about("", f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigurationError.about("", f"{path} is not UTF-8 text") from None
-    complaints = Complaints()
+    complaints = Diagnostics()
 
     def object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
@@ -180,7 +180,7 @@ def parse(path: Path) -> dict[str, Any]:
 
 
 def _named_sections(
-    document: Mapping[str, Any], key: str, complaints: Complaints, *, needs_one: bool
+    document: Mapping[str, Any], key: str, complaints: Diagnostics, *, needs_one: bool
 ) -> dict[str, Section]:
     if key not in document:
         complaints.add("", f"missing key {key!r}")
@@ -202,7 +202,7 @@ def _named_sections(
 
 
 def _long_form(
-    document: Mapping[str, Any], complaints: Complaints
+    document: Mapping[str, Any], complaints: Diagnostics
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """The short form describes one authority, of the name ``default``."""
     for key in ("auth", "ca", "validators"):

@@ -19,12 +19,12 @@ from typing import Any
 
 import pydantic
 
-from anchor.errors import Complaint, ConfigurationError
+from anchor.errors import ConfigProblem, ConfigurationError
 
 Options = Mapping[str, Any]
 
 
-def load(namespace: str, name: str) -> Callable[..., Any]:
+def load_plugin(namespace: str, name: str) -> Callable[..., Any]:
     """The object that exactly one installed distribution offers under that name.
 
     Raises:
@@ -66,7 +66,7 @@ def load(namespace: str, name: str) -> Callable[..., Any]:
     return plugin
 
 
-def shipped(namespace: str) -> frozenset[str]:
+def shipped_names(namespace: str) -> frozenset[str]:
     """The names of the plug-ins that come with Anchor."""
     offered = metadata.distribution("anchor").entry_points
     return frozenset(each.name for each in offered if each.group == namespace)
@@ -83,7 +83,7 @@ class Bound:
         return self.call(**{name: supplied[name] for name in self.wants})
 
 
-def bind(
+def bind_options(
     function: Callable[..., Any], options: Options, supplied: frozenset[str], base: Path
 ) -> Bound:
     """Hold the options against the function's signature, and fill them in.
@@ -101,7 +101,7 @@ def bind(
         # Called like a function it would do nothing, and a check that does nothing agrees.
         raise ConfigurationError.about("", "is a coroutine or a generator, not a plain function")
     signature = Signature.of(function, supplied)
-    values = signature.prove(options, base)
+    values = signature.validate(options, base)
     return Bound(functools.partial(function, **values), signature.wants)
 
 
@@ -121,9 +121,9 @@ class Signature:
         """The names of the options."""
         return frozenset(field.alias or name for name, field in self.model.model_fields.items())
 
-    def prove(self, options: Options, base: Path, *, offline: bool = False) -> dict[str, Any]:
+    def validate(self, options: Options, base: Path, *, offline: bool = False) -> dict[str, Any]:
         """The options that are given, by name, as values of the annotated types."""
-        proved = prove(self.model, options, base, offline=offline)
+        proved = validate_options(self.model, options, base, offline=offline)
         given = {
             field.alias or name: getattr(proved, name)
             for name, field in self.model.model_fields.items()
@@ -178,7 +178,9 @@ def _read_signature(function: Callable[..., Any], supplied: frozenset[str]) -> S
 Model = typing.TypeVar("Model", bound=pydantic.BaseModel)
 
 
-def prove(model: type[Model], options: Options, base: Path, *, offline: bool = False) -> Model:
+def validate_options(
+    model: type[Model], options: Options, base: Path, *, offline: bool = False
+) -> Model:
     """Validate options strictly: as JSON, where "24" is no number and 1 is not true.
 
     Args:
@@ -200,17 +202,17 @@ def prove(model: type[Model], options: Options, base: Path, *, offline: bool = F
         ) from None
 
 
-def _translate(detail: Any) -> Complaint:
+def _translate(detail: Any) -> ConfigProblem:
     """A pydantic error as a complaint; values are never repeated, they may be secret."""
     location = [str(part) for part in detail["loc"]]
     if detail["type"] == "extra_forbidden":
-        return Complaint(".".join(location[:-1]), f"unknown option {location[-1]!r}")
+        return ConfigProblem(".".join(location[:-1]), f"unknown option {location[-1]!r}")
     if detail["type"] == "missing":
-        return Complaint(".".join(location[:-1]), f"missing option {location[-1]!r}")
+        return ConfigProblem(".".join(location[:-1]), f"missing option {location[-1]!r}")
     if detail["type"] == "value_error":
-        return Complaint(".".join(location), str(detail["ctx"]["error"]))
+        return ConfigProblem(".".join(location), str(detail["ctx"]["error"]))
     message = detail["msg"].removeprefix("Input ")
-    return Complaint(".".join(location), message)
+    return ConfigProblem(".".join(location), message)
 
 
 def _function_of(target: Any) -> Any:

@@ -7,69 +7,69 @@ from urllib.parse import urlsplit
 
 from anchor.auth import static
 from anchor.config.plugins import Signature
-from anchor.config_lint.review import Subject, is_everything, is_loopback
-from anchor.errors import Complaint
+from anchor.config_lint.review import ConfigUnderReview, is_everything, is_loopback
+from anchor.errors import ConfigProblem
 
 # What a person types; nothing that somebody guesses over the network in years.
 SHORTEST_SECRET = 12
 
 
-def sample_credentials(subject: Subject) -> Iterator[Complaint]:
+def sample_credentials(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """The user and the secret of the sample configuration."""
     for path, user, secret in _static_secrets(subject):
         if static.is_the_sample(user, secret):
-            yield Complaint(
+            yield ConfigProblem(
                 path,
                 "the user and the secret are those of the sample, which everyone knows: whoever "
                 "reaches the service gets certificates",
             )
 
 
-def short_secret(subject: Subject) -> Iterator[Complaint]:
+def short_secret(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """A secret that can be guessed."""
     for path, user, secret in _static_secrets(subject):
         if len(secret) < SHORTEST_SECRET and not static.is_the_sample(user, secret):
-            yield Complaint(
+            yield ConfigProblem(
                 path,
                 f"the secret has fewer than {SHORTEST_SECRET} characters and can be guessed: let "
                 "a generator make one",
             )
 
 
-def _static_secrets(subject: Subject) -> Iterator[tuple[str, str, str]]:
+def _static_secrets(subject: ConfigUnderReview) -> Iterator[tuple[str, str, str]]:
     signature = Signature.of(static.StaticAuthentication)
     for path, section in subject.sections("authentication", "static"):
         options = {name: section[name] for name in section.keys() & signature.names()}
-        proved = signature.prove(options, subject.document.base)
+        proved = signature.validate(options, subject.document.base)
         for name in ("secret", "secret_file", "secret_env"):
             if proved.get(name) is not None:
                 yield path, proved["user"], proved[name].get_secret_value()
 
 
-def directory_without_tls(subject: Subject) -> Iterator[Complaint]:
+def directory_without_tls(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Users' secrets go to a directory in the clear."""
     for path, section in subject.sections("authentication", "ldap"):
         if not section.get("ssl", True) and not section.get("start_tls", False):
-            yield Complaint(
+            yield ConfigProblem(
                 f"{path}.allow_plaintext",
                 "users' secrets go to the directory in the clear, and its answers can be forged: "
                 "use 'ssl' or 'start_tls'",
             )
 
 
-def directory_not_verified(subject: Subject) -> Iterator[Complaint]:
+def directory_not_verified(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Whoever is between can be the directory."""
     for path, section in subject.sections("authentication", "ldap"):
         with_tls = section.get("ssl", True) or section.get("start_tls", False)
         if with_tls and not section.get("verify", True):
-            yield Complaint(
+            yield ConfigProblem(
                 f"{path}.verify",
                 "the directory's certificate is not verified, so anyone between can read users' "
                 "secrets and answer in its place: name its CA in 'ca_file'",
             )
 
 
-def groups_of_anyone(subject: Subject) -> Iterator[Complaint]:
+def groups_of_anyone(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Whoever can make a group somewhere in a directory can give it a name that counts."""
     judged_by_group = {
         section["authentication"]
@@ -80,52 +80,52 @@ def groups_of_anyone(subject: Subject) -> Iterator[Complaint]:
         by_first_value = section.get("group_name", "first") == "first"
         is_judged = path.partition(".")[2] in judged_by_group
         if is_judged and by_first_value and section.get("group_base") is None:
-            yield Complaint(
+            yield ConfigProblem(
                 path,
                 "'server_group' goes by what groups are called, and without 'group_base' a group "
                 "counts wherever in the directory somebody made it",
             )
 
 
-def keystone_without_tls(subject: Subject) -> Iterator[Complaint]:
+def keystone_without_tls(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Tokens go to Keystone in the clear."""
     for path, section in subject.sections("authentication", "keystone"):
         parts = urlsplit(section["url"])
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-            yield Complaint(
+            yield ConfigProblem(
                 f"{path}.url",
                 "tokens go to Keystone in the clear, and its answers can be forged: use https",
             )
 
 
-def served_without_tls(subject: Subject) -> Iterator[Complaint]:
+def served_without_tls(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """The service speaks plain HTTP to other machines."""
     if subject.host is not None and not is_loopback(subject.host):
-        yield Complaint(
+        yield ConfigProblem(
             "config.py.server.host",
             f"the service speaks plain HTTP and listens on {subject.host}, so secrets cross the "
             "network in the clear: have a proxy with TLS in front, and listen on 127.0.0.1",
         )
 
 
-def forged_addresses(subject: Subject) -> Iterator[Complaint]:
+def forged_addresses(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Anybody may say where they come from."""
     if any(network.prefixlen == 0 for network in subject.web.trusted_proxies):
-        yield Complaint(
+        yield ConfigProblem(
             "config.py.web.trusted_proxies",
             "X-Forwarded-For is believed from everywhere, so anyone can claim any address, and "
             "'source_cidrs' and the limits on failures mean nothing: list the proxies only",
         )
 
 
-def address_of_a_proxy(subject: Subject) -> Iterator[Complaint]:
+def address_of_a_proxy(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """All requests seem to come from the proxy."""
     if subject.host is None or not is_loopback(subject.host) or subject.web.trusted_proxies:
         return
     for path, section in subject.authorities():
         for number, network in enumerate(_cidrs(section)):
             if not is_loopback(network.partition("/")[0]):
-                yield Complaint(
+                yield ConfigProblem(
                     f"{path}.validators.source_cidrs.cidrs.{number}",
                     f"the service listens on {subject.host}, so machines in {network} reach it "
                     "through a proxy only, and without 'trusted_proxies' in config.py all of them "
@@ -134,43 +134,43 @@ def address_of_a_proxy(subject: Subject) -> Iterator[Complaint]:
                 break
 
 
-def metrics_for_everyone(subject: Subject) -> Iterator[Complaint]:
+def metrics_for_everyone(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Anybody may read the metrics."""
     if any(network.prefixlen == 0 for network in subject.web.metrics_networks):
-        yield Complaint(
+        yield ConfigProblem(
             "config.py.web.metrics_networks",
             "everyone can read the metrics: what your authorities are called, how much they sign "
             "and when their CAs end",
         )
 
 
-def unlimited_failures(subject: Subject) -> Iterator[Complaint]:
+def unlimited_failures(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Secrets may be guessed at any speed."""
     for path, section in subject.authorities():
         for option in ("max_failures", "max_address_failures"):
             if section.get(option) == 0:
-                yield Complaint(
+                yield ConfigProblem(
                     f"{path}.{option}", "with 0 there is no limit on guessing users' secrets"
                 )
 
 
-def no_source_limit(subject: Subject) -> Iterator[Complaint]:
+def no_source_limit(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Requests may come from everywhere."""
     for path, section in subject.authorities():
         if "source_cidrs" not in section["validators"]:
-            yield Complaint(
+            yield ConfigProblem(
                 f"{path}.validators",
                 "without 'source_cidrs' a stolen secret is good from everywhere: list the networks "
                 "that your machines are in",
             )
 
 
-def any_source(subject: Subject) -> Iterator[Complaint]:
+def any_source(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """A list of networks that has everything in it."""
     for path, section in subject.authorities():
         for number, network in enumerate(_cidrs(section)):
             if is_everything(network):
-                yield Complaint(
+                yield ConfigProblem(
                     f"{path}.validators.source_cidrs.cidrs.{number}",
                     f"{network} is every address, so the validator refuses nobody",
                 )

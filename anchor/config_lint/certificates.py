@@ -11,46 +11,46 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 
-from anchor.config_lint.review import Subject
-from anchor.errors import Complaint
+from anchor.config_lint.review import ConfigUnderReview
+from anchor.errors import ConfigProblem
 from anchor.validators.errors import ValidationError
 from anchor.X509.parse_errors import MALFORMED
 from anchor.X509.signing_request import PublicKey
-from anchor.X509.weak_keys import Allowed, refuse_weak
+from anchor.X509.weak_keys import Allowed, require_strong
 
 LONGEST_VALIDITY = datetime.timedelta(days=7)
 
 
-def ca_ends_soon(subject: Subject) -> Iterator[Complaint]:
+def ca_ends_soon(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """What is warned of at the start too."""
     yield from subject.proved.warnings
 
 
-def long_validity(subject: Subject) -> Iterator[Complaint]:
+def long_validity(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Certificates outlive the news that they should not be trusted."""
     for path, ca in subject.signing_cas().items():
         days = ca.profile.validity / datetime.timedelta(days=1)
         if ca.profile.validity > LONGEST_VALIDITY:
-            yield Complaint(
+            yield ConfigProblem(
                 f"{path}.valid_hours",
                 f"certificates live for {days:.3g} days, and nothing revokes them: whoever steals "
                 "a key uses it for as long; let machines renew more often",
             )
 
 
-def weak_ca_key(subject: Subject) -> Iterator[Complaint]:
+def weak_ca_key(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """A key on the way to a root of which a requester would be told that it is too weak."""
     for path, link in _links(subject):
         try:
-            refuse_weak(cast(PublicKey, link.public_key()), Allowed())
+            require_strong(cast(PublicKey, link.public_key()), Allowed())
         except ValidationError as error:
-            yield Complaint(
+            yield ConfigProblem(
                 path,
                 f"of {_name(link)} {error}, so others can sign in the CA's name: make a new one",
             )
 
 
-def _links(subject: Subject) -> Iterator[tuple[str, x509.Certificate]]:
+def _links(subject: ConfigUnderReview) -> Iterator[tuple[str, x509.Certificate]]:
     """The certificates of all CAs and of those above them, each with its path."""
     for path, ca in subject.signing_cas().items():
         for generation in ca.generations:
@@ -60,13 +60,13 @@ def _links(subject: Subject) -> Iterator[tuple[str, x509.Certificate]]:
                 yield f"{place}.chain_path", link
 
 
-def broken_signature(subject: Subject) -> Iterator[Complaint]:
+def broken_signature(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """A certificate on the way to a root is signed with a broken hash."""
     trusted = ((path, each) for path, found in _trusted(subject) for each in found)
     for path, certificate in chain(_links(subject), trusted):
         # What a root says of itself nobody has to believe: it is trusted because it is there.
         if certificate.issuer != certificate.subject and _is_broken(certificate):
-            yield Complaint(
+            yield ConfigProblem(
                 path,
                 f"the certificate {_name(certificate)} is signed with SHA-1 or MD5, for which "
                 "forgeries are made: many clients refuse it, and those that do not can be deceived",
@@ -80,18 +80,18 @@ def _is_broken(certificate: x509.Certificate) -> bool:
         return False
 
 
-def expired_trust(subject: Subject) -> Iterator[Complaint]:
+def expired_trust(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """A backend's certificate can no longer be verified."""
     for path, trusted in _trusted(subject):
         if trusted and all(each.not_valid_after_utc < subject.now for each in trusted):
-            yield Complaint(
+            yield ConfigProblem(
                 path,
                 "every certificate in the file has expired, so the backend cannot prove who it is "
                 "and nobody can authenticate",
             )
 
 
-def _trusted(subject: Subject) -> Iterator[tuple[str, list[x509.Certificate]]]:
+def _trusted(subject: ConfigUnderReview) -> Iterator[tuple[str, list[x509.Certificate]]]:
     """The certificates in each ``ca_file``, as far as they can be read."""
     for backend in ("keystone", "ldap"):
         for path, section in subject.sections("authentication", backend):
@@ -104,23 +104,23 @@ def _trusted(subject: Subject) -> Iterator[tuple[str, list[x509.Certificate]]]:
                     continue
 
 
-def weak_signing_hash(subject: Subject) -> Iterator[Complaint]:
+def weak_signing_hash(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """A hash below today's level."""
     for name, section in subject.document.signing_ca.items():
         if section.get("signing_hash") == "sha224":
-            yield Complaint(
+            yield ConfigProblem(
                 f"signing_ca.{name}.signing_hash",
                 "SHA-224 stays below the 128 bits that keys have, and some clients do not know it: "
                 "use 'sha256'",
             )
 
 
-def online_root(subject: Subject) -> Iterator[Complaint]:
+def online_root(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """The key that everything is trusted for is on this machine."""
     for path, ca in subject.signing_cas().items():
         certificate = ca.at(subject.now).certificate
         if certificate.issuer == certificate.subject:
-            yield Complaint(
+            yield ConfigProblem(
                 f"{path}.cert_path",
                 "the CA is a root, so if its key is lost every machine has to learn to trust "
                 "another: sign with an intermediate, and keep the root offline",

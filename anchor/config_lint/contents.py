@@ -9,9 +9,9 @@ from typing import Any
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from anchor.config import plugins
-from anchor.config_lint.review import Subject
-from anchor.errors import Complaint
+from anchor.config.plugins import shipped_names
+from anchor.config_lint.review import ConfigUnderReview
+from anchor.errors import ConfigProblem
 from anchor.policy.policy import SUBJECT_ATTRIBUTES, VALIDATORS
 from anchor.X509.name_constraints import Named, violations
 from anchor.X509.oids import extended_usage_oid, name_of_extended_usage
@@ -29,12 +29,12 @@ _POWERFUL = {
 _POWERFUL_OIDS = {extended_usage_oid(name): can for name, can in _POWERFUL.items()}
 
 
-def subject_attributes_dropped(subject: Subject) -> Iterator[Complaint]:
+def subject_attributes_dropped(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Nobody says which attributes of the subject stay."""
     for path, section in subject.authorities():
         fixups = section.get("fixups", {})
         if SUBJECT_ATTRIBUTES not in section["validators"] and SUBJECT_ATTRIBUTES not in fixups:
-            yield Complaint(
+            yield ConfigProblem(
                 f"{path}.fixups",
                 "certificates get no O, OU, C or other attributes of the subject besides common "
                 "names: to keep some, add a line such as "
@@ -42,13 +42,13 @@ def subject_attributes_dropped(subject: Subject) -> Iterator[Complaint]:
             )
 
 
-def any_extended_usage(subject: Subject) -> Iterator[Complaint]:
+def any_extended_usage(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Extended key usages are free; another distribution's validator may judge them."""
-    shipped = plugins.shipped(VALIDATORS)
+    shipped = shipped_names(VALIDATORS)
     for path, section in subject.authorities():
         validators = section["validators"].keys()
         if "ext_key_usage" not in validators and validators <= shipped:
-            yield Complaint(
+            yield ConfigProblem(
                 f"{path}.validators",
                 "without 'ext_key_usage' requesters choose what certificates are good for: "
                 "OCSPSigning vouches for revoked certificates of this CA, codeSigning signs "
@@ -57,7 +57,7 @@ def any_extended_usage(subject: Subject) -> Iterator[Complaint]:
             )
 
 
-def powerful_usage(subject: Subject) -> Iterator[Complaint]:
+def powerful_usage(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """An extended key usage is listed that few machines should have."""
     for path, section in subject.authorities():
         for place, options in (
@@ -69,7 +69,7 @@ def powerful_usage(subject: Subject) -> Iterator[Complaint]:
             for number, written in enumerate(configured.get(plugin, {}).get(option, ())):
                 oid = extended_usage_oid(written)
                 if oid in _POWERFUL_OIDS:
-                    yield Complaint(
+                    yield ConfigProblem(
                         f"{path}.{place}.{number}",
                         f"whoever has a certificate with {name_of_extended_usage(oid)} can "
                         f"{_POWERFUL_OIDS[oid]}: list it only for an authority that issues "
@@ -77,7 +77,7 @@ def powerful_usage(subject: Subject) -> Iterator[Complaint]:
                     )
 
 
-def outside_name_constraints(subject: Subject) -> Iterator[Complaint]:
+def outside_name_constraints(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """The policy allows names that the CA's name constraints rule out."""
     for path, section in subject.authorities():
         authority = subject.proved.authorities[path.partition(".")[2]]
@@ -85,7 +85,7 @@ def outside_name_constraints(subject: Subject) -> Iterator[Complaint]:
         for place, names in _allowed_names(section):
             found = next(violations(names, constraints), None)
             if found:
-                yield Complaint(
+                yield ConfigProblem(
                     f"{path}.{place}",
                     f"every certificate for such a name is refused, because {found} by the name "
                     "constraints of the CA or of its chain",

@@ -8,31 +8,31 @@ from pathlib import Path
 
 from anchor.audit import sinks
 from anchor.config.document import Section
-from anchor.config_lint.review import Subject
-from anchor.errors import Complaint
+from anchor.config_lint.review import ConfigUnderReview
+from anchor.errors import ConfigProblem
 
 
-def secrets_readable(subject: Subject) -> Iterator[Complaint]:
+def secrets_readable(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """A secret stands in a file that others can read."""
     for path in _secrets(subject) if _mode(subject.proved.path) & stat.S_IROTH else ():
-        yield Complaint(
+        yield ConfigProblem(
             path,
             f"everyone on this machine can read {subject.proved.path}, and the secret in it: use "
             f"'{path.rpartition('.')[2]}_file', or take away the right to read it",
         )
 
 
-def secrets_in_configuration(subject: Subject) -> Iterator[Complaint]:
+def secrets_in_configuration(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """A secret stands among what is shown to others, copied and kept in version control."""
     for path in () if _mode(subject.proved.path) & stat.S_IROTH else _secrets(subject):
-        yield Complaint(
+        yield ConfigProblem(
             path,
             "a secret in the configuration goes wherever that goes, into backups and version "
             f"control: use '{path.rpartition('.')[2]}_file'",
         )
 
 
-def _secrets(subject: Subject) -> Iterator[str]:
+def _secrets(subject: ConfigUnderReview) -> Iterator[str]:
     """The paths of secrets that stand in the file itself."""
     sections: dict[str, Section] = {}
     for kind in ("authentication", "signing_ca"):
@@ -47,7 +47,7 @@ def _secrets(subject: Subject) -> Iterator[str]:
         yield "audit.url"
 
 
-def writable_by_others(subject: Subject) -> Iterator[Complaint]:
+def writable_by_others(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Others can put something else in the place of a file that decides who gets certificates."""
     files = {"": subject.proved.path}
     for name, section in subject.document.signing_ca.items():
@@ -60,7 +60,7 @@ def writable_by_others(subject: Subject) -> Iterator[Complaint]:
         loose = [file] if _mode(file) & stat.S_IWOTH else []
         loose += [file.parent] if _mode(file.parent) & stat.S_IWOTH and not sticky else []
         for place in loose:
-            yield Complaint(
+            yield ConfigProblem(
                 path,
                 f"everyone on this machine can write to {place}, and so decide what the service "
                 "does and signs with: take away that right",
@@ -74,32 +74,32 @@ def _mode(path: Path) -> int:
         return 0
 
 
-def not_stored(subject: Subject) -> Iterator[Complaint]:
+def not_stored(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Nobody can tell afterwards what was issued."""
     for name, section in subject.document.signing_ca.items():
         if section.get("output_path") is None:
-            yield Complaint(
+            yield ConfigProblem(
                 f"signing_ca.{name}",
                 "without 'output_path' certificates are not kept, so `anchor certs` cannot tell "
                 "what was issued, nor what is about to expire",
             )
 
 
-def audit_in_log_only(subject: Subject) -> Iterator[Complaint]:
+def audit_in_log_only(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """The record can be changed without a trace."""
     if subject.document.audit.get("target", sinks.DEFAULT) == "log":
-        yield Complaint(
+        yield ConfigProblem(
             "audit.target",
             "in a log the record of who got what can be changed without a trace: with 'file' it is "
             "a chain that `anchor audit verify` proves",
         )
 
 
-def unused_section(subject: Subject) -> Iterator[Complaint]:
+def unused_section(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Something is configured that no authority uses."""
     for kind in ("authentication", "signing_ca"):
         used = {section[kind] for _, section in subject.authorities()}
         for name in getattr(subject.document, kind).keys() - used:
-            yield Complaint(
+            yield ConfigProblem(
                 f"{kind}.{name}", "no registration authority uses it: is that what you meant?"
             )

@@ -9,15 +9,15 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Protocol
 
-from anchor.authorities import Settings
+from anchor.authorities import LoadedConfiguration
 from anchor.ca.signing_ca import SigningCA
 from anchor.config.document import Document, Section
-from anchor.errors import Complaint
+from anchor.errors import ConfigProblem
 from anchor.web.settings import WebSettings
 
 
 @dataclass(frozen=True)
-class Subject:
+class ConfigUnderReview:
     """A configuration.
 
     Attributes:
@@ -29,7 +29,7 @@ class Subject:
     """
 
     document: Document
-    proved: Settings
+    proved: LoadedConfiguration
     now: datetime.datetime
     host: str | None
     web: WebSettings
@@ -55,10 +55,10 @@ class Subject:
         return self.document.base / Path(path).expanduser()
 
 
-class Adviser(Protocol):
+class LintFunction(Protocol):
     """Looks for one thing."""
 
-    def __call__(self, subject: Subject) -> Iterable[Complaint]:
+    def __call__(self, subject: ConfigUnderReview) -> Iterable[ConfigProblem]:
         """Each place where it is found, with the reason why it had better not be."""
 
 

@@ -10,10 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from anchor.config_lint import access, certificates, contents, names, records
-from anchor.config_lint.review import Adviser, Subject
-from anchor.errors import Complaint
-
-__all__ = ["RULES", "Advice", "Level", "Subject", "give"]
+from anchor.config_lint.review import ConfigUnderReview, LintFunction
+from anchor.errors import ConfigProblem
 
 PAGE = "reference/advice.html"
 
@@ -39,7 +37,7 @@ class Rule:
 
     identifier: str
     level: Level
-    look: Adviser
+    look: LintFunction
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class Advice:
         return f"{PAGE}#{self.identifier}"
 
     def __str__(self) -> str:
-        return f"{self.level}: {Complaint(self.path, self.message)} [{self.link}]"
+        return f"{self.level}: {ConfigProblem(self.path, self.message)} [{self.link}]"
 
 
 RULES = (
@@ -106,12 +104,12 @@ RULES = (
 )
 
 
-def give(subject: Subject) -> list[Advice]:
+def review(subject: ConfigUnderReview) -> list[Advice]:
     """All there is, what matters most first."""
     return sorted(_found(subject), key=lambda advice: -advice.level)
 
 
-def _found(subject: Subject) -> Iterator[Advice]:
+def _found(subject: ConfigUnderReview) -> Iterator[Advice]:
     for rule in RULES:
         for complaint in rule.look(subject):
             path = subject.document.as_written(complaint.path)

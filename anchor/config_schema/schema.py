@@ -17,7 +17,7 @@ from typing import Any
 
 from anchor.auth import authenticator
 from anchor.ca import backends
-from anchor.config import plugins
+from anchor.config.plugins import load_plugin, shipped_names
 from anchor.config_schema import descriptions, models
 from anchor.config_schema.models import Schema
 from anchor.config_schema.whole import ANYTHING, Plugins, whole
@@ -41,7 +41,7 @@ def of_code() -> Schema:
     return whole(
         Plugins(
             {
-                kind: {name: _options_of(kind, name) for name in sorted(plugins.shipped(namespace))}
+                kind: {name: _options_of(kind, name) for name in sorted(shipped_names(namespace))}
                 for kind, (namespace, _) in _KINDS.items()
             },
             closed=False,
@@ -54,7 +54,7 @@ def of_installation() -> Schema:
     shipped = json.loads(shipped_text())["$defs"]
     known: dict[str, dict[str, Schema]] = {}
     for kind, (namespace, _) in _KINDS.items():
-        names = sorted(plugins.shipped(namespace))
+        names = sorted(shipped_names(namespace))
         ours = {name: own_options(shipped, f"{kind}.{name}") for name in names}
         offered = {each.name for each in metadata.entry_points(group=namespace)}
         # What is shipped may lack its extra here, so it is not loaded; nor need it be.
@@ -93,7 +93,7 @@ def _options_of(kind: str, name: str) -> Schema:
     """The options of a plug-in; any object for one that reads them by itself."""
     namespace, supplied = _KINDS[kind]
     try:
-        plugin = plugins.load(namespace, name)
+        plugin = load_plugin(namespace, name)
         if kind in ("authentication", "signing_ca") and not inspect.isclass(plugin):
             return {"description": descriptions.of_function(plugin), **ANYTHING}
         return models.of_plugin(plugin, supplied)

@@ -29,7 +29,7 @@ def show_ca(request: Request, authority: RegistrationAuthority) -> Response:
         flag in (["0"], ["1"]) for flag in (with_chain, bundled)
     ):
         raise MalformedSubmission("'encoding' is pem or der, and 'chain' and 'bundle' are 0 or 1")
-    cas = authority.signing_ca.bundle(authority.clock())
+    cas = authority.signing_ca.trust_bundle(authority.clock())
     shown = cas if bundled == ["1"] else cas[:1]
     if wants_json(request):
         body = _describe(cas[0])

@@ -7,6 +7,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 from anchor.errors import Forbidden
 from anchor.metrics import prometheus
+from anchor.metrics.prometheus import render
 from anchor.metrics.registry import Metrics
 from anchor.web.request import Request
 from anchor.web.responses import Response, respond
@@ -23,5 +24,5 @@ def show(
     client = request.client_address
     if client is None or not any(client in network for network in networks):
         raise Forbidden("the metrics are not for everyone: metrics_networks in config.py says who")
-    text = prometheus.text(metrics.families())
+    text = render(metrics.families())
     return respond(request, text.encode(), prometheus.CONTENT_TYPE)

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from anchor.authority import Answer, RegistrationAuthority, Submission
 from anchor.metrics.registry import Metrics
 from anchor.timestamps import timestamp
-from anchor.web import forms
+from anchor.web.forms import read_form
 from anchor.web.request import Request
 from anchor.web.responses import Response, respond, wants_json
 
@@ -37,7 +37,7 @@ def sign(
 
 def _answer(request: Request, authority: RegistrationAuthority, web: WebSettings) -> Answer:
     body = request.read_body(web.max_body_bytes, web.body_seconds)
-    form = forms.read(request, body)
+    form = read_form(request, body)
     return authority.sign(
         Submission(
             form.user,

@@ -9,7 +9,7 @@ from anchor.metrics.registry import Family, Sample
 CONTENT_TYPE = "text/plain; version=0.0.4"
 
 
-def text(families: Iterable[Family]) -> str:
+def render(families: Iterable[Family]) -> str:
     """The metrics as Prometheus reads them."""
     lines: list[str] = []
     for family in families:

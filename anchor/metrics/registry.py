@@ -12,7 +12,7 @@ from pathlib import Path
 from anchor import errors
 from anchor.authority import Answer, RegistrationAuthority, utc_now
 from anchor.ca.signing_ca import SigningCA
-from anchor.metrics.shared_counters import Tally
+from anchor.metrics.shared_counters import SharedCounters
 
 # The first that an error is one of; what is none of them is Anchor's own fault.
 OUTCOMES: Mapping[str, type[Exception]] = {
@@ -94,7 +94,7 @@ class Metrics:
             f"in_force|{name}|{SLOTS} of {seconds} s"
             for name, seconds in self._slot_seconds.items()
         ]
-        self._tally = Tally(directory, layout, len(keys) + 2 * SLOTS * len(self._cas))
+        self._tally = SharedCounters(directory, layout, len(keys) + 2 * SLOTS * len(self._cas))
 
     def issued(self, authority: RegistrationAuthority, answer: Answer) -> None:
         """A certificate was handed out."""

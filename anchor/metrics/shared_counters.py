@@ -36,7 +36,7 @@ class _Mine:
     file: int
 
 
-class Tally:
+class SharedCounters:
     """As many numbers as there are keys, all of them zero at first.
 
     Args:

@@ -10,7 +10,7 @@ from anchor.policy.checks import Verdict
 from anchor.X509.signing_request import X509Csr
 
 
-class Step(NamedTuple):
+class FixupStep(NamedTuple):
     """What a fixup made of a request.
 
     Attributes:
@@ -30,7 +30,7 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Evaluation:
     """The verdicts on a request, in the order in which they were reached.
 
     Attributes:
@@ -41,7 +41,7 @@ class Judgement:
     """
 
     checks: tuple[Verdict, ...]
-    steps: tuple[Step, ...] = ()
+    steps: tuple[FixupStep, ...] = ()
     rechecks: tuple[Verdict, ...] = ()
     result: X509Csr | None = None
 

@@ -23,7 +23,7 @@ from anchor.X509.attribute_names import describe_attribute
 from anchor.X509.attribute_patterns import AttributePatterns
 from anchor.X509.ca_certificate import CACertificate
 from anchor.X509.name_constraints import names_in, violations
-from anchor.X509.related_keys import refuse_related
+from anchor.X509.related_keys import require_unrelated
 from anchor.X509.signing_request import X509Csr
 from anchor.X509.weak_keys import WeakKey
 
@@ -48,7 +48,7 @@ EXPECTED = TAKEN_OVER | REPLACED
 
 def proof_of_possession(csr: X509Csr) -> None:
     """The request, as it was submitted, is signed with the key that is to be certified."""
-    if not csr.submitted.proves_possession:
+    if not csr.submitted.signature_is_valid:
         used = csr.submitted.broken_hash
         if used is not None:
             raise ValidationError("the request's signature proves nothing", hash=used)
@@ -150,8 +150,8 @@ def key_checks(ca_keys: frozenset[bytes], weak: weak_keys.Allowed) -> tuple[Chec
             raise ValidationError("the key is the CA's own")
         try:
             for ca_key in loaded:
-                refuse_related(csr.public_key, ca_key)
-            weak_keys.prove_strong(csr.public_key_info, weak)
+                require_unrelated(csr.public_key, ca_key)
+            weak_keys.require_strong_encoded(csr.public_key_info, weak)
         except WeakKey as error:
             raise ValidationError(error.message, **error.data) from None
 

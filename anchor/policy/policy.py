@@ -11,12 +11,13 @@ from typing import Any
 
 from anchor.auth.results import AuthDetails
 from anchor.config import plugins
-from anchor.config.diagnostics import Complaints
+from anchor.config.diagnostics import Diagnostics
+from anchor.config.plugins import bind_options, load_plugin
 from anchor.errors import Failure, PluginError, ValidationFailed
 from anchor.policy import fixups as shipped_fixups
 from anchor.policy import mandatory_checks
 from anchor.policy.checks import SUPPLIED, Check, Context, Round
-from anchor.policy.evaluation import Judgement, Step
+from anchor.policy.evaluation import Evaluation, FixupStep
 from anchor.store.bans import NO_BANS, BanFile
 from anchor.validators.errors import ValidationError, is_by_request_alone
 from anchor.X509 import weak_keys
@@ -41,7 +42,7 @@ class Fixup:
     by_request_alone: bool = False
     implied: bool = False
 
-    def mend(self, csr: X509Csr, context: Context) -> X509Csr:
+    def apply(self, csr: X509Csr, context: Context) -> X509Csr:
         """The request as the fixup leaves it; raises as it does when it is asked."""
         mended: X509Csr | None = csr.notes.get(self)
         if mended is None:
@@ -149,7 +150,7 @@ class Policy:
         configured = tuple(check for check in self.configured if check.looks_at_csr)
         return Round(self.about_the_content + self.about_the_result + configured)
 
-    def judge(self, csr: X509Csr, context: Context) -> Judgement:
+    def evaluate(self, csr: X509Csr, context: Context) -> Evaluation:
         """Check a request, apply the fixups, and check the result if it is another request.
 
         A configured check that refuses the submitted request may accept the result. The enforced
@@ -160,14 +161,14 @@ class Policy:
             verdict.crash or (verdict.failure and verdict.check in self._decisive)
             for verdict in checks
         ):
-            return Judgement(checks)
+            return Evaluation(checks)
         steps = self._apply_fixups(csr, context)
         result = steps[-1].after
         if result is None:
-            return Judgement(checks, steps)
+            return Evaluation(checks, steps)
         if result is csr:
-            return Judgement((*checks, *self._result.verdicts(csr, context)), steps, (), csr)
-        return Judgement(checks, steps, self._changed_result.verdicts(result, context), result)
+            return Evaluation((*checks, *self._result.verdicts(csr, context)), steps, (), csr)
+        return Evaluation(checks, steps, self._changed_result.verdicts(result, context), result)
 
     def approve(self, csr: X509Csr, context: Context) -> X509Csr:
         """The request as it may be certified.
@@ -176,26 +177,26 @@ class Policy:
             ValidationFailed: checks refuse it, or a fixup cannot mend it.
             PluginError: a check or a fixup failed in a way that it should not.
         """
-        return self.judge(csr, context).require_approved()
+        return self.evaluate(csr, context).require_approved()
 
-    def _apply_fixups(self, csr: X509Csr, context: Context) -> tuple[Step, ...]:
+    def _apply_fixups(self, csr: X509Csr, context: Context) -> tuple[FixupStep, ...]:
         """What each fixup did, up to the first that did not return a request."""
-        steps: list[Step] = []
+        steps: list[FixupStep] = []
         for fixup in self.all_fixups:
             try:
-                after = fixup.mend(csr, context)
+                after = fixup.apply(csr, context)
             except ValidationFailed as error:
-                steps.append(Step(fixup.name, csr, None, fixup.implied, error.failures))
+                steps.append(FixupStep(fixup.name, csr, None, fixup.implied, error.failures))
                 break
             except PluginError as crash:
-                steps.append(Step(fixup.name, csr, None, fixup.implied, crash=crash))
+                steps.append(FixupStep(fixup.name, csr, None, fixup.implied, crash=crash))
                 break
-            steps.append(Step(fixup.name, csr, after, fixup.implied))
+            steps.append(FixupStep(fixup.name, csr, after, fixup.implied))
             csr = after
         return tuple(steps)
 
 
-def configure(
+def load_policy(
     validators: Mapping[str, Any],
     fixups: Mapping[str, Any],
     exponents: frozenset[int],
@@ -219,7 +220,7 @@ def configure(
     Raises:
         ConfigurationError: with everything that is wrong with any of them.
     """
-    complaints = Complaints()
+    complaints = Diagnostics()
     bound: dict[str, list[tuple[str, plugins.Bound]]] = {VALIDATORS: [], FIXUPS: []}
     for namespace, key, section in (
         (VALIDATORS, "validators", validators),
@@ -227,8 +228,8 @@ def configure(
     ):
         for name, options in section.items():
             with complaints.at(key, name):
-                function = plugins.load(namespace, name)
-                bound[namespace].append((name, plugins.bind(function, options, SUPPLIED, base)))
+                function = load_plugin(namespace, name)
+                bound[namespace].append((name, bind_options(function, options, SUPPLIED, base)))
     complaints.raise_if_any()
     intermediate = _signs_intermediates(validators)
     return Policy(

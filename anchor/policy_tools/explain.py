@@ -9,26 +9,26 @@ from typing import Any, NamedTuple
 
 from anchor.auth.results import AuthDetails
 from anchor.authority import RegistrationAuthority
-from anchor.ca.describe import Contents, changes
+from anchor.ca.describe import CertificateDescription, changes
 from anchor.errors import AnchorError, Failure, PluginError, RequestError
 from anchor.policy.checks import Verdict
-from anchor.policy.evaluation import Judgement, Step
+from anchor.policy.evaluation import Evaluation, FixupStep
 from anchor.web.request import Request
-from anchor.X509 import csr_reader
+from anchor.X509.csr_reader import detect_encoding, read_csr
 
 SIGNED, REFUSED, UNREADABLE, FAILED = "signed", "refused", "unreadable", "failed"
 """How an explanation ends: the last stands for a fault of Anchor's or of a plug-in's."""
 
 
 @dataclass(frozen=True)
-class Asker:
+class Requester:
     """Who asks, and from where, as if they had authenticated themselves."""
 
     identity: AuthDetails
     address: IPv4Address | IPv6Address
 
 
-class Mending(NamedTuple):
+class FixupResult(NamedTuple):
     """What a fixup did, in words; nothing if the request was in order already.
 
     Attributes:
@@ -42,7 +42,7 @@ class Mending(NamedTuple):
     crash: PluginError | None = None
 
 
-NOTHING = Judgement(())
+NOTHING = Evaluation(())
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,10 @@ class Explanation:
     """
 
     authority: str
-    asker: Asker
+    asker: Requester
     fault: AnchorError | None = None
-    judgement: Judgement = NOTHING
-    contents: Contents | None = None
+    judgement: Evaluation = NOTHING
+    contents: CertificateDescription | None = None
 
     @property
     def checks(self) -> tuple[Verdict, ...]:
@@ -70,7 +70,7 @@ class Explanation:
         return self.judgement.checks
 
     @property
-    def fixups(self) -> tuple[Mending, ...]:
+    def fixups(self) -> tuple[FixupResult, ...]:
         """What each fixup did; implied fixups are left out if they changed nothing."""
         return tuple(_mendings(self.judgement.steps))
 
@@ -99,42 +99,42 @@ class Explanation:
         return REFUSED if self.failures and not self.crashes else FAILED
 
 
-def explain(authority: RegistrationAuthority, octets: bytes, asker: Asker) -> Explanation:
+def explain(authority: RegistrationAuthority, octets: bytes, asker: Requester) -> Explanation:
     """What the authority would make of a request in PEM or DER.
 
     The steps are those of :meth:`anchor.authority.RegistrationAuthority.sign`.
     """
     try:
-        csr = csr_reader.read(octets, csr_reader.encoding_of(octets))
+        csr = read_csr(octets, detect_encoding(octets))
     except RequestError as error:
         return Explanation(authority.name, asker, fault=error)
     context = authority.policy.context(
         asker.identity, _request(authority.name, asker), authority.conf
     )
-    judgement = authority.policy.judge(csr, context)
+    judgement = authority.policy.evaluate(csr, context)
     approved = judgement.approved
     if approved is None:
         return Explanation(authority.name, asker, judgement=judgement)
     fault: AnchorError | None = None
-    contents: Contents | None = None
+    contents: CertificateDescription | None = None
     try:
-        blank = authority.signing_ca.fill_in(approved, authority.clock())
-        contents = Contents.of(blank, csr)
+        blank = authority.signing_ca.build_template(approved, authority.clock())
+        contents = CertificateDescription.of(blank, csr)
     except AnchorError as error:
         fault = error
     return Explanation(authority.name, asker, fault, judgement, contents)
 
 
-def _mendings(steps: tuple[Step, ...]) -> Iterator[Mending]:
+def _mendings(steps: tuple[FixupStep, ...]) -> Iterator[FixupResult]:
     for step in steps:
         found = () if step.after is None else tuple(changes(step.before, step.after))
         if step.failures:
-            yield from (Mending(step.fixup, failure=failure) for failure in step.failures)
+            yield from (FixupResult(step.fixup, failure=failure) for failure in step.failures)
         elif step.crash or found or not step.implied:
-            yield Mending(step.fixup, found, crash=step.crash)
+            yield FixupResult(step.fixup, found, crash=step.crash)
 
 
-def _request(authority: str, asker: Asker) -> Request:
+def _request(authority: str, asker: Requester) -> Request:
     """The HTTP request that a validator may look at."""
     environ = {"REMOTE_ADDR": str(asker.address), "REQUEST_METHOD": "POST"}
     request: Request = Request.blank(f"/v1/sign/{authority}", environ=environ)
@@ -179,7 +179,7 @@ def as_json(explanation: Explanation) -> Mapping[str, Any]:
     }
 
 
-def _mending_as_json(mending: Mending) -> Mapping[str, Any]:
+def _mending_as_json(mending: FixupResult) -> Mapping[str, Any]:
     shown: dict[str, Any] = {"fixup": mending.fixup, "verdict": word(mending)}
     if mending.changes:
         shown["changes"] = list(mending.changes)
@@ -195,7 +195,7 @@ def _verdict_as_json(verdict: Verdict, mended: frozenset[str] = frozenset()) -> 
     return shown
 
 
-def word(step: Verdict | Mending, mended: frozenset[str] = frozenset()) -> str:
+def word(step: Verdict | FixupResult, mended: frozenset[str] = frozenset()) -> str:
     """What a check or a fixup did, in a word: ``ok``, ``changed``, ``refused`` or ``crashed``.
 
     Args:
@@ -206,10 +206,10 @@ def word(step: Verdict | Mending, mended: frozenset[str] = frozenset()) -> str:
         return "crashed"
     if step.failure:
         return "mended" if isinstance(step, Verdict) and step.check in mended else "refused"
-    return "changed" if isinstance(step, Mending) and step.changes else "ok"
+    return "changed" if isinstance(step, FixupResult) and step.changes else "ok"
 
 
-def reason(step: Verdict | Mending) -> str:
+def reason(step: Verdict | FixupResult) -> str:
     """Why a check or a fixup refused the request, or crashed; empty if it did not."""
     if step.crash:
         return cause(step.crash)

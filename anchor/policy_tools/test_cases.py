@@ -10,16 +10,16 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from anchor import authorities as settings
 from anchor.auth.results import AuthDetails
+from anchor.authorities import load_authorities
 from anchor.authority import RegistrationAuthority
-from anchor.config import document as config_file
-from anchor.config import plugins
-from anchor.config.diagnostics import Complaints
+from anchor.config.diagnostics import Diagnostics
+from anchor.config.document import parse_document
 from anchor.config.option_types import FilePath
+from anchor.config.plugins import validate_options
 from anchor.errors import ConfigurationError
 from anchor.policy_tools import explain
-from anchor.policy_tools.explain import REFUSED, SIGNED, UNREADABLE, Asker, Explanation
+from anchor.policy_tools.explain import REFUSED, SIGNED, UNREADABLE, Explanation, Requester
 from anchor.policy_tools.sample_csrs import Address, Description, Maker
 
 
@@ -90,7 +90,7 @@ class Case:
 
     name: str
     authority: RegistrationAuthority
-    asker: Asker
+    asker: Requester
     octets: bytes
     expect: str
     refused_by: tuple[str, ...]
@@ -132,22 +132,22 @@ def load(path: Path, maker: Maker, config: Path | None = None) -> tuple[Case, ..
     Raises:
         ConfigurationError: with everything that is wrong with the file, or its configuration.
     """
-    document = config_file.parse(path)
+    document = parse_document(path)
     base = path.absolute().parent
-    file = plugins.prove(FileSettings, document, base)
-    complaints = Complaints()
+    file = validate_options(FileSettings, document, base)
+    complaints = Diagnostics()
     authorities: Mapping[str, RegistrationAuthority] | None = None
     configuration = config or file.config or base / "config.json"
     try:
-        authorities = settings.load(configuration, offline=True).authorities
+        authorities = load_authorities(configuration, offline=True).authorities
     except ConfigurationError as error:
-        for complaint in error.complaints:
+        for complaint in error.problems:
             complaints.add("config", f"{configuration}: {complaint}")
     cases: list[Case] = []
     names: set[str] = set()
     for position, section in enumerate(file.cases):
         with complaints.at("cases", str(position)):
-            proved = plugins.prove(CaseSettings, section, base)
+            proved = validate_options(CaseSettings, section, base)
             if proved.name in names:
                 complaints.add(f"cases.{position}.name", "is that of another case too")
             names.add(proved.name)
@@ -160,7 +160,7 @@ def _cases(
     case: CaseSettings, authorities: Mapping[str, RegistrationAuthority] | None, maker: Maker
 ) -> list[Case]:
     """The one case, or none if there is no configuration to try it with."""
-    complaints = Complaints()
+    complaints = Diagnostics()
     octets = b""
     authority: RegistrationAuthority | None = None
     with complaints.at():
@@ -175,7 +175,7 @@ def _cases(
     identity = AuthDetails(
         requester.user, requester.groups, requester.user_id, requester.project_id
     )
-    asker = Asker(identity, case.address)
+    asker = Requester(identity, case.address)
     return [Case(case.name, authority, asker, octets, case.expect, case.refused_by, case.names)]
 
 
@@ -208,7 +208,7 @@ def _authority(
         raise ConfigurationError.about(
             "authority", f"there is no registration authority {name!r}, but {known}"
         )
-    complaints = Complaints()
+    complaints = Diagnostics()
     authority = authorities[name]
     policy = authority.policy
     steps = [check.name for check in policy.checks] + [fixup.name for fixup in policy.fixups]

@@ -19,7 +19,7 @@ from typing import Any
 _PR_SET_PDEATHSIG = 1
 
 
-def finish_what_runs() -> None:
+def install() -> None:
     """Prepare this process, and those that are forked from it, for their end.
 
     Under uwsgi with a master, gunicorn and others nothing has to be done for that: they see to it

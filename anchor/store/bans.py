@@ -24,7 +24,8 @@ import pydantic
 from anchor.auth.results import AuthDetails
 from anchor.config.option_types import FilePath
 from anchor.errors import AnchorError, ConfigurationError, Rejected
-from anchor.X509 import general_names, name_matching, written_names
+from anchor.X509 import general_names, written_names
+from anchor.X509.name_matching import index_keys, lookup_keys, normalize, overlaps
 from anchor.X509.signing_request import X509Csr
 
 Kind = Literal["name", "requester", "key"]
@@ -90,7 +91,7 @@ def normal(kind: Kind, value: str) -> str:
         try:
             return banned_name(value)
         except ValueError:
-            return name_matching.normal(value)
+            return normalize(value)
     if kind == "key":
         return value.replace(":", "").strip().lower()
     # Directories find a user whatever the case of the name; a ban that they got around were none.
@@ -142,7 +143,7 @@ class Bans:
             value = normal(ban.kind, ban.value)
             if value != ban.value:
                 ban = ban.model_copy(update={"value": value})  # noqa: PLW2901  # as compared
-            for place in name_matching.shelves(value) if ban.kind == "name" else (value,):
+            for place in index_keys(value) if ban.kind == "name" else (value,):
                 by_place.setdefault((ban.kind, place), []).append(ban)
         return cls(stamp, bans, by_place)
 
@@ -208,11 +209,11 @@ class BanFile:
                 if known.find("name", text, now):
                     raise Banned("the name is banned", name=text)
             for host in named.meaning.hosts:
-                for place in name_matching.shelves_for(host):
+                for place in lookup_keys(host):
                     if ("name", place) not in known.by_place:
                         continue
                     for ban in known.find("name", place, now):
-                        if name_matching.touches(ban.value, host):
+                        if overlaps(ban.value, host):
                             raise Banned("the name is banned", name=host)
             if not named.meaning.understood:
                 raise Banned(
@@ -309,7 +310,7 @@ def _for_everyone_to_read(path: str, flags: int) -> int:
     return os.open(path, flags, 0o644)
 
 
-def configure(
+def load_bans(
     section: BanSettings, clock: Callable[[], datetime.datetime], *, prove: bool = True
 ) -> BanFile:
     """The bans at the configured place.

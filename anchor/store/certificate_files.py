@@ -42,7 +42,7 @@ class Store(Protocol):
         """
 
 
-class Nowhere:
+class NullStore:
     """Keeps nothing, for an authority without an ``output_path``."""
 
     def put(self, fingerprint: str, pem: bytes) -> None:
@@ -52,7 +52,7 @@ class Nowhere:
         """It always can."""
 
 
-class Directory:
+class CertificateDirectory:
     """Keeps certificates as ``<fingerprint>.crt`` in a directory.
 
     A file appears under its name whole or not at all, and is on disk, name and contents, before
@@ -178,18 +178,18 @@ def _is_directory(path: str) -> bool:
     return not os.path.islink(path) and os.path.isdir(path)  # noqa: PTH112, PTH114  # see above
 
 
-def configure(path: Path | None) -> Store:
+def load_store(path: Path | None) -> Store:
     """The store at a path, made if it is not there yet.
 
     Raises:
         ConfigurationError: it cannot be made or written to.
     """
     if path is None:
-        return Nowhere()
+        return NullStore()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError.about("", f"{path}: {error.strerror}") from None
     if not os.access(path, os.W_OK | os.X_OK):
         raise ConfigurationError.about("", f"{path} is not writable")
-    return Directory(path)
+    return CertificateDirectory(path)

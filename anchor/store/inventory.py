@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from anchor.config.diagnostics import Complaints
+from anchor.config.diagnostics import Diagnostics
 from anchor.errors import ConfigurationError
 from anchor.store import certificate_files, outline
 from anchor.store.outline import Outline
 from anchor.store.shares import in_processes
 from anchor.timestamps import timestamp
-from anchor.X509 import name_matching
+from anchor.X509.name_matching import matches
 from anchor.X509.written_names import canonical
 
 # More than nearly every file has, in octets.
@@ -35,11 +35,11 @@ Choice = Callable[[Stored], bool]
 Shape = TypeVar("Shape")
 
 
-def read(
+def read_certificates(
     directories: Iterable[Path],
     choose: Choice,
     shape: Callable[[Stored], Shape],
-    complaints: Complaints,
+    complaints: Diagnostics,
 ) -> list[Shape]:
     """What is wanted of the stored certificates that are chosen, each once.
 
@@ -135,7 +135,7 @@ def good_for(name: str) -> Choice:
             found.endswith(wanted) or "*" in found for found in outline.names
         ):
             return False
-        return any(name_matching.covers(holder, wanted) for holder in outline.plain_names)
+        return any(matches(holder, wanted) for holder in outline.plain_names)
 
     return choose
 
@@ -160,7 +160,7 @@ def remove_leftovers(directories: Iterable[Path], now: datetime.datetime) -> int
         raise ConfigurationError.about("", f"{error.filename}: {error.strerror}") from None
 
 
-def prune(directories: Iterable[Path], before: datetime.datetime, complaints: Complaints) -> int:
+def prune(directories: Iterable[Path], before: datetime.datetime, complaints: Diagnostics) -> int:
     """Delete the certificates that had expired by then.
 
     Args:
@@ -175,7 +175,7 @@ def prune(directories: Iterable[Path], before: datetime.datetime, complaints: Co
         ConfigurationError: one of them cannot be deleted.
     """
     moment = timestamp(before)
-    expired = read(
+    expired = read_certificates(
         directories,
         lambda one: one.outline.not_after < moment,
         lambda one: one.path,

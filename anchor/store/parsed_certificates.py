@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from anchor.timestamps import timestamp
-from anchor.X509 import general_names, name_listing, name_matching
+from anchor.X509 import general_names, name_listing
+from anchor.X509.name_matching import normalize
 from anchor.X509.parse_errors import MALFORMED, without_length_warnings
 
 
@@ -91,7 +92,7 @@ class ParsedCertificate:
 
 def _normal(described: str) -> str:
     kind, _, value = described.partition(":")
-    return f"{kind}:{name_matching.normal(value)}"
+    return f"{kind}:{normalize(value)}"
 
 
 def der_in(pem: bytes) -> bytes:

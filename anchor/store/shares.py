@@ -68,5 +68,5 @@ def _send(connection: Connection, mine: Callable[[], list[Any]]) -> None:
     try:
         answer: Any = mine()
     except ConfigurationError as error:
-        answer = error.complaints
+        answer = error.problems
     connection.send(answer)

@@ -178,7 +178,9 @@ def blacklist_names(
     def is_refused(meaning: Meaning) -> bool:
         return (
             not meaning.understood
-            or any(domains.touches(host) or allowed_domains.touches(host) for host in meaning.hosts)
+            or any(
+                domains.overlaps(host) or allowed_domains.overlaps(host) for host in meaning.hosts
+            )
             or any(found in networks or found in allowed_networks for found in meaning.addresses)
         )
 

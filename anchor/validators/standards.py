@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtensionOID, NameOID
 from pydantic import BeforeValidator
 
-from anchor.validators.errors import MAX_SHOWN, ValidationError, by_request_alone
+from anchor.errors import MAX_SHOWN
+from anchor.validators.errors import ValidationError, by_request_alone
 from anchor.X509 import dns_names
 from anchor.X509.key_usages import unfit_usages, usages_of
 from anchor.X509.name_listing import describe

@@ -13,7 +13,7 @@ import multipart
 from anchor import errors
 from anchor.web import plain_form, transfer_encoding
 from anchor.web.request import Request
-from anchor.X509 import csr_reader
+from anchor.X509.csr_reader import detect_encoding
 
 MAX_FIELDS = 16
 MAX_USER = 256
@@ -35,7 +35,7 @@ class Form:
     csr: bytes = field(repr=False)
 
 
-def read(request: Request, body: bytes) -> Form:
+def read_form(request: Request, body: bytes) -> Form:
     """The submission in a form, or in a bare request with credentials beside it.
 
     Raises:
@@ -54,7 +54,7 @@ def read(request: Request, body: bytes) -> Form:
     elif media_type == "application/x-www-form-urlencoded":
         fields = _unique(_urlencoded_fields(body))
     elif media_type in BARE_REQUESTS:
-        fields = {"csr": body, "encoding": csr_reader.encoding_of(body).encode()}
+        fields = {"csr": body, "encoding": detect_encoding(body).encode()}
     elif not media_type and not body:
         raise errors.MalformedSubmission("the request has no body")
     else:

@@ -30,7 +30,7 @@ STATUSES: dict[type[BaseException], HTTPStatus] = {
 }
 
 
-def answer(error: Exception, request: Request) -> Response:
+def respond_to_error(error: Exception, request: Request) -> Response:
     """What the requester is told: everything they can mend, and nothing of what is internal."""
     status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:

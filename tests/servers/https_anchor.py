@@ -17,8 +17,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from anchor import authorities
 from anchor.app import Application
+from anchor.authorities import load_authorities
 from anchor.web.settings import WebSettings
 from tests.pki import CA, DAY, hash_for, key_pem, make_ca, make_key, now, subject
 
@@ -161,7 +161,7 @@ def running(path, document, tls, wsgi=None):
     if wsgi is None:
         config = path / "config.json"
         config.write_text(json.dumps(document))
-        wsgi = Application(authorities.load(config).authorities, WebSettings())
+        wsgi = Application(load_authorities(config).authorities, WebSettings())
     server = HTTPSAnchor(path, tls, wsgi)
     server.start()
     try:

@@ -47,7 +47,7 @@ def new_key_pair(
         except p11.PyKCS11Error as error:
             raise TokenError(Step.TOKEN, f"the {place.token} cannot be used: {error}") from error
         try:
-            _prove_free(p11, session, place)
+            _require_free(p11, session, place)
             try:
                 public_key = _generate(p11, session, place, kind)
             except p11.PyKCS11Error as error:
@@ -64,7 +64,7 @@ def new_key_pair(
         raise
 
 
-def _prove_free(p11: Any, session: Any, place: KeyPlace) -> None:
+def _require_free(p11: Any, session: Any, place: KeyPlace) -> None:
     for attribute in ((p11.CKA_ID, place.key_id), (p11.CKA_LABEL, place.key_label)):
         if session.findObjects([(p11.CKA_CLASS, p11.CKO_PRIVATE_KEY), attribute]):
             raise TokenError(Step.KEY, f"the {place.token} has a key of that name already")

@@ -197,7 +197,7 @@ class Module:
                 f"the {place.token} has refused the PIN, which is not tried again: correct it, and "
                 "restart the service",
             )
-        self._prove_attempts_left(place, info.flags)
+        self._require_attempts_left(place, info.flags)
         session = self.library.openSession(slot, flags)
         try:
             session.login(pin)
@@ -219,7 +219,7 @@ class Module:
             raise
         return session
 
-    def _prove_attempts_left(self, place: KeyPlace, flags: int) -> None:
+    def _require_attempts_left(self, place: KeyPlace, flags: int) -> None:
         """Raise TokenError if a wrong PIN would lock the token, or did so."""
         pykcs11 = self.pykcs11
         if flags & pykcs11.CKF_USER_PIN_LOCKED:

@@ -223,9 +223,9 @@ def _drop_common_name() -> Iterator[str]:
     yield "A common name that stands in subjectAltName too is left out of the subject."
 
 
-Speaker = Callable[..., Iterable[str]]
+Describer = Callable[..., Iterable[str]]
 
-VALIDATORS: Mapping[str, Speaker] = MappingProxyType(
+VALIDATORS: Mapping[str, Describer] = MappingProxyType(
     {
         "standards_compliance": _standards_compliance,
         "source_cidrs": _source_cidrs,
@@ -245,7 +245,7 @@ VALIDATORS: Mapping[str, Speaker] = MappingProxyType(
     }
 )
 
-FIXUPS: Mapping[str, Speaker] = MappingProxyType(
+FIXUPS: Mapping[str, Describer] = MappingProxyType(
     {
         "enforce_alternative_names_present": _enforce_alternative_names_present,
         "default_key_usage": _default_key_usage,

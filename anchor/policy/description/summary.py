@@ -14,14 +14,14 @@ from typing import Any
 from anchor.config import plugins
 from anchor.policy.description import others
 from anchor.policy.description.lists import joined
-from anchor.policy.description.shipped import FIXUPS, VALIDATORS, Speaker
+from anchor.policy.description.shipped import FIXUPS, VALIDATORS, Describer
 from anchor.policy.policy import DROP_ATTRIBUTES, Policy
 
 Options = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Words:
+class RuleDescription:
     """What one validator demands or one fixup does.
 
     Attributes:
@@ -33,7 +33,7 @@ class Words:
     sentences: tuple[str, ...]
 
 
-def about_validators(policy: Policy, options: Options) -> tuple[Words, ...]:
+def about_validators(policy: Policy, options: Options) -> tuple[RuleDescription, ...]:
     """What a request must look like.
 
     Args:
@@ -46,7 +46,7 @@ def about_validators(policy: Policy, options: Options) -> tuple[Words, ...]:
     )
 
 
-def about_fixups(policy: Policy, options: Options) -> tuple[Words, ...]:
+def about_fixups(policy: Policy, options: Options) -> tuple[RuleDescription, ...]:
     """What is changed in a request; the arguments are those of :func:`about_validators`."""
     dropping = () if policy.keeps_attributes else (DROP_ATTRIBUTES,)
     return tuple(
@@ -60,11 +60,13 @@ def about_authentication(backend: str) -> str:
     return AUTHENTICATION.get(backend, f"A user name and a secret, for “{backend}” to check.")
 
 
-def _about(name: str, function: object, options: Options, known: Mapping[str, Speaker]) -> Words:
+def _about(
+    name: str, function: object, options: Options, known: Mapping[str, Describer]
+) -> RuleDescription:
     if name in known:
-        return Words(name, tuple(map(printable, known[name](**options))))
+        return RuleDescription(name, tuple(map(printable, known[name](**options))))
     sentences = others.sentences(_plugin_of(function), options)
-    return Words(name, tuple(map(printable, sentences)))
+    return RuleDescription(name, tuple(map(printable, sentences)))
 
 
 def printable(text: str) -> str:

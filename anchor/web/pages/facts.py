@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from anchor.authority import RegistrationAuthority
 from anchor.ca.signing_ca import Generation, SigningCA
 from anchor.policy.description import summary
-from anchor.policy.description.summary import Words, printable
+from anchor.policy.description.summary import RuleDescription, printable
 from anchor.timestamps import timestamp
 
 DAY = datetime.timedelta(days=1)
@@ -58,8 +58,8 @@ class Demands:
 
     credentials: str
     validity: str
-    rules: tuple[Words, ...]
-    fixups: tuple[Words, ...]
+    rules: tuple[RuleDescription, ...]
+    fixups: tuple[RuleDescription, ...]
     intermediates: bool
 
     @classmethod
@@ -88,7 +88,7 @@ class Authority:
 def cas(signing_ca: SigningCA, now: datetime.datetime) -> Iterator[CA]:
     """Those that a requester should know, the one in use first."""
     of = {generation.ca.certificate: generation for generation in signing_ca.generations}
-    for place, ca in enumerate(signing_ca.bundle(now)):
+    for place, ca in enumerate(signing_ca.trust_bundle(now)):
         yield _ca(of[ca.certificate], signing_ca, now, in_use=place == 0)
 
 
@@ -147,5 +147,5 @@ def _ca_as_json(ca: CA) -> Mapping[str, Any]:
     }
 
 
-def _words_as_json(words: Words) -> Mapping[str, Any]:
+def _words_as_json(words: RuleDescription) -> Mapping[str, Any]:
     return {"name": words.name, "sentences": list(words.sentences)}
