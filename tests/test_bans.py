@@ -309,7 +309,7 @@ def test_the_next_ban_removes_what_a_killed_writer_left(command, service, ended)
         path.write_text("somebody else's")
     code = (
         "import os, signal, sys\n"
-        "from anchor import cli\n"
+        "from anchor.cli import main as cli\n"
         f"os.{ended} = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)\n"
         "cli.main(sys.argv[1:])\n"
     )

@@ -315,10 +315,10 @@ def killed_while_writing(directory, ended):
     """Kill a process in the middle of storing a certificate, and of proving that it could."""
     code = (
         "import os, pathlib, signal\n"
-        "from anchor import storage\n"
+        "from anchor.store import certificate_files\n"
         "def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)\n"
         f"os.{ended} = die\n"
-        f"store = storage.Directory(pathlib.Path({str(directory)!r}))\n"
+        f"store = certificate_files.CertificateDirectory(pathlib.Path({str(directory)!r}))\n"
         f"store.{'ready()' if ended == 'posix_fallocate' else 'put(64 * chr(97), bytes(99))'}\n"
     )
     assert -9 == subprocess.run([sys.executable, "-c", code], check=False).returncode

@@ -85,9 +85,10 @@ def test_an_installed_anchor_makes_and_proves_a_configuration_of_its_own(install
 
 def test_an_installed_anchor_has_its_front_page(installed):
     ask = (
-        "from pathlib import Path; from anchor import settings; from anchor.app import Application;"
+        "from pathlib import Path; from anchor.app import Application;"
+        "from anchor.authorities import load_authorities;"
         "from anchor.web.settings import WebSettings; from webtest import TestApp;"
-        "found = settings.load(Path('paged/config.json')).authorities;"
+        "found = load_authorities(Path('paged/config.json')).authorities;"
         "http = TestApp(Application(found, WebSettings()), lint=False);"
         "print(http.get('/', headers={'Accept': 'text/html'}).text, http.get('/').text)"
     )

@@ -116,7 +116,7 @@ def ask(directory, command, rest, environment):
 def test_without_a_server_nothing_is_known():
     code = """if True:
         import os
-        from anchor import server
+        from anchor.runtime import server
         print(server.capacity(), server.leader() == os.getpid())
     """
     environment = {k: v for k, v in os.environ.items() if k != "SERVER_SOFTWARE"}

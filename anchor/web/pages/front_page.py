@@ -151,4 +151,4 @@ def style_digest() -> str:
 
 
 def _read(name: str) -> str:
-    return resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
+    return resources.files("anchor.web.pages").joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,73 @@
+"""Everything that a plug-in imports; :doc:`howto/plugins` shows how.
+
+A plug-in that imports nothing else of Anchor keeps working when modules move.
+"""
+
+from anchor.auth.results import AuthDetails
+from anchor.config.option_types import (
+    AttributeNames,
+    Attributes,
+    Domain,
+    Domains,
+    ExtendedUsage,
+    ExtendedUsages,
+    Extensions,
+    FilePath,
+    Moment,
+    Network,
+    Networks,
+    Pattern,
+    Patterns,
+    Private,
+    PrivateFile,
+    Secret,
+    SecretEnv,
+    SecretFile,
+    Usage,
+    Usages,
+    one_secret,
+)
+from anchor.errors import (
+    BackendUnavailable,
+    ConfigurationError,
+    NotAuthenticated,
+    TooManyAttempts,
+)
+from anchor.validators.errors import ValidationError, refuse_any
+from anchor.web.request import Request
+from anchor.X509.general_names import named
+from anchor.X509.signing_request import X509Csr
+
+__all__ = [
+    "AttributeNames",
+    "Attributes",
+    "AuthDetails",
+    "BackendUnavailable",
+    "ConfigurationError",
+    "Domain",
+    "Domains",
+    "ExtendedUsage",
+    "ExtendedUsages",
+    "Extensions",
+    "FilePath",
+    "Moment",
+    "Network",
+    "Networks",
+    "NotAuthenticated",
+    "Pattern",
+    "Patterns",
+    "Private",
+    "PrivateFile",
+    "Request",
+    "Secret",
+    "SecretEnv",
+    "SecretFile",
+    "TooManyAttempts",
+    "Usage",
+    "Usages",
+    "ValidationError",
+    "X509Csr",
+    "named",
+    "one_secret",
+    "refuse_any",
+]
