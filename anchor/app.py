@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pecan.core import ExplicitPecan
+import pecan
 
 from anchor import logs
 from anchor.audit import log_configuration
@@ -15,11 +15,12 @@ from anchor.authorities import load_authorities
 from anchor.authority import RegistrationAuthority
 from anchor.config.document import find_config
 from anchor.config.plugins import validate_options
-from anchor.controllers.root import Handler, Root
+from anchor.controllers.root import RootController
 from anchor.errors import ConfigurationError
 from anchor.metrics.registry import Metrics
 from anchor.runtime import pecan_serve, process_directory, startup
 from anchor.runtime.graceful_shutdown import install
+from anchor.web.dispatch import StrictDispatch
 from anchor.web.problems import respond_to_error
 from anchor.web.readiness import Readiness
 from anchor.web.request import TRUSTED_PROXIES, Request
@@ -28,11 +29,11 @@ from anchor.web.settings import WebSettings
 LOG = logging.getLogger(__name__)
 
 
-class Application(ExplicitPecan):  # type: ignore[misc]  # pecan has no types
-    """A Pecan application, whose paths are found by :class:`Root`.
+class Application(pecan.Pecan, StrictDispatch):  # type: ignore[misc]  # pecan has no types
+    """A Pecan application: its dispatch is strict, and its errors are those of one table.
 
-    Pecan itself walks the attributes of controllers by what stands in the path, and decodes forms
-    into arguments before a controller is asked; doc/adr/0001 says why neither is wanted here.
+    Args:
+        hooks: Pecan hooks, ``app["hooks"]`` in ``config.py``.
     """
 
     def __init__(
@@ -40,13 +41,14 @@ class Application(ExplicitPecan):  # type: ignore[misc]  # pecan has no types
         authorities: Mapping[str, RegistrationAuthority],
         web: WebSettings,
         metrics: Metrics | None = None,
+        hooks: Sequence[Any] = (),
     ):
+        counts = metrics or Metrics(authorities)
+        readiness = Readiness(authorities.values())
         super().__init__(
-            Root(
-                authorities, web, metrics or Metrics(authorities), Readiness(authorities.values())
-            ),
+            RootController(authorities, web, counts, readiness),
             request_cls=Request,
-            force_canonical=False,
+            hooks=list(hooks),
         )
         self._trusted_proxies = web.trusted_proxies
 
@@ -58,13 +60,11 @@ class Application(ExplicitPecan):  # type: ignore[misc]  # pecan has no types
         request = Request(environ)
         logs.REQUEST_ID.set(request.request_id)
         try:
-            handler: Handler = self.root.find(request.method, environ.get("PATH_INFO", ""))
-            response = handler(request)
+            reply: Iterable[bytes] = super().__call__(environ, start_response)
         except Exception as error:  # noqa: BLE001  # whatever goes wrong, the one table knows it
-            response = respond_to_error(error, request)
+            reply = respond_to_error(error, request)(environ, start_response)
         finally:
             logs.REQUEST_ID.set(None)
-        reply: Iterable[bytes] = response(environ, start_response)
         return reply
 
 
@@ -101,4 +101,9 @@ def _application(values: Mapping[str, Any]) -> Application:
     LOG.info("%s: serving %s", path, ", ".join(sorted(proved.authorities)))
     counted_in = process_directory.prepare(web.metrics_directory, path)
     install()
-    return Application(proved.authorities, web, Metrics(proved.authorities, counted_in))
+    return Application(
+        proved.authorities,
+        web,
+        Metrics(proved.authorities, counted_in),
+        values.get("app", {}).get("hooks", ()),
+    )

@@ -19,7 +19,7 @@ from anchor.audit.sinks import AuditSink, load_audit_sink
 from anchor.auth.authenticator import Authenticator, load_authenticator
 from anchor.auth.circuit_breaker import SharedSlots
 from anchor.auth.throttle import Failures, Throttle
-from anchor.authority import RegistrationAuthority, utc_now
+from anchor.authority import RegistrationAuthority
 from anchor.ca.loading import load_signing_ca
 from anchor.ca.signing_ca import SigningCA
 from anchor.config.diagnostics import Diagnostics
@@ -28,6 +28,7 @@ from anchor.config.plugins import validate_options
 from anchor.errors import ConfigProblem
 from anchor.policy.policy import Policy, load_policy
 from anchor.store.bans import BanFile, BanSettings, load_bans
+from anchor.timestamps import utc_now
 
 
 class AuthoritySettings(pydantic.BaseModel):
@@ -132,14 +133,14 @@ def load_authorities(
                 and trail is not None
             ):
                 authorities[name] = RegistrationAuthority(
-                    name,
-                    authenticators[settings.authentication],
-                    its_policy,
-                    signing_cas[settings.signing_ca],
-                    trail,
-                    MappingProxyType(section),
-                    clock,
-                    Throttle(
+                    name=name,
+                    authenticator=authenticators[settings.authentication],
+                    policy=its_policy,
+                    signing_ca=signing_cas[settings.signing_ca],
+                    audit=trail,
+                    conf=MappingProxyType(section),
+                    clock=clock,
+                    throttle=Throttle(
                         settings.max_failures,
                         settings.max_address_failures,
                         settings.failure_window_seconds,

@@ -84,8 +84,12 @@ def _shown(value: object) -> str:
     return f"{text!a}" if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]!a}..."
 
 
-class UnknownAuthority(RequestError):
-    """No registration authority, or nothing else, has that name."""
+class UnknownPath(RequestError):
+    """Nothing has that path."""
+
+
+class UnknownAuthority(UnknownPath):
+    """No registration authority has that name."""
 
 
 class MalformedSubmission(RequestError):

@@ -22,7 +22,7 @@ from anchor import logs
 from anchor.audit import promises
 from anchor.audit.events import SIGNING, Event
 from anchor.audit.log_sink import LogSink
-from anchor.authority import utc_now
+from anchor.timestamps import utc_now
 from anchor.cli.main import main
 from anchor.errors import AuditError, ConfigurationError
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from anchor.audit.events import SIGNING, Event
 from anchor.audit.log_sink import LogSink, _as_line
-from anchor.authority import utc_now
+from anchor.timestamps import utc_now
 
 
 def test_an_event_is_a_log_record_like_any_other(caplog):

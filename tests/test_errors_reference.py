@@ -8,7 +8,7 @@ import re
 import pytest
 
 from anchor import errors
-from anchor.authority import utc_now
+from anchor.timestamps import utc_now
 from anchor.policy import mandatory_checks
 from anchor.store.bans import BanFile
 from anchor.web import problems

@@ -19,7 +19,7 @@ from anchor.policy.policy import load_policy
 from anchor.store.bans import Ban, BanFile
 from anchor.X509 import der_texts
 from anchor.X509.general_names import named
-from anchor.X509.name_listing import describe
+from anchor.X509.general_name_text import describe
 from anchor.X509.written_names import one_name
 from tests import der
 from tests.pki import a_key, hash_for, make_csr

@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor.authorities import load_authorities
-from anchor.authority import utc_now
+from anchor.timestamps import utc_now
 from anchor.ca.loading import load_signing_ca
 from anchor.ca.pkcs11 import module as pkcs11_module
 from anchor.cli import init, new_files

@@ -14,7 +14,7 @@ import pytest
 from anchor import logs
 from anchor.audit.events import SIGNING, Event
 from anchor.audit.log_sink import LogSink
-from anchor.authority import utc_now
+from anchor.timestamps import utc_now
 from anchor.errors import AuditError
 
 WRITER = """

@@ -16,7 +16,7 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from anchor.controllers.root import READ
+from anchor.controllers.methods import READ
 from anchor.web import problems
 from anchor.web.pages.front_page import MANY
 from tests.pki import DAY, make_ca, make_csr, now

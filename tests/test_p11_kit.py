@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import pytest
 from cryptography import x509
 
-from anchor.authority import utc_now
+from anchor.timestamps import utc_now
 from anchor.ca.loading import load_signing_ca
 from anchor.ca.pkcs11 import module
 from anchor.ca.pkcs11.calls import has_one_function_list

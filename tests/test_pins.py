@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from anchor.authority import utc_now
+from anchor.timestamps import utc_now
 from anchor.ca.loading import load_signing_ca
 from anchor.ca.pkcs11 import module as pkcs11_module
 from anchor.ca.pkcs11 import pin_refusals

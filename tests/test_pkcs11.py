@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 
-from anchor.authority import utc_now
+from anchor.timestamps import utc_now
 from anchor.ca.loading import load_signing_ca
 from anchor.ca.pkcs11 import module as pkcs11_module
 from anchor.ca.pkcs11 import session as pkcs11_session

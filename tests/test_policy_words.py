@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import SecretStr
 
-from anchor.authority import utc_now
+from anchor.timestamps import utc_now
 from anchor.config import plugins
 from anchor.config.option_types import FilePath, Network, PrivateFile, SecretEnv, SecretFile
 from anchor.config.plugins import load_plugin

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from anchor.authority import utc_now
+from anchor.timestamps import utc_now
 from anchor.config import plugins
 from anchor.config.plugins import load_plugin
 from anchor.policy.checks import SUPPLIED

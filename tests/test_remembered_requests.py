@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from anchor import timestamps
 from anchor.auth.results import AuthDetails
-from anchor.authority import utc_now
+from anchor.timestamps import utc_now
 from anchor.ca import template
 from anchor.ca.frame import Frame
 from anchor.ca.template import Profile, build_template

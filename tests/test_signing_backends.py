@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from anchor.authority import utc_now
+from anchor.timestamps import utc_now
 from anchor.ca import backends
 from anchor.ca.loading import load_signing_ca
 from anchor.ca.pkcs11.key import Pkcs11RSAKey

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from anchor.authority import utc_now
+from anchor.timestamps import utc_now
 from anchor.ca.loading import load_signing_ca
 from anchor.ca.pkcs11 import module as pkcs11_module
 from anchor.ca.pkcs11.generate import new_key_pair

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 from anchor.errors import UnreadableRequest
 from anchor.X509 import cmc, pem
 from anchor.X509.signing_request import PEM_LABELS, X509Csr
@@ -12,13 +10,6 @@ ENCODINGS = ("pem", "der")
 
 # Windows labels a CMC message as a certificate request too: the contents tell, not the label.
 _LABELS = PEM_LABELS | cmc.PEM_LABELS
-
-# Many machines send the request that they made once each time they renew, and reading it and
-# verifying its signature is a fifth of the work for a certificate.  Octets that were read before
-# are the same value, and prove the same.  There is room for 500 machines, in some 5 MB of each
-# process.
-REMEMBERED = 512
-REMEMBERED_OCTETS = 2048
 
 
 def read_csr(octets: bytes, encoding: str) -> X509Csr:
@@ -37,9 +28,8 @@ def read_csr(octets: bytes, encoding: str) -> X509Csr:
         raise UnreadableRequest("it is in PEM, not in DER: send it with the encoding pem")
     if encoding == "pem" and _begins_as_der(octets):
         raise UnreadableRequest("it is in DER, not in PEM: send it with the encoding der")
-    if len(octets) > REMEMBERED_OCTETS:
-        return _read(octets, encoding)
-    return _read_or_remembered(octets, encoding)
+    der = pem.decode(octets, _LABELS) if encoding == "pem" else octets
+    return X509Csr.from_der(cmc.unwrapped(der) if cmc.is_content_info(der) else der)
 
 
 def detect_encoding(octets: bytes) -> str:
@@ -56,16 +46,3 @@ def _begins_as_der(octets: bytes) -> bool:
 # The tag is the figure 0 in ASCII; the bytes after it are no letters in Latin-1, and begin no
 # character in UTF-8.
 _LONG_SEQUENCES = (b"\x30\x81", b"\x30\x82", b"\x30\x83", b"\x30\x84")
-
-
-def _read(octets: bytes, encoding: str) -> X509Csr:
-    der = pem.decode(octets, _LABELS) if encoding == "pem" else octets
-    return X509Csr.from_der(cmc.unwrapped(der) if cmc.is_content_info(der) else der)
-
-
-def forget() -> None:
-    """What was read before is read anew; for measuring what that costs."""
-    _read_or_remembered.cache_clear()
-
-
-_read_or_remembered = functools.lru_cache(maxsize=REMEMBERED)(_read)

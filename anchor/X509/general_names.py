@@ -14,10 +14,8 @@ from cryptography import x509
 from cryptography.hazmat import asn1
 from cryptography.x509.oid import NameOID
 
-from anchor.X509.name_listing import describe
+from anchor.X509.general_name_text import describe
 from anchor.X509.name_texts import Meaning, NameReader
-from anchor.X509.notes import noted
-from anchor.X509.signing_request import X509Csr
 
 UPN = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
 _KERBEROS = x509.ObjectIdentifier("1.3.6.1.5.2.2")  # RFC 4556 3.2.2
@@ -76,20 +74,14 @@ def describe_attribute(attribute: Attribute) -> str:
     return f"{kind}:{attribute.value!s}"
 
 
-@noted
-def names_of(csr: X509Csr) -> tuple[Named, ...]:
-    """What each name in a request names."""
-    return tuple(named(csr.subject_attributes, csr.alternative_names))
+def mail_attributes(subject: Iterable[Attribute]) -> list[Attribute]:
+    """The attributes of a subject that are mail addresses."""
+    return [attribute for attribute in subject if attribute.oid in MAIL]
 
 
-def mail_addresses(csr: X509Csr) -> Iterator[str]:
-    """The mail addresses in the subject, such as ``email:alice@example.com``."""
-    yield from map(describe_attribute, mail_attributes(csr))
-
-
-def mail_attributes(csr: X509Csr) -> list[Attribute]:
-    """The attributes of the subject that are mail addresses."""
-    return [attribute for attribute in csr.subject_attributes if attribute.oid in MAIL]
+def mail_addresses(subject: Iterable[Attribute]) -> Iterator[str]:
+    """The mail addresses in a subject, such as ``email:alice@example.com``."""
+    return map(describe_attribute, mail_attributes(subject))
 
 
 def named(

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from anchor.X509.dns_names import is_address
-from anchor.X509.name_listing import describe
+from anchor.X509.general_name_text import describe
 from anchor.X509.name_patterns import canonical, unmapped
 from anchor.X509.signing_request import X509Csr
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 from cryptography import x509
 
@@ -42,35 +41,3 @@ def _texts(attributes: Iterable[x509.NameAttribute[str | bytes]]) -> Iterator[st
     for attribute in attributes:
         if isinstance(attribute.value, str):
             yield attribute.value
-
-
-class Described(NamedTuple):
-    """A subjectAltName entry that is described only if it is shown."""
-
-    name: x509.GeneralName
-
-    def __str__(self) -> str:
-        """The name in one line."""
-        return describe(self.name)
-
-
-def describe(name: x509.GeneralName) -> str:
-    """A subjectAltName entry in one line, such as ``DNS:www.example.com``, printable always."""
-    match name:
-        case x509.DNSName():
-            text = f"DNS:{name.value}"
-        case x509.IPAddress():
-            text = f"IP:{name.value}"
-        case x509.RFC822Name():
-            text = f"email:{name.value}"
-        case x509.UniformResourceIdentifier():
-            text = f"URI:{name.value}"
-        case x509.DirectoryName():
-            text = f"dirName:{name.value.rfc4514_string()}"
-        case x509.RegisteredID():
-            text = f"RID:{name.value.dotted_string}"
-        case x509.OtherName():
-            text = f"otherName:{name.type_id.dotted_string}"
-        case _:
-            text = type(name).__name__
-    return text if text.isascii() and text.isprintable() else ascii(text)[1:-1]

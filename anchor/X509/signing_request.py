@@ -21,10 +21,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
 
 from anchor import errors
-from anchor.X509 import csr_encoding, pem, signatures
-from anchor.X509.notes import Notes
+from anchor.X509 import csr_encoding, pem
+from anchor.X509.general_names import Named, named
 from anchor.X509.oids import name_of_extension
 from anchor.X509.parse_errors import parsing, without_length_warnings
+from anchor.X509.signatures import verify_signature
 
 PublicKey = (
     rsa.RSAPublicKey
@@ -81,12 +82,13 @@ class Submitted:
             return False
         try:
             with parsing("signature"):
-                verify = signatures.verification(
+                verify_signature(
                     self.public_key,
                     self.request.signature_algorithm_parameters,
                     self.signature_hash,
+                    signature=self.request.signature,
+                    signed=self.signed,
                 )
-                verify(self.request.signature, self.signed)
         except errors.UnreadableRequest:
             return False
         return True
@@ -163,13 +165,6 @@ class X509Csr:
         """Read the one PEM block that ``text`` consists of; raises as :meth:`from_der` does."""
         return cls.from_der(pem.decode(text, PEM_LABELS))
 
-    # ---- what was found out of it
-
-    @cached_property
-    def notes(self) -> Notes:
-        """What follows from this value alone, kept by whoever found it out."""
-        return Notes()
-
     # ---- what it says
 
     @property
@@ -241,6 +236,11 @@ class X509Csr:
                 and isinstance(name.value, IPv4Address | IPv6Address)
             )
         )
+
+    @cached_property
+    def named(self) -> tuple[Named, ...]:
+        """What each name in the subject and in subjectAltName names."""
+        return tuple(named(self.subject_attributes, self.alternative_names))
 
     def extension(self, kind: type[ExtensionType]) -> x509.Extension[ExtensionType] | None:
         """The extension of that type, or None."""

@@ -6,12 +6,9 @@ generator that is known to be broken.  Every request gets them; doc/adr/0013 has
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
-from typing import cast
 
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from anchor.errors import Rejected
 from anchor.X509 import factoring
@@ -44,28 +41,11 @@ class Allowed:
     dsa: bool = False
 
 
-@functools.lru_cache(maxsize=1024)
-def require_strong_encoded(public_key_info: bytes, allowed: Allowed) -> None:
-    """The same as :func:`refuse_weak`, for a key that may have been looked at before.
-
-    Machines renew with the key that they have, and what is remembered is that nothing spoke against
-    it.
-
-    Args:
-        public_key_info: the key as SubjectPublicKeyInfo.
-        allowed: the exceptions.
-
-    Raises:
-        WeakKey: with what speaks against the key.
-    """
-    require_strong(cast(PublicKey, load_der_public_key(public_key_info)), allowed)
-
-
 def require_strong(key: PublicKey, allowed: Allowed) -> None:
-    """Return if nothing speaks against the key.
+    """Raise WeakKey if the key is known to be weak.
 
     Raises:
-        WeakKey: with what speaks against it.
+        WeakKey: with the reason.
     """
     if isinstance(key, rsa.RSAPublicKey):
         _refuse_weak_rsa(key.public_numbers(), allowed)

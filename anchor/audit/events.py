@@ -5,17 +5,14 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from anchor.auth.results import AuthDetails
+from anchor.ca.issued import IssuedCertificate
+from anchor.errors import Failure, RequestError, ValidationFailed
 from anchor.logs.bounds import shorten
-from anchor.timestamps import whole, with_milliseconds
-from anchor.X509 import name_listing
-from anchor.X509.notes import noted
+from anchor.X509.general_name_text import describe
 from anchor.X509.signing_request import X509Csr
-
-if TYPE_CHECKING:
-    from anchor.ca.backends import Issued
-    from anchor.errors import Failure
 
 AUTHENTICATION = "audit.auth"
 SIGNING = "audit.sign"
@@ -48,7 +45,7 @@ class Event(NamedTuple):
     def as_dict(self) -> dict[str, Any]:
         """The event in JSON's types."""
         return {
-            "time": with_milliseconds(self.time),
+            "time": self.time.isoformat(timespec="milliseconds"),
             "event": self.kind,
             "authority": self.authority,
             "user": self.user,
@@ -65,29 +62,48 @@ def describe_failure(failure: Failure) -> dict[str, str]:
     return {"check": failure.check, "reason": shorten(failure.reason)}
 
 
-@noted
 def describe_request(csr: X509Csr) -> dict[str, Any]:
     """What the record keeps of a request, whatever becomes of it."""
     return {**_describe_names(csr), "key": csr.key_fingerprint}
 
 
-def describe_certificate(issued: Issued, fingerprint: str, approved: X509Csr) -> dict[str, Any]:
+def describe_certificate(issued: IssuedCertificate, approved: X509Csr) -> dict[str, Any]:
     """What the record keeps of an issued certificate.
 
-    Its names are taken from the request that it was proved to say the same as.
+    Its names are those of the approved request, which it was verified against.
     """
     return {
         **_describe_names(approved),
-        "serial": f"{issued.serial_number:x}",
-        "fingerprint": fingerprint,
-        "not_before": whole(issued.not_before),
-        "not_after": whole(issued.not_after),
+        "serial": issued.serial,
+        "fingerprint": issued.fingerprint,
+        "not_before": issued.not_before.isoformat(),
+        "not_after": issued.not_after.isoformat(),
     }
 
 
-@noted
+def describe_identity(identity: AuthDetails) -> dict[str, Any]:
+    """What the record keeps of a requester beside the name."""
+    details: dict[str, Any] = {}
+    if identity.groups:
+        details["groups"] = list(identity.groups)
+    if identity.user_id:
+        details["user_id"] = identity.user_id
+    if identity.project_id:
+        details["project_id"] = identity.project_id
+    return details
+
+
+def reasons(error: BaseException) -> tuple[str, ...]:
+    """Why a request failed, as far as the record goes; what is internal goes to the log."""
+    if isinstance(error, ValidationFailed):
+        return tuple(str(failure) for failure in error.failures)
+    if isinstance(error, RequestError):
+        return (str(error),)
+    return (f"internal error: {type(error).__name__}",)
+
+
 def _describe_names(csr: X509Csr) -> dict[str, Any]:
     return {
         "subject": csr.subject_text,
-        "names": tuple(map(name_listing.describe, csr.alternative_names)),
+        "names": tuple(map(describe, csr.alternative_names)),
     }

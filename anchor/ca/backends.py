@@ -6,24 +6,23 @@ import datetime
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, Protocol, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from anchor.ca import verify_issued
-from anchor.ca.template import Profile, build_template
-from anchor.ca.verify_issued import verify_external
+from anchor.ca.profile import Profile
+from anchor.ca.template import build_template
+from anchor.ca.verify_issued import verify_external, verify_issued
 from anchor.config import plugins
 from anchor.config.plugins import load_plugin
 from anchor.errors import ConfigurationError, SigningError
 from anchor.X509.ca_certificate import CACertificate
-from anchor.X509.signatures import Algorithm, SigningHash, algorithm
+from anchor.X509.signatures import SigningHash
 from anchor.X509.signing_request import X509Csr
 
 NAMESPACE = "anchor.signing_backends"
@@ -43,29 +42,12 @@ class KeyBackend(Protocol):
         """The CA's key, or something that signs like one."""
 
 
-class Issued(NamedTuple):
-    """A certificate that was signed, read back and compared.
-
-    Attributes:
-        der: its encoding.
-        ca: who issued it.
-        serial_number: its own, as are the times; reading them out of it again takes a while.
-    """
-
-    certificate: x509.Certificate
-    der: bytes
-    ca: CACertificate
-    serial_number: int
-    not_before: datetime.datetime
-    not_after: datetime.datetime
-
-
 class Signer(Protocol):
     """Turns an approved request into a certificate that is what was approved."""
 
     def issue(
         self, csr: X509Csr, ca: CACertificate, profile: Profile, now: datetime.datetime
-    ) -> Issued:
+    ) -> x509.Certificate:
         """The certificate; raises SigningError when there is none to be trusted."""
 
 
@@ -82,23 +64,11 @@ class KeySigner:
 
     def issue(
         self, csr: X509Csr, ca: CACertificate, profile: Profile, now: datetime.datetime
-    ) -> Issued:
-        """The certificate, read back from its encoding and compared with what was approved."""
-        blank = build_template(csr, ca, profile, now)
-        der = blank.sign(self._algorithm(profile.signing_hash))
-        certificate = verify_issued.verify_issued(der, blank, ca)
-        return Issued(certificate, der, ca, blank.serial_number, blank.not_before, blank.not_after)
-
-    def _algorithm(self, signing_hash: SigningHash) -> Algorithm:
-        """How the key signs; found out once, because asking for the kind of a key takes long."""
-        known = self._algorithms.get(signing_hash.name)
-        if known is None:
-            known = self._algorithms[signing_hash.name] = algorithm(self.key, signing_hash)
-        return known
-
-    @cached_property
-    def _algorithms(self) -> dict[str, Algorithm]:
-        return {}
+    ) -> x509.Certificate:
+        """Sign the certificate and verify its encoding against what was approved."""
+        template = build_template(csr, ca, profile, now)
+        der = template.sign(self.key, profile.signing_hash).public_bytes(Encoding.DER)
+        return verify_issued(der, template)
 
     def check_key(self, certificate: x509.Certificate, signing_hash: SigningHash) -> None:
         """Return if the key signs, and what it signs verifies with the certificate's key.
@@ -135,7 +105,7 @@ class FunctionSigner:
 
     def issue(
         self, csr: X509Csr, ca: CACertificate, profile: Profile, now: datetime.datetime
-    ) -> Issued:
+    ) -> x509.Certificate:
         """The certificate that the function answers, if it is one that Anchor would have made."""
         pem = self.function(csr, self.conf)
         if not isinstance(pem, str | bytes):
@@ -143,14 +113,7 @@ class FunctionSigner:
         encoded = pem.encode("ascii") if isinstance(pem, str) else pem
         certificate = x509.load_pem_x509_certificate(encoded)
         verify_external(certificate, csr, ca, profile, now)
-        return Issued(
-            certificate,
-            certificate.public_bytes(Encoding.DER),
-            ca,
-            certificate.serial_number,
-            certificate.not_valid_before_utc,
-            certificate.not_valid_after_utc,
-        )
+        return certificate
 
 
 def load_backend(

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 
-from anchor.ca import template
-from anchor.ca.blank import CertificateTemplate
-from anchor.X509 import name_listing as names
+from anchor.ca.dropped import dropped_attributes, dropped_extensions
+from anchor.ca.template import CertificateTemplate
+from anchor.X509.general_name_text import describe
 from anchor.X509.oids import name_of_extended_usage, name_of_extension, usages_in
 from anchor.X509.signing_request import Extension, PublicKey, X509Csr
 
@@ -44,17 +44,17 @@ class CertificateDescription:
     dropped_subject_attributes: tuple[str, ...]
 
     @classmethod
-    def of(cls, blank: CertificateTemplate, submitted: X509Csr) -> CertificateDescription:
+    def of(cls, template: CertificateTemplate, submitted: X509Csr) -> CertificateDescription:
         """Read them off a certificate that is not signed yet.
 
         Args:
-            blank: the certificate.
+            template: the certificate.
             submitted: the request before the fixups.
         """
         key_usage: tuple[str, ...] = ()
         extended_key_usage: tuple[str, ...] = ()
         ca = False
-        for extension in blank.extensions:
+        for extension in template.extensions:
             match extension.value:
                 case x509.KeyUsage() as usage:
                     key_usage = usages_in(usage)
@@ -63,17 +63,17 @@ class CertificateDescription:
                 case x509.BasicConstraints() as constraints:
                     ca = constraints.ca
         return cls(
-            blank.csr.subject.rfc4514_string(),
-            tuple(map(names.describe, blank.csr.alternative_names)),
-            _describe_key(blank.csr.public_key),
+            template.csr.subject.rfc4514_string(),
+            tuple(map(describe, template.csr.alternative_names)),
+            _describe_key(template.csr.public_key),
             key_usage,
             extended_key_usage,
             ca,
-            blank.issuer.certificate.subject.rfc4514_string(),
-            blank.not_before,
-            blank.not_after,
-            template.left_out(blank.csr),
-            template.dropped_attributes(submitted, blank.csr),
+            template.issuer.certificate.subject.rfc4514_string(),
+            template.not_before,
+            template.not_after,
+            dropped_extensions(template.csr),
+            dropped_attributes(submitted, template.csr),
         )
 
 
@@ -92,7 +92,7 @@ def changes(before: X509Csr, after: X509Csr) -> Iterator[str]:
     if before.subject != after.subject:
         named = f"makes the subject {after.subject.rfc4514_string()}"
         yield named if list(after.subject) else "empties the subject"
-    old, new = ([names.describe(name) for name in csr.alternative_names] for csr in (before, after))
+    old, new = ([describe(name) for name in csr.alternative_names] for csr in (before, after))
     yield from (f"adds {name}" for name in new if name not in old)
     yield from (f"removes {name}" for name in old if name not in new)
     repeated = {name for name in old if old.count(name) > new.count(name) > 0}

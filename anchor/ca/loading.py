@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives import hashes
 from anchor.ca import chain as certificates
 from anchor.ca.backends import KeySigner, Signer, load_backend
 from anchor.ca.expiry import ExpiryMonitor
+from anchor.ca.profile import Profile
 from anchor.ca.settings import CASettings
 from anchor.ca.signing_ca import Generation, SigningCA
-from anchor.ca.template import Profile
 from anchor.config.diagnostics import Diagnostics
 from anchor.config.option_types import FilePath, Moment
 from anchor.config.plugins import validate_options

@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 
+from cryptography import x509
+
 from anchor.ca import chain
-from anchor.ca.backends import Issued, Signer, always_ready
-from anchor.ca.blank import CertificateTemplate
+from anchor.ca.backends import Signer, always_ready
 from anchor.ca.expiry import ExpiryMonitor
-from anchor.ca.template import Profile, build_template
+from anchor.ca.profile import Profile
+from anchor.ca.template import CertificateTemplate, build_template
 from anchor.errors import AnchorError, SigningError
 from anchor.store.certificate_files import Store
 from anchor.X509.ca_certificate import CACertificate
@@ -109,8 +111,11 @@ class SigningCA:
             for between, link in enumerate((generation.ca.certificate, *generation.ca.chain))
         )
 
-    def issue(self, csr: X509Csr, now: datetime.datetime) -> Issued:
-        """The certificate for an approved request.
+    def issue(self, csr: X509Csr, now: datetime.datetime) -> tuple[x509.Certificate, CACertificate]:
+        """Sign the certificate for an approved request.
+
+        Returns:
+            The certificate, and the CA certificate that it was issued under.
 
         Raises:
             SigningError: it cannot be signed, or is not what was approved.
@@ -120,11 +125,12 @@ class SigningCA:
             raise SigningError(f"the signing CA {self.name!r} was loaded without its key")
         self.watch.remind(now)
         try:
-            return generation.signer.issue(csr, generation.ca, self.profile, now)
+            certificate = generation.signer.issue(csr, generation.ca, self.profile, now)
         except SigningError:
             raise
         except (Exception, SystemExit) as error:
             raise SigningError(f"the signing CA {self.name!r} failed to sign") from error
+        return certificate, generation.ca
 
     def _generation(self, now: datetime.datetime) -> Generation:
         started = [each for each in self.generations if each.since <= now]

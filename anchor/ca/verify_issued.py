@@ -1,4 +1,4 @@
-"""Whether a signed certificate says what was approved, and nothing else, before it leaves."""
+"""Verification that a signed certificate says what was approved, before it is answered."""
 
 from __future__ import annotations
 
@@ -7,92 +7,43 @@ import datetime
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
-from anchor.ca import template
-from anchor.ca.blank import VERSION_3, CertificateTemplate
-from anchor.ca.frame import Proved
-from anchor.ca.template import Profile
+from anchor.ca.profile import Profile
+from anchor.ca.template import CertificateTemplate, certificate_extensions
 from anchor.errors import SigningError
 from anchor.policy.mandatory_checks import EXPECTED, TAKEN_OVER
-from anchor.X509 import der, signatures
 from anchor.X509.ca_certificate import CACertificate
 from anchor.X509.parse_errors import without_length_warnings
-from anchor.X509.signatures import SigningHash, Verification
+from anchor.X509.signatures import SigningHash
 from anchor.X509.signing_request import Extension, X509Csr
 
 
-def verify_issued(octets: bytes, blank: CertificateTemplate, ca: CACertificate) -> x509.Certificate:
-    """The certificate in the octets that will be handed out, if it says what was approved.
+def verify_issued(der: bytes, template: CertificateTemplate) -> x509.Certificate:
+    """Return the certificate in these bytes if it says what the template says, and no more.
 
     Args:
-        octets: the certificate in DER.
-        blank: what it should say, and nothing else.
-        ca: who should have signed it.
+        der: the certificate that will be answered.
+        template: what it has to say, and who has to have signed it.
 
     Raises:
         SigningError: with the names of the fields that differ.
     """
-    certificate = x509.load_der_x509_certificate(octets)
-    # Of another length, the serial number makes other lengths of what it is in.
-    place = (Proved, ca, blank.serial_number.bit_length() // 8)
-    proved: Proved | None = blank.csr.notes.get(place)
-    if proved is not None and (signed := proved.like(octets, blank)) is not None:
-        # To the octet what was proved before, but for what is this one's own.
-        _hold(proved.verify, certificate, signed)
-        _refuse(_differing_of_its_own(certificate, blank))
-        return certificate
-    signed = der.signed_part(octets) or certificate.tbs_certificate_bytes
-    if not _names_issuer(signed, blank, ca):
-        _require_issuer(certificate, ca)
-    verify = _verify_signature(certificate, signed, ca)
-    with without_length_warnings(octets):
-        _require_contents(certificate, blank)
-    blank.csr.notes[place] = Proved(octets, signed, blank, verify)
+    certificate = x509.load_der_x509_certificate(der)
+    _verify_signature(certificate, template.issuer)
+    with without_length_warnings(der):
+        subject, extensions = certificate.subject, tuple(certificate.extensions)
+    fields = {
+        "version": certificate.version is x509.Version.v3,
+        "subject": subject == template.csr.subject,
+        "public key": certificate.public_key() == template.csr.public_key,
+        "extensions": extensions == template.extensions,
+        "serial number": certificate.serial_number == template.serial_number,
+        "not before": certificate.not_valid_before_utc == template.not_before,
+        "not after": certificate.not_valid_after_utc == template.not_after,
+    }
+    wrong = [name for name, agrees in fields.items() if not agrees]
+    if wrong:
+        raise SigningError(f"the signed certificate differs from what was approved: {wrong}")
     return certificate
-
-
-def _names_issuer(signed: bytes, blank: CertificateTemplate, ca: CACertificate) -> bool:
-    """Whether the CA's name stands in its place, to the octet.
-
-    If not, it may be written in another way: the library has to compare.
-    """
-    number = blank.serial_number_octets()
-    before = der.LONG_HEADER + len(VERSION_3)
-    at = before + len(number)
-    return (
-        signed.startswith(der.LONG)
-        and signed.startswith(VERSION_3 + number, before - len(VERSION_3))
-        # The length of the signature's algorithm, which is of one octet.
-        and signed[at + 1] < 0x80
-        and signed.startswith(ca.name, at + 2 + signed[at + 1])
-    )
-
-
-def _require_contents(certificate: x509.Certificate, blank: CertificateTemplate) -> None:
-    in_common = (
-        ("version", certificate.version is x509.Version.v3),
-        ("subject", certificate.subject == blank.csr.subject),
-        ("public key", certificate.public_key() == blank.csr.public_key),
-        ("extensions", tuple(certificate.extensions) == blank.extensions),
-    )
-    _refuse(
-        [name for name, agrees in in_common if not agrees]
-        + _differing_of_its_own(certificate, blank)
-    )
-
-
-def _differing_of_its_own(certificate: x509.Certificate, blank: CertificateTemplate) -> list[str]:
-    """The fields that no other certificate for the request has, as far as they differ."""
-    its_own = (
-        ("serial number", certificate.serial_number == blank.serial_number),
-        ("not before", certificate.not_valid_before_utc == blank.not_before),
-        ("not after", certificate.not_valid_after_utc == blank.not_after),
-    )
-    return [name for name, agrees in its_own if not agrees]
-
-
-def _refuse(differing: list[str]) -> None:
-    if differing:
-        raise SigningError(f"the signed certificate differs from what was approved: {differing}")
 
 
 def verify_external(
@@ -102,21 +53,20 @@ def verify_external(
     profile: Profile,
     now: datetime.datetime,
 ) -> None:
-    """Return if a certificate that was made elsewhere keeps the rules and says what was approved.
+    """Require that a certificate made elsewhere keeps the rules and says what was approved.
 
     Args:
-        certificate: read from what a custom signing backend answered.
+        certificate: what a custom signing backend returned.
         csr: the approved request.
-        ca: who should have signed it.
-        profile: bounds its validity; a shorter one is the maker's to decide.
+        ca: who has to have signed it.
+        profile: bounds its validity; the backend may make it shorter.
         now: the moment of issue, in UTC.
 
     Raises:
         SigningError: with the names of the fields that are wrong.
     """
-    _require_issuer(certificate, ca)
-    _verify_signature(certificate, certificate.tbs_certificate_bytes, ca)
-    wanted = {extension.oid: extension for extension in template.extensions(csr, ca)}
+    _verify_signature(certificate, ca)
+    wanted = {extension.oid: extension for extension in certificate_extensions(csr, ca)}
     with without_length_warnings(certificate.tbs_certificate_bytes):
         subject = certificate.subject
         found = {extension.oid: extension for extension in certificate.extensions}
@@ -169,30 +119,11 @@ def _value(extension: Extension | None) -> x509.ExtensionType | None:
     return extension.value if extension else None
 
 
-def _require_issuer(certificate: x509.Certificate, ca: CACertificate) -> None:
+def _verify_signature(certificate: x509.Certificate, ca: CACertificate) -> None:
+    """Require that the CA has signed the certificate, in its own name."""
     if certificate.issuer != ca.certificate.subject:
         raise SigningError("the certificate is not issued in the CA's name")
-
-
-def _verify_signature(
-    certificate: x509.Certificate, signed: bytes, ca: CACertificate
-) -> Verification:
-    """Return, if the CA has signed it, how that was verified."""
     try:
-        verify = signatures.verification(
-            ca.public_key,
-            certificate.signature_algorithm_parameters,
-            certificate.signature_hash_algorithm,
-        )
-    except (UnsupportedAlgorithm, ValueError, TypeError) as error:
-        raise SigningError("the CA's key does not verify the certificate") from error
-    _hold(verify, certificate, signed)
-    return verify
-
-
-def _hold(verify: Verification, certificate: x509.Certificate, signed: bytes) -> None:
-    """Return if the signature is right."""
-    try:
-        verify(certificate.signature, signed)
+        certificate.verify_directly_issued_by(ca.certificate)
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError) as error:
         raise SigningError("the CA's key does not verify the certificate") from error

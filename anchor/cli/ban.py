@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from anchor.audit.requesters import issued_to
-from anchor.authority import utc_now
 from anchor.ca.certificate_locations import CertificateLocations
 from anchor.cli.certs import last_of, print_unstored, read_document
 from anchor.cli.check import add_config_option
@@ -29,7 +28,7 @@ from anchor.errors import ConfigurationError, UnreadableRequest
 from anchor.store import bans, inventory
 from anchor.store.bans import Ban, BanFile, BanSettings, load_bans
 from anchor.store.inventory import Choice, read_certificates
-from anchor.timestamps import timestamp
+from anchor.timestamps import timestamp, utc_now
 from anchor.X509 import pem
 from anchor.X509.csr_reader import detect_encoding, read_csr
 from anchor.X509.name_matching import overlaps

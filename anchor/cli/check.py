@@ -75,11 +75,11 @@ def _look(path: Path) -> tuple[list[str], list[Advice]]:
     """The names of the authorities, and the advice."""
     # Only checking needs them, and others use the option above.
     from anchor.audit import log_configuration  # noqa: PLC0415
-    from anchor.authority import utc_now  # noqa: PLC0415
     from anchor.cli.config_py import read  # noqa: PLC0415
     from anchor.config.diagnostics import Diagnostics  # noqa: PLC0415
     from anchor.config_lint.review import ConfigUnderReview  # noqa: PLC0415
     from anchor.config_lint.rules import review  # noqa: PLC0415
+    from anchor.timestamps import utc_now  # noqa: PLC0415
 
     complaints = Diagnostics()
     proved: LoadedConfiguration | None = None

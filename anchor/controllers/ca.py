@@ -8,11 +8,12 @@ from urllib.parse import parse_qs
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
+from webob import Response
 
 from anchor.authority import RegistrationAuthority
 from anchor.errors import MalformedSubmission
 from anchor.web.request import Request
-from anchor.web.responses import Response, respond, wants_json
+from anchor.web.responses import respond, wants_json
 from anchor.X509.ca_certificate import CACertificate
 
 

@@ -37,7 +37,7 @@ def show(request: Request, front: FrontPage, authorities: Collection[str]) -> Re
         raise UnknownAuthority("there is no such registration authority")
     media_type = preferred(request.environ.get("HTTP_ACCEPT"))
     page = front.page(media_type, name)
-    plain = respond(
+    response = respond(
         request,
         page.at(url_of(request)),
         media_type,
@@ -50,12 +50,11 @@ def show(request: Request, front: FrontPage, authorities: Collection[str]) -> Re
             ),
         },
     )
-    # Whoever has seen it may keep it, and ask whether it has changed: WebOb knows how.
-    answer = Response(app_iter=[plain.body], status=plain.status, headerlist=plain.headers)
-    answer.headers["Cache-Control"] = "no-cache"
-    answer.etag = page.etag
-    answer.conditional_response = True
-    return answer
+    # A client may keep the page and ask whether it has changed.
+    response.headers["Cache-Control"] = "no-cache"
+    response.etag = page.etag
+    response.conditional_response = True
+    return response
 
 
 def preferred(accept: str | None) -> str:

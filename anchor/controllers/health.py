@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 
+from webob import Response
+
 from anchor.web.readiness import Readiness
 from anchor.web.request import Request
-from anchor.web.responses import Response, respond, wants_json
+from anchor.web.responses import respond, wants_json
 
 
 def alive(request: Request) -> Response:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from ipaddress import IPv4Network, IPv6Network
 
+from webob import Response
+
 from anchor.errors import Forbidden
 from anchor.metrics import prometheus
 from anchor.metrics.prometheus import render
 from anchor.metrics.registry import Metrics
 from anchor.web.request import Request
-from anchor.web.responses import Response, respond
+from anchor.web.responses import respond
 
 
 def show(

@@ -10,9 +10,11 @@ from itertools import accumulate
 from pathlib import Path
 
 from anchor import errors
-from anchor.authority import Answer, RegistrationAuthority, utc_now
+from anchor.authority import RegistrationAuthority
+from anchor.ca.issued import IssuedCertificate
 from anchor.ca.signing_ca import SigningCA
 from anchor.metrics.shared_counters import SharedCounters
+from anchor.timestamps import utc_now
 
 # The first that an error is one of; what is none of them is Anchor's own fault.
 OUTCOMES: Mapping[str, type[Exception]] = {
@@ -96,17 +98,17 @@ class Metrics:
         ]
         self._tally = SharedCounters(directory, layout, len(keys) + 2 * SLOTS * len(self._cas))
 
-    def issued(self, authority: RegistrationAuthority, answer: Answer) -> None:
+    def issued(self, authority: RegistrationAuthority, issued: IssuedCertificate) -> None:
         """A certificate was handed out."""
-        requests, issued, buckets, seconds = self._of_issued[authority.name]
-        end = answer.issued.not_after.timestamp()
+        requests, certificates, buckets, seconds = self._of_issued[authority.name]
+        end = issued.not_after.timestamp()
         slot = int(end // self._slot_seconds[authority.signing_ca.name]) + 1
         self._tally.add_all(
             {
                 requests: 1,
-                issued: 1,
-                buckets + bisect.bisect_left(SECONDS, answer.signing_seconds): 1,
-                seconds: answer.signing_seconds,
+                certificates: 1,
+                buckets + bisect.bisect_left(SECONDS, issued.signing_seconds): 1,
+                seconds: issued.signing_seconds,
             },
             # What ended long ago is counted no more.
             in_slot=(self._slots[authority.signing_ca.name] + 2 * (slot % SLOTS), slot),

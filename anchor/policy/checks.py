@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -45,14 +45,14 @@ class Context(NamedTuple):
 class Check:
     """A check under the name by which requesters and operators know it.
 
-    One that does not look at the request, but at who asks and from where, has the same verdict
-    whatever becomes of the request; one that looks at nothing else has the same one whoever asks.
+    Attributes:
+        looks_at_csr: False if it looks only at who asks and from where; no fixup can change its
+            verdict.
     """
 
     name: str
     function: Callable[[Mapping[str, object]], object]
     looks_at_csr: bool = True
-    by_request_alone: bool = False
 
 
 class Verdict(NamedTuple):
@@ -69,11 +69,10 @@ class Verdict(NamedTuple):
     crash: PluginError | None = None
 
 
-def verdicts(checks: Iterable[Check], csr: X509Csr, context: Context) -> Iterator[Verdict]:
-    """The verdict of each check, as soon as it is reached."""
+def run_checks(checks: Iterable[Check], csr: X509Csr, context: Context) -> tuple[Verdict, ...]:
+    """Run every check on a request and return their verdicts, in their order."""
     supplied = context.supply(csr)
-    for check in checks:
-        yield _verdict(check, supplied)
+    return tuple(_verdict(check, supplied) for check in checks)
 
 
 def _verdict(check: Check, supplied: Mapping[str, object]) -> Verdict:
@@ -99,25 +98,3 @@ def _crash(check: Check, what: str, cause: BaseException | None = None) -> Plugi
     crash = PluginError(f"the validator {check.name!r} {what}")
     crash.__cause__ = cause
     return crash
-
-
-@dataclass(frozen=True, eq=False)
-class Round:
-    """Checks that a request has to pass together.
-
-    What a check by the request alone let pass once it lets pass again, and is not asked.
-    """
-
-    checks: tuple[Check, ...]
-
-    def verdicts(self, csr: X509Csr, context: Context) -> tuple[Verdict, ...]:
-        """The verdict of each check, in their order."""
-        passed = self in csr.notes
-        supplied = context.supply(csr)
-        found = tuple(
-            Verdict(check.name) if passed and check.by_request_alone else _verdict(check, supplied)
-            for check in self.checks
-        )
-        if not passed and not any(verdict.failure or verdict.crash for verdict in found):
-            csr.notes[self] = True
-        return found

@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from anchor.config.option_types import Attributes, ExtendedUsage, Extensions, Usage, compiled
-from anchor.validators.errors import ValidationError, by_request_alone
+from anchor.validators.errors import ValidationError
 from anchor.X509.attribute_names import NameAttribute, attribute_oid
 from anchor.X509.attribute_patterns import AttributePatterns
 from anchor.X509.dns_names import host_name, passes_for_a_name
@@ -31,7 +31,6 @@ NO_ATTRIBUTES = AttributePatterns()
 MAX_INTERNATIONALISED = 640
 
 
-@by_request_alone
 def enforce_alternative_names_present(csr: X509Csr) -> X509Csr:
     """Each common name that is a host name or an address stands in subjectAltName too.
 
@@ -93,7 +92,6 @@ def _default_key_usage(names: tuple[str, ...]) -> x509.KeyUsage:
     return x509.KeyUsage(**{attribute: name in names for name, attribute in USAGES.items()})
 
 
-@by_request_alone
 def default_key_usage(
     csr: X509Csr, usage: Annotated[x509.KeyUsage, compiled(tuple[Usage, ...], _default_key_usage)]
 ) -> X509Csr:
@@ -124,7 +122,6 @@ def _default_extended_key_usage(
     return x509.ExtendedKeyUsage(dict.fromkeys(usages))
 
 
-@by_request_alone
 def default_extended_key_usage(
     csr: X509Csr,
     usage: Annotated[
@@ -141,7 +138,6 @@ def default_extended_key_usage(
     return csr if csr.extension(x509.ExtendedKeyUsage) else csr.with_extension(usage)
 
 
-@by_request_alone
 def drop_extensions(csr: X509Csr, extensions: Extensions) -> X509Csr:
     """The extensions that are listed are left out.
 
@@ -154,7 +150,6 @@ def drop_extensions(csr: X509Csr, extensions: Extensions) -> X509Csr:
     return csr.without_extensions(extensions)
 
 
-@by_request_alone
 def normalize_names(csr: X509Csr) -> X509Csr:
     """DNS names, in the common name and in subjectAltName, are in lower case and end in no dot."""
     hosts = _hosts(csr)
@@ -179,7 +174,6 @@ def normalize_names(csr: X509Csr) -> X509Csr:
     return csr.with_alternative_names(dict.fromkeys(names))
 
 
-@by_request_alone
 def drop_common_name(csr: X509Csr) -> X509Csr:
     """Common names that stand in subjectAltName as well are left out of the subject."""
     hosts = _hosts(csr)
@@ -230,7 +224,6 @@ FixedAttributes = Annotated[
 ]
 
 
-@by_request_alone
 def subject_attributes(
     csr: X509Csr,
     *,
@@ -260,7 +253,6 @@ def subject_attributes(
     return csr if subject == csr.subject else csr.with_subject(subject)
 
 
-@by_request_alone
 def unique_names(csr: X509Csr) -> X509Csr:
     """Each name stands in subjectAltName once; DNS names compare without case and final dot."""
     once: dict[tuple[type, object], x509.GeneralName] = {}

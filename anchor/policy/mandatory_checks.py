@@ -151,7 +151,7 @@ def key_checks(ca_keys: frozenset[bytes], weak: weak_keys.Allowed) -> tuple[Chec
         try:
             for ca_key in loaded:
                 require_unrelated(csr.public_key, ca_key)
-            weak_keys.require_strong_encoded(csr.public_key_info, weak)
+            weak_keys.require_strong(csr.public_key, weak)
         except WeakKey as error:
             raise ValidationError(error.message, **error.data) from None
 
@@ -211,7 +211,7 @@ Rule = Callable[[X509Csr], None]
 
 
 def _checks(*rules: tuple[str, Rule]) -> tuple[Check, ...]:
-    return tuple(Check(name, partial(_on_csr, rule), by_request_alone=True) for name, rule in rules)
+    return tuple(Check(name, partial(_on_csr, rule)) for name, rule in rules)
 
 
 def _on_csr(rule: Rule, supplied: Mapping[str, Any]) -> None:

@@ -16,10 +16,10 @@ from anchor.config.plugins import bind_options, load_plugin
 from anchor.errors import Failure, PluginError, ValidationFailed
 from anchor.policy import fixups as shipped_fixups
 from anchor.policy import mandatory_checks
-from anchor.policy.checks import SUPPLIED, Check, Context, Round
+from anchor.policy.checks import SUPPLIED, Check, Context, run_checks
 from anchor.policy.evaluation import Evaluation, FixupStep
 from anchor.store.bans import NO_BANS, BanFile
-from anchor.validators.errors import ValidationError, is_by_request_alone
+from anchor.validators.errors import ValidationError
 from anchor.X509 import weak_keys
 from anchor.X509.attribute_patterns import AttributePatterns
 from anchor.X509.ca_certificate import CACertificate
@@ -39,37 +39,27 @@ class Fixup:
 
     name: str
     function: Callable[[Mapping[str, object]], Any]
-    by_request_alone: bool = False
     implied: bool = False
 
     def apply(self, csr: X509Csr, context: Context) -> X509Csr:
-        """The request as the fixup leaves it; raises as it does when it is asked."""
-        mended: X509Csr | None = csr.notes.get(self)
-        if mended is None:
-            mended = self._ask(csr, context)
-            if self.by_request_alone:
-                csr.notes[self] = mended
-        return mended
-
-    def _ask(self, csr: X509Csr, context: Context) -> X509Csr:
-        """The request as the fixup leaves it now.
+        """Return the request as the fixup changes it.
 
         Raises:
-            ValidationFailed: it cannot mend the request, and says why.
-            PluginError: it raised another error, or returned something else than a request,
-                or another one.
+            ValidationFailed: it cannot change the request, and says why.
+            PluginError: it raised another error, or did not return a request, or returned one
+                that was submitted by somebody else.
         """
         try:
-            mended = self.function(context.supply(csr))
+            changed = self.function(context.supply(csr))
         except ValidationError as error:
             raise ValidationFailed([Failure(self.name, str(error), error.data)]) from error
         except (Exception, SystemExit) as error:
             raise PluginError(f"the fixup {self.name!r} failed") from error
-        if not isinstance(mended, X509Csr):
+        if not isinstance(changed, X509Csr):
             raise PluginError(f"the fixup {self.name!r} did not return a request")
-        if mended.submitted is not csr.submitted:
+        if changed.submitted is not csr.submitted:
             raise PluginError(f"the fixup {self.name!r} returned another request's octets")
-        return mended
+        return changed
 
 
 SUBJECT_ATTRIBUTES = "subject_attributes"
@@ -77,7 +67,7 @@ SUBJECT_ATTRIBUTES = "subject_attributes"
 
 
 def _implied(name: str, function: Callable[[X509Csr], X509Csr]) -> Fixup:
-    return Fixup(name, lambda supplied: function(supplied["csr"]), True, implied=True)  # type: ignore[arg-type]  # csr is a request
+    return Fixup(name, lambda supplied: function(supplied["csr"]), implied=True)  # type: ignore[arg-type]  # csr is a request
 
 
 DROP_ATTRIBUTES = _implied(SUBJECT_ATTRIBUTES, shipped_fixups.subject_attributes)
@@ -128,27 +118,11 @@ class Policy:
         return (*dropping, *self.fixups, UNIQUE_NAMES)
 
     @cached_property
-    def _first(self) -> Round:
-        """What the submitted request is asked."""
-        return Round(self.about_the_key + self.about_the_content + self.configured)
-
-    @cached_property
     def _decisive(self) -> frozenset[str]:
-        """The checks of the first round that no fixup can satisfy."""
+        """The checks on the submitted request that no fixup can satisfy."""
         mandatory = self.about_the_key + self.about_the_content
         blind = tuple(check for check in self.configured if not check.looks_at_csr)
         return frozenset(check.name for check in mandatory + blind)
-
-    @cached_property
-    def _result(self) -> Round:
-        """What the result is asked if it is the submitted request."""
-        return Round(self.about_the_result)
-
-    @cached_property
-    def _changed_result(self) -> Round:
-        """What the result is asked if it is another request."""
-        configured = tuple(check for check in self.configured if check.looks_at_csr)
-        return Round(self.about_the_content + self.about_the_result + configured)
 
     def evaluate(self, csr: X509Csr, context: Context) -> Evaluation:
         """Check a request, apply the fixups, and check the result if it is another request.
@@ -156,7 +130,9 @@ class Policy:
         A configured check that refuses the submitted request may accept the result. The enforced
         checks decide about both, so no fixup sees a request that they refuse.
         """
-        checks = self._first.verdicts(csr, context)
+        checks = run_checks(
+            self.about_the_key + self.about_the_content + self.configured, csr, context
+        )
         if any(
             verdict.crash or (verdict.failure and verdict.check in self._decisive)
             for verdict in checks
@@ -167,8 +143,13 @@ class Policy:
         if result is None:
             return Evaluation(checks, steps)
         if result is csr:
-            return Evaluation((*checks, *self._result.verdicts(csr, context)), steps, (), csr)
-        return Evaluation(checks, steps, self._changed_result.verdicts(result, context), result)
+            checks += run_checks(self.about_the_result, csr, context)
+            return Evaluation(checks, steps, result=csr)
+        again = tuple(check for check in self.configured if check.looks_at_csr)
+        rechecks = run_checks(
+            self.about_the_content + self.about_the_result + again, result, context
+        )
+        return Evaluation(checks, steps, rechecks, result)
 
     def approve(self, csr: X509Csr, context: Context) -> X509Csr:
         """The request as it may be certified.
@@ -239,12 +220,9 @@ def load_policy(
             tuple(_named_attributes(bound[VALIDATORS] + bound[FIXUPS])), issuer
         ),
         tuple(
-            Check(name, function, "csr" in function.wants, _by_request_alone(function))
-            for name, function in bound[VALIDATORS]
+            Check(name, function, "csr" in function.wants) for name, function in bound[VALIDATORS]
         ),
-        tuple(
-            Fixup(name, function, _by_request_alone(function)) for name, function in bound[FIXUPS]
-        ),
+        tuple(Fixup(name, function) for name, function in bound[FIXUPS]),
         SUBJECT_ATTRIBUTES in validators or SUBJECT_ATTRIBUTES in fixups,
         intermediate,
         bans,
@@ -260,11 +238,6 @@ def _named_attributes(bound: Iterable[tuple[str, plugins.Bound]]) -> Iterable[At
                 if patterns is not None:
                     yield patterns
             yield AttributePatterns.of(options.get("fixed") or ())
-
-
-def _by_request_alone(function: plugins.Bound) -> bool:
-    """Whether it is so marked; what sees more than the request cannot be."""
-    return function.wants == {"csr"} and is_by_request_alone(function.call.func)
 
 
 def _signs_intermediates(validators: Mapping[str, Any]) -> bool:

@@ -118,8 +118,8 @@ def explain(authority: RegistrationAuthority, octets: bytes, asker: Requester) -
     fault: AnchorError | None = None
     contents: CertificateDescription | None = None
     try:
-        blank = authority.signing_ca.build_template(approved, authority.clock())
-        contents = CertificateDescription.of(blank, csr)
+        template = authority.signing_ca.build_template(approved, authority.clock())
+        contents = CertificateDescription.of(template, csr)
     except AnchorError as error:
         fault = error
     return Explanation(authority.name, asker, fault, judgement, contents)
@@ -137,7 +137,7 @@ def _mendings(steps: tuple[FixupStep, ...]) -> Iterator[FixupResult]:
 def _request(authority: str, asker: Requester) -> Request:
     """The HTTP request that a validator may look at."""
     environ = {"REMOTE_ADDR": str(asker.address), "REQUEST_METHOD": "POST"}
-    request: Request = Request.blank(f"/v1/sign/{authority}", environ=environ)
+    request: Request = Request.template(f"/v1/sign/{authority}", environ=environ)
     return request
 
 

@@ -204,7 +204,7 @@ class BanFile:
             self._refuse_names(known, csr, now)
 
     def _refuse_names(self, known: Bans, csr: X509Csr, now: datetime.datetime) -> None:
-        for named in general_names.names_of(csr):
+        for named in csr.named:
             for text in general_names.exact_texts(named.meaning):
                 if known.find("name", text, now):
                     raise Banned("the name is banned", name=text)

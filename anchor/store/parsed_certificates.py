@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from anchor.timestamps import timestamp
-from anchor.X509 import general_names, name_listing
+from anchor.X509 import general_names
+from anchor.X509.general_name_text import describe
 from anchor.X509.name_matching import normalize
 from anchor.X509.parse_errors import MALFORMED, without_length_warnings
 
@@ -53,7 +54,7 @@ class ParsedCertificate:
     @property
     def names(self) -> tuple[str, ...]:
         """The names in subjectAltName and the common names, with their kind in front."""
-        described = [name_listing.describe(name) for name in self._alternative_names]
+        described = [describe(name) for name in self._alternative_names]
         described += [
             f"CN:{attribute.value!s}"
             for attribute in self._subject.get_attributes_for_oid(NameOID.COMMON_NAME)

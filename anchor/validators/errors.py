@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any, TypeVar
 
 from anchor.errors import Rejected
+
+LOG = logging.getLogger(__name__)
 
 MAX_LISTED = 5
 
@@ -24,17 +27,13 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def by_request_alone(function: Function) -> Function:
-    """Mark a validator or a fixup whose outcome follows from ``csr`` and its options alone.
-
-    It looks at no clock, file or network, and is not asked again about the same request.
-    """
-    function.by_request_alone = True  # type: ignore[attr-defined]  # any function takes attributes
+    """Deprecated: it does nothing any more.  Plug-ins written for Anchor 1.0 may still use it."""
+    LOG.warning(
+        "%s.%s uses anchor.validators.by_request_alone, which does nothing any more: remove it",
+        function.__module__,
+        function.__qualname__,
+    )
     return function
-
-
-def is_by_request_alone(function: Callable[..., Any]) -> bool:
-    """Whether it is marked."""
-    return getattr(function, "by_request_alone", False) is True
 
 
 def refuse_any(message: str, **offending: Iterable[object]) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from cryptography import x509
 
 from anchor.config.option_types import Extensions
-from anchor.validators.errors import ValidationError, by_request_alone, refuse_any
+from anchor.validators.errors import ValidationError, refuse_any
 from anchor.X509.oids import name_of_extension
 from anchor.X509.signing_request import X509Csr
 
 
-@by_request_alone
 def extensions(csr: X509Csr, allowed_extensions: Extensions = frozenset()) -> None:
     """The request has no extensions but those that are allowed.
 
@@ -28,7 +27,6 @@ def extensions(csr: X509Csr, allowed_extensions: Extensions = frozenset()) -> No
     )
 
 
-@by_request_alone
 def ca_status(csr: X509Csr, ca_requested: bool = False) -> None:
     """The request is for a CA, or is not, as the configuration says.
 

@@ -12,8 +12,8 @@ from pydantic import AfterValidator
 
 from anchor.auth.results import AuthDetails
 from anchor.validators.errors import ValidationError, refuse_any
+from anchor.X509.general_name_text import Described
 from anchor.X509.general_names import mail_addresses
-from anchor.X509.name_listing import Described
 from anchor.X509.signing_request import X509Csr
 
 _PREFIX = re.compile(r"[a-z0-9_]+", re.ASCII | re.IGNORECASE)
@@ -72,7 +72,7 @@ def server_group(
                 refused = not isinstance(name, x509.IPAddress)
             if refused:
                 yield Described(name)
-        yield from mail_addresses(csr)
+        yield from mail_addresses(csr.subject_attributes)
 
     if len(csr.common_names) > 1:
         raise ValidationError("there is more than one common name", number=len(csr.common_names))

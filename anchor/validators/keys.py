@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, r
 from pydantic import AfterValidator, WithJsonSchema
 
 from anchor.config.option_types import FilePath, compiled
-from anchor.validators.errors import ValidationError, by_request_alone
+from anchor.validators.errors import ValidationError
 from anchor.X509.signing_request import PublicKey, X509Csr
 
 # The largest of each kind that the rules which nothing switches off let through.
@@ -44,7 +44,6 @@ KeySizes = Annotated[
 ]
 
 
-@by_request_alone
 def public_key(csr: X509Csr, allowed_keys: KeySizes | None = None) -> None:
     """The key is of a listed kind, and large enough.
 

@@ -8,15 +8,14 @@ from ipaddress import IPv4Address, IPv6Address
 from cryptography import x509
 
 from anchor.config.option_types import Domains, Networks, Patterns
-from anchor.validators.errors import ValidationError, by_request_alone, refuse_any
+from anchor.validators.errors import ValidationError, refuse_any
+from anchor.X509.general_name_text import Described
 from anchor.X509.general_names import (
     describe_attribute,
     mail_addresses,
     mail_attributes,
-    names_of,
     user_principal_name,
 )
-from anchor.X509.name_listing import Described
 from anchor.X509.name_patterns import Address, DomainSet, NetworkSet, PatternSet, address, unmapped
 from anchor.X509.name_texts import Meaning
 from anchor.X509.signing_request import X509Csr
@@ -28,7 +27,6 @@ NO_NAMES = PatternSet()
 MAIL_IN_SUBJECT = "mail addresses in the subject are not allowed"
 
 
-@by_request_alone
 def common_name(
     csr: X509Csr, allowed_domains: Domains = NO_DOMAINS, allowed_networks: Networks = NO_NETWORKS
 ) -> None:
@@ -51,7 +49,6 @@ def common_name(
             raise ValidationError("the common name is not in an allowed network", address=name)
 
 
-@by_request_alone
 def alternative_names(csr: X509Csr, allowed_domains: Domains = NO_DOMAINS) -> None:
     """Every entry of subjectAltName is a DNS name below an allowed domain.
 
@@ -67,10 +64,9 @@ def alternative_names(csr: X509Csr, allowed_domains: Domains = NO_DOMAINS) -> No
             if not (isinstance(name, x509.DNSName) and name.value in allowed_domains)
         ),
     )
-    refuse_any(MAIL_IN_SUBJECT, names=mail_addresses(csr))
+    refuse_any(MAIL_IN_SUBJECT, names=mail_addresses(csr.subject_attributes))
 
 
-@by_request_alone
 def alternative_names_ip(
     csr: X509Csr, allowed_domains: Domains = NO_DOMAINS, allowed_networks: Networks = NO_NETWORKS
 ) -> None:
@@ -92,10 +88,9 @@ def alternative_names_ip(
         "names in subjectAltName are not allowed",
         names=(Described(name) for name in csr.alternative_names if not is_allowed(name)),
     )
-    refuse_any(MAIL_IN_SUBJECT, names=mail_addresses(csr))
+    refuse_any(MAIL_IN_SUBJECT, names=mail_addresses(csr.subject_attributes))
 
 
-@by_request_alone
 def whitelist_names(
     csr: X509Csr,
     *,
@@ -145,7 +140,7 @@ def whitelist_names(
             listed = is_listed(text) if found is None else names.has_address(found)
             if not (allow_cn_id and listed):
                 yield f"CN:{text}"
-        for attribute in mail_attributes(csr):
+        for attribute in mail_attributes(csr.subject_attributes):
             if not (allow_email_id and names.has_mailbox(str(attribute.value))):
                 yield describe_attribute(attribute)
         for name in csr.alternative_names:
@@ -157,7 +152,6 @@ def whitelist_names(
     refuse_any("names are not allowed", names=offending())
 
 
-@by_request_alone
 def blacklist_names(
     csr: X509Csr,
     *,
@@ -186,7 +180,7 @@ def blacklist_names(
 
     refuse_any(
         "names are refused, or of a kind that cannot be judged",
-        names=(name for name in names_of(csr) if is_refused(name.meaning)),
+        names=(name for name in csr.named if is_refused(name.meaning)),
     )
 
 

@@ -15,10 +15,10 @@ from cryptography.x509.oid import ExtensionOID, NameOID
 from pydantic import BeforeValidator
 
 from anchor.errors import MAX_SHOWN
-from anchor.validators.errors import ValidationError, by_request_alone
+from anchor.validators.errors import ValidationError
 from anchor.X509 import dns_names
+from anchor.X509.general_name_text import describe
 from anchor.X509.key_usages import unfit_usages, usages_of
-from anchor.X509.name_listing import describe
 from anchor.X509.oids import usages_in
 from anchor.X509.signing_request import X509Csr
 
@@ -83,7 +83,6 @@ def _expression(value: object) -> re.Pattern[str]:
         raise ValueError(f"is not a regular expression: {error}") from None
 
 
-@by_request_alone
 def standards_compliance(
     csr: X509Csr,
     label_re: Annotated[re.Pattern[str], BeforeValidator(_expression)] = DEFAULT_LABEL,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from cryptography.x509.oid import NameOID
 
 from anchor.config.option_types import AttributeNames, Attributes
-from anchor.validators.errors import ValidationError, by_request_alone, refuse_any
+from anchor.validators.errors import ValidationError, refuse_any
 from anchor.X509.attribute_names import NameAttribute, describe_attribute, name_of_attribute
 from anchor.X509.attribute_patterns import AttributePatterns
 from anchor.X509.signing_request import X509Csr
@@ -15,7 +15,6 @@ from anchor.X509.signing_request import X509Csr
 NO_ATTRIBUTES = AttributePatterns()
 
 
-@by_request_alone
 def subject_attributes(
     csr: X509Csr, *, allowed: Attributes = NO_ATTRIBUTES, required: AttributeNames = frozenset()
 ) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from cryptography import x509
 
 from anchor.config.option_types import ExtendedUsages, Usages
-from anchor.validators.errors import by_request_alone, refuse_any
+from anchor.validators.errors import refuse_any
 from anchor.X509.oids import name_of_extended_usage, usages_in
 from anchor.X509.signing_request import X509Csr
 
 
-@by_request_alone
 def key_usage(csr: X509Csr, allowed_usage: Usages = frozenset()) -> None:
     """The request asks for no key usage but those that are allowed.
 
@@ -24,7 +23,6 @@ def key_usage(csr: X509Csr, allowed_usage: Usages = frozenset()) -> None:
     )
 
 
-@by_request_alone
 def ext_key_usage(csr: X509Csr, allowed_usage: ExtendedUsages = frozenset()) -> None:
     """The request asks for no extended key usage but those that are allowed.
 

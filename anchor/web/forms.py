@@ -11,10 +11,11 @@ from urllib.parse import parse_qsl
 import multipart
 
 from anchor import errors
-from anchor.web import plain_form, transfer_encoding
+from anchor.web import transfer_encoding
 from anchor.web.request import Request
 from anchor.X509.csr_reader import detect_encoding
 
+FIELDS = ("user", "secret", "encoding", "csr")
 MAX_FIELDS = 16
 MAX_USER = 256
 MAX_SECRET = 16384
@@ -45,9 +46,6 @@ def read_form(request: Request, body: bytes) -> Form:
     content_type = request.environ.get("CONTENT_TYPE") or ""
     if len(content_type) > MAX_CONTENT_TYPE:
         raise errors.MalformedSubmission("the Content-Type is too long")
-    pairs = plain_form.read(content_type, body)
-    if pairs is not None:
-        return _form(request, _unique(pairs))
     media_type, parameters = multipart.parse_options_header(content_type)
     if media_type == "multipart/form-data":
         fields = _unique(_multipart_fields(body, parameters.get("boundary", "")))
@@ -69,7 +67,7 @@ def _form(request: Request, fields: dict[str, bytes]) -> Form:
     fields |= _basic_credentials(request, fields)
     if not fields.get("secret"):
         raise errors.NotAuthenticated("there are no credentials")
-    for name in plain_form.FIELDS:
+    for name in FIELDS:
         if name not in fields:
             raise errors.MalformedSubmission(f"the field {name!r} is missing")
     if not fields["csr"].strip():
@@ -95,7 +93,7 @@ def _text(fields: dict[str, bytes], name: str, limit: int) -> str:
 def _unique(pairs: Iterable[tuple[str, bytes]]) -> dict[str, bytes]:
     fields: dict[str, bytes] = {}
     for name, value in pairs:
-        if name in fields and name in plain_form.FIELDS:
+        if name in fields and name in FIELDS:
             raise errors.MalformedSubmission(f"the field {name!r} is given twice")
         fields[name] = value
     return fields

@@ -7,15 +7,17 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
+from webob import Response
+
 from anchor import errors
 from anchor.logs.bounds import shorten
 from anchor.web.request import Request
-from anchor.web.responses import Response, respond, wants_json
+from anchor.web.responses import respond, wants_json
 
 LOG = logging.getLogger(__name__)
 
 STATUSES: dict[type[BaseException], HTTPStatus] = {
-    errors.UnknownAuthority: HTTPStatus.NOT_FOUND,
+    errors.UnknownPath: HTTPStatus.NOT_FOUND,
     errors.Forbidden: HTTPStatus.FORBIDDEN,
     errors.WrongMethod: HTTPStatus.METHOD_NOT_ALLOWED,
     errors.SubmissionTooSlow: HTTPStatus.REQUEST_TIMEOUT,

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from anchor.authority import RegistrationAuthority, utc_now
+from anchor.authority import RegistrationAuthority
 from anchor.ca.signing_ca import SigningCA
 from anchor.errors import AnchorError
+from anchor.timestamps import utc_now
 
 LOG = logging.getLogger(__name__)
 

@@ -1,33 +1,14 @@
-"""Answers, with the headers that every one of them carries."""
+"""HTTP responses, with the headers that every one of them carries."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
 
+from webob import Response
 from webob.acceptparse import create_accept_header
 
 from anchor.web.request import Request
-
-Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-
-
-@dataclass(slots=True)
-class Response:
-    """An answer, as a WSGI application; WebOb's can do more, and takes six times as long."""
-
-    status: str
-    headers: list[tuple[str, str]]
-    body: bytes
-
-    def __call__(
-        self, environ: dict[str, Any], start_response: Callable[..., Any]
-    ) -> Iterable[bytes]:
-        """The body, unless the method is HEAD (RFC 9110 section 9.3.2)."""
-        start_response(self.status, self.headers)
-        return [b"" if environ["REQUEST_METHOD"] == "HEAD" else self.body]
 
 
 def respond(
@@ -37,11 +18,12 @@ def respond(
     status: HTTPStatus = HTTPStatus.OK,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """An answer that carries the request's identifier, and that nobody keeps or interprets."""
+    """A response that carries the request's identifier, and that nobody caches or interprets."""
     charset = "; charset=utf-8" if content_type.startswith("text/") else ""
     return Response(
-        _LINES[status],
-        [
+        app_iter=[body],
+        status=_LINES[status],
+        headerlist=[
             ("Content-Type", content_type + charset),
             ("Content-Length", str(len(body))),
             ("Cache-Control", "no-store"),
@@ -49,7 +31,6 @@ def respond(
             ("X-Request-Id", request.request_id),
             *(headers or {}).items(),
         ],
-        body,
     )
 
 

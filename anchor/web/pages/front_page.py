@@ -15,9 +15,9 @@ from types import MappingProxyType
 
 from mako.template import Template
 
-from anchor.authority import RegistrationAuthority, utc_now
+from anchor.authority import RegistrationAuthority
 from anchor.policy.description import summary
-from anchor.timestamps import timestamp
+from anchor.timestamps import timestamp, utc_now
 from anchor.web.pages import facts
 from anchor.web.settings import Shown
 

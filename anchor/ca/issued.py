@@ -1,0 +1,73 @@
+"""A certificate that may be answered."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from functools import cached_property
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from anchor.X509.ca_certificate import CACertificate
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class IssuedCertificate:
+    """A certificate that was signed and verified, with everything that doors and records need.
+
+    Attributes:
+        certificate: the certificate.
+        ca: the CA certificate that it was issued under.
+        dropped_extensions: the requested extensions that it does not have, as dotted OIDs.
+        dropped_attributes: the requested subject attributes that it does not have.
+        signing_seconds: how long it took to build, sign and verify it.
+    """
+
+    certificate: x509.Certificate
+    ca: CACertificate
+    dropped_extensions: tuple[str, ...] = ()
+    dropped_attributes: tuple[str, ...] = ()
+    signing_seconds: float = 0.0
+
+    @cached_property
+    def der(self) -> bytes:
+        """The certificate in DER."""
+        return self.certificate.public_bytes(Encoding.DER)
+
+    @cached_property
+    def pem(self) -> bytes:
+        """The certificate in PEM, in ASCII."""
+        return self.certificate.public_bytes(Encoding.PEM)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The SHA-256 over the DER encoding, in hexadecimal."""
+        return self.certificate.fingerprint(hashes.SHA256()).hex()
+
+    @property
+    def chain(self) -> tuple[x509.Certificate, ...]:
+        """The CA's certificate and those above it, up to the root."""
+        return (self.ca.certificate, *self.ca.chain)
+
+    @property
+    def serial(self) -> str:
+        """The serial number in hexadecimal."""
+        return f"{self.certificate.serial_number:x}"
+
+    @property
+    def not_before(self) -> datetime.datetime:
+        """The first second of its validity, in UTC."""
+        return self.certificate.not_valid_before_utc
+
+    @property
+    def not_after(self) -> datetime.datetime:
+        """The last second of its validity, in UTC (RFC 5280 section 4.1.2.5)."""
+        return self.certificate.not_valid_after_utc
+
+    @property
+    def renew_after(self) -> datetime.datetime:
+        """The time to renew it: when a third of its life is left."""
+        life = self.not_after - self.not_before
+        return (self.not_after - life / 3).replace(microsecond=0)

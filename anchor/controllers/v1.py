@@ -1,0 +1,50 @@
+"""``/v1/``: Anchor's own protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pecan
+from webob import Response
+
+from anchor.authority import RegistrationAuthority
+from anchor.controllers.ca import show_ca
+from anchor.controllers.methods import READ, require_method
+from anchor.controllers.sign import sign
+from anchor.errors import UnknownAuthority
+from anchor.metrics.registry import Metrics
+from anchor.web.settings import WebSettings
+
+
+class V1Controller:
+    """``/v1/sign/<registration authority>`` and ``/v1/ca/<registration authority>``."""
+
+    def __init__(
+        self,
+        authorities: Mapping[str, RegistrationAuthority],
+        web: WebSettings,
+        metrics: Metrics,
+    ):
+        self._authorities = authorities
+        self._web = web
+        self._metrics = metrics
+
+    @pecan.expose()
+    def sign(self, name: str) -> Response:
+        """Answer the certificate for the request in the form."""
+        authority = self._authority(name)
+        require_method("POST")
+        return sign(pecan.request, authority, self._web, self._metrics)
+
+    @pecan.expose()
+    def ca(self, name: str) -> Response:
+        """Answer the certificate of the CA that signs for the authority."""
+        authority = self._authority(name)
+        require_method(*READ)
+        return show_ca(pecan.request, authority)
+
+    def _authority(self, name: str) -> RegistrationAuthority:
+        try:
+            return self._authorities[name]
+        except KeyError:
+            raise UnknownAuthority("there is no such registration authority") from None

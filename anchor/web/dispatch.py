@@ -1,0 +1,85 @@
+"""The step of Pecan's dispatch that Anchor takes itself; doc/adr/0001 says why.
+
+Pecan looks up any attribute that a path names, and reads the query and the body to make arguments
+of them.  Both are hostile input here.
+"""
+
+from __future__ import annotations
+
+import functools
+from inspect import Arguments
+from typing import Any
+
+from pecan.core import PecanBase
+from pecan.routing import handle_security
+from pecan.util import _cfg, iscontroller
+
+from anchor.errors import UnknownPath
+
+
+class StrictDispatch(PecanBase):  # type: ignore[misc]  # pecan has no types
+    """Finds controllers by whole path segments, and passes them nothing but path segments.
+
+    Controllers are written as Pecan documents: exposed methods, ``index``, and other controllers as
+    public attributes.  Segments after an exposed method are its positional arguments.
+    """
+
+    def find_controller(self, state: Any) -> tuple[Any, list[str], dict[str, Any]]:
+        """Find the controller for the path and run the hooks that come before it.
+
+        Raises:
+            UnknownPath: there is none.
+        """
+        request = state.request
+        path = request.pecan["routing_path"] = request.environ.get("PATH_INFO", "")
+        self.handle_hooks(self.hooks, "on_route", state)
+        controller, arguments = self.route(request, self.root, path)
+        handle_security(controller)
+        request.pecan["extension"] = None
+        request.pecan["content_type"] = _cfg(controller).get("content_type")
+        state.controller = controller
+        state.arguments = Arguments(arguments, [], {})  # type: ignore[arg-type]  # as Pecan does
+        self.handle_hooks(self.determine_hooks(controller), "before", state)
+        return controller, arguments, {}
+
+    def route(self, _request: Any, node: Any, path: str) -> tuple[Any, list[str]]:
+        """Walk from the root controller to an exposed method.
+
+        Returns:
+            The method, and the segments that are left for it.
+
+        Raises:
+            UnknownPath: no method has that path, or it takes fewer or more arguments.
+        """
+        segments = path.split("/")[1:] if path not in ("", "/") else []
+        while segments and not iscontroller(node):
+            node = _child(node, segments.pop(0))
+        if not iscontroller(node):
+            node = getattr(node, "index", None)
+        if not iscontroller(node) or not _takes(node, len(segments)):
+            raise UnknownPath("there is nothing here")
+        return node, segments
+
+
+def _child(node: object, segment: str) -> Any:
+    """The controller or exposed method that a segment names, or None."""
+    if segment.startswith("_") or segment in ("", "index"):
+        return None
+    child = getattr(node, segment, None)
+    if iscontroller(child) or _exposes_methods(type(child)):  # type: ignore[arg-type]  # a type is hashable
+        return child
+    return None
+
+
+@functools.cache
+def _exposes_methods(kind: type[Any]) -> bool:
+    """True for a class of controllers."""
+    return any(iscontroller(member) for each in kind.__mro__ for member in vars(each).values())
+
+
+def _takes(method: Any, count: int) -> bool:
+    """True if an exposed method takes that many positional arguments, beside ``self``."""
+    signature = _cfg(method)["argspec"]
+    most = len(signature.args) - 1
+    least = most - len(signature.defaults or ())
+    return least <= count and (count <= most or signature.varargs is not None)
