@@ -209,7 +209,7 @@ def _say_when_gone(locations: CertificateLocations, ban: Ban, now: datetime.date
     ends = read_certificates(
         locations.directories,
         lambda one: valid(one) and concerned(one),
-        lambda one: one.outline.not_after,
+        lambda one: one.not_after,
         complaints,
     )
     print(last_of(max(ends, default=None), what, now))
@@ -226,8 +226,8 @@ def _banned(ban: Ban, issued: Collection[str]) -> Choice:
     """
     match ban.kind:
         case "name":
-            return lambda one: any(overlaps(ban.value, name) for name in one.outline.plain_names)
+            return lambda one: any(overlaps(ban.value, name) for name in one.plain_names)
         case "key":
-            return lambda one: one.outline.key == ban.value
+            return lambda one: one.key == ban.value
         case _:
             return lambda one: one.fingerprint in issued

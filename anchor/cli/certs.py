@@ -19,7 +19,8 @@ from anchor.config.diagnostics import Diagnostics
 from anchor.config.document import Document, find_config
 from anchor.errors import ConfigurationError
 from anchor.store import inventory
-from anchor.store.inventory import Choice, Stored, read_certificates
+from anchor.store.inventory import Choice, read_certificates
+from anchor.store.stored_certificate import StoredCertificate
 from anchor.timestamps import timestamp
 
 
@@ -129,14 +130,14 @@ Found = list[tuple[str, str]]
 def _found(
     locations: CertificateLocations,
     choices: list[Choice],
-    text: Callable[[Stored], str],
+    text: Callable[[StoredCertificate], str],
     complaints: Diagnostics,
 ) -> Found:
     """When each of those ends that every choice agrees to, and what to print of it."""
     found = read_certificates(
         locations.directories,
         choices[0] if len(choices) == 1 else lambda one: all(choice(one) for choice in choices),
-        lambda one: (one.outline.not_after, text(one)),
+        lambda one: (one.not_after, text(one)),
         complaints,
     )
     return sorted(found, key=itemgetter(0))
@@ -145,10 +146,10 @@ def _found(
 def _time_choice(namespace: argparse.Namespace, now: datetime.datetime) -> Choice:
     if namespace.expired:
         moment = timestamp(now)
-        return lambda one: one.outline.not_after < moment
+        return lambda one: one.not_after < moment
     if namespace.expiring is not None:
         first, last = timestamp(now), timestamp(_later(now, namespace.expiring))
-        return lambda one: first <= one.outline.not_after <= last
+        return lambda one: first <= one.not_after <= last
     if namespace.in_force:
         return inventory.in_force(now)
     return inventory.every
@@ -203,37 +204,35 @@ def print_unstored(locations: CertificateLocations, now: datetime.datetime) -> N
         print(f"signing_ca.{name} stores no certificates: one of it may be valid until {end}")
 
 
-def _line_at(now: datetime.datetime) -> Callable[[Stored], str]:
+def _line_at(now: datetime.datetime) -> Callable[[StoredCertificate], str]:
     """Makes a line of a certificate, which tells if it is not valid yet."""
     moment = timestamp(now)
 
-    def line(one: Stored) -> str:
-        outline = one.outline
-        begin = outline.not_before
+    def line(one: StoredCertificate) -> str:
+        begin = one.not_before
         note = f"  (not yet valid, from {begin} on)" if begin > moment else ""
-        return f"{outline.not_after}  {one.fingerprint}  {' '.join(outline.names)}{note}\n"
+        return f"{one.not_after}  {one.fingerprint}  {' '.join(one.names)}{note}\n"
 
     return line
 
 
-def _as_json_at(now: datetime.datetime) -> Callable[[Stored], str]:
+def _as_json_at(now: datetime.datetime) -> Callable[[StoredCertificate], str]:
     """Makes JSON of a certificate."""
     moment = timestamp(now)
 
-    def as_json(one: Stored) -> str:
-        outline = one.outline
+    def as_json(one: StoredCertificate) -> str:
         status = "valid"
-        if outline.not_after < moment:
+        if one.not_after < moment:
             status = "expired"
-        elif outline.not_before > moment:
+        elif one.not_before > moment:
             status = "not yet valid"
         # As json.dumps() writes a dictionary of these, in a third of the time.
         return (
-            f'{{"fingerprint": "{one.fingerprint}", "serial": "{outline.serial}", '
-            f'"not_before": "{outline.not_before}", "not_after": "{outline.not_after}", '
-            f'"status": "{status}", "subject": {_quoted(outline.subject)}, '
-            f'"names": [{", ".join(map(_quoted, outline.names))}], '
-            f'"key": "{outline.key}", "path": {_quoted(one.path)}}}'
+            f'{{"fingerprint": "{one.fingerprint}", "serial": "{one.serial}", '
+            f'"not_before": "{one.not_before}", "not_after": "{one.not_after}", '
+            f'"status": "{status}", "subject": {_quoted(one.subject)}, '
+            f'"names": [{", ".join(map(_quoted, one.names))}], '
+            f'"key": "{one.key}", "path": {_quoted(one.path)}}}'
         )
 
     return as_json

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from anchor.config.diagnostics import Diagnostics
 from anchor.errors import ConfigurationError
-from anchor.store import certificate_files, outline
-from anchor.store.outline import Outline
-from anchor.store.shares import in_processes
+from anchor.store import certificate_files
+from anchor.store.stored_certificate import StoredCertificate
 from anchor.timestamps import timestamp
 from anchor.X509.name_matching import matches
 from anchor.X509.written_names import canonical
@@ -23,30 +22,20 @@ _MOST = 1 << 13
 _TOO_MANY = 1 << 20
 
 
-class Stored(NamedTuple):
-    """A certificate and the file it is in."""
-
-    fingerprint: str
-    path: str
-    outline: Outline
-
-
-Choice = Callable[[Stored], bool]
+Choice = Callable[[StoredCertificate], bool]
 Shape = TypeVar("Shape")
 
 
 def read_certificates(
     directories: Iterable[Path],
     choose: Choice,
-    shape: Callable[[Stored], Shape],
+    shape: Callable[[StoredCertificate], Shape],
     complaints: Diagnostics,
 ) -> list[Shape]:
-    """What is wanted of the stored certificates that are chosen, each once.
-
-    Both functions may be called in other processes; what the second one returns comes from there.
+    """Read the stored certificates and return what is wanted of those chosen, each once.
 
     Args:
-        directories: of the stored certificates.
+        directories: where certificates are stored.
         choose: whether a certificate is wanted.
         shape: what is wanted of it.
         complaints: gets every file that should hold a certificate and does not.
@@ -54,32 +43,28 @@ def read_certificates(
     Raises:
         ConfigurationError: a directory cannot be read.
     """
-    places: dict[str, str] = {}
+    directory_of: dict[str, str] = {}
     others: list[str] = []
     for directory in directories:
         if directory.is_dir():
             try:
                 for place, names, more in certificate_files.stored(str(directory)):
-                    places |= dict.fromkeys(names, place)
+                    directory_of |= dict.fromkeys(names, place)
                     others += (f"{place}/{name}" for name in more)
             except OSError as error:
                 raise ConfigurationError.about("", f"{directory}: {error.strerror}") from None
-
-    def work(some: Sequence[str]) -> list[Shape | _Broken]:
-        return [
-            found if isinstance(found, _Broken) else shape(found)
-            for name in some
-            if (found := _stored(places[name], name)) is not None
-            and (isinstance(found, _Broken) or choose(found))
-        ]
-
-    results = in_processes(work, list(places))
-    # What has another name is not the service's certificate, and not listed.
-    results += (broken for path in others if isinstance(broken := _read(path, ""), _Broken))
-    for result in results:
-        if isinstance(result, _Broken):
-            complaints.add("", result.fault)
-    return [result for result in results if not isinstance(result, _Broken)]
+    results = []
+    for name, path in directory_of.items():
+        found = _read(f"{path}/{name}")
+        if isinstance(found, _Broken):
+            complaints.add("", found.fault)
+        # What has another name is not the service's certificate, and not listed.
+        elif found is not None and certificate_files.is_certificate(name) and choose(found):
+            results.append(shape(found))
+    for path in others:
+        if isinstance(broken := _read(path), _Broken):
+            complaints.add("", broken.fault)
+    return results
 
 
 class _Broken(NamedTuple):
@@ -88,15 +73,7 @@ class _Broken(NamedTuple):
     fault: str
 
 
-def _stored(directory: str, name: str) -> Stored | _Broken | None:
-    path = f"{directory}/{name}"
-    if not certificate_files.is_certificate(name):
-        found = _read(path, "")
-        return found if isinstance(found, _Broken) else None
-    return _read(path, name.removesuffix(certificate_files.SUFFIX))
-
-
-def _read(path: str, fingerprint: str) -> Stored | _Broken | None:
+def _read(path: str) -> StoredCertificate | _Broken | None:
     """The certificate in a file; None if it has just been pruned."""
     try:
         # Not waiting for whoever writes into it, if it is no file but a pipe.
@@ -109,7 +86,7 @@ def _read(path: str, fingerprint: str) -> Stored | _Broken | None:
                     return _Broken(f"{path} is larger than {_TOO_MANY} bytes: no certificate")
         finally:
             os.close(file)
-        return Stored(fingerprint, path, outline.read(pem, fingerprint))
+        return StoredCertificate(pem, path)
     except FileNotFoundError as error:
         # A link that leads nowhere is there.
         return _Broken(f"{path}: {error.strerror}") if os.path.islink(path) else None  # noqa: PTH114
@@ -119,7 +96,7 @@ def _read(path: str, fingerprint: str) -> Stored | _Broken | None:
         return _Broken(f"{path} holds no certificate")
 
 
-def every(_one: Stored) -> bool:
+def every(_one: StoredCertificate) -> bool:
     """Any certificate is chosen."""
     return True
 
@@ -128,22 +105,13 @@ def good_for(name: str) -> Choice:
     """Whether a client would accept a certificate for a name, wildcards included."""
     wanted = canonical(name)
 
-    def choose(one: Stored) -> bool:
-        outline = one.outline
-        # Nearly all are told by how they end.
-        if outline.is_usual and not any(
-            found.endswith(wanted) or "*" in found for found in outline.names
-        ):
-            return False
-        return any(matches(holder, wanted) for holder in outline.plain_names)
-
-    return choose
+    return lambda one: any(matches(holder, wanted) for holder in one.plain_names)
 
 
 def in_force(now: datetime.datetime) -> Choice:
     """Whether a certificate has not expired."""
     moment = timestamp(now)
-    return lambda one: one.outline.not_after >= moment
+    return lambda one: one.not_after >= moment
 
 
 def remove_leftovers(directories: Iterable[Path], now: datetime.datetime) -> int:
@@ -177,7 +145,7 @@ def prune(directories: Iterable[Path], before: datetime.datetime, complaints: Di
     moment = timestamp(before)
     expired = read_certificates(
         directories,
-        lambda one: one.outline.not_after < moment,
+        lambda one: one.not_after < moment,
         lambda one: one.path,
         complaints,
     )
