@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv/$(notdir $(PYTHON))
 BIN := $(VENV)/bin
-TEST_PLUGINS := $(wildcard tests/plugins/*.toml tests/plugins/*/*.py)
+TEST_PLUGINS := $(wildcard tests/support/plugins/*.toml tests/support/plugins/*/*.py)
 
 .PHONY: serve test lint docs bench load fuzz clean
 
@@ -43,7 +43,7 @@ fuzz: $(VENV)/test.stamp
 	    $(FUZZ) .cache/fuzz tests/vectors
 # The tests under load, with the numbers that the documentation gives: some minutes on two cores.
 load: $(VENV)/packages.stamp $(VENV)/test.stamp
-	ANCHOR_LOAD=full $(BIN)/python -m pytest tests/test_load.py
+	ANCHOR_LOAD=full $(BIN)/python -m pytest tests/system/test_load.py
 
 CA/root-ca.crt: | $(VENV)/serve.stamp
 	$(BIN)/anchor init --ca-only --name "Anchor Test CA" --key rsa-4096
@@ -58,7 +58,7 @@ $(VENV)/serve.stamp: setup.cfg pyproject.toml | $(VENV)/bin/python
 $(VENV)/test.stamp: setup.cfg pyproject.toml $(TEST_PLUGINS) | $(VENV)/bin/python
 	tools/install-packages gcc python3-dev
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
-	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps ./tests/plugins
+	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps ./tests/support/plugins
 	touch $@
 
 # The servers that the tests run against.

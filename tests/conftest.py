@@ -1,160 +1,16 @@
-"""What every test may ask for."""
+"""What every test may ask for: an environment of its own, a service in its process."""
 
 from __future__ import annotations
 
-import io
-import json
-import logging
 import os
 import shutil
-from types import SimpleNamespace
 
-import pytest
-import webtest
-from cryptography import x509
-
-from anchor.app import Application
-from anchor.authorities import load_authorities
-from anchor.web.settings import WebSettings
-from tests import environment
-from tests.machine import Machine
-from tests.pki import make_ca, make_csr
+from tests.support import environment
+from tests.support.plugin_offers import plugins
+from tests.support.service import audit, audit_log, ca, document, serve, service
 
 environment.enter()
 
 
 def pytest_unconfigure():
     shutil.rmtree(os.environ["HOME"], ignore_errors=True)
-
-
-pytest_plugins = [
-    "tests.plugin_offers",
-    "tests.servers.anchor",
-    "tests.servers.broken",
-    "tests.servers.certmonger",
-    "tests.servers.chromium",
-    "tests.servers.compose",
-    "tests.servers.container",
-    "tests.servers.https_anchor",
-    "tests.servers.keystone",
-    "tests.servers.nginx",
-    "tests.servers.nginx_site",
-    "tests.servers.rabbitmq",
-    "tests.servers.samba",
-    "tests.servers.slapd",
-    "tests.servers.softhsm",
-    "tests.servers.p11_kit",
-    "tests.servers.workers",
-]
-
-
-@pytest.fixture
-def ca(tmp_path):
-    """A CA with a P-256 key."""
-    return make_ca(tmp_path)
-
-
-@pytest.fixture
-def document(ca):
-    """A small configuration in the long form, for tests to change."""
-    return {
-        "authentication": {"static": {"backend": "static", "user": "alice", "secret": "s3cret"}},
-        "signing_ca": {
-            "local": {
-                "backend": "anchor",
-                "cert_path": str(ca.cert_path),
-                "key_path": str(ca.key_path),
-                "output_path": "certs",
-            }
-        },
-        "registration_authority": {
-            "default": {"authentication": "static", "signing_ca": "local", "validators": {}}
-        },
-    }
-
-
-class Service:
-    """A configured service, asked through its WSGI door."""
-
-    def __init__(self, path, document, **web):
-        config = path / "config.json"
-        config.write_text(json.dumps(document))
-        self.path = path
-        self.settings = load_authorities(config)
-        application = Application(self.settings.authorities, WebSettings(**web))
-        self.http = webtest.TestApp(
-            application, extra_environ={"REMOTE_ADDR": "192.0.2.7"}, lint=False
-        )
-
-    def sign(self, csr=None, *, authority="default", status=None, headers=None, **fields):
-        """Post the form; a field that is None is left out."""
-        form = {"user": "alice", "secret": "s3cret", "encoding": "pem"} | fields
-        form["csr"] = make_csr() if csr is None else csr
-        form = {name: value for name, value in form.items() if value is not None}
-        return self.http.post(f"/v1/sign/{authority}", form, headers=headers, status=status or "*")
-
-    def issue(self, csr=None, **kwargs):
-        """The certificate for a request that is in order."""
-        answer = self.sign(csr, status=200, **kwargs)
-        return x509.load_pem_x509_certificate(answer.body)
-
-
-@pytest.fixture
-def serve(tmp_path):
-    """Makes a :class:`Service` of a configuration."""
-    return lambda document, **web: Service(tmp_path, document, **web)
-
-
-@pytest.fixture
-def service(serve, document):
-    """A service with the small configuration."""
-    return serve(document)
-
-
-@pytest.fixture
-def machine(tmp_path, https_anchor):
-    """A machine that is configured for the service behind HTTPS, and has nothing yet."""
-    return Machine(tmp_path, https_anchor)
-
-
-@pytest.fixture(autouse=True)
-def audit_log():
-    """A logger for the audit that keeps events, as every service needs one."""
-    logger = logging.getLogger("anchor.audit")
-    level, propagate, handlers = logger.level, logger.propagate, logger.handlers[:]
-    kept = io.StringIO()
-    logger.setLevel(logging.INFO)
-    logger.addHandler(logging.StreamHandler(kept))
-    yield kept
-    logger.setLevel(level)
-    logger.propagate, logger.handlers[:] = propagate, handlers
-
-
-@pytest.fixture
-def audit(caplog):
-    """The audit events so far, as a list that is read anew each time it is asked for."""
-    caplog.set_level(logging.INFO, "anchor.audit")
-
-    def events():
-        return [
-            json.loads(record.message) for record in caplog.records if record.name == "anchor.audit"
-        ]
-
-    return SimpleNamespace(events=events)
-
-
-@pytest.fixture
-def daemon(machine):
-    """Starts the daemon as a process; it is ended with the test."""
-    processes = []
-
-    def start(*arguments):
-        process = machine.start("renew", "--daemon", *arguments)
-        processes.append(process)
-        assert process.stdout.readline().startswith("keeping ")
-        return process
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.communicate()

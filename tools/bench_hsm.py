@@ -23,12 +23,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from anchor.timestamps import utc_now
 from anchor.ca.loading import load_signing_ca
 from anchor.ca.pkcs11 import module as pkcs11_module
 from anchor.ca.pkcs11.generate import new_key_pair
 from anchor.ca.pkcs11.key import DIGEST_INFO
 from anchor.ca.pkcs11.module import KeyPlace, Module
+from anchor.timestamps import utc_now
 from anchor.X509 import create_ca
 from anchor.X509.signing_request import X509Csr
 

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pecan
+from anchor.ca.blank import CertificateTemplate
 from bench import BOUNDARY, bare_signature, make_csrs, request_body
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -24,7 +25,6 @@ from anchor.audit.events import SIGNING, Event, describe_certificate
 from anchor.authority import RegistrationAuthority
 from anchor.ca import verify_issued
 from anchor.ca.backends import KeySigner
-from anchor.ca.blank import CertificateTemplate
 from anchor.ca.template import build_template
 from anchor.web.forms import read_form
 from anchor.web.request import Request

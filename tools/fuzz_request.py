@@ -33,7 +33,7 @@ from cryptography.x509.oid import NameOID
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from anchor.ca.template import build_template
 from anchor.X509.csr_reader import detect_encoding, read_csr
-from tests.der_surgery import parse, places, write  # it is not an installed package
+from tests.support.der_surgery import parse, places, write  # it is not an installed package
 
 MOMENT = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 HOUR = datetime.timedelta(hours=1)

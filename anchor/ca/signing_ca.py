@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cryptography import x509
 
@@ -31,6 +32,13 @@ class Generation:
     since: datetime.datetime
     ca: CACertificate
     signer: Signer | None
+
+
+class SignedCertificate(NamedTuple):
+    """A certificate that was signed and verified, and the CA that it was issued under."""
+
+    certificate: x509.Certificate
+    ca: CACertificate
 
 
 @dataclass(frozen=True)
@@ -111,11 +119,8 @@ class SigningCA:
             for between, link in enumerate((generation.ca.certificate, *generation.ca.chain))
         )
 
-    def issue(self, csr: X509Csr, now: datetime.datetime) -> tuple[x509.Certificate, CACertificate]:
+    def issue(self, csr: X509Csr, now: datetime.datetime) -> SignedCertificate:
         """Sign the certificate for an approved request.
-
-        Returns:
-            The certificate, and the CA certificate that it was issued under.
 
         Raises:
             SigningError: it cannot be signed, or is not what was approved.
@@ -130,7 +135,7 @@ class SigningCA:
             raise
         except (Exception, SystemExit) as error:
             raise SigningError(f"the signing CA {self.name!r} failed to sign") from error
-        return certificate, generation.ca
+        return SignedCertificate(certificate, generation.ca)
 
     def _generation(self, now: datetime.datetime) -> Generation:
         started = [each for each in self.generations if each.since <= now]

@@ -15,7 +15,8 @@ from anchor.X509.signing_request import X509Csr
 SUPPLIED = frozenset({"csr", "auth_result", "request", "conf"})
 
 
-class Context(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Context:
     """What checks may look at besides the request itself.
 
     Attributes:

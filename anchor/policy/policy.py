@@ -101,7 +101,7 @@ class Policy:
     def context(self, auth_result: AuthDetails, request: Any, conf: Mapping[str, Any]) -> Context:
         """What the checks of a request may look at, the bans as they are now among it."""
         bans = NO_BANS if self.bans is None else self.bans.now()
-        return Context(auth_result, request, conf, bans)
+        return Context(auth_result=auth_result, request=request, conf=conf, bans=bans)
 
     @cached_property
     def checks(self) -> tuple[Check, ...]:
@@ -150,15 +150,6 @@ class Policy:
             self.about_the_content + self.about_the_result + again, result, context
         )
         return Evaluation(checks, steps, rechecks, result)
-
-    def approve(self, csr: X509Csr, context: Context) -> X509Csr:
-        """The request as it may be certified.
-
-        Raises:
-            ValidationFailed: checks refuse it, or a fixup cannot mend it.
-            PluginError: a check or a fixup failed in a way that it should not.
-        """
-        return self.evaluate(csr, context).require_approved()
 
     def _apply_fixups(self, csr: X509Csr, context: Context) -> tuple[FixupStep, ...]:
         """What each fixup did, up to the first that did not return a request."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import os
 import re
@@ -26,9 +25,6 @@ REQUEST_ID = "anchor.request_id"
 
 class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
     """``pecan.Request``, with a client address that cannot be forged and a body that ends."""
-
-    # Pecan looks for undecodable values at each attribute access; nothing here decodes lazily.
-    __getattribute__ = object.__getattribute__
 
     @property
     def request_id(self) -> str:
@@ -181,9 +177,7 @@ def _client_at(text: str) -> _Client:
     return _parsed(text) if len(text) <= LONGEST_ADDRESS else _UNKNOWN
 
 
-@functools.lru_cache(maxsize=1024)
 def _parsed(text: str) -> _Client:
-    """Remembered: the same machines come back, and are asked for several times a request."""
     match = _ADDRESS.fullmatch(text)
     if match is None or int(match["v6_port"] or match["v4_port"] or 0) > 65535:
         return _UNKNOWN

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateNumbers, RSAPublicNumbers
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tests import der
-from tests.der import (
+from tests.support import der
+from tests.support.der import (
     BASIC_CONSTRAINTS,
     BMP,
     IA5,
@@ -957,8 +957,9 @@ def main():
     (HERE / "README.rst").write_text(
         "================\nHostile requests\n================\n\n"
         "Every file was made by ``python -m tests.vectors.make``, which writes DER by hand\n"
-        "(``tests/der.py``) with keys from fixed seeds; no other source was used.  What\n"
-        "becomes of each, and the larger ones, are in ``tests/test_hostile_requests.py``.\n"
+        "(``tests/support/der.py``) with keys from fixed seeds; no other source was used.  What\n"
+        "becomes of each, and the larger ones, are in\n"
+        "``tests/unit/X509/test_hostile_requests.py``.\n"
         f"\n{rule}{'File':{width}} What is odd about it\n{rule}{rows}{rule}"
     )
 

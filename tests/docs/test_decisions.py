@@ -1,0 +1,67 @@
+"""The decisions in doc/adr: all of one form, and each listed."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.support.pages import DOC, SOURCE
+from tests.support.servers.anchor import ROOT
+
+ADR = DOC / "adr"
+PAGES = sorted(ADR.glob("[0-9]*.rst"))
+README = (ADR / "README.rst").read_text()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_a_decision_has_a_context_a_decision_and_what_was_refused(path):
+    text = path.read_text()
+    rule, title, again = text.splitlines()[:3]
+
+    assert rule == again == "=" * len(title)
+    assert re.fullmatch(rf"ADR {int(path.name[:4])}: [A-Z].*[^.]", title)
+    assert re.fullmatch(r"[0-9]{4}(-[a-z0-9]+)+\.rst", path.name)
+    headings = re.findall(r"^([^\n]+)\n(=+)$", text, re.MULTILINE)[1:]
+    assert [("Context", 7 * "="), ("Decision", 8 * "="), ("Refused", 7 * "=")] == headings
+    context, decision, refused = re.split(r"^\w+\n=+$", text, flags=re.MULTILINE)[1:]
+    assert context.strip()
+    assert decision.strip()
+    assert refused.strip().startswith("- ")
+    assert len(text.splitlines()) <= 60, "a page is a screen, or little more"
+
+
+def test_the_readme_lists_every_decision_in_order():
+    listed = re.findall(r"^- `ADR ([0-9]+) <(.*?)>`__: \S.*$", README, re.MULTILINE)
+
+    assert [(str(int(path.name[:4])), path.name) for path in PAGES] == listed
+
+
+def test_no_number_is_taken_twice():
+    numbers = [path.name[:4] for path in PAGES]
+
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_the_documentation_has_them():
+    assert (SOURCE / "adr").resolve() == ADR
+    assert "/adr/0*" in (SOURCE / "explanation/decisions.rst").read_text()
+
+
+def test_whoever_refers_to_a_decision_refers_to_one_that_there_is():
+    numbers = {path.name[:4] for path in PAGES}
+    suffixes = {".py", ".rst", ".ini", ".conf"}
+    texts = {
+        path: path.read_text()
+        for directory in (ROOT / "anchor", ROOT / "tools", SOURCE)
+        for path in directory.rglob("*")
+        if path.suffix in suffixes
+    }
+
+    missing = {
+        f"{path}: {number}"
+        for path, text in texts.items()
+        for number in re.findall(r"/adr/([0-9]{4})", text)
+        if number not in numbers
+    }
+    assert set() == missing

@@ -1,0 +1,128 @@
+"""The page of errors: every status, every kind, every sentence that a client can get."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import pytest
+
+from anchor import errors
+from anchor.policy import mandatory_checks
+from anchor.store.bans import BanFile
+from anchor.timestamps import utc_now
+from anchor.web import problems
+from anchor.X509 import weak_keys
+from tests.docs.test_reference import entry_points
+from tests.support.servers.anchor import ROOT
+
+PAGE = (ROOT / "doc/source/reference/errors.rst").read_text()
+
+# What stands in literals on the page, over the ends of lines.
+LITERALS = {" ".join(literal.split()) for literal in re.findall(r"``([^`]+)``", PAGE)}
+
+REFUSALS = {
+    kind.__name__
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, errors.RequestError)
+} | {"ValidationError", "refuse_any"}
+
+# Packages whose errors are for other eyes than a requester's.
+ELSEWHERE = {"anchor/cli", "anchor/client"}
+
+
+def sections():
+    """The text below each heading that begins with a status."""
+    parts = re.split(r"^(\d{3}): .*\n=+\n", PAGE, flags=re.MULTILINE)
+    found = {}
+    for status, text in zip(parts[1::2], parts[2::2], strict=True):
+        found[int(status)] = found.get(int(status), "") + text
+    return found
+
+
+def template(node):
+    """A sentence in the code, with … for what differs."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(
+            part.value if isinstance(part, ast.Constant) else "…" for part in node.values
+        )
+    return None
+
+
+def spoken(node, module):
+    """The sentence that a requester gets from a piece of code, if it has one."""
+    match node:
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=[first, *_]):
+            return template(first) if name in REFUSALS else None
+        case ast.Yield(value=value) if module in ("standards.py", "dns.py"):
+            return template(value)
+        case ast.Return(value=value) if module == "pem.py":
+            return template(value)
+    return None
+
+
+def sentences():
+    """Those of the code, by where they stand."""
+    return [
+        pytest.param(found, id=f"{path.relative_to(ROOT)}:{node.lineno}")
+        for path in sorted((ROOT / "anchor").rglob("*.py"))
+        if str(path.relative_to(ROOT).parent) not in ELSEWHERE
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (found := spoken(node, path.name))
+    ]
+
+
+@pytest.mark.parametrize("sentence", sentences())
+def test_every_sentence_of_a_refusal_is_on_the_page(sentence):
+    assert sentence in LITERALS
+
+
+def test_the_sentences_are_found_at_all():
+    assert len(sentences()) > 100
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.NotAuthenticated(),
+        errors.TooManyAttempts(1),
+        errors.WrongMethod(("…",)),
+    ],
+)
+def test_the_sentences_that_errors_make_themselves_are_there(error):
+    assert str(error) in LITERALS
+
+
+@pytest.mark.parametrize("kind", list(problems.STATUSES))
+def test_every_error_stands_by_its_status(kind):
+    assert f"``{kind.__name__}``" in sections()[problems.STATUSES[kind]] or kind in (
+        errors.RequestError,  # one of the others, or a plug-in's
+    )
+
+
+def test_every_status_has_a_section_and_every_section_a_status():
+    assert {int(status) for status in problems.STATUSES.values()} == set(sections())
+
+
+def test_every_kind_of_request_error_is_on_the_page():
+    abstract = {"RequestError", "ValidationError", "refuse_any"}
+
+    assert {name for name in REFUSALS - abstract if f"``{name}``" not in PAGE} == set()
+
+
+def test_every_check_and_every_fixup_is_on_the_page(tmp_path):
+    rules = [
+        *mandatory_checks.key_checks(frozenset(), weak_keys.Allowed()),
+        *mandatory_checks.content_checks(
+            intermediate=True, bans=BanFile(tmp_path / "bans.json", utc_now)
+        ),
+        *mandatory_checks.content_checks(intermediate=False),
+        *mandatory_checks.result_checks(),
+    ]
+    names = [check.name for check in rules]
+    names += [*entry_points("anchor.validators"), *entry_points("anchor.fixups")]
+
+    text = sections()[400]
+    assert [name for name in names if f"``{name}``" not in text] == []

@@ -1,0 +1,227 @@
+"""How-to pages whose commands are run here, as they stand there but for places and addresses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.documentation import LITERAL, ROOT, blocks
+from tests.support.pki import make_ca, make_csr, now
+from tests.support.servers.processes import answers, free_port, wait_for
+from tests.support.terminal import Terminal
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A terminal in a directory that has what pages name in ``/etc``, ``/var`` and so on."""
+    root = tmp_path / "root"
+    places = ("/etc/anchor", "/etc/systemd/system", "/etc/pki", "/var/lib", "/var/log", "/run")
+    for place in places:
+        (root / place[1:]).mkdir(parents=True)
+    (tmp_path / "tools").symlink_to(ROOT / "tools")
+
+    def opened(replace=None, **stand_ins):
+        everywhere = {place: root / place[1:] for place in places}
+        return Terminal(tmp_path, (replace or {}) | everywhere, stand_ins)
+
+    return opened
+
+
+def follow(terminal, page, *languages):
+    for block in blocks(page, *languages):
+        terminal.follow(block)
+
+
+def test_the_way_from_0_4(here, tmp_path):
+    (tmp_path / "CA").mkdir()
+    ca = make_ca(tmp_path)
+    ca.cert_path.rename(tmp_path / "CA/root-ca.crt")
+    ca.key_path.rename(tmp_path / "CA/root-ca-unwrapped.key")
+    (tmp_path / "CA/root-ca-unwrapped.key").chmod(0o644)
+
+    with here() as terminal:
+        follow(terminal, "howto/moving-from-0.4.rst")
+
+
+def test_a_key_goes_into_an_hsm(here, tmp_path, softhsm):
+    softhsm.init("production")
+    (tmp_path / "pin").write_text("4711-pin\n")
+    (tmp_path / "pin").chmod(0o400)
+
+    with here() as terminal:
+        terminal.run("MODULE=/usr/lib/softhsm/libsofthsm2.so TOKEN=production")
+        follow(terminal, "howto/hsm.rst", "shell")
+
+
+@pytest.fixture
+def audited(serve, document, tmp_path):
+    """A service that keeps its record in a file, with the page's configuration."""
+    [block] = blocks("howto/audit.rst", "json")
+    section = json.loads(block.text)["audit"]
+    section["path"] = str(tmp_path / "root/var/log/anchor/audit.jsonl")
+    section["checkpoint_key_path"] = str(tmp_path / "root/etc/anchor/audit.key")
+    Path(section["path"]).parent.mkdir()
+    document["audit"] = section
+    return lambda: serve(document)
+
+
+def test_a_record_is_kept_proved_and_read(here, audited, tmp_path):
+    made, verified = blocks("howto/audit.rst", "console")
+    [read] = blocks("howto/audit.rst", "sh")
+
+    with here() as terminal:
+        terminal.follow(made)
+        service = audited()
+        service.issue(make_csr())
+        service.sign(b"no request", status=400)
+        terminal.run("anchor audit checkpoint >loghost.log")
+        terminal.run("cp /etc/anchor/audit.key.pub . && cp /var/log/anchor/audit.jsonl .")
+        terminal.follow(verified)
+        assert "alice\t192.0.2.7\t" in terminal.run(read.text)
+
+
+def test_a_name_is_banned(here, service, tmp_path):
+    service.issue(make_csr("www.example.com", "www.example.com"))
+    started = now()
+    wait_for(lambda: now() > started, what="the next second")
+    service.issue(make_csr("*.example.com", "*.example.com"))
+    (tmp_path / "stolen.crt").write_bytes(make_csr())
+
+    places = {"/etc/anchor/bans.json": tmp_path / "bans.json"}
+    with here(places | {"/etc/ssl/stolen.crt": tmp_path / "stolen.crt"}) as terminal:
+        follow(terminal, "howto/bans.rst", "console")
+
+
+@pytest.fixture
+def configured(document, tmp_path):
+    """The small configuration in the directory that the terminal begins in."""
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    shutil.copy(ROOT / "config.py", tmp_path)
+
+
+def test_uwsgi_and_gunicorn_serve_by_one_line(here, configured, tmp_path):
+    lines = blocks("howto/nginx-and-uwsgi.rst", LITERAL)
+
+    for block in lines:
+        port = free_port()
+        replace = {":5016": f":{port}", "path/to/venv": sys.prefix}
+        with here({**replace, "-p 4": "-p 4 --master"}) as terminal:
+            terminal.run(f"({block.text.strip()}) >{tmp_path}/log 2>&1 &")
+            wait_for(lambda port=port: answers(port), what=f"{block}")
+
+
+def test_a_reload_replaces_workers_and_a_bad_configuration_is_not_loaded(
+    here, configured, tmp_path
+):
+    reload, start = blocks("howto/reload.rst", "sh")
+    log = tmp_path / "log"
+
+    with here({"/opt/anchor": sys.prefix}) as terminal:
+        terminal.run("mkdir -p /run/anchor && rm -f /run/anchor.pid")
+        terminal.run(f"({start.text.strip()}) >{log} 2>&1 &")
+        wait_for((tmp_path / "root/run/anchor/anchor.sock").exists, what="uwsgi's socket")
+        wait_for(lambda: "spawned" in log.read_text(), what="workers")
+        terminal.follow(reload)
+        wait_for(lambda: "chain reloading complete" in log.read_text(), what="the reload")
+        (tmp_path / "config.json").write_text("{}")
+        terminal.run(reload.text, code=1)
+        terminal.run("kill $(cat /run/anchor.pid)")
+
+
+def test_a_token_of_keystones_is_sent(here, https_anchor, document, tmp_path):
+    """``openstack`` is a stand-in, which prints the secret; test_keystone.py has a Keystone."""
+    [curl] = [b for b in blocks("howto/keystone.rst", "shell") if b.text.startswith("curl")]
+    (tmp_path / "host.csr").write_bytes(make_csr())
+    shutil.copy(https_anchor.tls.ca.cert_path, tmp_path / "tls-ca.pem")
+    replace = {
+        "curl https://anchor.example.com": f"curl -sSf --cacert tls-ca.pem {https_anchor.url}",
+        "sign/cloud": "sign/default",
+        "user=token": "user=alice",
+    }
+
+    with here(replace, openstack="echo s3cret") as terminal:
+        assert "BEGIN CERTIFICATE" in terminal.run(curl.text)
+
+
+SYSTEMCTL = "echo systemctl $* >>$HOME/systemctl.log"
+
+
+@pytest.fixture
+def client(https_anchor, tmp_path):
+    """What the pages write as ``/etc/anchor/client.json``, for the service that is here."""
+    path = tmp_path / "root/etc/anchor/client.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    https_anchor.client_json(path, secret_file="secret")
+    (path.parent / "secret").write_text("s3cret\n")
+    (path.parent / "secret").chmod(0o600)
+    return path
+
+
+def test_machines_renew_without_certmonger(here, client, tmp_path):
+    request, timer, daemon, container, hook = blocks("howto/renewal.rst", "shell")
+    stand_ins = {"systemctl": SYSTEMCTL, "nginx": "echo nginx $* >>$HOME/nginx.log"}
+    owner = {"-o postgres": "-o root"}
+
+    with here(owner, **stand_ins) as terminal:
+        terminal.run("export ANCHOR_CLIENT_CONF=/etc/anchor/client.json")
+        terminal.run("export ANCHOR_STATE=/var/lib/anchor-client")
+        terminal.follow(request)
+        [text] = [b.text for b in blocks("howto/renewal.rst", "nginx") if "fullchain" in b.text]
+        for path in re.findall(r"(/\S+);", text):
+            terminal.run(f"test -s {path}")
+        for block in (timer, daemon):
+            terminal.follow(block)
+        script(terminal, "entry", container)
+        terminal.run("HOSTNAME=pod1.example.com ./entry")
+        terminal.run("test -s /run/anchor/certificates/pod1.example.com/key.pem")
+        terminal.run("mkdir /var/lib/postgresql")
+        script(terminal, "hook", hook)
+        terminal.run("anchor request db.example.com --hook $PWD/hook")
+        terminal.run(
+            "openssl x509 -in /var/lib/postgresql/server.crt -noout -checkhost db.example.com"
+        )
+
+    assert [
+        "systemctl reload nginx",
+        "systemctl daemon-reload",
+        "systemctl enable --now anchor-renew.timer",
+        "systemctl daemon-reload",
+        "systemctl enable --now anchor-renewd.service",
+        "systemctl reload postgresql",
+    ] == (tmp_path / "systemctl.log").read_text().splitlines()
+    assert "nginx -g daemon off;" in (tmp_path / "nginx.log").read_text()
+
+
+def script(terminal, name, block):
+    """Write a block that is a program."""
+    terminal.follow(dataclasses.replace(block, caption=name))
+
+
+def test_certmonger_gets_a_certificate(here, certmonger, client, https_anchor, tmp_path):
+    secret, add, request, chain = blocks("howto/certmonger.rst", "shell")
+    helper = Path(sys.executable).with_name("anchor-certmonger")
+    replace = {
+        "/usr/bin/anchor-certmonger": helper,
+        "'https://anchor.example.com/": f"'{https_anchor.url}/",
+    }
+    shutil.copy(https_anchor.tls.ca.cert_path, client.with_name("tls-ca.pem"))
+    stand_ins = {"systemctl": SYSTEMCTL, "editor": 'echo s3cret >"$1"'}
+
+    with here(replace, **stand_ins) as terminal:
+        for name, value in certmonger.environment.items():
+            if name.startswith(("CERTMONGER", "DBUS")):
+                terminal.run(f"export {name}={value}")
+        for block in (secret, add, request):
+            terminal.follow(block)
+        script(terminal, "post-save", chain)
+        terminal.run("./post-save")
+        shown = terminal.run("openssl verify -CAfile /etc/pki/ca.pem /etc/pki/web-fullchain.pem")
+
+    assert shown.endswith("OK\n")
+    assert "systemctl reload nginx" in (tmp_path / "systemctl.log").read_text()

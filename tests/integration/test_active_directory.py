@@ -1,0 +1,150 @@
+"""Authentication by Active Directory, against a real Samba domain controller over LDAPS."""
+
+from __future__ import annotations
+
+import pytest
+
+from anchor.auth import principals
+from anchor.auth.authenticator import load_authenticator
+from anchor.auth.results import AuthDetails
+from anchor.errors import BackendUnavailable, NotAuthenticated
+from tests.support.servers.samba import BASE
+
+
+@pytest.fixture
+def authenticate(samba, tmp_path):
+    """Asks a backend with changed options for an identity."""
+
+    def ask(user, secret, **changes):
+        authenticator = load_authenticator("ad", samba.options(**changes), tmp_path)
+        return authenticator.authenticate("default", user, secret)
+
+    return ask
+
+
+def test_host_base_and_domain_are_enough(authenticate):
+    identity = authenticate("alice", "Al1ce-Passw0rd!")
+
+    assert AuthDetails("alice", ("Elsewhere", "Nova")) == identity
+
+
+def test_the_name_is_the_directorys(authenticate):
+    assert authenticate("ALICE", "Al1ce-Passw0rd!").username == "alice"
+
+
+def test_groups_of_groups_when_they_are_asked_for(authenticate):
+    identity = authenticate("alice", "Al1ce-Passw0rd!", nested_groups=True)
+
+    assert identity.groups == ("Elsewhere", "Everyone here", "Nova", "Operators")
+
+
+def test_only_groups_below_a_base_count(authenticate):
+    base = {"group_base": f"ou=groups, {BASE.lower()}"}
+
+    assert authenticate("alice", "Al1ce-Passw0rd!", **base).groups == ("Nova",)
+    nested = authenticate("alice", "Al1ce-Passw0rd!", nested_groups=True, **base)
+    assert nested.groups == ("Everyone here", "Nova", "Operators")
+
+
+def test_a_user_without_memberof_has_no_groups(authenticate):
+    assert AuthDetails("bob") == authenticate("bob", "B0b-Passw0rd!")
+
+
+@pytest.mark.parametrize(
+    ("user", "secret"),
+    [
+        ("alice", "wrong"),
+        ("nobody", "Al1ce-Passw0rd!"),
+        ("mallory", "Mall0ry-Passw0rd!"),
+        ("eve", "Ev3-Passw0rd!"),
+        ("someone", "Tr3nt-Passw0rd!"),
+        ("alice@ad.example.com", "Al1ce-Passw0rd!"),
+        ("alice@other.example.com", "Al1ce-Passw0rd!"),
+        ("AD\\alice", "Al1ce-Passw0rd!"),
+        ("alice ", "Al1ce-Passw0rd!"),
+        ("alice\0", "Al1ce-Passw0rd!"),
+        ("*", "Al1ce-Passw0rd!"),
+        ("alice", ""),
+        ("alice", "\0"),
+        ("alice", "Al1ce-Passw0rd!\0"),
+        ("Guest", "\0"),
+    ],
+    ids=ascii,
+)
+def test_others_are_refused_alike(authenticate, user, secret):
+    """A wrong password, no such user, one that is disabled, one that has expired, and names that
+    would be somebody else's."""
+    with pytest.raises(NotAuthenticated) as refused:
+        authenticate(user, secret)
+
+    assert str(refused.value) == "the credentials were not accepted"
+
+
+def test_a_name_of_its_own_kind_binds_as_its_own_user(authenticate):
+    assert authenticate("trent", "Tr3nt-Passw0rd!").username == "trent"
+
+
+def test_without_tls_active_directory_does_not_take_secrets(authenticate):
+    with pytest.raises(BackendUnavailable, match="strongerAuthRequired"):
+        authenticate("alice", "Al1ce-Passw0rd!", ssl=False, allow_plaintext=True)
+
+
+def test_start_tls(authenticate):
+    identity = authenticate("alice", "Al1ce-Passw0rd!", ssl=False, start_tls=True)
+
+    assert identity.username == "alice"
+
+
+def test_a_service_account_can_look_for_users_by_their_mail_or_anything(authenticate):
+    options = {
+        "domain": None,
+        "service_dn": "bob@ad.example.com",
+        "service_secret": "B0b-Passw0rd!",
+        "name_attribute": "sAMAccountName",
+        "filter": "(userPrincipalName={user})",
+    }
+
+    identity = authenticate("someone@ad.example.com", "Tr3nt-Passw0rd!", **options)
+
+    assert AuthDetails("trent") == identity
+
+
+@pytest.mark.parametrize("way", ["domain", "DN template"])
+def test_no_spelling_that_the_domain_takes_counts_apart(samba, authenticate, way):
+    changes = {}
+    if way == "DN template":
+        changes = {"domain": None, "user_dn": f"CN={{user}},CN=Users,{BASE}"}
+        changes |= {"name_attribute": "sAMAccountName"}
+    taken = []
+    for name in SPELLINGS:
+        try:
+            taken.append((name, authenticate(name, "Al1ce-Passw0rd!", **changes)))
+        except NotAuthenticated:
+            continue
+
+    assert {"alice", "ALICE"} <= {name for name, _ in taken}
+    assert {principals.key("alice")} == {principals.key(name) for name, _ in taken}
+
+
+SPELLINGS = [
+    *(
+        "alice",
+        "ALICE",
+        "aLiCe",
+        "alic\u00e9",
+        "alice\u0301",
+        "\u00e0lice",
+        "al\u0131ce",
+        "al\u0130ce",
+    ),
+    *("\uff41lice", "\uff21\uff2c\uff29\uff23\uff25", "\u24d0lice", "al\u2170ce", "\U0001d4d0lice"),
+    *(
+        "alice\u00a0",
+        "al\u3000ice",
+        "al\u00adice",
+        "al\u200bice",
+        "alice\ufe0f",
+        "al\u01d0ce",
+        "AL\u00cdCE",
+    ),
+]

@@ -1,0 +1,178 @@
+"""A directory or a Keystone that is down, slow or broken: 503 in bounded time, and logged once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+
+import pytest
+
+from anchor.auth.authenticator import load_authenticator
+from anchor.auth.results import AuthDetails
+from anchor.errors import BackendUnavailable
+from tests.support.pki import make_ca
+from tests.support.servers.broken import WAYS, broken_server
+from tests.support.servers.processes import free_port
+
+LDAP = {
+    "backend": "ldap",
+    "host": "127.0.0.1",
+    "base": "dc=example,dc=com",
+    "domain": "example.com",
+    "connect_timeout": 0.4,
+    "timeout": 0.4,
+}
+PLAIN = {"ssl": False, "allow_plaintext": True}
+START_TLS = {"ssl": False, "start_tls": True}
+BOUND = 10  # far more than the options say, and far less than for ever, however busy the machine
+
+
+def assert_unavailable(path, options):
+    authenticator = load_authenticator("it", options, path)
+    start = time.monotonic()
+    with pytest.raises(BackendUnavailable) as unavailable:
+        authenticator.authenticate("default", "alice", "alice-secret")
+    assert time.monotonic() - start < BOUND
+    assert "alice-secret" not in str(unavailable.value)
+    return str(unavailable.value)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("tls", [{}, PLAIN, START_TLS], ids=["ldaps", "plain", "start_tls"])
+def test_a_broken_directory_is_unavailable(tmp_path, way, tls):
+    with broken_server(way) as port:
+        assert_unavailable(tmp_path, LDAP | tls | {"port": port})
+
+
+def test_a_directory_where_nobody_listens_is_unavailable(tmp_path):
+    text = assert_unavailable(tmp_path, LDAP | {"port": free_port()})
+    assert "Connection refused" in text
+
+
+def test_a_black_hole_is_unavailable(tmp_path, black_hole):
+    assert "timed out" in assert_unavailable(tmp_path, LDAP | {"port": black_hole})
+
+
+def test_a_host_without_an_address_is_unavailable(tmp_path):
+    assert_unavailable(tmp_path, LDAP | {"host": "nowhere.invalid"})
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_broken_keystone_is_unavailable(tmp_path, way):
+    with broken_server(way) as port:
+        options = {"backend": "keystone", "url": f"http://127.0.0.1:{port}", "timeout": 0.4}
+        assert_unavailable(tmp_path, options)
+
+
+def test_a_keystone_in_a_black_hole_is_unavailable(tmp_path, black_hole):
+    options = {"backend": "keystone", "url": f"http://127.0.0.1:{black_hole}", "timeout": 0.4}
+    assert_unavailable(tmp_path, options)
+
+
+def test_a_keystone_where_nobody_listens_is_unavailable(tmp_path):
+    options = {"backend": "keystone", "url": f"https://127.0.0.1:{free_port()}"}
+    assert "ConnectFailure" in assert_unavailable(tmp_path, options)
+
+
+TOKEN = {"user": {"id": "1", "name": "alice"}, "project": {"id": "2", "name": "compute"}}
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        ("200 OK", "<html>Welcome</html>"),
+        ("200 OK", ""),
+        ("200 OK", "[]"),
+        ("200 OK", "null"),
+        ("200 OK", '"token"'),
+        ("200 OK", "{}"),
+        ("200 OK", '{"token": null}'),
+        ("200 OK", '{"token": {}}'),
+        ("200 OK", json.dumps({"token": TOKEN | {"user": {"id": "1"}}})),
+        ("200 OK", json.dumps({"token": TOKEN | {"user": {"id": "1", "name": ""}}})),
+        ("200 OK", json.dumps({"token": TOKEN | {"user": {"id": 1, "name": "alice"}}})),
+        ("200 OK", json.dumps({"token": TOKEN | {"roles": "admin"}})),
+        ("200 OK", json.dumps({"token": TOKEN | {"project": "compute"}})),
+        ("204 No Content", ""),
+        ("302 Found", ""),
+        ("400 Bad Request", "alice-secret"),
+        ("401 Unauthorized", "<html>Who are you?</html>"),
+        ("404 Not Found", "<html>alice-secret</html>"),
+        ("404 Not Found", "[]"),
+        ("429 Too Many Requests", ""),
+        ("500 Internal Server Error", '{"error": {"message": "alice-secret", "code": 500}}'),
+        ("502 Bad Gateway", "<html></html>"),
+    ],
+)
+def test_a_keystone_that_answers_nonsense_is_unavailable(tmp_path, caplog, status, body):
+    caplog.set_level(logging.DEBUG)
+    answer = (
+        f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nX-Echo: alice-secret\r\n"
+        f"Location: http://127.0.0.1:1/\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    )
+
+    def behave(connection, _stop):
+        connection.recv(65536)
+        connection.sendall(answer.encode())
+
+    with broken_server(behave) as port:
+        options = {"backend": "keystone", "url": f"http://127.0.0.1:{port}"}
+        assert_unavailable(tmp_path, options)
+    assert "alice-secret" not in caplog.text
+
+
+@pytest.mark.parametrize("tls", [{}, START_TLS], ids=["ldaps", "start_tls"])
+def test_a_certificate_of_another_ca_is_not_talked_to(slapd, tmp_path, tls):
+    another = make_ca(tmp_path, name="another")
+    port = slapd.port if tls else slapd.tls_port
+    options = slapd.options(ca_file=str(another.cert_path), port=port) | tls
+
+    assert "certificate verify failed" in assert_unavailable(tmp_path, options)
+    del options["ca_file"]
+    assert "certificate verify failed" in assert_unavailable(tmp_path, options)
+
+
+@pytest.mark.parametrize("tls", [{}, START_TLS], ids=["ldaps", "start_tls"])
+def test_a_certificate_of_another_name_is_not_talked_to(slapd, tmp_path, tls):
+    port = slapd.port if tls else slapd.tls_port
+    options = slapd.options(port=port, host="127.1") | tls
+
+    assert "certificate verify failed" in assert_unavailable(tmp_path, options)
+
+
+def test_not_verifying_is_a_setting_and_warned_of(slapd, tmp_path, caplog):
+    another = make_ca(tmp_path, name="another")
+    options = slapd.options(ca_file=str(another.cert_path), verify=False)
+
+    authenticator = load_authenticator("it", options, tmp_path)
+
+    assert "not verified" in caplog.text
+    assert authenticator.authenticate("default", "bob", "bob-secret") == AuthDetails("bob")
+
+
+def test_the_next_host_is_asked_when_one_is_down(slapd, tmp_path):
+    hosts = ["127.0.0.3", "nowhere.invalid", "localhost"]
+    authenticator = load_authenticator("it", slapd.options(host=hosts), tmp_path)
+
+    assert authenticator.authenticate("default", "bob", "bob-secret") == AuthDetails("bob")
+
+
+def test_a_service_account_that_is_not_accepted_is_the_operators_problem(slapd, tmp_path):
+    text = assert_unavailable(tmp_path, slapd.options(service_secret="wrong"))
+    assert "service account" in text
+
+
+def test_the_requester_is_told_to_come_back_and_the_operator_why(serve, document, audit, caplog):
+    document["authentication"]["static"] = LDAP | {"port": free_port()}
+
+    answer = serve(document).sign(secret="alice-secret", status=503)
+
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "cannot be checked now" in answer.text
+    [logged] = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "'static' is not available" in logged.getMessage()
+    assert "Connection refused" in logged.getMessage()
+    assert "alice-secret" not in caplog.text
+    [event] = audit.events()
+    assert event["outcome"] == "failure"

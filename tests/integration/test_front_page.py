@@ -1,0 +1,494 @@
+"""The front page: what it says, to whom, in which form, and what it keeps to itself."""
+
+from __future__ import annotations
+
+import html.parser
+import json
+import re
+import subprocess
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from anchor.authorities import load_authorities
+from anchor.controllers import front
+from anchor.web.pages.front_page import MANY, FrontPage, style
+from tests.support.pki import DAY, assert_is_leaf, make_ca, now
+from tests.support.servers.anchor import serving
+from tests.support.servers.processes import program
+from tests.support.service import Service
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+VOID = {"meta", "link", "wbr", "circle", "path"}
+
+
+class Strict(html.parser.HTMLParser):
+    """A page whose every element ends, with what it is made of."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.tags, self.text = [], [], ""
+        self.feed(page)
+        self.close()
+        assert [] == self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert tag == self.open.pop()
+
+    def handle_data(self, data):
+        if self.open[-1:] != ["style"]:
+            self.text += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def page(service, query="", **headers):
+    return service.http.get(f"/{query}", headers={"Accept": BROWSER, **headers})
+
+
+def parsed(service, query="", **headers):
+    return Strict(page(service, query, **headers).text)
+
+
+def text(service, **headers):
+    return service.http.get("/", headers=headers).text
+
+
+@pytest.fixture
+def many(document):
+    """A configuration with a thousand authorities."""
+    section = document["registration_authority"]["default"] | {
+        "validators": {"whitelist_names": {"names": [f"%.{n}.example.com" for n in range(50)]}}
+    }
+    document["registration_authority"] = {f"ra-{number:04}": section for number in range(1000)}
+    return document
+
+
+def test_a_browser_gets_a_page_and_curl_the_same_as_text(service, ca):
+    shown, plain = page(service), service.http.get("/", headers={"Accept": "*/*"})
+
+    fingerprint = ca.certificate.fingerprint(hashes.SHA256()).hex(":").upper()
+    assert ("text/html", "text/plain") == (shown.content_type, plain.content_type)
+    for answer in (Strict(shown.text).text, plain.text):
+        assert "CN=Test CA" in answer
+        assert fingerprint in answer
+        assert "364 days left" in answer
+        assert "http://localhost:80/v1/sign/default" in answer
+        assert "24 hours" in answer
+        assert "signed with its own key" in answer
+
+
+def test_programs_get_json(service, ca):
+    found = service.http.get("/", headers={"Accept": "application/json"}).json
+
+    [authority] = found["authorities"]
+    [certificate] = authority["certificates"]
+    assert ("default", "v1/sign/default") == (authority["name"], authority["sign"])
+    assert ca.certificate.fingerprint(hashes.SHA256()).hex() == certificate["fingerprint"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (None, "text/plain"),
+        ("", "text/plain"),
+        ("*/*", "text/plain"),
+        ("text/*", "text/plain"),
+        (BROWSER, "text/html"),
+        ("text/html", "text/html"),
+        ("text/html;q=0.4, text/plain;q=0.5", "text/plain"),
+        ("text/html;q=0.5, */*;q=0.4", "text/html"),
+        ("text/html;q=0, */*", "text/plain"),
+        ("application/json", "application/json"),
+        ("application/*", "application/json"),
+        ("image/png", "text/plain"),
+        ("text/html;q=2", "text/plain"),
+        ("nonsense", "text/plain"),
+        ("\xff\x00<script>", "text/plain"),
+        ("text/html" + ",;" * 20_000, "text/plain"),
+        ("text/html;a=" + '"\\' * 20_000, "text/plain"),
+        ("a/b," * 10_000 + "text/html", "text/html"),
+    ],
+)
+def test_the_form_is_the_one_that_the_client_prefers(service, accept, expected):
+    answer = service.http.get("/", extra_environ={} if accept is None else {"HTTP_ACCEPT": accept})
+
+    assert expected == answer.content_type
+    assert "Accept" in answer.headers["Vary"]
+
+
+def test_nothing_of_the_page_comes_from_elsewhere_and_no_script_is_in_it(service):
+    shown = page(service)
+    tree = Strict(shown.text)
+
+    for attributes in (attributes for _, attributes in tree.tags):
+        assert not any(name.startswith("on") or name == "style" for name in attributes)
+        for name in ("href", "src"):
+            assert re.match(r"(v1/|data:image/svg|$)", attributes.get(name, ""))
+    assert [] == tree.all("script") + tree.all("form") + tree.all("img")
+    assert "url(" not in style()
+    policy = shown.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    for directive in ("base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"):
+        assert directive in policy
+    assert "unsafe" not in policy
+    assert "nosniff" == shown.headers["X-Content-Type-Options"]
+    assert "no-referrer" == shown.headers["Referrer-Policy"]
+
+
+def test_the_page_says_its_language_and_labels_what_it_shows(service):
+    tree = parsed(service)
+
+    assert [{"lang": "en"}] == tree.all("html")
+    assert 1 == len(tree.all("h1")) == len(tree.all("main"))
+    assert all(meter["aria-label"] and meter["value"] for meter in tree.all("meter"))
+    assert any(meta.get("name") == "viewport" for meta in tree.all("meta"))
+
+
+def test_the_buttons_lead_to_the_ca(service, ca):
+    tree = parsed(service)
+    pem, der = [link["href"] for link in tree.all("a") if link.get("class") == "button"]
+
+    assert ca.certificate == x509.load_pem_x509_certificate(service.http.get(f"/{pem}").body)
+    assert ca.certificate == x509.load_der_x509_certificate(service.http.get(f"/{der}").body)
+
+
+def test_a_page_that_has_not_changed_is_not_sent_again(service):
+    first = page(service)
+    second = page(service, **{"If-None-Match": first.headers["ETag"]})
+    other = service.http.get("/", headers={"If-None-Match": first.headers["ETag"]})
+
+    assert ("no-cache", 304, b"") == (
+        first.headers["Cache-Control"],
+        second.status_int,
+        second.body,
+    )
+    assert first.headers["ETag"] == second.headers["ETag"]
+    assert "Accept" == second.headers["Vary"]
+    assert "Content-Security-Policy" in second.headers
+    assert 200 == other.status_int
+
+
+def test_two_workers_have_the_same_tag(serve, document):
+    assert page(serve(document)).headers["ETag"] == page(serve(document)).headers["ETag"]
+
+
+def test_head_is_the_page_without_its_body(service):
+    answer = service.http.head("/", headers={"Accept": BROWSER})
+
+    assert ("text/html", b"") == (answer.content_type, answer.body)
+    assert page(service).headers["Content-Length"] == answer.headers["Content-Length"]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "FOO"])
+def test_other_methods_are_a_405(service, method):
+    assert "GET, HEAD" == service.http.request("/", method=method, status=405).headers["Allow"]
+
+
+def test_it_can_be_switched_off(serve, document):
+    service = serve(document, front_page="off")
+
+    for method in ("GET", "POST"):
+        assert service.http.request("/", method=method, status=404)
+
+
+def test_the_short_page_keeps_the_policy_to_itself(serve, document):
+    document["registration_authority"]["default"]["validators"] = {
+        "common_name": {"allowed_domains": [".internal.example.com"]}
+    }
+    full, short = serve(document), serve(document, front_page="short")
+
+    for headers in ({}, {"Accept": BROWSER}, {"Accept": "application/json"}):
+        assert "internal.example.com" in text(full, **headers)
+        answer = text(short, **headers)
+        assert "CN=Test CA" in answer
+        assert "v1/sign/default" in answer
+        for word in ("internal.example.com", "common_name", "24 hours", "user name"):
+            assert word not in answer
+
+
+def test_no_form_of_it_has_a_secret_a_path_or_a_host_of_a_backend(serve, document, tmp_path):
+    (tmp_path / "blocklist.dat").write_bytes(bytes(16))
+    document["registration_authority"]["default"]["validators"] = {
+        "compromised_keys": {"blocklist": str(tmp_path / "blocklist.dat")}
+    }
+    document["authentication"]["static"]["groups"] = ["hidden-group"]
+    service = serve(document)
+
+    for accept in ("*/*", BROWSER, "application/json"):
+        answer = text(service, Accept=accept)
+        assert "private half is known" in answer
+        for hidden in ("alice", "s3cret", "hidden-group", str(tmp_path), "blocklist.dat"):
+            assert hidden not in answer
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("anchor.example.org", "http://anchor.example.org"),
+        ("anchor.example.org:5016", "http://anchor.example.org:5016"),
+        ("192.0.2.1:80", "http://192.0.2.1:80"),
+        ("[2001:db8::1]:5016", "http://[2001:db8::1]:5016"),
+        ("", front.PLACEHOLDER),
+        ("a'; touch /tmp/pwned; '", front.PLACEHOLDER),
+        ("a$(id)", front.PLACEHOLDER),
+        ("<script>alert(1)</script>", front.PLACEHOLDER),
+        ('"><b>', front.PLACEHOLDER),
+        ("a\r\nX: y", front.PLACEHOLDER),
+        ("a.example.org/path", front.PLACEHOLDER),
+        ("user@a.example.org", front.PLACEHOLDER),
+        ("a.example.org\n", front.PLACEHOLDER),
+        ("ä.example.org", front.PLACEHOLDER),
+        ("-o", front.PLACEHOLDER),
+        ("a" * 300, front.PLACEHOLDER),
+        ("a:99999999", front.PLACEHOLDER),
+    ],
+)
+def test_only_a_host_is_taken_for_a_host(service, host, url):
+    for accept in ("*/*", BROWSER):
+        answer = service.http.get("/", extra_environ={"HTTP_HOST": host, "HTTP_ACCEPT": accept})
+        assert f"'{url}/v1/sign/default'" in answer.text
+        assert "pwned" not in answer.text
+        assert "<script" not in answer.text
+
+
+def test_without_a_host_there_is_a_placeholder(service):
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "wsgi.url_scheme": "http"}
+
+    body = b"".join(service.http.app(environ, lambda *_: None))
+
+    assert front.PLACEHOLDER.encode() in body
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "scheme"),
+    [
+        ("10.0.0.1", "https", "https"),
+        ("::ffff:10.0.0.1", "https", "https"),
+        ("10.0.0.1", "javascript", "http"),
+        ("192.0.2.7", "https", "http"),
+        ("", "https", "http"),
+    ],
+)
+def test_only_a_trusted_proxy_says_that_it_came_by_https(serve, document, peer, forwarded, scheme):
+    service = serve(document, trusted_proxies=("10.0.0.0/8",))
+    environ = {"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_PROTO": forwarded, "HTTP_HOST": "a.example"}
+
+    assert f"'{scheme}://a.example/v1/" in service.http.get("/", extra_environ=environ).text
+
+
+def test_a_service_below_a_path_says_so(service):
+    environ = {"SCRIPT_NAME": "/p'ki<", "HTTP_HOST": "a.example", "wsgi.url_scheme": "https"}
+
+    answer = service.http.get("/", extra_environ=environ)
+
+    assert "'https://a.example/p%27ki%3C/v1/sign/default'" in answer.text
+
+
+def test_a_subject_with_html_in_it_is_text(serve, document, tmp_path):
+    hostile = "<script>alert(1)<b>&amp;${1+1}\u202e\x1b[31m"
+    ca = make_ca(tmp_path, name=hostile)
+    document["signing_ca"]["local"] |= {
+        "cert_path": str(ca.cert_path),
+        "key_path": str(ca.key_path),
+    }
+
+    service = serve(document)
+    tree = parsed(service)
+
+    assert [] == tree.all("script")
+    assert r"\<script\>alert(1)\<b\>&amp\;${1\+1}\u202e\x1b[31m" in tree.text
+    assert "\x1b" not in text(service)
+
+
+def test_a_policy_with_html_in_it_is_text(serve, document):
+    document["registration_authority"]["default"]["validators"] = {
+        "server_group": {"group_prefixes": {"<script>alert(1)</script>": "nv"}},
+        "third_party_label": {"longest": 9},
+    }
+    tree = parsed(serve(document))
+
+    assert [] == tree.all("script")
+    assert "nv- to <script>" in tree.text
+    assert "No label is longer than the option says." in tree.text
+
+
+def test_ten_thousand_patterns_are_cut(serve, document):
+    names = [f"host-{number}.example.com" for number in range(10_000)]
+    document["registration_authority"]["default"]["validators"] = {
+        "whitelist_names": {"names": names, "allow_dns_id": True}
+    }
+
+    answer = page(serve(document))
+
+    assert "9,992 more" in answer.text
+    assert len(answer.body) < 20_000
+
+
+def test_of_a_thousand_authorities_there_are_the_names_and_a_page_each(serve, many):
+    service = serve(many)
+
+    listed, alone = parsed(service), parsed(service, "?authority=ra-0007")
+    plain, found = text(service), text(service, Accept="application/json")
+
+    links = [link["href"] for link in listed.all("a")]
+    assert (1000, "?authority=ra-0007") == (len(links), links[7])
+    assert "/v1/sign/ra-0007'" in alone.text
+    assert "%.0.example.com" in alone.text
+    assert "ra-0008" not in alone.text
+    assert "  ra-0999\n" in plain
+    assert 1000 == len(json.loads(found)["authorities"])
+    assert len(page(service).body) < 100_000
+
+
+def test_a_few_authorities_are_on_one_page(serve, document):
+    section = document["registration_authority"]["default"]
+    document["registration_authority"] = {f"ra-{n}": section for n in range(MANY)}
+
+    assert MANY == len(parsed(serve(document)).all("article"))
+
+
+@pytest.mark.parametrize("name", ["other", "", "__class__", "%3Cscript%3E", "default%00"])
+def test_a_page_of_an_authority_that_is_not_there_is_a_404(service, name):
+    answer = service.http.get(f"/?authority={name}", status=404)
+
+    assert "script" not in answer.text
+
+
+@pytest.mark.parametrize("query", ["?x=1", "?authority=default&authority=x", "?%ff=%fe", "?&&=;"])
+def test_other_queries_change_nothing(service, query):
+    assert page(service, query).status_int == 200
+
+
+class Clock:
+    """A clock that tests set."""
+
+    def __init__(self):
+        self.moment = now()
+
+    def __call__(self):
+        return self.moment
+
+
+def test_the_page_goes_with_the_time_and_shows_the_ca_to_come(tmp_path, document, ca):
+    second = make_ca(tmp_path, "ec-p384", name="Second CA", not_after=now() + 800 * DAY)
+    document["signing_ca"]["local"]["next"] = {
+        "from": (now() + 10 * DAY).isoformat(),
+        "cert_path": str(second.cert_path),
+        "key_path": str(second.key_path),
+    }
+    clock = Clock()
+    authorities = Service(tmp_path, document).settings.authorities
+    front_page = FrontPage(authorities, clock=clock)
+
+    def shown(days):
+        clock.moment = now() + days * DAY
+        return Strict(front_page.page("text/html").at("http://a").decode())
+
+    first, later, over = shown(0), shown(11), shown(400)
+    text_later = front_page.page("text/plain").at("http://a").decode()
+
+    assert first.text.index("CN=Test CA") < first.text.index("CN=Second CA")
+    assert "To come" in first.text
+    assert ["99", "99"] == [meter["value"] for meter in first.all("meter")]
+    assert later.text.index("CN=Second CA") < later.text.index("CN=Test CA")
+    assert "Former" in later.text
+    assert "CN=Test CA" not in over.text
+    assert "former" not in text_later
+    assert "All as PEM" in first.text
+    assert "bundle=1" not in [link["href"] for link in over.all("a")]
+
+
+def test_an_ended_ca_has_no_life_left(service):
+    clock = Clock()
+    front_page = FrontPage(service.settings.authorities, clock=clock)
+    clock.moment = now() + 400 * DAY
+
+    tree = Strict(front_page.page("text/html").at("http://a").decode())
+
+    assert ["0"] == [meter["value"] for meter in tree.all("meter")]
+    assert "ended" in tree.text
+
+
+def test_within_a_minute_nothing_is_rendered_again(service):
+    clock = Clock()
+    clock.moment = clock.moment.replace(second=1)
+    front_page = FrontPage(service.settings.authorities, clock=clock)
+
+    first = front_page.page("text/html")
+    clock.moment = clock.moment.replace(second=59)
+
+    assert first is front_page.page("text/html")
+
+
+def test_a_chain_has_a_button(serve, document, tmp_path):
+    root = make_ca(tmp_path, name="root", not_after=now() + 900 * DAY)
+    intermediate = make_ca(tmp_path, name="intermediate", issuer=root)
+    document["signing_ca"]["local"] |= {
+        "cert_path": str(intermediate.cert_path),
+        "key_path": str(intermediate.key_path),
+        "chain_path": str(root.cert_path),
+    }
+    service = serve(document)
+    [href] = [link["href"] for link in parsed(service).all("a") if "chain" in link["href"]]
+
+    found = x509.load_pem_x509_certificates(service.http.get(f"/{href}").body)
+
+    assert [intermediate.certificate, root.certificate] == found
+
+
+def test_the_commands_on_the_page_lead_to_a_certificate(tmp_path, document, ca):
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    with serving("pecan", tmp_path) as service:
+        curl = [program("curl", "curl"), "--silent", service.url]
+        shown = subprocess.run(curl, check=True, capture_output=True, text=True).stdout
+        for start in ("openssl req", "curl -u"):
+            [command] = re.findall(rf"^ +({start}.*)$", shown, flags=re.MULTILINE)
+            command = command.replace(" USER ", " alice:s3cret ")
+            subprocess.run(command, shell=True, check=True, cwd=tmp_path, capture_output=True)
+
+    certificate = x509.load_pem_x509_certificate((tmp_path / "host.crt").read_bytes())
+    assert_is_leaf(certificate, issued_by=ca)
+
+
+def test_behind_nginx_the_commands_have_the_url_that_the_client_used(nginx_anchor):
+    curl = [program("curl", "curl"), "--silent", "--cacert", nginx_anchor.tls.ca.cert_path]
+
+    shown = subprocess.run([*curl, nginx_anchor.url], check=True, capture_output=True, text=True)
+
+    # Debian's uwsgi_params leave out the port, which in production is the usual one.
+    port = rf"(:{nginx_anchor.port})?"
+    assert re.search(rf"'https://127\.0\.0\.1{port}/v1/sign/default'", shown.stdout)
+
+
+@pytest.mark.parametrize(
+    ("backend", "words"), [("third_party_function", "third_party_function"), ("static", "hands")]
+)
+def test_who_may_ask_depends_on_the_authentication(serve, document, backend, words):
+    if backend != "static":
+        document["authentication"]["static"] = {"backend": backend, "people": {}}
+
+    assert words in text(serve(document))
+
+
+def test_a_setting_that_is_none_of_the_three_stops_the_start(serve, document):
+    with pytest.raises(ValueError, match="front_page"):
+        serve(document, front_page="on")
+
+
+def test_loading_a_thousand_authorities_renders_nothing(tmp_path, many):
+    (tmp_path / "config.json").write_text(json.dumps(many))
+    front_page = FrontPage(load_authorities(tmp_path / "config.json").authorities)
+
+    assert {} == front_page._pages

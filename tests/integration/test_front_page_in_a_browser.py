@@ -1,0 +1,153 @@
+"""The front page as a browser shows it: whole, by itself, on every screen."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+from cryptography import x509
+
+from tests.support.pki import DAY, make_ca, now
+from tests.support.servers.anchor import serving
+
+SCREENS = [
+    pytest.param(width, height, dark, id=f"{width}-{'dark' if dark else 'light'}")
+    for (width, height), dark in itertools.product([(1280, 900), (360, 740)], [False, True])
+]
+
+# Every text, with its colour and the colour behind it, as [r, g, b, a].
+COLOURS = """(() => {
+  const canvas = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
+  const rgba = colour => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const found = [];
+  for (const element of document.body.querySelectorAll("*")) {
+    const own = [...element.childNodes].some(n => n.nodeType == 3 && n.data.trim());
+    if (!own || !element.checkVisibility()) continue;
+    let behind = element;
+    while (behind && rgba(getComputedStyle(behind).backgroundColor)[3] == 0)
+      behind = behind.parentElement;
+    found.push([element.textContent.slice(0, 40), rgba(getComputedStyle(element).color),
+                rgba(getComputedStyle(behind).backgroundColor)]);
+  }
+  return found;
+})()"""
+
+
+@pytest.fixture
+def site(tmp_path, document):
+    """A service with all that a front page can show."""
+    root = make_ca(tmp_path, name="Root CA", not_after=now() + 3000 * DAY)
+    first = make_ca(
+        tmp_path,
+        name="Example Corporation Machine Identity Issuing Authority 01",
+        issuer=root,
+        not_before=now() - 300 * DAY,
+        not_after=now() + 20 * DAY,
+    )
+    second = make_ca(tmp_path, "ec-p384", name="Second CA", not_after=now() + 800 * DAY)
+    authorities = document["registration_authority"]
+    authorities["default"] |= {
+        "validators": {
+            "standards_compliance": {},
+            "whitelist_names": {
+                "names": [f"%.{'long-' * 9}{n}.example.com" for n in range(30)],
+                "allow_dns_id": True,
+            },
+            "server_group": {"group_prefixes": {"Nova": "nv", "<b>Swift</b>": "sw"}},
+        },
+        "fixups": {"enforce_alternative_names_present": {}, "normalize_names": {}},
+    }
+    authorities["a" * 64] = {
+        "authentication": "static",
+        "signing_ca": "rolling",
+        "validators": {},
+    }
+    rolling = {
+        "backend": "anchor",
+        "cert_path": str(first.cert_path),
+        "key_path": str(first.key_path),
+        "chain_path": str(root.cert_path),
+        "next": {
+            "from": (now() + 10 * DAY).isoformat(),
+            "cert_path": str(second.cert_path),
+            "key_path": str(second.key_path),
+        },
+    }
+    document["signing_ca"]["rolling"] = rolling
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    with serving("uwsgi", tmp_path) as service:
+        yield service
+
+
+@pytest.mark.parametrize(("width", "height", "dark"), SCREENS)
+def test_the_page_is_whole_and_legible(browser, site, tmp_path, width, height, dark):
+    browser.set_screen(width, height, dark=dark)
+
+    browser.open(f"{site.url}/")
+    (tmp_path / "page.png").write_bytes(browser.screenshot())
+
+    assert [] == browser.complaints
+    assert {f"{site.url}/"} == {url for url in browser.requested if not url.startswith("data:")}
+    assert "Anchor" == browser.evaluate("document.title")
+    page = "document.scrollingElement"
+    assert browser.evaluate(f"{page}.scrollWidth <= window.innerWidth")
+    assert width == browser.evaluate("window.innerWidth")
+    overflowing = "[...document.querySelectorAll('body *')].filter(e => e.scrollWidth > innerWidth)"
+    assert 0 == browser.evaluate(f"{overflowing}.length")
+    # The style sheet is in force: the ground has its colour.
+    ground = browser.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert ("rgb(17, 24, 29)" if dark else "rgb(244, 246, 247)") == ground
+    for text, ink, behind in browser.evaluate(COLOURS):
+        assert contrast(ink, behind) >= 4.5, text
+    for bar in browser.evaluate(
+        "[...document.querySelectorAll('meter')].map(m => m.getBoundingClientRect().width)"
+    ):
+        assert bar > 50
+
+
+@pytest.mark.parametrize("path", ["", "?authority=default"])
+def test_the_buttons_save_certificates(browser, site, ca, tmp_path, path):
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    browser.open(f"{site.url}/{path}")
+
+    pem_name, pem = browser.download('a[href="v1/ca/default"]', saved)
+    der_name, der = browser.download('a[href="v1/ca/default?encoding=der"]', saved)
+
+    assert ("default-ca.crt", "default-ca.cer") == (pem_name, der_name)
+    assert ca.certificate == x509.load_pem_x509_certificate(pem)
+    assert ca.certificate == x509.load_der_x509_certificate(der)
+    assert [] == browser.complaints
+
+
+def test_no_script_can_be_added_to_the_page(browser, site):
+    browser.open(f"{site.url}/")
+
+    browser.evaluate(
+        "document.body.append(Object.assign(document.createElement('script'), {text: 'x = 1'}))"
+    )
+    browser.evaluate("document.body.setAttribute('style', 'color: red')")
+
+    assert "undefined" == browser.evaluate("typeof x")
+    assert browser.complaints
+
+
+def luminance(colour):
+    """WCAG 2.2's relative luminance."""
+    channels = [value / 255 for value in colour[:3]]
+    red, green, blue = (
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one, other):
+    """WCAG 2.2's contrast ratio."""
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)

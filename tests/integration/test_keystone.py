@@ -1,0 +1,210 @@
+"""Authentication by Keystone tokens, against a real Keystone."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+
+import pytest
+
+from anchor.auth.authenticator import load_authenticator
+from anchor.auth.results import AuthDetails
+from anchor.errors import BackendUnavailable, NotAuthenticated
+from tests.support.servers.broken import broken_server
+from tests.support.servers.keystone import COMPUTE
+
+
+@pytest.fixture(scope="module")
+def application_credential(keystone):
+    """Options with an application credential of the service account's."""
+    token = keystone.token("anchor", "anchor-secret", COMPUTE)
+    made = keystone.call(
+        "POST",
+        f"/users/{keystone.id('user', 'anchor')}/application_credentials",
+        {"application_credential": {"name": "anchor"}},
+        token,
+    )[1]["application_credential"]
+    return {"application_credential_id": made["id"], "service_secret": made["secret"]}
+
+
+PASSWORD = {
+    "service_user": "anchor",
+    "service_project": "compute",
+    "service_secret": "anchor-secret",
+}
+
+
+@pytest.fixture(params=["by itself", "application credential", "password"])
+def way(request):
+    """How a token is validated."""
+    match request.param:
+        case "by itself":
+            return {}
+        case "password":
+            return PASSWORD
+        case _:
+            return request.getfixturevalue("application_credential")
+
+
+@pytest.fixture
+def configure(keystone, tmp_path):
+    """A backend with changed options."""
+
+    def make(**changes):
+        section = {"backend": "keystone", "url": keystone.url} | changes
+        return load_authenticator("cloud", section, tmp_path)
+
+    return make
+
+
+@pytest.fixture
+def authenticate(configure):
+    """Asks a backend with changed options whose token it is."""
+    return lambda token, **changes: configure(**changes).authenticate("default", "any", token)
+
+
+@pytest.fixture
+def token(keystone):
+    """A token for a project."""
+    return keystone.token("nora", "nora-secret", COMPUTE)
+
+
+def test_a_token_has_a_name_roles_and_ids(keystone, authenticate, token, way):
+    expected = AuthDetails(
+        "nora",
+        # To be a member implies to be a reader.
+        ("Nova", "member", "reader"),
+        keystone.id("user", "nora"),
+        keystone.id("project", "compute"),
+    )
+    assert expected == authenticate(token, **way)
+    # The library keeps what Keystone told it of the service account.
+    assert expected == authenticate(token, **way)
+
+
+def test_the_url_may_leave_out_the_version(keystone, authenticate, token):
+    for url in (keystone.url, f"{keystone.url}/", keystone.url.removesuffix("/v3")):
+        assert authenticate(token, url=url).username == "nora"
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    ["garbage", "gAAAAA" + "x" * 180, "a b", "a\nX-Auth-Token: b", "é", "x" * 5000, "\0", "\udcff"],
+    ids=lambda garbage: ascii(garbage)[:20],
+)
+def test_garbage_is_refused(authenticate, way, garbage):
+    with pytest.raises(NotAuthenticated):
+        authenticate(garbage, **way)
+
+
+@pytest.fixture(scope="module")
+def expired_token(keystone):
+    """A token that was good for a second."""
+    return keystone.expired_token("nora", "nora-secret", COMPUTE)
+
+
+def test_an_expired_token_is_refused(expired_token, authenticate, way):
+    with pytest.raises(NotAuthenticated):
+        authenticate(expired_token, **way)
+
+
+def test_a_revoked_token_is_refused(keystone, configure, token, way):
+    authenticator = configure(**way)
+    assert authenticator.authenticate("default", "", token).username == "nora"
+
+    keystone.revoke(token)
+
+    with pytest.raises(NotAuthenticated):
+        authenticator.authenticate("default", "", token)
+
+
+def test_a_disabled_users_token_is_refused(keystone, authenticate, way):
+    name = f"gone-{len(way)}-{'service_user' in way}"
+    user = keystone.make("user", name, password="gone-secret", domain_id="default")
+    keystone.grant(name, "member", f"projects/{keystone.id('project', 'compute')}")
+    token = keystone.token(name, "gone-secret", COMPUTE)
+
+    keystone.admin("PATCH", f"/users/{user}", {"user": {"enabled": False}})
+
+    with pytest.raises(NotAuthenticated):
+        authenticate(token, **way)
+
+
+@pytest.mark.parametrize(
+    ("scope", "option", "groups"),
+    [
+        ("unscoped", "allow_unscoped", ()),
+        ({"system": {"all": True}}, "allow_system_scoped", ("member",)),
+        ({"domain": {"id": "default"}}, "allow_domain_scoped", ("member",)),
+    ],
+    ids=["unscoped", "system", "domain"],
+)
+def test_a_token_without_a_project_needs_a_setting(
+    keystone, authenticate, way, scope, option, groups
+):
+    token = keystone.token("nora", "nora-secret", scope)
+
+    with pytest.raises(NotAuthenticated):
+        authenticate(token, **way)
+
+    identity = authenticate(token, **way, **{option: True})
+    assert identity.username == "nora"
+    assert identity.project_id is None
+    assert set(groups) <= set(identity.groups)
+
+
+def test_a_service_account_that_keystone_does_not_know_is_the_operators_problem(
+    authenticate, token
+):
+    with pytest.raises(BackendUnavailable, match="service account"):
+        authenticate(token, **PASSWORD | {"service_secret": "wrong-secret"})
+
+
+def test_tokens_and_secrets_are_in_no_log_even_of_libraries(
+    keystone, authenticate, token, way, caplog
+):
+    caplog.set_level(logging.DEBUG)
+
+    authenticate(token, **way)
+    with pytest.raises(NotAuthenticated):
+        authenticate(token + "x", **way)
+    with pytest.raises(BackendUnavailable):
+        authenticate(token, **way | {"url": keystone.url.replace("/v3", "/elsewhere")})
+
+    assert caplog.records
+    for secret in (token, way.get("service_secret")):
+        assert secret is None or secret not in caplog.text
+
+
+def test_connections_are_kept_and_not_shared_with_a_forked_process(tmp_path):
+    """A stand-in that counts connections; Keystone under uWSGI's --http-socket closes them."""
+    token = {"user": {"id": "1", "name": "nora"}, "project": {"id": "2", "name": "compute"}}
+    body = json.dumps({"token": token})
+    answer = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+    connections = []
+
+    def behave(connection, _stop):
+        connections.append(connection)
+        while connection.recv(65536):
+            connection.sendall(answer)
+
+    with broken_server(behave) as port:
+        section = {"backend": "keystone", "url": f"http://127.0.0.1:{port}"}
+        authenticator = load_authenticator("cloud", section, tmp_path)
+        for _ in range(3):
+            assert authenticator.authenticate("default", "", "token").username == "nora"
+        assert len(connections) == 1
+
+        child = os.fork()
+        if child == 0:
+            try:
+                authenticator.authenticate("default", "", "token")
+                os._exit(0)
+            finally:
+                os._exit(1)
+        assert (child, 0) == os.waitpid(child, 0)
+        assert len(connections) == 2
+
+        assert authenticator.authenticate("default", "", "token").username == "nora"
+        assert len(connections) == 2

@@ -1,0 +1,375 @@
+"""Guessing is slowed: too many failures of a user name or an address are answered 429."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anchor.auth import principals
+from anchor.auth.authenticator import load_authenticator
+from anchor.auth.ldap_connection import Directory, escape_in_filter
+from anchor.auth.throttle import Failures, Throttle
+from anchor.errors import BackendUnavailable, NotAuthenticated, TooManyAttempts
+from tests.support.servers.broken import broken_server
+from tests.support.servers.slapd import SUFFIX
+
+PEOPLE = f"ou=people,{SUFFIX}"
+
+
+class Clock:
+    """A clock that stands still until it is set."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    """A clock for the throttle."""
+    return Clock()
+
+
+@pytest.fixture
+def throttle(clock):
+    """Three failures a name, and five an address, in a minute; three of each are remembered."""
+    return Throttle(3, 5, 60, clock, size=3)
+
+
+def attempt(throttle, address="192.0.2.1", user="alice", *, error=NotAuthenticated):
+    """The seconds to wait, if the attempt comes too early."""
+    with contextlib.suppress(NotAuthenticated, BackendUnavailable):
+        try:
+            with throttle.attempt(address, user):
+                if error is not None:
+                    raise error("no")
+        except TooManyAttempts as refused:
+            return refused.retry_after
+    return None
+
+
+def test_after_too_many_failures_one_has_to_wait_until_the_window_ends(throttle, clock):
+    assert [None] * 3 == [attempt(throttle) for _ in range(3)]
+    clock.now += 20.5
+
+    assert 40 == attempt(throttle)
+    assert 40 == attempt(throttle, error=None)
+
+    clock.now += 39.5
+    assert [None, None, None, 60] == [attempt(throttle) for _ in range(4)]
+
+
+def test_an_outsider_does_not_lock_a_user_out(throttle):
+    for _ in range(9):
+        attempt(throttle, "203.0.113.9", "alice")
+
+    assert attempt(throttle, "203.0.113.9", "alice") is not None
+    assert attempt(throttle, "192.0.2.1", "alice", error=None) is None
+
+
+def test_an_address_that_tries_many_names_has_to_wait(throttle):
+    assert [None] * 5 == [attempt(throttle, user=f"user{number}") for number in range(5)]
+
+    assert 60 == attempt(throttle, user="another")
+    assert attempt(throttle, "192.0.2.2", "another") is None
+
+
+def test_a_success_is_a_new_start_for_its_name_only(throttle):
+    for _ in range(2):
+        attempt(throttle)
+    attempt(throttle, error=None)
+
+    assert [None, None, None, 60] == [attempt(throttle) for _ in range(4)]
+    assert 60 == attempt(throttle, user="bob")
+
+
+def test_a_backend_that_is_down_is_nobodys_failure(throttle):
+    for _ in range(9):
+        assert attempt(throttle, error=BackendUnavailable) is None
+
+    assert attempt(throttle, error=None) is None
+
+
+def test_attempts_at_the_same_time_count_all(throttle):
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(throttle.attempt("192.0.2.1", "a"))
+        assert 60 == attempt(throttle, user="a")
+
+
+def test_addresses_of_one_ipv6_network_are_one(throttle):
+    for number in range(3):
+        attempt(throttle, f"2001:db8::{number + 1}")
+
+    assert 60 == attempt(throttle, "2001:db8::ffff")
+    assert attempt(throttle, "2001:db8:0:1::1") is None
+
+
+def test_the_table_is_bounded(throttle):
+    for number in range(100):
+        attempt(throttle, f"192.0.2.{number}", "x" * 60_000)
+
+    assert throttle.remembered() <= 6
+
+
+def test_nothing_is_counted_when_the_limits_are_zero(clock):
+    throttle = Throttle(0, 0, 60, clock)
+    assert [None] * 500 == [attempt(throttle) for _ in range(500)]
+
+
+def test_names_that_are_no_text_count_too(throttle):
+    for _ in range(3):
+        attempt(throttle, "unknown", "\udcff")
+    assert 60 == attempt(throttle, "unknown", "\udcff")
+
+
+def test_the_service_answers_429_with_retry_after(serve, document, audit):
+    document["registration_authority"]["default"] |= {
+        "max_failures": 2,
+        "failure_window_seconds": 100,
+    }
+    service = serve(document)
+    for _ in range(2):
+        service.sign(secret="wrong", status=401)
+
+    answer = service.sign(status=429)
+
+    assert 0 < int(answer.headers["Retry-After"]) <= 100
+    assert "too many failed attempts" in answer.text
+    event = audit.events()[-1]
+    assert ("audit.auth", "failure") == (event["event"], event["outcome"])
+    assert ["too many failed attempts, try again later"] == event["reasons"]
+    service.http.extra_environ["REMOTE_ADDR"] = "192.0.2.8"
+    service.sign(status=200)
+
+
+def test_authorities_that_ask_one_authentication_count_together(serve, document):
+    authority = document["registration_authority"]["default"] | {"max_failures": 2}
+    document["authentication"]["another"] = document["authentication"]["static"] | {
+        "user": "bob",
+    }
+    document["registration_authority"] = {
+        "one": authority,
+        "two": authority | {"failure_window_seconds": 100},
+        "many": authority | {"max_failures": 3},
+        "any": authority | {"max_failures": 0},
+        "another": authority | {"authentication": "another"},
+    }
+    service = serve(document)
+    service.sign(authority="one", secret="wrong", status=401)
+    service.sign(authority="any", secret="wrong", status=401)
+
+    assert int(service.sign(authority="one", status=429).headers["Retry-After"]) > 100
+    assert int(service.sign(authority="two", status=429).headers["Retry-After"]) <= 100
+    service.sign(authority="another", secret="wrong", status=401)
+    service.sign(authority="many", secret="wrong", status=401)
+    service.sign(authority="many", status=429)
+    # A success anywhere is a new start everywhere.
+    service.sign(authority="any", status=200)
+    service.sign(authority="one", status=200)
+
+
+def test_a_window_ends_for_each_authority_by_itself(clock):
+    shared = Failures(clock)
+    short, long = (Throttle(2, 0, window, clock, shared=shared) for window in (10, 100))
+    for throttle in (short, long):
+        attempt(throttle)
+    clock.now += 11
+
+    assert [None, None, 10] == [attempt(short) for _ in range(3)]
+    assert 89 == attempt(long)
+
+
+SPELLINGS = [
+    *("alice", "ALICE", "Alice", "aLiCe", " alice", "alice ", "\talice\n"),
+    *("\uff41\uff4c\uff49\uff43\uff45", "\U0001d4d0\U0001d4db\U0001d4d8\U0001d4d2\U0001d4d4"),
+    *("al\u00adice", "al\u200bice", "a\u200dlice", "alice\ufe0f", "\ufeffalice", "al\x00ice"),
+    *("\u24d0lice", "al\u0131ce", "al\u0130ce", "al\u2170ce", "al\u0131\u0301ce", "AL\u00ccCE"),
+    *("alic\u00e9", "alice\u0301", "\u00c0lice", "a\u0142ice", "a\u1806lice"),
+]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_all_spellings_of_a_name_are_one_user(throttle, spelling):
+    for _ in range(3):
+        attempt(throttle, user=spelling)
+
+    assert [60] * len(SPELLINGS) == [attempt(throttle, user=other) for other in SPELLINGS]
+    assert attempt(throttle, user="bob") is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("stra\u00dfe", "STRASSE"),
+        ("\u1e9e", "ss"),
+        ("\u03c3", "\u03c2"),
+        ("\u0390", "\u1fd3"),
+        ("\u30a2\u30ab\u30ac", "\u3042\u304b\u304c"),
+        ("\uff71", "\u30a2"),
+        ("Bj\u00f8rn", "bjorn"),
+        ("\u00c6on", "aeon"),
+        ("\u212b", "a"),
+        ("\ufb01n", "FIN"),
+        ("a \u00a0\u3000b", "A B"),
+        ("\u01c5", "d\u017e"),
+    ],
+)
+def test_what_directories_compare_as_equal_counts_as_one(one, other):
+    assert principals.key(one) == principals.key(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("alice", "alice2"), ("a b", "ab"), ("a@b", "a@c"), ("web-1", "web1"), ("\u0437", "3")],
+)
+def test_other_names_count_apart(one, other):
+    assert principals.key(one) != principals.key(other)
+
+
+@given(st.text(st.characters(categories=["L", "N", "P", "S", "M", "Zs", "Cf"]), max_size=20))
+def test_case_and_normal_form_make_no_other_user(name):
+    key = principals.key(name)
+    assert key == principals.key(key)
+    for form in ("NFC", "NFD", "NFKC", "NFKD"):
+        assert key == principals.key(unicodedata.normalize(form, name))
+    assert key == principals.key(name.casefold())
+    assert key == principals.key(name.upper().lower()) or "\u0131" in name
+
+
+def wrong(service, user, **options):
+    return service.sign(user=user, secret="wrong", **options).status_int
+
+
+def directory_service(serve, document, options, failures=2):
+    document["authentication"]["static"] = options
+    document["registration_authority"]["default"] |= {"max_failures": failures}
+    return serve(document)
+
+
+BY_DN = {"service_dn": None, "service_secret": None, "user_dn": f"uid={{user}},{PEOPLE}"}
+
+
+@pytest.mark.parametrize("way", [{}, BY_DN], ids=["service account", "DN template"])
+def test_one_user_of_a_directory_has_one_count(slapd, serve, document, way):
+    service = directory_service(serve, document, slapd.options(**way))
+    assert [401, 401] == [wrong(service, user) for user in ("alice", "ALICE")]
+
+    assert [429] * 4 == [wrong(service, user) for user in ("Alice", "a\uff2cice", "alice", "aLICE")]
+    service.sign(user="alice", secret="alice-secret", status=429)
+    service.sign(user="bob", secret="bob-secret", status=200)
+
+
+MAIL = "(|(uid={user})(mail={user})(cn={user}))"
+
+
+def test_one_user_has_one_count_by_whatever_the_filter_finds_them(slapd, serve, document):
+    service = directory_service(serve, document, slapd.options(filter=MAIL))
+    assert 401 == wrong(service, "alice")
+    assert 401 == wrong(service, "alice@example.com")
+
+    for user in ("alice", "alice@example.com", "ALICE@Example.COM"):
+        service.sign(user=user, secret="alice-secret", status=429)
+    service.sign(user="bob@example.com", secret="bob-secret", status=200)
+
+
+def test_a_success_by_another_name_is_a_new_start(slapd, serve, document):
+    service = directory_service(serve, document, slapd.options(filter=MAIL))
+    assert 401 == wrong(service, "alice")
+    service.sign(user="alice@example.com", secret="alice-secret", status=200)
+    # One more by the first name, which a directory need not find for the same user later.
+    assert 401 == wrong(service, "alice@example.com")
+    service.sign(user="alice@example.com", secret="alice-secret", status=200)
+
+
+def test_no_spelling_that_the_directory_takes_counts_apart(slapd):
+    """Asks the directory about each character that could stand for one of a name, or for none."""
+    directory = slapd_directory(slapd)
+    variants = set()
+    for number in range(sys.maxunicode + 1):
+        character = chr(number)
+        folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", character).casefold())
+        bare = "".join(c for c in folded if c.isascii())
+        if bare and bare in "alice":
+            variants.add("alice".replace(bare, character))
+        if unicodedata.category(character) in {"Cc", "Cf", "Zs", "Zl", "Zp"} or number in range(
+            0x300, 0x370
+        ):
+            variants |= {f"al{character}ice", f"alice{character}", f"{character}alice"}
+
+    def ask(conversation):
+        assert conversation.bind(f"cn=anchor,ou=services,{SUFFIX}", "service-secret")
+        return [
+            variant
+            for variant in sorted(variants)
+            if conversation.search(PEOPLE, f"(uid={escape_in_filter(variant)})", ("uid",))
+        ]
+
+    found = directory.with_connection(ask)
+
+    assert {"alice", "Alice", "\uff41lice"} <= set(found)
+    assert {principals.key("alice")} == {principals.key(variant) for variant in found}
+
+
+def slapd_directory(slapd):
+    return Directory(("localhost",), slapd.port, None, False, 10, 10)
+
+
+def test_forms_with_a_domain_are_the_user_of_the_domain(tmp_path):
+    options = {
+        "backend": "ldap",
+        "host": "localhost",
+        "base": "dc=example,dc=com",
+        "domain": "ad.example.com",
+    }
+    authenticator = load_authenticator("ad", options, tmp_path)
+    forms = ("alice", "alice@ad.example.com", "AD\\alice", "AD/alice", "AD\\alice@x")
+    assert {"alice"} == {authenticator.principal(form) for form in forms}
+
+
+def test_another_user_name_is_no_new_start_for_who_tries_tokens(serve, document):
+    def behave(connection, _stop):
+        connection.recv(65536)
+        body = json.dumps({"error": {"code": 401}})
+        head = f"HTTP/1.1 401 Unauthorized\r\nContent-Length: {len(body)}\r\n\r\n"
+        connection.sendall((head + body).encode())
+
+    with broken_server(behave) as port:
+        options = {"backend": "keystone", "url": f"http://127.0.0.1:{port}"}
+        service = directory_service(serve, document, options, failures=3)
+        statuses = [wrong(service, f"user{number}") for number in range(5)]
+
+    assert [401, 401, 401, 429, 429] == statuses
+
+
+def test_an_attempt_that_is_over_counts_no_more(throttle):
+    with contextlib.suppress(BackendUnavailable), throttle.attempt("192.0.2.1", "a") as late:
+        late.identified("cn=a")
+        late.identified("CN=A")
+        raise BackendUnavailable("no answer")
+    before = throttle.remembered()
+
+    late.identified("cn=b")
+
+    assert before == throttle.remembered() == 0
+
+
+def test_names_that_the_backend_knows_are_apart_from_those_that_are_sent(throttle):
+    def fail(user, name):
+        with contextlib.suppress(NotAuthenticated), throttle.attempt("192.0.2.1", user) as known:
+            known.identified(name)
+            raise NotAuthenticated
+
+    for number in range(3):
+        fail(f"alias{number}", "cn=alice")
+    with pytest.raises(TooManyAttempts):
+        fail("alias3", "cn=alice")
+    assert attempt(throttle, user="cn=alice") is None

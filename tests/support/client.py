@@ -1,0 +1,30 @@
+"""A machine that asks for certificates, and its daemon."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.machine import Machine
+
+
+@pytest.fixture
+def machine(tmp_path, https_anchor):
+    """A machine that is configured for the service behind HTTPS, and has nothing yet."""
+    return Machine(tmp_path, https_anchor)
+
+
+@pytest.fixture
+def daemon(machine):
+    """Starts the daemon as a process; it is ended with the test."""
+    processes = []
+
+    def start(*arguments):
+        process = machine.start("renew", "--daemon", *arguments)
+        processes.append(process)
+        assert process.stdout.readline().startswith("keeping ")
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()

@@ -1,0 +1,9 @@
+"""Where things are in the checkout."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+CACHE = ROOT / ".cache"
+DOC = ROOT / "doc/source"
+TYPING = ROOT / "tests/typing"
+VECTORS = ROOT / "tests/vectors"

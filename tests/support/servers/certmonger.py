@@ -1,0 +1,160 @@
+"""certmonger on a private D-Bus, with everything it keeps in one directory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.servers.processes import program, wait_for
+
+_BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>custom</type>
+  <listen>unix:path={path}</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow send_destination="*" eavesdrop="true"/>
+    <allow eavesdrop="true"/>
+    <allow own="*"/>
+  </policy>
+</busconfig>
+"""
+
+# Both Debian's architectures and those of others have it somewhere below.
+_FAKETIME = "/usr/lib/*/faketime/libfaketime.so.1"
+
+
+class Certmonger:
+    """A running certmonger, and the ``getcert`` that talks to it."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.log = path / "certmonger.log"
+        socket = path / "bus"
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(path),
+            "LC_ALL": "C",
+            "CERTMONGER_TMPDIR": str(path),
+            "CERTMONGER_SYSTEM_LOCK_FILE": str(path / "lock"),
+            "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={socket}",
+        }
+        for name in ("CAS", "REQUESTS", "CONFIG", "LOCAL_CA"):
+            directory = path / name.lower()
+            directory.mkdir(parents=True)
+            self.environment[f"CERTMONGER_{name}_DIR"] = str(directory)
+        config = path / "bus.conf"
+        config.write_text(_BUS.format(path=socket))
+        self._bus = subprocess.Popen(
+            [program("dbus-daemon", "dbus"), f"--config-file={config}", "--nofork", "--nopidfile"],
+            stdout=subprocess.DEVNULL,
+        )
+        wait_for(socket.exists, what="the bus")
+        self._daemon = None
+
+    def start(self, clock=None):
+        """Start it; ``clock`` moves its time, ``+13h`` for example."""
+        environment = dict(self.environment)
+        if clock:
+            found = sorted(Path("/").glob(_FAKETIME.lstrip("/")))
+            assert found, "libfaketime is missing; install the Debian package 'faketime'"
+            environment |= {"LD_PRELOAD": str(found[0]), "FAKETIME": clock}
+        with self.log.open("ab") as log:
+            self._daemon = subprocess.Popen(
+                [program("certmonger", "certmonger"), "-S", "-n", "-d", "3"],
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        wait_for(
+            lambda: self._getcert("list-cas").returncode == 0, self._daemon, "certmonger to answer"
+        )
+
+    def stop(self):
+        """Stop it; what it knows stays."""
+        if self._daemon is not None:
+            _end(self._daemon)
+            self._daemon = None
+
+    def close(self):
+        """Stop everything."""
+        self.stop()
+        _end(self._bus)
+
+    def getcert(self, *arguments):
+        """Run ``getcert``, which has to work; answers what it says."""
+        finished = self._getcert(*arguments)
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        return finished.stdout
+
+    def _getcert(self, *arguments):
+        return subprocess.run(
+            [program("getcert", "certmonger"), *map(str, arguments)],
+            env=self.environment,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def request(self, identifier):
+        """What ``getcert list`` shows of a request, as a dictionary."""
+        shown = {}
+        for line in self.getcert("list", "-i", identifier).splitlines():
+            name, colon, value = line.strip().partition(": ")
+            if colon:
+                shown[name] = value.strip()
+        return shown
+
+    def knows_of_ca(self, name):
+        """The nicknames of the certificates that it keeps for a CA, by their kind."""
+        kept = {}
+        for path in (self.path / "cas").iterdir():
+            lines = path.read_text().splitlines()
+            if f"id={name}" not in lines:
+                continue
+            kind = ""
+            for line, following in zip(lines, [*lines[1:], ""], strict=True):
+                if not line.startswith(" "):
+                    kind = line.partition("=")[0]
+                if "BEGIN CERTIFICATE" in following:
+                    kept.setdefault(kind, []).append(line.removeprefix(f"{kind}=").strip())
+        return kept
+
+    def wait_for(self, identifier, status):
+        """What is shown of a request once it has a status."""
+
+        def reached():
+            shown = self.request(identifier)
+            return shown if shown.get("status") == status else None
+
+        return wait_for(reached, what=f"{identifier} to be {status}")
+
+
+def _end(process):
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def certmonger(tmp_path):
+    """A certmonger that runs, and knows nothing yet."""
+    assert os.geteuid() == 0, "certmonger runs as root only"
+    instance = Certmonger(tmp_path / "certmonger")
+    try:
+        instance.start()
+        yield instance
+    finally:
+        instance.close()

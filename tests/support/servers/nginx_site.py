@@ -1,0 +1,139 @@
+"""The shipped nginx site in front of the shipped uwsgi.ini."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.support.pki import make_ca, make_csr
+from tests.support.servers.anchor import ROOT, uwsgi_ini
+from tests.support.servers.processes import free_port, listens, program, running
+
+SITE = ROOT / "tools/nginx/anchor.conf"
+HOST = "anchor.example.com"
+
+_AROUND = """
+{user}
+daemon off;
+pid {directory}/nginx.pid;
+error_log {directory}/nginx-error.log;
+worker_rlimit_nofile 8192;
+events {{ worker_connections 4096; }}
+http {{
+  client_body_temp_path {directory}/nginx-body;
+  proxy_temp_path {directory}/nginx-proxy;
+  fastcgi_temp_path {directory}/nginx-fastcgi;
+  uwsgi_temp_path {directory}/nginx-uwsgi;
+  scgi_temp_path {directory}/nginx-scgi;
+  include {directory}/site.conf;
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A service that can be asked over TLS."""
+
+    port: int
+    directory: Path
+    tls: ssl.SSLContext
+    uwsgi: object
+
+    @property
+    def log(self):
+        return (self.directory / "uwsgi.log").read_text()
+
+    def connect(self, source="127.0.0.1"):
+        """A connection from one of this machine's own addresses."""
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", self.port, timeout=60, context=self.tls, source_address=(source, 0)
+        )
+        connection.connect()
+        return connection
+
+    def ask(self, method, path, body=None, headers=None, *, source="127.0.0.1"):
+        """Status, headers and body of one answer."""
+        with contextlib.closing(self.connect(source)) as connection:
+            connection.request(method, path, body, {"Host": HOST, **(headers or {})})
+            with connection.getresponse() as answer:
+                return answer.status, answer.headers, answer.read()
+
+    def sign(self, csr=None, *, headers=None, source="127.0.0.1", **fields):
+        form = {"user": "alice", "secret": "s3cret", "encoding": "pem", "csr": csr or make_csr()}
+        return self.ask(
+            "POST",
+            "/v1/sign/default",
+            urlencode(form | fields),
+            {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})},
+            source=source,
+        )
+
+
+def prepare(directory, document, replace):
+    """The configuration's files, and the text of the site with the test's own places in it."""
+    (directory / "config.json").write_text(json.dumps(document))
+    if not (directory / "config.py").exists():
+        shutil.copy(ROOT / "config.py", directory)
+    site = SITE.read_text()
+    for old, new in replace.items():
+        assert old in site, f"{SITE} does not say {old!r}"
+        site = site.replace(old, new)
+    (directory / "site.conf").write_text(site)
+    (directory / "nginx.conf").write_text(
+        _AROUND.format(
+            # Its workers have to get at a directory that is for us alone.
+            user="user root;" if os.geteuid() == 0 else "",
+            directory=directory,
+        )
+    )
+    shutil.copy("/etc/nginx/uwsgi_params", directory)
+
+
+@contextlib.contextmanager
+def site(directory, document, ca, *uwsgi_options, replace=None):
+    """nginx and uwsgi as they are shipped, but for the places, and what is to be replaced."""
+    port = free_port()
+    tls = make_ca(directory, name=HOST, issuer=ca, ca=False, usage=None)
+    prepare(
+        directory,
+        document,
+        {
+            "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
+            "listen [::]:443 ssl;": "",
+            "/run/anchor/anchor.sock": f"{directory}/anchor.sock",
+            "/etc/anchor/tls/anchor.crt": str(tls.cert_path),
+            "/etc/anchor/tls/anchor.key": str(tls.key_path),
+            **(replace or {}),
+        },
+    )
+    uwsgi = running(
+        uwsgi_ini(directory, *uwsgi_options),
+        log=directory / "uwsgi.log",
+        ready=lambda: "WSGI app 0" in (directory / "uwsgi.log").read_text(),
+        cwd=directory,
+    )
+    nginx = running(
+        [program("nginx", "nginx-light"), "-c", directory / "nginx.conf"],
+        log=directory / "nginx.log",
+        ready=lambda: listens(port),
+    )
+    trust = ssl.create_default_context(cafile=ca.cert_path)
+    trust.check_hostname = False
+    with uwsgi as process, nginx:
+        yield Site(port, directory, trust, process)
+
+
+@pytest.fixture
+def nginx_site(tmp_path, document, ca):
+    """The service with the small configuration."""
+    with site(tmp_path, document, ca) as served:
+        yield served

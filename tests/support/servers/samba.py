@@ -1,0 +1,168 @@
+"""Samba as an Active Directory domain controller, provisioned once and kept in .cache/."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import CACHE
+from tests.support.pki import make_ca
+from tests.support.servers.certificates import make_server_certificate
+from tests.support.servers.processes import listens, program, running
+
+DOMAIN = "ad.example.com"
+BASE = "DC=ad,DC=example,DC=com"
+HOST = f"dc1.{DOMAIN}"
+
+_CONFIGURATION = """
+[global]
+netbios name = DC1
+workgroup = AD
+realm = {realm}
+server role = active directory domain controller
+private dir = {directory}/private
+state directory = {directory}/state
+cache directory = {directory}/cache
+lock directory = {directory}/lock
+pid directory = {directory}/pid
+binddns dir = {directory}/bind
+ncalrpc dir = {directory}/ncalrpc
+log file = {directory}/samba.log
+interfaces = {address}/8
+bind interfaces only = yes
+server services = ldap
+tls enabled = yes
+tls keyfile = {directory}/server.key
+tls certfile = {directory}/server.crt
+tls cafile = {directory}/ca.crt
+
+[sysvol]
+path = {directory}/state/sysvol
+
+[netlogon]
+path = {directory}/state/sysvol/{domain}/scripts
+"""
+
+# What is in the directory: arguments of samba-tool.
+_RECIPE = (
+    ("ou", "create", "OU=Groups"),
+    ("user", "create", "alice", "Al1ce-Passw0rd!"),
+    ("user", "create", "bob", "B0b-Passw0rd!"),
+    ("user", "create", "mallory", "Mall0ry-Passw0rd!"),
+    ("user", "disable", "mallory"),
+    ("user", "create", "eve", "Ev3-Passw0rd!"),
+    ("user", "setexpiry", "eve", "--days=-1"),
+    # A bind as someone@ad.example.com is one as trent.
+    ("user", "create", "trent", "Tr3nt-Passw0rd!"),
+    ("user", "rename", "trent", "--upn=someone@ad.example.com"),
+    ("group", "add", "Nova", "--groupou=OU=Groups"),
+    ("group", "add", "Operators", "--groupou=OU=Groups"),
+    ("group", "add", "Everyone here", "--groupou=OU=Groups"),
+    ("group", "add", "Elsewhere"),
+    ("group", "addmembers", "Nova", "alice"),
+    ("group", "addmembers", "Operators", "Nova"),
+    ("group", "addmembers", "Everyone here", "Operators"),
+    ("group", "addmembers", "Elsewhere", "alice"),
+)
+
+
+@dataclass(frozen=True)
+class Samba:
+    """A running domain controller."""
+
+    address: str
+    ca_file: Path
+
+    def options(self, **changes):
+        """Options for it with nothing that need not be said."""
+        return {
+            "backend": "ldap",
+            "host": self.address,
+            "base": BASE,
+            "domain": DOMAIN,
+            "ca_file": str(self.ca_file),
+        } | changes
+
+
+@pytest.fixture(scope="session")
+def samba(tmp_path_factory):
+    """An Active Directory with some users and groups; its ports are 389 and 636."""
+    directory = tmp_path_factory.mktemp("samba")
+    shutil.copytree(_provisioned(), directory, dirs_exist_ok=True, symlinks=True)
+    address = _spare_address()
+    ca = make_ca(directory, name="ca")
+    make_server_certificate(directory, ca, HOST, "localhost", address)
+    configuration = _configure(directory, address)
+    command = [
+        program("samba", "samba-ad-dc"),
+        f"--configfile={configuration}",
+        "-F",
+        "--no-process-group",
+    ]
+    command += ["-M", "single", "--debug-stdout", "-d1"]
+    with running(command, log=directory / "samba.out", ready=lambda: listens(636, address)):
+        yield Samba(address, ca.cert_path)
+
+
+def _configure(directory, address):
+    for name in ("private", "state", "cache", "lock", "pid", "bind", "ncalrpc", "etc"):
+        (directory / name).mkdir(exist_ok=True)
+    configuration = directory / "etc/smb.conf"
+    configuration.write_text(
+        _CONFIGURATION.format(
+            directory=directory, address=address, domain=DOMAIN, realm=DOMAIN.upper()
+        )
+    )
+    return configuration
+
+
+def _spare_address():
+    """An address of this machine's own on which nothing serves LDAP; Samba's ports are fixed."""
+    for number in range(10, 250):
+        address = f"127.0.{os.getpid() % 250}.{number}"
+        if not (listens(389, address) or listens(636, address)):
+            return address
+    return pytest.fail("there is no loopback address with free ports")
+
+
+def _provisioned():
+    """The directory with everything of the recipe in it; made when there is none yet."""
+    recipe = hashlib.sha256(repr((_CONFIGURATION, _RECIPE)).encode()).hexdigest()[:16]
+    kept = CACHE / f"samba-{recipe}"
+    if kept.is_dir():
+        return kept
+    tool = program("samba-tool", "samba-ad-dc")
+    CACHE.mkdir(exist_ok=True)
+    making = CACHE / f"samba-{recipe}.{os.getpid()}"
+    making.mkdir()
+    configuration = _configure(making, "127.0.0.10")
+    provision = [tool, "domain", "provision", f"--configfile={configuration}"]
+    provision += [f"--realm={DOMAIN.upper()}", "--domain=AD", "--server-role=dc"]
+    provision += ["--dns-backend=NONE", "--adminpass=Adm1n-Passw0rd!"]
+    provision += ["--host-name=dc1", "--host-ip=127.0.0.10"]
+    _run(provision)
+    # It has rewritten it.
+    _configure(making, "127.0.0.10")
+    where = ["-H", f"{making}/private/sam.ldb", f"--configfile={configuration}"]
+    for arguments in _RECIPE:
+        _run([tool, *arguments, *where])
+    try:
+        making.rename(kept)
+    except OSError:
+        # Another run of the tests was faster.
+        shutil.rmtree(making)
+    return kept
+
+
+def _run(command):
+    done = subprocess.run(
+        command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300
+    )
+    if done.returncode:
+        pytest.fail(f"{' '.join(command)}: {done.stdout.decode(errors='replace')[-2000:]}")

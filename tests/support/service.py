@@ -1,0 +1,106 @@
+"""A CA, a configuration and a service, in the test's own process."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from types import SimpleNamespace
+
+import pytest
+import webtest
+from cryptography import x509
+
+from anchor.app import Application
+from anchor.authorities import load_authorities
+from anchor.web.settings import WebSettings
+from tests.support.pki import make_ca, make_csr
+
+
+@pytest.fixture
+def ca(tmp_path):
+    """A CA with a P-256 key."""
+    return make_ca(tmp_path)
+
+
+@pytest.fixture
+def document(ca):
+    """A small configuration in the long form, for tests to change."""
+    return {
+        "authentication": {"static": {"backend": "static", "user": "alice", "secret": "s3cret"}},
+        "signing_ca": {
+            "local": {
+                "backend": "anchor",
+                "cert_path": str(ca.cert_path),
+                "key_path": str(ca.key_path),
+                "output_path": "certs",
+            }
+        },
+        "registration_authority": {
+            "default": {"authentication": "static", "signing_ca": "local", "validators": {}}
+        },
+    }
+
+
+class Service:
+    """A configured service, asked through its WSGI door."""
+
+    def __init__(self, path, document, **web):
+        config = path / "config.json"
+        config.write_text(json.dumps(document))
+        self.path = path
+        self.settings = load_authorities(config)
+        application = Application(self.settings.authorities, WebSettings(**web))
+        self.http = webtest.TestApp(
+            application, extra_environ={"REMOTE_ADDR": "192.0.2.7"}, lint=False
+        )
+
+    def sign(self, csr=None, *, authority="default", status=None, headers=None, **fields):
+        """Post the form; a field that is None is left out."""
+        form = {"user": "alice", "secret": "s3cret", "encoding": "pem"} | fields
+        form["csr"] = make_csr() if csr is None else csr
+        form = {name: value for name, value in form.items() if value is not None}
+        return self.http.post(f"/v1/sign/{authority}", form, headers=headers, status=status or "*")
+
+    def issue(self, csr=None, **kwargs):
+        """The certificate for a request that is in order."""
+        answer = self.sign(csr, status=200, **kwargs)
+        return x509.load_pem_x509_certificate(answer.body)
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Makes a :class:`Service` of a configuration."""
+    return lambda document, **web: Service(tmp_path, document, **web)
+
+
+@pytest.fixture
+def service(serve, document):
+    """A service with the small configuration."""
+    return serve(document)
+
+
+@pytest.fixture(autouse=True)
+def audit_log():
+    """A logger for the audit that keeps events, as every service needs one."""
+    logger = logging.getLogger("anchor.audit")
+    level, propagate, handlers = logger.level, logger.propagate, logger.handlers[:]
+    kept = io.StringIO()
+    logger.setLevel(logging.INFO)
+    logger.addHandler(logging.StreamHandler(kept))
+    yield kept
+    logger.setLevel(level)
+    logger.propagate, logger.handlers[:] = propagate, handlers
+
+
+@pytest.fixture
+def audit(caplog):
+    """The audit events so far, as a list that is read anew each time it is asked for."""
+    caplog.set_level(logging.INFO, "anchor.audit")
+
+    def events():
+        return [
+            json.loads(record.message) for record in caplog.records if record.name == "anchor.audit"
+        ]
+
+    return SimpleNamespace(events=events)

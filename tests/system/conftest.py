@@ -1,0 +1,7 @@
+"""Fixtures for these tests."""
+
+from tests.support.servers.anchor import server
+from tests.support.servers.compose import compose
+from tests.support.servers.container import engine, image, run_container
+from tests.support.servers.nginx_site import nginx_site
+from tests.support.servers.softhsm import softhsm

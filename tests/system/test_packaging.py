@@ -1,0 +1,129 @@
+"""The package as it is installed."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import subprocess
+import sys
+import venv
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests.support.paths import ROOT
+
+
+def setup_cfg():
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    return parser
+
+
+def test_requirements_txt_is_in_step_with_setup_cfg():
+    required = setup_cfg()["options"]["install_requires"].split("\n")
+    listed = (ROOT / "requirements.txt").read_text().splitlines()
+
+    assert sorted(filter(None, required)) == sorted(filter(None, listed))
+
+
+@pytest.mark.parametrize("version", ["0.4.8", "0.5.1", "0.6.1", "0.6.2", "0.6.3"])
+def test_no_release_of_pyasn1_with_known_vulnerabilities_satisfies_the_extra(version):
+    lines = setup_cfg()["options.extras_require"]["ldap"].splitlines()
+    [pyasn1] = [line for line in lines if line.startswith("pyasn1")]
+
+    assert not Requirement(pyasn1).specifier.contains(version)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """A virtual environment with Anchor installed into it, not in place."""
+    directory = tmp_path_factory.mktemp("installed")
+    venv.create(directory / "venv", with_pip=True)
+    pip = [directory / "venv/bin/python", "-m", "pip", "install", "--quiet"]
+    # What it needs is what this environment has; installing that again would prove nothing.
+    subprocess.run([*pip, "--no-deps", ROOT], check=True, cwd=directory)
+    site = next((directory / "venv/lib").glob("python*/site-packages"))
+    here = next(path for path in sys.path if path.endswith("site-packages"))
+    (site / "dependencies.pth").write_text(f"{here}\n")
+    return directory
+
+
+def run(installed, *command, **environment):
+    return subprocess.run(
+        [installed / "venv/bin" / command[0], *command[1:]],
+        cwd=installed,
+        env={"PATH": os.environ["PATH"], "HOME": str(installed), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_an_installed_anchor_makes_and_proves_a_configuration_of_its_own(installed):
+    made = run(installed, "anchor", "init", "mine")
+    checked = run(installed, "anchor", "check", "--config", "mine/config.json")
+    found = run(installed, "anchor", "check", ANCHOR_CONF="mine/config.json")
+
+    assert (0, 0, 0) == (made.returncode, checked.returncode, found.returncode), made.stderr
+    assert (installed / "mine/config.py").is_file()
+    modes = {
+        path.name: path.stat().st_mode & 0o777
+        for path in (installed / "mine").rglob("*")
+        if path.is_file()
+    }
+    assert modes["root-ca-unwrapped.key"] == 0o400
+    assert modes["config.json"] == 0o600
+    shown = run(installed, "anchor", "schema", "--shipped")
+    assert shown.stdout == (installed / "mine/config.schema.json").read_text()
+    assert "/site-packages/anchor" in run(
+        installed, "python", "-c", "import anchor; print(anchor.__file__)"
+    ).stdout.replace(str(installed), "")
+
+
+def test_an_installed_anchor_has_its_front_page(installed):
+    ask = (
+        "from pathlib import Path; from anchor.app import Application;"
+        "from anchor.authorities import load_authorities;"
+        "from anchor.web.settings import WebSettings; from webtest import TestApp;"
+        "found = load_authorities(Path('paged/config.json')).authorities;"
+        "http = TestApp(Application(found, WebSettings()), lint=False);"
+        "print(http.get('/', headers={'Accept': 'text/html'}).text, http.get('/').text)"
+    )
+    run(installed, "anchor", "init", "paged")
+
+    shown = run(installed, "python", "-c", ask)
+
+    assert "<h1>Anchor</h1>" in shown.stdout, shown.stderr
+    assert "font: 1rem" in shown.stdout
+    assert "Authority default\n" in shown.stdout
+
+
+def test_the_same_init_twice_touches_nothing(installed):
+    run(installed, "anchor", "init", "twice")
+    key = (installed / "twice/CA/root-ca-unwrapped.key").read_bytes()
+
+    again = run(installed, "anchor", "init", "twice")
+
+    assert again.returncode == 1
+    assert "is there already" in again.stderr
+    assert key == (installed / "twice/CA/root-ca-unwrapped.key").read_bytes()
+
+
+def test_without_a_configuration_the_command_says_where_it_looked(installed):
+    finished = run(installed, "anchor", "check")
+
+    assert finished.returncode == 1
+    assert "anchor init" in finished.stderr
+    assert f"{installed}/.config/anchor/config.json" in finished.stderr
+
+
+def test_help_and_version_are_there(installed):
+    shown = run(installed, "anchor", "--help")
+    version = run(installed, "anchor", "--version")
+    nothing = run(installed, "anchor")
+
+    assert all(command in shown.stdout for command in ("serve", "init", "check"))
+    assert version.stdout.startswith("anchor ")
+    assert nothing.returncode == 2

@@ -1,0 +1,177 @@
+"""Pecan's own server, behind `pecan serve` and `anchor serve`: where it listens, what it says."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from anchor.errors import ConfigurationError
+from anchor.runtime import pecan_serve
+from tests.support.servers.anchor import ROOT
+from tests.support.servers.processes import free_port, program, running
+
+COMMANDS = ["pecan serve config.py", "anchor serve"]
+
+
+@pytest.fixture
+def directory(tmp_path, document):
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    return tmp_path
+
+
+def configure(directory, host, port):
+    """A config.py that listens there."""
+    text = (ROOT / "config.py").read_text()
+    text, number = re.subn(r"^server = .*$", f"server = {{'host': {host!r}, 'port': {port!r}}}",
+                           text, flags=re.MULTILINE)  # fmt: skip
+    assert 1 == number
+    (directory / "config.py").write_text(text)
+
+
+def command(line):
+    name, *arguments = line.split()
+    return [program(name, name), *arguments]
+
+
+def start(line, directory):
+    """The finished command, which is to refuse to start."""
+    return subprocess.run(
+        command(line), cwd=directory, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def assert_one_clear_line(finished, *words):
+    assert 1 == finished.returncode
+    [line] = finished.stderr.splitlines()
+    assert line.startswith("anchor: server")
+    for word in words:
+        assert word in line
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_a_port_that_is_taken_is_told_in_one_line(directory, line, host):
+    family, _, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+    with socket.create_server(address, family=family) as other:
+        port = other.getsockname()[1]
+        configure(directory, host, port)
+
+        assert_one_clear_line(start(line, directory), str(port), "Address already in use")
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+@pytest.mark.parametrize("taken", ["127.0.0.1", "0.0.0.0"])
+def test_a_port_that_is_taken_on_ipv4_only_is_told_when_all_addresses_are_wanted(
+    directory, line, taken
+):
+    with socket.create_server((taken, 0)) as other:
+        port = other.getsockname()[1]
+        configure(directory, "::", port)
+
+        assert_one_clear_line(start(line, directory), f"[::]:{port}", "Address already in use")
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "99999999999", "http", "", "50 16"])
+def test_a_port_that_is_none_is_told_in_one_line(directory, line, port):
+    configure(directory, "127.0.0.1", port)
+
+    assert_one_clear_line(start(line, directory), repr(port), "from 1 to 65535")
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+@pytest.mark.parametrize("host", [
+    "192.0.2.1", "2001:db8::1", "nowhere.invalid", "[::1]", "a" * 80, "*", "fe80::1%lo", "::1%lo",
+    "http://127.0.0.1",
+])  # fmt: skip
+def test_an_address_that_is_not_this_machines_is_told_in_one_line(directory, line, host):
+    configure(directory, host, free_port())
+
+    assert_one_clear_line(start(line, directory), host)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+@pytest.mark.parametrize(
+    ("host", "asked"),
+    [
+        ("", ["127.0.0.1"]),
+        ("::1", ["::1"]),
+        ("::", ["::1", "127.0.0.1"]),
+        ("0.0.0.0", ["127.0.0.1"]),
+    ],
+)
+def test_it_listens_where_it_is_told_and_says_so_at_once(directory, line, host, asked):
+    port = free_port()
+    configure(directory, host, port)
+    log = directory / "log"
+
+    # The log is a file, and nothing tells Python to write lines to it at once.
+    with running(
+        command(line),
+        log=log,
+        ready=lambda: "serving on" in log.read_text(),
+        cwd=directory,
+        env={"PATH": os.environ["PATH"], "HOME": str(directory)},
+    ):
+        for address in asked:
+            connection = http.client.HTTPConnection(address, port, timeout=10)
+            with contextlib.closing(connection):
+                connection.request("GET", "/healthz")
+                assert 200 == connection.getresponse().status
+
+
+@pytest.mark.parametrize("port", ["0", "-1", "65536"])
+def test_a_port_that_is_none_is_told_when_it_is_an_option(directory, port):
+    configure(directory, "127.0.0.1", free_port())
+
+    assert_one_clear_line(start(f"anchor serve --port {port}", directory), port, "from 1 to 65535")
+
+
+def test_an_address_with_a_zone_is_told_in_one_line(directory):
+    """Pecan hands wsgiref an address without the number of its zone."""
+    zones = [
+        f"{ip_address(bytes.fromhex(words[0]))}%{words[5]}"
+        for line in Path("/proc/net/if_inet6").read_text().splitlines()
+        if (words := line.split())[0].startswith("fe80")
+    ]
+    configure(directory, (zones or ["fe80::1%lo"])[0], free_port())
+
+    assert_one_clear_line(start("anchor serve", directory), "fe80:")
+
+
+def test_a_configuration_that_is_wrong_is_told_without_a_traceback(directory):
+    shutil.copy(ROOT / "config.py", directory)
+    (directory / "config.json").write_text("{}")
+
+    for line in COMMANDS:
+        finished = start(line, directory)
+
+        assert 1 == finished.returncode
+        assert "Traceback" not in finished.stderr
+        assert "registration_authority" in finished.stderr
+
+
+def test_other_servers_are_not_taken_for_pecans(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/gunicorn", "anchor.wsgi:application"])
+    assert not pecan_serve.is_serving()
+
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/pecan", "serve", "config.py"])
+    assert pecan_serve.is_serving()
+
+
+def test_the_section_may_be_missing_a_part():
+    with pytest.raises(ConfigurationError, match=r"server\.port: None is not a port"):
+        pecan_serve.prepare({"host": "127.0.0.1"})
+    with pytest.raises(ConfigurationError, match=r"server\.host: None is not an address"):
+        pecan_serve.prepare({"port": 5016})

@@ -1,0 +1,87 @@
+"""An authority whose directory hangs, beside others, under the production command."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import pytest
+
+from tests.support.pki import make_csr
+from tests.support.servers.anchor import GUNICORNS, serving
+from tests.support.servers.broken import broken_server
+
+PRESSING = 24  # clients of the authority that hangs: more than any server here serves at once
+# Long enough to see the first requests time out, and the first that looks again.
+SECONDS = 25
+
+
+def post(port, authority, user="alice"):
+    """The status of an answer, and how long it took."""
+    form = {"user": user, "secret": "s3cret", "encoding": "pem", "csr": make_csr()}
+    url = f"http://127.0.0.1:{port}/v1/sign/{authority}"
+    start = time.monotonic()
+    try:
+        with urllib.request.urlopen(url, urllib.parse.urlencode(form).encode(), 60) as answer:
+            answer.read()
+            status = answer.status
+    except urllib.error.HTTPError as error:
+        with error:
+            status = error.code
+    return status, time.monotonic() - start
+
+
+@pytest.fixture
+def hanging(document):
+    """A configuration with an authority whose directory never answers."""
+    with broken_server("silent") as port:
+        document["authentication"]["hanging"] = {
+            "backend": "ldap",
+            "host": "127.0.0.1",
+            "port": port,
+            "base": "dc=example,dc=com",
+            "domain": "example.com",
+        }
+        document["registration_authority"]["hanging"] = document["registration_authority"][
+            "default"
+        ] | {"authentication": "hanging"}
+        yield document
+
+
+@pytest.mark.parametrize("server", ["uwsgi", "uwsgi.ini", "gunicorn", *GUNICORNS])
+def test_an_authority_that_hangs_does_not_starve_the_others(tmp_path, hanging, server):
+    statuses = []
+    stop = threading.Event()
+
+    def press(port):
+        while not stop.is_set():
+            statuses.append(post(port, "hanging")[0])
+            stop.wait(0.05)
+
+    (tmp_path / "config.json").write_text(json.dumps(hanging))
+    with serving(server, tmp_path) as service:
+        port = service.port
+        clients = [threading.Thread(target=press, args=(port,)) for _ in range(PRESSING)]
+        for client in clients:
+            client.start()
+        answers = []
+        try:
+            end = time.monotonic() + SECONDS
+            while time.monotonic() < end:
+                answers.append(post(port, "default"))
+                time.sleep(0.02)
+        finally:
+            stop.set()
+            for client in clients:
+                client.join(60)
+
+    slowest = max(took for _, took in answers)
+    assert {200} == {status for status, _ in answers}
+    assert {503} == set(statuses)
+    # One question takes five seconds.
+    assert slowest < 4
+    assert len(answers) > 50

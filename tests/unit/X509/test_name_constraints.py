@@ -1,0 +1,315 @@
+"""A CA whose certificate has name constraints certifies no name that relying parties reject."""
+
+from __future__ import annotations
+
+import ipaddress
+import subprocess
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from anchor.errors import ConfigurationError
+from anchor.X509.name_constraints import names_in, violations
+from anchor.X509.signing_request import X509Csr
+from tests.support.pace import allowed, least_seconds
+from tests.support.pki import DAY, a_key, ca_certificate, key_pem, make_csr, now, subject
+
+DNS, MAIL, URI = x509.DNSName, x509.RFC822Name, x509.UniformResourceIdentifier
+
+
+def network(text):
+    return x509.IPAddress(ipaddress.ip_network(text))
+
+
+def address(text):
+    return x509.IPAddress(ipaddress.ip_address(text))
+
+
+def directory(*pairs):
+    return x509.DirectoryName(x509.Name([x509.NameAttribute(*pair) for pair in pairs]))
+
+
+def csr(common_name, *names, organisation=None):
+    more = [(NameOID.ORGANIZATION_NAME, organisation)] if organisation else []
+    builder = x509.CertificateSigningRequestBuilder(
+        x509.Name([x509.NameAttribute(oid, value) for oid, value in more] + [*subject(common_name)])
+    )
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), common_name is None)
+    return X509Csr.from_pem(
+        builder.sign(a_key("ec-p384"), hashes.SHA256()).public_bytes(Encoding.PEM)
+    )
+
+
+def openssl_accepts(directory_, request, ca):
+    """True if OpenSSL verifies a certificate for the request, whatever Anchor says of it."""
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(request.subject)
+        .issuer_name(ca.subject)
+        .public_key(request.public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now() - DAY)
+        .not_valid_after(now() + DAY)
+    )
+    for extension in request.extensions:
+        builder = builder.add_extension(extension.value, extension.critical)
+    leaf = builder.sign(a_key(), hashes.SHA256())
+    paths = directory_ / "ca.pem", directory_ / "leaf.pem"
+    for path, certificate in zip(paths, (ca, leaf), strict=True):
+        path.write_bytes(certificate.public_bytes(Encoding.PEM))
+    done = subprocess.run(
+        ["openssl", "verify", "-CAfile", *paths], capture_output=True, check=False
+    )
+    return done.returncode == 0
+
+
+EXAMPLE = (NameOID.ORGANIZATION_NAME, "Example")
+# permitted, excluded, the request, and whether a relying party accepts it
+CASES = {
+    "inside": ([DNS("example.com")], [], csr("x", DNS("www.example.com")), True),
+    "the base itself": ([DNS("example.com")], [], csr("x", DNS("Example.com")), True),
+    "beside it": ([DNS("example.com")], [], csr("x", DNS("www.badexample.com")), False),
+    "a wildcard inside": ([DNS("example.com")], [], csr("x", DNS("*.example.com")), True),
+    "a wildcard above": ([DNS("example.com")], [], csr("x", DNS("*.com")), False),
+    "one of two": (
+        [DNS("example.com")],
+        [],
+        csr("x", DNS("www.example.com"), DNS("www.example.org")),
+        False,
+    ),
+    "excluded": ([], [DNS("example.com")], csr("x", DNS("a.b.example.com")), False),
+    "not excluded": ([], [DNS("example.com")], csr("x", DNS("example.org")), True),
+    "excluded inside what is permitted": (
+        [DNS("example.com")],
+        [DNS("secret.example.com")],
+        csr("x", DNS("a.secret.example.com")),
+        False,
+    ),
+    "another kind is free": ([DNS("example.com")], [], csr("x", address("192.0.2.1")), True),
+    "an address inside": ([network("192.0.2.0/24")], [], csr("x", address("192.0.2.9")), True),
+    "an address outside": ([network("192.0.2.0/24")], [], csr("x", address("192.0.3.9")), False),
+    "of another version": ([network("192.0.2.0/24")], [], csr("x", address("2001:db8::1")), False),
+    "an excluded address": ([], [network("::/0")], csr("x", address("2001:db8::1")), False),
+    "a mailbox at the host": ([MAIL("example.com")], [], csr("x", MAIL("a@example.com")), True),
+    "below the host": ([MAIL("example.com")], [], csr("x", MAIL("a@b.example.com")), False),
+    "below the domain": ([MAIL(".example.com")], [], csr("x", MAIL("a@b.example.com")), True),
+    "the mailbox": ([MAIL("a@example.com")], [], csr("x", MAIL("a@example.com")), True),
+    "another mailbox": ([MAIL("a@example.com")], [], csr("x", MAIL("b@example.com")), False),
+    "a URI of the host": ([URI("example.com")], [], csr("x", URI("https://example.com/a")), True),
+    "a URI below": ([URI("example.com")], [], csr("x", URI("https://b.example.com/a")), False),
+    "a URI in the domain": (
+        [URI(".example.com")],
+        [],
+        csr("x", URI("spiffe://a.example.com/b")),
+        True,
+    ),
+    "a URI without a host": ([URI("example.com")], [], csr("x", URI("urn:a:b")), False),
+    "a directory name": ([directory(EXAMPLE)], [], csr("x", organisation="EXAMPLE"), True),
+    "another directory name": ([directory(EXAMPLE)], [], csr("x", organisation="Other"), False),
+    "none of it": ([directory(EXAMPLE)], [], csr("x"), False),
+    "an excluded directory name": (
+        [],
+        [directory(EXAMPLE)],
+        csr("x", organisation="Example"),
+        False,
+    ),
+    "a common name inside": ([DNS("example.com")], [], csr("www.example.com"), True),
+    "a common name outside": ([DNS("example.com")], [], csr("www.example.org"), False),
+    "beside a DNS name": ([DNS("example.com")], [], csr("a.b.org", DNS("a.example.com")), True),
+    "no host name": ([DNS("example.com")], [], csr("Example Server A"), True),
+}
+
+
+@pytest.mark.parametrize(
+    ("permitted", "excluded", "request_", "accepted"), CASES.values(), ids=CASES
+)
+def test_names_compare_as_openssl_compares_them(tmp_path, permitted, excluded, request_, accepted):
+    ca = ca_certificate("Constrained", permitted or None, excluded or None)
+    constraints = ca.extensions.get_extension_for_class(x509.NameConstraints).value
+
+    assert accepted == (not list(violations(names_in(request_), [constraints])))
+    assert accepted == openssl_accepts(tmp_path, request_, ca)
+
+
+@pytest.mark.parametrize(
+    "uri", ["https://./a", "https://[2001:db8::1]/a", "https://192.0.2.1/", "urn:a"]
+)
+def test_a_uri_without_a_host_to_compare_is_rejected_by_any_constraint_of_uris(uri):
+    for permitted, excluded in (([URI("example.com")], None), (None, [URI("example.org")])):
+        constraints = x509.NameConstraints(permitted, excluded)
+
+        assert list(violations(names_in(csr("x", URI(uri))), [constraints]))
+
+
+BASES = st.sampled_from(
+    [
+        DNS("example.com"),
+        DNS("b.example.com"),
+        DNS("org"),
+        MAIL("example.com"),
+        MAIL(".example.com"),
+        MAIL("a@example.com"),
+        URI("example.com"),
+        URI(".example.com"),
+        network("192.0.2.0/25"),
+        network("2001:db8::/32"),
+        directory(EXAMPLE),
+    ]
+)
+NAMES = st.sampled_from(
+    [
+        DNS("example.com"),
+        DNS("a.b.example.com"),
+        DNS("xb.example.com"),
+        DNS("example.org"),
+        DNS("*.example.com"),
+        MAIL("a@example.com"),
+        MAIL("a@b.example.com"),
+        MAIL("b@example.com"),
+        URI("https://example.com/"),
+        URI("https://a.example.com:8443/x"),
+        URI("urn:a"),
+        address("192.0.2.1"),
+        address("192.0.2.200"),
+        address("2001:db8::1"),
+        directory(EXAMPLE, (NameOID.COMMON_NAME, "x")),
+    ]
+)
+
+
+@hypothesis_settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(BASES, max_size=3, unique=True),
+    st.lists(BASES, max_size=2, unique=True),
+    st.lists(NAMES, max_size=3, unique=True),
+    st.sampled_from(["a.example.com", "a.example.org", "Alice"]),
+    st.sampled_from([None, "Example", "Other"]),
+)
+def test_what_is_accepted_openssl_accepts(
+    tmp_path, permitted, excluded, names, common_name, organisation
+):
+    if not permitted and not excluded:
+        return
+    ca = ca_certificate("Constrained", permitted or None, excluded or None)
+    constraints = ca.extensions.get_extension_for_class(x509.NameConstraints).value
+    request = csr(common_name, *names, organisation=organisation)
+
+    if not list(violations(names_in(request), [constraints])):
+        assert openssl_accepts(tmp_path, request, ca)
+
+
+MANY = {
+    "DNS names": lambda n: (DNS(f"d{n}.example.com"), DNS(f"www.h{n}.example.org")),
+    "URIs": lambda n: (URI(f".d{n}.example.com"), URI(f"https://h{n}.example.org/")),
+    "mail addresses": lambda n: (MAIL(f".d{n}.example.com"), MAIL(f"a@h{n}.example.org")),
+    "addresses": lambda n: (
+        network(f"10.{n % 256}.0.0/16"),
+        address(f"192.0.{n // 256}.{n % 256}"),
+    ),
+    "directory names": lambda n: tuple(
+        directory((NameOID.ORGANIZATION_NAME, f"{kind}{n}")) for kind in "ab"
+    ),
+}
+
+
+@pytest.mark.parametrize("make", MANY.values(), ids=MANY)
+def test_a_thousand_names_and_many_constraints_cost_less_than_a_tenth_of_a_second(make):
+    request = csr(None, *(make(n)[1] for n in range(1000)))
+    constraints = x509.NameConstraints(None, [make(n)[0] for n in range(80)])
+
+    assert not list(violations(names_in(request), [constraints]))
+
+    def compare():
+        return list(violations(names_in(request), [constraints]))
+
+    assert least_seconds(compare) < allowed(0.1)
+
+
+# ---- the service
+
+
+@pytest.fixture
+def constrained(tmp_path, serve, document):
+    """Makes a service whose CA, or the CA above it, has name constraints."""
+
+    def make(permitted, *, in_chain=False, **authority):
+        root = ca_certificate("Root", permitted if in_chain else None)
+        ca = ca_certificate("Issuing", None if in_chain else permitted, issuer=root)
+        for name, contents in (
+            ("ca.pem", ca.public_bytes(Encoding.PEM)),
+            ("root.pem", root.public_bytes(Encoding.PEM)),
+            ("ca.key", key_pem(a_key())),
+        ):
+            (tmp_path / name).write_bytes(contents)
+        (tmp_path / "ca.key").chmod(0o400)
+        document["signing_ca"]["local"] |= {
+            "cert_path": "ca.pem",
+            "chain_path": "root.pem",
+            "key_path": "ca.key",
+        }
+        document["registration_authority"]["default"] |= authority
+        return serve(document)
+
+    return make
+
+
+@pytest.mark.parametrize("in_chain", [False, True])
+def test_the_service_refuses_names_outside_the_constraints(constrained, in_chain):
+    service = constrained(
+        [DNS("example.com"), network("192.0.2.0/24")],
+        in_chain=in_chain,
+        fixups={"enforce_alternative_names_present": {}},
+    )
+    key = a_key("ec-p384")
+
+    service.issue(make_csr("www.example.com", "a.example.com", "192.0.2.7", key=key))
+    for names in (["www.example.org"], ["x", "www.example.org"], ["x.example.com", "192.0.3.1"]):
+        refused = service.sign(make_csr(*names, key=key), status=400)
+        assert "name_constraints: " in refused.text
+        assert names[-1] in refused.text
+        assert "is not within " in refused.text
+
+
+def test_a_fixup_may_bring_a_subject_within_the_constraints(constrained):
+    service = constrained(
+        [directory(EXAMPLE)], fixups={"subject_attributes": {"fixed": {"O": "Example"}}}
+    )
+
+    certificate = service.issue(make_csr("www.example.com", key=a_key("ec-p384")))
+
+    assert "CN=www.example.com,O=Example" == certificate.subject.rfc4514_string()
+
+
+@pytest.mark.parametrize("path_lengths", [(None, 0), (0, None), (1, None), (None, None), (2, 1)])
+def test_intermediates_are_signed_only_where_the_path_has_room(
+    tmp_path, serve, document, path_lengths
+):
+    root_length, ca_length = path_lengths
+    has_room = ca_length != 0 and (root_length is None or root_length > 1)
+    root = ca_certificate("Root", path_length=root_length)
+    ca = ca_certificate("Issuing", issuer=root, path_length=ca_length)
+    (tmp_path / "ca.pem").write_bytes(ca.public_bytes(Encoding.PEM))
+    (tmp_path / "root.pem").write_bytes(root.public_bytes(Encoding.PEM))
+    document["signing_ca"]["local"] |= {"cert_path": "ca.pem", "chain_path": "root.pem"}
+    (tmp_path / "ca.key").write_bytes(key_pem(a_key()))
+    (tmp_path / "ca.key").chmod(0o400)
+    document["signing_ca"]["local"]["key_path"] = "ca.key"
+    document["registration_authority"]["default"]["validators"] = {
+        "ca_status": {"ca_requested": True}
+    }
+
+    if not has_room:
+        with pytest.raises(ConfigurationError, match="leaves no room for an intermediate"):
+            serve(document)
+        return
+    constraints = (x509.BasicConstraints(True, 0), True)
+    serve(document).issue(make_csr("Next", key=a_key("ec-p384"), extensions=[constraints]))

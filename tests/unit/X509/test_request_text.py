@@ -1,0 +1,188 @@
+"""Requests as text: any encoding, any line ends, any text around the one block, at every door."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anchor.cli import main
+from anchor.errors import UnreadableRequest
+from anchor.X509 import csr_reader, pem
+from anchor.X509.csr_reader import detect_encoding, read_csr
+from tests.support import der
+from tests.support.pki import a_key, make_csr
+from tests.unit.X509.test_hostile_requests import VECTORS, post_bare
+from tests.vectors import make
+
+DER = der.request(make.ED)
+BASE64 = base64.b64encode(DER).decode()
+
+# Each a way to write text that some program has.
+ENCODINGS = {
+    "utf-8": lambda text: text.encode("utf-8"),
+    "utf-8 with mark": lambda text: text.encode("utf-8-sig"),
+    "utf-16 with mark": lambda text: text.encode("utf-16"),
+    "utf-16-le": lambda text: text.encode("utf-16-le"),
+    "utf-16-be": lambda text: text.encode("utf-16-be"),
+    "utf-16-be with mark": lambda text: ("\ufeff" + text).encode("utf-16-be"),
+    "utf-32 with mark": lambda text: text.encode("utf-32"),
+}
+# Without a mark, UTF-16 shows in the NUL bytes of the first characters.
+AROUND = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40).filter(
+    lambda text: "-----BEGIN " not in text
+)
+BEFORE = AROUND.map(lambda text: f"Request: {text}\n")
+NEWLINES = st.sampled_from(["\n", "\r\n", "\r", "\n\n", " \n", "\n\t  ", " "])
+LABELS = st.sampled_from(["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"])
+
+
+def block(label="CERTIFICATE REQUEST", newline="\n", width=64, body=BASE64):
+    lines = [body[at : at + width] for at in range(0, len(body), width)]
+    return newline.join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----"])
+
+
+@given(
+    before=BEFORE,
+    after=AROUND,
+    newline=NEWLINES,
+    label=LABELS,
+    width=st.integers(1, 2000),
+    encoding=st.sampled_from(sorted(ENCODINGS)),
+)
+def test_the_block_is_read_whatever_text_is_around_it(
+    before, after, newline, label, width, encoding
+):
+    text = before + block(label, newline, width) + after
+    octets = ENCODINGS[encoding](text)
+
+    assert "pem" == detect_encoding(octets)
+    assert DER == read_csr(octets, "pem").submitted.der
+
+
+@given(first=LABELS, second=st.sampled_from(["PRIVATE KEY", "CERTIFICATE", "X", "EC PRIVATE KEY"]))
+def test_a_second_block_is_named_and_refused(first, second):
+    text = block(first) + "\n" + block(second, body=base64.b64encode(b"s3cret" * 9).decode())
+
+    for encode in ENCODINGS.values():
+        with pytest.raises(UnreadableRequest) as refusal:
+            read_csr(encode(text), "pem")
+        assert f"({first}, {second})" in str(refusal.value)
+        assert "czNjcmV0" not in str(refusal.value)
+
+
+def test_a_private_key_beside_a_request_is_not_echoed(service):
+    key = a_key("ec-p256").private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    words = re.findall(rb"[A-Za-z0-9+/]{16,}", key)
+    assert words
+
+    for text in (key + block().encode(), block().encode() + b"\n" + key, key):
+        answer = post_bare(service, text)
+
+        assert 400 == answer.status_int
+        assert "PRIVATE KEY" in answer.text
+        assert [] == [word for word in words if word in answer.body]
+
+
+@pytest.mark.parametrize(
+    ("octets", "encoding", "words"),
+    [
+        (DER, "pem", "it is in DER, not in PEM: send it with the encoding der"),
+        (block().encode(), "der", "it is in PEM, not in DER: send it with the encoding pem"),
+        (block().encode("utf-16"), "der", "it is in PEM, not in DER"),
+        (("\n" + block()).encode(), "der", "it is in PEM, not in DER"),
+        (b"/tmp/request.csr", "pem", "there is no PEM block in it"),
+        (b"-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n", "pem", "the PEM block has no END line"),
+        (block(label="certificate request").encode(), "pem", "the PEM block is malformed"),
+        (block(body="A:B").encode(), "pem", "the PEM block has headers inside"),
+        (block(body=BASE64[:-1] + "\u00e9").encode(), "pem", "is not valid base64"),
+        (block().encode("utf-16")[:-1], "pem", "the text looks like UTF-16, but is not valid"),
+        (block().encode("utf-16-be")[:-1], "pem", "the text looks like UTF-16-BE"),
+    ],
+)
+def test_what_is_wrong_with_a_text_is_said(service, octets, encoding, words):
+    fields = {"user": "alice", "secret": "s3cret", "encoding": encoding}
+    answer = service.http.post(
+        "/v1/sign/default", fields, upload_files=[("csr", "x", octets)], status=400
+    )
+
+    assert words in answer.text
+
+
+@given(octets=st.binary(max_size=300))
+def test_any_bytes_are_read_or_refused(octets):
+    for encoding in csr_reader.ENCODINGS:
+        with pytest.raises(UnreadableRequest):
+            read_csr(octets, encoding)
+    assert detect_encoding(octets) in csr_reader.ENCODINGS
+    assert pem.holds_block(octets) in {True, False}
+
+
+TEXTS = [
+    "text-before.pem",
+    "text-that-begins-with-a-zero.pem",
+    "certutil.pem",
+    "cr.pem",
+    "blanks.pem",
+    "utf-16.pem",
+    "utf-16-be.pem",
+    "byte-order-mark.pem",
+    "cmc.pem",
+    "cmc.der",
+    "challenge-password.der",
+]
+
+
+@pytest.mark.parametrize("file", TEXTS)
+def test_the_commands_read_what_the_service_reads(service, tmp_path, capsys, file):
+    path, config = VECTORS / file, str(service.path / "config.json")
+    fingerprint = read_csr(path.read_bytes(), path.suffix[1:]).key_fingerprint
+    cases = {"config": config, "cases": [{"name": "a", "csr_file": str(path), "expect": "signed"}]}
+    (tmp_path / "cases.json").write_text(json.dumps(cases))
+
+    assert 200 == post_bare(service, path.read_bytes()).status_int
+    assert 0 == main.main(["explain", "--config", config, str(path)])
+    assert 0 == main.main(["test-policy", str(tmp_path / "cases.json")])
+    assert 0 == main.main(["ban", "key", str(path), "--config", config])
+    assert f"key {fingerprint} is banned" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+def test_keys_and_certificates_are_banned_by_text_in_any_encoding(
+    service, tmp_path, capsys, encoding, mark
+):
+    key = a_key("ec-p384")
+    public = key.public_key().public_bytes(Encoding.PEM, der.PublicFormat.SubjectPublicKeyInfo)
+    certificate = service.sign(make_csr(key=key), status=200).text
+    for text in (public.decode(), "Certificate:\n" + certificate):
+        (tmp_path / "file").write_bytes((mark + text).encode(encoding))
+
+        assert 0 == main.main(
+            ["ban", "key", str(tmp_path / "file"), "--config", str(service.path / "config.json")]
+        )
+        assert "is banned since" in capsys.readouterr().out
+
+
+def test_a_ban_says_why_a_file_is_not_read(service, tmp_path, capsys):
+    (tmp_path / "two.pem").write_text(block() + "\n" + block("PRIVATE KEY"))
+    config = str(service.path / "config.json")
+
+    assert 1 == main.main(["ban", "key", str(tmp_path / "two.pem"), "--config", config])
+    said = capsys.readouterr()
+    assert "more than one PEM block in it (CERTIFICATE REQUEST, PRIVATE KEY)" in said.err + said.out
+    assert BASE64[:30] not in said.err + said.out
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("before", ["Запрос\r\n", "要求\n", "é\n", "ĀĀ-\n"])
+def test_utf16_without_a_mark_is_read_after_text_in_any_letters(encoding, before):
+    octets = (before + block()).encode(encoding)
+
+    assert "pem" == detect_encoding(octets)
+    assert DER == read_csr(octets, "pem").submitted.der

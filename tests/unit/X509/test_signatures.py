@@ -1,0 +1,101 @@
+"""A signature verifies over the signed bytes, with the key and algorithm that made it."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anchor.X509.signatures import verify_signature
+from tests.support.pki import a_key
+
+SHA_2 = (hashes.SHA224(), hashes.SHA256(), hashes.SHA384(), hashes.SHA512())
+# What certificates are not signed with here, but what a request or a CA's chain may be signed with.
+OTHERS = (hashes.SHA3_256(), hashes.SHA3_512())
+CURVES = ("ec-p256", "ec-p384", "ec-p521")
+
+
+def parameters(key, used):
+    if isinstance(key, rsa.RSAPrivateKey):
+        return padding.PKCS1v15()
+    return ec.ECDSA(used)
+
+
+def by_the_library(key, octets, used):
+    if isinstance(key, rsa.RSAPrivateKey):
+        return key.sign(octets, parameters(key, used), used)
+    return key.sign(octets, parameters(key, used))
+
+
+def verification(key, parameters, signature_hash):
+    """Verifies a signature over bytes."""
+
+    def verify(signature, signed):
+        verify_signature(key, parameters, signature_hash, signature=signature, signed=signed)
+
+    return verify
+
+
+@pytest.mark.parametrize("used", SHA_2 + OTHERS, ids=lambda each: each.name)
+@pytest.mark.parametrize("kind", ["rsa-2048", *CURVES])
+def test_what_is_signed_there_verifies_here_and_nothing_else_does(kind, used):
+    key = a_key(kind)
+    signature = by_the_library(key, b"octets", used)
+    verify = verification(key.public_key(), parameters(key, used), used)
+
+    verify(signature, b"octets")
+
+    with pytest.raises(InvalidSignature):
+        verify(signature, b"other octets")
+    for other in SHA_2 + OTHERS:
+        if other.name != used.name:
+            with pytest.raises(InvalidSignature):
+                verification(key.public_key(), parameters(key, other), other)(signature, b"octets")
+
+
+@given(octets=st.binary(), other=st.binary(), damage=st.binary(max_size=80))
+def test_ecdsa_is_over_the_octets_and_nothing_else(octets, other, damage):
+    key = a_key()
+    used = hashes.SHA256()
+    signature = by_the_library(key, octets, used)
+    verify = verification(key.public_key(), ec.ECDSA(used), used)
+
+    verify(signature, octets)
+
+    if other != octets:
+        with pytest.raises(InvalidSignature):
+            verify(signature, other)
+    with pytest.raises(InvalidSignature):
+        verify(damage, octets)
+
+
+def test_a_digest_is_not_taken_for_what_was_signed():
+    key = a_key()
+    used = hashes.SHA256()
+    digest = hashes.Hash(used)
+    digest.update(b"octets")
+    signature = by_the_library(key, b"octets", used)
+
+    with pytest.raises(InvalidSignature):
+        verification(key.public_key(), ec.ECDSA(used), used)(signature, digest.finalize())
+
+
+def test_an_algorithm_of_another_kind_of_key_verifies_nothing():
+    used = hashes.SHA256()
+    for key, its in ((a_key(), padding.PKCS1v15()), (a_key("rsa-2048"), ec.ECDSA(used))):
+        with pytest.raises(UnsupportedAlgorithm):
+            verification(key.public_key(), its, used)(b"signature", b"octets")
+
+
+def test_dsa_verifies_by_its_hash():
+    key = dsa.generate_private_key(2048)
+    used = hashes.SHA256()
+    verify = verification(key.public_key(), None, used)
+
+    verify(key.sign(b"octets", used), b"octets")
+
+    with pytest.raises(InvalidSignature):
+        verify(key.sign(b"octets", used), b"other octets")

@@ -1,0 +1,248 @@
+"""The handler for the audit's lines: whole, at once, and failing nobody who logs."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import subprocess
+import sys
+
+import pytest
+
+from anchor import logs
+from anchor.audit.events import SIGNING, Event
+from anchor.audit.log_sink import LogSink
+from anchor.errors import AuditError
+from anchor.timestamps import utc_now
+
+WRITER = """
+import logging, sys
+from anchor import logs
+handler = logs.Lines(sys.argv[1])
+for number in range(500):
+    message = f"{sys.argv[2]}-{number} " + "x" * 20000
+    handler.handle(logging.LogRecord("audit", logging.INFO, "", 0, message, None, None))
+"""
+
+
+@pytest.fixture
+def lines(tmp_path):
+    """A logger with the handler, and the file that it appends to."""
+    path = tmp_path / "audit.log"
+    handler = logs.Lines(str(path))
+    logger = logging.Logger("audit")
+    logger.addHandler(handler)
+    yield logger, handler, path
+    handler.close()
+
+
+def test_a_message_is_a_line_as_soon_as_it_is_logged(lines):
+    logger, _, path = lines
+    logger.info("first of %d", 2)
+    assert path.read_text() == "first of 2\n"
+    logger.info('{"second": "100 %s"}')
+    assert path.read_text() == 'first of 2\n{"second": "100 %s"}\n'
+
+
+def test_what_is_there_stays_and_others_cannot_read_it(tmp_path):
+    path = tmp_path / "audit.log"
+    for message in ("before", "after"):
+        handler = logs.Lines(str(path))
+        handler.handle(logging.LogRecord("audit", logging.INFO, "", 0, message, None, None))
+        handler.close()
+
+    assert path.read_text() == "before\nafter\n"
+    assert path.stat().st_mode & 0o007 == 0
+
+
+def test_processes_that_share_a_file_mix_no_lines(tmp_path):
+    path = tmp_path / "audit.log"
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), name]) for name in "abcd"]
+    assert [writer.wait(60) for writer in writers] == [0] * 4
+
+    written = path.read_text().splitlines()
+    assert all(line.endswith(" " + "x" * 20000) for line in written)
+    assert sorted(line.split()[0] for line in written) == sorted(
+        f"{name}-{number}" for name in "abcd" for number in range(500)
+    )
+
+
+def test_a_line_that_the_system_takes_in_parts_is_written_whole(lines, monkeypatch):
+    logger, _, path = lines
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, octets: write(file, octets[:7]))
+    logger.info("a message of some length")
+    assert path.read_text() == "a message of some length\n"
+
+
+def test_without_a_file_it_goes_to_standard_error(capfd):
+    handler = logs.Lines()
+    handler.handle(logging.LogRecord("audit", logging.INFO, "", 0, "event", None, None))
+    handler.close()
+    handler.handle(logging.LogRecord("audit", logging.INFO, "", 0, "another", None, None))
+    assert capfd.readouterr().err == "event\nanother\n"
+
+
+def test_a_formatter_and_filters_are_heeded(lines):
+    logger, handler, path = lines
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    handler.addFilter(lambda record: "secret" not in record.getMessage())
+    logger.info("event")
+    logger.info("secret")
+    assert path.read_text() == "INFO event\n"
+
+
+def test_a_filter_may_answer_another_record(lines):
+    """From Python 3.12 on; before that it only says yes."""
+    logger, handler, path = lines
+    other = logging.LogRecord("audit", logging.INFO, "", 0, "another", None, None)
+    handler.addFilter(lambda _: other)
+    logger.info("event")
+    assert path.read_text() == ("event\n" if sys.version_info < (3, 12) else "another\n")
+
+
+def test_what_is_no_text_is_escaped(lines):
+    logger, _, path = lines
+    logger.info("name \udcff")
+    assert path.read_text() == "name \\udcff\n"
+
+
+def test_a_full_disk_is_told_on_standard_error_and_fails_nobody(capfd):
+    handler = logs.Lines("/dev/full")
+    handler.handle(logging.LogRecord("audit", logging.INFO, "", 0, "event", None, None))
+    handler.close()
+    assert "No space left on device" in capfd.readouterr().err
+
+
+def test_a_line_after_one_that_was_cut_short_begins_anew(lines, monkeypatch):
+    _, handler, path = lines
+    write, left = os.write, [5]
+
+    def fill_up(file, octets):
+        if not left[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written = write(file, octets[: left[0]])
+        left[0] -= written
+        return written
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", fill_up)
+        for message in ("a long message", "another"):
+            with pytest.raises(OSError, match="No space"):
+                handler.write(message)
+    handler.write("afterwards")
+    handler.write("last")
+
+    assert path.read_text() == "a lon\nafterwards\nlast\n"
+
+
+def test_a_file_may_be_opened_with_the_first_line_only(tmp_path):
+    path = tmp_path / "audit.log"
+    handler = logs.Lines(str(path), delay=True)
+    assert not path.exists()
+    handler.write("first")
+    handler.close()
+    assert path.read_text() == "first\n"
+
+
+@pytest.mark.parametrize("mode", ["closed", "for reading"])
+def test_standard_error_that_cannot_be_written_to_is_refused(mode):
+    """What is opened next may get its number, and then have the audit in it."""
+    refuse = "import os; os.close(2)\n"
+    if mode == "for reading":
+        refuse += "assert os.open('/dev/zero', os.O_RDONLY) == 2\n"
+    tried = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"{refuse}from anchor import logs\ntry: logs.Lines()\nexcept OSError: print('refused')",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert tried.stdout == "refused\n"
+
+
+def test_what_is_logged_after_the_end_goes_where_it_is_seen(lines, capfd):
+    logger, handler, path = lines
+    handler.close()
+    logger.info("late")
+    assert path.read_text() == ""
+    assert capfd.readouterr().err == "late\n"
+
+
+EVENT = Event(SIGNING, utc_now(), "default", "alice", "192.0.2.1", "4711")
+
+
+@pytest.fixture
+def audit_to():
+    """The audit's logger, with that handler alone."""
+    logger = logging.getLogger("anchor.audit")
+    handlers, propagate, level = logger.handlers[:], logger.propagate, logger.level
+
+    def to(handler):
+        logger.handlers[:], logger.propagate = [handler], False
+        logger.setLevel(logging.INFO)
+        return logger
+
+    yield to
+    for handler in logger.handlers:
+        handler.close()
+    logger.handlers[:], logger.propagate = handlers, propagate
+    logger.setLevel(level)
+    logger.filters.clear()
+
+
+def users(text):
+    return [json.loads(line)["user"] for line in text.splitlines()]
+
+
+def test_an_event_that_nobody_else_looks_at_becomes_no_record(audit_to, tmp_path, monkeypatch):
+    logger = audit_to(logs.Lines(str(tmp_path / "audit.log")))
+    monkeypatch.setattr(logger, "handle", lambda _: pytest.fail("there is a record"))
+    LogSink().record(EVENT)
+    LogSink().record(EVENT._replace(user="bob"))
+    assert users((tmp_path / "audit.log").read_text()) == ["alice", "bob"]
+
+
+def only_bob(record):
+    return '"user":"bob"' in record.getMessage()
+
+
+@pytest.mark.parametrize("whose", ["logger", "handler"])
+def test_filters_are_asked_about_events_and_what_they_reject_is_not_recorded(
+    audit_to, tmp_path, whose
+):
+    handler = logs.Lines(str(tmp_path / "audit.log"))
+    logger = audit_to(handler)
+    {"logger": logger, "handler": handler}[whose].addFilter(only_bob)
+    with pytest.raises(AuditError):
+        LogSink().record(EVENT)
+    LogSink().record(EVENT._replace(user="bob"))
+    assert users((tmp_path / "audit.log").read_text()) == ["bob"]
+
+
+def test_a_formatter_is_asked_about_events(audit_to, tmp_path):
+    handler = logs.Lines(str(tmp_path / "audit.log"))
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    audit_to(handler)
+    LogSink().record(EVENT)
+    assert (tmp_path / "audit.log").read_text().startswith('INFO {"time":')
+
+
+def test_every_handler_gets_the_event(audit_to, tmp_path):
+    logger = audit_to(logs.Lines(str(tmp_path / "audit.log")))
+    logger.addHandler(logs.Lines(str(tmp_path / "another.log")))
+    LogSink().record(EVENT)
+    assert users((tmp_path / "audit.log").read_text()) == ["alice"]
+    assert users((tmp_path / "another.log").read_text()) == ["alice"]
+
+
+def test_handlers_above_get_the_event_too(audit_to, tmp_path, caplog):
+    audit_to(logs.Lines(str(tmp_path / "audit.log"))).propagate = True
+    LogSink().record(EVENT)
+    assert users((tmp_path / "audit.log").read_text()) == ["alice"]
+    assert users(caplog.messages[-1]) == ["alice"]

@@ -1,0 +1,4 @@
+"""Fixtures for these tests."""
+
+from tests.support.client import daemon, machine
+from tests.support.servers.https_anchor import https_anchor, private_tls

@@ -1,0 +1,311 @@
+"""Plug-ins of another distribution (tests/support/plugins), found by their entry points."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+
+import pytest
+from cryptography import x509
+from stevedore.extension import ExtensionManager
+
+from anchor.errors import ConfigurationError
+from tests.support.paths import ROOT, TYPING
+from tests.support.pki import assert_is_leaf, make_csr, names_of
+
+
+@pytest.fixture
+def authority(document):
+    """The one authority's section."""
+    return document["registration_authority"]["default"]
+
+
+def refusal(serve, document):
+    """What is wrong with a configuration."""
+    with pytest.raises(ConfigurationError) as caught:
+        serve(document)
+    return str(caught.value)
+
+
+# ---- validators
+
+
+def test_a_validator_of_another_distribution_works(serve, document, authority):
+    authority["validators"] = {"third_party_label": {"longest": 7}}
+    service = serve(document)
+
+    service.issue(make_csr("x", "www.example.com"))
+    answer = service.sign(make_csr("x", "www.examples.com"), status=400)
+
+    assert "third_party_label: a label is too long" in answer.text
+    assert "'www.examples.com'" in answer.text
+    assert "'alice'" in answer.text
+
+
+def test_defaults_of_a_validator_apply(serve, document, authority):
+    authority["validators"] = {"third_party_label": {}}
+    service = serve(document)
+
+    service.issue(make_csr("x", "www.examples.com"))
+    service.sign(make_csr("x", x509.DNSName("a" * 64)), status=400)
+
+
+def test_an_old_style_validator_gets_all_there_is(serve, document, authority):
+    options = {"wanted": "a.example.com", "allowed": ["192.0.2.7"]}
+    authority["validators"] = {"third_party_old_style": options}
+    service = serve(document)
+
+    service.issue(make_csr("a.example.com"))
+    answer = service.sign(make_csr("b.example.com"), status=400)
+
+    assert "third_party_old_style: not the wanted name" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("validator", "options", "message"),
+    [
+        ("third_party_label", {"shortest": 1}, ": unknown option 'shortest'"),
+        ("third_party_label", {"longest": "7"}, ".longest: "),
+        ("third_party_label", {"longest": True}, ".longest: "),
+        ("third_party_label", {"longest": 0}, ".longest: "),
+        ("third_party_broken", {}, ": the plug-in 'third_party_broken' for anchor.validators"),
+        ("third_party_absent", {}, ": the plug-in 'third_party_absent' for anchor.validators"),
+        ("third_party_number", {}, "is not callable"),
+        ("third_party_positional", {}, "cannot be given by name"),
+        ("third_party_coroutine", {}, "is a coroutine or a generator"),
+        ("third_party_generator", {}, "is a coroutine or a generator"),
+        ("third_party_missing", {}, ": no plug-in 'third_party_missing' is installed"),
+        ("third_party_organisation", {}, ": no plug-in 'third_party_organisation' is installed"),
+    ],
+)
+def test_what_is_wrong_with_a_validator_stops_the_start(
+    serve, document, authority, validator, options, message
+):
+    authority["validators"] = {validator: options}
+
+    found = refusal(serve, document)
+
+    assert found.startswith(f"registration_authority.default.validators.{validator}")
+    assert message in found
+
+
+def test_a_broken_plugin_that_nobody_configured_does_no_harm(service):
+    service.issue()
+
+
+def test_a_name_that_is_offered_twice_stops_the_start(
+    serve, document, authority, tmp_path, monkeypatch
+):
+    other = tmp_path / "other_plugins-1.0.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: other-plugins\nVersion: 1.0\n")
+    (other / "entry_points.txt").write_text(
+        "[anchor.validators]\nthird_party_label = anchor_test_plugins.validators:raises\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    # stevedore remembers what it has found, once for all.
+    monkeypatch.setattr(ExtensionManager, "ENTRY_POINT_CACHE", {})
+    authority["validators"] = {"third_party_label": {}}
+
+    assert "more than one plug-in 'third_party_label'" in refusal(serve, document)
+
+
+def assert_internal_error(service, caplog, *, blames):
+    """Nothing is signed, the log says why, and the requester learns nothing of it."""
+    answer = service.sign(make_csr("a.example.com", "a.example.com"), status=500)
+
+    assert "internal error" in answer.text
+    assert blames not in answer.text
+    assert "hunter2" not in answer.text
+    assert blames in caplog.text
+    certs = service.path / "certs"
+    assert not certs.exists() or not list(certs.iterdir())
+
+
+@pytest.mark.parametrize(
+    "validator", ["third_party_raises", "third_party_exits", "third_party_answers_false"]
+)
+def test_a_validator_that_misbehaves_signs_nothing(serve, document, authority, caplog, validator):
+    authority["validators"] = {validator: {}}
+
+    assert_internal_error(serve(document), caplog, blames=validator)
+
+
+@pytest.mark.parametrize(
+    ("fixup", "words"),
+    [
+        ("third_party_nonsense", "did not return a request"),
+        ("third_party_other_key", "returned another request's octets"),
+        ("third_party_fixup_raises", "failed"),
+    ],
+)
+def test_a_fixup_that_answers_nonsense_signs_nothing(
+    serve, document, authority, caplog, fixup, words
+):
+    authority["fixups"] = {fixup: {}}
+
+    assert_internal_error(serve(document), caplog, blames=f"{fixup!r} {words}")
+
+
+def test_a_fixup_of_another_distribution_works(serve, document, authority, ca):
+    authority["fixups"] = {"third_party_organisation": {"name": "Example"}}
+    authority["validators"] = {"subject_attributes": {"allowed": {"O": ["Example"]}}}
+
+    certificate = serve(document).issue(make_csr("a.example.com"))
+
+    assert_is_leaf(certificate, issued_by=ca)
+    assert certificate.subject.rfc4514_string() == "O=Example,CN=a.example.com"
+
+
+def test_a_fixup_may_refuse_a_request_that_it_cannot_mend(serve, document, authority):
+    authority["fixups"] = {"third_party_fixup_refuses": {}}
+
+    answer = serve(document).sign(status=400)
+
+    assert "third_party_fixup_refuses: this cannot be mended" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({}, "missing option 'name'"), ({"name": 1}, ".name: "), ({"n": "x"}, "unknown option 'n'")],
+)
+def test_a_fixups_options_are_proved(serve, document, authority, options, message):
+    authority["fixups"] = {"third_party_organisation": options}
+
+    found = refusal(serve, document)
+    assert "registration_authority.default.fixups.third_party_organisation" in found
+    assert message in found
+
+
+# ---- authentication
+
+
+def test_a_function_authenticates_with_its_section_as_conf(serve, document, authority, audit):
+    document["authentication"]["static"] = {
+        "backend": "third_party_function",
+        "secrets": {"default": "open sesame"},
+    }
+    service = serve(document)
+
+    service.issue(user="bob", secret="open sesame")
+    service.sign(secret="wrong", status=401)
+
+    assert ("bob", ["staff"]) == (audit.events()[0]["user"], audit.events()[0]["groups"])
+
+
+def test_a_function_without_conf_takes_no_options(serve, document):
+    document["authentication"]["static"] = {"backend": "third_party_bare_function"}
+    service = serve(document)
+
+    service.issue(secret="default")
+    service.sign(secret="other", status=401)
+    document["authentication"]["static"]["realm"] = "x"
+    assert "authentication.static: unknown option 'realm'" in refusal(serve, document)
+
+
+def test_a_class_authenticates_with_its_options(serve, document):
+    section = {"backend": "third_party_class", "users": ["alice"], "secret": "s3cret"}
+    document["authentication"]["static"] = section
+    service = serve(document)
+
+    service.issue()
+    service.sign(user="mallory", status=401)
+    del section["users"]
+    assert "authentication.static: missing option 'users'" in refusal(serve, document)
+    section |= {"users": "alice"}
+    assert "authentication.static.users: " in refusal(serve, document)
+
+
+@pytest.mark.parametrize("backend", ["third_party_wrong_answer", "third_party_auth_raises"])
+def test_an_authentication_that_misbehaves_authenticates_nobody(serve, document, caplog, backend):
+    document["authentication"]["static"] = {"backend": backend}
+
+    assert_internal_error(serve(document), caplog, blames="'static'")
+
+
+# ---- signing backends
+
+
+def foreign(document, ca, backend, **options):
+    """A configuration whose certificates are made by a plug-in."""
+    document["signing_ca"]["local"] = {
+        "backend": backend,
+        "cert_path": str(ca.cert_path),
+        "output_path": "certs",
+        **options,
+    }
+    return document
+
+
+def test_a_function_signs(serve, document, ca):
+    foreign(document, ca, "third_party_function", foreign_key=str(ca.key_path))
+
+    certificate = serve(document).issue(make_csr("a.example.com", "a.example.com"))
+
+    assert_is_leaf(certificate, issued_by=ca)
+    assert names_of(certificate) == ["a.example.com"]
+
+
+@pytest.mark.parametrize(
+    ("backend", "options", "words"),
+    [
+        ("third_party_wrong_names", {}, "not what was approved"),
+        ("third_party_function", {"foreign_hours": 48}, "not what was approved"),
+        ("third_party_function", {"foreign_key": "/nonexistent"}, "failed to sign"),
+        ("third_party_wrong_type", {}, "did not answer a certificate"),
+    ],
+)
+def test_what_a_function_signs_is_not_trusted(serve, document, ca, caplog, backend, options, words):
+    foreign(document, ca, backend, **{"foreign_key": str(ca.key_path), **options})
+
+    assert_internal_error(serve(document), caplog, blames=words)
+
+
+def test_a_class_provides_the_key(serve, document, ca):
+    foreign(document, ca, "third_party_key", vault=ca.key_path.name)
+
+    certificate = serve(document).issue(make_csr("a.example.com", "a.example.com"))
+
+    assert_is_leaf(certificate, issued_by=ca)
+
+
+def test_a_key_backends_options_are_proved(serve, document, ca):
+    foreign(document, ca, "third_party_key", vault=ca.key_path.name, attempts="1", retries=2)
+
+    found = refusal(serve, document)
+
+    assert "signing_ca.local: unknown option 'retries'" in found
+    assert "signing_ca.local.attempts: " in found
+
+
+# ---- types
+
+
+def test_plugins_of_others_type_check_against_the_installed_package(tmp_path):
+    """Against a real installation: an editable one, as this test runs in, hides its types."""
+    source, environment = tmp_path / "source", tmp_path / "environment"
+    unwanted = shutil.ignore_patterns(".*", "build", "*.egg-info", "CA", "certs", "__pycache__")
+    shutil.copytree(ROOT, source, ignore=unwanted)
+    venv.create(environment, symlinks=True)
+    [packages] = environment.glob("lib/python*/site-packages")
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", packages]
+    subprocess.run([*pip, source], check=True, capture_output=True)
+    # From where it stands, mypy would find this directory's anchor first.
+    shutil.copy(TYPING / "third_party.py", tmp_path)
+
+    checked = subprocess.run(
+        [
+            *(sys.executable, "-m", "mypy", "--strict", "--config-file", ""),
+            *("--python-executable", environment / "bin/python", "third_party.py"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -1,0 +1,643 @@
+"""``anchor check`` as a friend: what it advises, why, and when that counts."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import shutil
+import subprocess
+import sys
+from ipaddress import ip_network
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import DirectoryName, DNSName, IPAddress, Name, NameAttribute
+from cryptography.x509.oid import NameOID
+from docutils.nodes import make_id
+
+from anchor.cli import check
+from anchor.cli.main import main
+from anchor.config_lint.rules import PAGE, RULES, Level
+from tests.support.pki import DAY, a_key, ca_certificate, key_pem, make_ca, make_key, now
+from tests.support.servers.anchor import ROOT
+from tests.support.servers.processes import program
+
+STRICT = {
+    "standards_compliance": {},
+    "source_cidrs": {"cidrs": ["127.0.0.0/8"]},
+    "common_name": {"allowed_domains": [".example.com"]},
+    "alternative_names": {"allowed_domains": [".example.com"]},
+    "ext_key_usage": {"allowed_usage": ["serverAuth", "clientAuth"]},
+    "subject_attributes": {"allowed": {"O": ["Example"]}},
+}
+# What does not look at names.
+NAMELESS = ("standards_compliance", "source_cidrs", "ext_key_usage", "subject_attributes")
+LDAP = {
+    "backend": "ldap",
+    "host": "ldap.example.com",
+    "base": "dc=example",
+    "user_dn": "uid={user},dc=example",
+}
+
+
+@pytest.fixture
+def good(document, tmp_path):
+    """A configuration about which there is nothing to say."""
+    (tmp_path / "secret").write_text("a-long-secret-that-nobody-guesses\n")
+    main(["audit", "init", str(tmp_path / "audit.key")])
+    root = make_ca(tmp_path, name="Root")
+    ca = make_ca(tmp_path, name="Intermediate", issuer=root)
+    for name in ("secret", "audit.key"):
+        (tmp_path / name).chmod(0o600)
+    document["authentication"]["static"] = {
+        "backend": "static",
+        "user": "alice",
+        "secret_file": "secret",
+    }
+    document["signing_ca"]["local"] |= {
+        "cert_path": str(ca.cert_path),
+        "key_path": str(ca.key_path),
+        "chain_path": str(root.cert_path),
+    }
+    document["registration_authority"]["default"]["validators"] = copy.deepcopy(STRICT)
+    document["audit"] = {
+        "target": "file",
+        "path": "audit.jsonl",
+        "checkpoint_key_path": "audit.key",
+    }
+    return document
+
+
+@pytest.fixture
+def advise(tmp_path, capsys, monkeypatch):
+    """What is advised about a configuration: paths and messages by the identifier."""
+    monkeypatch.delenv("PECAN_CONFIG", raising=False)
+
+    def advise(document, config_py="", *words, code=0):
+        (tmp_path / "config.py").write_text(config_py)
+        config = tmp_path / "config.json"
+        config.write_text(json.dumps(document))
+        config.chmod(config.stat().st_mode & ~0o004)
+        capsys.readouterr()
+        assert code == main(["check", "--config", str(config), "--format", "json", *words])
+        printed = capsys.readouterr()
+        assert printed.err == ""
+        found = json.loads(printed.out)
+        advise.found = found
+        return {each["identifier"]: each for each in found["advice"]}
+
+    return advise
+
+
+def test_of_a_good_configuration_nothing_is_said(good, advise, tmp_path, capsys):
+    assert {} == advise(good, "", "--fail-on", "notice")
+    assert main(["check", "--config", str(tmp_path / "config.json"), "--fail-on", "notice"]) == 0
+    printed = capsys.readouterr()
+    assert (f"{tmp_path}/config.json: good, for default\n", "") == (printed.out, printed.err)
+
+
+def change(document, path, value):
+    """Put a value at a dotted path; `...` takes it away."""
+    *parents, last = path.split("/")
+    for parent in parents:
+        document = document.setdefault(parent, {})
+    if value is ...:
+        del document[last]
+    else:
+        document[last] = value
+
+
+CA = "signing_ca/local"
+RA = "registration_authority/default"
+CHECKS = f"{RA}/validators"
+SAMPLE = {"backend": "static", "user": "myusername", "secret": "simplepassword"}
+NETWORK_AND_NAMES = [".", "%.%", "10.0.0.0/8"]
+
+
+@pytest.mark.parametrize(
+    ("identifier", "where", "changes", "config_py"),
+    [
+        (
+            "sample-credentials",
+            "authentication.static",
+            {"authentication/static": SAMPLE},
+            "",
+        ),
+        (
+            "short-secret",
+            "authentication.static",
+            {"authentication/static": {**SAMPLE, "user": "alice", "secret": "hunter2"}},
+            "",
+        ),
+        (
+            "directory-without-tls",
+            "authentication.corp.allow_plaintext",
+            {"authentication/corp": {**LDAP, "ssl": False, "allow_plaintext": True}},
+            "",
+        ),
+        (
+            "directory-not-verified",
+            "authentication.corp.verify",
+            {"authentication/corp": {**LDAP, "verify": False}},
+            "",
+        ),
+        (
+            "keystone-without-tls",
+            "authentication.cloud.url",
+            {"authentication/cloud": {"backend": "keystone", "url": "http://k.example.com"}},
+            "",
+        ),
+        (
+            "groups-of-anyone",
+            "authentication.static",
+            {
+                "authentication/static": LDAP,
+                f"{CHECKS}/server_group": {"group_prefixes": {"Nova": "nv"}},
+            },
+            "",
+        ),
+        ("served-without-tls", "config.py.server.host", {}, 'server = {"host": "0.0.0.0"}'),
+        (
+            "forged-addresses",
+            "config.py.web.trusted_proxies",
+            {},
+            'web = {"trusted_proxies": ["10.0.0.1", "0.0.0.0/0"]}',
+        ),
+        (
+            "address-of-a-proxy",
+            f"{CHECKS}/source_cidrs/cidrs/1",
+            {f"{CHECKS}/source_cidrs/cidrs": ["::1", "10.0.0.0/8"]},
+            'server = {"host": "127.0.0.1"}',
+        ),
+        (
+            "metrics-for-everyone",
+            "config.py.web.metrics_networks",
+            {},
+            'web = {"metrics_networks": ["::/0"]}',
+        ),
+        ("unlimited-failures", f"{RA}/max_failures", {f"{RA}/max_failures": 0}, ""),
+        ("no-source-limit", CHECKS, {f"{CHECKS}/source_cidrs": ...}, ""),
+        (
+            "any-source",
+            f"{CHECKS}/source_cidrs/cidrs/0",
+            {f"{CHECKS}/source_cidrs/cidrs": ["0.0.0.0/0"]},
+            "",
+        ),
+        (
+            "any-name",
+            CHECKS,
+            {f"{CHECKS}/common_name": ..., f"{CHECKS}/alternative_names": ...},
+            "",
+        ),
+        ("unchecked-names", CHECKS, {f"{CHECKS}/alternative_names": ...}, ""),
+        (
+            "every-name-listed",
+            f"{CHECKS}/common_name/allowed_domains/1",
+            {f"{CHECKS}/common_name/allowed_domains": [".example.com", "."]},
+            "",
+        ),
+        ("any-extended-usage", CHECKS, {f"{CHECKS}/ext_key_usage": ...}, ""),
+        (
+            "powerful-usage",
+            f"{CHECKS}/ext_key_usage/allowed_usage/1",
+            {f"{CHECKS}/ext_key_usage": {"allowed_usage": ["serverAuth", "1.3.6.1.5.5.7.3.9"]}},
+            "",
+        ),
+        (
+            "powerful-usage",
+            f"{RA}/fixups/default_extended_key_usage/usage/0",
+            {f"{RA}/fixups": {"default_extended_key_usage": {"usage": ["msSmartcardLogin"]}}},
+            "",
+        ),
+        (
+            "subject-attributes-dropped",
+            f"{RA}/fixups",
+            {f"{CHECKS}/subject_attributes": ...},
+            "",
+        ),
+        ("standards-not-required", CHECKS, {f"{CHECKS}/standards_compliance": ...}, ""),
+        (
+            "signs-intermediates",
+            f"{CHECKS}/ca_status/ca_requested",
+            {f"{CHECKS}/ca_status": {"ca_requested": True}},
+            "",
+        ),
+        (
+            "dsa-keys",
+            f"{CHECKS}/public_key/allowed_keys/DSA",
+            {f"{CHECKS}/public_key": {"allowed_keys": {"DSA": 2048, "EC": 0}}},
+            "",
+        ),
+        (
+            "small-exponents",
+            f"{RA}/allowed_rsa_exponents/1",
+            {f"{RA}/allowed_rsa_exponents": [65537, 3]},
+            "",
+        ),
+        ("ca-ends-soon", CA, {f"{CA}/warn_lifetimes": 1000}, ""),
+        ("long-validity", f"{CA}/valid_hours", {f"{CA}/valid_hours": 169}, ""),
+        ("weak-signing-hash", f"{CA}/signing_hash", {f"{CA}/signing_hash": "sha224"}, ""),
+        ("not-stored", CA, {f"{CA}/output_path": ...}, ""),
+        ("audit-in-log-only", "audit.target", {"audit": {}}, ""),
+        (
+            "unused-section",
+            "authentication.spare",
+            {"authentication/spare": {**SAMPLE, "user": "x", "secret": "long enough for this"}},
+            "",
+        ),
+        (
+            "secrets-in-configuration",
+            "authentication.static.secret",
+            {"authentication/static": {**SAMPLE, "secret": "long enough for this"}},
+            "",
+        ),
+    ],
+)
+def test_what_could_be_better_is_said_where_it_stands(
+    good, advise, tmp_path, identifier, where, changes, config_py
+):
+    for path, value in changes.items():
+        change(good, path, value)
+
+    found = advise(good, config_py)
+
+    assert where.replace("/", ".") == found[identifier]["path"]
+    assert f"{PAGE}#{identifier}" == found[identifier]["link"]
+    expected = next(rule for rule in RULES if rule.identifier == identifier)
+    assert str(expected.level) == found[identifier]["level"]
+    # Nothing else is said but what goes with it.
+    others = {"secrets-in-configuration", "unused-section"} if "authentication" in where else set()
+    assert {identifier} == found.keys() - (others - {identifier})
+    for secret in ("simplepassword", "hunter2", "long enough for this"):
+        assert secret not in json.dumps(advise.found)
+
+
+def signed_with_sha1(tmp_path, key, issuer):
+    """A CA's certificate, signed with SHA-1; cryptography no longer makes any."""
+    (tmp_path / "old.key").write_bytes(key_pem(key))
+    (tmp_path / "ca.cnf").write_text("basicConstraints=critical,CA:TRUE\n")
+    openssl = program("openssl", "openssl")
+    request = subprocess.run(
+        [openssl, "req", "-new", "-key", "old.key", "-subj", "/CN=Old"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    ).stdout
+    return subprocess.run(
+        [
+            *(openssl, "x509", "-req", "-sha1", "-days", "365", "-extfile", "ca.cnf"),
+            *("-CA", issuer.cert_path, "-CAkey", issuer.key_path),
+        ],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        input=request,
+    ).stdout
+
+
+@pytest.mark.parametrize("place", ["cert_path", "chain_path", "ca_file"])
+def test_a_certificate_signed_with_sha1_is_found_wherever_it_is(good, advise, tmp_path, place):
+    root = make_ca(tmp_path, "rsa-2048", name="Old root")
+    key = make_key("rsa-2048")
+    (tmp_path / "old.crt").write_bytes(signed_with_sha1(tmp_path, key, root))
+    section = good["signing_ca"]["local"]
+    match place:
+        case "cert_path":
+            # With its issuer in 'chain_path' it is refused at the start.
+            section |= {"cert_path": "old.crt", "chain_path": None, "key_path": "old.key"}
+            (tmp_path / "old.key").chmod(0o400)
+            path = "signing_ca.local.cert_path"
+        case "chain_path":
+            old = make_ca(tmp_path, "rsa-2048", name="Old", key=key)
+            ca = make_ca(tmp_path, name="Leafward", issuer=old)
+            section |= {"cert_path": str(ca.cert_path), "key_path": str(ca.key_path)}
+            section["chain_path"] = "old.crt"
+            path = "signing_ca.local.chain_path"
+        case _:
+            good["authentication"]["static"] = {**LDAP, "ca_file": "old.crt"}
+            path = "authentication.static.ca_file"
+
+    found = advise(good)
+
+    assert {"broken-signature": path} == {name: each["path"] for name, each in found.items()}
+
+
+def test_a_directorys_ca_that_has_expired_is_found(good, advise, tmp_path):
+    expired = make_ca(tmp_path, name="Gone", not_before=now() - 2 * DAY, not_after=now() - DAY)
+    good["authentication"]["static"] = {**LDAP, "ca_file": str(expired.cert_path)}
+
+    assert {"expired-trust"} == advise(good).keys()
+
+
+def test_a_ca_with_a_weak_key_is_a_danger(good, advise, tmp_path):
+    root = make_ca(tmp_path, "rsa-1024", name="Old root")
+    ca = make_ca(tmp_path, "rsa-2048", name="Leafward", issuer=root)
+    good["signing_ca"]["local"] |= {
+        "cert_path": str(ca.cert_path),
+        "key_path": str(ca.key_path),
+        "chain_path": str(root.cert_path),
+    }
+
+    [(identifier, found)] = advise(good).items()
+
+    assert ("weak-ca-key", "danger") == (identifier, found["level"])
+    assert "signing_ca.local.chain_path" == found["path"]
+    assert "CN=Old root" in found["message"]
+    assert "bits" in found["message"]
+
+
+def test_a_root_that_signs_is_noticed(good, advise, ca):
+    section = good["signing_ca"]["local"]
+    del section["chain_path"]
+    section |= {"cert_path": str(ca.cert_path), "key_path": str(ca.key_path)}
+
+    assert {"online-root"} == advise(good).keys()
+
+
+def test_files_that_others_can_write_or_read_are_found(good, advise, tmp_path, capsys):
+    config = tmp_path / "config.json"
+    good["authentication"]["static"] = {**SAMPLE, "user": "alice"}
+    advise(good)
+    config.chmod(0o604)
+    assert 1 == main(["check", "--config", str(config), "--fail-on", "danger"])
+    said = capsys.readouterr().err
+    assert "danger: authentication.static.secret: everyone on this machine can read" in said
+    assert "secrets-in-configuration" not in said
+
+    config.chmod(0o602)
+    keys = tmp_path / "keys"
+    keys.mkdir(mode=0o777)
+    keys.chmod(0o777)
+    good["signing_ca"]["local"]["key_path"] = "keys/key"
+    (keys / "key").write_bytes((tmp_path / "Intermediate.key").read_bytes())
+    (keys / "key").chmod(0o400)
+    config.write_text(json.dumps(good))
+    main(["check", "--config", str(config)])
+    said = capsys.readouterr().err
+    assert f"danger: everyone on this machine can write to {config}," in said
+    assert f"signing_ca.local.key_path: everyone on this machine can write to {keys}," in said
+
+    keys.chmod(0o1777)
+    main(["check", "--config", str(config)])
+    assert str(keys) not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("validators", "fixups", "expected"),
+    [
+        ({}, {}, "any-name"),
+        ({"blacklist_names": {"domains": [".a"]}}, {}, "any-name"),
+        ({"server_group": {"group_prefixes": {"Nova": "nv"}}}, {}, "any-name"),
+        ({"common_name": {}}, {}, "unchecked-names"),
+        ({"alternative_names_ip": {}}, {}, "unchecked-names"),
+        ({"alternative_names": {}}, {"enforce_alternative_names_present": {}}, None),
+        ({"common_name": {}, "alternative_names_ip": {}}, {}, None),
+        ({"whitelist_names": {"names": ["%.example.com", "10.0.0.0/8"]}}, {}, None),
+        ({"whitelist_names": {"names": ["%.%.%"]}}, {}, "every-name-listed"),
+        ({"whitelist_names": {"names": ["::/0"]}}, {}, "every-name-listed"),
+    ],
+)
+def test_whether_names_are_restricted_is_judged_by_what_the_validators_do(
+    good, advise, validators, fixups, expected
+):
+    authority = good["registration_authority"]["default"]
+    kept = {name: STRICT[name] for name in NAMELESS}
+    authority |= {"validators": kept | validators, "fixups": fixups}
+
+    assert ({expected} if expected else set()) == advise(good).keys()
+
+
+@pytest.mark.parametrize("options", [{"group_base": "ou=x"}, {"group_name": "whole"}])
+def test_groups_whose_place_counts_are_nobodys_to_make(good, advise, options):
+    good["authentication"]["static"] = {**LDAP, **options}
+    validators = good["registration_authority"]["default"]["validators"]
+    validators["server_group"] = {"group_prefixes": {"Nova": "nv"}}
+
+    assert {} == advise(good)
+
+
+def test_of_somebody_elses_validator_nothing_is_presumed(good, advise, plugins):
+    plugins("def mine(csr): ...", "[anchor.validators]\nmine = trouble:mine\n")
+    authority = good["registration_authority"]["default"]
+    authority["validators"] = {
+        "mine": {},
+        **{name: STRICT[name] for name in NAMELESS if name != "ext_key_usage"},
+    }
+
+    assert {} == advise(good)
+
+
+@pytest.mark.parametrize(
+    ("level", "code"), [(None, 0), ("notice", 1), ("warning", 1), ("danger", 0)]
+)
+def test_advice_counts_from_the_level_on_that_is_named(good, advise, level, code):
+    good["signing_ca"]["local"]["valid_hours"] = 1000
+
+    found = advise(good, "", *(["--fail-on", level] if level else []), code=code)
+
+    assert {"long-validity"} <= found.keys()
+
+
+def test_the_short_forms_paths_are_its_own(good, advise, tmp_path, ca):
+    short = {
+        "auth": {"static": {"user": "alice", "secret": "s3cret"}},
+        "ca": {"cert_path": str(ca.cert_path), "key_path": str(ca.key_path), "valid_hours": 200},
+        "validators": {},
+    }
+
+    paths = {name: each["path"] for name, each in advise(short).items()}
+
+    assert paths["short-secret"] == "auth.static"
+    assert paths["secrets-in-configuration"] == "auth.static.secret"
+    assert paths["long-validity"] == "ca.valid_hours"
+    assert paths["any-name"] == "validators"
+
+
+def test_a_thing_is_said_once(good, tmp_path, capsys, caplog):
+    """What backends say in the log at the start is left to the advice."""
+    good["authentication"]["static"] = SAMPLE
+    good["authentication"]["cloud"] = {"backend": "keystone", "url": "http://k.example.com"}
+    good["authentication"]["corp"] = {**LDAP, "verify": False}
+    (tmp_path / "config.json").write_text(json.dumps(good))
+
+    main(["check", "--config", str(tmp_path / "config.json")])
+
+    said = capsys.readouterr().err
+    assert "" == caplog.text
+    assert 1 == said.count("the user and the secret are those of the sample")
+    assert "simplepassword" not in said
+
+
+def test_what_is_wrong_is_told_to_programs_too(good, advise):
+    good["registration_authority"]["default"]["nonsense"] = 1
+
+    assert {} == advise(good, 'web = {"max_body_bytes": "x"}', code=1)
+    assert {"good": False, "authorities": []}.items() <= advise.found.items()
+    assert [
+        ("registration_authority.default", "unknown option 'nonsense'"),
+        ("config.py.web.max_body_bytes", "should be a valid integer"),
+    ] == [(error["path"], error["message"]) for error in advise.found["errors"]]
+
+
+@pytest.mark.parametrize(
+    ("config_py", "message"),
+    [
+        ("server = {", "SyntaxError"),
+        ("import nothing_of_that_name", "ModuleNotFoundError"),
+        ("raise SystemExit(3)", "SystemExit"),
+        ("web = 7", "should be an object"),
+    ],
+)
+def test_a_config_py_that_cannot_be_run_is_an_error(good, advise, config_py, message):
+    advise(good, config_py, code=1)
+
+    assert [message in error["message"] for error in advise.found["errors"]] == [True]
+
+
+def test_without_a_configuration_programs_hear_where_it_was_looked_for(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("ANCHOR_CONF", str(tmp_path / "nowhere.json"))
+
+    assert 1 == main(["check", "--format", "json"])
+    found = json.loads(capsys.readouterr().out)
+    assert "nowhere.json cannot be read" in found["errors"][0]["message"]
+
+    monkeypatch.delenv("ANCHOR_CONF")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert 1 == main(["check", "--format", "json"])
+    found = json.loads(capsys.readouterr().out)
+    assert (None, False) == (found["config"], found["good"])
+    assert "anchor init" in found["errors"][0]["message"]
+
+
+def test_the_sample_is_told_from_what_should_serve_others(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("PECAN_CONFIG", raising=False)
+    for name in ("config.json", "config.py"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "config.json").chmod(0o600)
+    main(["init", str(tmp_path), "--ca-only"])
+    capsys.readouterr()
+
+    words = ["check", "--config", str(tmp_path / "config.json"), "--format", "json"]
+    assert 1 == main([*words, "--fail-on", "danger"])
+
+    found = json.loads(capsys.readouterr().out)
+    assert {
+        "sample-credentials": "danger",
+        "any-name": "warning",
+        "any-extended-usage": "warning",
+        "subject-attributes-dropped": "notice",
+        "address-of-a-proxy": "notice",
+        "online-root": "notice",
+        "secrets-in-configuration": "notice",
+        "audit-in-log-only": "notice",
+    } == {each["identifier"]: each["level"] for each in found["advice"]}
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        "OCSPSigning",
+        "codeSigning",
+        "timeStamping",
+        "anyExtendedKeyUsage",
+        "msSmartcardLogin",
+        "pkInitKDC",
+        "pkInitClientAuth",
+    ],
+)
+def test_every_powerful_usage_is_noticed(good, advise, usage):
+    change(good, f"{CHECKS}/ext_key_usage/allowed_usage", ["clientAuth", usage])
+
+    assert {"powerful-usage"} == advise(good).keys()
+    assert usage in json.dumps(advise.found)
+
+
+def constrain(good, tmp_path, in_chain, permitted):
+    """Put name constraints into the CA's certificate or into the root's."""
+    root = ca_certificate("Root", permitted if in_chain else None)
+    ca = ca_certificate("Issuing", None if in_chain else permitted, issuer=root)
+    for name, certificate in (("ca.pem", ca), ("root.pem", root)):
+        (tmp_path / name).write_bytes(certificate.public_bytes(Encoding.PEM))
+    (tmp_path / "ca.key").write_bytes(key_pem(a_key()))
+    (tmp_path / "ca.key").chmod(0o400)
+    good["signing_ca"]["local"] |= {
+        "cert_path": "ca.pem",
+        "chain_path": "root.pem",
+        "key_path": "ca.key",
+    }
+
+
+@pytest.mark.parametrize("in_chain", [False, True])
+@pytest.mark.parametrize(
+    ("validators", "entry"),
+    [
+        ({"common_name": {"allowed_domains": [".example.com", ".org"]}}, "allowed_domains.1"),
+        ({"alternative_names": {"allowed_domains": [".com"]}}, "allowed_domains.0"),
+        ({"whitelist_names": {"names": ["%.example.com", "%.com"]}}, "names.1"),
+        ({"whitelist_names": {"names": ["192.0.2.0/25", "192.0.2.0/23"]}}, "names.1"),
+        ({"whitelist_names": {"names": ["a%.b.example.com", "192.0.2.1"]}}, None),
+    ],
+)
+def test_names_that_the_cas_constraints_rule_out_are_found(
+    good, advise, tmp_path, in_chain, validators, entry
+):
+    permitted = [DNSName("example.com"), IPAddress(ip_network("192.0.2.0/24"))]
+    constrain(good, tmp_path, in_chain, permitted)
+    for name, options in validators.items():
+        change(good, f"{CHECKS}/{name}", options)
+
+    found = advise(good)
+
+    if entry is None:
+        assert {} == found
+    else:
+        assert {"outside-name-constraints"} == found.keys()
+        assert found["outside-name-constraints"]["path"].endswith(entry)
+
+
+def test_a_policy_whose_subjects_the_constraints_rule_out_is_found(good, advise, tmp_path):
+    permitted = [DirectoryName(Name([NameAttribute(NameOID.ORGANIZATION_NAME, "Example")]))]
+    constrain(good, tmp_path, False, permitted)
+    change(good, f"{CHECKS}/subject_attributes", ...)
+
+    assert {"outside-name-constraints", "subject-attributes-dropped"} == advise(good).keys()
+
+
+def test_a_config_py_that_is_named_is_the_one(good, advise, tmp_path, monkeypatch):
+    named = tmp_path / "other.py"
+    named.write_text('server = {"host": "::"}')
+    advise(good)
+    monkeypatch.setenv("PECAN_CONFIG", str(named))
+
+    assert 1 == main(["check", "--config", str(tmp_path / "config.json"), "--fail-on", "warning"])
+
+
+def test_every_advice_has_its_section_and_every_section_its_advice():
+    page = (ROOT / "doc/source/reference/advice.rst").read_text()
+    sections = dict(re.findall(r"^([a-z0-9-]+)\n-+\n\n(\w+)\.", page, re.MULTILINE))
+
+    assert {rule.identifier: str(rule.level).capitalize() for rule in RULES} == sections
+    assert len(RULES) == len({rule.identifier for rule in RULES})
+    # Sphinx makes the anchor of a section of its title; other characters would not stay.
+    assert [] == [rule for rule in RULES if make_id(rule.identifier) != rule.identifier]
+    assert [str(level) for level in Level] == re.findall(r"^``(\w+)``$", page, re.MULTILINE)[::-1]
+
+
+def test_the_command_knows_the_levels():
+    assert list(check.LEVELS) == [str(level) for level in sorted(Level)]
+
+
+def test_the_service_imports_none_of_it():
+    code = "import sys, anchor.app; print([m for m in sys.modules if m.startswith('anchor.')])"
+
+    modules = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout
+
+    assert "anchor.authorities" in modules
+    for unwanted in ("anchor.config_lint", "anchor.config_schema"):
+        assert unwanted not in modules

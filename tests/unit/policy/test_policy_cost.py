@@ -1,0 +1,293 @@
+"""What judging a request costs, in CPU: little, whatever is in the request or the policy."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from anchor import errors
+from anchor.auth.results import AuthDetails
+from anchor.policy.policy import load_policy
+from anchor.store.bans import Ban, BanFile
+from anchor.X509 import pem
+from tests.support import der
+from tests.support.pace import allowed, least_seconds
+from tests.support.pki import a_key, make_csr, subject
+from tests.support.policies import approve, configured
+from tests.unit.X509.test_general_names import (
+    KERBEROS,
+    SMTP_UTF8,
+    UPN,
+    other_name,
+    principal,
+    uri,
+    utf8,
+)
+
+MILLISECOND = 0.001
+
+LARGE = {
+    "standards_compliance": {},
+    "whitelist_names": {
+        "names": [
+            *(f"h{n}-%.example.com" for n in range(4000)),
+            *(f"n{n}.%.%.example.com" for n in range(2000)),
+            *(f"www{n}.example.com" for n in range(2000)),
+            *(f"10.{n // 256}.{n % 256}.0/24" for n in range(2000)),
+        ],
+        "allow_cn_id": True,
+        "allow_dns_id": True,
+        "allow_ip_id": True,
+    },
+    "blacklist_names": {"domains": [f".d{n}.evil.example" for n in range(10_000)]},
+    "alternative_names_ip": {
+        "allowed_domains": [f".d{n}.example.com" for n in range(10_000)] + [".example.com"],
+        "allowed_networks": [f"10.{n // 256}.{n % 256}.0/24" for n in range(10_000)],
+    },
+    "common_name": {"allowed_domains": [".example.com"]},
+    "server_group": {"group_prefixes": {f"g{n}": f"h{n}" for n in range(1000)}},
+    "extensions": {"allowed_extensions": ["subjectAltName"]},
+    "public_key": {"allowed_keys": {"EC": 0}},
+}
+
+
+@pytest.fixture(scope="module")
+def large_policy():
+    return configured(LARGE, {"enforce_alternative_names_present": {}, "normalize_names": {}})
+
+
+def cost(a_policy, csr, *groups):
+    def judge():
+        with contextlib.suppress(errors.RequestError):
+            approve(a_policy, csr, *groups)
+
+    return least_seconds(judge)
+
+
+def test_a_hundred_names_against_ten_thousand_patterns(large_policy):
+    groups = [f"g{n}" for n in range(100)]
+    names = [f"h{n}-x.example.com" for n in range(98)]
+    csr = make_csr("h1-x.example.com", *names, "www1.example.com", "10.1.2.3")
+
+    assert approve(large_policy, csr, *groups)
+    assert cost(large_policy, csr, *groups) < allowed(30 * MILLISECOND)
+
+
+def dns(text):
+    return x509.DNSName(text)
+
+
+@pytest.mark.parametrize(
+    "csr",
+    [
+        make_csr("x", *(dns(f"{n:x}") for n in range(10_000))),
+        make_csr("x", *(dns("a") for _ in range(10_000))),
+        make_csr("x", *(dns(f"h{n}-x.evil.example") for n in range(990))),
+        make_csr("x", *(dns(f"xn--{n}-kva.example.com") for n in range(990))),
+        make_csr("x", dns("." * 45_000)),
+        make_csr("x", dns("a." * 22_500)),
+        make_csr("x", dns("*." * 22_500)),
+        make_csr("x", x509.RFC822Name("a" * 45_000 + "@a.example")),
+        make_csr("x", x509.UniformResourceIdentifier("http://" + "[" * 45_000)),
+        make_csr("x", x509.UniformResourceIdentifier("a:" * 22_500)),
+        make_csr("x", *(x509.DirectoryName(subject("a" * 32)) for _ in range(700))),
+        make_csr(
+            "x",
+            extensions=[
+                x509.ExtendedKeyUsage([x509.ObjectIdentifier(f"1.2.{n}") for n in range(9000)])
+            ],
+        ),
+        make_csr(
+            "x",
+            extensions=[
+                x509.UnrecognizedExtension(x509.ObjectIdentifier(f"1.2.{n}"), b"")
+                for n in range(4000)
+            ],
+        ),
+    ],
+    ids=range(13),
+)
+def test_refusing_costs_less_than_a_tenth_of_a_second(large_policy, csr):
+    assert cost(large_policy, csr) < allowed(100 * MILLISECOND)
+
+
+# ---- names of all kinds, while names are banned
+
+
+BANNED = [
+    *(f"h{n}.example.com" for n in range(3000)),
+    *(f"*.d{n}.example.com" for n in range(1000)),
+    *(f".x{n}.example" for n in range(1000)),
+    *("10.9.9.9", "alice@example.com", "spiffe://example.com/ns/x"),
+]
+# What lets most requests pass looks at all of their names.
+LAX = {
+    "standards_compliance": {},
+    "blacklist_names": {"domains": [f".d{n}.evil.example" for n in range(10_000)]},
+}
+FIXUPS = {"enforce_alternative_names_present": {}, "normalize_names": {}}
+
+
+@pytest.fixture(scope="module", params=["every validator", "few validators"])
+def banning(request, tmp_path_factory):
+    """Approves requests while 5000 names are banned."""
+    directory = tmp_path_factory.mktemp("bans")
+    now = datetime.datetime.now(datetime.UTC)
+    path = directory / "bans.json"
+    bans = [Ban(kind="name", value=value, since=now) for value in BANNED]
+    path.write_text(json.dumps([ban.model_dump(mode="json") for ban in bans]))
+    file = BanFile(path, lambda: now)
+    file.bans()
+    validators = LARGE if request.param == "every validator" else LAX
+    configured = load_policy(
+        validators, FIXUPS, frozenset({65537}), frozenset(), directory, bans=file
+    )
+    return configured, configured.context(AuthDetails("alice"), None, {})
+
+
+def as_many_as_fit(make):
+    """A request with the names that ``make`` makes of 0, 1, 2..., at most 1000, below 64 KiB."""
+    names, size = [], 0
+    while len(names) < 1000:
+        name = make(len(names))
+        # Two bytes for the SEQUENCE and two or so for its length.
+        size += len(x509.SubjectAlternativeName([name]).public_bytes()) - 2
+        if size > 44_000:
+            break
+        names.append(name)
+    return make_csr(None, *names)
+
+
+def a_label(text):
+    return dns(f"xn--{text.encode('punycode').decode()}.example.com")
+
+
+def digits(number, zero):
+    """A label of digits, all of which IDNA looks at for each of them."""
+    return (
+        "\N{ARABIC LETTER ALEF}" + zero * 30 + "".join(chr(ord(zero) + int(d)) for d in f"{number}")
+    )
+
+
+def directory(*attributes):
+    return x509.DirectoryName(x509.Name([x509.NameAttribute(*pair) for pair in attributes]))
+
+
+CN, DC, OU = NameOID.COMMON_NAME, NameOID.DOMAIN_COMPONENT, NameOID.ORGANIZATIONAL_UNIT_NAME
+HAN = "".join(chr(0x4E00 + 1370 * n) for n in range(14))
+
+
+def with_attributes(make):
+    """A request with the 64 attributes of the subject that ``make`` makes of 0, 1, 2..."""
+    parts = der.name(*(make(n) for n in range(64)))
+    return pem.encode(der.request(a_key("ed25519"), parts), b"CERTIFICATE REQUEST")
+
+
+COSTLY = {
+    "1000 hosts": as_many_as_fit(lambda n: dns(f"h{n}.good.example")),
+    "many labels": as_many_as_fit(lambda n: dns(f"h{n}." + "abcdefgh"[n % 8] + ".b" * 120)),
+    "wildcards": as_many_as_fit(lambda n: dns(f"*.b{n}.good.example")),
+    "partial wildcards": as_many_as_fit(lambda n: dns(f"a{n}*.example.com")),
+    "numbers": as_many_as_fit(lambda n: dns(f"0x7f.{n}")),
+    "a long host": make_csr(None, dns("a." * 22_000)),
+    "a long host in a URI": make_csr(None, uri("https://" + "a." * 22_000)),
+    "many users": make_csr(None, uri("https://" + "a@" * 22_000)),
+    "many ports": make_csr(None, uri("https://" + "a:" * 22_000)),
+    "percent-encoding": make_csr(None, uri("https://" + "%252561" * 6000)),
+    "brackets": make_csr(None, uri("https://" + "[]" * 22_000)),
+    "addresses in brackets": make_csr(None, uri("foo:" + "[::1]" * 8000)),
+    "words": make_csr(None, uri("foo:" + "a.b " * 11_000)),
+    "punctuation": make_csr(None, uri("foo:" + ("a!" * 120 + " ") * 180)),
+    "numeric words": make_csr(None, uri("foo:" + "0x7f.1," * 6000)),
+    "dot segments": make_csr(None, uri("https://a.example/" + "./" * 20_000)),
+    "mailto with 7000 addresses": make_csr(None, uri("mailto:" + "a@b.c," * 7000)),
+    "mail addresses": as_many_as_fit(lambda n: x509.RFC822Name(f"a{n}@b{n}.example")),
+    "SIP addresses": as_many_as_fit(lambda n: uri(f"sip:a{n}@b{n}.example;x=y")),
+    "URIs": as_many_as_fit(lambda n: uri(f"https://u:p@h{n}.example:80/x/y?z")),
+    "URIs with U-labels": as_many_as_fit(lambda n: uri(f"https://b%C3%BCcher{n}.example/")),
+    "URIs with IPv6 addresses": as_many_as_fit(lambda n: uri(f"https://[2001:db8::{n:x}]:80/")),
+    "URIs with broken addresses": as_many_as_fit(lambda n: uri(f"https://[2001:db8::g{n:x}]/")),
+    "A-labels": as_many_as_fit(lambda n: a_label(f"bücher{n}")),
+    "A-labels of Arabic digits": as_many_as_fit(lambda n: a_label(digits(n, "\u0660"))),
+    "A-labels of Persian digits": as_many_as_fit(lambda n: a_label(digits(n, "\u06f0"))),
+    "A-labels of Katakana": as_many_as_fit(lambda n: a_label("カ・" * 13 + chr(0x4E00 + n))),
+    "A-labels of Han": as_many_as_fit(lambda n: a_label(HAN + chr(0x4E00 + n))),
+    "one A-label 800 times": as_many_as_fit(lambda n: dns(f"h{n}.{a_label(digits(0, 'Ù')).value}")),
+    "many A-labels in each": as_many_as_fit(
+        lambda n: dns(".".join(a_label(f"ü{n}{i}").value[:-12] for i in range(15)))
+    ),
+    "directory names": as_many_as_fit(lambda n: directory((CN, f"h{n}.example"))),
+    "directory names of 64 CNs": as_many_as_fit(
+        lambda n: directory(*((CN, f"h{n}.x{i}") for i in range(64)))
+    ),
+    "directory names of 64 DCs": as_many_as_fit(
+        lambda n: directory(*((DC, f"h{n}") for _ in range(64)))
+    ),
+    "directory names of 4 CNs and 32 DCs": as_many_as_fit(
+        lambda n: directory(*((CN if i < 4 else DC, f"h{n}") for i in range(36)))
+    ),
+    "directory names of 64 OUs": as_many_as_fit(
+        lambda n: directory(*((OU, f"h{n}") for _ in range(64)))
+    ),
+    "directory names of Han": as_many_as_fit(lambda n: directory((CN, f"{HAN}{n}"))),
+    "user principal names": as_many_as_fit(lambda n: other_name(UPN, utf8(f"a{n}@b.example"))),
+    "Kerberos principals": as_many_as_fit(lambda n: principal("R", "HTTP", f"h{n}.example")),
+    "a Kerberos principal of 14000 parts": make_csr(None, principal("R", *["a"] * 14_000)),
+    "a Kerberos principal of nothing": make_csr(
+        None, other_name(KERBEROS, der.sequence(*[der.sequence()] * 20_000))
+    ),
+    "mailboxes of Han": as_many_as_fit(
+        lambda n: other_name(SMTP_UTF8, utf8(f"a@{HAN[:8]}{n}.example"))
+    ),
+    "a mailbox of 14000 labels": make_csr(None, other_name(SMTP_UTF8, utf8("a@" + "ü." * 14_000))),
+    "other names": as_many_as_fit(lambda n: other_name("1.2.3", utf8(f"{n}"))),
+    "an other name of 13000 parts": make_csr(
+        None, other_name("1.2.3", der.sequence(*[utf8("a")] * 13_000))
+    ),
+}
+
+
+@pytest.mark.parametrize("csr", COSTLY.values(), ids=COSTLY.keys())
+def test_names_of_any_kind_cost_less_than_a_tenth_of_a_second_while_names_are_banned(banning, csr):
+    a_policy, told = banning
+    assert len(csr) < 64 * 1024
+
+    def judge():
+        with contextlib.suppress(errors.RequestError):
+            approve(a_policy, csr, told=told)
+
+    assert least_seconds(judge) < allowed(100 * MILLISECOND)
+
+
+@pytest.mark.parametrize("pattern", ["org-{}", "org%-{}", "org-{}-%", "o{}%r{}g"])
+def test_attributes_against_ten_thousand_values_cost_less_than_a_tenth_of_a_second(pattern):
+    values = {"O": [pattern.format(n, n) for n in range(10_000)]}
+    a_policy = configured(
+        {"subject_attributes": {"allowed": values | {"CN": ["%"]}}},
+        {"subject_attributes": {"keep": values}},
+    )
+    organisation = "2.5.4.10"
+    csr = with_attributes(lambda n: (organisation, f"org{'-' * 600}{n}"))
+    assert cost(a_policy, csr) < allowed(100 * MILLISECOND)
+
+
+IN_COMMON_NAMES = {
+    "Arabic digits": lambda n: (
+        "\N{ARABIC LETTER BEH}" + "".join(chr(0x660 + (n * i + i) % 10) for i in range(50))
+    ),
+    "many labels of Han": lambda n: ".".join(chr(0x4E00 + n * 97 + i * 331) for i in range(30)),
+    "Hangul": lambda n: "".join(chr(0xAC00 + (n * 97 + i * 331) % 11_000) for i in range(50)),
+    "A-labels": lambda n: a_label("\N{ARABIC LETTER BEH}" + f"{n:06}".translate(ARABIC)).value[:50],
+}
+ARABIC = {ord("0") + digit: 0x660 + digit for digit in range(10)}
+
+
+@pytest.mark.parametrize("make", IN_COMMON_NAMES.values(), ids=IN_COMMON_NAMES)
+def test_common_names_in_any_script_cost_less_than_a_tenth_of_a_second(make):
+    csr = with_attributes(lambda n: f"{make(n)}.example")
+    assert cost(configured({"standards_compliance": {}}, FIXUPS), csr) < allowed(70 * MILLISECOND)

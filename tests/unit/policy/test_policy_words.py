@@ -1,0 +1,209 @@
+"""A policy in plain words: all of it, and nothing that is not for everyone."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import random
+from typing import Annotated, Any
+
+import pytest
+from pydantic import SecretStr
+
+from anchor.config import plugins
+from anchor.config.option_types import FilePath, Network, PrivateFile, SecretEnv, SecretFile
+from anchor.config.plugins import load_plugin
+from anchor.policy.checks import SUPPLIED
+from anchor.policy.description import others, summary
+from anchor.policy.mandatory_checks import content_checks, key_checks, result_checks
+from anchor.store.bans import BanFile
+from anchor.timestamps import utc_now
+from anchor.X509.weak_keys import Allowed
+from tests.docs.test_reference import entry_points
+from tests.support.policies import configured
+
+KNOWN = {"anchor.validators": summary.VALIDATORS, "anchor.fixups": summary.FIXUPS}
+EVERY = [(namespace, name) for namespace in KNOWN for name in entry_points(namespace)]
+
+# What an option says when it is set; None if it is for nobody to see.
+SAID = {
+    ("standards_compliance", "label_re"): ("[a-z]+", "[a-z]+"),
+    ("standards_compliance", "allow_ipv4_mapped"): (True, "IPv4-mapped"),
+    ("source_cidrs", "cidrs"): (["10.0.0.0/8"], "10.0.0.0/8"),
+    ("whitelist_names", "names"): (["%.example.com"], "%.example.com"),
+    ("whitelist_names", "allow_cn_id"): (True, "in the common name"),
+    ("whitelist_names", "allow_dns_id"): (True, "DNS names in subjectAltName"),
+    ("whitelist_names", "allow_ip_id"): (True, "addresses in subjectAltName"),
+    ("whitelist_names", "allow_uri_id"): (True, "URIs in subjectAltName"),
+    ("whitelist_names", "allow_email_id"): (True, "mail addresses"),
+    ("whitelist_names", "allow_upn_id"): (True, "user principal names"),
+    ("whitelist_names", "allow_wildcard"): (True, "*"),
+    ("blacklist_names", "domains"): ([".bad.example.com"], ".bad.example.com"),
+    ("blacklist_names", "networks"): (["127.0.0.0/8"], "127.0.0.0/8"),
+    ("blacklist_names", "allowed_domains"): ([".bad.example.com"], ".bad.example.com"),
+    ("blacklist_names", "allowed_networks"): (["127.0.0.0/8"], "127.0.0.0/8"),
+    ("common_name", "allowed_domains"): ([".example.com"], "ends in .example.com"),
+    ("common_name", "allowed_networks"): (["10.0.0.0/8"], "10.0.0.0/8"),
+    ("alternative_names", "allowed_domains"): (["."], "any DNS name"),
+    ("alternative_names_ip", "allowed_domains"): ([".example.com"], "ends in .example.com"),
+    ("alternative_names_ip", "allowed_networks"): (["10.0.0.0/8"], "10.0.0.0/8"),
+    ("server_group", "group_prefixes"): ({"Nova": "nv"}, "nv- to Nova"),
+    ("extensions", "allowed_extensions"): (["keyUsage"], "besides keyUsage"),
+    ("ca_status", "ca_requested"): (True, "for an intermediate CA"),
+    ("key_usage", "allowed_usage"): (["digitalSignature"], "nothing but digitalSignature"),
+    ("ext_key_usage", "allowed_usage"): (["serverAuth"], "nothing but serverAuth"),
+    ("public_key", "allowed_keys"): ({"RSA": 3072, "ED25519": None}, "RSA of at least 3072 bits"),
+    ("compromised_keys", "blocklist"): ("/var/lib/anchor/blocklist.dat", None),
+    ("default_key_usage", "usage"): (["keyAgreement"], "gets keyAgreement"),
+    ("default_extended_key_usage", "usage"): (["clientAuth"], "gets clientAuth"),
+    ("drop_extensions", "extensions"): (["keyUsage"], "left out: keyUsage"),
+    ("subject_attributes", "allowed"): ({"O": ["Example"]}, "nothing but O (Example)"),
+    ("subject_attributes", "required"): (["O"], "has O."),
+    ("subject_attributes", "keep"): ({"O": ["%"]}, "O (any)"),
+    ("subject_attributes", "fixed"): ({"O": "Example"}, "gets O=Example."),
+}
+
+
+def said(name, **options):
+    # A validator and a fixup may have one name, but then they have other options.
+    [speaker] = [
+        known[name]
+        for known in KNOWN.values()
+        if name in known and options.keys() <= inspect.signature(known[name]).parameters.keys()
+    ]
+    return " ".join(speaker(**options))
+
+
+@pytest.mark.parametrize(("namespace", "name"), EVERY)
+def test_every_plugin_and_every_option_of_it_has_words(namespace, name):
+    signature = plugins.Signature.of(load_plugin(namespace, name), SUPPLIED)
+
+    assert signature.names() == set(inspect.signature(KNOWN[namespace][name]).parameters)
+    assert signature.names() <= {option for plugin, option in SAID if plugin == name}
+
+
+def test_nothing_has_words_that_is_not_there():
+    assert {name for _, name in EVERY} == {name for known in KNOWN.values() for name in known}
+    assert set(entry_points("anchor.authentication")) == set(summary.AUTHENTICATION)
+
+
+@pytest.mark.parametrize(("plugin", "option"), SAID)
+def test_what_an_option_says_shows_only_when_it_is_set(plugin, option):
+    value, words = SAID[plugin, option]
+    required = {"names": ["%.example.com"]} if option == "allow_wildcard" else {}
+
+    text = said(plugin, **{**required, option: value})
+
+    if words is None:
+        assert str(value) not in text
+        return
+    assert words in text
+    if (plugin, option) not in {("source_cidrs", "cidrs")} and "usage" != option:
+        empty = type(value)() if plugin in ("drop_extensions", "subject_attributes") else None
+        given = {} if empty is None else {option: empty}
+        assert words not in said(plugin, **required, **given)
+
+
+@pytest.mark.parametrize(("namespace", "name"), EVERY)
+def test_words_are_sentences(namespace, name):
+    known = inspect.signature(KNOWN[namespace][name]).parameters
+    options = {
+        option: SAID[plugin, option][0]
+        for plugin, option in SAID
+        if plugin == name and option in known
+    }
+
+    for sentence in KNOWN[namespace][name](**options):
+        assert sentence[0].isupper()
+        assert sentence.endswith(".") or "regular expression" in sentence
+
+
+def test_every_rule_that_nothing_switches_off_has_words(tmp_path):
+    rules = [
+        *key_checks(frozenset(), Allowed()),
+        *content_checks(intermediate=True, bans=BanFile(tmp_path / "bans.json", utc_now)),
+        *content_checks(intermediate=False),
+        *result_checks(),
+    ]
+
+    assert {check.name for check in rules} == set(summary.ENFORCED)
+    text = summary.about_enforced()
+    assert all(words in text for words in summary.ENFORCED.values())
+    assert text.count(".") == 1
+
+
+def test_what_allows_nothing_says_so():
+    assert "refused" in said("source_cidrs", cidrs=[])
+    assert "refused" in said("common_name")
+    assert "no extensions." in said("extensions")
+
+
+def test_a_list_of_ten_thousand_is_cut():
+    names = [f"host-{number}.example.com" for number in range(10_000)]
+
+    text = said("whitelist_names", names=names, allow_dns_id=True)
+
+    assert "and 9,992 more" in text
+    assert len(text) < 600
+
+
+def test_words_come_in_the_configurations_order_and_cannot_break_a_line():
+    options = {
+        "server_group": {"group_prefixes": {"No\nva\x1b[31m\u202e": "nv"}},
+        "standards_compliance": {},
+    }
+
+    found = summary.about_validators(configured(options), options)
+
+    assert ["server_group", "standards_compliance"] == [words.name for words in found]
+    assert all(sentence.isprintable() for words in found for sentence in words.sentences)
+    assert "No\\nva" in found[0].sentences[0]
+
+
+def third_party(
+    csr,
+    networks: tuple[Network, ...],
+    levels: Annotated[dict[str, int], "anything"] | None = None,
+    file: FilePath | None = None,
+    secret: SecretStr | None = None,
+    secret_file: SecretFile | None = None,
+    secret_env: SecretEnv | None = None,
+    key: PrivateFile | None = None,
+    api_token: str = "",
+    several: list[SecretStr] | None = None,
+    untyped=None,
+    anything: Any = None,
+    generator: random.Random | None = None,
+) -> None:
+    """The request pleases the weather. It is asked
+    each time.
+
+    Another paragraph.
+    """
+
+
+def test_of_others_plugins_the_docstring_and_the_plain_options_are_shown():
+    options = {name: f"hidden-{name}" for name in inspect.signature(third_party).parameters}
+    options |= {"networks": ["10.0.0.0/8"], "levels": {"low": 1}}
+
+    first, second = others.sentences(third_party, options)
+
+    assert "The request pleases the weather." == first
+    assert {"networks": ["10.0.0.0/8"], "levels": {"low": 1}} == json.loads(second)
+
+
+def test_a_plugin_of_others_is_found_beneath_what_was_bound_to_it():
+    options = {
+        "third_party_label": {"longest": 7},
+        "third_party_old_style": {"wanted": "hidden", "allowed": ["hidden"]},
+    }
+
+    new, old = summary.about_validators(configured(options), options)
+
+    assert ("No label is longer than the option says.", '{"longest": 7}') == new.sentences
+    assert ("Takes everything, as validators did once.",) == old.sentences
+
+
+@pytest.mark.parametrize("function", [lambda csr: None, random.Random(1).random])
+def test_a_plugin_without_a_docstring_is_a_check(function):
+    assert all(others.sentences(function, {"x": "hidden"}))

@@ -1,0 +1,62 @@
+"""Threads beside the one that serves leave the process's signals to it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import pytest
+
+from anchor.audit.message_bus import MessagingSink
+from anchor.auth.deadline import Deadline
+from anchor.runtime import threads
+from tests.integration.test_audit_messaging import event
+
+ENDING = {signal.SIGHUP, signal.SIGINT, signal.SIGTERM}
+
+
+def blocked():
+    return signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_a_thread_gets_no_signals_and_who_starts_it_gets_them_still():
+    found = []
+    before = blocked()
+
+    thread = threads.start(lambda: found.append(blocked()), "a name")
+    thread.join(20)
+
+    assert found[0] >= ENDING
+    assert before == blocked()
+    assert (thread.name, thread.daemon) == ("a name", True)
+
+
+def test_when_no_thread_can_be_started_signals_arrive_still(monkeypatch):
+    before = blocked()
+
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError):
+        threads.start(lambda: None, "a name")
+
+    assert before == blocked()
+
+
+def test_neither_questions_nor_what_is_sent_are_interrupted():
+    masks = [Deadline(20).call(blocked)]
+
+    class FakeBus:
+        def send(self, _event):
+            masks.append(blocked())
+
+        def close(self):
+            pass
+
+    trail = MessagingSink(FakeBus, 3, 20, print)
+    trail.record(event())
+    trail.close()
+
+    assert len(masks) == 2
+    assert all(mask >= ENDING for mask in masks)

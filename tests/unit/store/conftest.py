@@ -1,0 +1,3 @@
+"""Fixtures for these tests."""
+
+from tests.support.servers.workers import workers

@@ -1,0 +1,278 @@
+"""The OpenAPI description: sound, and true of the service."""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import io
+import itertools
+import json
+import urllib.parse
+
+import jsonschema
+import openapi_spec_validator
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from anchor.controllers.methods import READ
+from anchor.web import problems
+from anchor.web.pages.front_page import MANY
+from tests.support.pki import DAY, make_ca, make_csr, now
+from tests.support.servers.anchor import ROOT
+
+DESCRIPTION = yaml.safe_load((ROOT / "doc/source/reference/openapi.yaml").read_text())
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE")
+JSON = {"Accept": "application/json"}
+EITHER = ({}, JSON)
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+BASIC = {"Authorization": "Basic " + base64.b64encode(b"alice:s3cret").decode()}
+
+
+def resolved(node):
+    """What a reference in the description refers to."""
+    while "$ref" in node:
+        place = DESCRIPTION
+        for part in node["$ref"].removeprefix("#/").split("/"):
+            place = place[part.replace("~1", "/")]
+        node = place
+    return node
+
+
+def operations():
+    """What is described, by path and method."""
+    return {
+        (path, method): operation
+        for path, item in DESCRIPTION["paths"].items()
+        for method, operation in item.items()
+        if method.upper() in METHODS
+    }
+
+
+def described():
+    """Every path, method and status that is described."""
+    return {
+        (path, method, int(status))
+        for (path, method), operation in operations().items()
+        for status in operation["responses"]
+    }
+
+
+def form(**fields):
+    form = {"user": "alice", "secret": "s3cret", "encoding": "pem", "csr": make_csr()} | fields
+    return urllib.parse.urlencode({name: value for name, value in form.items() if value}).encode()
+
+
+class Holds:
+    """Asks the service, and holds each answer against the description."""
+
+    def __init__(self):
+        self.seen = set()
+
+    def ask(self, service, path, method="GET", *, at=None, **kwargs):
+        """The answer to a request for ``at``, which is described as ``path``."""
+        at = at or path.replace("{ra}", "default")
+        answer = service.http.request(at, method=method, expect_errors=True, **kwargs)
+        self.seen.add((path, method.lower(), answer.status_int))
+        operation = operations()[path, method.lower()]
+        response = resolved(operation["responses"][str(answer.status_int)])
+        for name, header in response.get("headers", {}).items():
+            value = answer.headers[name]
+            schema = resolved(header)["schema"]
+            conform(int(value) if schema["type"] == "integer" else value, schema)
+        if method != "HEAD" and answer.status_int != 304:
+            content = response["content"][answer.content_type]
+            body = answer.json if "json" in answer.content_type else answer.body.decode("latin-1")
+            conform(body, content.get("schema", {}))
+        return answer
+
+
+def conform(value, schema):
+    jsonschema.Draft202012Validator(
+        schema | {"components": DESCRIPTION["components"]},
+        format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER,
+    ).validate(value)
+
+
+class Late(io.RawIOBase):
+    """Stands for a client that sends no more; a socket would make the test wait for it."""
+
+    def read(self, size=-1):
+        raise TimeoutError
+
+
+def test_the_description_is_sound():
+    openapi_spec_validator.validate(DESCRIPTION)
+
+
+def test_every_object_is_used():
+    text = json.dumps(DESCRIPTION)
+
+    for kind in ("schemas", "responses", "parameters", "headers"):
+        for name in DESCRIPTION["components"][kind]:
+            assert f'"#/components/{kind}/{name}"' in text
+
+
+def exposed(controller, prefix=""):
+    """The paths of a Pecan controller's methods, and of those below it."""
+    for name, member in inspect.getmembers(controller, lambda member: not isinstance(member, type)):
+        if name.startswith("_"):
+            continue
+        path = prefix if name == "index" else f"{prefix}/{name}"
+        if getattr(member, "exposed", False):
+            arguments = len(inspect.signature(member).parameters)
+            yield path + "/{ra}" * arguments if path else "/"
+        elif type(member).__module__.startswith("anchor.controllers."):
+            yield from exposed(member, path)
+
+
+def test_every_path_of_the_controllers_is_described(service):
+    assert set(exposed(service.http.app.root)) == set(DESCRIPTION["paths"])
+
+
+@pytest.mark.parametrize("path", DESCRIPTION["paths"])
+def test_exactly_the_described_methods_are_allowed(service, path):
+    allowed = {method.upper() for at, method in operations() if at == path}
+
+    for method in METHODS:
+        answer = service.http.request(
+            path.replace("{ra}", "default"), method=method, expect_errors=True
+        )
+        assert (answer.status_int == 405) == (method not in allowed)
+        if answer.status_int == 405:
+            assert allowed == set(answer.headers["Allow"].split(", "))
+    assert allowed in ({"POST"}, set(READ))
+
+
+def test_every_status_there_is_is_described():
+    every = {int(status) for status in problems.STATUSES.values()}
+    statuses = {status for path, _, status in described() if path == "/v1/sign/{ra}"}
+
+    assert every - {403} | {200} == statuses
+    assert every <= {status for _, _, status in described()}
+
+
+def test_every_answer_is_as_described_and_every_description_is_answered(
+    serve, document, tmp_path, monkeypatch
+):
+    holds = Holds()
+    second = make_ca(tmp_path, name="Second CA", not_after=now() + 800 * DAY)
+    document["signing_ca"]["local"]["next"] = {
+        "from": (now() + 10 * DAY).isoformat(),
+        "cert_path": str(second.cert_path),
+        "key_path": str(second.key_path),
+    }
+    document["authentication"]["down"] = {
+        "backend": "ldap",
+        "host": "127.0.0.1",
+        "port": 1,
+        "base": "dc=example",
+        "domain": "example",
+        "allow_plaintext": True,
+    }
+    default = document["registration_authority"]["default"]
+    default["fixups"] = {"enforce_alternative_names_present": {}}
+    document["registration_authority"]["down"] = default | {"authentication": "down"}
+    document["registration_authority"]["few"] = default | {"max_failures": 1}
+    service = serve(document, metrics_networks=("192.0.2.7",))
+
+    submissions_are_answered(holds, service)
+    documents_are_answered(holds, service)
+    faults_are_answered(holds, service, tmp_path, monkeypatch)
+
+    # Nothing in front of it reads the path: every method that is not allowed is a 405.
+    expected = {known for known in described() if known[2] != 405}
+    assert expected == {known for known in holds.seen if known[2] != 405}
+
+
+def submissions_are_answered(holds, service):
+    sign = "/v1/sign/{ra}"
+
+    def post(at="default", headers=None, **kwargs):
+        for accept in EITHER:
+            answer = holds.ask(
+                service,
+                sign,
+                "POST",
+                at=f"/v1/sign/{at}",
+                headers={**FORM, **(headers or {}), **accept},
+                **kwargs,
+            )
+        return answer
+
+    csr = x509.load_pem_x509_csr(make_csr())
+    assert 200 == post(body=form()).status_int
+    for encoding in (Encoding.PEM, Encoding.DER):
+        bare = {"Content-Type": "application/pkcs10", **BASIC}
+        assert 200 == post(body=csr.public_bytes(encoding), headers=bare).status_int
+    assert 400 == post(body=form(csr="nonsense")).status_int
+    refused = post(body=form(csr=make_csr("a\x07b"))).json
+    assert "printable_names" == refused["failures"][0]["check"]
+    assert 401 == post(body=form(secret="wrong")).status_int
+    assert 404 == post("other", body=form()).status_int
+    late = {"wsgi.input": Late(), "CONTENT_LENGTH": "10"}
+    assert 408 == post(environ=late).status_int
+    assert 411 == post(body=form(), headers={"Transfer-Encoding": "chunked"}).status_int
+    assert 413 == post(body=form(user="x" * 70_000)).status_int
+    assert 415 == post(body=b"{}", headers={"Content-Type": "application/json"}).status_int
+    post("few", body=form(secret="wrong"))
+    assert 429 == post("few", body=form()).status_int
+    assert 503 == post("down", body=form()).status_int
+
+
+def documents_are_answered(holds, service):
+    for method, accept in itertools.product(READ, EITHER):
+        headers = dict(accept)
+        for path in ("/robots.txt", "/healthz", "/readyz", "/metrics", "/v1/ca/{ra}", "/"):
+            assert 200 == holds.ask(service, path, method, headers=headers).status_int
+        for query in ("encoding=der", "chain=1", "bundle=1"):
+            at = f"/v1/ca/default?{query}"
+            holds.ask(service, "/v1/ca/{ra}", method, at=at, headers=headers)
+        for at, status in (("/v1/ca/default?encoding=x", 400), ("/v1/ca/other", 404)):
+            answer = holds.ask(service, "/v1/ca/{ra}", method, at=at, headers=headers)
+            assert status == answer.status_int
+        tag = holds.ask(service, "/", method, headers=headers).headers["ETag"]
+        same = holds.ask(service, "/", method, headers={**headers, "If-None-Match": tag})
+        assert 304 == same.status_int
+        gone = holds.ask(service, "/", method, at="/?authority=other", headers=headers)
+        assert 404 == gone.status_int
+        outside = {"REMOTE_ADDR": "198.51.100.1"}
+        answer = holds.ask(service, "/metrics", method, headers=headers, environ=outside)
+        assert 403 == answer.status_int
+    html = holds.ask(service, "/", headers={"Accept": "text/html"})
+    assert "text/html" == html.content_type
+
+
+def faults_are_answered(holds, service, tmp_path, monkeypatch):
+    (tmp_path / "certs").rename(tmp_path / "elsewhere")
+    (tmp_path / "certs").write_text("in the way")
+    for method, accept in itertools.product(READ, EITHER):
+        service.http.app.root._readiness._until = 0
+        assert 503 == holds.ask(service, "/readyz", method, headers=accept).status_int
+    for accept in EITHER:
+        answer = holds.ask(
+            service, "/v1/sign/{ra}", "POST", body=form(), headers={**FORM, **accept}
+        )
+        assert 500 == answer.status_int
+
+    def broken(*_):
+        raise RuntimeError
+
+    # A mock: there is no fault of these that a real part could be made to show.
+    monkeypatch.setattr("anchor.web.dispatch.StrictDispatch.route", broken)
+    for (path, method), accept in itertools.product(operations(), EITHER):
+        answer = holds.ask(service, path, method.upper(), headers=accept)
+        assert 500 == answer.status_int
+
+
+def test_of_many_authorities_the_page_is_as_described_too(serve, document):
+    section = document["registration_authority"]["default"]
+    document["registration_authority"] = {f"ra-{n}": section for n in range(MANY + 1)}
+    service = serve(document)
+    short = serve(document, front_page="short")
+
+    assert "page" in Holds().ask(service, "/", headers=JSON).json["authorities"][0]
+    for each in (service, short):
+        Holds().ask(each, "/", at="/?authority=ra-3", headers=JSON)
