@@ -6,7 +6,7 @@ VENV ?= .venv/$(notdir $(PYTHON))
 BIN := $(VENV)/bin
 TEST_PLUGINS := $(wildcard tests/support/plugins/*.toml tests/support/plugins/*/*.py)
 
-.PHONY: serve test lint docs bench load fuzz clean
+.PHONY: serve check test lint docs bench load fuzz clean
 
 serve: $(VENV)/serve.stamp CA/root-ca.crt
 	@echo
@@ -18,6 +18,13 @@ serve: $(VENV)/serve.stamp CA/root-ca.crt
 	@echo "    -F encoding=pem -F 'csr=<anchor-test.example.com.csr'"
 	@echo
 	$(BIN)/pecan serve config.py
+
+# Linters, types and the tests that need no server: no root, no Debian package, under a minute.
+check: $(VENV)/check.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --quiet --numprocesses=auto --dist=worksteal tests/unit $(PYTEST)
 
 test: lint docs $(VENV)/packages.stamp CA/root-ca.crt
 	$(BIN)/anchor test-policy tests/policy/sample.json
@@ -53,6 +60,11 @@ $(VENV)/bin/python:
 
 $(VENV)/serve.stamp: setup.cfg pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/check.stamp: setup.cfg pyproject.toml $(TEST_PLUGINS) | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[check]'
+	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps ./tests/support/plugins
 	touch $@
 
 $(VENV)/test.stamp: setup.cfg pyproject.toml $(TEST_PLUGINS) | $(VENV)/bin/python

@@ -17,22 +17,23 @@ import atheris
 
 with atheris.instrument_imports(include=["anchor"]):
     from anchor.auth.results import AuthDetails
-    from anchor.ca import template, verify_issued
+    from anchor.ca.profile import Profile
+    from anchor.ca.template import build_template
+    from anchor.ca.verify_issued import verify_issued
     from anchor.errors import RequestError
     from anchor.policy import checks, mandatory_checks
     from anchor.validators.standards import standards_compliance
     from anchor.X509 import weak_keys
     from anchor.X509.ca_certificate import CACertificate
-    from anchor.X509.signatures import algorithm
+    from anchor.X509.csr_reader import detect_encoding, read_csr
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from anchor.ca.template import build_template
-from anchor.X509.csr_reader import detect_encoding, read_csr
 from tests.support.der_surgery import parse, places, write  # it is not an installed package
 
 MOMENT = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -55,13 +56,15 @@ def make_ca() -> CACertificate:
 
 
 CA = make_ca()
-PROFILE = template.Profile(HOUR, datetime.timedelta(), HOUR, hashes.SHA256())
+PROFILE = Profile(HOUR, datetime.timedelta(), HOUR, hashes.SHA256())
 CHECKS = (
     *mandatory_checks.key_checks(CA.public_keys(), weak_keys.Allowed(dsa=True)),
     *mandatory_checks.content_checks(intermediate=False),
     checks.Check("standards_compliance", lambda supplied: standards_compliance(supplied["csr"])),
 )
-NOBODY = checks.Context(AuthDetails(username="nobody", groups=[]), None, {})
+NOBODY = checks.Context(
+    auth_result=AuthDetails(username="nobody", groups=[]), request=None, conf={}
+)
 
 
 def one_request(data: bytes) -> None:
@@ -73,13 +76,13 @@ def one_request(data: bytes) -> None:
         csr = read_csr(data, detect_encoding(data))
     except RequestError:
         return
-    verdicts = list(checks.verdicts(CHECKS, csr, NOBODY))
+    verdicts = checks.run_checks(CHECKS, csr, NOBODY)
     assert not any(verdict.crash for verdict in verdicts)
     if any(verdict.failure and verdict.check != PROOF for verdict in verdicts):
         return
-    blank = build_template(csr, CA, PROFILE, MOMENT)
-    der = blank.sign(algorithm(KEY, PROFILE.signing_hash))
-    certificate = verify_issued.verify_issued(der, blank, CA)
+    template = build_template(csr, CA, PROFILE, MOMENT)
+    signed = template.sign(KEY, PROFILE.signing_hash)
+    certificate = verify_issued(signed.public_bytes(Encoding.DER), template)
     assert certificate.subject.public_bytes() == csr.submitted.request.subject.public_bytes()
     constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
     assert not constraints.value.ca

@@ -28,7 +28,7 @@ def test_the_benchmark_prints_its_figures():
         timeout=300,
     )
 
-    steps = ("HTTP form", "proof of possession", "reading back", "storage", "the whole request")
+    steps = ("HTTP form", "proof of possession", "verifying", "storage", "the whole request")
     assert all(step in done.stdout for step in steps)
     assert done.stdout.count("ec-p256") >= 3
     assert "C_Sign" in done.stdout
