@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 
 import pytest
@@ -19,6 +20,11 @@ def test_a_decision_has_a_context_a_decision_and_what_was_refused(path):
     text = path.read_text()
     rule, title, again = text.splitlines()[:3]
 
+    status, date = re.findall(r"^:(?:Status|Date): (.+)$", text, re.MULTILINE)
+    superseded = re.fullmatch(r"accepted|superseded by ADR ([0-9]+)", status)
+    assert superseded
+    assert superseded[1] is None or superseded[1] in {str(int(page.name[:4])) for page in PAGES}
+    assert datetime.date.fromisoformat(date) <= datetime.date.today()
     assert rule == again == "=" * len(title)
     assert re.fullmatch(rf"ADR {int(path.name[:4])}: [A-Z].*[^.]", title)
     assert re.fullmatch(r"[0-9]{4}(-[a-z0-9]+)+\.rst", path.name)
