@@ -123,16 +123,6 @@ class Lines(logging.Handler):
 STANDARD_ERROR = 2
 
 
-def sole_writer(logger: logging.Logger) -> Lines | None:
-    """The handler that writes all that a logger is given, as it is, if there is no other to ask."""
-    if len(logger.handlers) != 1 or logger.propagate or logger.filters:
-        return None
-    handler = logger.handlers[0]
-    if type(handler) is not Lines or handler.formatter or handler.filters or handler.level:
-        return None
-    return handler
-
-
 def _line(text: str) -> bytes:
     return f"{text}\n".encode("utf-8", "backslashreplace")
 
