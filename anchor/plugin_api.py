@@ -3,6 +3,10 @@
 A plug-in that imports nothing else of Anchor keeps working when modules move.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from anchor.auth.results import AuthDetails
 from anchor.config.option_types import (
     AttributeNames,
@@ -38,11 +42,15 @@ from anchor.web.request import Request
 from anchor.X509.general_names import named
 from anchor.X509.signing_request import X509Csr
 
+if TYPE_CHECKING:
+    from anchor.auth.bounded_http import BoundedAdapter
+
 __all__ = [
     "AttributeNames",
     "Attributes",
     "AuthDetails",
     "BackendUnavailable",
+    "BoundedAdapter",
     "ConfigurationError",
     "Domain",
     "Domains",
@@ -71,3 +79,12 @@ __all__ = [
     "one_secret",
     "refuse_any",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import ``BoundedAdapter`` when it is used: it needs the package ``requests``, an extra."""
+    if name == "BoundedAdapter":
+        from anchor.auth.bounded_http import BoundedAdapter  # noqa: PLC0415
+
+        return BoundedAdapter
+    raise AttributeError(name)

@@ -8,19 +8,20 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from anchor.auth.results import AuthDetails
-from anchor.config.option_types import (
+from anchor.plugin_api import (
+    AuthDetails,
     Domains,
     Extensions,
     FilePath,
     Network,
     Networks,
     Patterns,
+    Request,
     Usages,
+    ValidationError,
+    X509Csr,
+    refuse_any,
 )
-from anchor.validators.errors import ValidationError, refuse_any
-from anchor.web.request import Request
-from anchor.X509.signing_request import X509Csr
 
 
 def validator(

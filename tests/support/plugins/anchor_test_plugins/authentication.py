@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from anchor.auth.results import AuthDetails
-from anchor.config.option_types import Secret
 from anchor.errors import NotAuthenticated
+from anchor.options import Secret
 
 
 def check(ra_name: str, user: str, secret: str, conf: Mapping[str, Any]) -> AuthDetails | None:

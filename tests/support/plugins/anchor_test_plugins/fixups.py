@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from anchor.validators.errors import ValidationError
+from anchor.validators import ValidationError
 from anchor.X509.signing_request import X509Csr
 
 

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
-from anchor.config.option_types import FilePath
+from anchor.options import FilePath
 from anchor.X509.signing_request import X509Csr
 
 

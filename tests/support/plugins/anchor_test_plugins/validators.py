@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from anchor.auth.results import AuthDetails
-from anchor.validators.errors import ValidationError
+from anchor.validators import ValidationError
 from anchor.X509.signing_request import X509Csr
 
 NUMBER = 5
