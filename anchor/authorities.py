@@ -99,8 +99,8 @@ def load_authorities(
     Raises:
         ConfigurationError: with everything that is wrong with it.
     """
-    complaints = Diagnostics()
-    document = read_document(path, complaints)
+    problems = Diagnostics()
+    document = read_document(path, problems)
     proving = Diagnostics()
     authenticators: dict[str, Authenticator] = {}
     meeting = None if offline else SharedSlots.of(path)
@@ -147,8 +147,8 @@ def load_authorities(
                         shared=failures[settings.authentication],
                     ),
                 )
-    complaints.extend(proving, document.as_written)
-    complaints.raise_if_any()
+    problems.extend(proving, document.as_written)
+    problems.raise_if_any()
     warnings = (
         ConfigProblem(document.as_written(f"signing_ca.{name}"), warning)
         for name, ca in signing_cas.items()
@@ -164,17 +164,17 @@ def _load_authority(
     ban_file: BanFile | None,
     clock: Callable[[], datetime.datetime],
 ) -> tuple[AuthoritySettings, Policy]:
-    complaints = Diagnostics()
+    problems = Diagnostics()
     settings: AuthoritySettings | None = None
-    with complaints.at():
+    with problems.at():
         settings = validate_options(AuthoritySettings, section, document.base)
     for key in ("authentication", "signing_ca"):
         name = section.get(key)
         if isinstance(name, str) and name not in document.declared[key]:
-            complaints.add(key, f"there is no {key} {name!r}")
+            problems.add(key, f"there is no {key} {name!r}")
     ca = signing_cas.get(settings.signing_ca) if settings else None
     its_policy: Policy | None = None
-    with complaints.at():
+    with problems.at():
         # Even when other keys of the section are wrong, its plug-ins' options are looked at.
         its_policy = load_policy(
             _objects(section.get("validators")),
@@ -186,17 +186,17 @@ def _load_authority(
             issuer=(lambda: ca.at(clock())) if ca else None,
         )
     if ca and its_policy and its_policy.signs_intermediates and not ca.may_issue_intermediates():
-        complaints.add(
+        problems.add(
             "validators.ca_status.ca_requested",
             "the pathLenConstraint of the CA, or of its chain, leaves no room for an intermediate",
         )
-    complaints.raise_if_any()
+    problems.raise_if_any()
     assert settings is not None and its_policy is not None
     return settings, its_policy
 
 
 def _objects(value: Any) -> dict[str, Any]:
-    """The members of a section that are sections themselves; others have their complaint."""
+    """The members of a section that are sections themselves; others have their problem."""
     if not isinstance(value, dict):
         return {}
     return {name: options for name, options in value.items() if isinstance(options, dict)}

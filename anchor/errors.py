@@ -41,16 +41,16 @@ class ConfigProblem:
 
 
 class ConfigurationError(AnchorError):
-    """The configuration cannot be used; carries every complaint there is about it."""
+    """The configuration cannot be used; carries every problem there is about it."""
 
-    def __init__(self, complaints: Sequence[ConfigProblem]):
-        self.problems = tuple(complaints)
+    def __init__(self, problems: Sequence[ConfigProblem]):
+        self.problems = tuple(problems)
         self.exit_status = max((each.exit_status for each in self.problems), default=1)
-        super().__init__("\n".join(str(complaint) for complaint in self.problems))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
 
     @classmethod
     def about(cls, path: str, message: str, exit_status: int = 1) -> ConfigurationError:
-        """A single complaint."""
+        """A single problem."""
         return cls([ConfigProblem(path, message, exit_status)])
 
 

@@ -40,12 +40,12 @@ def require_sinks(sinks: Iterable[AuditSink]) -> None:
     Raises:
         ConfigurationError: it would lose them.
     """
-    complaints = Diagnostics()
+    problems = Diagnostics()
     # Authorities share them.
     for sink in {id(sink): sink for sink in sinks}.values():
-        with complaints.at("logging"):
+        with problems.at("logging"):
             sink.check()
-    complaints.raise_if_any()
+    problems.raise_if_any()
 
 
 def try_out(
@@ -81,10 +81,10 @@ def try_out(
     with os.fdopen(ours, "rb") as answer:
         text = answer.read()
     os.waitpid(process, 0)
-    complaints = Diagnostics()
+    problems = Diagnostics()
     for path, message in json.loads(text or b'[["logging", "cannot be applied"]]'):
-        complaints.add(path, message)
-    complaints.raise_if_any()
+        problems.add(path, message)
+    problems.raise_if_any()
 
 
 def _tried(
@@ -95,7 +95,7 @@ def _tried(
             apply(_without_files(configuration))
         require_sinks(sinks)
     except ConfigurationError as error:
-        return [(complaint.path, complaint.message[:1000]) for complaint in error.problems]
+        return [(problem.path, problem.message[:1000]) for problem in error.problems]
     return []
 
 

@@ -102,23 +102,23 @@ class KeystoneAuthentication:
         service_secret_file: SecretFile | None = None,
         service_secret_env: SecretEnv | None = None,
     ):
-        complaints = Diagnostics()
+        problems = Diagnostics()
         secret = ""
         if (application_credential_id, service_user) == (None, None):
             if (service_secret, service_secret_file, service_secret_env) != (None, None, None):
-                complaints.add("", "a 'service_secret' is of no use without whose it is")
+                problems.add("", "a 'service_secret' is of no use without whose it is")
         else:
-            with complaints.at():
+            with problems.at():
                 secret = one_secret(
                     "service_secret", service_secret, service_secret_file, service_secret_env
                 )
         if application_credential_id is not None and service_user is not None:
-            complaints.add("", "one of 'application_credential_id' and 'service_user' is enough")
+            problems.add("", "one of 'application_credential_id' and 'service_user' is enough")
         if (service_user is None) != (service_project is None):
-            complaints.add("", "'service_user' and 'service_project' go together")
+            problems.add("", "'service_user' and 'service_project' go together")
         if ca_file is not None and not os.access(ca_file, os.R_OK):
-            complaints.add("ca_file", f"{ca_file} cannot be read")
-        complaints.raise_if_any()
+            problems.add("ca_file", f"{ca_file} cannot be read")
+        problems.raise_if_any()
         if url.startswith("http:"):
             LOG.warning("%s is not https: anyone between can read the tokens", url)
         self._url = url

@@ -125,16 +125,16 @@ class LdapAuthentication:
         group_base: str | None = None,
         nested_groups: bool = False,
     ):
-        complaints = Diagnostics()
+        problems = Diagnostics()
         given = {"domain": domain, "user_dn": user_dn, "service_dn": service_dn}
         if sum(value is not None for value in given.values()) != 1:
-            complaints.add("", "exactly one of 'domain', 'user_dn' and 'service_dn' is needed")
+            problems.add("", "exactly one of 'domain', 'user_dn' and 'service_dn' is needed")
         for name, value in (given | {"base": base}).items():
             if value is not None and not value.strip():
-                complaints.add(name, "is empty")
+                problems.add(name, "is empty")
         service: _Account | None = None
         if service_dn is not None:
-            with complaints.at():
+            with problems.at():
                 service = _Account(
                     service_dn,
                     one_secret(
@@ -142,13 +142,13 @@ class LdapAuthentication:
                     ),
                 )
         elif (service_secret, service_secret_file, service_secret_env) != (None, None, None):
-            complaints.add("", "a 'service_secret' is of no use without 'service_dn'")
+            problems.add("", "a 'service_secret' is of no use without 'service_dn'")
         if user_dn is not None and "{user}" not in user_dn:
-            complaints.add("user_dn", "should have {user} in it")
+            problems.add("user_dn", "should have {user} in it")
         if ssl and start_tls:
-            complaints.add("", "'start_tls' is for the plain port: it needs \"ssl\": false")
+            problems.add("", "'start_tls' is for the plain port: it needs \"ssl\": false")
         if not (ssl or start_tls or allow_plaintext):
-            complaints.add(
+            problems.add(
                 "",
                 "secrets would go over the wire in the clear: use 'ssl', "
                 "'start_tls' or, if you have to, 'allow_plaintext'",
@@ -156,13 +156,13 @@ class LdapAuthentication:
         self._name_attribute = name_attribute or ("sAMAccountName" if domain else "uid")
         query = filter or f"({self._name_attribute}={{user}})"
         if user_dn is None and "{user}" not in query:
-            complaints.add("filter", "should have {user} in it")
-        with complaints.at("filter"):
+            problems.add("filter", "should have {user} in it")
+        with problems.at("filter"):
             validate_filter(query)
         context: tls.SSLContext | None = None
-        with complaints.at():
+        with problems.at():
             context = _tls_context(ca_file, verify) if ssl or start_tls else None
-        complaints.raise_if_any()
+        problems.raise_if_any()
         self._filter = query
         self._base = base
         self._domain = domain

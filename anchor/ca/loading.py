@@ -68,22 +68,22 @@ class Draft:
     with_key: bool
 
     def load(self, base: Path, profile: Profile | None) -> Generation | None:
-        """The generation; None if its certificate or its profile have their complaints already.
+        """The generation; None if its certificate or its profile have their problems already.
 
         Raises:
             ConfigurationError: with everything that is wrong with it.
         """
-        complaints = Diagnostics()
+        problems = Diagnostics()
         ca: CACertificate | None = None
         signer: Signer | None = None
-        with complaints.at():
+        with problems.at():
             ca = _ca_certificate(self.paths, self.valid_at) if self.paths else None
-        with complaints.at():
+        with problems.at():
             certificate = ca.certificate if ca else None
             signer = load_backend(self.own, self.section, certificate, base, with_key=self.with_key)
             if certificate and profile and isinstance(signer, KeySigner):
                 signer.check_key(certificate, profile.signing_hash)
-        complaints.raise_if_any()
+        problems.raise_if_any()
         return Generation(self.since, ca, signer) if ca and profile else None
 
 
@@ -102,33 +102,33 @@ def load_signing_ca(
     Raises:
         ConfigurationError: with everything that is wrong with it.
     """
-    complaints = Diagnostics()
+    problems = Diagnostics()
     common = {key: section[key] for key in CASettings.model_fields if key in section}
     settings: CASettings | None = None
     store: certificate_files.Store | None = None
     upcoming: NextSettings | None = None
-    with complaints.at():
+    with problems.at():
         settings = validate_options(CASettings, common, base)
     if settings is not None:
-        with complaints.at("output_path"):
+        with problems.at("output_path"):
             store = load_store(settings.output_path if with_key else None)
     following = section.get("next")
     if isinstance(following, dict):
-        with complaints.at("next"):
+        with problems.at("next"):
             its = {key: following[key] for key in following if key in _OF_NEXT}
             upcoming = validate_options(NextSettings, its, base)
     profile = _profile(settings) if settings else None
     first: Generation | None = None
     second: Generation | None = None
-    with complaints.at():
+    with problems.at():
         first = _first(section, settings, upcoming, now, with_key).load(base, profile)
     if isinstance(following, dict):
-        with complaints.at("next"):
+        with problems.at("next"):
             second = _second(section, following, upcoming, now, with_key).load(base, profile)
     if first and second:
-        with complaints.at("next"):
+        with problems.at("next"):
             _check_succession(first, second)
-    complaints.raise_if_any()
+    problems.raise_if_any()
     assert settings is not None and store is not None and profile is not None and first is not None
     generations = (first, second) if second else (first,)
     watch = ExpiryMonitor(

@@ -193,8 +193,8 @@ def run_checkpoint(namespace: argparse.Namespace) -> int:
     """Add a checkpoint."""
     document = read_document(namespace.config)
     path = _configured_file(document)
-    complaints = Diagnostics()
-    with complaints.at("audit"):
+    problems = Diagnostics()
+    with problems.at("audit"):
         if path.stat().st_uid != os.geteuid():
             # Files that root makes here are none that the service could write to.
             raise ConfigurationError.about(
@@ -203,7 +203,7 @@ def run_checkpoint(namespace: argparse.Namespace) -> int:
         trail = load_audit_sink(document.audit, document.base)
         assert isinstance(trail, FileSink)
         print(trail.checkpoint())
-    complaints.raise_if_any()
+    problems.raise_if_any()
     return 0
 
 

@@ -205,16 +205,16 @@ def _say_when_gone(locations: CertificateLocations, ban: Ban, now: datetime.date
         print("audit.target is not 'file', so who got which certificate is not known;")
         what, concerned = "certificate of anybody's", inventory.every
     valid = inventory.in_force(now)
-    complaints = Diagnostics()
+    problems = Diagnostics()
     ends = read_certificates(
         locations.directories,
         lambda one: valid(one) and concerned(one),
         lambda one: one.not_after,
-        complaints,
+        problems,
     )
     print(last_of(max(ends, default=None), what, now))
     print_unstored(locations, now)
-    complaints.raise_if_any()
+    problems.raise_if_any()
 
 
 def _banned(ban: Ban, issued: Collection[str]) -> Choice:

@@ -75,19 +75,19 @@ def run(namespace: argparse.Namespace) -> int:
     locations = CertificateLocations.of(read_document(namespace.config))
     now = datetime.datetime.now(datetime.UTC)
     # Files that hold no certificate: they are told at the end, after all the others.
-    complaints = Diagnostics()
+    problems = Diagnostics()
     if namespace.prune:
         if namespace.older_than < 0:
             raise ConfigurationError.about("", "--older-than is not below 0")
         before = now - datetime.timedelta(days=namespace.older_than)
-        print(f"deleted {inventory.prune(locations.directories, before, complaints)} certificates")
+        print(f"deleted {inventory.prune(locations.directories, before, problems)} certificates")
         if leftovers := inventory.remove_leftovers(locations.directories, now):
             print(f"deleted {leftovers} temporary files of writers that were killed")
-        complaints.raise_if_any()
+        problems.raise_if_any()
         return 0
     if namespace.good_for is not None:
-        _answer(namespace, locations, now, complaints)
-        complaints.raise_if_any()
+        _answer(namespace, locations, now, problems)
+        problems.raise_if_any()
         return 0
     choices = [_time_choice(namespace, now)]
     if namespace.name is not None:
@@ -103,22 +103,22 @@ def run(namespace: argparse.Namespace) -> int:
         issued = issued_to(locations.audit, namespace.requester)
         choices.append(lambda one: one.fingerprint in issued)
     found = _found(
-        locations, choices, _as_json_at(now) if namespace.json else _line_at(now), complaints
+        locations, choices, _as_json_at(now) if namespace.json else _line_at(now), problems
     )
     texts = [text for _, text in found]
     if namespace.json:
         sys.stdout.write(f"[{', '.join(texts)}]\n")
     else:
         sys.stdout.write("".join(texts))
-    complaints.raise_if_any()
+    problems.raise_if_any()
     return 0
 
 
 def read_document(path: Path | None) -> Document:
     """The configuration, as far as its skeleton is in order."""
-    complaints = Diagnostics()
-    document = config_file.read_document(path or find_config(), complaints)
-    complaints.raise_if_any()
+    problems = Diagnostics()
+    document = config_file.read_document(path or find_config(), problems)
+    problems.raise_if_any()
     return document
 
 
@@ -131,14 +131,14 @@ def _found(
     locations: CertificateLocations,
     choices: list[Choice],
     text: Callable[[StoredCertificate], str],
-    complaints: Diagnostics,
+    problems: Diagnostics,
 ) -> Found:
     """When each of those ends that every choice agrees to, and what to print of it."""
     found = read_certificates(
         locations.directories,
         choices[0] if len(choices) == 1 else lambda one: all(choice(one) for choice in choices),
         lambda one: (one.not_after, text(one)),
-        complaints,
+        problems,
     )
     return sorted(found, key=itemgetter(0))
 
@@ -167,11 +167,11 @@ def _answer(
     namespace: argparse.Namespace,
     locations: CertificateLocations,
     now: datetime.datetime,
-    complaints: Diagnostics,
+    problems: Diagnostics,
 ) -> None:
     choices = [inventory.in_force(now), inventory.good_for(namespace.good_for)]
     found = _found(
-        locations, choices, _as_json_at(now) if namespace.json else _line_at(now), complaints
+        locations, choices, _as_json_at(now) if namespace.json else _line_at(now), problems
     )
     last = found[-1][0] if found else None
     if namespace.json:

@@ -81,19 +81,19 @@ def _look(path: Path) -> tuple[list[str], list[Advice]]:
     from anchor.config_lint.rules import review  # noqa: PLC0415
     from anchor.timestamps import utc_now  # noqa: PLC0415
 
-    complaints = Diagnostics()
+    problems = Diagnostics()
     proved: LoadedConfiguration | None = None
-    with complaints.at(), _what_advice_says_left_unsaid():
+    with problems.at(), _what_advice_says_left_unsaid():
         proved = load_authorities(path)
     own_handlers = logging.getLogger().handlers[:]
-    with complaints.at("config.py"):
+    with problems.at("config.py"):
         config_py = read(path)
         if config_py.is_there:
             sinks = [each.audit for each in proved.authorities.values()] if proved else []
             log_configuration.try_out(config_py.logging, sinks, own_handlers)
-    complaints.raise_if_any()
+    problems.raise_if_any()
     assert proved is not None
-    document = read_document(path, complaints)
+    document = read_document(path, problems)
     subject = ConfigUnderReview(document, proved, utc_now(), config_py.host, config_py.web)
     return sorted(proved.authorities), review(subject)
 
@@ -116,8 +116,8 @@ def _as_text(
     errors: tuple[ConfigProblem, ...],
     given: list[Advice],
 ) -> None:
-    for complaint in errors:
-        print(complaint, file=sys.stderr)
+    for problem in errors:
+        print(problem, file=sys.stderr)
     if errors:
         count = len(errors)
         print(f"{path or 'anchor'}: {count} error{'s' if count > 1 else ''}", file=sys.stderr)

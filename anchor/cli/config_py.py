@@ -54,11 +54,11 @@ def read(config_json: Path) -> ConfigPy:
         ) from error
     server, web = values.get("server"), values.get("web", {})
     host = server.get("host") if isinstance(server, dict) else None
-    complaints = Diagnostics()
-    with complaints.at("web"):
+    problems = Diagnostics()
+    with problems.at("web"):
         settings = validate_options(WebSettings, web, Path())
     logging = values.get("logging") or None
     if not isinstance(logging, Mapping | None):
-        complaints.add("logging", "should be a dictionary, as logging.config.dictConfig takes it")
-    complaints.raise_if_any()
+        problems.add("logging", "should be a dictionary, as logging.config.dictConfig takes it")
+    problems.raise_if_any()
     return ConfigPy(host if isinstance(host, str) else None, settings, logging)

@@ -69,8 +69,8 @@ def _load(files: list[Path], config: Path | None) -> dict[Path, tuple[Case, ...]
         try:
             suites[path] = test_cases.load(path, maker, config)
         except ConfigurationError as error:
-            for complaint in error.problems:
-                print(printable(f"{path}: {complaint}"), file=sys.stderr)
+            for problem in error.problems:
+                print(printable(f"{path}: {problem}"), file=sys.stderr)
             count += len(error.problems)
     if count:
         print(f"{count} error{'s' if count > 1 else ''}, no case was run", file=sys.stderr)

@@ -129,25 +129,25 @@ def load(path: Path) -> Client:
     """
     path = path.absolute()
     document = parse_document(path)
-    complaints = Diagnostics()
-    with complaints.at():
+    problems = Diagnostics()
+    with problems.at():
         _require_trusted(path)
     settings: ClientSettings | None = None
-    with complaints.at():
+    with problems.at():
         settings = validate_options(ClientSettings, document, path.parent)
     if settings is None:
-        complaints.raise_if_any()
+        problems.raise_if_any()
     assert settings is not None
     transport: Transport | None = None
     source: Source | None = None
-    with complaints.at():
+    with problems.at():
         transport = _transport(settings)
-    with complaints.at():
+    with problems.at():
         source = _source(settings)
     issuers = None
-    with complaints.at():
+    with problems.at():
         issuers = _issuers(settings.issuer_ca_file)
-    complaints.raise_if_any()
+    problems.raise_if_any()
     assert transport is not None and source is not None
     return Client(path, transport, settings.authority, source, issuers)
 

@@ -9,31 +9,31 @@ from anchor.errors import ConfigProblem, ConfigurationError
 
 
 class Diagnostics:
-    """Collects complaints, so that one start shows them all."""
+    """Collects problems, so that one start shows them all."""
 
     def __init__(self) -> None:
-        self._complaints: list[ConfigProblem] = []
+        self._problems: list[ConfigProblem] = []
 
     def add(self, path: str, message: str, exit_status: int = 1) -> None:
         """Note one more."""
-        self._complaints.append(ConfigProblem(path, message, exit_status))
+        self._problems.append(ConfigProblem(path, message, exit_status))
 
     @contextmanager
     def at(self, *path: str) -> Iterator[None]:
-        """Note the complaints of a ConfigurationError in the block under ``path``, and go on."""
+        """Note the problems of a ConfigurationError in the block under ``path``, and go on."""
         try:
             yield
         except ConfigurationError as error:
-            for complaint in error.problems:
-                inner = (complaint.path,) if complaint.path else ()
-                self.add(".".join((*path, *inner)), complaint.message, complaint.exit_status)
+            for problem in error.problems:
+                inner = (problem.path,) if problem.path else ()
+                self.add(".".join((*path, *inner)), problem.message, problem.exit_status)
 
     def extend(self, others: Diagnostics, rename: Callable[[str], str]) -> None:
         """Note all of the others, under other paths."""
-        for complaint in others._complaints:
-            self.add(rename(complaint.path), complaint.message, complaint.exit_status)
+        for problem in others._problems:
+            self.add(rename(problem.path), problem.message, problem.exit_status)
 
     def raise_if_any(self) -> None:
         """Raise a ConfigurationError with all of them, if there are any."""
-        if self._complaints:
-            raise ConfigurationError(self._complaints)
+        if self._problems:
+            raise ConfigurationError(self._problems)

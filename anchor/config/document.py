@@ -28,7 +28,7 @@ Section = dict[str, Any]
 class Document:
     """The sections of a configuration, in the long form and by their names.
 
-    Only those parts are in it that can be looked at further; the others have their complaint.
+    Only those parts are in it that can be looked at further; the others have their problem.
 
     Attributes:
         base: the directory that relative paths in it start from.
@@ -99,12 +99,12 @@ def _virtual_environment(environment: Mapping[str, str]) -> list[Path]:
     return [Path(sys.prefix)] if sys.prefix != sys.base_prefix else []
 
 
-def read_document(path: Path, complaints: Diagnostics) -> Document:
+def read_document(path: Path, problems: Diagnostics) -> Document:
     """Read a configuration, in whichever form it is.
 
     Args:
         path: of the file; relative paths in it start from its directory.
-        complaints: gets what is wrong with its skeleton.
+        problems: gets what is wrong with its skeleton.
 
     Raises:
         ConfigurationError: it cannot be read as a JSON object at all.
@@ -112,21 +112,21 @@ def read_document(path: Path, complaints: Diagnostics) -> Document:
     document = parse_document(path)
     for key in document:
         if key not in (*LONG, *SHORT, *EITHER):
-            complaints.add("", f"unknown key {key!r}")
+            problems.add("", f"unknown key {key!r}")
     short = [key for key in SHORT if key in document]
     aliases: dict[str, str] = {}
     if short and any(key in document for key in LONG):
-        complaints.add("", f"{short[0]!r} is of the short form, other keys are of the long one")
+        problems.add("", f"{short[0]!r} is of the short form, other keys are of the long one")
     elif short:
-        document, aliases = _long_form(document, complaints)
+        document, aliases = _long_form(document, problems)
     if not isinstance(document.get("$schema", ""), str):
-        complaints.add("$schema", "should be a string")
+        problems.add("$schema", "should be a string")
     sections: dict[str, dict[str, Section]] = {}
     for key in LONG:
-        sections[key] = _named_sections(document, key, complaints, needs_one=not aliases)
+        sections[key] = _named_sections(document, key, problems, needs_one=not aliases)
     for key in ("audit", "bans"):
         if not isinstance(document.setdefault(key, {}), dict):
-            complaints.add(key, "should be an object")
+            problems.add(key, "should be an object")
             document[key] = {}
     return Document(
         path.absolute().parent,
@@ -156,16 +156,16 @@ def parse_document(path: Path) -> dict[str, Any]:
         raise ConfigurationError.about("", f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigurationError.about("", f"{path} is not UTF-8 text") from None
-    complaints = Diagnostics()
+    problems = Diagnostics()
 
     def object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         for key in sorted({key for key in keys if keys.count(key) > 1}):
-            complaints.add("", f"the key {key!r} is in one object twice")
+            problems.add("", f"the key {key!r} is in one object twice")
         return dict(pairs)
 
     def no_constant(name: str) -> None:
-        complaints.add("", f"{name} is not JSON")
+        problems.add("", f"{name} is not JSON")
 
     try:
         document = json.loads(
@@ -173,41 +173,41 @@ def parse_document(path: Path) -> dict[str, Any]:
         )
     except (ValueError, RecursionError) as error:
         raise ConfigurationError.about("", f"{path} is not JSON: {error}") from None
-    complaints.raise_if_any()
+    problems.raise_if_any()
     if not isinstance(document, dict):
         raise ConfigurationError.about("", f"{path} does not hold a JSON object")
     return document
 
 
 def _named_sections(
-    document: Mapping[str, Any], key: str, complaints: Diagnostics, *, needs_one: bool
+    document: Mapping[str, Any], key: str, problems: Diagnostics, *, needs_one: bool
 ) -> dict[str, Section]:
     if key not in document:
-        complaints.add("", f"missing key {key!r}")
+        problems.add("", f"missing key {key!r}")
         return {}
     if not isinstance(document[key], dict) or (needs_one and not document[key]):
-        complaints.add(key, "should be an object with at least one named section")
+        problems.add(key, "should be an object with at least one named section")
         return {}
     good: dict[str, Section] = {}
     for name, section in document[key].items():
         if not NAME.fullmatch(name):
-            complaints.add(key, f"{name!r} is no name: letters, digits, '_', '-' and '.' make one")
+            problems.add(key, f"{name!r} is no name: letters, digits, '_', '-' and '.' make one")
         elif not isinstance(section, dict):
-            complaints.add(f"{key}.{name}", "should be an object")
+            problems.add(f"{key}.{name}", "should be an object")
         elif key != "registration_authority" and not isinstance(section.get("backend"), str):
-            complaints.add(f"{key}.{name}", "missing option 'backend', which names a plug-in")
+            problems.add(f"{key}.{name}", "missing option 'backend', which names a plug-in")
         else:
             good[name] = section
     return good
 
 
 def _long_form(
-    document: Mapping[str, Any], complaints: Diagnostics
+    document: Mapping[str, Any], problems: Diagnostics
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """The short form describes one authority, of the name ``default``."""
     for key in ("auth", "ca", "validators"):
         if key not in document:
-            complaints.add("", f"missing key {key!r}")
+            problems.add("", f"missing key {key!r}")
     aliases = {"signing_ca.default": "ca", "registration_authority.default": ""}
     authentication: dict[str, Any] = {}
     backends = document.get("auth")
@@ -216,17 +216,17 @@ def _long_form(
         aliases["authentication.default"] = f"auth.{backend}"
         if isinstance(options, dict):
             if options.get("backend", backend) != backend:
-                complaints.add(f"auth.{backend}.backend", "is named by the key already")
+                problems.add(f"auth.{backend}.backend", "is named by the key already")
             authentication["default"] = {**options, "backend": backend}
         else:
-            complaints.add(f"auth.{backend}", "should be an object")
+            problems.add(f"auth.{backend}", "should be an object")
     elif "auth" in document:
-        complaints.add("auth", "should be an object with one key, the authentication backend")
+        problems.add("auth", "should be an object with one key, the authentication backend")
     signing_ca: dict[str, Any] = {}
     if isinstance(document.get("ca"), dict):
         signing_ca["default"] = {"backend": "anchor", **document["ca"]}
     elif "ca" in document:
-        complaints.add("ca", "should be an object")
+        problems.add("ca", "should be an object")
     authority = {key: document[key] for key in ("validators", "fixups") if key in document}
     long = {
         "authentication": authentication,
@@ -236,6 +236,6 @@ def _long_form(
         },
     }
     if "validators" not in document:
-        # It has its complaint, by the name that it has in this form.
+        # It has its problem, by the name that it has in this form.
         long["registration_authority"]["default"]["validators"] = {}
     return long | {key: document[key] for key in EITHER if key in document}, aliases

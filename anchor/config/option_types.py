@@ -90,8 +90,8 @@ def compiled(written: Any, compile_: Callable[[Any], Any]) -> GetPydanticSchema:
     """An annotation for an option that is written as one type and used as another.
 
     Args:
-        written: the type of what stands in the configuration; its complaints name their places.
-        compile_: makes of it what the plug-in gets; a ValueError of its is a complaint.
+        written: the type of what stands in the configuration; its problems name their places.
+        compile_: makes of it what the plug-in gets; a ValueError of its is a problem.
     """
 
     def schema(_used: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

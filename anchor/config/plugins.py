@@ -190,7 +190,7 @@ def validate_options(
         offline: whether to leave secrets where they are.
 
     Raises:
-        ConfigurationError: with a complaint for each thing that is wrong.
+        ConfigurationError: with a problem for each thing that is wrong.
     """
     try:
         return model.model_validate_json(
@@ -203,7 +203,7 @@ def validate_options(
 
 
 def _translate(detail: Any) -> ConfigProblem:
-    """A pydantic error as a complaint; values are never repeated, they may be secret."""
+    """A pydantic error as a problem; values are never repeated, they may be secret."""
     location = [str(part) for part in detail["loc"]]
     if detail["type"] == "extra_forbidden":
         return ConfigProblem(".".join(location[:-1]), f"unknown option {location[-1]!r}")

@@ -111,6 +111,6 @@ def review(subject: ConfigUnderReview) -> list[Advice]:
 
 def _found(subject: ConfigUnderReview) -> Iterator[Advice]:
     for rule in RULES:
-        for complaint in rule.look(subject):
-            path = subject.document.as_written(complaint.path)
-            yield Advice(rule.identifier, rule.level, path, complaint.message)
+        for problem in rule.look(subject):
+            path = subject.document.as_written(problem.path)
+            yield Advice(rule.identifier, rule.level, path, problem.message)

@@ -192,17 +192,17 @@ def load_policy(
     Raises:
         ConfigurationError: with everything that is wrong with any of them.
     """
-    complaints = Diagnostics()
+    problems = Diagnostics()
     bound: dict[str, list[tuple[str, plugins.Bound]]] = {VALIDATORS: [], FIXUPS: []}
     for namespace, key, section in (
         (VALIDATORS, "validators", validators),
         (FIXUPS, "fixups", fixups),
     ):
         for name, options in section.items():
-            with complaints.at(key, name):
+            with problems.at(key, name):
                 function = load_plugin(namespace, name)
                 bound[namespace].append((name, bind_options(function, options, SUPPLIED, base)))
-    complaints.raise_if_any()
+    problems.raise_if_any()
     intermediate = _signs_intermediates(validators)
     return Policy(
         mandatory_checks.key_checks(ca_keys, weak_keys.Allowed(exponents, _allows_dsa(validators))),

@@ -135,24 +135,24 @@ def load(path: Path, maker: Maker, config: Path | None = None) -> tuple[Case, ..
     document = parse_document(path)
     base = path.absolute().parent
     file = validate_options(FileSettings, document, base)
-    complaints = Diagnostics()
+    problems = Diagnostics()
     authorities: Mapping[str, RegistrationAuthority] | None = None
     configuration = config or file.config or base / "config.json"
     try:
         authorities = load_authorities(configuration, offline=True).authorities
     except ConfigurationError as error:
-        for complaint in error.problems:
-            complaints.add("config", f"{configuration}: {complaint}")
+        for problem in error.problems:
+            problems.add("config", f"{configuration}: {problem}")
     cases: list[Case] = []
     names: set[str] = set()
     for position, section in enumerate(file.cases):
-        with complaints.at("cases", str(position)):
+        with problems.at("cases", str(position)):
             proved = validate_options(CaseSettings, section, base)
             if proved.name in names:
-                complaints.add(f"cases.{position}.name", "is that of another case too")
+                problems.add(f"cases.{position}.name", "is that of another case too")
             names.add(proved.name)
             cases.extend(_cases(proved, authorities, maker))
-    complaints.raise_if_any()
+    problems.raise_if_any()
     return tuple(cases)
 
 
@@ -160,15 +160,15 @@ def _cases(
     case: CaseSettings, authorities: Mapping[str, RegistrationAuthority] | None, maker: Maker
 ) -> list[Case]:
     """The one case, or none if there is no configuration to try it with."""
-    complaints = Diagnostics()
+    problems = Diagnostics()
     octets = b""
     authority: RegistrationAuthority | None = None
-    with complaints.at():
+    with problems.at():
         octets = _octets(case, maker)
     if authorities is not None:
-        with complaints.at():
+        with problems.at():
             authority = _authority(case, authorities)
-    complaints.raise_if_any()
+    problems.raise_if_any()
     if authority is None:
         return []
     requester = case.requester
@@ -208,14 +208,14 @@ def _authority(
         raise ConfigurationError.about(
             "authority", f"there is no registration authority {name!r}, but {known}"
         )
-    complaints = Diagnostics()
+    problems = Diagnostics()
     authority = authorities[name]
     policy = authority.policy
     steps = [check.name for check in policy.checks] + [fixup.name for fixup in policy.fixups]
     for name in case.refused_by:
         if name not in steps:
-            complaints.add(
+            problems.add(
                 "refused_by", f"there is no check or fixup {name!r}, but {', '.join(steps)}"
             )
-    complaints.raise_if_any()
+    problems.raise_if_any()
     return authority

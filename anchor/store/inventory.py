@@ -30,7 +30,7 @@ def read_certificates(
     directories: Iterable[Path],
     choose: Choice,
     shape: Callable[[StoredCertificate], Shape],
-    complaints: Diagnostics,
+    problems: Diagnostics,
 ) -> list[Shape]:
     """Read the stored certificates and return what is wanted of those chosen, each once.
 
@@ -38,7 +38,7 @@ def read_certificates(
         directories: where certificates are stored.
         choose: whether a certificate is wanted.
         shape: what is wanted of it.
-        complaints: gets every file that should hold a certificate and does not.
+        problems: gets every file that should hold a certificate and does not.
 
     Raises:
         ConfigurationError: a directory cannot be read.
@@ -57,13 +57,13 @@ def read_certificates(
     for name, path in directory_of.items():
         found = _read(f"{path}/{name}")
         if isinstance(found, _Broken):
-            complaints.add("", found.fault)
+            problems.add("", found.fault)
         # What has another name is not the service's certificate, and not listed.
         elif found is not None and certificate_files.is_certificate(name) and choose(found):
             results.append(shape(found))
     for path in others:
         if isinstance(broken := _read(path), _Broken):
-            complaints.add("", broken.fault)
+            problems.add("", broken.fault)
     return results
 
 
@@ -128,13 +128,13 @@ def remove_leftovers(directories: Iterable[Path], now: datetime.datetime) -> int
         raise ConfigurationError.about("", f"{error.filename}: {error.strerror}") from None
 
 
-def prune(directories: Iterable[Path], before: datetime.datetime, complaints: Diagnostics) -> int:
+def prune(directories: Iterable[Path], before: datetime.datetime, problems: Diagnostics) -> int:
     """Delete the certificates that had expired by then.
 
     Args:
         directories: where the certificates are.
         before: the moment by which they had expired.
-        complaints: gets every file that should hold a certificate and does not; it stays.
+        problems: gets every file that should hold a certificate and does not; it stays.
 
     Returns:
         how many certificates were deleted.
@@ -147,7 +147,7 @@ def prune(directories: Iterable[Path], before: datetime.datetime, complaints: Di
         directories,
         lambda one: one.not_after < moment,
         lambda one: one.path,
-        complaints,
+        problems,
     )
     try:
         for path in expired:
