@@ -13,10 +13,9 @@ from cryptography.hazmat.primitives import hashes
 
 from anchor.config_lint.review import ConfigUnderReview
 from anchor.errors import ConfigProblem
-from anchor.validators.errors import ValidationError
 from anchor.X509.parse_errors import MALFORMED
 from anchor.X509.signing_request import PublicKey
-from anchor.X509.weak_keys import Allowed, require_strong
+from anchor.X509.weak_keys import Allowed, WeakKey, require_strong
 
 LONGEST_VALIDITY = datetime.timedelta(days=7)
 
@@ -43,7 +42,7 @@ def weak_ca_key(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
     for path, link in _links(subject):
         try:
             require_strong(cast(PublicKey, link.public_key()), Allowed())
-        except ValidationError as error:
+        except WeakKey as error:
             yield ConfigProblem(
                 path,
                 f"of {_name(link)} {error}, so others can sign in the CA's name: make a new one",

@@ -137,7 +137,7 @@ def _mendings(steps: tuple[FixupStep, ...]) -> Iterator[FixupResult]:
 def _request(authority: str, asker: Requester) -> Request:
     """The HTTP request that a validator may look at."""
     environ = {"REMOTE_ADDR": str(asker.address), "REQUEST_METHOD": "POST"}
-    request: Request = Request.template(f"/v1/sign/{authority}", environ=environ)
+    request: Request = Request.blank(f"/v1/sign/{authority}", environ=environ)
     return request
 
 

@@ -215,7 +215,7 @@ def test_a_check_that_nobody_knew_of_is_counted_too(service, metrics, monkeypatc
     def refuse(*_):
         raise ValidationFailed([Failure('"}\n', "no")])
 
-    monkeypatch.setattr("anchor.policy.policy.Policy.approve", refuse)
+    monkeypatch.setattr("anchor.policy.policy.Policy.evaluate", refuse)
     service.sign(status=400)
 
     assert 1 == number(metrics(), "anchor_refusals_total", authority="default", check="other")

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from anchor.web import forms
-from anchor.X509 import cmc, csr_reader
+from anchor.X509 import cmc
 from anchor.X509.csr_reader import read_csr
 from anchor.X509.signing_request import X509Csr
 from tests.support import der
@@ -435,7 +435,6 @@ def test_a_panic_in_rust_is_a_refusal_like_any_other(service, monkeypatch):
         raise PanicException("index out of bounds")
 
     monkeypatch.setattr("anchor.X509.signing_request.x509.load_der_x509_csr", panic)
-    csr_reader._read_or_remembered.cache_clear()
 
     answer = post_bare(service, (VECTORS / "challenge-password.der").read_bytes())
 

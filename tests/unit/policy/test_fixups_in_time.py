@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anchor.cli import main
-from anchor.policy.checks import verdicts
+from anchor.policy.checks import run_checks
 from anchor.X509.signing_request import X509Csr
 from tests.support.pki import make_csr
 from tests.support.policies import configured, context
@@ -177,8 +177,8 @@ def test_explain_marks_the_refusals_that_the_fixups_mended(document, authority, 
 
     assert "mended standards_compliance the common name 'www.example.com.' has an empty" in text
     assert "ok standards_compliance" in text
-    verdicts_ = {each["check"]: each["verdict"] for each in told["checks"]}
-    assert "mended" == verdicts_["standards_compliance"]
+    verdicts = {each["check"]: each["verdict"] for each in told["checks"]}
+    assert "mended" == verdicts["standards_compliance"]
     assert "signed" == told["outcome"]
 
 
@@ -222,7 +222,9 @@ def test_what_is_approved_has_passed_every_check(
     policy = configured(validators, fixups)
 
     judgement = policy.evaluate(csr, context())
-    again = [] if judgement.result is None else verdicts(policy.checks, judgement.result, context())
+    again = (
+        [] if judgement.result is None else run_checks(policy.checks, judgement.result, context())
+    )
     failures = [verdict.failure for verdict in again if verdict.failure]
 
     if judgement.approved is not None:

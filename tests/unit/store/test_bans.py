@@ -351,10 +351,10 @@ def test_a_request_is_held_against_one_state_of_the_bans(tmp_path, monkeypatch):
     looks.clear()
 
     # The fixup makes another request of it, which is held against the bans as well.
-    assert policy.approve(csr, came_before).dns_names == ("www.example.com",)
+    assert policy.evaluate(csr, came_before).require_approved().dns_names == ("www.example.com",)
     assert not looks
     with pytest.raises(ValidationFailed, match="the name is banned"):
-        policy.approve(csr, policy.context(AuthDetails("alice"), None, {}))
+        policy.evaluate(csr, policy.context(AuthDetails("alice"), None, {})).require_approved()
     assert looks == [(str(tmp_path / "bans.json"),)]
 
 
@@ -367,7 +367,9 @@ def test_a_name_that_only_a_fixup_adds_is_held_against_the_bans_too(tmp_path):
     policy = dataclasses.replace(policy, fixups=(adding,))
 
     with pytest.raises(ValidationFailed, match="the name is banned"):
-        policy.approve(X509Csr.from_pem(make_csr()), policy.context(AuthDetails("alice"), None, {}))
+        policy.evaluate(
+            X509Csr.from_pem(make_csr()), policy.context(AuthDetails("alice"), None, {})
+        ).require_approved()
 
 
 def test_bans_that_nobody_looked_at_ban_everything(tmp_path):
@@ -375,7 +377,7 @@ def test_bans_that_nobody_looked_at_ban_everything(tmp_path):
     policy = load_policy({}, {}, frozenset({65537}), frozenset(), tmp_path, bans=bans)
 
     with pytest.raises(PluginError, match="'not_banned' failed"):
-        policy.approve(X509Csr.from_pem(make_csr()), context())
+        policy.evaluate(X509Csr.from_pem(make_csr()), context()).require_approved()
 
 
 def test_a_plugin_that_takes_whatever_there_is_does_not_get_the_bans(tmp_path):
