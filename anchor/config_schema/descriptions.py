@@ -10,7 +10,7 @@ from typing import Any
 _ENTRY = re.compile(r"(\w+): +(\S.*)")
 
 
-def of_options(plugin: Callable[..., Any]) -> dict[str, str]:
+def option_descriptions(plugin: Callable[..., Any]) -> dict[str, str]:
     """The sentences below ``Args:``, by the parameter's name; none where there is no such part."""
     found: dict[str, list[str]] = {}
     inside = False
@@ -37,7 +37,7 @@ def sentence(text: str) -> str:
     return text[0].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
-def of_function(plugin: Callable[..., Any]) -> str:
+def summary(plugin: Callable[..., Any]) -> str:
     """The first paragraph of its docstring."""
     return sentence((inspect.getdoc(plugin) or "").partition("\n\n")[0])
 

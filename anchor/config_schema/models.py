@@ -15,7 +15,7 @@ from anchor.config_schema import descriptions
 Schema = dict[str, Any]
 
 
-def of_model(model: type[pydantic.BaseModel]) -> Schema:
+def model_schema(model: type[pydantic.BaseModel]) -> Schema:
     """The schema of a model's options, each with its description and its default."""
     made = model.model_json_schema(by_alias=True, schema_generator=_Generator)
     # Models inside of options: their names may be those of others, so they are put in place.
@@ -30,7 +30,7 @@ def of_model(model: type[pydantic.BaseModel]) -> Schema:
     return schema
 
 
-def of_plugin(plugin: Callable[..., Any], supplied: frozenset[str] = frozenset()) -> Schema:
+def plugin_schema(plugin: Callable[..., Any], supplied: frozenset[str] = frozenset()) -> Schema:
     """The schema of the options that a function or a class takes, as its docstring describes them.
 
     Args:
@@ -40,12 +40,12 @@ def of_plugin(plugin: Callable[..., Any], supplied: frozenset[str] = frozenset()
     Raises:
         ConfigurationError: its signature or its annotations make no options.
     """
-    schema = of_model(Signature.of(plugin, supplied).model)
-    meanings = descriptions.of_options(plugin)
+    schema = model_schema(Signature.of(plugin, supplied).model)
+    meanings = descriptions.option_descriptions(plugin)
     for name, option in schema["properties"].items():
         if name in meanings:
             option["description"] = meanings[name]
-    return {"description": descriptions.of_function(plugin), **schema}
+    return {"description": descriptions.summary(plugin), **schema}
 
 
 def _in_place(node: Any, definitions: Mapping[str, Any], depth: int = 0) -> Any:

@@ -3,7 +3,7 @@
 Editors complete and check a configuration by it.  It knows names, types, ranges and what has to be
 there; how options depend on each other, files and keys, only ``anchor check`` can judge.  The
 schema that is shipped covers the plug-ins that are, and takes any object for the options of others;
-:func:`of_installation` knows those that are installed, and refuses names that nobody offers.
+:func:`for_installed_plugins` knows those that are installed, and refuses names that nobody offers.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from anchor.auth import authenticator
 from anchor.ca import backends
 from anchor.config.plugins import load_plugin, shipped_names
 from anchor.config_schema import descriptions, models
+from anchor.config_schema.document_schema import ANYTHING, PluginSchemas, document_schema
 from anchor.config_schema.models import Schema
-from anchor.config_schema.whole import ANYTHING, Plugins, whole
 from anchor.policy import checks, policy
 
 SHIPPED = "config.schema.json"
@@ -36,10 +36,10 @@ _KINDS: Mapping[str, tuple[str, frozenset[str]]] = MappingProxyType(
 )
 
 
-def of_code() -> Schema:
+def for_shipped_plugins() -> Schema:
     """The schema for what Anchor ships; all of the extras have to be installed."""
-    return whole(
-        Plugins(
+    return document_schema(
+        PluginSchemas(
             {
                 kind: {name: _options_of(kind, name) for name in sorted(shipped_names(namespace))}
                 for kind, (namespace, _) in _KINDS.items()
@@ -49,20 +49,20 @@ def of_code() -> Schema:
     )
 
 
-def of_installation() -> Schema:
+def for_installed_plugins() -> Schema:
     """The shipped schema with the plug-ins that are installed, and without room for others."""
     shipped = json.loads(shipped_text())["$defs"]
     known: dict[str, dict[str, Schema]] = {}
     for kind, (namespace, _) in _KINDS.items():
         names = sorted(shipped_names(namespace))
-        ours = {name: own_options(shipped, f"{kind}.{name}") for name in names}
+        ours = {name: plugin_options(shipped, f"{kind}.{name}") for name in names}
         offered = {each.name for each in metadata.entry_points(group=namespace)}
         # What is shipped may lack its extra here, so it is not loaded; nor need it be.
         known[kind] = ours | {name: _options_of(kind, name) for name in sorted(offered - {*ours})}
-    return whole(Plugins(known, closed=True))
+    return document_schema(PluginSchemas(known, closed=True))
 
 
-def own_options(definitions: Mapping[str, Any], name: str) -> Schema:
+def plugin_options(definitions: Mapping[str, Any], name: str) -> Schema:
     """The schema of a plug-in's own options, without those that all of its kind have.
 
     Args:
@@ -84,7 +84,7 @@ def shipped_text() -> str:
     return resources.files("anchor").joinpath(SHIPPED).read_text(encoding="utf-8")
 
 
-def as_text(schema: Schema) -> str:
+def to_json(schema: Schema) -> str:
     """The schema as a file holds it."""
     return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
 
@@ -95,7 +95,7 @@ def _options_of(kind: str, name: str) -> Schema:
     try:
         plugin = load_plugin(namespace, name)
         if kind in ("authentication", "signing_ca") and not inspect.isclass(plugin):
-            return {"description": descriptions.of_function(plugin), **ANYTHING}
-        return models.of_plugin(plugin, supplied)
+            return {"description": descriptions.summary(plugin), **ANYTHING}
+        return models.plugin_schema(plugin, supplied)
     except Exception:  # noqa: BLE001  # annotations can be anything; `anchor check` says what is wrong
         return dict(ANYTHING)

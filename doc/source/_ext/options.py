@@ -19,7 +19,7 @@ from sphinx.util.docutils import SphinxDirective
 
 import anchor
 from anchor.config_schema import schema
-from anchor.config_schema.models import of_model
+from anchor.config_schema.models import model_schema
 from anchor.web.settings import WebSettings
 
 # What strings and such are called, where JSON Schema's word is not the best one.
@@ -41,11 +41,11 @@ def _shipped() -> dict[str, Any]:
 def described(name: str) -> dict[str, Any]:
     """The schema of the options of that name."""
     if name == "web":
-        return of_model(WebSettings)
+        return model_schema(WebSettings)
     definitions = _shipped()["$defs"]
     if name == "signing_ca.next":
         return definitions["signing_ca"]["properties"]["next"]
-    return schema.own_options(definitions, name) if "." in name else definitions[name]
+    return schema.plugin_options(definitions, name) if "." in name else definitions[name]
 
 
 def lines(name: str, remarks: Mapping[str, Sequence[str]] | None = None) -> list[str]:

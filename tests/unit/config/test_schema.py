@@ -43,14 +43,14 @@ def objections(document, part=None):
 
 
 def test_the_shipped_schema_is_what_the_code_makes():
-    assert schema.as_text(schema.of_code()) == schema.shipped_text(), (
+    assert schema.to_json(schema.for_shipped_plugins()) == schema.shipped_text(), (
         "run tools/make-schema .venv/python3/bin/python"
     )
 
 
 def test_the_schema_is_one():
     jsonschema.Draft202012Validator.check_schema(SHIPPED)
-    jsonschema.Draft202012Validator.check_schema(schema.of_installation())
+    jsonschema.Draft202012Validator.check_schema(schema.for_installed_plugins())
 
 
 def options(node, path=""):
@@ -464,7 +464,7 @@ def test_another_key_than_the_backends_own_name_is_refused(short, tmp_path):
 def test_the_shipped_schema_has_room_for_plugins_and_the_installations_does_not(document):
     authority = document["registration_authority"]["default"]
     authority["validators"] = {"not_there": {"any": ["thing"]}}
-    installed = validator(schema.of_installation())
+    installed = validator(schema.for_installed_plugins())
 
     assert [] == objections(document)
     assert not installed.is_valid(document)

@@ -14,7 +14,7 @@ from anchor.auth import authenticator
 from anchor.ca.loading import NextSettings
 from anchor.ca.settings import CASettings
 from anchor.config import document
-from anchor.config_schema.models import Schema, of_model, of_plugin
+from anchor.config_schema.models import Schema, model_schema, plugin_schema
 from anchor.store import bans
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -22,7 +22,7 @@ ANYTHING: Schema = {"type": "object"}
 
 
 @dataclass(frozen=True)
-class Plugins:
+class PluginSchemas:
     """The plug-ins that are known.
 
     Attributes:
@@ -50,13 +50,13 @@ class Plugins:
         return _cases(section, self.options[kind], "backend", default)
 
 
-def whole(plugins: Plugins) -> Schema:
+def document_schema(plugins: PluginSchemas) -> Schema:
     """The schema."""
     definitions = {
         "authentication": _of_backends("authentication", authenticator.CommonSettings, plugins),
         "signing_ca": _signing_ca(plugins),
         "registration_authority": _authority(plugins),
-        "bans": of_model(bans.BanSettings),
+        "bans": model_schema(bans.BanSettings),
         **_audit(),
     }
     for name, own in plugins.options["authentication"].items():
@@ -82,7 +82,7 @@ def whole(plugins: Plugins) -> Schema:
     }
 
 
-def _sections(plugins: Plugins, signing_ca: Schema) -> Schema:
+def _sections(plugins: PluginSchemas, signing_ca: Schema) -> Schema:
     """The keys of the file, of both forms."""
 
     def named(kind: str, description: str) -> Schema:
@@ -122,9 +122,9 @@ def _sections(plugins: Plugins, signing_ca: Schema) -> Schema:
     }
 
 
-def _of_backends(kind: str, common: type[pydantic.BaseModel], plugins: Plugins) -> Schema:
+def _of_backends(kind: str, common: type[pydantic.BaseModel], plugins: PluginSchemas) -> Schema:
     """A section that names a plug-in, whose options stand in it too."""
-    schema = of_model(common)
+    schema = model_schema(common)
     backend = {"description": "The backend, by the name of its plug-in.", **plugins.names(kind)}
     return {
         "type": "object",
@@ -134,9 +134,9 @@ def _of_backends(kind: str, common: type[pydantic.BaseModel], plugins: Plugins) 
     }
 
 
-def _signing_ca(plugins: Plugins) -> Schema:
+def _signing_ca(plugins: PluginSchemas) -> Schema:
     schema = _of_backends("signing_ca", CASettings, plugins)
-    following = of_model(NextSettings)
+    following = model_schema(NextSettings)
     backend = {
         "description": "The signing backend; the same by default.",
         **plugins.names("signing_ca"),
@@ -150,7 +150,7 @@ def _signing_ca(plugins: Plugins) -> Schema:
 
 
 def _of_signing_backend(
-    name: str, own: Schema, signing_ca: Schema, plugins: Plugins
+    name: str, own: Schema, signing_ca: Schema, plugins: PluginSchemas
 ) -> dict[str, Schema]:
     """What a backend makes of the section, and of ``next`` in it."""
     common = dict.fromkeys(signing_ca["properties"], True)
@@ -170,8 +170,8 @@ def _of_signing_backend(
     }
 
 
-def _authority(plugins: Plugins) -> Schema:
-    schema = of_model(authorities.AuthoritySettings)
+def _authority(plugins: PluginSchemas) -> Schema:
+    schema = model_schema(authorities.AuthoritySettings)
     for kind in ("validators", "fixups"):
         schema["properties"][kind] |= plugins.by_name(kind)
     return schema
@@ -187,7 +187,7 @@ def _audit() -> dict[str, Schema]:
     return {
         "audit": {"type": "object", "properties": {"target": target}, "allOf": cases},
         **{
-            f"audit.{name}": _joined(of_plugin(make), {}, {"target": {"const": name}})
+            f"audit.{name}": _joined(plugin_schema(make), {}, {"target": {"const": name}})
             for name, make in sinks.TARGETS.items()
         },
     }
