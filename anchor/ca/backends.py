@@ -144,7 +144,7 @@ def load_backend(
     values = signature.validate(options, base, offline=not with_key)
     if certificate is None or not with_key:
         return None
-    if "certificate" in signature.wants:
+    if "certificate" in signature.supplied_names:
         values["certificate"] = certificate
     try:
         instance = cast(KeyBackend, backend(**values))

@@ -73,19 +73,19 @@ def shipped_names(namespace: str) -> frozenset[str]:
 
 
 @dataclass(frozen=True)
-class Bound:
-    """A function with its options filled in, and the names it wants filled at each call."""
+class BoundFunction:
+    """A function with its options filled in, and the names it supplied_names filled at each call."""
 
     call: functools.partial[Any]
-    wants: frozenset[str]
+    supplied_names: frozenset[str]
 
     def __call__(self, supplied: Mapping[str, object]) -> Any:
-        return self.call(**{name: supplied[name] for name in self.wants})
+        return self.call(**{name: supplied[name] for name in self.supplied_names})
 
 
 def bind_options(
     function: Callable[..., Any], options: Options, supplied: frozenset[str], base: Path
-) -> Bound:
+) -> BoundFunction:
     """Hold the options against the function's signature, and fill them in.
 
     Args:
@@ -102,14 +102,14 @@ def bind_options(
         raise ConfigurationError.about("", "is a coroutine or a generator, not a plain function")
     signature = Signature.of(function, supplied)
     values = signature.validate(options, base)
-    return Bound(functools.partial(function, **values), signature.wants)
+    return BoundFunction(functools.partial(function, **values), signature.supplied_names)
 
 
 @dataclass(frozen=True)
 class Signature:
-    """What a callable wants supplied, and a model of the options it takes."""
+    """What a callable supplied_names supplied, and a model of the options it takes."""
 
-    wants: frozenset[str]
+    supplied_names: frozenset[str]
     model: type[pydantic.BaseModel]
 
     @classmethod
@@ -142,7 +142,7 @@ def _read_signature(function: Callable[..., Any], supplied: frozenset[str]) -> S
         raise ConfigurationError.about(
             "", f"its annotations cannot be resolved: {error}"
         ) from error
-    wants: set[str] = set()
+    supplied_names: set[str] = set()
     fields: dict[str, Any] = {}
     takes_anything = False
     for parameter in inspect.signature(function).parameters.values():
@@ -155,7 +155,7 @@ def _read_signature(function: Callable[..., Any], supplied: frozenset[str]) -> S
                 "", f"its parameter {parameter.name!r} cannot be given by name"
             )
         elif parameter.name in supplied:
-            wants.add(parameter.name)
+            supplied_names.add(parameter.name)
         else:
             default = ... if parameter.default is parameter.empty else parameter.default
             # The alias keeps names such as `_x` or `model_dump`, which pydantic cannot have.
@@ -172,7 +172,7 @@ def _read_signature(function: Callable[..., Any], supplied: frozenset[str]) -> S
         ),
         **fields,
     )
-    return Signature(supplied if takes_anything else frozenset(wants), model)
+    return Signature(supplied if takes_anything else frozenset(supplied_names), model)
 
 
 Model = typing.TypeVar("Model", bound=pydantic.BaseModel)

@@ -193,7 +193,7 @@ def load_policy(
         ConfigurationError: with everything that is wrong with any of them.
     """
     problems = Diagnostics()
-    bound: dict[str, list[tuple[str, plugins.Bound]]] = {VALIDATORS: [], FIXUPS: []}
+    bound: dict[str, list[tuple[str, plugins.BoundFunction]]] = {VALIDATORS: [], FIXUPS: []}
     for namespace, key, section in (
         (VALIDATORS, "validators", validators),
         (FIXUPS, "fixups", fixups),
@@ -211,7 +211,8 @@ def load_policy(
             tuple(_named_attributes(bound[VALIDATORS] + bound[FIXUPS])), issuer
         ),
         tuple(
-            Check(name, function, "csr" in function.wants) for name, function in bound[VALIDATORS]
+            Check(name, function, "csr" in function.supplied_names)
+            for name, function in bound[VALIDATORS]
         ),
         tuple(Fixup(name, function) for name, function in bound[FIXUPS]),
         SUBJECT_ATTRIBUTES in validators or SUBJECT_ATTRIBUTES in fixups,
@@ -220,7 +221,9 @@ def load_policy(
     )
 
 
-def _named_attributes(bound: Iterable[tuple[str, plugins.Bound]]) -> Iterable[AttributePatterns]:
+def _named_attributes(
+    bound: Iterable[tuple[str, plugins.BoundFunction]],
+) -> Iterable[AttributePatterns]:
     """The attributes of a subject that the policy's validator and its fixup name."""
     for name, function in bound:
         if name == SUBJECT_ATTRIBUTES:

@@ -79,7 +79,7 @@ def printable(text: str) -> str:
 
 def _plugin_of(function: Any) -> Callable[..., Any]:
     """What was loaded, without the options that were bound to it."""
-    bound = function.call if isinstance(function, plugins.Bound) else function
+    bound = function.call if isinstance(function, plugins.BoundFunction) else function
     plugin: Callable[..., Any] = bound.func if isinstance(bound, functools.partial) else bound
     return plugin
 
