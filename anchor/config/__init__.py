@@ -1,1 +1,1 @@
-"""The configuration as written, its problems, option types, and plug-ins."""
+"""Reading ``config.json``, collecting its problems, option types, and plug-ins."""

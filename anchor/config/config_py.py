@@ -1,4 +1,4 @@
-"""Where ``config.py`` is, which holds Pecan's and the web service's values."""
+"""The path of ``config.py``, which has the settings of Pecan and the web service."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from anchor.errors import ConfigurationError
 
 
 def find_config_py(config_json: Path) -> Path:
-    """``config.py``: beside config.json, or the one that came with the package.
+    """The path of ``config.py``: beside ``config.json``, else the installed one.
 
     Raises:
         ConfigurationError: there is none.
     """
-    places = (
+    directories = (
         config_json.absolute().parent,
         Path(sys.prefix, "etc/anchor"),
-        # A checkout that is installed in place.
+        # An editable install (`pip install -e`): the clone itself.
         Path(anchor.__file__).parent.parent,
     )
-    for place in places:
-        if (place / "config.py").is_file():
-            return place / "config.py"
-    raise ConfigurationError.about("", f"there is no config.py in {', '.join(map(str, places))}")
+    for directory in directories:
+        if (directory / "config.py").is_file():
+            return directory / "config.py"
+    searched = ", ".join(map(str, directories))
+    raise ConfigurationError.about("", f"there is no config.py in {searched}")

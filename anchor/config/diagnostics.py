@@ -1,4 +1,4 @@
-"""Gathering everything that is wrong with a configuration, each with its path."""
+"""The collector of configuration problems, each with its path."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from anchor.errors import ConfigProblem, ConfigurationError
 
 
 class Diagnostics:
-    """Collects problems, so that one start shows them all."""
+    """Collects problems, so that one start reports all of them."""
 
     def __init__(self) -> None:
         self._problems: list[ConfigProblem] = []
 
     def add(self, path: str, message: str, exit_status: int = 1) -> None:
-        """Note one more."""
+        """Add a problem."""
         self._problems.append(ConfigProblem(path, message, exit_status))
 
     @contextmanager
     def at(self, *path: str) -> Iterator[None]:
-        """Note the problems of a ConfigurationError in the block under ``path``, and go on."""
+        """Catch a ConfigurationError in the block and add its problems below ``path``."""
         try:
             yield
         except ConfigurationError as error:
@@ -28,12 +28,12 @@ class Diagnostics:
                 inner = (problem.path,) if problem.path else ()
                 self.add(".".join((*path, *inner)), problem.message, problem.exit_status)
 
-    def extend(self, others: Diagnostics, rename: Callable[[str], str]) -> None:
-        """Note all of the others, under other paths."""
-        for problem in others._problems:
+    def extend(self, other: Diagnostics, rename: Callable[[str], str]) -> None:
+        """Add the problems of another collector, with their paths renamed."""
+        for problem in other._problems:
             self.add(rename(problem.path), problem.message, problem.exit_status)
 
     def raise_if_any(self) -> None:
-        """Raise a ConfigurationError with all of them, if there are any."""
+        """Raise a ConfigurationError with all problems, if there are any."""
         if self._problems:
             raise ConfigurationError(self._problems)

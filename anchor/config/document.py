@@ -1,4 +1,4 @@
-"""``config.json`` as it stands in its file: found, read, and brought into its long form."""
+"""Finding and reading ``config.json``, and converting the short form to the long form."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import Any
 from anchor.config.diagnostics import Diagnostics
 from anchor.errors import ConfigurationError
 
-# A name is a part of URLs, of paths in messages and of audit events: nothing there needs quoting.
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", re.ASCII)
+# Names appear in URLs, in messages and in audit events, so they have no characters to escape.
+SECTION_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", re.ASCII)
 
-LONG = ("authentication", "signing_ca", "registration_authority")
-SHORT = ("auth", "ca", "validators", "fixups")
-EITHER = ("audit", "bans", "$schema")
+LONG_FORM = ("authentication", "signing_ca", "registration_authority")
+SHORT_FORM = ("auth", "ca", "validators", "fixups")
+BOTH_FORMS = ("audit", "bans", "$schema")
 
 Section = dict[str, Any]
 
@@ -28,12 +28,12 @@ Section = dict[str, Any]
 class Document:
     """The sections of a configuration, in the long form and by their names.
 
-    Only those parts are in it that can be looked at further; the others have their problem.
+    Malformed sections are left out; each has a problem in the diagnostics.
 
     Attributes:
-        base: the directory that relative paths in it start from.
-        declared: the names of all sections by their kind, also of those that are no good.
-        aliases: what paths of the long form are called in the file, if it is in the short form.
+        base: the directory that relative paths start from.
+        declared: the names of all sections by their kind, the malformed ones included.
+        aliases: the short form's path for each path of the long form; empty for the long form.
     """
 
     base: Path
@@ -47,7 +47,7 @@ class Document:
 
     @property
     def audit_path(self) -> Path | None:
-        """Where ``audit.target: file`` writes to; None for other targets.  Nothing is proved."""
+        """The file of ``audit.target: file``, not validated; None for other targets."""
         path = self.audit.get("path")
         if self.audit.get("target") != "file" or not isinstance(path, str):
             return None
@@ -55,12 +55,12 @@ class Document:
 
     @property
     def audit_key_path(self) -> Path | None:
-        """Where the key for checkpoints is; None if none is named.  Nothing is proved."""
+        """The file of the checkpoint key, not validated; None without such a key."""
         path = self.audit.get("checkpoint_key_path")
         return self.base / Path(path).expanduser() if isinstance(path, str) else None
 
     def as_written(self, path: str) -> str:
-        """The path by which the file's author knows a place in the long form."""
+        """The path in the file for a path of the long form."""
         for long, short in self.aliases.items():
             if path == long or path.startswith(f"{long}."):
                 return f"{short}{path.removeprefix(long)}".removeprefix(".")
@@ -68,26 +68,28 @@ class Document:
 
 
 def find_config(environment: Mapping[str, str] = os.environ) -> Path:
-    """The first ``config.json`` there is, in the order that the documentation gives.
+    """The path of the first ``config.json`` that exists; ``$ANCHOR_CONF`` has priority.
+
+    The path in ``$ANCHOR_CONF`` is returned even if there is no such file.
 
     Raises:
-        ConfigurationError: there is none; or ``$ANCHOR_CONF`` names a file that is not there.
+        ConfigurationError: there is no ``config.json`` in any of the standard directories.
     """
     if environment.get("ANCHOR_CONF"):
         return Path(environment["ANCHOR_CONF"]).expanduser()
-    places = [
+    paths = [
         Path("config.json"),
         Path("~/.config/anchor/config.json").expanduser(),
         *(prefix / "etc/anchor/config.json" for prefix in _virtual_environment(environment)),
         Path("/etc/anchor/config.json"),
     ]
-    for place in places:
-        if place.is_file():
-            return place
+    for path in paths:
+        if path.is_file():
+            return path
     raise ConfigurationError.about(
         "",
         "there is no config.json in "
-        + ", ".join(map(str, places))
+        + ", ".join(map(str, paths))
         + "; `anchor init` makes one, $ANCHOR_CONF names one elsewhere",
     )
 
@@ -95,35 +97,35 @@ def find_config(environment: Mapping[str, str] = os.environ) -> Path:
 def _virtual_environment(environment: Mapping[str, str]) -> list[Path]:
     if environment.get("VIRTUAL_ENV"):
         return [Path(environment["VIRTUAL_ENV"])]
-    # uwsgi --venv, and programs called by their path, run in one that nobody activated.
+    # `uwsgi --venv` and programs called by their path use an environment without activating it.
     return [Path(sys.prefix)] if sys.prefix != sys.base_prefix else []
 
 
 def read_document(path: Path, problems: Diagnostics) -> Document:
-    """Read a configuration, in whichever form it is.
+    """Read a configuration in the long or the short form.
 
     Args:
-        path: of the file; relative paths in it start from its directory.
-        problems: gets what is wrong with its skeleton.
+        path: the file; relative paths in it start from its directory.
+        problems: collects the problems of the document's structure; options are not validated.
 
     Raises:
-        ConfigurationError: it cannot be read as a JSON object at all.
+        ConfigurationError: the file cannot be read or is not a JSON object.
     """
     document = parse_document(path)
     for key in document:
-        if key not in (*LONG, *SHORT, *EITHER):
+        if key not in (*LONG_FORM, *SHORT_FORM, *BOTH_FORMS):
             problems.add("", f"unknown key {key!r}")
-    short = [key for key in SHORT if key in document]
+    short = [key for key in SHORT_FORM if key in document]
     aliases: dict[str, str] = {}
-    if short and any(key in document for key in LONG):
+    if short and any(key in document for key in LONG_FORM):
         problems.add("", f"{short[0]!r} is of the short form, other keys are of the long one")
     elif short:
-        document, aliases = _long_form(document, problems)
+        document, aliases = _to_long_form(document, problems)
     if not isinstance(document.get("$schema", ""), str):
         problems.add("$schema", "should be a string")
     sections: dict[str, dict[str, Section]] = {}
-    for key in LONG:
-        sections[key] = _named_sections(document, key, problems, needs_one=not aliases)
+    for key in LONG_FORM:
+        sections[key] = _named_sections(document, key, problems, require_one=not aliases)
     for key in ("audit", "bans"):
         if not isinstance(document.setdefault(key, {}), dict):
             problems.add(key, "should be an object")
@@ -133,7 +135,7 @@ def read_document(path: Path, problems: Diagnostics) -> Document:
         **sections,
         audit=document["audit"],
         bans=document["bans"],
-        declared={key: _declared(document.get(key), aliases) for key in LONG},
+        declared={key: _declared(document.get(key), aliases) for key in LONG_FORM},
         aliases=aliases,
     )
 
@@ -145,10 +147,10 @@ def _declared(sections: object, aliases: dict[str, str]) -> frozenset[str]:
 
 
 def parse_document(path: Path) -> dict[str, Any]:
-    """The JSON object that a file holds, with nothing in it that readers could understand twice.
+    """The JSON object in a file, parsed without accepting duplicate keys or NaN.
 
     Raises:
-        ConfigurationError: it cannot be read, or is no JSON object, or has a key twice.
+        ConfigurationError: the file cannot be read, is not a JSON object, or has a key twice.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -164,12 +166,12 @@ def parse_document(path: Path) -> dict[str, Any]:
             problems.add("", f"the key {key!r} is in one object twice")
         return dict(pairs)
 
-    def no_constant(name: str) -> None:
+    def reject_constant(name: str) -> None:
         problems.add("", f"{name} is not JSON")
 
     try:
         document = json.loads(
-            text, object_pairs_hook=object_without_duplicates, parse_constant=no_constant
+            text, object_pairs_hook=object_without_duplicates, parse_constant=reject_constant
         )
     except (ValueError, RecursionError) as error:
         raise ConfigurationError.about("", f"{path} is not JSON: {error}") from None
@@ -180,31 +182,31 @@ def parse_document(path: Path) -> dict[str, Any]:
 
 
 def _named_sections(
-    document: Mapping[str, Any], key: str, problems: Diagnostics, *, needs_one: bool
+    document: Mapping[str, Any], key: str, problems: Diagnostics, *, require_one: bool
 ) -> dict[str, Section]:
     if key not in document:
         problems.add("", f"missing key {key!r}")
         return {}
-    if not isinstance(document[key], dict) or (needs_one and not document[key]):
+    if not isinstance(document[key], dict) or (require_one and not document[key]):
         problems.add(key, "should be an object with at least one named section")
         return {}
-    good: dict[str, Section] = {}
+    sections: dict[str, Section] = {}
     for name, section in document[key].items():
-        if not NAME.fullmatch(name):
+        if not SECTION_NAME.fullmatch(name):
             problems.add(key, f"{name!r} is no name: letters, digits, '_', '-' and '.' make one")
         elif not isinstance(section, dict):
             problems.add(f"{key}.{name}", "should be an object")
         elif key != "registration_authority" and not isinstance(section.get("backend"), str):
             problems.add(f"{key}.{name}", "missing option 'backend', which names a plug-in")
         else:
-            good[name] = section
-    return good
+            sections[name] = section
+    return sections
 
 
-def _long_form(
+def _to_long_form(
     document: Mapping[str, Any], problems: Diagnostics
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The short form describes one authority, of the name ``default``."""
+    """The long form of a short form, in which every section is named ``default``; the aliases."""
     for key in ("auth", "ca", "validators"):
         if key not in document:
             problems.add("", f"missing key {key!r}")
@@ -236,6 +238,6 @@ def _long_form(
         },
     }
     if "validators" not in document:
-        # It has its problem, by the name that it has in this form.
+        # Its absence is reported above, so the long form must not report it again.
         long["registration_authority"]["default"]["validators"] = {}
-    return long | {key: document[key] for key in EITHER if key in document}, aliases
+    return long | {key: document[key] for key in BOTH_FORMS if key in document}, aliases

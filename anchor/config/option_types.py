@@ -1,7 +1,7 @@
-"""Types for options: what a path, a secret or a network in the configuration is.
+"""Types for plug-in options: paths, secrets, networks, names, usages.
 
-Annotate a plug-in's parameters with them; they are proved at start-up.  A configuration that is
-proved offline may be far from where its secrets are: then their places are not looked at.
+Annotate a plug-in's parameters with them; the values are validated at start-up.  Offline validation
+reads no secrets, because the configuration may be checked on a machine that does not have them.
 """
 
 from __future__ import annotations
@@ -77,38 +77,39 @@ __all__ = [
 
 
 def resolve(path: Path, info: ValidationInfo) -> Path:
-    """The path from where the process is, as far as the context tells."""
+    """The path, with ``~`` expanded and relative to the directory of ``config.json``."""
     base: Path = (info.context or {}).get("base", Path())
     return base / path.expanduser()
 
 
 FilePath = Annotated[Path, AfterValidator(resolve)]
-"""A path; a relative one starts at the directory of ``config.json``, ``~`` at the home."""
+"""A path, relative to the directory of ``config.json``; ``~`` is the home directory."""
 
 
-def compiled(written: Any, compile_: Callable[[Any], Any]) -> GetPydanticSchema:
-    """An annotation for an option that is written as one type and used as another.
+def compiled(json_type: Any, compile_: Callable[[Any], Any]) -> GetPydanticSchema:
+    """An annotation for an option that is converted after its validation.
 
     Args:
-        written: the type of what stands in the configuration; its problems name their places.
-        compile_: makes of it what the plug-in gets; a ValueError of its is a problem.
+        json_type: the type of the value in the configuration.
+        compile_: converts the validated value to the annotated type; a ValueError becomes a
+            problem of the option.
     """
 
-    def schema(_used: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        inner = handler.generate_schema(written)
+    def schema(_annotated: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        inner = handler.generate_schema(json_type)
         return core_schema.no_info_after_validator_function(compile_, inner)
 
     return GetPydanticSchema(schema)
 
 
-def text(format_: str, **more: Any) -> WithJsonSchema:
-    """What a JSON Schema, and the reference that is made of it, say of a string.
+def text(format_: str, **keywords: Any) -> WithJsonSchema:
+    """The JSON Schema of a string option.
 
     Args:
-        format_: what the string is.
-        more: keywords of JSON Schema.
+        format_: the kind of string; the reference shows it as the option's type.
+        keywords: further keywords of JSON Schema.
     """
-    return WithJsonSchema({"type": "string", "format": format_, **more})
+    return WithJsonSchema({"type": "string", "format": format_, **keywords})
 
 
 def _network(value: Any) -> IPv4Network | IPv6Network:
@@ -122,10 +123,10 @@ def _network(value: Any) -> IPv4Network | IPv6Network:
 
 
 Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_network), text("network")]
-"""An IPv4 or IPv6 range in CIDR form, without host bits; a single address is a range of one."""
+"""An IPv4 or IPv6 range in CIDR form, without host bits, or a single address."""
 
 Domain = Annotated[str, AfterValidator(parse_domain), text("domain", pattern=r"^\.")]
-"""A domain with its leading dot, ``.example.com``: the names below it; ``.`` is every name."""
+"""A domain with a leading dot, for all names below it; ``.`` is every name."""
 
 Domains = Annotated[DomainSet, compiled(tuple[Domain, ...], DomainSet)]
 """Any number of domains."""
@@ -135,7 +136,7 @@ Networks = Annotated[NetworkSet, compiled(tuple[Network, ...], NetworkSet)]
 
 Pattern = Annotated[str, AfterValidator(NamePattern.parse), text("pattern", minLength=1)]
 Patterns = Annotated[PatternSet, compiled(tuple[Pattern, ...], PatternSet)]
-"""Any number of names, names with ``%``, addresses and ranges."""
+"""Any number of name patterns: names, names with ``%``, addresses and ranges."""
 
 _AttributeOid = Annotated[
     str, AfterValidator(attribute_oid), text("subject attribute", examples=list(ATTRIBUTES))
@@ -157,10 +158,10 @@ _ExtensionOid = Annotated[
     str, AfterValidator(extension_oid), text("extension", examples=list(EXTENSIONS))
 ]
 Extensions = Annotated[frozenset[ObjectIdentifier], compiled(tuple[_ExtensionOid, ...], frozenset)]
-"""Any number of extensions, by RFC 5280's and OpenSSL's names, or as dotted OIDs."""
+"""Any number of extensions, by their RFC 5280 or OpenSSL names, or as dotted OIDs."""
 
 Usage = Annotated[str, AfterValidator(usage_name), text("key usage", examples=list(USAGES))]
-"""A key usage by its long or short name; it arrives by RFC 5280's."""
+"""A key usage, by its long or short name; the value is its RFC 5280 name."""
 
 Usages = Annotated[frozenset[str], compiled(tuple[Usage, ...], frozenset)]
 """Any number of key usages."""
@@ -170,7 +171,7 @@ ExtendedUsage = Annotated[
     AfterValidator(extended_usage_oid),
     text("extended key usage", examples=list(EXTENDED_USAGES)),
 ]
-"""An extended key usage by OpenSSL's long or short name, or as a dotted OID; it arrives as OID."""
+"""An extended key usage, by its OpenSSL name or dotted OID; the value is the dotted OID."""
 
 ExtendedUsages = Annotated[
     frozenset[ObjectIdentifier], compiled(tuple[ExtendedUsage, ...], frozenset)
@@ -189,22 +190,22 @@ def _moment(value: Any) -> datetime.datetime:
 
 
 Moment = Annotated[datetime.datetime, PlainValidator(_moment), text("date-time")]
-"""A time as RFC 3339 writes it."""
+"""A time with its zone, as in RFC 3339; the value is in UTC."""
 
 Secret = SecretStr
-"""A secret; ``get_secret_value()`` reveals it, and nothing else does."""
+"""A secret; only ``get_secret_value()`` reveals it."""
 
 
 def read_private(path: Path) -> bytes:
-    """The contents of a file that nobody but its owner and its group may read.
+    """The contents of a file that only its owner and its group can read.
 
     Raises:
-        ValueError: it cannot be read, or others may read it, or the group may change it.
+        ValueError: the file cannot be read, or others can read it, or its group can write it.
     """
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            # Readable by its group is how a service gets at a file that root owns.
+            # The group may read it, so that a service can use a file that root owns.
             if mode & 0o027:
                 raise ValueError(
                     f"{path} has mode {mode:04o}: others must not read it, nor the group write it"
@@ -216,7 +217,7 @@ def read_private(path: Path) -> bytes:
 
 @dataclass(frozen=True)
 class Private:
-    """A file with a private key or the like, and what is in it."""
+    """The path and the contents of a file that others cannot read."""
 
     path: Path
     contents: bytes = field(repr=False)
@@ -227,10 +228,10 @@ def _private(path: Path) -> Private:
 
 
 def read_secret(path: Path) -> Secret:
-    """The secret in such a file, without the line break at its end.
+    """The secret in a private file, without the line break at its end.
 
     Raises:
-        ValueError: as :func:`read_private`, or it is not text.
+        ValueError: as :func:`read_private`, or the file is not UTF-8 text.
     """
     try:
         return Secret(read_private(path).decode("utf-8").rstrip("\r\n"))
@@ -250,39 +251,41 @@ def _is_offline(info: ValidationInfo) -> bool:
     return bool((info.context or {}).get("offline"))
 
 
-def _on_path(read: Callable[[Path], Any], unread: Callable[[Path], Any]) -> Any:
-    """Read the file whose path is given; offline there is something unread in its place."""
+def _file_contents(read: Callable[[Path], Any], placeholder: Callable[[Path], Any]) -> Any:
+    """A validator that replaces a path by the file's contents, or offline by a placeholder."""
 
     def validate(value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, str):
             raise ValueError("should be a path")
         path = resolve(Path(value), info)
-        return unread(path) if _is_offline(info) else read(path)
+        return placeholder(path) if _is_offline(info) else read(path)
 
     return PlainValidator(validate)
 
 
-PrivateFile = Annotated[Private, _on_path(_private, lambda path: Private(path, b"")), text("path")]
-"""The path of a file that others must not read; its contents are read at start-up."""
+PrivateFile = Annotated[
+    Private, _file_contents(_private, lambda path: Private(path, b"")), text("path")
+]
+"""The path of a file that others cannot read; it is read at start-up."""
 
-SecretFile = Annotated[Secret, _on_path(read_secret, lambda _: Secret("")), text("path")]
-"""The path of a file with a secret in it; a line break at its end does not count."""
+SecretFile = Annotated[Secret, _file_contents(read_secret, lambda _: Secret("")), text("path")]
+"""The path of a file with a secret; a line break at its end is removed."""
 
 SecretEnv = Annotated[Secret, PlainValidator(_secret_in_environment), text("environment variable")]
-"""The name of an environment variable with a secret in it."""
+"""The name of an environment variable that contains a secret."""
 
 
-def one_secret(what: str, *places: Secret | None) -> str:
-    """The secret from the one place that is configured: the JSON, a file or the environment.
+def one_secret(what: str, *sources: Secret | None) -> str:
+    """The secret from the only source that is configured: JSON, file or environment.
 
     Args:
-        what: the option's name; ``<what>_file`` and ``<what>_env`` are those of its alternatives.
-        places: what was found in each of them.
+        what: the option's name; the other two options are ``<what>_file`` and ``<what>_env``.
+        sources: the values of the three options.
 
     Raises:
-        ConfigurationError: none or more than one place is configured, or the secret is empty.
+        ConfigurationError: no source or more than one is configured, or the secret is empty.
     """
-    given = [place for place in places if place is not None]
+    given = [source for source in sources if source is not None]
     if len(given) != 1:
         raise ConfigurationError.about(
             "", f"exactly one of {what!r}, '{what}_file' and '{what}_env' is needed"

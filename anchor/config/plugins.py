@@ -1,8 +1,8 @@
-"""Plug-ins: found by stevedore under their entry point, bound once to their options.
+"""Loading plug-ins by their entry points, and binding them to their options.
 
-Only names that the configuration mentions are imported.  What a plug-in takes is read off its
-signature: parameters named after something that Anchor supplies (``csr``, ``conf``, ...) are filled
-at each call, all others are options, typed by their annotations and proved at start-up.
+Only plug-ins that the configuration names are imported.  The signature of a plug-in tells its
+options: Anchor supplies parameters such as ``csr`` and ``conf`` at each call; all other parameters
+are options, which are validated against their annotations at start-up.
 """
 
 from __future__ import annotations
@@ -25,25 +25,30 @@ Options = Mapping[str, Any]
 
 
 def load_plugin(namespace: str, name: str) -> Callable[..., Any]:
-    """The object that exactly one installed distribution offers under that name.
+    """Import the plug-in with that entry point.
+
+    Args:
+        namespace: the entry point group, such as ``anchor.validators``.
+        name: the entry point in the group.
 
     Raises:
-        ConfigurationError: nothing, or more than one thing, is offered, or it cannot be imported.
+        ConfigurationError: no distribution or more than one has that entry point, or the plug-in
+            cannot be imported or called.
     """
 
-    # Not every command loads plug-ins, and it takes a while.
+    # Slow to import, and not every command loads plug-ins.
     from stevedore import driver  # noqa: PLC0415
     from stevedore import exception as stevedore_exception  # noqa: PLC0415
 
-    def broken(_manager: object, _entry_point: object, error: BaseException) -> None:
+    def raise_error(_manager: object, _entry_point: object, error: BaseException) -> None:
         raise error
 
     try:
-        # stevedore says at import which names it misses; here that is an error with a path.
+        # No callback for missing entry points: the error below replaces stevedore's warning.
         manager: driver.DriverManager[Any] = driver.DriverManager(
             namespace,
             name,
-            on_load_failure_callback=broken,
+            on_load_failure_callback=raise_error,
             on_missing_entrypoints_callback=None,
         )
         plugin: Callable[..., Any] = manager.driver
@@ -68,13 +73,13 @@ def load_plugin(namespace: str, name: str) -> Callable[..., Any]:
 
 def shipped_names(namespace: str) -> frozenset[str]:
     """The names of the plug-ins that come with Anchor."""
-    offered = metadata.distribution("anchor").entry_points
-    return frozenset(each.name for each in offered if each.group == namespace)
+    entry_points = metadata.distribution("anchor").entry_points
+    return frozenset(entry.name for entry in entry_points if entry.group == namespace)
 
 
 @dataclass(frozen=True)
 class BoundFunction:
-    """A function with its options filled in, and the names it supplied_names filled at each call."""
+    """A function with its options filled in, and the names that each call has to supply."""
 
     call: functools.partial[Any]
     supplied_names: frozenset[str]
@@ -86,19 +91,19 @@ class BoundFunction:
 def bind_options(
     function: Callable[..., Any], options: Options, supplied: frozenset[str], base: Path
 ) -> BoundFunction:
-    """Hold the options against the function's signature, and fill them in.
+    """Validate the options against the function's signature, and fill them in.
 
     Args:
-        function: a plug-in; one that takes ``**kwargs`` gets all that is supplied and all options.
-        options: as they stand in the configuration.
-        supplied: the names of what will be given at each call.
+        function: a plug-in; with ``**kwargs`` it gets every supplied value and every option.
+        options: the options in the configuration.
+        supplied: the names of the values that each call supplies.
         base: the directory that relative paths in the options start from.
 
     Raises:
         ConfigurationError: an option is unknown, missing or of a wrong type.
     """
     if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
-        # Called like a function it would do nothing, and a check that does nothing agrees.
+        # A call would only create an object, and a check that raises nothing accepts the request.
         raise ConfigurationError.about("", "is a coroutine or a generator, not a plain function")
     signature = Signature.of(function, supplied)
     values = signature.validate(options, base)
@@ -107,14 +112,14 @@ def bind_options(
 
 @dataclass(frozen=True)
 class Signature:
-    """What a callable supplied_names supplied, and a model of the options it takes."""
+    """The supplied parameters of a callable, and a model of its options."""
 
     supplied_names: frozenset[str]
     model: type[pydantic.BaseModel]
 
     @classmethod
     def of(cls, function: Callable[..., Any], supplied: frozenset[str] = frozenset()) -> Signature:
-        """Read a function's, or a class's constructor's, parameters."""
+        """The signature of a function, or of the constructor of a class."""
         return _read_signature(function, supplied)
 
     def names(self) -> frozenset[str]:
@@ -122,19 +127,19 @@ class Signature:
         return frozenset(field.alias or name for name, field in self.model.model_fields.items())
 
     def validate(self, options: Options, base: Path, *, offline: bool = False) -> dict[str, Any]:
-        """The options that are given, by name, as values of the annotated types."""
-        proved = validate_options(self.model, options, base, offline=offline)
+        """Validate options; the result has only those given, as values of the annotated types."""
+        validated = validate_options(self.model, options, base, offline=offline)
         given = {
-            field.alias or name: getattr(proved, name)
+            field.alias or name: getattr(validated, name)
             for name, field in self.model.model_fields.items()
-            if name in proved.model_fields_set
+            if name in validated.model_fields_set
         }
-        return given | (proved.model_extra or {})
+        return given | (validated.model_extra or {})
 
 
+# Cached because a thousand authorities may use the same validators.
 @functools.lru_cache(maxsize=512)
 def _read_signature(function: Callable[..., Any], supplied: frozenset[str]) -> Signature:
-    """Remembered: a thousand authorities with the same validators read each of them once."""
     target = function.__init__ if inspect.isclass(function) else function
     try:
         hints = typing.get_type_hints(_function_of(target), include_extras=True)
@@ -144,10 +149,10 @@ def _read_signature(function: Callable[..., Any], supplied: frozenset[str]) -> S
         ) from error
     supplied_names: set[str] = set()
     fields: dict[str, Any] = {}
-    takes_anything = False
+    has_kwargs = False
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:
-            takes_anything = True
+            has_kwargs = True
         elif parameter.kind is parameter.VAR_POSITIONAL:
             continue
         elif parameter.kind is parameter.POSITIONAL_ONLY:
@@ -158,7 +163,7 @@ def _read_signature(function: Callable[..., Any], supplied: frozenset[str]) -> S
             supplied_names.add(parameter.name)
         else:
             default = ... if parameter.default is parameter.empty else parameter.default
-            # The alias keeps names such as `_x` or `model_dump`, which pydantic cannot have.
+            # Field names such as `_x` and `model_dump` are errors in pydantic, aliases are not.
             fields[f"option_{parameter.name}"] = (
                 hints.get(parameter.name, Any),
                 pydantic.Field(default, alias=parameter.name),
@@ -166,13 +171,13 @@ def _read_signature(function: Callable[..., Any], supplied: frozenset[str]) -> S
     model = pydantic.create_model(
         "Options",
         __config__=pydantic.ConfigDict(
-            extra="allow" if takes_anything else "forbid",
+            extra="allow" if has_kwargs else "forbid",
             arbitrary_types_allowed=True,
             allow_inf_nan=False,
         ),
         **fields,
     )
-    return Signature(supplied if takes_anything else frozenset(supplied_names), model)
+    return Signature(supplied if has_kwargs else frozenset(supplied_names), model)
 
 
 Model = typing.TypeVar("Model", bound=pydantic.BaseModel)
@@ -181,16 +186,16 @@ Model = typing.TypeVar("Model", bound=pydantic.BaseModel)
 def validate_options(
     model: type[Model], options: Options, base: Path, *, offline: bool = False
 ) -> Model:
-    """Validate options strictly: as JSON, where "24" is no number and 1 is not true.
+    """Validate options strictly: the string "24" is not a number, and 1 is not true.
 
     Args:
         model: the options' names and types.
-        options: as they stand in the configuration.
+        options: the options in the configuration.
         base: the directory that relative paths start from.
-        offline: whether to leave secrets where they are.
+        offline: True to read no secrets from files or the environment.
 
     Raises:
-        ConfigurationError: with a problem for each thing that is wrong.
+        ConfigurationError: with all problems of the options.
     """
     try:
         return model.model_validate_json(
@@ -203,7 +208,7 @@ def validate_options(
 
 
 def _translate(detail: Any) -> ConfigProblem:
-    """A pydantic error as a problem; values are never repeated, they may be secret."""
+    """A pydantic error as a problem, without the value, which may be secret."""
     location = [str(part) for part in detail["loc"]]
     if detail["type"] == "extra_forbidden":
         return ConfigProblem(".".join(location[:-1]), f"unknown option {location[-1]!r}")
@@ -216,7 +221,7 @@ def _translate(detail: Any) -> ConfigProblem:
 
 
 def _function_of(target: Any) -> Any:
-    """The plain function beneath partials and callable objects, which carries the annotations."""
+    """The function with the annotations of a partial or a callable object."""
     while isinstance(target, functools.partial):
         target = target.func
     if inspect.isroutine(target):

@@ -72,12 +72,12 @@ def document_schema(plugins: PluginSchemas) -> Schema:
         "type": "object",
         "properties": _sections(plugins, definitions["signing_ca"]),
         "additionalProperties": False,
-        "if": {"anyOf": [{"required": [key]} for key in document.SHORT]},
+        "if": {"anyOf": [{"required": [key]} for key in document.SHORT_FORM]},
         "then": {
-            "properties": dict.fromkeys(document.LONG, False),
-            "required": [key for key in document.SHORT if key != "fixups"],
+            "properties": dict.fromkeys(document.LONG_FORM, False),
+            "required": [key for key in document.SHORT_FORM if key != "fixups"],
         },
-        "else": {"required": list(document.LONG)},
+        "else": {"required": list(document.LONG_FORM)},
         "$defs": {name: definitions[name] for name in sorted(definitions)},
     }
 
@@ -90,7 +90,7 @@ def _sections(plugins: PluginSchemas, signing_ca: Schema) -> Schema:
             "description": description,
             "type": "object",
             "minProperties": 1,
-            "propertyNames": {"pattern": f"^(?:{document.NAME.pattern})$"},
+            "propertyNames": {"pattern": f"^(?:{document.SECTION_NAME.pattern})$"},
             "additionalProperties": _reference(kind),
         }
 
