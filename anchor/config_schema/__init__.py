@@ -1,1 +1,1 @@
-"""The JSON Schema of config.json, made from the code that validates it."""
+"""The JSON Schema of ``config.json``, generated from the code that validates it."""

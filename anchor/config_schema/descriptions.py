@@ -1,4 +1,4 @@
-"""What the options of a plug-in mean, as the docstring of its function or class says it."""
+"""Descriptions of plug-ins and their options, from docstrings."""
 
 from __future__ import annotations
 
@@ -11,26 +11,23 @@ _ENTRY = re.compile(r"(\w+): +(\S.*)")
 
 
 def option_descriptions(plugin: Callable[..., Any]) -> dict[str, str]:
-    """The sentences below ``Args:``, by the parameter's name; none where there is no such part."""
-    found: dict[str, list[str]] = {}
-    inside = False
+    """The descriptions below ``Args:``, by the parameter's name."""
+    descriptions: dict[str, list[str]] = {}
+    in_args = False
     lines: list[str] = []
     for line in (inspect.getdoc(plugin) or "").splitlines():
         if not line.startswith(" ") and line:
-            inside = line.rstrip() == "Args:"
-        elif inside and (entry := _ENTRY.fullmatch(line.strip())) and _indent(line) == 4:
-            lines = found.setdefault(entry[1], [])
+            in_args = line.rstrip() == "Args:"
+        elif in_args and (entry := _ENTRY.fullmatch(line.strip())) and _indent(line) == 4:
+            lines = descriptions.setdefault(entry[1], [])
             lines.append(entry[2])
-        elif inside and line:
+        elif in_args and line:
             lines.append(line.strip())
-    return {name: sentence(" ".join(lines)) for name, lines in found.items()}
+    return {name: sentence(" ".join(lines)) for name, lines in descriptions.items()}
 
 
 def sentence(text: str) -> str:
-    """A description as it stands alone: with a capital and a full stop, and quoted like Markdown.
-
-    reStructuredText's double backquotes are for those who read the code.
-    """
+    """The text on one line, with a capital letter, a full stop and Markdown's single backquotes."""
     text = " ".join(text.split()).replace("``", "`")
     if not text:
         return ""
@@ -38,7 +35,7 @@ def sentence(text: str) -> str:
 
 
 def summary(plugin: Callable[..., Any]) -> str:
-    """The first paragraph of its docstring."""
+    """The first paragraph of the plug-in's docstring."""
     return sentence((inspect.getdoc(plugin) or "").partition("\n\n")[0])
 
 

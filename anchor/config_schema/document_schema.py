@@ -1,4 +1,4 @@
-"""The schema of a whole configuration, put together from those of the options."""
+"""The schema of the whole document, composed from the schemas of the options."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ ANYTHING: Schema = {"type": "object"}
 
 @dataclass(frozen=True)
 class PluginSchemas:
-    """The plug-ins that are known.
+    """The schemas of plug-ins' options.
 
     Attributes:
-        options: the schemas of their own options, by kind and name.
-        closed: whether there are no others.
+        options: the schemas, by the plug-in's kind and name.
+        closed: True to reject plug-ins that are not in ``options``.
     """
 
     options: Mapping[str, Mapping[str, Schema]]
     closed: bool
 
     def names(self, kind: str) -> Schema:
-        """What such a plug-in may be called."""
-        known = {"enum": list(self.options[kind])}
-        return {"type": "string", **(known if self.closed else {"anyOf": [known, {}]})}
+        """The schema of a plug-in's name."""
+        names = {"enum": list(self.options[kind])}
+        return {"type": "string", **(names if self.closed else {"anyOf": [names, {}]})}
 
     def by_name(self, kind: str) -> Schema:
-        """An object with options by the plug-in's name."""
+        """Keywords for an object that maps plug-in names to options."""
         return {
             "properties": {name: _reference(f"{kind}.{name}") for name in self.options[kind]},
             "additionalProperties": False if self.closed else ANYTHING,
         }
 
     def cases(self, kind: str, section: str, default: str | None = None) -> list[Schema]:
-        """What else holds for a section, depending on the plug-in that it names."""
+        """Conditional schemas for a section, by the plug-in in its ``backend``."""
         return _cases(section, self.options[kind], "backend", default)
 
 
 def document_schema(plugins: PluginSchemas) -> Schema:
-    """The schema."""
+    """The schema of ``config.json``."""
     definitions = {
-        "authentication": _of_backends("authentication", authenticator.CommonSettings, plugins),
+        "authentication": _backend_section("authentication", authenticator.CommonSettings, plugins),
         "signing_ca": _signing_ca(plugins),
         "registration_authority": _authority(plugins),
         "bans": model_schema(bans.BanSettings),
@@ -61,9 +61,9 @@ def document_schema(plugins: PluginSchemas) -> Schema:
     }
     for name, own in plugins.options["authentication"].items():
         common = definitions["authentication"]["properties"]
-        definitions[f"authentication.{name}"] = _joined(own, common, {"backend": {"const": name}})
+        definitions[f"authentication.{name}"] = _merged(own, common, {"backend": {"const": name}})
     for name, own in plugins.options["signing_ca"].items():
-        definitions |= _of_signing_backend(name, own, definitions["signing_ca"], plugins)
+        definitions |= _signing_backend(name, own, definitions["signing_ca"], plugins)
     for kind in ("validators", "fixups"):
         definitions |= {f"{kind}.{name}": own for name, own in plugins.options[kind].items()}
     return {
@@ -83,7 +83,7 @@ def document_schema(plugins: PluginSchemas) -> Schema:
 
 
 def _sections(plugins: PluginSchemas, signing_ca: Schema) -> Schema:
-    """The keys of the file, of both forms."""
+    """The keys of the document, in both forms."""
 
     def named(kind: str, description: str) -> Schema:
         return {
@@ -95,11 +95,17 @@ def _sections(plugins: PluginSchemas, signing_ca: Schema) -> Schema:
         }
 
     return {
-        "$schema": {"type": "string", "description": "Where this schema is, for editors."},
-        "authentication": named("authentication", "Ways to find out who asks, by their names."),
-        "signing_ca": named("signing_ca", "CAs that sign, by their names."),
+        "$schema": {
+            "type": "string",
+            "description": "The path or URL of this schema, for editors.",
+        },
+        "authentication": named(
+            "authentication", "Ways to authenticate requesters, by their names."
+        ),
+        "signing_ca": named("signing_ca", "Signing CAs, by their names."),
         "registration_authority": named(
-            "registration_authority", "Who is asked, what requests must be like, and who signs."
+            "registration_authority",
+            "Registration authorities, by their names.",
         ),
         "auth": {
             "description": "Short form: the authentication backend, with its options.",
@@ -122,10 +128,10 @@ def _sections(plugins: PluginSchemas, signing_ca: Schema) -> Schema:
     }
 
 
-def _of_backends(kind: str, common: type[pydantic.BaseModel], plugins: PluginSchemas) -> Schema:
-    """A section that names a plug-in, whose options stand in it too."""
+def _backend_section(kind: str, common: type[pydantic.BaseModel], plugins: PluginSchemas) -> Schema:
+    """The schema of a section with ``backend`` and the options of that plug-in."""
     schema = model_schema(common)
-    backend = {"description": "The backend, by the name of its plug-in.", **plugins.names(kind)}
+    backend = {"description": "The name of the backend's plug-in.", **plugins.names(kind)}
     return {
         "type": "object",
         "properties": {"backend": backend, **schema["properties"]},
@@ -135,38 +141,38 @@ def _of_backends(kind: str, common: type[pydantic.BaseModel], plugins: PluginSch
 
 
 def _signing_ca(plugins: PluginSchemas) -> Schema:
-    schema = _of_backends("signing_ca", CASettings, plugins)
-    following = model_schema(NextSettings)
+    schema = _backend_section("signing_ca", CASettings, plugins)
+    next_schema = model_schema(NextSettings)
     backend = {
-        "description": "The signing backend; the same by default.",
+        "description": "The signing backend of the next CA. By default that of the present one.",
         **plugins.names("signing_ca"),
     }
     schema["properties"]["next"] |= {
         "type": ["object", "null"],
-        "properties": {**following["properties"], "backend": backend},
-        "required": following["required"],
+        "properties": {**next_schema["properties"], "backend": backend},
+        "required": next_schema["required"],
     }
     return schema
 
 
-def _of_signing_backend(
+def _signing_backend(
     name: str, own: Schema, signing_ca: Schema, plugins: PluginSchemas
 ) -> dict[str, Schema]:
-    """What a backend makes of the section, and of ``next`` in it."""
+    """The schemas of a section with that backend, and of ``next`` with that backend."""
     common = dict.fromkeys(signing_ca["properties"], True)
-    following = dict.fromkeys(signing_ca["properties"]["next"]["properties"], True)
-    itself = {"backend": {"const": name}}
-    section = _joined(own, common, itself)
+    next_common = dict.fromkeys(signing_ca["properties"]["next"]["properties"], True)
+    selector = {"backend": {"const": name}}
+    section = _merged(own, common, selector)
     section.setdefault("properties", {})["next"] = {
         "allOf": plugins.cases("signing_ca", "next", name)
     }
-    # In the place of null there are no options, so nothing here may say that it is an object.
-    referring = {key: own[key] for key in own if key != "type"}
+    # ``next`` may be null, so its schema must not require an object.
+    next_options = {key: own[key] for key in own if key != "type"}
     if "properties" in own:
-        referring["properties"] = _references(own, f"signing_ca.{name}")
+        next_options["properties"] = _references(own, f"signing_ca.{name}")
     return {
         f"signing_ca.{name}": section,
-        f"next.{name}": _joined(referring, following, itself),
+        f"next.{name}": _merged(next_options, next_common, selector),
     }
 
 
@@ -179,7 +185,7 @@ def _authority(plugins: PluginSchemas) -> Schema:
 
 def _audit() -> dict[str, Schema]:
     target = {
-        "description": "Where events go.",
+        "description": "The destination of audit events.",
         "enum": list(sinks.TARGETS),
         "default": sinks.DEFAULT,
     }
@@ -187,14 +193,14 @@ def _audit() -> dict[str, Schema]:
     return {
         "audit": {"type": "object", "properties": {"target": target}, "allOf": cases},
         **{
-            f"audit.{name}": _joined(plugin_schema(make), {}, {"target": {"const": name}})
+            f"audit.{name}": _merged(plugin_schema(make), {}, {"target": {"const": name}})
             for name, make in sinks.TARGETS.items()
         },
     }
 
 
 def _cases(section: str, names: Iterable[str], key: str, default: str | None) -> list[Schema]:
-    """What else holds, depending on what a key says; where it is missing, it says the default."""
+    """Conditional schemas for each value of a key; a missing key has the default value."""
     return [
         {
             "if": {
@@ -207,11 +213,11 @@ def _cases(section: str, names: Iterable[str], key: str, default: str | None) ->
     ]
 
 
-def _joined(own: Schema, common: Mapping[str, Any], itself: Schema) -> Schema:
-    """A plug-in's own options together with those that stand beside them."""
+def _merged(own: Schema, common: Mapping[str, Any], selector: Schema) -> Schema:
+    """A plug-in's options together with the common options and the key that selects it."""
     if "properties" not in own:
         return dict(own)
-    return own | {"properties": {**common, **itself, **own["properties"]}}
+    return own | {"properties": {**common, **selector, **own["properties"]}}
 
 
 def _references(schema: Schema, name: str) -> Schema:

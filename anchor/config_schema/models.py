@@ -1,4 +1,4 @@
-"""JSON Schemas of options, from the models and signatures that prove them."""
+"""JSON Schemas of options, from the models and signatures that validate them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Schema = dict[str, Any]
 
 
 def model_schema(model: type[pydantic.BaseModel]) -> Schema:
-    """The schema of a model's options, each with its description and its default."""
-    made = model.model_json_schema(by_alias=True, schema_generator=_Generator)
-    # Models inside of options: their names may be those of others, so they are put in place.
-    models = made.pop("$defs", {})
+    """The schema of a model's options, with descriptions and defaults."""
+    generated = model.model_json_schema(by_alias=True, schema_generator=_Generator)
+    # Nested models are inlined, because models of two plug-ins may have the same name.
+    models = generated.pop("$defs", {})
     kept = ("type", "properties", "required", "additionalProperties")
-    schema: Schema = {key: _in_place(made[key], models) for key in kept if key in made}
+    schema: Schema = {key: _inlined(generated[key], models) for key in kept if key in generated}
     if schema.get("additionalProperties") is True:
         del schema["additionalProperties"]
     for option in schema.setdefault("properties", {}).values():
@@ -31,38 +31,38 @@ def model_schema(model: type[pydantic.BaseModel]) -> Schema:
 
 
 def plugin_schema(plugin: Callable[..., Any], supplied: frozenset[str] = frozenset()) -> Schema:
-    """The schema of the options that a function or a class takes, as its docstring describes them.
+    """The schema of a plug-in's options, with the descriptions in its docstring.
 
     Args:
         plugin: the function or the class.
-        supplied: the names of what is no option.
+        supplied: the names of the parameters that are not options.
 
     Raises:
-        ConfigurationError: its signature or its annotations make no options.
+        ConfigurationError: the signature or its annotations cannot be options.
     """
     schema = model_schema(Signature.of(plugin, supplied).model)
-    meanings = descriptions.option_descriptions(plugin)
+    by_option = descriptions.option_descriptions(plugin)
     for name, option in schema["properties"].items():
-        if name in meanings:
-            option["description"] = meanings[name]
+        if name in by_option:
+            option["description"] = by_option[name]
     return {"description": descriptions.summary(plugin), **schema}
 
 
-def _in_place(node: Any, definitions: Mapping[str, Any], depth: int = 0) -> Any:
+def _inlined(node: Any, definitions: Mapping[str, Any], depth: int = 0) -> Any:
     if isinstance(node, list):
-        return [_in_place(item, definitions, depth) for item in node]
+        return [_inlined(item, definitions, depth) for item in node]
     if not isinstance(node, dict):
         return node
     reference = node.get("$ref")
     if isinstance(reference, str):
-        # A model that holds itself has no end.
+        # The depth is limited because a model may contain itself.
         name = reference.rpartition("/")[2]
-        return {} if depth > 8 else _in_place(definitions.get(name, {}), definitions, depth + 1)
-    return {key: _in_place(value, definitions, depth) for key, value in node.items()}
+        return {} if depth > 8 else _inlined(definitions.get(name, {}), definitions, depth + 1)
+    return {key: _inlined(value, definitions, depth) for key, value in node.items()}
 
 
 class _Generator(pydantic.json_schema.GenerateJsonSchema):
-    """Without titles, and with nothing about what JSON cannot say."""
+    """Generates schemas without titles, and accepts types that JSON does not have."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
@@ -71,36 +71,36 @@ class _Generator(pydantic.json_schema.GenerateJsonSchema):
         return {}
 
     def emit_warning(self, kind: Any, detail: str) -> None:
-        """Nothing: the defaults that it is about are left out."""
+        """Ignore warnings about defaults that JSON cannot express; they are left out."""
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> Schema:
-        made = super().default_schema(schema)
-        if made.get("default", ...) is None:
-            # Nothing is what the code calls an option that was left out; nobody would write it.
-            del made["default"]
-        elif "default" not in made and made.get("type") == "array" and _is_empty(schema):
-            made["default"] = []
-        return made
+        generated = super().default_schema(schema)
+        if generated.get("default", ...) is None:
+            # None means that the option is missing; nobody writes null as its value.
+            del generated["default"]
+        elif "default" not in generated and generated.get("type") == "array" and _is_empty(schema):
+            generated["default"] = []
+        return generated
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> Schema:
-        made = super().nullable_schema(schema)
-        match made.get("anyOf"):
+        generated = super().nullable_schema(schema)
+        match generated.get("anyOf"):
             case [{"type": str(kind)} as inner, {"type": "null"}] if "enum" not in inner:
                 return {**inner, "type": [kind, "null"]}
-        return made
+        return generated
 
 
 def _is_empty(schema: core_schema.WithDefaultSchema) -> bool:
-    """Whether a default is an empty collection of a type that JSON does not know."""
+    """True if the default is an empty collection of a type that JSON does not have."""
     default = schema.get("default")
     try:
-        return _same(default, cast(Any, type(default))())
+        return _equal(default, cast(Any, type(default))())
     except TypeError:
         return False
 
 
-def _same(one: object, other: object) -> bool:
-    """Whether two objects consist of the same things."""
-    if type(one) is not type(other) or not hasattr(one, "__dict__"):
-        return one == other
-    return all(_same(value, vars(other)[name]) for name, value in vars(one).items())
+def _equal(left: object, right: object) -> bool:
+    """True if two objects have equal attributes; their types may not define equality."""
+    if type(left) is not type(right) or not hasattr(left, "__dict__"):
+        return left == right
+    return all(_equal(value, vars(right)[name]) for name, value in vars(left).items())

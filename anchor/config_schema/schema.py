@@ -1,9 +1,9 @@
-"""A JSON Schema of ``config.json``, made from the code that proves it.
+"""The JSON Schema of ``config.json``, with which editors complete and check a configuration.
 
-Editors complete and check a configuration by it.  It knows names, types, ranges and what has to be
-there; how options depend on each other, files and keys, only ``anchor check`` can judge.  The
-schema that is shipped covers the plug-ins that are, and takes any object for the options of others;
-:func:`for_installed_plugins` knows those that are installed, and refuses names that nobody offers.
+The schema covers names, types, ranges and required options.  Only ``anchor check`` verifies files,
+keys and options that depend on each other.  The shipped schema covers the plug-ins of Anchor and
+accepts any object as the options of another plug-in; :func:`for_installed_plugins` covers the
+installed plug-ins and rejects all other names.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from anchor.policy import checks, policy
 
 SHIPPED = "config.schema.json"
 
-# The sections of plug-ins: where they are registered, and what their options do not name.
+# The entry point group of each kind of plug-in, and the parameters that are not options.
 _KINDS: Mapping[str, tuple[str, frozenset[str]]] = MappingProxyType(
     {
         "authentication": (authenticator.NAMESPACE, frozenset()),
@@ -37,7 +37,7 @@ _KINDS: Mapping[str, tuple[str, frozenset[str]]] = MappingProxyType(
 
 
 def for_shipped_plugins() -> Schema:
-    """The schema for what Anchor ships; all of the extras have to be installed."""
+    """The schema for the plug-ins of Anchor; requires all extras to be installed."""
     return document_schema(
         PluginSchemas(
             {
@@ -50,52 +50,53 @@ def for_shipped_plugins() -> Schema:
 
 
 def for_installed_plugins() -> Schema:
-    """The shipped schema with the plug-ins that are installed, and without room for others."""
-    shipped = json.loads(shipped_text())["$defs"]
-    known: dict[str, dict[str, Schema]] = {}
+    """The schema for the installed plug-ins only."""
+    definitions = json.loads(shipped_text())["$defs"]
+    options: dict[str, dict[str, Schema]] = {}
     for kind, (namespace, _) in _KINDS.items():
+        # The plug-ins of Anchor are not loaded: the extras that they import may be missing.
         names = sorted(shipped_names(namespace))
-        ours = {name: plugin_options(shipped, f"{kind}.{name}") for name in names}
-        offered = {each.name for each in metadata.entry_points(group=namespace)}
-        # What is shipped may lack its extra here, so it is not loaded; nor need it be.
-        known[kind] = ours | {name: _options_of(kind, name) for name in sorted(offered - {*ours})}
-    return document_schema(PluginSchemas(known, closed=True))
+        shipped = {name: plugin_options(definitions, f"{kind}.{name}") for name in names}
+        installed = {entry.name for entry in metadata.entry_points(group=namespace)}
+        others = sorted(installed - shipped.keys())
+        options[kind] = shipped | {name: _options_of(kind, name) for name in others}
+    return document_schema(PluginSchemas(options, closed=True))
 
 
 def plugin_options(definitions: Mapping[str, Any], name: str) -> Schema:
-    """The schema of a plug-in's own options, without those that all of its kind have.
+    """The schema of a plug-in's options, without the options common to its kind.
 
     Args:
-        definitions: the ``$defs`` of a schema of a whole configuration.
-        name: of the plug-in in there, such as ``authentication.static``.
+        definitions: the ``$defs`` of a document schema.
+        name: the plug-in's key in ``definitions``, such as ``authentication.static``.
     """
     schema: Schema = dict(definitions[name])
     common = definitions.get(name.partition(".")[0], {}).get("properties", {})
     if "properties" in schema:
-        its = schema["properties"]
-        schema["properties"] = {key: its[key] for key in its if key not in common}
+        properties = schema["properties"]
+        schema["properties"] = {key: properties[key] for key in properties if key not in common}
     if "required" in schema:
         schema["required"] = [key for key in schema["required"] if key not in common]
     return schema
 
 
 def shipped_text() -> str:
-    """The schema as it is shipped."""
+    """The text of the shipped schema."""
     return resources.files("anchor").joinpath(SHIPPED).read_text(encoding="utf-8")
 
 
 def to_json(schema: Schema) -> str:
-    """The schema as a file holds it."""
+    """The schema as the text of a file."""
     return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
 
 
 def _options_of(kind: str, name: str) -> Schema:
-    """The options of a plug-in; any object for one that reads them by itself."""
+    """The schema of a plug-in's options; any object if the plug-in does not declare them."""
     namespace, supplied = _KINDS[kind]
     try:
         plugin = load_plugin(namespace, name)
         if kind in ("authentication", "signing_ca") and not inspect.isclass(plugin):
             return {"description": descriptions.summary(plugin), **ANYTHING}
         return models.plugin_schema(plugin, supplied)
-    except Exception:  # noqa: BLE001  # annotations can be anything; `anchor check` says what is wrong
+    except Exception:  # noqa: BLE001  # importing foreign code can raise anything; `anchor check` reports it
         return dict(ANYTHING)
