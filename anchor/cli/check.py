@@ -78,7 +78,7 @@ def _look(path: Path) -> tuple[list[str], list[Advice]]:
     from anchor.cli.config_py import read  # noqa: PLC0415
     from anchor.config.diagnostics import Diagnostics  # noqa: PLC0415
     from anchor.config_lint.review import ConfigUnderReview  # noqa: PLC0415
-    from anchor.config_lint.rules import review  # noqa: PLC0415
+    from anchor.config_lint.rules import lint  # noqa: PLC0415
     from anchor.timestamps import utc_now  # noqa: PLC0415
 
     problems = Diagnostics()
@@ -94,8 +94,8 @@ def _look(path: Path) -> tuple[list[str], list[Advice]]:
     problems.raise_if_any()
     assert proved is not None
     document = read_document(path, problems)
-    subject = ConfigUnderReview(document, proved, utc_now(), config_py.host, config_py.web)
-    return sorted(proved.authorities), review(subject)
+    review = ConfigUnderReview(document, proved, utc_now(), config_py.host, config_py.web)
+    return sorted(proved.authorities), lint(review)
 
 
 @contextmanager

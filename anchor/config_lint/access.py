@@ -7,16 +7,16 @@ from urllib.parse import urlsplit
 
 from anchor.auth import static
 from anchor.config.plugins import Signature
-from anchor.config_lint.review import ConfigUnderReview, is_everything, is_loopback
+from anchor.config_lint.review import ConfigUnderReview, covers_all_addresses, is_loopback
 from anchor.errors import ConfigProblem
 
 # What a person types; nothing that somebody guesses over the network in years.
 SHORTEST_SECRET = 12
 
 
-def sample_credentials(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def sample_credentials(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """The user and the secret of the sample configuration."""
-    for path, user, secret in _static_secrets(subject):
+    for path, user, secret in _static_secrets(review):
         if static.is_the_sample(user, secret):
             yield ConfigProblem(
                 path,
@@ -25,9 +25,9 @@ def sample_credentials(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
             )
 
 
-def short_secret(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def short_secret(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """A secret that can be guessed."""
-    for path, user, secret in _static_secrets(subject):
+    for path, user, secret in _static_secrets(review):
         if len(secret) < SHORTEST_SECRET and not static.is_the_sample(user, secret):
             yield ConfigProblem(
                 path,
@@ -36,19 +36,19 @@ def short_secret(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
             )
 
 
-def _static_secrets(subject: ConfigUnderReview) -> Iterator[tuple[str, str, str]]:
+def _static_secrets(review: ConfigUnderReview) -> Iterator[tuple[str, str, str]]:
     signature = Signature.of(static.StaticAuthentication)
-    for path, section in subject.sections("authentication", "static"):
+    for path, section in review.sections("authentication", "static"):
         options = {name: section[name] for name in section.keys() & signature.names()}
-        proved = signature.validate(options, subject.document.base)
+        proved = signature.validate(options, review.document.base)
         for name in ("secret", "secret_file", "secret_env"):
             if proved.get(name) is not None:
                 yield path, proved["user"], proved[name].get_secret_value()
 
 
-def directory_without_tls(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def directory_without_tls(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Users' secrets go to a directory in the clear."""
-    for path, section in subject.sections("authentication", "ldap"):
+    for path, section in review.sections("authentication", "ldap"):
         if not section.get("ssl", True) and not section.get("start_tls", False):
             yield ConfigProblem(
                 f"{path}.allow_plaintext",
@@ -57,9 +57,9 @@ def directory_without_tls(subject: ConfigUnderReview) -> Iterator[ConfigProblem]
             )
 
 
-def directory_not_verified(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def directory_not_verified(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Whoever is between can be the directory."""
-    for path, section in subject.sections("authentication", "ldap"):
+    for path, section in review.sections("authentication", "ldap"):
         with_tls = section.get("ssl", True) or section.get("start_tls", False)
         if with_tls and not section.get("verify", True):
             yield ConfigProblem(
@@ -69,14 +69,14 @@ def directory_not_verified(subject: ConfigUnderReview) -> Iterator[ConfigProblem
             )
 
 
-def groups_of_anyone(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def groups_of_anyone(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Whoever can make a group somewhere in a directory can give it a name that counts."""
     judged_by_group = {
         section["authentication"]
-        for _, section in subject.authorities()
+        for _, section in review.authorities()
         if "server_group" in section["validators"]
     }
-    for path, section in subject.sections("authentication", "ldap"):
+    for path, section in review.sections("authentication", "ldap"):
         by_first_value = section.get("group_name", "first") == "first"
         is_judged = path.partition(".")[2] in judged_by_group
         if is_judged and by_first_value and section.get("group_base") is None:
@@ -87,9 +87,9 @@ def groups_of_anyone(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
             )
 
 
-def keystone_without_tls(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def keystone_without_tls(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Tokens go to Keystone in the clear."""
-    for path, section in subject.sections("authentication", "keystone"):
+    for path, section in review.sections("authentication", "keystone"):
         parts = urlsplit(section["url"])
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             yield ConfigProblem(
@@ -98,19 +98,19 @@ def keystone_without_tls(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
             )
 
 
-def served_without_tls(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def served_without_tls(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """The service speaks plain HTTP to other machines."""
-    if subject.host is not None and not is_loopback(subject.host):
+    if review.host is not None and not is_loopback(review.host):
         yield ConfigProblem(
             "config.py.server.host",
-            f"the service speaks plain HTTP and listens on {subject.host}, so secrets cross the "
+            f"the service speaks plain HTTP and listens on {review.host}, so secrets cross the "
             "network in the clear: have a proxy with TLS in front, and listen on 127.0.0.1",
         )
 
 
-def forged_addresses(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def forged_addresses(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Anybody may say where they come from."""
-    if any(network.prefixlen == 0 for network in subject.web.trusted_proxies):
+    if any(network.prefixlen == 0 for network in review.web.trusted_proxies):
         yield ConfigProblem(
             "config.py.web.trusted_proxies",
             "X-Forwarded-For is believed from everywhere, so anyone can claim any address, and "
@@ -118,25 +118,25 @@ def forged_addresses(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
         )
 
 
-def address_of_a_proxy(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def address_of_a_proxy(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """All requests seem to come from the proxy."""
-    if subject.host is None or not is_loopback(subject.host) or subject.web.trusted_proxies:
+    if review.host is None or not is_loopback(review.host) or review.web.trusted_proxies:
         return
-    for path, section in subject.authorities():
+    for path, section in review.authorities():
         for number, network in enumerate(_cidrs(section)):
             if not is_loopback(network.partition("/")[0]):
                 yield ConfigProblem(
                     f"{path}.validators.source_cidrs.cidrs.{number}",
-                    f"the service listens on {subject.host}, so machines in {network} reach it "
+                    f"the service listens on {review.host}, so machines in {network} reach it "
                     "through a proxy only, and without 'trusted_proxies' in config.py all of them "
                     "have the proxy's address",
                 )
                 break
 
 
-def metrics_for_everyone(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def metrics_for_everyone(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Anybody may read the metrics."""
-    if any(network.prefixlen == 0 for network in subject.web.metrics_networks):
+    if any(network.prefixlen == 0 for network in review.web.metrics_networks):
         yield ConfigProblem(
             "config.py.web.metrics_networks",
             "everyone can read the metrics: what your authorities are called, how much they sign "
@@ -144,9 +144,9 @@ def metrics_for_everyone(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
         )
 
 
-def unlimited_failures(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def unlimited_failures(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Secrets may be guessed at any speed."""
-    for path, section in subject.authorities():
+    for path, section in review.authorities():
         for option in ("max_failures", "max_address_failures"):
             if section.get(option) == 0:
                 yield ConfigProblem(
@@ -154,9 +154,9 @@ def unlimited_failures(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
                 )
 
 
-def no_source_limit(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def no_source_limit(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Requests may come from everywhere."""
-    for path, section in subject.authorities():
+    for path, section in review.authorities():
         if "source_cidrs" not in section["validators"]:
             yield ConfigProblem(
                 f"{path}.validators",
@@ -165,11 +165,11 @@ def no_source_limit(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
             )
 
 
-def any_source(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def any_source(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """A list of networks that has everything in it."""
-    for path, section in subject.authorities():
+    for path, section in review.authorities():
         for number, network in enumerate(_cidrs(section)):
-            if is_everything(network):
+            if covers_all_addresses(network):
                 yield ConfigProblem(
                     f"{path}.validators.source_cidrs.cidrs.{number}",
                     f"{network} is every address, so the validator refuses nobody",

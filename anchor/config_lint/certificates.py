@@ -20,14 +20,14 @@ from anchor.X509.weak_keys import Allowed, WeakKey, require_strong
 LONGEST_VALIDITY = datetime.timedelta(days=7)
 
 
-def ca_ends_soon(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def ca_ends_soon(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """What is warned of at the start too."""
-    yield from subject.proved.warnings
+    yield from review.loaded.warnings
 
 
-def long_validity(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def long_validity(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Certificates outlive the news that they should not be trusted."""
-    for path, ca in subject.signing_cas().items():
+    for path, ca in review.signing_cas().items():
         days = ca.profile.validity / datetime.timedelta(days=1)
         if ca.profile.validity > LONGEST_VALIDITY:
             yield ConfigProblem(
@@ -37,9 +37,9 @@ def long_validity(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
             )
 
 
-def weak_ca_key(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def weak_ca_key(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """A key on the way to a root of which a requester would be told that it is too weak."""
-    for path, link in _links(subject):
+    for path, link in _links(review):
         try:
             require_strong(cast(PublicKey, link.public_key()), Allowed())
         except WeakKey as error:
@@ -49,9 +49,9 @@ def weak_ca_key(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
             )
 
 
-def _links(subject: ConfigUnderReview) -> Iterator[tuple[str, x509.Certificate]]:
+def _links(review: ConfigUnderReview) -> Iterator[tuple[str, x509.Certificate]]:
     """The certificates of all CAs and of those above them, each with its path."""
-    for path, ca in subject.signing_cas().items():
+    for path, ca in review.signing_cas().items():
         for generation in ca.generations:
             place = path if generation is ca.generations[0] else f"{path}.next"
             yield f"{place}.cert_path", generation.ca.certificate
@@ -59,12 +59,12 @@ def _links(subject: ConfigUnderReview) -> Iterator[tuple[str, x509.Certificate]]
                 yield f"{place}.chain_path", link
 
 
-def broken_signature(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def broken_signature(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """A certificate on the way to a root is signed with a broken hash."""
-    trusted = ((path, each) for path, found in _trusted(subject) for each in found)
-    for path, certificate in chain(_links(subject), trusted):
+    trusted = ((path, each) for path, found in _trusted(review) for each in found)
+    for path, certificate in chain(_links(review), trusted):
         # What a root says of itself nobody has to believe: it is trusted because it is there.
-        if certificate.issuer != certificate.subject and _is_broken(certificate):
+        if certificate.issuer != certificate.subject and _has_broken_hash(certificate):
             yield ConfigProblem(
                 path,
                 f"the certificate {_name(certificate)} is signed with SHA-1 or MD5, for which "
@@ -72,17 +72,17 @@ def broken_signature(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
             )
 
 
-def _is_broken(certificate: x509.Certificate) -> bool:
+def _has_broken_hash(certificate: x509.Certificate) -> bool:
     try:
         return isinstance(certificate.signature_hash_algorithm, hashes.SHA1 | hashes.MD5)
     except UnsupportedAlgorithm:
         return False
 
 
-def expired_trust(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def expired_trust(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """A backend's certificate can no longer be verified."""
-    for path, trusted in _trusted(subject):
-        if trusted and all(each.not_valid_after_utc < subject.now for each in trusted):
+    for path, trusted in _trusted(review):
+        if trusted and all(each.not_valid_after_utc < review.now for each in trusted):
             yield ConfigProblem(
                 path,
                 "every certificate in the file has expired, so the backend cannot prove who it is "
@@ -90,22 +90,22 @@ def expired_trust(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
             )
 
 
-def _trusted(subject: ConfigUnderReview) -> Iterator[tuple[str, list[x509.Certificate]]]:
+def _trusted(review: ConfigUnderReview) -> Iterator[tuple[str, list[x509.Certificate]]]:
     """The certificates in each ``ca_file``, as far as they can be read."""
     for backend in ("keystone", "ldap"):
-        for path, section in subject.sections("authentication", backend):
+        for path, section in review.sections("authentication", backend):
             if section.get("ca_file"):
                 try:
-                    pem = subject.file(section["ca_file"]).read_bytes()
+                    pem = review.file(section["ca_file"]).read_bytes()
                     yield f"{path}.ca_file", x509.load_pem_x509_certificates(pem)
                 except (OSError, *MALFORMED):
                     # The backend's own libraries decide whether they can do with it.
                     continue
 
 
-def weak_signing_hash(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def weak_signing_hash(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """A hash below today's level."""
-    for name, section in subject.document.signing_ca.items():
+    for name, section in review.document.signing_ca.items():
         if section.get("signing_hash") == "sha224":
             yield ConfigProblem(
                 f"signing_ca.{name}.signing_hash",
@@ -114,10 +114,10 @@ def weak_signing_hash(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
             )
 
 
-def online_root(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def online_root(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """The key that everything is trusted for is on this machine."""
-    for path, ca in subject.signing_cas().items():
-        certificate = ca.at(subject.now).certificate
+    for path, ca in review.signing_cas().items():
+        certificate = ca.at(review.now).certificate
         if certificate.issuer == certificate.subject:
             yield ConfigProblem(
                 f"{path}.cert_path",

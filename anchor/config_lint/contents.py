@@ -29,9 +29,9 @@ _POWERFUL = {
 _POWERFUL_OIDS = {extended_usage_oid(name): can for name, can in _POWERFUL.items()}
 
 
-def subject_attributes_dropped(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def subject_attributes_dropped(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Nobody says which attributes of the subject stay."""
-    for path, section in subject.authorities():
+    for path, section in review.authorities():
         fixups = section.get("fixups", {})
         if SUBJECT_ATTRIBUTES not in section["validators"] and SUBJECT_ATTRIBUTES not in fixups:
             yield ConfigProblem(
@@ -42,10 +42,10 @@ def subject_attributes_dropped(subject: ConfigUnderReview) -> Iterator[ConfigPro
             )
 
 
-def any_extended_usage(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def any_extended_usage(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Extended key usages are free; another distribution's validator may judge them."""
     shipped = shipped_names(VALIDATORS)
-    for path, section in subject.authorities():
+    for path, section in review.authorities():
         validators = section["validators"].keys()
         if "ext_key_usage" not in validators and validators <= shipped:
             yield ConfigProblem(
@@ -57,9 +57,9 @@ def any_extended_usage(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
             )
 
 
-def powerful_usage(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def powerful_usage(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """An extended key usage is listed that few machines should have."""
-    for path, section in subject.authorities():
+    for path, section in review.authorities():
         for place, options in (
             ("validators.ext_key_usage.allowed_usage", ("ext_key_usage", "allowed_usage")),
             ("fixups.default_extended_key_usage.usage", ("default_extended_key_usage", "usage")),
@@ -77,11 +77,11 @@ def powerful_usage(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
                     )
 
 
-def outside_name_constraints(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def outside_name_constraints(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """The policy allows names that the CA's name constraints rule out."""
-    for path, section in subject.authorities():
-        authority = subject.proved.authorities[path.partition(".")[2]]
-        constraints = authority.signing_ca.at(subject.now).name_constraints
+    for path, section in review.authorities():
+        authority = review.loaded.authorities[path.partition(".")[2]]
+        constraints = authority.signing_ca.at(review.now).name_constraints
         for place, names in _allowed_names(section):
             found = next(violations(names, constraints), None)
             if found:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from anchor.config.plugins import shipped_names
-from anchor.config_lint.review import ConfigUnderReview, is_everything
+from anchor.config_lint.review import ConfigUnderReview, covers_all_addresses
 from anchor.errors import ConfigProblem
 from anchor.policy.policy import VALIDATORS
 
@@ -17,9 +17,9 @@ _OF_ALTERNATIVE_NAMES = frozenset({"alternative_names", "alternative_names_ip", 
 _DEFAULT_EXPONENT = 65537
 
 
-def any_name(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def any_name(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Nothing restricts the names."""
-    for path, unchecked in _unchecked_names(subject):
+    for path, unchecked in _unchecked_names(review):
         if len(unchecked) == 2:
             yield ConfigProblem(
                 f"{path}.validators",
@@ -29,9 +29,9 @@ def any_name(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
             )
 
 
-def unchecked_names(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def unchecked_names(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Some names are restricted, and others are not."""
-    for path, unchecked in _unchecked_names(subject):
+    for path, unchecked in _unchecked_names(review):
         if len(unchecked) == 1:
             yield ConfigProblem(
                 f"{path}.validators",
@@ -40,13 +40,13 @@ def unchecked_names(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
             )
 
 
-def _unchecked_names(subject: ConfigUnderReview) -> Iterator[tuple[str, list[str]]]:
+def _unchecked_names(review: ConfigUnderReview) -> Iterator[tuple[str, list[str]]]:
     """Which names of a request may be any, by the authority's path.
 
     Somebody else's validator may look at all of them.
     """
     shipped = shipped_names(VALIDATORS)
-    for path, section in subject.authorities():
+    for path, section in review.authorities():
         if section["validators"].keys() <= shipped:
             yield path, _unchecked(section)
 
@@ -64,9 +64,9 @@ def _unchecked(section: dict[str, Any]) -> list[str]:
     return unchecked
 
 
-def every_name_listed(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def every_name_listed(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """A list of names that has everything in it."""
-    for path, section in subject.authorities():
+    for path, section in review.authorities():
         for validator in sorted(_OF_COMMON_NAMES | _OF_ALTERNATIVE_NAMES):
             yield from _everything_in(path, section, validator)
 
@@ -76,7 +76,7 @@ def _everything_in(path: str, section: dict[str, Any], validator: str) -> Iterat
     for option in ("names", "allowed_domains", "allowed_networks"):
         for number, entry in enumerate(options.get(option, ())):
             of_what = None
-            if is_everything(entry):
+            if covers_all_addresses(entry):
                 of_what = "address"
             elif entry == "." or set(entry.removesuffix(".").split(".")) == {"%"}:
                 of_what = "name"
@@ -88,9 +88,9 @@ def _everything_in(path: str, section: dict[str, Any], validator: str) -> Iterat
                 )
 
 
-def standards_not_required(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def standards_not_required(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Requests need not keep to the standards."""
-    for path, section in subject.authorities():
+    for path, section in review.authorities():
         if "standards_compliance" not in section["validators"]:
             yield ConfigProblem(
                 f"{path}.validators",
@@ -99,9 +99,9 @@ def standards_not_required(subject: ConfigUnderReview) -> Iterator[ConfigProblem
             )
 
 
-def signs_intermediates(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def signs_intermediates(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """An authority makes CAs."""
-    for path, section in subject.authorities():
+    for path, section in review.authorities():
         if section["validators"].get("ca_status", {}).get("ca_requested") is True:
             yield ConfigProblem(
                 f"{path}.validators.ca_status.ca_requested",
@@ -110,9 +110,9 @@ def signs_intermediates(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
             )
 
 
-def dsa_keys(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def dsa_keys(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """DSA keys are allowed."""
-    for path, section in subject.authorities():
+    for path, section in review.authorities():
         allowed = section["validators"].get("public_key", {}).get("allowed_keys") or {}
         if "DSA" in allowed:
             yield ConfigProblem(
@@ -122,9 +122,9 @@ def dsa_keys(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
             )
 
 
-def small_exponents(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def small_exponents(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Exponents are allowed that forgive no mistake."""
-    for path, section in subject.authorities():
+    for path, section in review.authorities():
         for number, exponent in enumerate(section.get("allowed_rsa_exponents", ())):
             if exponent < _DEFAULT_EXPONENT:
                 yield ConfigProblem(

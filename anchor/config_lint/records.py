@@ -12,19 +12,19 @@ from anchor.config_lint.review import ConfigUnderReview
 from anchor.errors import ConfigProblem
 
 
-def secrets_readable(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def secrets_readable(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """A secret stands in a file that others can read."""
-    for path in _secrets(subject) if _mode(subject.proved.path) & stat.S_IROTH else ():
+    for path in _secrets(review) if _mode(review.loaded.path) & stat.S_IROTH else ():
         yield ConfigProblem(
             path,
-            f"everyone on this machine can read {subject.proved.path}, and the secret in it: use "
+            f"everyone on this machine can read {review.loaded.path}, and the secret in it: use "
             f"'{path.rpartition('.')[2]}_file', or take away the right to read it",
         )
 
 
-def secrets_in_configuration(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def secrets_in_configuration(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """A secret stands among what is shown to others, copied and kept in version control."""
-    for path in () if _mode(subject.proved.path) & stat.S_IROTH else _secrets(subject):
+    for path in () if _mode(review.loaded.path) & stat.S_IROTH else _secrets(review):
         yield ConfigProblem(
             path,
             "a secret in the configuration goes wherever that goes, into backups and version "
@@ -32,28 +32,28 @@ def secrets_in_configuration(subject: ConfigUnderReview) -> Iterator[ConfigProbl
         )
 
 
-def _secrets(subject: ConfigUnderReview) -> Iterator[str]:
+def _secrets(review: ConfigUnderReview) -> Iterator[str]:
     """The paths of secrets that stand in the file itself."""
     sections: dict[str, Section] = {}
     for kind in ("authentication", "signing_ca"):
-        for name, section in getattr(subject.document, kind).items():
+        for name, section in getattr(review.document, kind).items():
             sections[f"{kind}.{name}"] = section
             sections[f"{kind}.{name}.next"] = section.get("next") or {}
     for path, section in sections.items():
         for option in ("secret", "service_secret", "pin"):
             if section.get(option) is not None:
                 yield f"{path}.{option}"
-    if subject.document.audit.get("url") is not None:
+    if review.document.audit.get("url") is not None:
         yield "audit.url"
 
 
-def writable_by_others(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def writable_by_others(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Others can put something else in the place of a file that decides who gets certificates."""
-    files = {"": subject.proved.path}
-    for name, section in subject.document.signing_ca.items():
+    files = {"": review.loaded.path}
+    for name, section in review.document.signing_ca.items():
         for option in ("cert_path", "key_path"):
             if isinstance(section.get(option), str):
-                files[f"signing_ca.{name}.{option}"] = subject.file(section[option])
+                files[f"signing_ca.{name}.{option}"] = review.file(section[option])
     for path, file in files.items():
         # In a sticky directory others can add files, and not replace these.
         sticky = _mode(file.parent) & stat.S_ISVTX
@@ -74,9 +74,9 @@ def _mode(path: Path) -> int:
         return 0
 
 
-def not_stored(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def not_stored(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Nobody can tell afterwards what was issued."""
-    for name, section in subject.document.signing_ca.items():
+    for name, section in review.document.signing_ca.items():
         if section.get("output_path") is None:
             yield ConfigProblem(
                 f"signing_ca.{name}",
@@ -85,9 +85,9 @@ def not_stored(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
             )
 
 
-def audit_in_log_only(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def audit_in_log_only(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """The record can be changed without a trace."""
-    if subject.document.audit.get("target", sinks.DEFAULT) == "log":
+    if review.document.audit.get("target", sinks.DEFAULT) == "log":
         yield ConfigProblem(
             "audit.target",
             "in a log the record of who got what can be changed without a trace: with 'file' it is "
@@ -95,11 +95,11 @@ def audit_in_log_only(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
         )
 
 
-def unused_section(subject: ConfigUnderReview) -> Iterator[ConfigProblem]:
+def unused_section(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Something is configured that no authority uses."""
     for kind in ("authentication", "signing_ca"):
-        used = {section[kind] for _, section in subject.authorities()}
-        for name in getattr(subject.document, kind).keys() - used:
+        used = {section[kind] for _, section in review.authorities()}
+        for name in getattr(review.document, kind).keys() - used:
             yield ConfigProblem(
                 f"{kind}.{name}", "no registration authority uses it: is that what you meant?"
             )

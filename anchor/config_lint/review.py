@@ -22,14 +22,14 @@ class ConfigUnderReview:
 
     Attributes:
         document: as it is written, in the long form.
-        proved: as it works.
+        loaded: the same configuration, loaded.
         now: the time, in UTC.
         host: the address that ``config.py`` has the service listen on; None if it says nothing.
         web: the ``web`` section of ``config.py``.
     """
 
     document: Document
-    proved: LoadedConfiguration
+    loaded: LoadedConfiguration
     now: datetime.datetime
     host: str | None
     web: WebSettings
@@ -47,7 +47,7 @@ class ConfigUnderReview:
 
     def signing_cas(self) -> Mapping[str, SigningCA]:
         """The CAs that authorities sign with, by their paths."""
-        used = (authority.signing_ca for authority in self.proved.authorities.values())
+        used = (authority.signing_ca for authority in self.loaded.authorities.values())
         return {f"signing_ca.{ca.name}": ca for ca in used}
 
     def file(self, path: str) -> Path:
@@ -58,7 +58,7 @@ class ConfigUnderReview:
 class LintFunction(Protocol):
     """Looks for one thing."""
 
-    def __call__(self, subject: ConfigUnderReview) -> Iterable[ConfigProblem]:
+    def __call__(self, review: ConfigUnderReview) -> Iterable[ConfigProblem]:
         """Each place where it is found, with the reason why it had better not be."""
 
 
@@ -70,7 +70,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def is_everything(network: str) -> bool:
+def covers_all_addresses(network: str) -> bool:
     """Whether a range has every address in it."""
     try:
         return ip_network(network).prefixlen == 0

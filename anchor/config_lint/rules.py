@@ -37,7 +37,7 @@ class Rule:
 
     identifier: str
     level: Level
-    look: LintFunction
+    check: LintFunction
 
 
 @dataclass(frozen=True)
@@ -104,13 +104,13 @@ RULES = (
 )
 
 
-def review(subject: ConfigUnderReview) -> list[Advice]:
+def lint(review: ConfigUnderReview) -> list[Advice]:
     """All there is, what matters most first."""
-    return sorted(_found(subject), key=lambda advice: -advice.level)
+    return sorted(_findings(review), key=lambda advice: -advice.level)
 
 
-def _found(subject: ConfigUnderReview) -> Iterator[Advice]:
+def _findings(review: ConfigUnderReview) -> Iterator[Advice]:
     for rule in RULES:
-        for problem in rule.look(subject):
-            path = subject.document.as_written(problem.path)
+        for problem in rule.check(review):
+            path = review.document.as_written(problem.path)
             yield Advice(rule.identifier, rule.level, path, problem.message)
