@@ -17,7 +17,7 @@ from cryptography.x509.oid import ExtensionOID, NameOID
 from anchor.policy.checks import Check
 from anchor.store.bans import NOT_BANNED, BanFile, Banned
 from anchor.validators.errors import ValidationError, refuse_any
-from anchor.validators.subject import unnamed
+from anchor.validators.subject import unlisted_attributes
 from anchor.X509 import name_listing, weak_keys
 from anchor.X509.attribute_names import describe_attribute
 from anchor.X509.attribute_patterns import AttributePatterns
@@ -188,7 +188,7 @@ def result_checks(
         """The subject has no attributes but common names and those that the policy names."""
         refuse_any(
             "the policy does not name these attributes of the subject",
-            attributes=map(describe_attribute, unnamed(csr, named)),
+            attributes=map(describe_attribute, unlisted_attributes(csr, named)),
         )
 
     def name_constraints(supplied: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Checks on the attributes of the subject: O, OU, C and the like."""
+"""Checks on the attributes of the subject, such as O, OU and C."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ NO_ATTRIBUTES = AttributePatterns()
 def subject_attributes(
     csr: X509Csr, *, allowed: Attributes = NO_ATTRIBUTES, required: AttributeNames = frozenset()
 ) -> None:
-    """The subject has only listed attributes with listed values, and all that are required.
+    """Require that the subject has only allowed values, and every required attribute.
 
     Args:
-        allowed: for each attribute the values that it may have. A `%` stands for a part of a value,
-            and alone for any value. Common names are free unless `CN` is listed.
-        required: the attributes that every request must have; each has to be allowed too.
+        allowed: the allowed values of each attribute. A `%` stands for a part of a value, and alone
+            for any value. Every common name is allowed unless `CN` is listed.
+        required: the attributes that every request must have. They must be in ``allowed`` too.
     """
     present = {attribute.oid for attribute in csr.subject_attributes}
     missing = tuple(sorted(name_of_attribute(oid) for oid in required - present))
@@ -45,13 +45,17 @@ def subject_attributes(
 
 def _is_allowed(attribute: NameAttribute, allowed: AttributePatterns) -> bool:
     if attribute.oid == NameOID.COMMON_NAME and not allowed.mentions(attribute.oid):
-        # The validators of names judge common names.
+        # Other validators check common names.
         return True
     return allowed.has(attribute)
 
 
-def unnamed(csr: X509Csr, named: Iterable[AttributePatterns]) -> Iterator[NameAttribute]:
-    """The attributes other than CN that none of the patterns lists with their value."""
+def unlisted_attributes(
+    csr: X509Csr, listed: Iterable[AttributePatterns]
+) -> Iterator[NameAttribute]:
+    """The attributes, except common names, that match none of the patterns."""
     for attribute in csr.subject_attributes:
-        if attribute.oid != NameOID.COMMON_NAME and not any(each.has(attribute) for each in named):
+        if attribute.oid != NameOID.COMMON_NAME and not any(
+            patterns.has(attribute) for patterns in listed
+        ):
             yield attribute
