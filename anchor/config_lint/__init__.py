@@ -1,1 +1,1 @@
-"""Advice about a configuration that is valid but could be better (`anchor check`)."""
+"""The configuration linter: advice of ``anchor check`` on valid configurations."""

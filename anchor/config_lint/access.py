@@ -1,4 +1,4 @@
-"""Advice on who gets at the service, and at the secrets on their way to it."""
+"""Advice on access to the service, and on secrets in transit."""
 
 from __future__ import annotations
 
@@ -10,44 +10,45 @@ from anchor.config.plugins import Signature
 from anchor.config_lint.review import ConfigUnderReview, covers_all_addresses, is_loopback
 from anchor.errors import ConfigProblem
 
-# What a person types; nothing that somebody guesses over the network in years.
+# Twelve random characters cannot be guessed over the network within years.
 SHORTEST_SECRET = 12
 
 
 def sample_credentials(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """The user and the secret of the sample configuration."""
+    """Find the user and the secret of the sample configuration."""
     for path, user, secret in _static_secrets(review):
         if static.is_the_sample(user, secret):
             yield ConfigProblem(
                 path,
-                "the user and the secret are those of the sample, which everyone knows: whoever "
+                "the user and the secret are those of the sample, which everyone knows: anyone who "
                 "reaches the service gets certificates",
             )
 
 
 def short_secret(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """A secret that can be guessed."""
+    """Find static secrets that are short enough to guess."""
     for path, user, secret in _static_secrets(review):
         if len(secret) < SHORTEST_SECRET and not static.is_the_sample(user, secret):
             yield ConfigProblem(
                 path,
-                f"the secret has fewer than {SHORTEST_SECRET} characters and can be guessed: let "
-                "a generator make one",
+                f"the secret has fewer than {SHORTEST_SECRET} characters and can be guessed: "
+                "generate a random one",
             )
 
 
 def _static_secrets(review: ConfigUnderReview) -> Iterator[tuple[str, str, str]]:
+    """The path, the user and the secret of each static authentication."""
     signature = Signature.of(static.StaticAuthentication)
     for path, section in review.sections("authentication", "static"):
         options = {name: section[name] for name in section.keys() & signature.names()}
-        proved = signature.validate(options, review.document.base)
+        values = signature.validate(options, review.document.base)
         for name in ("secret", "secret_file", "secret_env"):
-            if proved.get(name) is not None:
-                yield path, proved["user"], proved[name].get_secret_value()
+            if values.get(name) is not None:
+                yield path, values["user"], values[name].get_secret_value()
 
 
 def directory_without_tls(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """Users' secrets go to a directory in the clear."""
+    """Find LDAP connections without TLS, which expose users' secrets."""
     for path, section in review.sections("authentication", "ldap"):
         if not section.get("ssl", True) and not section.get("start_tls", False):
             yield ConfigProblem(
@@ -58,7 +59,7 @@ def directory_without_tls(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
 
 
 def directory_not_verified(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """Whoever is between can be the directory."""
+    """Find LDAP connections that do not verify the server's certificate."""
     for path, section in review.sections("authentication", "ldap"):
         with_tls = section.get("ssl", True) or section.get("start_tls", False)
         if with_tls and not section.get("verify", True):
@@ -70,25 +71,25 @@ def directory_not_verified(review: ConfigUnderReview) -> Iterator[ConfigProblem]
 
 
 def groups_of_anyone(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """Whoever can make a group somewhere in a directory can give it a name that counts."""
-    judged_by_group = {
+    """Find ``server_group`` policies that accept a group anywhere in the directory."""
+    with_server_group = {
         section["authentication"]
         for _, section in review.authorities()
         if "server_group" in section["validators"]
     }
     for path, section in review.sections("authentication", "ldap"):
-        by_first_value = section.get("group_name", "first") == "first"
-        is_judged = path.partition(".")[2] in judged_by_group
-        if is_judged and by_first_value and section.get("group_base") is None:
+        by_first_name = section.get("group_name", "first") == "first"
+        uses_groups = path.partition(".")[2] in with_server_group
+        if uses_groups and by_first_name and section.get("group_base") is None:
             yield ConfigProblem(
                 path,
-                "'server_group' goes by what groups are called, and without 'group_base' a group "
-                "counts wherever in the directory somebody made it",
+                "'server_group' compares the names of groups, and without 'group_base' a group "
+                "counts wherever in the directory it is: set 'group_base'",
             )
 
 
 def keystone_without_tls(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """Tokens go to Keystone in the clear."""
+    """Find connections to Keystone without TLS, which expose tokens."""
     for path, section in review.sections("authentication", "keystone"):
         parts = urlsplit(section["url"])
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
@@ -99,7 +100,7 @@ def keystone_without_tls(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
 
 
 def served_without_tls(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """The service speaks plain HTTP to other machines."""
+    """Find plain HTTP on an address that other machines reach."""
     if review.host is not None and not is_loopback(review.host):
         yield ConfigProblem(
             "config.py.server.host",
@@ -109,17 +110,17 @@ def served_without_tls(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
 
 
 def forged_addresses(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """Anybody may say where they come from."""
+    """Find ``trusted_proxies`` that trust X-Forwarded-For from every address."""
     if any(network.prefixlen == 0 for network in review.web.trusted_proxies):
         yield ConfigProblem(
             "config.py.web.trusted_proxies",
-            "X-Forwarded-For is believed from everywhere, so anyone can claim any address, and "
+            "X-Forwarded-For is trusted from every address, so anyone can claim any address, and "
             "'source_cidrs' and the limits on failures mean nothing: list the proxies only",
         )
 
 
 def address_of_a_proxy(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """All requests seem to come from the proxy."""
+    """Find ``source_cidrs`` that sees only the address of an unlisted proxy."""
     if review.host is None or not is_loopback(review.host) or review.web.trusted_proxies:
         return
     for path, section in review.authorities():
@@ -135,17 +136,17 @@ def address_of_a_proxy(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
 
 
 def metrics_for_everyone(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """Anybody may read the metrics."""
+    """Find metrics that every address can read."""
     if any(network.prefixlen == 0 for network in review.web.metrics_networks):
         yield ConfigProblem(
             "config.py.web.metrics_networks",
             "everyone can read the metrics: what your authorities are called, how much they sign "
-            "and when their CAs end",
+            "and when their CAs expire",
         )
 
 
 def unlimited_failures(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """Secrets may be guessed at any speed."""
+    """Find authorities without a limit on failed authentications."""
     for path, section in review.authorities():
         for option in ("max_failures", "max_address_failures"):
             if section.get(option) == 0:
@@ -155,18 +156,18 @@ def unlimited_failures(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
 
 
 def no_source_limit(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """Requests may come from everywhere."""
+    """Find authorities without ``source_cidrs``."""
     for path, section in review.authorities():
         if "source_cidrs" not in section["validators"]:
             yield ConfigProblem(
                 f"{path}.validators",
-                "without 'source_cidrs' a stolen secret is good from everywhere: list the networks "
-                "that your machines are in",
+                "without 'source_cidrs' a stolen secret works from every address: list the "
+                "networks of your machines",
             )
 
 
 def any_source(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """A list of networks that has everything in it."""
+    """Find ``source_cidrs`` that contain every address."""
     for path, section in review.authorities():
         for number, network in enumerate(_cidrs(section)):
             if covers_all_addresses(network):

@@ -1,4 +1,4 @@
-"""Advice on the CAs: their own certificates, those that they issue, and those that are trusted."""
+"""Advice on CA certificates, issued certificates and trusted certificates."""
 
 from __future__ import annotations
 
@@ -21,54 +21,55 @@ LONGEST_VALIDITY = datetime.timedelta(days=7)
 
 
 def ca_ends_soon(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """What is warned of at the start too."""
+    """The warnings of the start about CAs that expire soon."""
     yield from review.loaded.warnings
 
 
 def long_validity(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """Certificates outlive the news that they should not be trusted."""
+    """Find CAs that issue certificates for more than a week."""
     for path, ca in review.signing_cas().items():
         days = ca.profile.validity / datetime.timedelta(days=1)
         if ca.profile.validity > LONGEST_VALIDITY:
             yield ConfigProblem(
                 f"{path}.valid_hours",
-                f"certificates live for {days:.3g} days, and nothing revokes them: whoever steals "
-                "a key uses it for as long; let machines renew more often",
+                f"certificates live for {days:.3g} days, and nothing revokes them: a stolen key "
+                "can be used until then; let machines renew more often",
             )
 
 
 def weak_ca_key(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """A key on the way to a root of which a requester would be told that it is too weak."""
+    """Find weak keys of CAs and of their chains, by the rules for requests."""
     for path, link in _links(review):
         try:
             require_strong(cast(PublicKey, link.public_key()), Allowed())
         except WeakKey as error:
             yield ConfigProblem(
                 path,
-                f"of {_name(link)} {error}, so others can sign in the CA's name: make a new one",
+                f"the key of {_name(link)} is weak ({error}), so others can sign in the CA's "
+                "name: make a new CA",
             )
 
 
 def _links(review: ConfigUnderReview) -> Iterator[tuple[str, x509.Certificate]]:
-    """The certificates of all CAs and of those above them, each with its path."""
+    """The certificates of all CAs and of their chains, each with its path."""
     for path, ca in review.signing_cas().items():
         for generation in ca.generations:
-            place = path if generation is ca.generations[0] else f"{path}.next"
-            yield f"{place}.cert_path", generation.ca.certificate
+            section = path if generation is ca.generations[0] else f"{path}.next"
+            yield f"{section}.cert_path", generation.ca.certificate
             for link in generation.ca.chain:
-                yield f"{place}.chain_path", link
+                yield f"{section}.chain_path", link
 
 
 def broken_signature(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """A certificate on the way to a root is signed with a broken hash."""
-    trusted = ((path, each) for path, found in _trusted(review) for each in found)
+    """Find CA and trusted certificates that are signed with a broken hash."""
+    trusted = ((path, link) for path, certificates in _trusted(review) for link in certificates)
     for path, certificate in chain(_links(review), trusted):
-        # What a root says of itself nobody has to believe: it is trusted because it is there.
+        # Clients trust a root because they have it, and do not verify its signature.
         if certificate.issuer != certificate.subject and _has_broken_hash(certificate):
             yield ConfigProblem(
                 path,
-                f"the certificate {_name(certificate)} is signed with SHA-1 or MD5, for which "
-                "forgeries are made: many clients refuse it, and those that do not can be deceived",
+                f"the certificate {_name(certificate)} is signed with SHA-1 or MD5, which can be "
+                "forged: many clients reject it, and the others can be deceived",
             )
 
 
@@ -80,18 +81,18 @@ def _has_broken_hash(certificate: x509.Certificate) -> bool:
 
 
 def expired_trust(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """A backend's certificate can no longer be verified."""
+    """Find files of trusted certificates in which every certificate has expired."""
     for path, trusted in _trusted(review):
-        if trusted and all(each.not_valid_after_utc < review.now for each in trusted):
+        if trusted and all(trusted_ca.not_valid_after_utc < review.now for trusted_ca in trusted):
             yield ConfigProblem(
                 path,
-                "every certificate in the file has expired, so the backend cannot prove who it is "
-                "and nobody can authenticate",
+                "every certificate in the file has expired, so the backend's certificate cannot "
+                "be verified and nobody can authenticate",
             )
 
 
 def _trusted(review: ConfigUnderReview) -> Iterator[tuple[str, list[x509.Certificate]]]:
-    """The certificates in each ``ca_file``, as far as they can be read."""
+    """The certificates in each readable ``ca_file``, with the option's path."""
     for backend in ("keystone", "ldap"):
         for path, section in review.sections("authentication", backend):
             if section.get("ca_file"):
@@ -99,23 +100,23 @@ def _trusted(review: ConfigUnderReview) -> Iterator[tuple[str, list[x509.Certifi
                     pem = review.file(section["ca_file"]).read_bytes()
                     yield f"{path}.ca_file", x509.load_pem_x509_certificates(pem)
                 except (OSError, *MALFORMED):
-                    # The backend's own libraries decide whether they can do with it.
+                    # The backend's libraries may read formats that cryptography rejects.
                     continue
 
 
 def weak_signing_hash(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """A hash below today's level."""
+    """Find CAs that sign with SHA-224."""
     for name, section in review.document.signing_ca.items():
         if section.get("signing_hash") == "sha224":
             yield ConfigProblem(
                 f"signing_ca.{name}.signing_hash",
-                "SHA-224 stays below the 128 bits that keys have, and some clients do not know it: "
-                "use 'sha256'",
+                "SHA-224 has less than the 128 bits of security that keys have, and some clients "
+                "do not support it: use 'sha256'",
             )
 
 
 def online_root(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """The key that everything is trusted for is on this machine."""
+    """Find CAs that sign with the key of a root."""
     for path, ca in review.signing_cas().items():
         certificate = ca.at(review.now).certificate
         if certificate.issuer == certificate.subject:

@@ -1,4 +1,4 @@
-"""Advice on what certificates contain: attributes of the subject, usages, and names."""
+"""Advice on the contents of certificates: subject attributes, usages and names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from anchor.policy.policy import SUBJECT_ATTRIBUTES, VALIDATORS
 from anchor.X509.name_constraints import Named, violations
 from anchor.X509.oids import extended_usage_oid, name_of_extended_usage
 
-# What a relying party lets the holder do with each of them.
+# Extended key usages that give the holder power over others: what the holder can do.
 _POWERFUL = {
     "OCSPSigning": "vouch for revoked certificates of this CA",
     "anyExtendedKeyUsage": "do everything",
@@ -26,11 +26,11 @@ _POWERFUL = {
     "pkInitKDC": "be a Kerberos server",
     "pkInitClientAuth": "log in to Kerberos as anyone who is named",
 }
-_POWERFUL_OIDS = {extended_usage_oid(name): can for name, can in _POWERFUL.items()}
+_POWERFUL_OIDS = {extended_usage_oid(name): power for name, power in _POWERFUL.items()}
 
 
 def subject_attributes_dropped(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """Nobody says which attributes of the subject stay."""
+    """Find policies that drop subject attributes without saying so."""
     for path, section in review.authorities():
         fixups = section.get("fixups", {})
         if SUBJECT_ATTRIBUTES not in section["validators"] and SUBJECT_ATTRIBUTES not in fixups:
@@ -43,7 +43,10 @@ def subject_attributes_dropped(review: ConfigUnderReview) -> Iterator[ConfigProb
 
 
 def any_extended_usage(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """Extended key usages are free; another distribution's validator may judge them."""
+    """Find policies that allow every extended key usage.
+
+    A policy with a validator from another distribution is skipped: it may check usages.
+    """
     shipped = shipped_names(VALIDATORS)
     for path, section in review.authorities():
         validators = section["validators"].keys()
@@ -58,42 +61,41 @@ def any_extended_usage(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
 
 
 def powerful_usage(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """An extended key usage is listed that few machines should have."""
+    """Find lists with an extended key usage that few machines should have."""
     for path, section in review.authorities():
-        for place, options in (
-            ("validators.ext_key_usage.allowed_usage", ("ext_key_usage", "allowed_usage")),
-            ("fixups.default_extended_key_usage.usage", ("default_extended_key_usage", "usage")),
+        for kind, plugin, option in (
+            ("validators", "ext_key_usage", "allowed_usage"),
+            ("fixups", "default_extended_key_usage", "usage"),
         ):
-            plugin, option = options
-            configured: dict[str, Any] = section.get(place.partition(".")[0], {})
-            for number, written in enumerate(configured.get(plugin, {}).get(option, ())):
-                oid = extended_usage_oid(written)
+            usages: list[str] = section.get(kind, {}).get(plugin, {}).get(option, [])
+            for number, usage in enumerate(usages):
+                oid = extended_usage_oid(usage)
                 if oid in _POWERFUL_OIDS:
                     yield ConfigProblem(
-                        f"{path}.{place}.{number}",
-                        f"whoever has a certificate with {name_of_extended_usage(oid)} can "
+                        f"{path}.{kind}.{plugin}.{option}.{number}",
+                        f"the holder of a certificate with {name_of_extended_usage(oid)} can "
                         f"{_POWERFUL_OIDS[oid]}: list it only for an authority that issues "
                         "nothing else, to few requesters",
                     )
 
 
 def outside_name_constraints(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """The policy allows names that the CA's name constraints rule out."""
+    """Find allowed names that the name constraints of the CA exclude."""
     for path, section in review.authorities():
         authority = review.loaded.authorities[path.partition(".")[2]]
         constraints = authority.signing_ca.at(review.now).name_constraints
-        for place, names in _allowed_names(section):
-            found = next(violations(names, constraints), None)
-            if found:
+        for entry, names in _allowed_names(section):
+            violation = next(violations(names, constraints), None)
+            if violation:
                 yield ConfigProblem(
-                    f"{path}.{place}",
-                    f"every certificate for such a name is refused, because {found} by the name "
-                    "constraints of the CA or of its chain",
+                    f"{path}.{entry}",
+                    f"every certificate for such a name is refused, because {violation} by the "
+                    "name constraints of the CA or of its chain",
                 )
 
 
 def _allowed_names(section: dict[str, Any]) -> Iterator[tuple[str, list[Named]]]:
-    """An example of the names that each entry of a list allows, by the entry's path."""
+    """The path of each entry of a list of names, with examples of names that it allows."""
     for validator, option in (
         ("whitelist_names", "names"),
         ("common_name", "allowed_domains"),

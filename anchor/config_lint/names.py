@@ -1,4 +1,4 @@
-"""Advice on what an authority lets pass: names, keys and what for."""
+"""Advice on the names and keys that an authority accepts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from anchor.config_lint.review import ConfigUnderReview, covers_all_addresses
 from anchor.errors import ConfigProblem
 from anchor.policy.policy import VALIDATORS
 
-# What holds a common name, or what stands in subjectAltName, against a list.
+# The validators that compare names with a list.
 _OF_COMMON_NAMES = frozenset({"common_name", "whitelist_names"})
 _OF_ALTERNATIVE_NAMES = frozenset({"alternative_names", "alternative_names_ip", "whitelist_names"})
 
@@ -18,32 +18,32 @@ _DEFAULT_EXPONENT = 65537
 
 
 def any_name(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """Nothing restricts the names."""
+    """Find policies that restrict no names at all."""
     for path, unchecked in _unchecked_names(review):
         if len(unchecked) == 2:
             yield ConfigProblem(
                 f"{path}.validators",
-                "no validator holds names against a list, so whoever has a secret gets a "
+                "no validator compares names with a list, so anyone with a secret gets a "
                 "certificate for any name, those of others included: use 'whitelist_names', or "
                 "'common_name' and 'alternative_names'",
             )
 
 
 def unchecked_names(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """Some names are restricted, and others are not."""
+    """Find policies that restrict only common names or only subjectAltName."""
     for path, unchecked in _unchecked_names(review):
         if len(unchecked) == 1:
             yield ConfigProblem(
                 f"{path}.validators",
-                f"no validator holds {unchecked[0]} against a list, so they can be anything: use "
+                f"no validator compares {unchecked[0]} with a list, so they can be anything: use "
                 "'whitelist_names', or both 'common_name' and 'alternative_names'",
             )
 
 
 def _unchecked_names(review: ConfigUnderReview) -> Iterator[tuple[str, list[str]]]:
-    """Which names of a request may be any, by the authority's path.
+    """The path of each authority, with the kinds of names that it does not restrict.
 
-    Somebody else's validator may look at all of them.
+    An authority with a validator from another distribution is skipped: it may check names.
     """
     shipped = shipped_names(VALIDATORS)
     for path, section in review.authorities():
@@ -53,7 +53,7 @@ def _unchecked_names(review: ConfigUnderReview) -> Iterator[tuple[str, list[str]
 
 def _unchecked(section: dict[str, Any]) -> list[str]:
     validators = section["validators"].keys()
-    # The fixup puts a common name into subjectAltName, and then all is checked again.
+    # The fixup copies the common name to subjectAltName, and validators run again after fixups.
     copied = "enforce_alternative_names_present" in section.get("fixups", {})
     of_alternative_names = validators & _OF_ALTERNATIVE_NAMES
     unchecked = []
@@ -65,31 +65,33 @@ def _unchecked(section: dict[str, Any]) -> list[str]:
 
 
 def every_name_listed(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """A list of names that has everything in it."""
+    """Find entries that allow every name or every address."""
     for path, section in review.authorities():
         for validator in sorted(_OF_COMMON_NAMES | _OF_ALTERNATIVE_NAMES):
-            yield from _everything_in(path, section, validator)
+            yield from _unlimited_entries(path, section, validator)
 
 
-def _everything_in(path: str, section: dict[str, Any], validator: str) -> Iterator[ConfigProblem]:
+def _unlimited_entries(
+    path: str, section: dict[str, Any], validator: str
+) -> Iterator[ConfigProblem]:
     options = section["validators"].get(validator, {})
     for option in ("names", "allowed_domains", "allowed_networks"):
         for number, entry in enumerate(options.get(option, ())):
-            of_what = None
+            kind = None
             if covers_all_addresses(entry):
-                of_what = "address"
+                kind = "address"
             elif entry == "." or set(entry.removesuffix(".").split(".")) == {"%"}:
-                of_what = "name"
-            if of_what:
+                kind = "name"
+            if kind:
                 yield ConfigProblem(
                     f"{path}.validators.{validator}.{option}.{number}",
-                    f"{entry!r} lets every {of_what} of its form pass, those of others included: "
-                    "list what your machines are called",
+                    f"{entry!r} allows every {kind} of this form, those of others included: list "
+                    f"the {kind}{'es' if kind == 'address' else 's'} of your machines",
                 )
 
 
 def standards_not_required(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """Requests need not keep to the standards."""
+    """Find policies without ``standards_compliance``."""
     for path, section in review.authorities():
         if "standards_compliance" not in section["validators"]:
             yield ConfigProblem(
@@ -100,18 +102,18 @@ def standards_not_required(review: ConfigUnderReview) -> Iterator[ConfigProblem]
 
 
 def signs_intermediates(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """An authority makes CAs."""
+    """Find authorities that sign intermediate CAs."""
     for path, section in review.authorities():
         if section["validators"].get("ca_status", {}).get("ca_requested") is True:
             yield ConfigProblem(
                 f"{path}.validators.ca_status.ca_requested",
-                "this authority makes CAs, whose certificates are bound to no policy here: let few "
-                "people authenticate to it, from few places",
+                "this authority makes CAs, and no policy here limits what they issue: let few "
+                "people authenticate to it, from few networks",
             )
 
 
 def dsa_keys(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """DSA keys are allowed."""
+    """Find policies that allow DSA keys."""
     for path, section in review.authorities():
         allowed = section["validators"].get("public_key", {}).get("allowed_keys") or {}
         if "DSA" in allowed:
@@ -123,12 +125,12 @@ def dsa_keys(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
 
 
 def small_exponents(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """Exponents are allowed that forgive no mistake."""
+    """Find allowed RSA exponents below 65537."""
     for path, section in review.authorities():
         for number, exponent in enumerate(section.get("allowed_rsa_exponents", ())):
             if exponent < _DEFAULT_EXPONENT:
                 yield ConfigProblem(
                     f"{path}.allowed_rsa_exponents.{number}",
                     f"with the exponent {exponent} mistakes in padding can be used to forge "
-                    "signatures; everything that makes keys can do 65537",
+                    "signatures: use 65537, which every key generator supports",
                 )

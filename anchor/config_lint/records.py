@@ -1,4 +1,4 @@
-"""Advice on files: those with secrets, and those that remember what was done."""
+"""Advice on files with secrets, stored certificates and the audit."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from anchor.errors import ConfigProblem
 
 
 def secrets_readable(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """A secret stands in a file that others can read."""
+    """Find secrets in a configuration file that everyone can read."""
     for path in _secrets(review) if _mode(review.loaded.path) & stat.S_IROTH else ():
         yield ConfigProblem(
             path,
             f"everyone on this machine can read {review.loaded.path}, and the secret in it: use "
-            f"'{path.rpartition('.')[2]}_file', or take away the right to read it",
+            f"'{path.rpartition('.')[2]}_file', or remove the permission with chmod o-r",
         )
 
 
 def secrets_in_configuration(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """A secret stands among what is shown to others, copied and kept in version control."""
+    """Find secrets in a configuration file that is not readable by everyone."""
     for path in () if _mode(review.loaded.path) & stat.S_IROTH else _secrets(review):
         yield ConfigProblem(
             path,
-            "a secret in the configuration goes wherever that goes, into backups and version "
+            "a secret in the configuration is copied with it, into backups and version "
             f"control: use '{path.rpartition('.')[2]}_file'",
         )
 
 
 def _secrets(review: ConfigUnderReview) -> Iterator[str]:
-    """The paths of secrets that stand in the file itself."""
+    """The paths of options that contain a secret."""
     sections: dict[str, Section] = {}
     for kind in ("authentication", "signing_ca"):
         for name, section in getattr(review.document, kind).items():
@@ -48,22 +48,22 @@ def _secrets(review: ConfigUnderReview) -> Iterator[str]:
 
 
 def writable_by_others(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """Others can put something else in the place of a file that decides who gets certificates."""
+    """Find important files and directories that everyone can write."""
     files = {"": review.loaded.path}
     for name, section in review.document.signing_ca.items():
         for option in ("cert_path", "key_path"):
             if isinstance(section.get(option), str):
                 files[f"signing_ca.{name}.{option}"] = review.file(section[option])
     for path, file in files.items():
-        # In a sticky directory others can add files, and not replace these.
+        # In a sticky directory others cannot replace existing files.
         sticky = _mode(file.parent) & stat.S_ISVTX
-        loose = [file] if _mode(file) & stat.S_IWOTH else []
-        loose += [file.parent] if _mode(file.parent) & stat.S_IWOTH and not sticky else []
-        for place in loose:
+        writable = [file] if _mode(file) & stat.S_IWOTH else []
+        writable += [file.parent] if _mode(file.parent) & stat.S_IWOTH and not sticky else []
+        for target in writable:
             yield ConfigProblem(
                 path,
-                f"everyone on this machine can write to {place}, and so decide what the service "
-                "does and signs with: take away that right",
+                f"everyone on this machine can write to {target}, and so decide what the service "
+                "does and signs with: remove the permission with chmod o-w",
             )
 
 
@@ -75,7 +75,7 @@ def _mode(path: Path) -> int:
 
 
 def not_stored(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """Nobody can tell afterwards what was issued."""
+    """Find CAs that do not store certificates."""
     for name, section in review.document.signing_ca.items():
         if section.get("output_path") is None:
             yield ConfigProblem(
@@ -86,17 +86,17 @@ def not_stored(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
 
 
 def audit_in_log_only(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """The record can be changed without a trace."""
+    """Find an audit that goes to the log."""
     if review.document.audit.get("target", sinks.DEFAULT) == "log":
         yield ConfigProblem(
             "audit.target",
             "in a log the record of who got what can be changed without a trace: with 'file' it is "
-            "a chain that `anchor audit verify` proves",
+            "a chain of hashes that `anchor audit verify` checks",
         )
 
 
 def unused_section(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """Something is configured that no authority uses."""
+    """Find authentications and signing CAs that no authority uses."""
     for kind in ("authentication", "signing_ca"):
         used = {section[kind] for _, section in review.authorities()}
         for name in getattr(review.document, kind).keys() - used:

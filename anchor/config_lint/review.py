@@ -1,4 +1,4 @@
-"""What advice is about: a proved configuration, as it is written and as it works."""
+"""The input of lint rules: a valid configuration, as written and as loaded."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from anchor.web.settings import WebSettings
 
 @dataclass(frozen=True)
 class ConfigUnderReview:
-    """A configuration.
+    """A valid configuration, as written and as loaded.
 
     Attributes:
-        document: as it is written, in the long form.
-        loaded: the same configuration, loaded.
-        now: the time, in UTC.
-        host: the address that ``config.py`` has the service listen on; None if it says nothing.
+        document: the configuration as written, in the long form.
+        loaded: the configuration as loaded.
+        now: the current time, in UTC.
+        host: the address in ``config.py`` that the service listens on; None without one.
         web: the ``web`` section of ``config.py``.
     """
 
@@ -35,7 +35,7 @@ class ConfigUnderReview:
     web: WebSettings
 
     def sections(self, kind: str, backend: str) -> Iterator[tuple[str, Section]]:
-        """The sections that name a backend, each with its path."""
+        """The sections with that backend, each with its path."""
         for name, section in getattr(self.document, kind).items():
             if section["backend"] == backend:
                 yield f"{kind}.{name}", section
@@ -51,19 +51,19 @@ class ConfigUnderReview:
         return {f"signing_ca.{ca.name}": ca for ca in used}
 
     def file(self, path: str) -> Path:
-        """A path that stands in the configuration."""
+        """The absolute path of a file that the configuration names."""
         return self.document.base / Path(path).expanduser()
 
 
 class LintFunction(Protocol):
-    """Looks for one thing."""
+    """Finds one kind of weakness in a configuration."""
 
     def __call__(self, review: ConfigUnderReview) -> Iterable[ConfigProblem]:
-        """Each place where it is found, with the reason why it had better not be."""
+        """The problems, each with the path of the option and the reason."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine gets to an address."""
+    """True if only this machine can reach the address."""
     try:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -71,7 +71,7 @@ def is_loopback(host: str) -> bool:
 
 
 def covers_all_addresses(network: str) -> bool:
-    """Whether a range has every address in it."""
+    """True if the range contains every address."""
     try:
         return ip_network(network).prefixlen == 0
     except ValueError:

@@ -1,6 +1,6 @@
-"""Advice about a configuration that is in order, and could be better; each with its reason.
+"""The lint rules, and the advice that ``anchor check`` prints.
 
-``anchor check`` gives it.  The service itself imports nothing of this.
+The service does not import this package.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ PAGE = "reference/advice.html"
 
 
 class Level(enum.IntEnum):
-    """How much it matters.
+    """The severity of advice.
 
-    NOTICE is worth knowing, a WARNING is to be mended before others depend on the service, and with
-    a DANGER whoever wants to can have secrets or certificates.
+    NOTICE: worth knowing.  WARNING: fix it before others depend on the service.  DANGER: attackers
+    can get secrets or certificates.
     """
 
     NOTICE = 1
@@ -33,7 +33,7 @@ class Level(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Rule:
-    """What is looked for, under an identifier that never changes its meaning."""
+    """A lint rule; the meaning of an identifier never changes."""
 
     identifier: str
     level: Level
@@ -45,7 +45,7 @@ class Advice:
     """One piece of advice.
 
     Attributes:
-        path: what in the configuration it is about, as its author wrote it.
+        path: the path of the option, in the form of the file.
         message: a sentence with the reason.
     """
 
@@ -56,7 +56,7 @@ class Advice:
 
     @property
     def link(self) -> str:
-        """Where in the documentation there is more about it."""
+        """The section of the documentation about this advice."""
         return f"{PAGE}#{self.identifier}"
 
     def __str__(self) -> str:
@@ -105,7 +105,7 @@ RULES = (
 
 
 def lint(review: ConfigUnderReview) -> list[Advice]:
-    """All there is, what matters most first."""
+    """All advice on the configuration, the most severe first."""
     return sorted(_findings(review), key=lambda advice: -advice.level)
 
 
