@@ -1,7 +1,7 @@
-"""The checks that an authority's policy is made of, grouped by what they look at.
+"""The validators that come with Anchor, one module for each part of a request.
 
-A check is a plain function that returns if the request is in order, and raises
-:class:`ValidationError` if it is not, or if that cannot be decided.
+A validator is a function that returns if the request is valid.  It raises :class:`ValidationError`
+if the request is invalid or if it cannot decide.
 """
 
 from anchor.validators.errors import ValidationError, by_request_alone, refuse_any

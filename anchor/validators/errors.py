@@ -1,4 +1,4 @@
-"""The error that a check raises, and helpers to raise it."""
+"""The error that a validator raises, and helpers to raise it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MAX_LISTED = 5
 
 
 class ValidationError(Rejected):
-    """A check rejects the request; the message is for the requester.
+    """Raised by a validator that rejects the request; the requester sees the message.
 
     Args:
         message: what is wrong, in a few words.
-        data: with which name, size or usage; shown to the requester and kept in the audit.
+        data: the values that are wrong, by name; the requester sees them and the audit keeps them.
     """
 
 
@@ -27,7 +27,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def by_request_alone(function: Function) -> Function:
-    """Deprecated: it does nothing any more.  Plug-ins written for Anchor 1.0 may still use it."""
+    """Deprecated: return the function unchanged, for plug-ins written for Anchor 1.0."""
     LOG.warning(
         "%s.%s uses anchor.validators.by_request_alone, which does nothing any more: remove it",
         function.__module__,
@@ -37,14 +37,15 @@ def by_request_alone(function: Function) -> Function:
 
 
 def refuse_any(message: str, **offending: Iterable[object]) -> None:
-    """Return if nothing offends; else refuse with the first few of what does, and their number.
+    """Raise if there are offending items; the error shows the first five.
 
     Args:
-        message: what is wrong with each of them.
-        offending: what offends, under the noun for it; only what is shown is made a text.
+        message: what is wrong with the items.
+        offending: one keyword, a noun for the items, with the items; only listed items are
+            converted to text.
 
     Raises:
-        ValidationError: something offends.
+        ValidationError: there is an offending item.
     """
     [(noun, items)] = offending.items()
     items = iter(items)

@@ -11,11 +11,11 @@ from anchor.X509.signing_request import X509Csr
 
 
 def extensions(csr: X509Csr, allowed_extensions: Extensions = frozenset()) -> None:
-    """The request has no extensions but those that are allowed.
+    """Require that every extension in the request is allowed.
 
     Args:
-        allowed_extensions: the extensions, by their names as in RFC 5280 or OpenSSL, or as dotted
-            OIDs. Case does not matter.
+        allowed_extensions: the extensions, by their RFC 5280 or OpenSSL names, or as dotted OIDs.
+            Case does not matter.
     """
     refuse_any(
         "extensions are not allowed",
@@ -28,11 +28,11 @@ def extensions(csr: X509Csr, allowed_extensions: Extensions = frozenset()) -> No
 
 
 def ca_status(csr: X509Csr, ca_requested: bool = False) -> None:
-    """The request is for a CA, or is not, as the configuration says.
+    """Require requests for CAs, or reject them, as configured.
 
     Args:
-        ca_requested: with ``false`` requests for a CA are refused, as the rules do anyway. With
-            ``true`` the authority signs requests for intermediates and nothing else.
+        ca_requested: with ``false`` requests for a CA are refused, as they are without this
+            validator. With ``true`` the authority signs only requests for intermediate CAs.
     """
     constraints = csr.extension(x509.BasicConstraints)
     usage = csr.extension(x509.KeyUsage)

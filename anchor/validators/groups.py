@@ -1,4 +1,4 @@
-"""Checks on who the requester is."""
+"""Checks on the requester's groups."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from anchor.X509.general_names import mail_addresses
 from anchor.X509.signing_request import X509Csr
 
 _PREFIX = re.compile(r"[a-z0-9_]+", re.ASCII | re.IGNORECASE)
-# People type these for a dot; NFKC makes one of them of the others.
+# The full stop and the ideographic full stop; NFKC maps other dots to one of these two.
 _DOTS = re.compile("[.\u3002]")
 
 
@@ -27,9 +27,11 @@ def _prefixes(prefixes: dict[str, str]) -> dict[str, str]:
         if not group:
             raise ValueError("a group has no name")
         if not _PREFIX.fullmatch(prefix):
-            raise ValueError(f"{prefix!a} is not what a name can have before its first dash")
+            raise ValueError(f"{prefix!a} is not a prefix: use ASCII letters, digits and '_'")
         if prefix.lower() in owners:
-            raise ValueError(f"both {owners[prefix.lower()]!a} and {group!a} have {prefix!a}")
+            raise ValueError(
+                f"both {owners[prefix.lower()]!a} and {group!a} have the prefix {prefix!a}"
+            )
         owners[prefix.lower()] = group
     return prefixes
 
@@ -40,11 +42,11 @@ GroupPrefixes = Annotated[dict[str, str], AfterValidator(_prefixes)]
 def server_group(
     csr: X509Csr, auth_result: AuthDetails, group_prefixes: GroupPrefixes | None = None
 ) -> None:
-    """A server's name with a prefix, ``nv-compute1.domain``, is for members of its group.
+    """Reserve names with a prefix, such as ``nv-compute1.domain``, for members of a group.
 
     Args:
-        group_prefixes: the prefix that a group's members may use, by the group's name. A prefix
-            belongs to one group; it is compared without regard to case, the group's name exactly.
+        group_prefixes: the prefix of each group, by the group's name. A prefix belongs to one
+            group. Case matters in the names of groups, but not in prefixes.
     """
     allowed = {
         prefix.lower()
@@ -55,7 +57,7 @@ def server_group(
     def is_allowed(name: str) -> bool:
         prefix, has_dash = _split_prefix(name)
         if "*" in prefix:
-            # It covers names with prefixes of any group's.
+            # A wildcard matches names with the prefix of another group.
             return False
         # A prefix in other characters, full-width letters for example, belongs to no group.
         return not has_dash or (name.startswith(prefix) and prefix.lower() in allowed)
@@ -65,7 +67,7 @@ def server_group(
             if not is_allowed(text):
                 yield f"CN:{text}"
         for name in csr.alternative_names:
-            # The names that clients look at; an address has no prefix.
+            # Clients compare DNS names, which have a prefix; addresses have none.
             if isinstance(name, x509.DNSName):
                 refused = not is_allowed(name.value)
             else:
@@ -100,6 +102,6 @@ def _is_dash(character: str) -> bool:
     """True if people read the character as a dash: a dash, a hyphen or a minus sign."""
     if character == "-" or unicodedata.category(character) == "Pd":
         return True
-    # U+2212, and U+02D7, U+2043, U+2796, which no category tells from others.
+    # U+2212, U+02D7, U+2043 and U+2796 are not in category Pd, so their names decide.
     words = unicodedata.name(character, "").split()
     return "HYPHEN" in words or "MINUS" in words

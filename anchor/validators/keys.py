@@ -1,4 +1,4 @@
-"""Checks on the key that is to be certified."""
+"""Checks on the public key in a request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from anchor.config.option_types import FilePath, compiled
 from anchor.validators.errors import ValidationError
 from anchor.X509.signing_request import PublicKey, X509Csr
 
-# The largest of each kind that the rules which nothing switches off let through.
+# The largest sizes in bits that the mandatory check `strong_key` accepts.
 _LARGEST = {"RSA": 8192, "DSA": 3072, "EC": 521, "ED25519": 256, "ED448": 456}
 
 
@@ -24,7 +24,7 @@ def _minimum_sizes(sizes: dict[str, int | None]) -> dict[str, int]:
         if name not in _LARGEST:
             raise ValueError(f"{name[:80]!a} is not a kind of key: {', '.join(_LARGEST)}")
         if not 0 <= (bits or 0) <= _LARGEST[name]:
-            raise ValueError(f"no {name} key that is accepted has at least {bits} bits")
+            raise ValueError(f"the size of {name} should be from 0 to {_LARGEST[name]}, not {bits}")
     return {name: bits or 0 for name, bits in sizes.items()}
 
 
@@ -45,10 +45,10 @@ KeySizes = Annotated[
 
 
 def public_key(csr: X509Csr, allowed_keys: KeySizes | None = None) -> None:
-    """The key is of a listed kind, and large enough.
+    """Require a key of a listed kind that is large enough.
 
     Args:
-        allowed_keys: the least size in bits by the kind of key: ``RSA``, ``DSA``, ``EC``,
+        allowed_keys: the minimum size in bits for each kind of key: ``RSA``, ``DSA``, ``EC``,
             ``ED25519``, ``ED448``. 0 or ``null`` allows every size.
     """
     name, bits = _kind_and_size(csr.public_key)
@@ -60,13 +60,13 @@ def public_key(csr: X509Csr, allowed_keys: KeySizes | None = None) -> None:
 
 
 class Blocklist:
-    """A file of badkeys' format: sorted records of 15 octets of a SHA-256, and of where it is from.
+    """A blocklist of badkeys: sorted records of a truncated SHA-256 and a source identifier.
 
-    The hash is over the number that makes a key what it is, which `badkeys --update-bl` collects
-    from the weak keys of Debian and from published private keys.
+    A record has the first 15 bytes of the hash of a key's identifying number, and 1 byte for the
+    source of the key.
     """
 
-    RECORD = 16
+    RECORD_SIZE = 16
 
     def __init__(self, path: Path):
         try:
@@ -74,33 +74,35 @@ class Blocklist:
                 self._records = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
             raise ValueError(f"{path} cannot be read: {error}") from None
-        number = len(self._records) // self.RECORD
-        if len(self._records) % self.RECORD or self._record(0) > self._record(number - 1):
+        count = len(self._records) // self.RECORD_SIZE
+        if len(self._records) % self.RECORD_SIZE or self._record(0) > self._record(count - 1):
             raise ValueError(f"{path} is not a blocklist of badkeys")
-        self._numbers = range(number)
+        self._indices = range(count)
 
-    def _record(self, number: int) -> bytes:
-        return self._records[number * self.RECORD : (number + 1) * self.RECORD - 1]
+    def _record(self, index: int) -> bytes:
+        """The hash in a record, without the byte for the source."""
+        return self._records[index * self.RECORD_SIZE : (index + 1) * self.RECORD_SIZE - 1]
 
     def __contains__(self, key: PublicKey) -> bool:
-        digest = hashlib.sha256(_what_makes(key)).digest()[: self.RECORD - 1]
-        place = bisect_left(self._numbers, digest, key=self._record)
-        return place < len(self._numbers) and self._record(place) == digest
+        digest = hashlib.sha256(_identifying_number(key)).digest()[: self.RECORD_SIZE - 1]
+        index = bisect_left(self._indices, digest, key=self._record)
+        return index < len(self._indices) and self._record(index) == digest
 
 
 def compromised_keys(
     csr: X509Csr, blocklist: Annotated[Blocklist, compiled(FilePath, Blocklist)]
 ) -> None:
-    """The key is not one whose private half is known.
+    """Reject keys whose private key is publicly known.
 
     Args:
-        blocklist: the file ``blocklist.dat`` that the package badkeys keeps.
+        blocklist: the file ``blocklist.dat`` of the package badkeys.
     """
     if csr.public_key in blocklist:
         raise ValidationError("the private half of the key is known")
 
 
-def _what_makes(key: PublicKey) -> bytes:
+def _identifying_number(key: PublicKey) -> bytes:
+    """The number that badkeys hashes: RSA modulus, DSA y, EC x, or the raw EdDSA key."""
     match key:
         case rsa.RSAPublicKey():
             number = key.public_numbers().n

@@ -1,4 +1,4 @@
-"""Checks on the names in a request: whether its authority speaks for them."""
+"""Checks on the names in a request."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ MAIL_IN_SUBJECT = "mail addresses in the subject are not allowed"
 def common_name(
     csr: X509Csr, allowed_domains: Domains = NO_DOMAINS, allowed_networks: Networks = NO_NETWORKS
 ) -> None:
-    """The one common name is below an allowed domain, or an address in an allowed network.
+    """Require at most one common name, in an allowed domain or network.
 
     Args:
-        allowed_domains: the domains that a common name may be in, with their leading dot; ``.``
+        allowed_domains: the domains that a common name may be in, each with a leading dot; ``.``
             allows every DNS name.
-        allowed_networks: the networks that a common name which is an address may be in.
+        allowed_networks: the networks that a common name may be in if it is an address.
     """
     if len(csr.common_names) > 1:
         raise ValidationError("there is more than one common name", number=len(csr.common_names))
     if not csr.common_names and not csr.alternative_names:
         raise ValidationError("there is neither a common name nor a subjectAltName")
     for name in csr.common_names:
-        found = address(name)
-        if found is None and name not in allowed_domains:
+        ip = address(name)
+        if ip is None and name not in allowed_domains:
             raise ValidationError("the common name is not in an allowed domain", name=name)
-        if found is not None and found not in allowed_networks:
+        if ip is not None and ip not in allowed_networks:
             raise ValidationError("the common name is not in an allowed network", address=name)
 
 
 def alternative_names(csr: X509Csr, allowed_domains: Domains = NO_DOMAINS) -> None:
-    """Every entry of subjectAltName is a DNS name below an allowed domain.
+    """Require that every entry of subjectAltName is a DNS name in an allowed domain.
 
     Args:
-        allowed_domains: the domains that names may be in, with their leading dot; ``.`` allows
+        allowed_domains: the domains that names may be in, each with a leading dot; ``.`` allows
             every DNS name.
     """
     refuse_any(
@@ -70,19 +70,19 @@ def alternative_names(csr: X509Csr, allowed_domains: Domains = NO_DOMAINS) -> No
 def alternative_names_ip(
     csr: X509Csr, allowed_domains: Domains = NO_DOMAINS, allowed_networks: Networks = NO_NETWORKS
 ) -> None:
-    """Every entry of subjectAltName is a DNS name or an address that is allowed.
+    """Require that every entry of subjectAltName is an allowed DNS name or address.
 
     Args:
-        allowed_domains: the domains that DNS names may be in, with their leading dot; ``.`` allows
-            every DNS name.
+        allowed_domains: the domains that DNS names may be in, each with a leading dot; ``.``
+            allows every DNS name.
         allowed_networks: the networks that addresses may be in.
     """
 
     def is_allowed(name: x509.GeneralName) -> bool:
         if isinstance(name, x509.DNSName):
             return name.value in allowed_domains
-        found = _ip_address(name)
-        return found is not None and found in allowed_networks
+        ip = _ip_address(name)
+        return ip is not None and ip in allowed_networks
 
     refuse_any(
         "names in subjectAltName are not allowed",
@@ -103,18 +103,18 @@ def whitelist_names(
     allow_upn_id: bool = False,
     allow_wildcard: bool = False,
 ) -> None:
-    """Every name in the request is listed, and stands where names of its kind may stand.
+    """Require that every name in the request is listed and of an allowed type.
 
     Args:
-        names: the names that are allowed: addresses, ranges, complete names, and names, URIs and
-            mailboxes in which each ``%`` is a label, a path segment or a local part, or some of it.
-        allow_cn_id: whether there may be common names.
-        allow_dns_id: whether there may be DNS names in subjectAltName.
-        allow_ip_id: whether there may be addresses in subjectAltName.
-        allow_uri_id: whether there may be URIs in subjectAltName.
-        allow_email_id: whether there may be mail addresses, in subjectAltName and in the subject.
-        allow_upn_id: whether there may be user principal names in subjectAltName.
-        allow_wildcard: whether a ``%`` that is a whole label stands for a left-most ``*`` as well.
+        names: the allowed names: addresses, networks, DNS names, URIs and mailboxes. A ``%`` stands
+            for a label, a path segment or a local part, or for a part of one.
+        allow_cn_id: allow common names.
+        allow_dns_id: allow DNS names in subjectAltName.
+        allow_ip_id: allow addresses in subjectAltName.
+        allow_uri_id: allow URIs in subjectAltName.
+        allow_email_id: allow mail addresses in subjectAltName and in the subject.
+        allow_upn_id: allow user principal names in subjectAltName.
+        allow_wildcard: let a ``%`` that is a whole label match a left-most ``*`` as well.
     """
 
     def is_listed(text: str) -> bool:
@@ -131,13 +131,13 @@ def whitelist_names(
             case x509.OtherName():
                 principal = user_principal_name(name)
                 return allow_upn_id and principal is not None and names.has_mailbox(principal)
-        found = _ip_address(name)
-        return allow_ip_id and found is not None and names.has_address(found)
+        ip = _ip_address(name)
+        return allow_ip_id and ip is not None and names.has_address(ip)
 
     def offending() -> Iterator[object]:
         for text in csr.common_names:
-            found = address(text)
-            listed = is_listed(text) if found is None else names.has_address(found)
+            ip = address(text)
+            listed = is_listed(text) if ip is None else names.has_address(ip)
             if not (allow_cn_id and listed):
                 yield f"CN:{text}"
         for attribute in mail_attributes(csr.subject_attributes):
@@ -160,13 +160,14 @@ def blacklist_names(
     allowed_domains: Domains = NO_DOMAINS,
     allowed_networks: Networks = NO_NETWORKS,
 ) -> None:
-    """No name in the request is of a refused domain or in a refused network.
+    """Reject names in a refused domain or network.
 
     Args:
-        domains: refused suffixes, each with its leading dot; the domain itself is refused too.
-        networks: refused ranges of addresses.
-        allowed_domains: another name of ``domains``: these are refused as well.
-        allowed_networks: another name of ``networks``: these are refused as well.
+        domains: the refused domains, each with a leading dot. The name of the domain itself is
+            refused too.
+        networks: the refused networks.
+        allowed_domains: an old name of ``domains``. These domains are refused as well.
+        allowed_networks: an old name of ``networks``. These networks are refused as well.
     """
 
     def is_refused(meaning: Meaning) -> bool:
@@ -175,7 +176,7 @@ def blacklist_names(
             or any(
                 domains.overlaps(host) or allowed_domains.overlaps(host) for host in meaning.hosts
             )
-            or any(found in networks or found in allowed_networks for found in meaning.addresses)
+            or any(ip in networks or ip in allowed_networks for ip in meaning.addresses)
         )
 
     refuse_any(

@@ -1,4 +1,4 @@
-"""Checks on where a request comes from."""
+"""Checks on the address that a request comes from."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from anchor.validators.errors import ValidationError
 
 
 class HasClientAddress(Protocol):
-    """A request that knows the address of its client; None if it is not known."""
+    """A request with the address of its client."""
 
     @property
     def client_address(self) -> IPv4Address | IPv6Address | None:
-        """The client's address."""
+        """The client's address; None if it is unknown."""
 
 
 def source_cidrs(request: HasClientAddress, cidrs: Networks) -> None:
-    """The client's address is in one of the ranges.
+    """Require that the client's address is in a listed network.
 
     Args:
-        cidrs: the ranges; with an empty list every request is refused.
+        cidrs: the allowed networks. An empty list refuses every request.
     """
     address = request.client_address
     if address is None:

@@ -1,4 +1,4 @@
-"""Checks on whether a request keeps to the standards for names, keys and extensions."""
+"""Checks on the standards for names, keys and extensions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from anchor.X509.signing_request import X509Csr
 # RFC 1034 3.5 as relaxed by RFC 1123 2.1, with the underscore that service names have.
 DEFAULT_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?", re.ASCII | re.IGNORECASE)
 
-# RFC 3986 4.3: a scheme, and something of it.
+# RFC 3986 4.3: a scheme and at least one more character.
 _ABSOLUTE_URI = re.compile(r"[a-z][a-z0-9+.-]*:[!-~]+", re.ASCII | re.IGNORECASE)
 
 MAX_OBJECTIONS = 10
@@ -43,7 +43,7 @@ _UPPER_BOUNDS = {
 }
 
 
-# RFC 5280 4.2.1 and 4.2.2: what MUST, and what MUST NOT, be critical wherever it stands.
+# RFC 5280 4.2.1 and 4.2.2: the extensions that MUST, and MUST NOT, always be critical.
 _CRITICAL = frozenset(
     {
         ExtensionOID.NAME_CONSTRAINTS,
@@ -89,13 +89,13 @@ def standards_compliance(
     *,
     allow_ipv4_mapped: bool = False,
 ) -> None:
-    """The request keeps to RFC 5280, 6125, 1034, 1123 and 2986.
+    """Require that the request follows RFC 5280, 6125, 1034, 1123 and 2986.
 
     Args:
-        label_re: a regular expression that every label of a DNS name has to match as a whole,
-            besides a wildcard; ASCII case does not matter.
-        allow_ipv4_mapped: whether an address in subjectAltName may be an IPv4-mapped IPv6 address,
-            ``::ffff:192.0.2.1``, which clients do not take for the IPv4 address.
+        label_re: a regular expression that must match every whole label of a DNS name, except a
+            wildcard. ASCII case does not matter.
+        allow_ipv4_mapped: allow IPv4-mapped IPv6 addresses such as ``::ffff:192.0.2.1`` in
+            subjectAltName. Clients do not treat them as the IPv4 address.
     """
     syntax = dns_names.NameSyntax(label_re)
     objections = chain(
@@ -107,7 +107,7 @@ def standards_compliance(
         _alternative_names(csr, syntax),
         () if allow_ipv4_mapped else _mapped_addresses(csr),
     )
-    # A name can be as long as a request, and there can be as many; a refusal is for reading.
+    # A request can have many long names, but people must be able to read the error.
     shown = [_clip(objection) for objection in islice(objections, MAX_OBJECTIONS)]
     if shown:
         raise ValidationError("; ".join([*shown, *(["and more"] if any(objections) else [])]))
@@ -141,9 +141,9 @@ def _subject(csr: X509Csr) -> Iterator[str]:
 
 
 def _critical_flags(csr: X509Csr) -> Iterator[str]:
-    """RFC 5280 section 4.2, as far as it says MUST.
+    """Every MUST of RFC 5280 section 4.2.
 
-    The certificate sets the flags of basicConstraints, keyUsage and subjectAltName by itself.
+    Anchor sets the flags of basicConstraints, keyUsage and subjectAltName in the certificate.
     """
     for extension in csr.extensions:
         oid = extension.oid
@@ -154,7 +154,7 @@ def _critical_flags(csr: X509Csr) -> Iterator[str]:
 
 
 def _common_names(csr: X509Csr, syntax: dns_names.NameSyntax) -> Iterator[str]:
-    """A common name may be anybody's name, but one that can pass for a DNS name has to be one."""
+    """A common name may be a person's name, but if it looks like a DNS name it must be valid."""
     for common_name in csr.common_names:
         if dns_names.passes_for_a_name(common_name):
             for objection in syntax.objections(common_name):
@@ -182,12 +182,12 @@ def _alternative_names(csr: X509Csr, syntax: dns_names.NameSyntax) -> Iterator[s
     extension = csr.extension(x509.SubjectAlternativeName)
     if extension and not csr.alternative_names:
         yield "subjectAltName is empty"
-    known: set[tuple[type, object]] = set()
+    seen: set[tuple[type, object]] = set()
     for name in csr.alternative_names:
         value = name.value.lower() if isinstance(name, x509.DNSName) else name
-        if (type(name), value) in known:
+        if (type(name), value) in seen:
             yield f"subjectAltName has {describe(name)} twice"
-        known.add((type(name), value))
+        seen.add((type(name), value))
         yield from _alternative_name(name, syntax)
 
 

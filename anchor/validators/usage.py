@@ -1,4 +1,4 @@
-"""Checks on what a key may be used for."""
+"""Checks on keyUsage and extendedKeyUsage."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from anchor.X509.signing_request import X509Csr
 
 
 def key_usage(csr: X509Csr, allowed_usage: Usages = frozenset()) -> None:
-    """The request asks for no key usage but those that are allowed.
+    """Require that every requested key usage is allowed.
 
     Args:
-        allowed_usage: the usages, by long or short names. Case does not matter.
+        allowed_usage: the usages, by their long or short names. Case does not matter.
     """
     extension = csr.extension(x509.KeyUsage)
-    asked = usages_in(extension.value) if extension else ()
+    requested = usages_in(extension.value) if extension else ()
     refuse_any(
-        "key usages are not allowed", usages=(use for use in asked if use not in allowed_usage)
+        "key usages are not allowed",
+        usages=(usage for usage in requested if usage not in allowed_usage),
     )
 
 
 def ext_key_usage(csr: X509Csr, allowed_usage: ExtendedUsages = frozenset()) -> None:
-    """The request asks for no extended key usage but those that are allowed.
+    """Require that every requested extended key usage is allowed.
 
     Args:
-        allowed_usage: the usages, by long or short names, or as dotted OIDs. Case does not matter.
+        allowed_usage: the usages, by their long or short names, or as dotted OIDs. Case does not
+            matter.
     """
     extension = csr.extension(x509.ExtendedKeyUsage)
-    asked = extension.value if extension else ()
+    requested = extension.value if extension else ()
     refuse_any(
         "extended key usages are not allowed",
-        usages=(name_of_extended_usage(use) for use in asked if use not in allowed_usage),
+        usages=(name_of_extended_usage(usage) for usage in requested if usage not in allowed_usage),
     )
