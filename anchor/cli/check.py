@@ -94,7 +94,13 @@ def _look(path: Path) -> tuple[list[str], list[Advice]]:
     problems.raise_if_any()
     assert proved is not None
     document = read_document(path, problems)
-    review = ConfigUnderReview(document, proved, utc_now(), config_py.host, config_py.web)
+    review = ConfigUnderReview(
+        document=document,
+        loaded=proved,
+        now=utc_now(),
+        host=config_py.host,
+        web=config_py.web,
+    )
     return sorted(proved.authorities), lint(review)
 
 
