@@ -193,7 +193,9 @@ def _named_sections(
     sections: dict[str, Section] = {}
     for name, section in document[key].items():
         if not SECTION_NAME.fullmatch(name):
-            problems.add(key, f"{name!r} is no name: letters, digits, '_', '-' and '.' make one")
+            problems.add(
+                key, f"{name!r} is not a valid name: use letters, digits, '_', '-' and '.'"
+            )
         elif not isinstance(section, dict):
             problems.add(f"{key}.{name}", "should be an object")
         elif key != "registration_authority" and not isinstance(section.get("backend"), str):
