@@ -727,7 +727,7 @@ def test_logging_that_records_is_good_for_the_command_and_at_start_up(document, 
 CHECK_AND_START = """
 import logging
 import sys
-from anchor.cli import main
+from anchor.cli.main import main
 print("checked:", main(["check"]), file=sys.stderr)
 logging.getLogger().handlers.clear()
 import anchor.wsgi

@@ -9,7 +9,7 @@ from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anchor.cli import main
+from anchor.cli.main import main
 from anchor.policy.checks import run_checks
 from anchor.X509.signing_request import X509Csr
 from tests.support.pki import make_csr
@@ -170,9 +170,9 @@ def test_explain_marks_the_refusals_that_the_fixups_mended(document, authority, 
     config.write_text(json.dumps(document))
     request.write_bytes(make_csr("www.example.com."))
 
-    assert 0 == main.main(["explain", "--config", str(config), str(request)])
+    assert 0 == main(["explain", "--config", str(config), str(request)])
     text = " ".join(capsys.readouterr().out.split())
-    assert 0 == main.main(["explain", "--config", str(config), "--json", str(request)])
+    assert 0 == main(["explain", "--config", str(config), "--json", str(request)])
     told = json.loads(capsys.readouterr().out)
 
     assert "mended standards_compliance the common name 'www.example.com.' has an empty" in text
