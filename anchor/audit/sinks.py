@@ -13,7 +13,7 @@ from anchor.audit.checkpoints import CheckpointInterval, CheckpointKey
 from anchor.audit.events import Event
 from anchor.audit.file_sink import FileSink, check_path
 from anchor.audit.log_sink import LogSink
-from anchor.audit.message_bus import MessagingSink
+from anchor.audit.messaging_sink import MessagingSink
 from anchor.config import plugins
 from anchor.config.option_types import (
     FilePath,
@@ -108,7 +108,7 @@ def to_messaging(
         raise ConfigurationError.about(
             "target", "'messaging' needs more packages: pip install 'anchor[messaging]'"
         )
-    # An extra, of many packages: who does not configure it does not need them.
+    # It needs packages of the extra, which are not installed for other targets.
     from anchor.audit import message_bus  # noqa: PLC0415
 
     revealed = one_secret("url", url, url_file, url_env)

@@ -16,9 +16,10 @@ import time
 import pytest
 from oslo_config import cfg
 
-from anchor.audit import message_bus
+from anchor.audit import message_bus, messaging_sink
 from anchor.audit.events import AUTHENTICATION, SIGNING, Event
-from anchor.audit.message_bus import MessagingSink, oslo_messaging
+from anchor.audit.message_bus import oslo_messaging
+from anchor.audit.messaging_sink import MessagingSink
 from anchor.errors import AuditError, ConfigurationError
 from tests.support.pki import make_csr
 from tests.support.servers.processes import free_port
@@ -216,8 +217,8 @@ def test_what_comes_while_the_queue_was_found_empty_is_sent_before_the_end(monke
         send = staticmethod(sent.append)
         close = staticmethod(lambda: sent.append("closed"))
 
-    monkeypatch.setattr(message_bus.queue, "Queue", Late)
-    sender = message_bus._Sender(FakeBus, 3, sent.append)
+    monkeypatch.setattr(messaging_sink.queue, "Queue", Late)
+    sender = messaging_sink._Sender(FakeBus, 3, sent.append)
     sender.put(first)
     wait_until(lambda: "closed" in sent, 20)
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from anchor.audit.message_bus import MessagingSink
+from anchor.audit.messaging_sink import MessagingSink
 from anchor.auth.deadline import Deadline
 from anchor.runtime import threads
 from tests.integration.test_audit_messaging import event
