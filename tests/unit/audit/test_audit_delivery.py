@@ -173,7 +173,7 @@ def test_a_configuration_that_loses_events_is_refused_and_hands_nothing_out(
     lose(logger)
 
     with pytest.raises(ConfigurationError, match="would lose audit events"):
-        LogSink().validate()
+        LogSink().check()
     assert "BEGIN" not in service.sign(status=500).text
     # A refusal is an answer too.
     service.sign(secret="wrong", status=500)
@@ -274,7 +274,7 @@ def test_a_handler_that_cannot_write_is_refused(logger, tmp_path, make):
     logger.to(make(tmp_path / "file"))
 
     with pytest.raises(ConfigurationError, match="would lose audit events"):
-        LogSink().validate()
+        LogSink().check()
 
 
 @pytest.mark.parametrize("place", ["logger", "handler"])
@@ -288,7 +288,7 @@ def test_a_filter_that_takes_the_event_out_of_the_record_is_refused(logger, plac
     {"logger": logger.it, "handler": handler}[place].addFilter(empty)
 
     with pytest.raises(ConfigurationError, match="leaves out the message"):
-        LogSink().validate()
+        LogSink().check()
 
 
 # ---- handlers that promise
@@ -316,7 +316,7 @@ def to_file(request, logger, tmp_path):
 
 
 def test_the_handlers_of_files_keep_every_event(service, to_file):
-    LogSink().validate()
+    LogSink().check()
     service.issue()
     service.sign(secret="wrong", status=401)
 
@@ -343,7 +343,7 @@ def test_a_class_of_ones_own_may_promise(service, logger):
     assert promises.PROMISE in vars(Reports)
     handler = Reports()
     logger.to(handler)
-    LogSink().validate()
+    LogSink().check()
     service.issue()
     handler.works = False
     service.sign(status=500)
@@ -607,7 +607,7 @@ class Syslog:
 def test_syslog_keeps_events_and_costs_the_answer_while_it_is_away(service, logger, tmp_path, kind):
     syslog = Syslog(kind, tmp_path / "log")
     logger.to(syslog.handler())
-    LogSink().validate()
+    LogSink().check()
     service.issue()
     assert b"alice" in syslog.read()
 
