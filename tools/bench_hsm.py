@@ -27,7 +27,8 @@ from anchor.ca.loading import load_signing_ca
 from anchor.ca.pkcs11 import module as pkcs11_module
 from anchor.ca.pkcs11.generate import new_key_pair
 from anchor.ca.pkcs11.key import DIGEST_INFO
-from anchor.ca.pkcs11.module import KeyPlace, Module
+from anchor.ca.pkcs11.key_location import KeyLocation
+from anchor.ca.pkcs11.module import Module
 from anchor.timestamps import utc_now
 from anchor.X509 import create_ca
 from anchor.X509.signing_request import X509Csr
@@ -71,9 +72,9 @@ def measure(seconds: float = 2.0) -> Iterator[Row]:
         module = pkcs11_module.module_at(MODULE)
         csr = _request()
         for number, kind in enumerate(KINDS, start=1):
-            place = KeyPlace(None, "bench", bytes([number]), kind)
+            location = KeyLocation(None, "bench", bytes([number]), kind)
             cert_path = directory / f"{kind}.crt"
-            with new_key_pair(module, place, PIN, kind) as key:
+            with new_key_pair(module, location, PIN, kind) as key:
                 cert_path.write_bytes(create_ca.certify(kind, key, 365).public_bytes(Encoding.PEM))
             section = {
                 "backend": "pkcs11",
@@ -84,7 +85,9 @@ def measure(seconds: float = 2.0) -> Iterator[Row]:
                 "key_id": f"{number:02x}",
             }
             ca = load_signing_ca(kind, section, directory, utc_now(), with_key=True)
-            yield _row(kind, lambda ca=ca: ca.issue(csr, utc_now()), _bare(module, place), seconds)
+            yield _row(
+                kind, lambda ca=ca: ca.issue(csr, utc_now()), _bare(module, location), seconds
+            )
 
 
 def _make_token(directory: Path) -> None:
@@ -113,17 +116,17 @@ def _request() -> X509Csr:
     return X509Csr.from_der(request.public_bytes(Encoding.DER))
 
 
-def _bare(module: Module, place: KeyPlace) -> Callable[[], Any]:
+def _bare(module: Module, location: KeyLocation) -> Callable[[], Any]:
     """C_SignInit and C_Sign, and nothing else: over the digest that Anchor signs."""
     p11 = module.pykcs11
-    session = module.log_in(place, PIN)
+    session = module.log_in(location, PIN)
     [found] = session.findObjects(
-        [(p11.CKA_CLASS, p11.CKO_PRIVATE_KEY), (p11.CKA_ID, place.key_id)]
+        [(p11.CKA_CLASS, p11.CKO_PRIVATE_KEY), (p11.CKA_ID, location.key_id)]
     )
-    rsa = place.key_label is not None and place.key_label.startswith("rsa")
+    rsa = location.key_label is not None and location.key_label.startswith("rsa")
     mechanism = p11.CKM_RSA_PKCS if rsa else p11.CKM_ECDSA
     octets = (DIGEST_INFO["sha256"] if rsa else b"") + bytes(32)
-    handle, key, sign = session.session.value(), found.value(), module.signing.sign
+    handle, key, sign = session.session.value(), found.value(), module.sign_functions.sign
     assert sign(handle, mechanism, key, octets)[0] == p11.CKR_OK
     return lambda: sign(handle, mechanism, key, octets)
 

@@ -258,11 +258,12 @@ def _key_in_token(
     # Not before they are wanted: they are about what only some have.
     from anchor.ca.pkcs11 import generate  # noqa: PLC0415
     from anchor.ca.pkcs11 import module as pkcs11_module  # noqa: PLC0415
+    from anchor.ca.pkcs11.key_location import KeyLocation  # noqa: PLC0415
 
     module_path, pin_file = namespace.pkcs11.absolute(), namespace.pin_file.absolute()
     identifier = secrets.token_bytes(8)
     pin = read_secret(pin_file).get_secret_value()
-    place = pkcs11_module.KeyPlace(
+    location = KeyLocation(
         None, namespace.token, identifier, namespace.key_label or KEY_LABEL, namespace.token_serial
     )
     try:
@@ -274,7 +275,7 @@ def _key_in_token(
         if namespace.token_serial
         else {"token_label": namespace.token}
     )
-    with generate.new_key_pair(module, place, pin, namespace.key) as key:
+    with generate.new_key_pair(module, location, pin, namespace.key) as key:
         yield (
             key,
             {

@@ -12,7 +12,7 @@ from cryptography import x509
 
 from anchor.ca.loading import load_signing_ca
 from anchor.ca.pkcs11 import module
-from anchor.ca.pkcs11.calls import has_one_function_list
+from anchor.ca.pkcs11.sign_functions import has_one_function_list
 from anchor.cli.main import main
 from anchor.timestamps import utc_now
 from anchor.X509.signing_request import X509Csr

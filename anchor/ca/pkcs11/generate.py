@@ -1,4 +1,4 @@
-"""Making a CA's key pair inside a token, where its private half then stays."""
+"""Generation of a CA's key pair in a token, which the private key cannot leave."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from anchor.ca.pkcs11.key import Pkcs11ECKey, Pkcs11RSAKey, private_key_in
-from anchor.ca.pkcs11.module import KeyPlace, Module, Step, TokenError
+from anchor.ca.pkcs11.key import Pkcs11ECKey, Pkcs11RSAKey, load_private_key
+from anchor.ca.pkcs11.key_location import KeyLocation, Step, TokenError
+from anchor.ca.pkcs11.module import Module
 from anchor.ca.pkcs11.session import TokenKey
 
 LOG = logging.getLogger(__name__)
 
-# The curves, with their names as CKA_EC_PARAMS has them: object identifiers in DER.
+# The curves, and their CKA_EC_PARAMS: object identifiers in DER.
 CURVES: dict[str, tuple[ec.EllipticCurve, bytes]] = {
     "ec-p256": (ec.SECP256R1(), bytes.fromhex("06082a8648ce3d030107")),
     "ec-p384": (ec.SECP384R1(), bytes.fromhex("06052b81040022")),
@@ -24,57 +25,55 @@ CURVES: dict[str, tuple[ec.EllipticCurve, bytes]] = {
 
 @contextmanager
 def new_key_pair(
-    module: Module, place: KeyPlace, pin: str, kind: str
+    module: Module, location: KeyLocation, pin: str, kind: str
 ) -> Iterator[Pkcs11RSAKey | Pkcs11ECKey]:
-    """A new key in a token, which is destroyed again if the block fails.
-
-    Nothing gets the private half out of the token.
+    """Generate a key in a token, and destroy it again if the block fails.
 
     Args:
-        module: the module that reaches the token.
-        place: the token, and the id and the label that the key is to have.
-        pin: the token's.
+        module: the library that reaches the token.
+        location: the token, and the CKA_ID and CKA_LABEL of the new key.
+        pin: the PIN of the token's user.
         kind: ``rsa-<bits>``, or one of the :data:`CURVES`.
 
     Raises:
-        TokenError: a key has that label or that id already, or the token does not make any.
+        TokenError: a key has that id or label already, or the token cannot generate the key.
     """
     p11 = module.pykcs11
     with module.locked():
         try:
             module.initialise()
-            session = module.log_in(place, pin, p11.CKF_RW_SESSION)
+            session = module.log_in(location, pin, p11.CKF_RW_SESSION)
         except p11.PyKCS11Error as error:
-            raise TokenError(Step.TOKEN, f"the {place.token} cannot be used: {error}") from error
+            raise TokenError(Step.TOKEN, f"the {location.token} cannot be used: {error}") from error
         try:
-            _require_free(p11, session, place)
+            _require_free(p11, session, location)
             try:
-                public_key = _generate(p11, session, place, kind)
+                public_key = _generate(p11, session, location, kind)
             except p11.PyKCS11Error as error:
                 raise TokenError(
-                    Step.KEY, f"the {place.token} does not make a key: {error}"
+                    Step.KEY, f"the {location.token} does not make a key: {error}"
                 ) from error
         finally:
             session.closeSession()
     try:
-        yield private_key_in(TokenKey(module, place, pin), public_key)
+        yield load_private_key(TokenKey(module, location, pin), public_key)
     except BaseException:
         with module.locked():
-            _destroy(module, place, pin)
+            _destroy(module, location, pin)
         raise
 
 
-def _require_free(p11: Any, session: Any, place: KeyPlace) -> None:
-    for attribute in ((p11.CKA_ID, place.key_id), (p11.CKA_LABEL, place.key_label)):
+def _require_free(p11: Any, session: Any, location: KeyLocation) -> None:
+    for attribute in ((p11.CKA_ID, location.key_id), (p11.CKA_LABEL, location.key_label)):
         if session.findObjects([(p11.CKA_CLASS, p11.CKO_PRIVATE_KEY), attribute]):
-            raise TokenError(Step.KEY, f"the {place.token} has a key of that name already")
+            raise TokenError(Step.KEY, f"the {location.token} has a key of that name already")
 
 
 def _generate(
-    p11: Any, session: Any, place: KeyPlace, kind: str
+    p11: Any, session: Any, location: KeyLocation, kind: str
 ) -> rsa.RSAPublicKey | ec.EllipticCurvePublicKey:
-    """The public half of a new key pair in the token."""
-    name = [(p11.CKA_ID, place.key_id), (p11.CKA_LABEL, place.key_label)]
+    """Generate a key pair in the token and return its public key."""
+    name = [(p11.CKA_ID, location.key_id), (p11.CKA_LABEL, location.key_label)]
     if kind in CURVES:
         mechanism = p11.CKM_EC_KEY_PAIR_GEN
         parameters: list[tuple[int, Any]] = [(p11.CKA_EC_PARAMS, CURVES[kind][1])]
@@ -104,19 +103,19 @@ def _generate(
         raise
 
 
-def _destroy(module: Module, place: KeyPlace, pin: str) -> None:
-    """Remove a new key pair; in a new session, since the failure may have ended others."""
+def _destroy(module: Module, location: KeyLocation, pin: str) -> None:
+    """Destroy a new key pair, in a new session: the failure may have closed the old one."""
     p11 = module.pykcs11
     try:
         module.initialise()
-        session = module.log_in(place, pin, p11.CKF_RW_SESSION)
+        session = module.log_in(location, pin, p11.CKF_RW_SESSION)
         try:
             for kind in (p11.CKO_PRIVATE_KEY, p11.CKO_PUBLIC_KEY):
                 for handle in session.findObjects(
                     [
                         (p11.CKA_CLASS, kind),
-                        (p11.CKA_ID, place.key_id),
-                        (p11.CKA_LABEL, place.key_label),
+                        (p11.CKA_ID, location.key_id),
+                        (p11.CKA_LABEL, location.key_label),
                     ]
                 ):
                     session.destroyObject(handle)
@@ -124,7 +123,10 @@ def _destroy(module: Module, place: KeyPlace, pin: str) -> None:
             session.closeSession()
     except (TokenError, p11.PyKCS11Error) as error:
         LOG.error(
-            "the new key with %s is left in the %s, remove it: %s", place.key, place.token, error
+            "the new key with %s is left in the %s, remove it: %s",
+            location.key,
+            location.token,
+            error,
         )
 
 
@@ -133,14 +135,14 @@ def _public_key(
 ) -> rsa.RSAPublicKey | ec.EllipticCurvePublicKey:
     if kind not in CURVES:
         modulus, exponent = (
-            int.from_bytes(bytes(octets), "big")
-            for octets in session.getAttributeValue(
+            int.from_bytes(bytes(number), "big")
+            for number in session.getAttributeValue(
                 handle, [p11.CKA_MODULUS, p11.CKA_PUBLIC_EXPONENT]
             )
         )
         return rsa.RSAPublicNumbers(exponent, modulus).public_key()
     curve = CURVES[kind][0]
     [point] = session.getAttributeValue(handle, [p11.CKA_EC_POINT])
-    # PKCS#11 2.40, 2.3.3: the point in an OCTET STRING, which some modules leave out.
+    # PKCS#11 2.40, 2.3.3: an OCTET STRING with the point; some libraries return the point alone.
     length = 1 + 2 * ((curve.key_size + 7) // 8)
     return ec.EllipticCurvePublicKey.from_encoded_point(curve, bytes(point)[-length:])

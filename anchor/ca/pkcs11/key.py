@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.types import (
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
 
 from anchor.ca.pkcs11 import module
-from anchor.ca.pkcs11.module import KeyPlace, Step, TokenError
+from anchor.ca.pkcs11.key_location import KeyLocation, Step, TokenError
 from anchor.ca.pkcs11.session import TokenKey
 from anchor.config.option_types import FilePath, Secret, SecretEnv, SecretFile, one_secret, text
 from anchor.errors import ConfigurationError, SigningError
@@ -25,21 +25,21 @@ from anchor.errors import ConfigurationError, SigningError
 INSTALL = "pip install 'anchor[pkcs11]'"
 
 
-_OCTETS = "(?:[0-9A-Fa-f]{2})+"
+_HEX_BYTES = "(?:[0-9A-Fa-f]{2})+"
 
 
 def _key_id(value: Any) -> bytes:
-    if not isinstance(value, str) or not re.fullmatch(_OCTETS, value, re.ASCII):
+    if not isinstance(value, str) or not re.fullmatch(_HEX_BYTES, value, re.ASCII):
         raise ValueError("should be a string of hexadecimal octets such as '01'")
     return bytes.fromhex(value)
 
 
 KeyId = Annotated[
-    bytes, pydantic.PlainValidator(_key_id), text("hexadecimal", pattern=f"^{_OCTETS}$")
+    bytes, pydantic.PlainValidator(_key_id), text("hexadecimal", pattern=f"^{_HEX_BYTES}$")
 ]
 """A CKA_ID, in hexadecimal."""
 
-# CK_ULONG has 32 bits on some platforms.
+# CK_ULONG, the type of a slot number, has 32 bits on some platforms.
 Slot = Annotated[int, pydantic.Field(ge=0, lt=1 << 32)]
 
 
@@ -57,7 +57,7 @@ class Pkcs11Key:
         pin_file: a file that others cannot read, with the PIN.
         pin_env: an environment variable with the PIN.
         key_id: the private key's ``CKA_ID``, as hexadecimal octets such as ``01``. At least one of
-            this and ``key_label``; exactly one private key has to be meant.
+            this and ``key_label``; exactly one private key has to match.
         key_label: the private key's ``CKA_LABEL``.
     """
 
@@ -91,12 +91,12 @@ class Pkcs11Key:
             Step.KEY: "key_label" if key_id is None else "key_id",
         }
         try:
-            self._in_token = TokenKey(
+            self._token_key = TokenKey(
                 module.module_at(pkcs11_path),
-                KeyPlace(slot, token_label, key_id, key_label, token_serial),
+                KeyLocation(slot, token_label, key_id, key_label, token_serial),
                 secret,
             )
-            self._key = private_key_in(self._in_token, certificate.public_key())
+            self._key = load_private_key(self._token_key, certificate.public_key())
         except ModuleNotFoundError:
             raise ConfigurationError.about(
                 "backend", f"'pkcs11' needs PyKCS11, which is not installed: {INSTALL}"
@@ -107,51 +107,51 @@ class Pkcs11Key:
             ) from error
 
     def private_key(self) -> CertificateIssuerPrivateKeyTypes:
-        """The key; it signs, and can do nothing else."""
+        """The key, which can only sign."""
         return self._key
 
     def ready(self) -> None:
-        """Return if the token answers, and has the key; raises TokenError otherwise."""
-        self._in_token.attribute(self._in_token.module.pykcs11.CKA_KEY_TYPE)
+        """Raise TokenError if the token does not answer, or does not contain the key."""
+        self._token_key.attribute(self._token_key.module.pykcs11.CKA_KEY_TYPE)
 
 
-def private_key_in(
+def load_private_key(
     key: TokenKey, public_key: CertificatePublicKeyTypes
 ) -> Pkcs11RSAKey | Pkcs11ECKey:
-    """A token's key as one that ``cryptography`` can sign with.
+    """Wrap a token's key so that ``cryptography`` can sign with it.
 
     Args:
-        key: where it is.
-        public_key: its public half.  Not every token has that, so whether they belong together
-            shows in what is signed.
+        key: the key in the token.
+        public_key: its public key, from the certificate since not every token contains it.  Only
+            a signature shows whether the two keys match.
 
     Raises:
-        ConfigurationError: it is of another kind.
-        TokenError: it cannot be had.
+        ConfigurationError: the public key has another type.
+        TokenError: the key is not available.
     """
     pykcs11 = key.module.pykcs11
-    kinds: dict[int, type] = {
+    types: dict[int, type] = {
         pykcs11.CKK_RSA: rsa.RSAPublicKey,
         pykcs11.CKK_EC: ec.EllipticCurvePublicKey,
     }
-    kind = kinds.get(key.attribute(pykcs11.CKA_KEY_TYPE))
-    if kind is None:
+    expected = types.get(key.attribute(pykcs11.CKA_KEY_TYPE))
+    if expected is None:
         raise TokenError(Step.KEY, "the key is neither RSA nor EC")
-    if not isinstance(public_key, kind):
+    if not isinstance(public_key, expected):
         raise ConfigurationError.about(
             "", "the private key does not match the certificate in 'cert_path'"
         )
     if isinstance(public_key, rsa.RSAPublicKey):
-        return Pkcs11RSAKey(public_key, lambda octets: key.sign(pykcs11.CKM_RSA_PKCS, octets))
+        return Pkcs11RSAKey(public_key, lambda digest: key.sign(pykcs11.CKM_RSA_PKCS, digest))
     assert isinstance(public_key, ec.EllipticCurvePublicKey)
-    return Pkcs11ECKey(public_key, lambda octets: key.sign(pykcs11.CKM_ECDSA, octets))
+    return Pkcs11ECKey(public_key, lambda digest: key.sign(pykcs11.CKM_ECDSA, digest))
 
 
 RawSign = Callable[[bytes], bytes]
 
 
 class Pkcs11RSAKey(rsa.RSAPrivateKey):
-    """An RSA key that makes PKCS #1 v1.5 signatures over digests that are computed here."""
+    """An RSA key that makes PKCS #1 v1.5 signatures; Anchor computes the digests."""
 
     def __init__(self, public_key: rsa.RSAPublicKey, raw_sign: RawSign):
         self._public_key = public_key
@@ -170,24 +170,24 @@ class Pkcs11RSAKey(rsa.RSAPrivateKey):
 
     @property
     def key_size(self) -> int:
-        """The modulus's length in bits."""
+        """The length of the modulus in bits."""
         return self._public_key.key_size
 
     def public_key(self) -> rsa.RSAPublicKey:
-        """The public half."""
+        """The public key."""
         return self._public_key
 
     def decrypt(self, ciphertext: object, padding: object) -> NoReturn:
-        """Not what a CA's key is for."""
-        raise _not_here()
+        """Raise TypeError: the key can only sign."""
+        raise _unsupported()
 
     def private_numbers(self) -> NoReturn:
-        """They stay in the token."""
-        raise _not_here()
+        """Raise TypeError: the private key cannot leave the token."""
+        raise _unsupported()
 
     def private_bytes(self, *arguments: object) -> NoReturn:
-        """They stay in the token."""
-        raise _not_here()
+        """Raise TypeError: the private key cannot leave the token."""
+        raise _unsupported()
 
     def __copy__(self) -> Pkcs11RSAKey:
         return self
@@ -198,7 +198,7 @@ class Pkcs11RSAKey(rsa.RSAPrivateKey):
 
 PKCS1v15 = padding.PKCS1v15
 
-# RFC 8017 9.2, note 1: the DigestInfo up to the digest, with the NULL that verifiers insist on.
+# RFC 8017 9.2, note 1: the DigestInfo up to the digest, with the NULL that verifiers require.
 DIGEST_INFO = {
     "sha224": bytes.fromhex("302d300d06096086480165030402040500041c"),
     "sha256": bytes.fromhex("3031300d060960864801650304020105000420"),
@@ -208,7 +208,7 @@ DIGEST_INFO = {
 
 
 class Pkcs11ECKey(ec.EllipticCurvePrivateKey):
-    """An EC key that makes ECDSA signatures over digests that are computed here."""
+    """An EC key that makes ECDSA signatures; Anchor computes the digests."""
 
     def __init__(self, public_key: ec.EllipticCurvePublicKey, raw_sign: RawSign):
         self._public_key = public_key
@@ -224,8 +224,8 @@ class Pkcs11ECKey(ec.EllipticCurvePrivateKey):
         if not isinstance(algorithm, hashes.HashAlgorithm):
             raise SigningError("keys in tokens sign data, not digests")
         length = (self.key_size + 7) // 8
-        # FIPS 186-5 6.4.1: of a digest longer than the order the leftmost bits count; a module
-        # need not know that.
+        # FIPS 186-5 6.4.1: a digest longer than the order is cut to its leftmost bits. Not every
+        # library does that.
         raw = self._raw_sign(_digest(data, algorithm)[:length])
         if len(raw) != 2 * length:
             raise SigningError(f"the module answers an ECDSA signature of {len(raw)} octets")
@@ -244,20 +244,20 @@ class Pkcs11ECKey(ec.EllipticCurvePrivateKey):
         return self._public_key.key_size
 
     def public_key(self) -> ec.EllipticCurvePublicKey:
-        """The public half."""
+        """The public key."""
         return self._public_key
 
     def exchange(self, algorithm: object, peer_public_key: object) -> NoReturn:
-        """Not what a CA's key is for."""
-        raise _not_here()
+        """Raise TypeError: the key can only sign."""
+        raise _unsupported()
 
     def private_numbers(self) -> NoReturn:
-        """They stay in the token."""
-        raise _not_here()
+        """Raise TypeError: the private key cannot leave the token."""
+        raise _unsupported()
 
     def private_bytes(self, *arguments: object) -> NoReturn:
-        """They stay in the token."""
-        raise _not_here()
+        """Raise TypeError: the private key cannot leave the token."""
+        raise _unsupported()
 
     def __copy__(self) -> Pkcs11ECKey:
         return self
@@ -272,5 +272,5 @@ def _digest(data: bytes | bytearray | memoryview, algorithm: hashes.HashAlgorith
     return digest.finalize()
 
 
-def _not_here() -> TypeError:
+def _unsupported() -> TypeError:
     return TypeError("a key in a token signs, and does nothing else")

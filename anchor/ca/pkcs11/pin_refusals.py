@@ -1,7 +1,7 @@
-"""PINs that a token refused: the processes of one service try none of them twice.
+"""PINs that a token refused: the processes of a service do not try a refused PIN again.
 
-Tokens lock themselves after a few wrong PINs.  Workers that start together would use those up, so
-they log in one after the other, and tell each other about a refusal in a file (doc/adr/0034).
+A token locks itself after a few wrong PINs, and workers that start together could use up all
+attempts.  So they log in one after the other, and share refusals in a file (doc/adr/0034).
 """
 
 from __future__ import annotations
@@ -22,53 +22,53 @@ from typing import BinaryIO
 
 from anchor.runtime import process_directory, server
 
-# A record: the salt, and the digest.
+# The file contains records of a salt and a digest; these are their lengths in bytes.
 _SALT, _DIGEST = 16, 32
 
 
 class PinRefusals:
-    """The refusals that the processes of one service know of."""
+    """The refused PINs of all processes of a service."""
 
     def __init__(self) -> None:
-        self._known: set[tuple[str, str]] = set()
-        # Found before a fork, so that workers have it in common even without a master.
-        self._path = _place()
+        self._refused: set[tuple[str, str]] = set()
+        # Determined before a fork, so that workers without a master share it too.
+        self._path = _refusals_path()
 
     @contextmanager
-    def turn(self, patience: float) -> Iterator[Turn]:
-        """A turn at logging in; no other process of the service has one meanwhile.
+    def turn(self, timeout: float) -> Iterator[LoginTurn]:
+        """Wait until no other process of the service logs in, and keep others out meanwhile.
 
         Args:
-            patience: seconds to wait for it.
+            timeout: seconds to wait.
 
         Raises:
-            TimeoutError: other processes did not finish.
+            TimeoutError: other processes did not finish in time.
         """
         try:
             file = os.fdopen(os.open(self._path or "", os.O_RDWR | os.O_CREAT, 0o600), "r+b")
         except OSError:
-            # Without a shared place each process tries once.
-            yield Turn(self._known, None)
+            # Without a shared file, each process tries a PIN once.
+            yield LoginTurn(self._refused, None)
             return
         with file:
-            deadline = time.monotonic() + patience
+            deadline = time.monotonic() + timeout
             while not _locked(file):
                 if time.monotonic() > deadline:
                     raise TimeoutError
                 time.sleep(0.01)
-            yield Turn(self._known, file)
+            yield LoginTurn(self._refused, file)
 
 
-class Turn:
-    """What may be asked and added while no other process logs in."""
+class LoginTurn:
+    """The refused PINs, while no other process logs in."""
 
-    def __init__(self, known: set[tuple[str, str]], file: BinaryIO | None):
-        self._known = known
+    def __init__(self, refused: set[tuple[str, str]], file: BinaryIO | None):
+        self._refused = refused
         self._file = file
 
     def refused_before(self, token: str, pin: str) -> bool:
-        """True if a process of this service had this PIN refused by this token."""
-        if (token, pin) in self._known:
+        """True if the token refused this PIN to any process of the service."""
+        if (token, pin) in self._refused:
             return True
         if self._file is None:
             return False
@@ -76,13 +76,13 @@ class Turn:
         while len(record := self._file.read(_SALT + _DIGEST)) == _SALT + _DIGEST:
             digest = _digest(token, pin, record[:_SALT])
             if hmac.compare_digest(record[_SALT:], digest):
-                self._known.add((token, pin))
+                self._refused.add((token, pin))
                 return True
         return False
 
     def add(self, token: str, pin: str) -> None:
-        """Note a refusal."""
-        self._known.add((token, pin))
+        """Record that the token refused this PIN."""
+        self._refused.add((token, pin))
         if self._file is not None:
             salt = secrets.token_bytes(_SALT)
             self._file.seek(0, os.SEEK_END)
@@ -91,7 +91,7 @@ class Turn:
 
 
 def _digest(token: str, pin: str, salt: bytes) -> bytes:
-    # Slow on purpose: PINs are short.  It is computed only after a refusal.
+    # scrypt is slow on purpose, since PINs are short.  It runs only after a refusal.
     return hashlib.scrypt(
         pin.encode(), salt=salt + token.encode(), n=1 << 14, r=8, p=1, dklen=_DIGEST
     )
@@ -104,15 +104,19 @@ def _locked(file: BinaryIO) -> bool:
     return False
 
 
-def _place() -> Path | None:
-    """The file of this service, or None; those of services that have ended are removed."""
+def _refusals_path() -> Path | None:
+    """The service's file, or None if there is no safe directory; remove those of ended services."""
     leader = server.leader()
     try:
         parent = Path(tempfile.gettempdir(), f"anchor-pins-{os.getuid()}")
         parent.mkdir(mode=0o700, exist_ok=True)
-        found = parent.lstat()
-        # Everybody may write to /tmp, so somebody may have been there before.
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        status = parent.lstat()
+        # Another user may have created this name in /tmp.
+        if (
+            not stat.S_ISDIR(status.st_mode)
+            or status.st_uid != os.getuid()
+            or status.st_mode & 0o077
+        ):
             return None
         for other in parent.iterdir():
             pid, _, since = other.name.partition("_")
