@@ -1,1 +1,1 @@
-"""A policy in plain words, for those who are about to ask for a certificate."""
+"""A policy in sentences, for people who are about to request a certificate."""

@@ -1,7 +1,7 @@
-"""The words for each plug-in that is Anchor's own.
+"""The description of each plug-in that comes with Anchor.
 
-Each function takes a plug-in's options, by their names and as they stand in the configuration, and
-says what they mean in whole sentences.
+Each function takes the options of a plug-in as keyword arguments, unparsed from the configuration,
+and returns sentences.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 
-from anchor.policy.description.lists import clipped, listed, only
+from anchor.policy.description.lists import clipped, list_sentence, listed
 
 Names = Collection[str]
 
@@ -25,7 +25,7 @@ def _standards_compliance(
 
 
 def _source_cidrs(cidrs: Names) -> Iterator[str]:
-    yield from only("The request comes from an address in {}.", cidrs)
+    yield from list_sentence("The request comes from an address in {}.", cidrs)
 
 
 def _whitelist_names(
@@ -51,8 +51,8 @@ def _whitelist_names(
         )
         if allowed
     ]
-    yield from only("Names stand {}, and nowhere else.", places, "and")
-    yield from only("Each of them is one of these: {}.", names, "and")
+    yield from list_sentence("Names are allowed {}, and nowhere else.", places, "and")
+    yield from list_sentence("Each of them is one of these: {}.", names, "and")
     if any("%" in name for name in names):
         star = ", or for a whole *" if allow_wildcard else ""
         yield f"A % stands for a label, a path segment or a local part, or some of it{star}."
@@ -77,18 +77,18 @@ def _blacklist_names(
 
 def _common_name(allowed_domains: Names = (), allowed_networks: Names = ()) -> Iterator[str]:
     yield "There is one common name at most, and without one there is a subjectAltName."
-    yield from only("The common name is {}.", _hosts(allowed_domains, allowed_networks))
+    yield from list_sentence("The common name is {}.", _hosts(allowed_domains, allowed_networks))
 
 
 def _alternative_names(allowed_domains: Names = ()) -> Iterator[str]:
-    yield from only("Every entry of subjectAltName is {}.", _hosts(allowed_domains, ()))
+    yield from list_sentence("Every entry of subjectAltName is {}.", _hosts(allowed_domains, ()))
 
 
 def _alternative_names_ip(
     allowed_domains: Names = (), allowed_networks: Names = ()
 ) -> Iterator[str]:
     hosts = _hosts(allowed_domains, allowed_networks)
-    yield from only("Every entry of subjectAltName is {}.", hosts)
+    yield from list_sentence("Every entry of subjectAltName is {}.", hosts)
 
 
 def _hosts(domains: Names, networks: Names) -> Iterator[str]:
@@ -101,8 +101,8 @@ def _hosts(domains: Names, networks: Names) -> Iterator[str]:
 
 
 def _server_group(group_prefixes: Mapping[str, str] | None = None) -> Iterator[str]:
-    yield from only(
-        "What stands before a dash in a name's first label belongs to the requester's group: {}.",
+    yield from list_sentence(
+        "The part before a dash in a name's first label is the prefix of a requester's group: {}.",
         (f"{prefix}- to {group}" for group, prefix in (group_prefixes or {}).items()),
         "and",
         "No name has a dash in its first label.",
@@ -110,7 +110,7 @@ def _server_group(group_prefixes: Mapping[str, str] | None = None) -> Iterator[s
 
 
 def _extensions(allowed_extensions: Names = ()) -> Iterator[str]:
-    yield from only(
+    yield from list_sentence(
         "The request has no extensions besides {}.",
         allowed_extensions,
         "and",
@@ -126,7 +126,7 @@ def _ca_status(ca_requested: bool = False) -> Iterator[str]:
 
 
 def _key_usage(allowed_usage: Names = ()) -> Iterator[str]:
-    yield from only(
+    yield from list_sentence(
         "If the request has a keyUsage, it asks for nothing but {}.",
         allowed_usage,
         "and",
@@ -135,7 +135,7 @@ def _key_usage(allowed_usage: Names = ()) -> Iterator[str]:
 
 
 def _ext_key_usage(allowed_usage: Names = ()) -> Iterator[str]:
-    yield from only(
+    yield from list_sentence(
         "If the request has an extendedKeyUsage, it asks for nothing but {}.",
         allowed_usage,
         "and",
@@ -144,7 +144,7 @@ def _ext_key_usage(allowed_usage: Names = ()) -> Iterator[str]:
 
 
 def _public_key(allowed_keys: Mapping[str, int | None] | None = None) -> Iterator[str]:
-    yield from only(
+    yield from list_sentence(
         "The key is {}.",
         (
             f"{kind} of at least {bits} bits" if bits else kind
@@ -154,14 +154,14 @@ def _public_key(allowed_keys: Mapping[str, int | None] | None = None) -> Iterato
 
 
 def _compromised_keys(blocklist: str) -> Iterator[str]:
-    del blocklist  # where it is concerns nobody but the operator
+    del blocklist  # the path is for the operator only
     yield "The key is not one whose private half is known, such as a published or a guessable one."
 
 
-def _subject_attributes_checked(
+def _subject_attributes_validator(
     allowed: Mapping[str, Names] | None = None, required: Names = ()
 ) -> Iterator[str]:
-    yield from only(
+    yield from list_sentence(
         "Besides common names the subject has nothing but {}.",
         _values(allowed or {}),
         "and",
@@ -179,14 +179,14 @@ def _values(attributes: Mapping[str, Names]) -> Iterator[str]:
             yield f"{name} ({listed(values)})"
 
 
-def _subject_attributes_mended(
+def _subject_attributes_fixup(
     keep: Mapping[str, Names] | None = None, fixed: Mapping[str, str | Names] | None = None
 ) -> Iterator[str]:
-    yield from only(
-        "Of the subject common names stay, and {}; all else is left out.",
+    yield from list_sentence(
+        "The subject keeps its common names and {}; everything else is left out.",
         _values(keep or {}),
         "and",
-        "Of the subject common names stay; all else is left out.",
+        "The subject keeps its common names; everything else is left out.",
     )
     values = (
         f"{name}={value}"
@@ -210,7 +210,7 @@ def _default_extended_key_usage(usage: Names) -> Iterator[str]:
 
 
 def _drop_extensions(extensions: Names) -> Iterator[str]:
-    yield from only(
+    yield from list_sentence(
         "These extensions are left out: {}.", extensions, "and", "No extension is left out."
     )
 
@@ -241,7 +241,7 @@ VALIDATORS: Mapping[str, Describer] = MappingProxyType(
         "ext_key_usage": _ext_key_usage,
         "public_key": _public_key,
         "compromised_keys": _compromised_keys,
-        "subject_attributes": _subject_attributes_checked,
+        "subject_attributes": _subject_attributes_validator,
     }
 )
 
@@ -253,6 +253,6 @@ FIXUPS: Mapping[str, Describer] = MappingProxyType(
         "drop_extensions": _drop_extensions,
         "normalize_names": _normalize_names,
         "drop_common_name": _drop_common_name,
-        "subject_attributes": _subject_attributes_mended,
+        "subject_attributes": _subject_attributes_fixup,
     }
 )

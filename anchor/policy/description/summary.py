@@ -1,6 +1,6 @@
-"""A policy in plain words, for those who are about to ask for a certificate.
+"""Descriptions of a policy, for people who are about to request a certificate.
 
-What the operator keeps for themselves, such as paths and secrets, is in none of the words.
+They contain no paths and no secrets, which are for the operator only.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from types import MappingProxyType
 from typing import Any
 
 from anchor.config import plugins
-from anchor.policy.description import others
 from anchor.policy.description.lists import joined
 from anchor.policy.description.shipped import FIXUPS, VALIDATORS, Describer
+from anchor.policy.description.third_party import describe_plugin
 from anchor.policy.policy import DROP_ATTRIBUTES, Policy
 
 Options = Mapping[str, Any]
@@ -22,55 +22,55 @@ Options = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class RuleDescription:
-    """What one validator demands or one fixup does.
+    """The description of a validator or a fixup.
 
     Attributes:
-        name: the plug-in's name, by which refusals call it.
-        sentences: what it means to whoever asks for a certificate.
+        name: the plug-in's name in the configuration and in refusals.
+        sentences: what it requires or changes.
     """
 
     name: str
     sentences: tuple[str, ...]
 
 
-def about_validators(policy: Policy, options: Options) -> tuple[RuleDescription, ...]:
-    """What a request must look like.
+def describe_validators(policy: Policy, options: Options) -> tuple[RuleDescription, ...]:
+    """Describe the validators of a policy.
 
     Args:
-        policy: of the authority.
-        options: by the validator's name, as they stand in the configuration.
+        policy: the authority's policy.
+        options: the options of each validator, by its name, as in the configuration.
     """
     return tuple(
-        _about(check.name, check.function, options.get(check.name, {}), VALIDATORS)
+        _describe(check.name, check.function, options.get(check.name, {}), VALIDATORS)
         for check in policy.configured
     )
 
 
-def about_fixups(policy: Policy, options: Options) -> tuple[RuleDescription, ...]:
-    """What is changed in a request; the arguments are those of :func:`about_validators`."""
-    dropping = () if policy.keeps_attributes else (DROP_ATTRIBUTES,)
+def describe_fixups(policy: Policy, options: Options) -> tuple[RuleDescription, ...]:
+    """Describe the fixups of a policy; the arguments are those of :func:`describe_validators`."""
+    implied = () if policy.keeps_attributes else (DROP_ATTRIBUTES,)
     return tuple(
-        _about(fixup.name, fixup.function, options.get(fixup.name, {}), FIXUPS)
-        for fixup in (*dropping, *policy.fixups)
+        _describe(fixup.name, fixup.function, options.get(fixup.name, {}), FIXUPS)
+        for fixup in (*implied, *policy.fixups)
     )
 
 
-def about_authentication(backend: str) -> str:
-    """Who may ask, by the kind of the authentication."""
+def describe_authentication(backend: str) -> str:
+    """Describe the credentials for an authentication backend."""
     return AUTHENTICATION.get(backend, f"A user name and a secret, for “{backend}” to check.")
 
 
-def _about(
-    name: str, function: object, options: Options, known: Mapping[str, Describer]
+def _describe(
+    name: str, function: object, options: Options, describers: Mapping[str, Describer]
 ) -> RuleDescription:
-    if name in known:
-        return RuleDescription(name, tuple(map(printable, known[name](**options))))
-    sentences = others.sentences(_plugin_of(function), options)
+    if name in describers:
+        return RuleDescription(name, tuple(map(printable, describers[name](**options))))
+    sentences = describe_plugin(_plugin_of(function), options)
     return RuleDescription(name, tuple(map(printable, sentences)))
 
 
 def printable(text: str) -> str:
-    """The text with escapes for what cannot be seen, or what would change how it is seen."""
+    """The text with escapes for characters that are invisible or change how text is shown."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
         for character in text
@@ -78,7 +78,7 @@ def printable(text: str) -> str:
 
 
 def _plugin_of(function: Any) -> Callable[..., Any]:
-    """What was loaded, without the options that were bound to it."""
+    """The plug-in without the options that were bound to it."""
     bound = function.call if isinstance(function, plugins.BoundFunction) else function
     plugin: Callable[..., Any] = bound.func if isinstance(bound, functools.partial) else bound
     return plugin
@@ -88,13 +88,13 @@ AUTHENTICATION: Mapping[str, str] = MappingProxyType(
     {
         "static": "A user name and a secret that the operator hands out.",
         "ldap": "The user name and the password of an account in the directory (LDAP).",
-        "keystone": "A token of Keystone's as the secret; the user name does not count.",
+        "keystone": "A Keystone token as the secret; the user name is ignored.",
     }
 )
 
 _NOT_FOR_A_CA = "is not for a CA (for one that issues leaves only, if its authority is for CAs)"
 
-ENFORCED: Mapping[str, str] = MappingProxyType(
+MANDATORY_CHECKS: Mapping[str, str] = MappingProxyType(
     {
         "proof_of_possession": "is signed with its own key",
         "strong_key": (
@@ -107,16 +107,16 @@ ENFORCED: Mapping[str, str] = MappingProxyType(
         "printable_names": "has no empty name and no control character in one",
         "a_name": "contains a name",
         "named_attributes": (
-            "gets no attributes of the subject but a common name and those that are listed"
+            "gets no subject attributes but common names and those that are listed"
         ),
-        "name_constraints": "contains no name that the CA's own certificate rules out",
-        "not_banned": "has nothing to do with what the operator has banned",
+        "name_constraints": "contains no name that the CA's certificate excludes",
+        "not_banned": "has no requester, key or name that the operator has banned",
     }
 )
-"""What follows "a request" in a sentence about each rule that nothing switches off."""
+"""For each mandatory check, the words after "a request" in a sentence about it."""
 
 
-def about_enforced() -> str:
-    """The rules that nothing switches off, in one sentence."""
-    rules = list(dict.fromkeys(ENFORCED.values()))
-    return f"Whatever its authority demands, a request {joined(rules, 'and')}."
+def describe_mandatory_checks() -> str:
+    """Describe the mandatory checks in one sentence."""
+    rules = list(dict.fromkeys(MANDATORY_CHECKS.values()))
+    return f"For every authority, a request {joined(rules, 'and')}."

@@ -67,10 +67,10 @@ class Demands:
         """Those of an authority."""
         conf = authority.conf
         return cls(
-            summary.about_authentication(authority.authenticator.backend),
+            summary.describe_authentication(authority.authenticator.backend),
             duration(authority.signing_ca.profile.validity),
-            summary.about_validators(authority.policy, conf.get("validators", {})),
-            summary.about_fixups(authority.policy, conf.get("fixups", {})),
+            summary.describe_validators(authority.policy, conf.get("validators", {})),
+            summary.describe_fixups(authority.policy, conf.get("fixups", {})),
             authority.policy.signs_intermediates,
         )
 

@@ -98,7 +98,9 @@ class FrontPage:
                 alone=name is not None,
                 url=self._url,
                 style=style(),
-                always=summary.about_enforced() if self._shown == "full" and shown else "",
+                always=summary.describe_mandatory_checks()
+                if self._shown == "full" and shown
+                else "",
                 timestamp=timestamp,
             )
         digest = hashlib.sha256(text.replace(self._url, "").encode()).hexdigest()

@@ -14,7 +14,8 @@ from anchor.config import plugins
 from anchor.config.option_types import FilePath, Network, PrivateFile, SecretEnv, SecretFile
 from anchor.config.plugins import load_plugin
 from anchor.policy.checks import SUPPLIED
-from anchor.policy.description import others, summary
+from anchor.policy.description import summary
+from anchor.policy.description.third_party import describe_plugin
 from anchor.policy.mandatory_checks import content_checks, key_checks, result_checks
 from anchor.store.bans import BanFile
 from anchor.timestamps import utc_now
@@ -126,9 +127,9 @@ def test_every_rule_that_nothing_switches_off_has_words(tmp_path):
         *result_checks(),
     ]
 
-    assert {check.name for check in rules} == set(summary.ENFORCED)
-    text = summary.about_enforced()
-    assert all(words in text for words in summary.ENFORCED.values())
+    assert {check.name for check in rules} == set(summary.MANDATORY_CHECKS)
+    text = summary.describe_mandatory_checks()
+    assert all(words in text for words in summary.MANDATORY_CHECKS.values())
     assert text.count(".") == 1
 
 
@@ -153,7 +154,7 @@ def test_words_come_in_the_configurations_order_and_cannot_break_a_line():
         "standards_compliance": {},
     }
 
-    found = summary.about_validators(configured(options), options)
+    found = summary.describe_validators(configured(options), options)
 
     assert ["server_group", "standards_compliance"] == [words.name for words in found]
     assert all(sentence.isprintable() for words in found for sentence in words.sentences)
@@ -186,7 +187,7 @@ def test_of_others_plugins_the_docstring_and_the_plain_options_are_shown():
     options = {name: f"hidden-{name}" for name in inspect.signature(third_party).parameters}
     options |= {"networks": ["10.0.0.0/8"], "levels": {"low": 1}}
 
-    first, second = others.sentences(third_party, options)
+    first, second = describe_plugin(third_party, options)
 
     assert "The request pleases the weather." == first
     assert {"networks": ["10.0.0.0/8"], "levels": {"low": 1}} == json.loads(second)
@@ -198,7 +199,7 @@ def test_a_plugin_of_others_is_found_beneath_what_was_bound_to_it():
         "third_party_old_style": {"wanted": "hidden", "allowed": ["hidden"]},
     }
 
-    new, old = summary.about_validators(configured(options), options)
+    new, old = summary.describe_validators(configured(options), options)
 
     assert ("No label is longer than the option says.", '{"longest": 7}') == new.sentences
     assert ("Takes everything, as validators did once.",) == old.sentences
@@ -206,4 +207,4 @@ def test_a_plugin_of_others_is_found_beneath_what_was_bound_to_it():
 
 @pytest.mark.parametrize("function", [lambda csr: None, random.Random(1).random])
 def test_a_plugin_without_a_docstring_is_a_check(function):
-    assert all(others.sentences(function, {"x": "hidden"}))
+    assert all(describe_plugin(function, {"x": "hidden"}))

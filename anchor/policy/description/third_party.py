@@ -1,7 +1,7 @@
-"""What can be said of a plug-in that is not Anchor's own: its docstring, and its options as JSON.
+"""The description of a third-party plug-in: its docstring, and its options as JSON.
 
-An option is shown only if its type says that it is nothing to hide: a secret, a path, or a type
-that nobody here knows, is not.
+An option is shown only if its type cannot hold a secret.  Options that are secrets, paths or of an
+unknown type are not shown.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from anchor.X509.name_patterns import DomainSet, NetworkSet, PatternSet
 
 MAX_SHOWN = 400
 
-_PLAIN = (
+_PUBLIC_TYPES = (
     *(str, int, float, bool, types.NoneType, datetime.datetime),
     *(IPv4Network, IPv6Network, ObjectIdentifier, DomainSet, NetworkSet, PatternSet),
 )
 _CONTAINERS = (list, tuple, dict, set, frozenset, Mapping, types.UnionType, typing.Union)
-# For plug-ins whose authors did not say that an option is a secret.
-_SOUNDS_SECRET = re.compile(r"secret|passw|passphrase|token|credential|pin$", re.IGNORECASE)
+# For options that are secrets, but have a plain type such as str.
+_SECRET_NAME = re.compile(r"secret|passw|passphrase|token|credential|pin$", re.IGNORECASE)
 
 
-def sentences(function: Callable[..., Any], options: Mapping[str, Any]) -> Iterator[str]:
-    """What a plug-in's author says of it, and what the operator chose."""
-    yield _first_sentence(function) or "A check of this service's own."
-    shown = {name: options[name] for name in options if name in _nothing_to_hide(function)}
+def describe_plugin(function: Callable[..., Any], options: Mapping[str, Any]) -> Iterator[str]:
+    """The first sentence of a plug-in's docstring, and its configured public options."""
+    yield _first_sentence(function) or "A check that was written for this service."
+    shown = {name: options[name] for name in options if name in _public_options(function)}
     if shown:
         text = json.dumps(shown, ensure_ascii=False)
         yield text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
@@ -49,8 +49,8 @@ def _first_sentence(function: Callable[..., Any]) -> str:
     return re.split(r"(?<=[.!?]) ", paragraph, maxsplit=1)[0][:MAX_SHOWN]
 
 
-def _nothing_to_hide(function: Callable[..., Any]) -> frozenset[str]:
-    """The names of the options that everybody may see."""
+def _public_options(function: Callable[..., Any]) -> frozenset[str]:
+    """The names of the options that may be shown to everyone."""
     try:
         fields = plugins.Signature.of(function, SUPPLIED).model.model_fields
     except ConfigurationError:
@@ -59,16 +59,16 @@ def _nothing_to_hide(function: Callable[..., Any]) -> frozenset[str]:
     return frozenset(
         name
         for name, annotation in names.items()
-        if not _SOUNDS_SECRET.search(name) and _is_plain(annotation)
+        if not _SECRET_NAME.search(name) and _is_public(annotation)
     )
 
 
-def _is_plain(annotation: Any) -> bool:
-    if annotation in _PLAIN or annotation is Ellipsis:
+def _is_public(annotation: Any) -> bool:
+    if annotation in _PUBLIC_TYPES or annotation is Ellipsis:
         return True
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
         return True
     if origin is typing.Annotated:
-        return _is_plain(arguments[0])
-    return origin in _CONTAINERS and all(map(_is_plain, arguments))
+        return _is_public(arguments[0])
+    return origin in _CONTAINERS and all(map(_is_public, arguments))
