@@ -1,1 +1,1 @@
-"""What an authority requires of a request, and how it changes one."""
+"""The checks and fixups that an authority applies to requests."""

@@ -1,4 +1,4 @@
-"""Running checks over a request, and gathering everything that they object to."""
+"""Running checks on a request and collecting their verdicts."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SUPPLIED = frozenset({"csr", "auth_result", "request", "conf"})
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What checks may look at besides the request itself.
+    """The arguments that checks and fixups can ask for, besides the request for a certificate.
 
     Attributes:
         auth_result: the requester.
         request: the HTTP request (``pecan.Request``).
         conf: the registration authority's section of the configuration.
-        bans: the bans as the request came; for the enforced check alone.
+        bans: the bans at the time of the request; only the mandatory check gets them.
     """
 
     auth_result: AuthDetails
@@ -31,8 +31,8 @@ class Context:
     conf: Mapping[str, Any]
     bans: Bans = NOT_LOOKED_AT
 
-    def supply(self, csr: X509Csr) -> Mapping[str, object]:
-        """The keyword arguments that a check can ask for."""
+    def arguments(self, csr: X509Csr) -> Mapping[str, object]:
+        """The values that a check can ask for, by the name of its parameter."""
         return {
             "csr": csr,
             "auth_result": self.auth_result,
@@ -44,11 +44,11 @@ class Context:
 
 @dataclass(frozen=True)
 class Check:
-    """A check under the name by which requesters and operators know it.
+    """A check and its name in the configuration and in answers.
 
     Attributes:
-        looks_at_csr: False if it looks only at who asks and from where; no fixup can change its
-            verdict.
+        looks_at_csr: False if it does not use the request for a certificate, so that no fixup can
+            change its verdict.
     """
 
     name: str
@@ -57,12 +57,12 @@ class Check:
 
 
 class Verdict(NamedTuple):
-    """What a check said of a request.
+    """The result of a check.
 
     Attributes:
         check: the check's name.
-        failure: its objection, if it has one.
-        crash: why there is no saying, if it raised something other than a ValidationError.
+        failure: the reason if the check refused the request.
+        crash: the error if the check failed to decide.
     """
 
     check: str
@@ -71,28 +71,22 @@ class Verdict(NamedTuple):
 
 
 def run_checks(checks: Iterable[Check], csr: X509Csr, context: Context) -> tuple[Verdict, ...]:
-    """Run every check on a request and return their verdicts, in their order."""
-    supplied = context.supply(csr)
-    return tuple(_verdict(check, supplied) for check in checks)
+    """Run every check on a request; return the verdicts in the order of the checks."""
+    arguments = context.arguments(csr)
+    return tuple(_verdict(check, arguments) for check in checks)
 
 
-def _verdict(check: Check, supplied: Mapping[str, object]) -> Verdict:
-    objection = _objection(check, supplied)
-    if isinstance(objection, PluginError):
-        return Verdict(check.name, crash=objection)
-    return Verdict(check.name, objection)
-
-
-def _objection(check: Check, supplied: Mapping[str, object]) -> Failure | PluginError | None:
-    """What a check has against the request, or why there is no saying."""
+def _verdict(check: Check, arguments: Mapping[str, object]) -> Verdict:
     try:
-        answer = check.function(supplied)
+        result = check.function(arguments)
     except ValidationError as error:
-        return Failure(check.name, str(error), error.data)
+        return Verdict(check.name, failure=Failure(check.name, str(error), error.data))
     except (Exception, SystemExit) as error:  # noqa: BLE001  # a plug-in may raise anything
-        return _crash(check, "failed", error)
-    # Whoever answers False meant to refuse.
-    return _crash(check, "answered False, and did not raise") if answer is False else None
+        return Verdict(check.name, crash=_crash(check, "failed", error))
+    # The author of a check that returns False meant to refuse.
+    if result is False:
+        return Verdict(check.name, crash=_crash(check, "answered False, and did not raise"))
+    return Verdict(check.name)
 
 
 def _crash(check: Check, what: str, cause: BaseException | None = None) -> PluginError:

@@ -1,4 +1,4 @@
-"""What a policy says of a request: the checks, the fixups, and the checks of their result."""
+"""The result of a policy: of the checks, of the fixups, and of the checks after the fixups."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from anchor.X509.signing_request import X509Csr
 
 
 class FixupStep(NamedTuple):
-    """What a fixup made of a request.
+    """The result of one fixup.
 
     Attributes:
-        before: the request that it got.
-        after: the request that it returned; None if it refused or failed.
-        implied: True if no configuration names the fixup.
-        failures: why it cannot mend the request.
-        crash: the error that it must not raise.
+        before: the request before the fixup.
+        after: the request that the fixup returned; None if it refused or crashed.
+        implied: True for a fixup that runs without being configured.
+        failures: the reasons if the fixup refused the request.
+        crash: the error if the fixup crashed.
     """
 
     fixup: str
@@ -31,13 +31,13 @@ class FixupStep(NamedTuple):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The verdicts on a request, in the order in which they were reached.
+    """The verdicts of a policy on a request.
 
     Attributes:
-        checks: on the request as it was submitted.
-        steps: what each fixup did; none if a check refused the request for good.
-        rechecks: on the request that the fixups returned, if they changed it.
-        result: the request after all fixups, or None if it did not get that far.
+        checks: the verdicts on the submitted request.
+        steps: the results of the fixups; empty if a check refused the request for good.
+        rechecks: the verdicts on the request after the fixups; empty if they did not change it.
+        result: the request after all fixups; None if a check or a fixup stopped the evaluation.
     """
 
     checks: tuple[Verdict, ...]
@@ -47,20 +47,19 @@ class Evaluation:
 
     @property
     def crashes(self) -> tuple[PluginError, ...]:
-        """The errors of checks and fixups that failed to decide."""
-        found = [
+        """The errors of checks and fixups that crashed."""
+        crashes = [
             *(verdict.crash for verdict in self.checks),
             *(step.crash for step in self.steps),
             *(verdict.crash for verdict in self.rechecks),
         ]
-        return tuple(crash for crash in found if crash)
+        return tuple(crash for crash in crashes if crash)
 
     @property
     def failures(self) -> tuple[Failure, ...]:
         """The reasons to refuse the request.
 
-        What a check had against the submitted request does not count if the fixups returned
-        another request: then that check has been made again.
+        If the fixups changed the request, only the verdicts on the changed request count.
         """
         verdicts = self.rechecks or self.checks
         return (
@@ -70,7 +69,7 @@ class Evaluation:
 
     @property
     def mended(self) -> frozenset[str]:
-        """The checks that refused the submitted request, and accept what the fixups returned."""
+        """The checks that refused the submitted request and accept it after the fixups."""
         passed = {verdict.check for verdict in self.rechecks if not verdict.failure}
         return frozenset(
             verdict.check for verdict in self.checks if verdict.failure and verdict.check in passed
@@ -78,14 +77,14 @@ class Evaluation:
 
     @property
     def approved(self) -> X509Csr | None:
-        """The request that may be certified, or None."""
+        """The request that may be signed, or None."""
         return None if self.crashes or self.failures else self.result
 
     def require_approved(self) -> X509Csr:
-        """Return the request that may be certified.
+        """Return the request that may be signed.
 
         Raises:
-            PluginError: a check or a fixup failed to decide.
+            PluginError: a check or a fixup crashed.
             ValidationFailed: with every reason to refuse the request.
         """
         if self.crashes:

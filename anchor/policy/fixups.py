@@ -1,8 +1,8 @@
-"""Fixups: small repairs to a request, before its certificate is made.
+"""Fixups: changes to a request before it is signed.
 
-A fixup is a plain function that takes ``csr``, and what else it asks for, and returns a request:
-the same one, or another made out of it.  One that cannot mend a request refuses it, as a validator
-does, with a :class:`ValidationError`.
+A fixup is a function that takes ``csr`` and its options, and returns a request: the same one, or a
+changed copy.  A fixup that cannot change a request raises :class:`ValidationError`, as a validator
+does.
 """
 
 from __future__ import annotations
@@ -26,18 +26,17 @@ from anchor.X509.signing_request import X509Csr
 
 NO_ATTRIBUTES = AttributePatterns()
 
-# What IDNA encodes is slow. Ten common names of the greatest length stay below, and no tool asks
-# for more than a few.
+# IDNA encoding is slow. This allows ten common names of the maximum length.
 MAX_INTERNATIONALISED = 640
 
 
 def enforce_alternative_names_present(csr: X509Csr) -> X509Csr:
-    """Each common name that is a host name or an address stands in subjectAltName too.
+    """Add each common name that is a host name or an address to subjectAltName.
 
-    RFC 6125 section 6.4.4 and RFC 2818 let clients ignore the common name, and all of them do.
+    RFC 6125 section 6.4.4 and RFC 2818 let clients ignore the common name, and clients do so.
     """
-    present = list(csr.alternative_names)
-    known = _hosts(csr)
+    names = list(csr.alternative_names)
+    hosts = _hosts(csr)
     if sum(map(len, filter(_is_internationalised, csr.common_names))) > MAX_INTERNATIONALISED:
         raise ValidationError(
             "the common names that are not plain ASCII are too long together to be read as host "
@@ -49,12 +48,12 @@ def enforce_alternative_names_present(csr: X509Csr) -> X509Csr:
             # A person or a role, such as "Example Server A" or system:node:worker-1.
             continue
         host = address(common_name) or canonical(str(name.value))
-        if host not in known:
-            known.add(host)
-            present.append(name)
-    if len(present) == len(csr.alternative_names):
+        if host not in hosts:
+            hosts.add(host)
+            names.append(name)
+    if len(names) == len(csr.alternative_names):
         return csr
-    return csr.with_alternative_names(present)
+    return csr.with_alternative_names(names)
 
 
 def _is_internationalised(common_name: str) -> bool:
@@ -74,7 +73,7 @@ def _as_general_name(common_name: str) -> x509.DNSName | x509.IPAddress | None:
 
 
 def _hosts(csr: X509Csr) -> set[str | IPv4Address | IPv6Address]:
-    """What the request's subjectAltName names, in the form in which names compare."""
+    """The hosts in subjectAltName, in the form in which they can be compared."""
     if not csr.alternative_names:
         return set()
     return {*map(canonical, csr.dns_names), *map(unmapped, csr.ip_addresses)}
@@ -95,12 +94,12 @@ def _default_key_usage(names: tuple[str, ...]) -> x509.KeyUsage:
 def default_key_usage(
     csr: X509Csr, usage: Annotated[x509.KeyUsage, compiled(tuple[Usage, ...], _default_key_usage)]
 ) -> X509Csr:
-    """A request without keyUsage gets one.
+    """Add keyUsage to a request without it.
 
     Args:
         usage: the usages, by the names that the validator ``key_usage`` knows; at least one, and
-            not those of CAs. A request gets those that its kind of key can have: an EC key gets no
-            ``keyEncipherment``.
+            not those of CAs. A request gets the usages that its kind of key can have: an EC key
+            gets no ``keyEncipherment``.
     """
     if csr.extension(x509.KeyUsage):
         return csr
@@ -110,7 +109,7 @@ def default_key_usage(
         if not fit:
             return csr
         usage = x509.KeyUsage(**{attribute: name in fit for name, attribute in USAGES.items()})
-    # RFC 5280 4.2.1.3: conforming CAs mark it as critical.
+    # RFC 5280 4.2.1.3: CAs mark keyUsage as critical.
     return csr.with_extension(usage, critical=True)
 
 
@@ -129,7 +128,7 @@ def default_extended_key_usage(
         compiled(tuple[ExtendedUsage, ...], _default_extended_key_usage),
     ],
 ) -> X509Csr:
-    """A request without extendedKeyUsage gets one.
+    """Add extendedKeyUsage to a request without it.
 
     Args:
         usage: the usages, by the names that the validator ``ext_key_usage`` knows, or as dotted
@@ -139,7 +138,7 @@ def default_extended_key_usage(
 
 
 def drop_extensions(csr: X509Csr, extensions: Extensions) -> X509Csr:
-    """The extensions that are listed are left out.
+    """Remove the listed extensions.
 
     Args:
         extensions: the extensions, by the names that the validator ``extensions`` knows, or as
@@ -151,17 +150,17 @@ def drop_extensions(csr: X509Csr, extensions: Extensions) -> X509Csr:
 
 
 def normalize_names(csr: X509Csr) -> X509Csr:
-    """DNS names, in the common name and in subjectAltName, are in lower case and end in no dot."""
+    """Put DNS names into lower case and remove a dot at their end."""
     hosts = _hosts(csr)
 
-    def normal(text: str) -> str:
+    def normalized(text: str) -> str:
         name = canonical(text)
-        # RFC 5280 appendix A.1: nothing else makes a common name.
+        # RFC 5280 appendix A.1: a common name has 1 to 64 characters.
         if 1 <= len(name) <= 64 and (name in hosts or passes_for_a_name(text)):
             return name
         return text
 
-    common_names = {text: normal(text) for text in csr.common_names}
+    common_names = {text: normalized(text) for text in csr.common_names}
     if any(text != other for text, other in common_names.items()):
         csr = csr.with_subject(_with_common_names(csr.subject, common_names.get))
     names = [
@@ -170,23 +169,23 @@ def normalize_names(csr: X509Csr) -> X509Csr:
     ]
     if names == list(csr.alternative_names):
         return csr
-    # Names that differ in case only have become the same.
+    # Names that differed only in case are equal now.
     return csr.with_alternative_names(dict.fromkeys(names))
 
 
 def drop_common_name(csr: X509Csr) -> X509Csr:
-    """Common names that stand in subjectAltName as well are left out of the subject."""
+    """Remove common names that are also in subjectAltName."""
     hosts = _hosts(csr)
     if not any(_host(text) in hosts for text in csr.common_names):
         return csr
     subject = _with_common_names(csr.subject, lambda text: None if _host(text) in hosts else text)
-    # Whether subjectAltName is critical depends on the subject.
+    # Setting the names again updates their criticality, which depends on the subject.
     return csr.with_subject(subject).with_alternative_names(csr.alternative_names)
 
 
-def _fixed_attributes(written: Mapping[str, str | tuple[str, ...]]) -> tuple[NameAttribute, ...]:
+def _fixed_attributes(configured: Mapping[str, str | tuple[str, ...]]) -> tuple[NameAttribute, ...]:
     fixed: list[NameAttribute] = []
-    for name, values in written.items():
+    for name, values in configured.items():
         oid = attribute_oid(name)
         if oid == NameOID.COMMON_NAME:
             raise ValueError("a common name is not the same for every certificate")
@@ -230,7 +229,7 @@ def subject_attributes(
     keep: Attributes = NO_ATTRIBUTES,
     fixed: FixedAttributes | None = None,
 ) -> X509Csr:
-    """Attributes of the subject that are not listed are left out, and others are set.
+    """Remove the subject attributes that are not listed, and set others.
 
     Args:
         keep: for each attribute the values that stay. A `%` stands for a part of a value, and alone
@@ -238,12 +237,12 @@ def subject_attributes(
         fixed: for each attribute the value, or the values, that every certificate has.
     """
     fixed = fixed or ()
-    set_here = {attribute.oid for attribute in fixed}
+    fixed_oids = {attribute.oid for attribute in fixed}
 
     def kept(attribute: NameAttribute) -> bool:
         if attribute.oid == NameOID.COMMON_NAME and not keep.mentions(attribute.oid):
             return True
-        return attribute.oid not in set_here and keep.has(attribute)
+        return attribute.oid not in fixed_oids and keep.has(attribute)
 
     if not fixed and all(map(kept, csr.subject_attributes)):
         return csr
@@ -254,37 +253,37 @@ def subject_attributes(
 
 
 def unique_names(csr: X509Csr) -> X509Csr:
-    """Each name stands in subjectAltName once; DNS names compare without case and final dot."""
-    once: dict[tuple[type, object], x509.GeneralName] = {}
+    """Remove duplicates from subjectAltName; case and a final dot of DNS names do not count."""
+    unique: dict[tuple[type, object], x509.GeneralName] = {}
     for name in csr.alternative_names:
         if not isinstance(name, x509.DNSName):
-            once.setdefault((type(name), name), name)
+            unique.setdefault((type(name), name), name)
             continue
         key = (x509.DNSName, canonical(name.value))
-        # Of two spellings the one without the final dot is a name in a certificate.
-        if key not in once or once[key].value.endswith("."):
-            once[key] = name
-    if len(once) == len(csr.alternative_names):
+        # A DNS name in a certificate has no final dot, so prefer that spelling.
+        if key not in unique or unique[key].value.endswith("."):
+            unique[key] = name
+    if len(unique) == len(csr.alternative_names):
         return csr
-    return csr.with_alternative_names(once.values())
+    return csr.with_alternative_names(unique.values())
 
 
 def _with_common_names(subject: x509.Name, replacement: Callable[[str], str | None]) -> x509.Name:
-    """The name with each common name replaced, or left out; nothing else about it changes."""
+    """The subject with each common name replaced, or removed if the replacement is None."""
     return x509.Name(_filtered(subject.rdns, lambda attribute: _replaced(attribute, replacement)))
 
 
 def _filtered(
     rdns: Iterable[x509.RelativeDistinguishedName],
-    replaced: Callable[[NameAttribute], NameAttribute | None],
+    replacement: Callable[[NameAttribute], NameAttribute | None],
 ) -> list[x509.RelativeDistinguishedName]:
-    """The parts of a name with each attribute replaced, or left out; no part is empty."""
-    found = []
+    """The RDNs with each attribute replaced, or removed if None; without empty RDNs."""
+    filtered = []
     for rdn in rdns:
-        attributes = [other for attribute in rdn if (other := replaced(attribute)) is not None]
+        attributes = [other for attribute in rdn if (other := replacement(attribute)) is not None]
         if attributes:
-            found.append(x509.RelativeDistinguishedName(attributes))
-    return found
+            filtered.append(x509.RelativeDistinguishedName(attributes))
+    return filtered
 
 
 def _replaced(

@@ -1,7 +1,7 @@
-"""The rules that no configuration switches off, as checks like any other.
+"""The checks that every authority makes and no configuration can disable.
 
-Some are about the key and the submitted bytes, which no fixup can change; they are made once.
-Others are made again about the request that the fixups return, and some about that request alone.
+The key checks run once, since no fixup can change the key.  The content checks run before and after
+the fixups, the result checks only after them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from anchor.X509.related_keys import require_unrelated
 from anchor.X509.signing_request import X509Csr
 from anchor.X509.weak_keys import WeakKey
 
-# What a certificate takes over from a request, and what the profile decides by itself.
+# The extensions that a certificate copies from a request, and those that the CA sets.
 TAKEN_OVER = frozenset(
     {
         ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
@@ -47,7 +47,7 @@ EXPECTED = TAKEN_OVER | REPLACED
 
 
 def proof_of_possession(csr: X509Csr) -> None:
-    """The request, as it was submitted, is signed with the key that is to be certified."""
+    """Require that the submitted request is signed with the key that it contains."""
     if not csr.submitted.signature_is_valid:
         used = csr.submitted.broken_hash
         if used is not None:
@@ -56,7 +56,7 @@ def proof_of_possession(csr: X509Csr) -> None:
 
 
 def critical_extensions(csr: X509Csr) -> None:
-    """An extension that is critical, but that no certificate will carry, cannot be left out."""
+    """Refuse critical extensions that the certificate would not contain."""
     for extension in csr.extensions:
         if extension.critical and extension.oid not in EXPECTED:
             raise ValidationError(
@@ -65,7 +65,7 @@ def critical_extensions(csr: X509Csr) -> None:
 
 
 def never_a_ca(csr: X509Csr) -> None:
-    """The request does not ask for a certificate that could issue others."""
+    """Refuse requests for a CA, or for a key that signs certificates or CRLs."""
     constraints = csr.extension(x509.BasicConstraints)
     if constraints and constraints.value.ca:
         raise ValidationError("the request is for a CA")
@@ -75,7 +75,7 @@ def never_a_ca(csr: X509Csr) -> None:
 
 
 def an_intermediate(csr: X509Csr) -> None:
-    """The request asks for an intermediate CA, and for one that issues leaves only."""
+    """Require a request for an intermediate CA that can issue leaf certificates only."""
     constraints = csr.extension(x509.BasicConstraints)
     if not (constraints and constraints.value.ca):
         raise ValidationError("the request is not for a CA")
@@ -92,7 +92,7 @@ def an_intermediate(csr: X509Csr) -> None:
 
 
 def printable_names(csr: X509Csr) -> None:
-    """No name has a control character in it, NUL included, and no name is empty."""
+    """Refuse empty names and names with a control character, such as NUL."""
     for name in name_listing.texts(csr):
         if not name:
             raise ValidationError("a name is empty")
@@ -106,8 +106,8 @@ def printable_names(csr: X509Csr) -> None:
         raise ValidationError(f"an otherName cannot be read: {error}") from None
 
 
-# They describe an organisation or a place, which many have in common.
-_NO_NAMES = frozenset(
+# These describe an organisation or a place, and so identify no requester.
+_NOT_IDENTIFYING = frozenset(
     {
         NameOID.COUNTRY_NAME,
         NameOID.STATE_OR_PROVINCE_NAME,
@@ -121,31 +121,30 @@ _NO_NAMES = frozenset(
 
 
 def a_name(csr: X509Csr) -> None:
-    """The request contains a name, in the subject or in subjectAltName."""
+    """Require a name, in the subject or in subjectAltName."""
     if csr.alternative_names:
         return
-    if all(attribute.oid in _NO_NAMES for attribute in csr.subject_attributes):
+    if all(attribute.oid in _NOT_IDENTIFYING for attribute in csr.subject_attributes):
         raise ValidationError("the request contains no name")
 
 
-def _subject_of_an_intermediate(csr: X509Csr) -> None:
-    """An intermediate may be named by its organisation alone."""
+def _name_of_an_intermediate(csr: X509Csr) -> None:
+    """Require a name; for an intermediate CA, its organisation is enough."""
     if not csr.subject_attributes and not csr.alternative_names:
         raise ValidationError("the request contains no name")
 
 
 def key_checks(ca_keys: frozenset[bytes], weak: weak_keys.Allowed) -> tuple[Check, ...]:
-    """The enforced rules about a request's key.
+    """The mandatory checks on the key of a request.
 
     Args:
-        ca_keys: the keys, as SubjectPublicKeyInfo, of the authority's CA and its chain.
-        weak: the weak keys that the configuration allows after all.
+        ca_keys: the keys of the authority's CA and its chain, as SubjectPublicKeyInfo.
+        weak: the kinds of weak keys that the configuration allows.
     """
-
     loaded = [load_der_public_key(ca_key) for ca_key in ca_keys]
 
     def strong_key(csr: X509Csr) -> None:
-        """The key is of a kind and strength that can be trusted, and is not the CA's own."""
+        """Refuse weak keys, and keys that are, or are related to, a key of the CA."""
         if csr.public_key_info in ca_keys:
             raise ValidationError("the key is the CA's own")
         try:
@@ -159,67 +158,63 @@ def key_checks(ca_keys: frozenset[bytes], weak: weak_keys.Allowed) -> tuple[Chec
 
 
 def content_checks(*, intermediate: bool, bans: BanFile | None = None) -> tuple[Check, ...]:
-    """The enforced rules about what a request asks for, and about who asks for it.
+    """The mandatory checks on the content of a request and on its requester.
 
     Args:
-        intermediate: whether the authority signs requests for intermediates, and nothing else.
-        bans: who and what gets no certificate.
+        intermediate: True if the authority signs requests for intermediate CAs only.
+        bans: the requesters, keys and names that get no certificate.
     """
-    banned = () if bans is None else (Check(NOT_BANNED, partial(_consult, bans)),)
+    banned = () if bans is None else (Check(NOT_BANNED, partial(_not_banned, bans)),)
     return banned + _checks(
         ("critical_extensions", critical_extensions),
         ("an_intermediate", an_intermediate) if intermediate else ("never_a_ca", never_a_ca),
         ("printable_names", printable_names),
-        ("a_name", _subject_of_an_intermediate if intermediate else a_name),
+        ("a_name", _name_of_an_intermediate if intermediate else a_name),
     )
 
 
 def result_checks(
-    named: tuple[AttributePatterns, ...] = (), issuer: Callable[[], CACertificate] | None = None
+    listed: tuple[AttributePatterns, ...] = (), issuer: Callable[[], CACertificate] | None = None
 ) -> tuple[Check, ...]:
-    """The enforced rules about the request that the fixups return.
+    """The mandatory checks on a request after the fixups.
 
     Args:
-        named: the attributes of a subject that the policy names, with their values.
-        issuer: the CA's certificate that is used now.
+        listed: the subject attributes, with their values, that the policy lists.
+        issuer: return the CA's current certificate.
     """
 
     def named_attributes(csr: X509Csr) -> None:
-        """The subject has no attributes but common names and those that the policy names."""
+        """Refuse subject attributes besides common names and those that the policy lists."""
         refuse_any(
             "the policy does not name these attributes of the subject",
-            attributes=map(describe_attribute, unlisted_attributes(csr, named)),
+            attributes=map(describe_attribute, unlisted_attributes(csr, listed)),
         )
 
-    def name_constraints(supplied: Mapping[str, Any]) -> None:
-        """Neither the CA's certificate nor its chain excludes a name (RFC 5280 4.2.1.10)."""
+    def name_constraints(csr: X509Csr) -> None:
+        """Refuse names that the CA's name constraints exclude (RFC 5280 4.2.1.10)."""
         constraints = issuer().name_constraints if issuer else ()
         if constraints:
             refuse_any(
                 "relying parties would reject names because of the CA's name constraints",
-                names=violations(names_in(supplied["csr"]), constraints),
+                names=violations(names_in(csr), constraints),
             )
 
-    return (
-        *_checks(("named_attributes", named_attributes)),
-        # Which certificate the CA uses is a question of the time too.
-        Check("name_constraints", name_constraints),
-    )
+    return _checks(("named_attributes", named_attributes), ("name_constraints", name_constraints))
 
 
-Rule = Callable[[X509Csr], None]
+_CsrCheck = Callable[[X509Csr], None]
 
 
-def _checks(*rules: tuple[str, Rule]) -> tuple[Check, ...]:
-    return tuple(Check(name, partial(_on_csr, rule)) for name, rule in rules)
+def _checks(*checks: tuple[str, _CsrCheck]) -> tuple[Check, ...]:
+    return tuple(Check(name, partial(_on_csr, check)) for name, check in checks)
 
 
-def _on_csr(rule: Rule, supplied: Mapping[str, Any]) -> None:
-    rule(supplied["csr"])
+def _on_csr(check: _CsrCheck, arguments: Mapping[str, Any]) -> None:
+    check(arguments["csr"])
 
 
-def _consult(bans: BanFile, supplied: Mapping[str, Any]) -> None:
+def _not_banned(bans: BanFile, arguments: Mapping[str, Any]) -> None:
     try:
-        bans.refuse(supplied["bans"], supplied["csr"], supplied["auth_result"])
+        bans.refuse(arguments["bans"], arguments["csr"], arguments["auth_result"])
     except Banned as error:
         raise ValidationError(error.message, **error.data) from None

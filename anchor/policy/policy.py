@@ -1,4 +1,4 @@
-"""What a registration authority demands of a request, and how it mends one."""
+"""The policy of a registration authority: its checks and fixups."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ FIXUPS = "anchor.fixups"
 
 @dataclass(frozen=True, eq=False)
 class Fixup:
-    """A fixup under the name by which operators know it.
+    """A fixup and its name in the configuration.
 
     Attributes:
-        implied: True if it works without a word about it in the configuration.
+        implied: True if it runs without being configured.
     """
 
     name: str
@@ -42,15 +42,15 @@ class Fixup:
     implied: bool = False
 
     def apply(self, csr: X509Csr, context: Context) -> X509Csr:
-        """Return the request as the fixup changes it.
+        """Apply the fixup and return its request.
 
         Raises:
-            ValidationFailed: it cannot change the request, and says why.
-            PluginError: it raised another error, or did not return a request, or returned one
-                that was submitted by somebody else.
+            ValidationFailed: the fixup refused the request.
+            PluginError: the fixup raised another error, did not return a request, or returned one
+                that was made from another submission.
         """
         try:
-            changed = self.function(context.supply(csr))
+            changed = self.function(context.arguments(csr))
         except ValidationError as error:
             raise ValidationFailed([Failure(self.name, str(error), error.data)]) from error
         except (Exception, SystemExit) as error:
@@ -63,11 +63,11 @@ class Fixup:
 
 
 SUBJECT_ATTRIBUTES = "subject_attributes"
-"""A validator and a fixup; without either a subject keeps its common names only."""
+"""A validator and a fixup; if neither is configured, a subject keeps only its common names."""
 
 
 def _implied(name: str, function: Callable[[X509Csr], X509Csr]) -> Fixup:
-    return Fixup(name, lambda supplied: function(supplied["csr"]), implied=True)  # type: ignore[arg-type]  # csr is a request
+    return Fixup(name, lambda arguments: function(arguments["csr"]), implied=True)  # type: ignore[arg-type]  # csr is a request
 
 
 DROP_ATTRIBUTES = _implied(SUBJECT_ATTRIBUTES, shipped_fixups.subject_attributes)
@@ -79,19 +79,19 @@ class Policy:
     """The checks and fixups of one registration authority, in the configuration's order.
 
     Attributes:
-        about_the_key: the enforced checks on what no fixup can change.
-        about_the_content: the enforced checks on the submitted request and on the fixups' result.
-        about_the_result: the enforced checks on the result alone.
-        configured: the checks that the operator chose.
-        fixups: the fixups that the operator chose.
-        keeps_attributes: False if all attributes of the subject but common names are left out.
-        signs_intermediates: whether it signs requests for intermediates, and nothing else.
-        bans: who and what gets no certificate.
+        key_checks: the mandatory checks on the key, which no fixup can change.
+        content_checks: the mandatory checks before and after the fixups.
+        result_checks: the mandatory checks after the fixups only.
+        configured: the validators in the configuration.
+        fixups: the fixups in the configuration.
+        keeps_attributes: False if a subject keeps only its common names.
+        signs_intermediates: True if the authority signs requests for intermediate CAs only.
+        bans: the requesters, keys and names that get no certificate.
     """
 
-    about_the_key: tuple[Check, ...]
-    about_the_content: tuple[Check, ...]
-    about_the_result: tuple[Check, ...]
+    key_checks: tuple[Check, ...]
+    content_checks: tuple[Check, ...]
+    result_checks: tuple[Check, ...]
     configured: tuple[Check, ...]
     fixups: tuple[Fixup, ...]
     keeps_attributes: bool = False
@@ -99,42 +99,39 @@ class Policy:
     bans: BanFile | None = None
 
     def context(self, auth_result: AuthDetails, request: Any, conf: Mapping[str, Any]) -> Context:
-        """What the checks of a request may look at, the bans as they are now among it."""
+        """The context in which to check a request, with the bans of this moment."""
         bans = NO_BANS if self.bans is None else self.bans.now()
         return Context(auth_result=auth_result, request=request, conf=conf, bans=bans)
 
     @cached_property
     def checks(self) -> tuple[Check, ...]:
         """Every check that a request has to pass."""
-        enforced_checks = self.about_the_key + self.about_the_content + self.about_the_result
-        return enforced_checks + self.configured
+        return self.key_checks + self.content_checks + self.result_checks + self.configured
 
     @cached_property
     def all_fixups(self) -> tuple[Fixup, ...]:
-        """The fixups in the order in which they work, the implied ones included."""
-        # First, so that the attributes which another fixup adds have to be named in the policy.
+        """The configured and the implied fixups, in the order in which they run."""
+        # First: named_attributes then checks the attributes that another fixup adds.
         dropping = () if self.keeps_attributes else (DROP_ATTRIBUTES,)
-        # Last, so that no fixup can make a name stand there twice.
+        # Last, so that no fixup can leave duplicate names.
         return (*dropping, *self.fixups, UNIQUE_NAMES)
 
     @cached_property
-    def _decisive(self) -> frozenset[str]:
-        """The checks on the submitted request that no fixup can satisfy."""
-        mandatory = self.about_the_key + self.about_the_content
-        blind = tuple(check for check in self.configured if not check.looks_at_csr)
-        return frozenset(check.name for check in mandatory + blind)
+    def _final_checks(self) -> frozenset[str]:
+        """The names of the checks whose refusal of the submitted request is final."""
+        mandatory = self.key_checks + self.content_checks
+        without_csr = tuple(check for check in self.configured if not check.looks_at_csr)
+        return frozenset(check.name for check in mandatory + without_csr)
 
     def evaluate(self, csr: X509Csr, context: Context) -> Evaluation:
-        """Check a request, apply the fixups, and check the result if it is another request.
+        """Check a request, apply the fixups, and check the result again if they changed it.
 
-        A configured check that refuses the submitted request may accept the result. The enforced
-        checks decide about both, so no fixup sees a request that they refuse.
+        A validator that refuses the submitted request may accept the result. A mandatory check has
+        to accept both, so no fixup sees a request that it refuses.
         """
-        checks = run_checks(
-            self.about_the_key + self.about_the_content + self.configured, csr, context
-        )
+        checks = run_checks(self.key_checks + self.content_checks + self.configured, csr, context)
         if any(
-            verdict.crash or (verdict.failure and verdict.check in self._decisive)
+            verdict.crash or (verdict.failure and verdict.check in self._final_checks)
             for verdict in checks
         ):
             return Evaluation(checks)
@@ -143,16 +140,14 @@ class Policy:
         if result is None:
             return Evaluation(checks, steps)
         if result is csr:
-            checks += run_checks(self.about_the_result, csr, context)
+            checks += run_checks(self.result_checks, csr, context)
             return Evaluation(checks, steps, result=csr)
-        again = tuple(check for check in self.configured if check.looks_at_csr)
-        rechecks = run_checks(
-            self.about_the_content + self.about_the_result + again, result, context
-        )
+        repeated = tuple(check for check in self.configured if check.looks_at_csr)
+        rechecks = run_checks(self.content_checks + self.result_checks + repeated, result, context)
         return Evaluation(checks, steps, rechecks, result)
 
     def _apply_fixups(self, csr: X509Csr, context: Context) -> tuple[FixupStep, ...]:
-        """What each fixup did, up to the first that did not return a request."""
+        """Apply the fixups in order, up to the first that refuses or crashes."""
         steps: list[FixupStep] = []
         for fixup in self.all_fixups:
             try:
@@ -178,19 +173,19 @@ def load_policy(
     bans: BanFile | None = None,
     issuer: Callable[[], CACertificate] | None = None,
 ) -> Policy:
-    """The policy that an authority's section of the configuration describes.
+    """Load the policy from an authority's section of the configuration.
 
     Args:
-        validators: options by the validator's name.
-        fixups: options by the fixup's name.
+        validators: the options of each validator, by its name.
+        fixups: the options of each fixup, by its name.
         exponents: the public exponents that RSA keys may have.
-        ca_keys: the keys, as SubjectPublicKeyInfo, of the authority's CA and its chain.
-        base: the directory that relative paths start from.
-        bans: who and what gets no certificate.
-        issuer: the CA's certificate that is used now.
+        ca_keys: the keys of the authority's CA and its chain, as SubjectPublicKeyInfo.
+        base: the directory of relative paths.
+        bans: the requesters, keys and names that get no certificate.
+        issuer: return the CA's current certificate.
 
     Raises:
-        ConfigurationError: with everything that is wrong with any of them.
+        ConfigurationError: with all problems of the validators and the fixups.
     """
     problems = Diagnostics()
     bound: dict[str, list[tuple[str, plugins.BoundFunction]]] = {VALIDATORS: [], FIXUPS: []}
@@ -204,27 +199,24 @@ def load_policy(
                 bound[namespace].append((name, bind_options(function, options, SUPPLIED, base)))
     problems.raise_if_any()
     intermediate = _signs_intermediates(validators)
+    weak = weak_keys.Allowed(exponents, _allows_dsa(validators))
+    listed = tuple(_listed_attributes(bound[VALIDATORS] + bound[FIXUPS]))
     return Policy(
-        mandatory_checks.key_checks(ca_keys, weak_keys.Allowed(exponents, _allows_dsa(validators))),
-        mandatory_checks.content_checks(intermediate=intermediate, bans=bans),
-        mandatory_checks.result_checks(
-            tuple(_named_attributes(bound[VALIDATORS] + bound[FIXUPS])), issuer
+        key_checks=mandatory_checks.key_checks(ca_keys, weak),
+        content_checks=mandatory_checks.content_checks(intermediate=intermediate, bans=bans),
+        result_checks=mandatory_checks.result_checks(listed, issuer),
+        configured=tuple(
+            Check(name, function, "csr" in function.supplied_names) for name, function in bound[VALIDATORS]
         ),
-        tuple(
-            Check(name, function, "csr" in function.supplied_names)
-            for name, function in bound[VALIDATORS]
-        ),
-        tuple(Fixup(name, function) for name, function in bound[FIXUPS]),
-        SUBJECT_ATTRIBUTES in validators or SUBJECT_ATTRIBUTES in fixups,
-        intermediate,
-        bans,
+        fixups=tuple(Fixup(name, function) for name, function in bound[FIXUPS]),
+        keeps_attributes=SUBJECT_ATTRIBUTES in validators or SUBJECT_ATTRIBUTES in fixups,
+        signs_intermediates=intermediate,
+        bans=bans,
     )
 
 
-def _named_attributes(
-    bound: Iterable[tuple[str, plugins.BoundFunction]],
-) -> Iterable[AttributePatterns]:
-    """The attributes of a subject that the policy's validator and its fixup name."""
+def _listed_attributes(bound: Iterable[tuple[str, plugins.BoundFunction]]) -> Iterable[AttributePatterns]:
+    """The subject attributes in the options of the validator and of the fixup."""
     for name, function in bound:
         if name == SUBJECT_ATTRIBUTES:
             options = function.call.keywords

@@ -383,4 +383,4 @@ def test_bans_that_nobody_looked_at_ban_everything(tmp_path):
 def test_a_plugin_that_takes_whatever_there_is_does_not_get_the_bans(tmp_path):
     takes_all = bind_options(lambda **supplied: supplied.keys(), {}, SUPPLIED, tmp_path)
 
-    assert takes_all(context().supply(X509Csr.from_pem(make_csr()))) == SUPPLIED
+    assert takes_all(context().arguments(X509Csr.from_pem(make_csr()))) == SUPPLIED
