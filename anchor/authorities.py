@@ -152,7 +152,7 @@ def load_authorities(
     warnings = (
         ConfigProblem(document.as_written(f"signing_ca.{name}"), warning)
         for name, ca in signing_cas.items()
-        if (warning := ca.watch.warning(clock())) is not None
+        if (warning := ca.expiry_monitor.warning(clock())) is not None
     )
     return LoadedConfiguration(path, MappingProxyType(authorities), tuple(warnings))
 

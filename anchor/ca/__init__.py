@@ -1,1 +1,1 @@
-"""The CA: certificate profile, signing, and verification of what was signed."""
+"""The CA: certificate profile, signing, and verification of signed certificates."""

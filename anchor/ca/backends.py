@@ -1,4 +1,4 @@
-"""The two kinds of signing backends: a key to sign with, and a function that has it done."""
+"""The two kinds of signing backends: a class that provides a key, and a function that signs."""
 
 from __future__ import annotations
 
@@ -27,37 +27,37 @@ from anchor.X509.signing_request import X509Csr
 
 NAMESPACE = "anchor.signing_backends"
 
-# A constructor that has a parameter of this name gets the CA's certificate.
+# The constructor of a backend can have a parameter for the CA's certificate.
 SUPPLIED = frozenset({"certificate"})
 
 
 class KeyBackend(Protocol):
-    """What a class registered as a signing backend offers.
+    """The interface of a class that is registered as a signing backend.
 
-    It may have a method ``ready()`` as well, which returns if the key could sign now, and raises
-    an AnchorError if it could not: ``GET /readyz`` asks.
+    It may also have a method ``ready()``, for ``GET /readyz``, which raises an AnchorError if the
+    key cannot sign at the moment.
     """
 
     def private_key(self) -> CertificateIssuerPrivateKeyTypes:
-        """The CA's key, or something that signs like one."""
+        """The CA's key, or an object with the same interface."""
 
 
 class Signer(Protocol):
-    """Turns an approved request into a certificate that is what was approved."""
+    """Signs the certificate for an approved request."""
 
     def issue(
         self, csr: X509Csr, ca: CACertificate, profile: Profile, now: datetime.datetime
     ) -> x509.Certificate:
-        """The certificate; raises SigningError when there is none to be trusted."""
+        """Sign and verify the certificate; raise SigningError if either fails."""
 
 
 def always_ready() -> None:
-    """A key in memory can sign."""
+    """Return, since a key in memory can always sign."""
 
 
 @dataclass(frozen=True)
 class KeySigner:
-    """Builds certificates here, and signs them with a key."""
+    """Builds certificates and signs them with a key."""
 
     key: CertificateIssuerPrivateKeyTypes
     ready: Callable[[], None] = always_ready
@@ -65,24 +65,24 @@ class KeySigner:
     def issue(
         self, csr: X509Csr, ca: CACertificate, profile: Profile, now: datetime.datetime
     ) -> x509.Certificate:
-        """Sign the certificate and verify its encoding against what was approved."""
+        """Sign the certificate and verify its encoding against the approved template."""
         template = build_template(csr, ca, profile, now)
         der = template.sign(self.key, profile.signing_hash).public_bytes(Encoding.DER)
         return verify_issued(der, template)
 
     def check_key(self, certificate: x509.Certificate, signing_hash: SigningHash) -> None:
-        """Return if the key signs, and what it signs verifies with the certificate's key.
+        """Require that the key can sign, and that the certificate's key verifies its signature.
 
         Raises:
-            ConfigurationError: it does not.
+            ConfigurationError: the key cannot sign, or does not match.
         """
         no_match = "the private key does not match the certificate in 'cert_path'"
         if self.key.public_key() != certificate.public_key():
             raise ConfigurationError.about("", no_match)
         takes_no_hash = isinstance(self.key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
         try:
-            # A key in a token may only claim to be that one; a request is signed data that knows
-            # how to be verified.
+            # The public key of a key in a token comes from the certificate, so only a signature
+            # shows whether they match. A signed request can verify its signature.
             signed = x509.CertificateSigningRequestBuilder(x509.Name([])).sign(
                 self.key, None if takes_no_hash else signing_hash
             )
@@ -98,7 +98,7 @@ class KeySigner:
 
 @dataclass(frozen=True)
 class FunctionSigner:
-    """Has certificates made elsewhere, by a function of a plug-in, and trusts none of them."""
+    """Calls a plug-in's function that signs, and verifies each certificate that it returns."""
 
     function: Callable[[X509Csr, Mapping[str, Any]], object]
     conf: Mapping[str, Any]
@@ -106,7 +106,7 @@ class FunctionSigner:
     def issue(
         self, csr: X509Csr, ca: CACertificate, profile: Profile, now: datetime.datetime
     ) -> x509.Certificate:
-        """The certificate that the function answers, if it is one that Anchor would have made."""
+        """Return the function's certificate if it is what was approved."""
         pem = self.function(csr, self.conf)
         if not isinstance(pem, str | bytes):
             raise SigningError("the signing backend did not answer a certificate in PEM")
@@ -117,29 +117,33 @@ class FunctionSigner:
 
 
 def load_backend(
-    own: Mapping[str, Any],
-    section: Mapping[str, Any],
+    backend_section: Mapping[str, Any],
+    ca_section: Mapping[str, Any],
     certificate: x509.Certificate | None,
     base: Path,
     *,
     with_key: bool,
 ) -> Signer | None:
-    """What signs, as a section of the configuration describes it.
+    """Load the signing backend from a section of the configuration.
 
     Args:
-        own: the section's ``backend``, and the options that are the backend's own.
-        section: all of it: a function gets it whole, and looks for itself.
-        certificate: the CA's, or None if that is no good; then the options are only looked at.
-        base: the directory that relative paths start from.
-        with_key: whether to get at the key.
+        backend_section: the option ``backend``, and the options of that backend.
+        ca_section: all options of the CA, which a function gets as they are.
+        certificate: the CA's certificate; None if it is invalid. Then the options are only
+            validated.
+        base: the directory of relative paths.
+        with_key: False to validate the options only, without the key.
+
+    Returns:
+        None if the options were only validated.
 
     Raises:
-        ConfigurationError: the backend, or what it is to sign with, is no good.
+        ConfigurationError: the backend or its key cannot be used.
     """
-    options = dict(own)
+    options = dict(backend_section)
     backend = load_plugin(NAMESPACE, options.pop("backend"))
     if not inspect.isclass(backend):
-        return FunctionSigner(backend, MappingProxyType(dict(section)))
+        return FunctionSigner(backend, MappingProxyType(dict(ca_section)))
     signature = plugins.Signature.of(backend, SUPPLIED)
     values = signature.validate(options, base, offline=not with_key)
     if certificate is None or not with_key:
@@ -154,7 +158,7 @@ def load_backend(
     except ValueError as error:
         raise ConfigurationError.about("", str(error)) from error
     except Exception as error:
-        # Its text is not shown: nobody has promised that it holds no secret.
+        # Only the type: the text of a plug-in's error may contain a secret.
         raise ConfigurationError.about(
             "", f"the signing backend failed: {type(error).__name__}"
         ) from error

@@ -1,4 +1,4 @@
-"""Where the certificates of a configuration's CAs are stored."""
+"""The directories in which the CAs of a configuration store their certificates."""
 
 from __future__ import annotations
 
@@ -13,36 +13,38 @@ from anchor.config.plugins import validate_options
 
 @dataclass(frozen=True)
 class CertificateLocations:
-    """Where a configuration has its certificates and its record.
+    """The directories of stored certificates, and the audit file, of a configuration.
 
     Attributes:
-        directories: of the stored certificates.
-        unstored: the signing CAs that store none.
-        longest: the longest validity of any signing CA.
-        audit: the audit's file, if it goes to one.
+        directories: the directories of stored certificates.
+        without_directory: the names of the signing CAs that store no certificates.
+        longest_validity: the longest validity of any signing CA.
+        audit: the audit file, if the audit target is ``file``.
     """
 
     directories: tuple[Path, ...]
-    unstored: tuple[str, ...]
-    longest: datetime.timedelta
+    without_directory: tuple[str, ...]
+    longest_validity: datetime.timedelta
     audit: Path | None
 
     @classmethod
     def of(cls, document: Document) -> CertificateLocations:
-        """Those in a configuration; neither keys nor secrets nor a CA still valid are needed.
+        """Read them from a configuration, without keys and secrets; CAs may have expired.
 
         Raises:
-            ConfigurationError: a signing CA's section is not in order.
+            ConfigurationError: the section of a signing CA is invalid.
         """
         directories: dict[Path, None] = {}
-        unstored = []
-        longest = datetime.timedelta()
+        without_directory = []
+        longest_validity = datetime.timedelta()
         for name, section in document.signing_ca.items():
             common = {key: section[key] for key in CASettings.model_fields if key in section}
             settings = validate_options(CASettings, common, document.base)
-            longest = max(longest, settings.validity)
+            longest_validity = max(longest_validity, settings.validity)
             if settings.output_path is None:
-                unstored.append(name)
+                without_directory.append(name)
             else:
                 directories[settings.output_path.absolute()] = None
-        return cls(tuple(directories), tuple(unstored), longest, document.audit_path)
+        return cls(
+            tuple(directories), tuple(without_directory), longest_validity, document.audit_path
+        )

@@ -1,4 +1,4 @@
-"""Reading and proving the certificates of a CA."""
+"""Reading and checking the certificates of a CA and its chain."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ ExtensionType = TypeVar("ExtensionType", bound=x509.ExtensionType)
 
 
 def read_ca(path: Path, now: datetime.datetime) -> x509.Certificate:
-    """The one CA certificate in a PEM file.
+    """Read a CA certificate from a PEM file.
 
     Raises:
-        ValueError: there is not exactly one, or it is not, or not now, that of a CA.
+        ValueError: the file does not contain exactly one certificate, or it is not a valid CA's.
     """
-    found = _read(path)
-    if len(found) != 1:
-        raise ValueError(f"{path} holds {len(found)} certificates, and should hold one")
-    _require_ca(found[0], str(path), now)
-    return found[0]
+    certificates = _read(path)
+    if len(certificates) != 1:
+        raise ValueError(f"{path} holds {len(certificates)} certificates, and should hold one")
+    _require_ca(certificates[0], str(path), now)
+    return certificates[0]
 
 
 def read_chain(
     path: Path, ca: x509.Certificate, now: datetime.datetime
 ) -> tuple[x509.Certificate, ...]:
-    """The certificates that lead from a CA towards its root, in that order.
+    """Read the certificates between a CA and its root from a PEM file.
 
     Raises:
-        ValueError: one of them is not a CA now, or did not issue the one before it.
+        ValueError: a certificate is not a valid CA's, or did not issue the one before it.
     """
     chain = tuple(_read(path))
     issued = ca
@@ -45,12 +45,12 @@ def read_chain(
         try:
             issued.verify_directly_issued_by(issuer)
         except (InvalidSignature, *MALFORMED):
-            raise ValueError(f"{where} {_why_not_by_it(issued)}") from None
+            raise ValueError(f"{where} {_issuance_error(issued)}") from None
         issued = issuer
     return chain
 
 
-def _why_not_by_it(issued: x509.Certificate) -> str:
+def _issuance_error(issued: x509.Certificate) -> str:
     with contextlib.suppress(UnsupportedAlgorithm):
         used = issued.signature_hash_algorithm
         if used is not None and used.name in _BROKEN_HASHES:
@@ -58,7 +58,7 @@ def _why_not_by_it(issued: x509.Certificate) -> str:
     return "did not issue the one before it"
 
 
-# The library verifies no certificate that is signed over one of them.
+# cryptography verifies no signature over these hashes.
 _BROKEN_HASHES = frozenset({"md5", "sha1"})
 
 
@@ -85,7 +85,7 @@ def _require_ca(certificate: x509.Certificate, where: str, now: datetime.datetim
         raise ValueError(f"{where} is not valid before {certificate.not_valid_before_utc}")
     if now > certificate.not_valid_after_utc:
         raise ValueError(f"{where} has expired at {certificate.not_valid_after_utc}")
-    # RFC 5280 4.2.1.9 and 4.2.1.3: both must allow it, keyUsage only if it is there.
+    # RFC 5280 4.2.1.9 and 4.2.1.3: a CA needs cA, and keyCertSign if it has keyUsage.
     constraints = _value(extensions, x509.BasicConstraints)
     if constraints is None or not constraints.ca:
         raise ValueError(f"{where} is not a CA certificate: basicConstraints do not say CA:TRUE")
@@ -104,6 +104,6 @@ def _value(extensions: x509.Extensions, kind: type[ExtensionType]) -> ExtensionT
 
 
 def path_length(certificate: x509.Certificate) -> int | None:
-    """The pathLenConstraint of a CA's certificate, or None if it has none."""
+    """The pathLenConstraint of a CA's certificate, or None."""
     constraints = _value(certificate.extensions, x509.BasicConstraints)
     return constraints.path_length if constraints else None

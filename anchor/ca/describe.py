@@ -1,4 +1,4 @@
-"""What a certificate would say, and what a fixup made of a request, in words."""
+"""Descriptions of an unsigned certificate, and of the changes that a fixup made."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from anchor.X509.signing_request import Extension, PublicKey, X509Csr
 
 @dataclass(frozen=True)
 class CertificateDescription:
-    """What a certificate would say.
+    """The contents of a certificate, for people.
 
     Attributes:
-        subject: as RFC 4514 writes it.
+        subject: the subject, as in RFC 4514.
         names: the entries of subjectAltName, such as ``DNS:www.example.com``.
-        key: its kind and size.
-        key_usage: the names of its usages, none without the extension.
-        extended_key_usage: likewise, those without a name as dotted OIDs.
-        ca: whether it is an intermediate CA's.
-        dropped_extensions: what of the request is not in it, as dotted OIDs.
-        dropped_subject_attributes: the attributes of the requested subject that are not in it.
+        key: the type and size of the key.
+        key_usage: the names of the usages; empty without the extension.
+        extended_key_usage: the names of the usages, or dotted OIDs; empty without the extension.
+        ca: True for an intermediate CA.
+        dropped_extensions: the requested extensions that it does not contain, as dotted OIDs.
+        dropped_subject_attributes: the requested subject attributes that it does not contain.
     """
 
     subject: str
@@ -45,7 +45,7 @@ class CertificateDescription:
 
     @classmethod
     def of(cls, template: CertificateTemplate, submitted: X509Csr) -> CertificateDescription:
-        """Read them off a certificate that is not signed yet.
+        """Describe an unsigned certificate.
 
         Args:
             template: the certificate.
@@ -88,10 +88,10 @@ def _describe_key(key: PublicKey) -> str:
 
 
 def changes(before: X509Csr, after: X509Csr) -> Iterator[str]:
-    """What a fixup did to a request, each as the end of a sentence."""
+    """The changes that a fixup made, as ends of a sentence such as ``adds DNS:a.example``."""
     if before.subject != after.subject:
-        named = f"makes the subject {after.subject.rfc4514_string()}"
-        yield named if list(after.subject) else "empties the subject"
+        changed = f"makes the subject {after.subject.rfc4514_string()}"
+        yield changed if list(after.subject) else "empties the subject"
     old, new = ([describe(name) for name in csr.alternative_names] for csr in (before, after))
     yield from (f"adds {name}" for name in new if name not in old)
     yield from (f"removes {name}" for name in old if name not in new)
@@ -99,10 +99,10 @@ def changes(before: X509Csr, after: X509Csr) -> Iterator[str]:
     yield from (f"lists {name} once" for name in sorted(repeated))
     if old != new and sorted(old) == sorted(new):
         yield "rearranges subjectAltName"
-    yield from _changed_extensions(_others(before), _others(after))
+    yield from _changed_extensions(_extensions(before), _extensions(after))
 
 
-def _others(csr: X509Csr) -> dict[x509.ObjectIdentifier, Extension]:
+def _extensions(csr: X509Csr) -> dict[x509.ObjectIdentifier, Extension]:
     alternative_names = x509.SubjectAlternativeName.oid
     return {item.oid: item for item in csr.extensions if item.oid != alternative_names}
 

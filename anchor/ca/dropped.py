@@ -1,4 +1,4 @@
-"""What a request asks for and its certificate does not have."""
+"""The requested extensions and subject attributes that a certificate does not contain."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ MAX_LISTED = 20
 
 
 def dropped_extensions(csr: X509Csr) -> tuple[str, ...]:
-    """The extensions of a request that its certificate will not have, as dotted OIDs."""
+    """The extensions of a request that are not in its certificate, as dotted OIDs."""
     return tuple(each.oid.dotted_string for each in csr.extensions if each.oid not in EXPECTED)
 
 
 def dropped_attributes(submitted: X509Csr, approved: X509Csr) -> tuple[str, ...]:
-    """The attributes of the submitted subject, besides common names, that were left out.
+    """The attributes of the submitted subject, besides common names, that were dropped.
 
-    Each is cut to a short text, and only the first few are listed.
+    Each is cut to a short text, and only the first MAX_LISTED are listed.
     """
     if submitted.subject is approved.subject:
         return ()

@@ -1,4 +1,4 @@
-"""Telling the operator in time that a CA is about to end."""
+"""Warnings that a CA is about to expire."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ DAY = datetime.timedelta(days=1)
 
 @dataclass
 class ExpiryMonitor:
-    """Knows how much life a CA should have left, and says so, once a day, when it has less.
+    """Warns once a day when a CA is about to expire.
 
     Attributes:
-        what: the CA, for people.
-        ends: when it, or the last one that is to follow it, ends.
-        validity: that of the certificates that it issues.
-        lifetimes: how many of those should fit in what is left of its life.
+        name: the CA, for messages.
+        not_after: when the CA, or its last configured successor, expires.
+        validity: the validity of the certificates that the CA issues.
+        lifetimes: the number of these validities that should remain.
     """
 
-    what: str
-    ends: datetime.datetime
+    name: str
+    not_after: datetime.datetime
     validity: datetime.timedelta
     lifetimes: float
     _reminded: datetime.datetime | None = field(default=None, repr=False)
 
     def warning(self, now: datetime.datetime) -> str | None:
-        """What to tell the operator, or None while there is time."""
-        left = self.ends - now
+        """The warning for the operator, or None if enough time is left."""
+        left = self.not_after - now
         if left >= self.validity * self.lifetimes:
             return None
         return (
-            f"it ends at {timestamp(self.ends)}, which leaves "
+            f"it ends at {timestamp(self.not_after)}, which leaves "
             f"{max(0.0, left / self.validity):.1f} of {self.lifetimes:g} certificate lifetimes: "
             "configure its 'next'"
         )
 
     def remind(self, now: datetime.datetime) -> None:
-        """Put the warning in the log, if there is one and the last is a day ago."""
+        """Log the warning, if there is one, at most once a day."""
         if self._reminded is not None and now - self._reminded < DAY:
             return
         warning = self.warning(now)
         if warning is not None:
-            LOG.warning("%s: %s", self.what, warning)
+            LOG.warning("%s: %s", self.name, warning)
             self._reminded = now

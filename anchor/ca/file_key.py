@@ -11,7 +11,7 @@ from anchor.errors import ConfigurationError
 
 
 class FileKey:
-    """A private key in PEM, PKCS#8 or traditional, read once at start-up.
+    """A private key in a PEM file, read once at start-up.
 
     Args:
         key_path: the key in PEM, PKCS#8 or traditional, in a file that others cannot read.
@@ -36,12 +36,12 @@ class FileKey:
                 "key_path", f"the key in {key_path.path} {wrong} passphrase is configured"
             ) from None
         except (ValueError, UnsupportedAlgorithm):
-            # The parser's own words are not repeated: they may quote what it read.
+            # Without the parser's message, which may quote the key.
             wrong = "" if passphrase is None else ", or the passphrase is wrong"
             raise ConfigurationError.about(
                 "key_path", f"{key_path.path} holds no private key in PEM{wrong}"
             ) from None
-        self._key: CertificateIssuerPrivateKeyTypes = key  # type: ignore[assignment]  # whether it can sign is proved against the certificate
+        self._key: CertificateIssuerPrivateKeyTypes = key  # type: ignore[assignment]  # check_key() verifies that it can sign
 
     def private_key(self) -> CertificateIssuerPrivateKeyTypes:
         """The key."""

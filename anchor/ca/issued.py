@@ -1,4 +1,4 @@
-"""A certificate that may be answered."""
+"""A certificate that may be sent to the requester."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from anchor.X509.ca_certificate import CACertificate
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class IssuedCertificate:
-    """A certificate that was signed and verified, with everything that doors and records need.
+    """A certificate that was signed and verified.
 
     Attributes:
         certificate: the certificate.
-        ca: the CA certificate that it was issued under.
-        dropped_extensions: the requested extensions that it does not have, as dotted OIDs.
-        dropped_attributes: the requested subject attributes that it does not have.
-        signing_seconds: how long it took to build, sign and verify it.
+        ca: the CA certificate that issued it.
+        dropped_extensions: the requested extensions that it does not contain, as dotted OIDs.
+        dropped_attributes: the requested subject attributes that it does not contain.
+        signing_seconds: the time to build, sign and verify it.
     """
 
     certificate: x509.Certificate
@@ -48,7 +48,7 @@ class IssuedCertificate:
 
     @property
     def chain(self) -> tuple[x509.Certificate, ...]:
-        """The CA's certificate and those above it, up to the root."""
+        """The CA's certificate and its issuers, up to the root."""
         return (self.ca.certificate, *self.ca.chain)
 
     @property
@@ -68,6 +68,6 @@ class IssuedCertificate:
 
     @property
     def renew_after(self) -> datetime.datetime:
-        """The time to renew it: when a third of its life is left."""
-        life = self.not_after - self.not_before
-        return (self.not_after - life / 3).replace(microsecond=0)
+        """The time to renew it: when a third of its validity is left."""
+        validity = self.not_after - self.not_before
+        return (self.not_after - validity / 3).replace(microsecond=0)

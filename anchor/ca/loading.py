@@ -1,4 +1,4 @@
-"""From a section of ``signing_ca`` to a CA that was proved to be able to sign."""
+"""Loading a CA from its section of the configuration, and checking that it can sign."""
 
 from __future__ import annotations
 
@@ -40,38 +40,38 @@ class NextSettings(pydantic.BaseModel):
         description="the CA's next certificate in PEM; it has to be valid at that moment"
     )
     chain_path: FilePath | None = pydantic.Field(
-        None, description="what leads from that to a root, in PEM, its issuer first"
+        None, description="the certificates between that one and a root, in PEM, its issuer first"
     )
 
 
-_OF_NEXT = frozenset({"from", "cert_path", "chain_path"})
+_NEXT_OPTIONS = frozenset({"from", "cert_path", "chain_path"})
 
 
 @dataclass(frozen=True)
-class Draft:
-    """A generation of a CA as the configuration has it.
+class GenerationConfig:
+    """The configuration of one generation of a CA.
 
     Attributes:
-        since: from when it is used.
+        since: when the CA starts to use it.
         valid_at: when its certificate has to be valid.
-        paths: of its certificate and its chain; None if they are no good.
-        own: its ``backend``, and that one's options.
-        section: all that a backend which is a function gets to see.
-        with_key: whether it will have to sign.
+        paths: the paths of its certificate and its chain; None if these options are invalid.
+        backend_section: the option ``backend``, and the options of that backend.
+        ca_section: all options that a backend gets if it is a function.
+        with_key: False if it will not have to sign.
     """
 
     since: datetime.datetime
     valid_at: datetime.datetime
     paths: tuple[Path, Path | None] | None
-    own: Mapping[str, Any]
-    section: Mapping[str, Any]
+    backend_section: Mapping[str, Any]
+    ca_section: Mapping[str, Any]
     with_key: bool
 
     def load(self, base: Path, profile: Profile | None) -> Generation | None:
-        """The generation; None if its certificate or its profile have their problems already.
+        """Load the generation; return None if its paths or the profile are invalid.
 
         Raises:
-            ConfigurationError: with everything that is wrong with it.
+            ConfigurationError: with all problems of the generation.
         """
         problems = Diagnostics()
         ca: CACertificate | None = None
@@ -80,7 +80,9 @@ class Draft:
             ca = _ca_certificate(self.paths, self.valid_at) if self.paths else None
         with problems.at():
             certificate = ca.certificate if ca else None
-            signer = load_backend(self.own, self.section, certificate, base, with_key=self.with_key)
+            signer = load_backend(
+                self.backend_section, self.ca_section, certificate, base, with_key=self.with_key
+            )
             if certificate and profile and isinstance(signer, KeySigner):
                 signer.check_key(certificate, profile.signing_hash)
         problems.raise_if_any()
@@ -90,104 +92,118 @@ class Draft:
 def load_signing_ca(
     name: str, section: Mapping[str, Any], base: Path, now: datetime.datetime, *, with_key: bool
 ) -> SigningCA:
-    """The signing CA that a section of the configuration describes.
+    """Load a signing CA from its section of the configuration.
 
     Args:
-        name: its name in the configuration.
-        section: its options, those of its backend included.
-        base: the directory that relative paths start from.
+        name: the CA's name in the configuration.
+        section: the options of the CA and of its backend.
+        base: the directory of relative paths.
         now: when its certificates have to be valid.
-        with_key: whether to get at its key; without it, it cannot sign.
+        with_key: False to load the CA without its key, so that it cannot sign.
 
     Raises:
-        ConfigurationError: with everything that is wrong with it.
+        ConfigurationError: with all problems of the section.
     """
     problems = Diagnostics()
     common = {key: section[key] for key in CASettings.model_fields if key in section}
     settings: CASettings | None = None
     store: certificate_files.Store | None = None
-    upcoming: NextSettings | None = None
+    next_settings: NextSettings | None = None
     with problems.at():
         settings = validate_options(CASettings, common, base)
     if settings is not None:
         with problems.at("output_path"):
             store = load_store(settings.output_path if with_key else None)
-    following = section.get("next")
-    if isinstance(following, dict):
+    next_section = section.get("next")
+    if isinstance(next_section, dict):
         with problems.at("next"):
-            its = {key: following[key] for key in following if key in _OF_NEXT}
-            upcoming = validate_options(NextSettings, its, base)
+            options = {key: next_section[key] for key in next_section if key in _NEXT_OPTIONS}
+            next_settings = validate_options(NextSettings, options, base)
     profile = _profile(settings) if settings else None
     first: Generation | None = None
     second: Generation | None = None
     with problems.at():
-        first = _first(section, settings, upcoming, now, with_key).load(base, profile)
-    if isinstance(following, dict):
+        first = _first_generation(
+            section, settings, next_settings=next_settings, now=now, with_key=with_key
+        ).load(base, profile)
+    if isinstance(next_section, dict):
         with problems.at("next"):
-            second = _second(section, following, upcoming, now, with_key).load(base, profile)
+            second = _second_generation(
+                section, next_section, next_settings=next_settings, now=now, with_key=with_key
+            ).load(base, profile)
     if first and second:
         with problems.at("next"):
             _check_succession(first, second)
     problems.raise_if_any()
     assert settings is not None and store is not None and profile is not None and first is not None
     generations = (first, second) if second else (first,)
-    watch = ExpiryMonitor(
-        f"signing CA {name!r}",
-        generations[-1].ca.not_after,
-        profile.validity,
-        settings.warn_lifetimes,
+    expiry_monitor = ExpiryMonitor(
+        name=f"signing CA {name!r}",
+        not_after=generations[-1].ca.not_after,
+        validity=profile.validity,
+        lifetimes=settings.warn_lifetimes,
     )
-    return SigningCA(name, generations, profile, store, watch)
+    return SigningCA(
+        name=name,
+        generations=generations,
+        profile=profile,
+        store=store,
+        expiry_monitor=expiry_monitor,
+    )
 
 
 def _profile(settings: CASettings) -> Profile:
-    """The settings as the certificate's builder wants them."""
     return Profile(
         validity=settings.validity,
         backdate=datetime.timedelta(seconds=settings.backdate_seconds),
-        floor=datetime.timedelta(hours=settings.min_valid_hours),
+        min_validity=datetime.timedelta(hours=settings.min_valid_hours),
         signing_hash=getattr(hashes, settings.signing_hash.upper())(),
     )
 
 
-def _first(
+def _first_generation(
     section: Mapping[str, Any],
     settings: CASettings | None,
-    upcoming: NextSettings | None,
+    *,
+    next_settings: NextSettings | None,
     now: datetime.datetime,
     with_key: bool,
-) -> Draft:
-    # Once the next one has taken over, this one may end, and its key may be gone.
-    over = upcoming is not None and upcoming.start <= now
-    return Draft(
+) -> GenerationConfig:
+    # After the next generation has started, this one may expire, and its key may be deleted.
+    replaced = next_settings is not None and next_settings.start <= now
+    return GenerationConfig(
         since=datetime.datetime.min.replace(tzinfo=datetime.UTC),
-        valid_at=upcoming.start if upcoming and over else now,
+        valid_at=next_settings.start if next_settings and replaced else now,
         paths=(settings.cert_path, settings.chain_path) if settings else None,
-        own={key: section[key] for key in section if key not in CASettings.model_fields},
-        section=section,
-        with_key=with_key and not over,
+        backend_section={
+            key: section[key] for key in section if key not in CASettings.model_fields
+        },
+        ca_section=section,
+        with_key=with_key and not replaced,
     )
 
 
-def _second(
+def _second_generation(
     section: Mapping[str, Any],
-    following: Mapping[str, Any],
-    upcoming: NextSettings | None,
+    next_section: Mapping[str, Any],
+    *,
+    next_settings: NextSettings | None,
     now: datetime.datetime,
     with_key: bool,
-) -> Draft:
-    """What does not belong to a certificate or its key is the same as before."""
-    kept = CASettings.model_fields.keys() - {"cert_path", "chain_path", "next"}
+) -> GenerationConfig:
+    """The next generation; it shares all options except those of its certificate and key."""
+    shared = CASettings.model_fields.keys() - {"cert_path", "chain_path", "next"}
     backend = {"backend": section["backend"]}
-    start = upcoming.start if upcoming else now
-    return Draft(
+    start = next_settings.start if next_settings else now
+    return GenerationConfig(
         since=start,
         valid_at=max(start, now),
-        paths=(upcoming.cert_path, upcoming.chain_path) if upcoming else None,
-        own=backend | {key: following[key] for key in following if key not in _OF_NEXT},
-        section=backend
-        | {key: section[key] for key in section if key in kept}
-        | {key: following[key] for key in following if key != "from"},
+        paths=(next_settings.cert_path, next_settings.chain_path) if next_settings else None,
+        backend_section=backend
+        | {key: next_section[key] for key in next_section if key not in _NEXT_OPTIONS},
+        ca_section=backend
+        | {key: section[key] for key in section if key in shared}
+        | {key: next_section[key] for key in next_section if key != "from"},
         with_key=with_key,
     )
 

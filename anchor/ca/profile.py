@@ -1,4 +1,4 @@
-"""What a CA decides about every certificate that it issues."""
+"""The certificate profile: values that a CA sets in every certificate."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from anchor.X509.signatures import SigningHash
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """What a CA decides about every certificate.
+    """The values that a CA sets in every certificate.
 
     Attributes:
-        validity: how long a certificate is valid, counted from the moment of issue.
-        backdate: how far notBefore lies before that moment, for clocks that lag.
-        floor: the shortest validity worth issuing when the CA itself is about to end.
+        validity: how long a certificate is valid, from the moment of issue.
+        backdate: how long before the moment of issue notBefore is, for clocks that lag.
+        min_validity: the shortest validity of a certificate that is cut to the end of its CA.
         signing_hash: the hash for signatures; Ed25519 and Ed448 keys take none.
     """
 
     validity: datetime.timedelta
     backdate: datetime.timedelta
-    floor: datetime.timedelta
+    min_validity: datetime.timedelta
     signing_hash: SigningHash

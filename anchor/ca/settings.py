@@ -1,4 +1,4 @@
-"""The options that every signing CA has, as they stand in the configuration."""
+"""The options that every signing CA has, with any backend."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ Hours = Annotated[float, pydantic.Field(gt=0, le=24 * 366 * 10)]
 
 
 class CASettings(pydantic.BaseModel):
-    """The options that every signing CA has, whatever its backend."""
+    """The options that every signing CA has, with any backend."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     cert_path: FilePath = pydantic.Field(
-        description="the CA's certificate in PEM; it has to be that of a CA, valid now, and to "
-        "match the key"
+        description="the CA's certificate in PEM; it has to be valid now, to be that of a CA, and "
+        "to match the key"
     )
     chain_path: FilePath | None = pydantic.Field(
         None,
-        description="what leads from the certificate to a root, in PEM, its issuer first; each "
-        "has to have issued the one before it",
+        description="the certificates between the CA's certificate and a root, in PEM, its issuer "
+        "first; each has to have issued the one before it",
     )
     output_path: FilePath | None = pydantic.Field(
         None,
@@ -50,12 +50,11 @@ class CASettings(pydantic.BaseModel):
     )
     warn_lifetimes: Annotated[float, pydantic.Field(ge=0, le=100000)] = pydantic.Field(
         30,
-        description="when the CA, or the one that is to follow it, has less than this many "
-        "lifetimes of a certificate left, the start, ``anchor check`` and, once a day, the log "
-        "say so; 0 for never",
+        description="warn at the start, in ``anchor check`` and once a day in the log when the CA, "
+        "or its successor, has less than this many lifetimes of a certificate left; 0 for never",
     )
     next: dict[str, Any] | None = pydantic.Field(
-        None, description="what follows the CA's certificate and key, and from when"
+        None, description="the CA's next certificate and key, and when they take over"
     )
 
     @property

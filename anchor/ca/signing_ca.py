@@ -1,4 +1,4 @@
-"""A CA that signs, from one generation of its certificate and key to the next."""
+"""A CA that signs, with one or two generations of its certificate and key."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from anchor.X509.signing_request import X509Csr
 
 @dataclass(frozen=True)
 class Generation:
-    """A CA's certificate, and what signs with its key.
+    """A certificate of a CA, and the signer with its key.
 
     Attributes:
-        since: the moment from which it is used, in UTC.
+        since: when the CA starts to use it, in UTC.
         ca: the certificate.
-        signer: None if the CA was loaded without its key.
+        signer: the signer; None if the CA was loaded without its key.
     """
 
     since: datetime.datetime
@@ -35,7 +35,7 @@ class Generation:
 
 
 class SignedCertificate(NamedTuple):
-    """A certificate that was signed and verified, and the CA that it was issued under."""
+    """A certificate that was signed and verified, and the CA certificate that issued it."""
 
     certificate: x509.Certificate
     ca: CACertificate
@@ -43,27 +43,26 @@ class SignedCertificate(NamedTuple):
 
 @dataclass(frozen=True)
 class SigningCA:
-    """A CA that is ready to sign, or that was loaded without its key.
+    """A CA that can sign, or that was loaded without its key.
 
     Attributes:
-        generations: in the order of their time; there is at least one.
+        generations: at least one, in the order of their start.
     """
 
     name: str
     generations: tuple[Generation, ...]
     profile: Profile
     store: Store
-    watch: ExpiryMonitor
+    expiry_monitor: ExpiryMonitor
 
     def at(self, now: datetime.datetime) -> CACertificate:
-        """The CA's certificate that is used at a moment."""
+        """The certificate that the CA uses at this time."""
         return self._generation(now).ca
 
     def trust_bundle(self, now: datetime.datetime) -> tuple[CACertificate, ...]:
-        """The certificates that whoever trusts this CA should know at a moment.
+        """The certificates for a trust store at this time.
 
-        The one in use comes first, then those that will be, then those that were and have not
-        expired.
+        The current one comes first, then future ones, then former ones that have not expired.
         """
         current = self._generation(now)
         others = sorted(
@@ -82,10 +81,10 @@ class SigningCA:
         return frozenset().union(*(each.ca.public_keys() for each in self.generations))
 
     def build_template(self, csr: X509Csr, now: datetime.datetime) -> CertificateTemplate:
-        """What the certificate for an approved request would say; no key is needed for that.
+        """Build the certificate for an approved request without signing it; needs no key.
 
         Raises:
-            SigningError: there could be no such certificate.
+            SigningError: the certificate cannot be built.
         """
         try:
             return build_template(csr, self.at(now), self.profile, now)
@@ -95,10 +94,10 @@ class SigningCA:
             raise SigningError(f"the signing CA {self.name!r} failed") from error
 
     def ready(self, now: datetime.datetime) -> None:
-        """Return if the key that is used at a moment could sign, as far as its backend can tell.
+        """Require that the CA can sign at this time, as far as its backend can tell.
 
         Raises:
-            AnchorError: it could not.
+            AnchorError: the CA cannot sign.
         """
         signer = self._generation(now).signer
         if signer is None:
@@ -111,24 +110,26 @@ class SigningCA:
             raise SigningError(f"the signing CA {self.name!r} is not ready") from error
 
     def may_issue_intermediates(self) -> bool:
-        """Whether what an intermediate of this CA issues can be valid."""
-        # RFC 5280 4.2.1.9: how many CAs may follow; the new one is the last of them.
+        """True if the path lengths of the CA and its chain allow an intermediate CA below it."""
+        # RFC 5280 4.2.1.9: the number of CAs that may follow, including the new one.
         return all(
-            (length := chain.path_length(link)) is None or length > between
+            (length := chain.path_length(certificate)) is None or length > following
             for generation in self.generations
-            for between, link in enumerate((generation.ca.certificate, *generation.ca.chain))
+            for following, certificate in enumerate(
+                (generation.ca.certificate, *generation.ca.chain)
+            )
         )
 
     def issue(self, csr: X509Csr, now: datetime.datetime) -> SignedCertificate:
-        """Sign the certificate for an approved request.
+        """Sign the certificate for an approved request and verify it.
 
         Raises:
-            SigningError: it cannot be signed, or is not what was approved.
+            SigningError: the certificate cannot be signed, or is not what was approved.
         """
         generation = self._generation(now)
         if generation.signer is None:
             raise SigningError(f"the signing CA {self.name!r} was loaded without its key")
-        self.watch.remind(now)
+        self.expiry_monitor.remind(now)
         try:
             certificate = generation.signer.issue(csr, generation.ca, self.profile, now)
         except SigningError:

@@ -1,6 +1,6 @@
 """A certificate before it is signed (RFC 5280 section 4.1).
 
-What a certificate says is decided here and nowhere else; a signing backend only signs.
+This module alone decides what a certificate contains; a signing backend only signs it.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ SECOND = datetime.timedelta(seconds=1)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CertificateTemplate:
-    """Everything that a certificate will say.
+    """The contents of a certificate, except its signature.
 
     Attributes:
         issuer: the CA's certificate.
-        csr: the approved request; the certificate has its subject and its key.
-        extensions: in their order.
+        csr: the approved request, with the subject and the key.
+        extensions: the extensions, in their order.
     """
 
     issuer: CACertificate
@@ -46,7 +46,7 @@ class CertificateTemplate:
     def sign(
         self, key: CertificateIssuerPrivateKeyTypes, signing_hash: SigningHash
     ) -> x509.Certificate:
-        """Sign the certificate with the CA's key; keys that take no hash ignore it."""
+        """Sign the certificate with the CA's key; Ed25519 and Ed448 keys ignore the hash."""
         builder = (
             x509.CertificateBuilder()
             .issuer_name(self.issuer.certificate.subject)
@@ -65,20 +65,20 @@ class CertificateTemplate:
 def build_template(
     csr: X509Csr, ca: CACertificate, profile: Profile, now: datetime.datetime
 ) -> CertificateTemplate:
-    """Decide what the certificate for an approved request will say.
+    """Build the certificate for an approved request.
 
     Args:
-        csr: the request; its subject, key, names and usages are taken over, nothing else.
+        csr: the request; only its subject, key, names and usages are copied.
         ca: the issuer.
-        profile: what the issuer decides by itself.
+        profile: the values that the CA sets.
         now: the moment of issue, in UTC.
 
     Raises:
-        SigningError: the CA ends too soon to issue anything worthwhile.
+        SigningError: the CA expires too soon.
     """
     # RFC 5280 4.1.2.5: times in certificates are whole seconds.
     moment = now.replace(microsecond=0)
-    # RFC 5280 4.1.2.5: notAfter is the last second of the validity, not the first one after it.
+    # RFC 5280 4.1.2.5: notAfter is inclusive.
     not_after = moment + profile.validity - SECOND
     return CertificateTemplate(
         issuer=ca,
@@ -94,12 +94,13 @@ def build_template(
 def _shortened(
     not_after: datetime.datetime, ca: CACertificate, profile: Profile
 ) -> datetime.datetime:
-    """The end of a certificate that would outlive its CA."""
+    """The CA's notAfter, for a certificate that would outlive the CA."""
     left = profile.validity - (not_after - ca.not_after)
-    if left < profile.floor:
+    if left < profile.min_validity:
         raise SigningError(
-            f"the CA, or its chain, ends at {timestamp(ca.not_after)}, which leaves less "
-            f"than the {profile.floor} that a certificate has to be valid for: replace the CA"
+            f"the CA, or its chain, ends at {timestamp(ca.not_after)}, which leaves "
+            f"less than the {profile.min_validity} that a certificate has to be valid for: "
+            "replace the CA"
         )
     LOG.warning(
         "the certificate is cut to the end of the CA at %s: replace the CA",
@@ -111,7 +112,7 @@ def _shortened(
 def certificate_extensions(csr: X509Csr, ca: CACertificate) -> list[Extension]:
     """The extensions of the certificate for an approved request, in their order."""
     constraints = csr.extension(x509.BasicConstraints)
-    # The mandatory checks let a CA through only if the authority signs nothing else.
+    # The mandatory checks accept a CA only if the authority signs intermediate CAs only.
     intermediate = constraints is not None and constraints.value.ca
     extensions: list[Extension] = [
         _extension(x509.BasicConstraints(intermediate, 0 if intermediate else None), True),
@@ -126,7 +127,7 @@ def certificate_extensions(csr: X509Csr, ca: CACertificate) -> list[Extension]:
     return extensions
 
 
-# RFC 5280 4.2.1.3: a certificate whose key signs certificates must say so.
+# RFC 5280 4.2.1.3: a certificate whose key signs certificates has keyUsage.
 INTERMEDIATE_USAGE = x509.KeyUsage(
     digital_signature=True,
     content_commitment=False,

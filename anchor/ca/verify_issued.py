@@ -1,4 +1,4 @@
-"""Verification that a signed certificate says what was approved, before it is answered."""
+"""Verification that a signed certificate contains what was approved, before it is sent."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from anchor.X509.signing_request import Extension, X509Csr
 
 
 def verify_issued(der: bytes, template: CertificateTemplate) -> x509.Certificate:
-    """Return the certificate in these bytes if it says what the template says, and no more.
+    """Verify a certificate against its template and return it.
 
     Args:
-        der: the certificate that will be answered.
-        template: what it has to say, and who has to have signed it.
+        der: the certificate that will be sent.
+        template: the approved contents, and the issuer.
 
     Raises:
-        SigningError: with the names of the fields that differ.
+        SigningError: the signature is wrong, or fields differ; with the names of the fields.
     """
     certificate = x509.load_der_x509_certificate(der)
     _verify_signature(certificate, template.issuer)
@@ -40,7 +40,7 @@ def verify_issued(der: bytes, template: CertificateTemplate) -> x509.Certificate
         "not before": certificate.not_valid_before_utc == template.not_before,
         "not after": certificate.not_valid_after_utc == template.not_after,
     }
-    wrong = [name for name, agrees in fields.items() if not agrees]
+    wrong = [name for name, matches in fields.items() if not matches]
     if wrong:
         raise SigningError(f"the signed certificate differs from what was approved: {wrong}")
     return certificate
@@ -53,30 +53,30 @@ def verify_external(
     profile: Profile,
     now: datetime.datetime,
 ) -> None:
-    """Require that a certificate made elsewhere keeps the rules and says what was approved.
+    """Require that a certificate from another signer contains what was approved.
 
     Args:
-        certificate: what a custom signing backend returned.
+        certificate: the certificate that a custom signing backend returned.
         csr: the approved request.
-        ca: who has to have signed it.
-        profile: bounds its validity; the backend may make it shorter.
+        ca: the issuer.
+        profile: the maximum validity; the certificate's may be shorter.
         now: the moment of issue, in UTC.
 
     Raises:
-        SigningError: with the names of the fields that are wrong.
+        SigningError: the signature is wrong, or fields differ; with the names of the fields.
     """
     _verify_signature(certificate, ca)
-    wanted = {extension.oid: extension for extension in certificate_extensions(csr, ca)}
+    expected = {extension.oid: extension for extension in certificate_extensions(csr, ca)}
     with without_length_warnings(certificate.tbs_certificate_bytes):
         subject = certificate.subject
-        found = {extension.oid: extension for extension in certificate.extensions}
+        present = {extension.oid: extension for extension in certificate.extensions}
     latest = min(now + profile.validity, ca.not_after)
-    basic = wanted[x509.BasicConstraints.oid].value
-    constraints = found.get(x509.BasicConstraints.oid)
-    identifier = found.get(x509.AuthorityKeyIdentifier.oid)
+    basic = expected[x509.BasicConstraints.oid].value
+    constraints = present.get(x509.BasicConstraints.oid)
+    identifier = present.get(x509.AuthorityKeyIdentifier.oid)
     wrong = [
         name
-        for name, agrees in (
+        for name, matches in (
             ("version", certificate.version is x509.Version.v3),
             ("serial number", 0 < certificate.serial_number < 1 << 159),
             ("subject", subject == csr.subject),
@@ -84,20 +84,24 @@ def verify_external(
             ("not before", certificate.not_valid_before_utc <= now + CLOCK_SKEW),
             ("not after", now < certificate.not_valid_after_utc <= latest + CLOCK_SKEW),
             ("the CA's end", certificate.not_valid_after_utc <= ca.not_after),
-            ("signature hash", _is_sound(certificate)),
-            # RFC 5280 4.2.1.9: what does not say that it is a CA, is none.
+            ("signature hash", _has_strong_hash(certificate)),
+            # RFC 5280 4.2.1.9: a certificate without basicConstraints is not a CA's.
             ("basicConstraints", (_value(constraints) or NO_CA) == basic),
             (
                 "authorityKeyIdentifier",
                 identifier is None or identifier.value == ca.key_identifier,
             ),
             *(
-                (oid._name, _value(found.get(oid)) == _value(wanted.get(oid)))
+                (oid._name, _value(present.get(oid)) == _value(expected.get(oid)))
                 for oid in sorted(TAKEN_OVER, key=lambda oid: oid.dotted_string)
             ),
-            *((oid.dotted_string, not found[oid].critical) for oid in found if oid not in EXPECTED),
+            *(
+                (oid.dotted_string, not present[oid].critical)
+                for oid in present
+                if oid not in EXPECTED
+            ),
         )
-        if not agrees
+        if not matches
     ]
     if wrong:
         raise SigningError(f"the signing backend's certificate is not what was approved: {wrong}")
@@ -105,12 +109,12 @@ def verify_external(
 
 NO_CA = x509.BasicConstraints(ca=False, path_length=None)
 
-# How far the clock of whoever signs for us may be from ours.
+# The allowed difference between our clock and that of an external signer.
 CLOCK_SKEW = datetime.timedelta(minutes=5)
 
 
-def _is_sound(certificate: x509.Certificate) -> bool:
-    """Whether the signature is over a hash that nobody finds collisions of, or over none."""
+def _has_strong_hash(certificate: x509.Certificate) -> bool:
+    """True if the signature uses a collision-resistant hash, or none (Ed25519 and Ed448)."""
     used = certificate.signature_hash_algorithm
     return used is None or isinstance(used, SigningHash)
 
@@ -120,7 +124,7 @@ def _value(extension: Extension | None) -> x509.ExtensionType | None:
 
 
 def _verify_signature(certificate: x509.Certificate, ca: CACertificate) -> None:
-    """Require that the CA has signed the certificate, in its own name."""
+    """Require that the CA is the certificate's issuer and has signed it."""
     if certificate.issuer != ca.certificate.subject:
         raise SigningError("the certificate is not issued in the CA's name")
     try:

@@ -179,7 +179,7 @@ def _answer(
             "name": namespace.good_for,
             "last_valid_until": last,
             "certificates": [json.loads(text) for _, text in reversed(found)],
-            "unstored": list(locations.unstored),
+            "unstored": list(locations.without_directory),
         }
         print(json.dumps(report))
         return
@@ -199,8 +199,8 @@ def last_of(end: str | None, what: str, now: datetime.datetime) -> str:
 
 def print_unstored(locations: CertificateLocations, now: datetime.datetime) -> None:
     """Say which CAs' certificates cannot be counted."""
-    for name in locations.unstored:
-        end = timestamp((now + locations.longest).replace(microsecond=0))
+    for name in locations.without_directory:
+        end = timestamp((now + locations.longest_validity).replace(microsecond=0))
         print(f"signing_ca.{name} stores no certificates: one of it may be valid until {end}")
 
 

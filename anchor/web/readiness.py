@@ -69,7 +69,7 @@ def _about_the_certificate(ca: SigningCA, now: datetime.datetime) -> str | None:
     left = ca.at(now).not_after - now
     if left <= datetime.timedelta():
         return "it has ended"
-    if left < ca.profile.floor:
+    if left < ca.profile.min_validity:
         return "it ends too soon to issue anything"
     return None
 

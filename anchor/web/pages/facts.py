@@ -99,7 +99,7 @@ def _ca(
     life = ca.not_after - ca.certificate.not_valid_before_utc
     left = max(ca.not_after - now, datetime.timedelta())
     coming = not in_use and generation.since > now
-    watch = signing_ca.watch
+    monitor = signing_ca.expiry_monitor
     return CA(
         role="in use" if in_use else "coming" if coming else "former",
         since=generation.since if coming else None,
@@ -108,7 +108,7 @@ def _ca(
         ends=ca.not_after,
         left=f"{duration(left)} left" if left else "ended",
         percent=min(100, int(100 * (left / life))),
-        soon=left < watch.validity * watch.lifetimes,
+        soon=left < monitor.validity * monitor.lifetimes,
     )
 
 
