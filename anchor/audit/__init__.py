@@ -1,1 +1,1 @@
-"""The audit record: events, where they go, and the verification of what was kept."""
+"""The audit record: events, sinks that record them, and verification."""

@@ -1,11 +1,11 @@
-"""The form of a line in the audit file, and the chain that its hashes make.
+"""The lines of the audit file, and the chain of their hashes.
 
-A line is one JSON object.  It begins with the hash of the line before it and its own number, and
-ends with its own hash: the SHA-256 over all of its octets up to there, the previous hash included::
+A line is one JSON object.  It begins with the hash of the previous line and the line's number, and
+ends with the line's hash: the SHA-256 over all bytes before ``,"hash":``::
 
     {"previous":"<64 hex>","number":17,"time":...,"hash":"<64 hex>"}
 
-Both stand at fixed places, so a chain is proved over octets, without anybody's idea of JSON.
+Both hashes are at fixed positions, so verification hashes bytes and needs no JSON parser.
 """
 
 from __future__ import annotations
@@ -23,42 +23,44 @@ _HASH = b',"hash":"'
 _HASH_LENGTH = 64
 _TAIL_LENGTH = len(_HASH) + _HASH_LENGTH + len(b'"}')
 _HEAD = re.compile(rb'\{"previous":"([0-9a-f]{64})","number":([1-9][0-9]{0,17}),')
-# What is not printable ASCII is escaped in JSON, as \uXXXX but for a few.
-_WRITTEN = re.compile(rb'(?:[ -\[\]-~]|\\(?:[\\"bfnrt]|u[0-9a-f]{4}))*(?:\\(?:u[0-9a-f]{0,3})?)?')
+# json.dumps escapes all characters that are not printable ASCII.
+_JSON_TEXT = re.compile(rb'(?:[ -\[\]-~]|\\(?:[\\"bfnrt]|u[0-9a-f]{4}))*(?:\\(?:u[0-9a-f]{0,3})?)?')
 _TAIL = re.compile(rb',"hash":"([0-9a-f]{64})"\}')
 
 
 @dataclass(frozen=True)
 class Link:
-    """A place in the chain: after so many lines, the last of which has this hash."""
+    """A position in the chain: the number of a line, and its hash."""
 
     number: int
     hash: str
 
 
 GENESIS = Link(0, "0" * _HASH_LENGTH)
-"""What the first line of all continues."""
+"""The link before the first line."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line that is whole and agrees with its own hash."""
+    """A complete line whose hash is correct."""
 
     previous: str
     link: Link
 
 
-def write(fields: Mapping[str, Any], after: Link) -> tuple[bytes, Link]:
-    """The line, its line break included, that says this after that, and the place it makes."""
-    number = after.number + 1
-    start = json.dumps({"previous": after.hash, "number": number, **fields}, separators=(",", ":"))
+def encode_line(fields: Mapping[str, Any], previous: Link) -> tuple[bytes, Link]:
+    """Return the next line with these fields, including its line break, and its link."""
+    number = previous.number + 1
+    start = json.dumps(
+        {"previous": previous.hash, "number": number, **fields}, separators=(",", ":")
+    )
     hashed = start[:-1].encode("ascii")
     digest = hashlib.sha256(hashed).hexdigest()
     return b'%b,"hash":"%b"}\n' % (hashed, digest.encode("ascii")), Link(number, digest)
 
 
-def read(line: bytes) -> Line | None:
-    """The line, given without its line break; None when it is not whole, or not what was hashed."""
+def parse_line(line: bytes) -> Line | None:
+    """Parse a line without its line break; None if it is incomplete or its hash is wrong."""
     head = _HEAD.match(line)
     if head is None:
         return None
@@ -71,14 +73,14 @@ def read(line: bytes) -> Line | None:
     return Line(head[1].decode("ascii"), Link(int(head[2]), digest))
 
 
-def is_torn(octets: bytes, previous: str, number: int) -> bool:
-    """True if some bytes are what crashes leave of the line with that number.
+def is_torn(data: bytes, previous: str, number: int) -> bool:
+    """True if these bytes are unfinished writes of the line with this number.
 
-    That is the beginning of that line, or several of them, each followed by a line break with which
-    the next writer began.  A line that is complete is never torn.
+    After a crash the file ends with the beginning of a line.  The next writer writes a line break
+    first, so after several crashes there are several beginnings.  A complete line is never torn.
     """
     start = b'{"previous":"%b","number":%d,"time":"' % (previous.encode("ascii"), number)
-    return all(_is_beginning(piece, start) for piece in octets.split(b"\n"))
+    return all(_is_beginning(piece, start) for piece in data.split(b"\n"))
 
 
 def _is_beginning(piece: bytes, start: bytes) -> bool:
@@ -86,14 +88,14 @@ def _is_beginning(piece: bytes, start: bytes) -> bool:
         return start.startswith(piece)
     return (
         piece.startswith(start)
-        and bool(_WRITTEN.fullmatch(piece))
+        and bool(_JSON_TEXT.fullmatch(piece))
         and _is_unfinished(piece)
         and not _has_another_hash(piece)
     )
 
 
 def _is_unfinished(piece: bytes) -> bool:
-    """True if a JSON object that has begun is in order so far, and not closed."""
+    """True if this is the valid beginning of a JSON object that is not closed."""
     try:
         json.JSONDecoder().raw_decode(piece.decode("ascii"))
     except RecursionError:
@@ -108,32 +110,32 @@ def _is_unfinished(piece: bytes) -> bool:
 
 
 def _has_another_hash(piece: bytes) -> bool:
-    """True if the line's own hash has begun, and is not the hash of what is before it."""
+    """True if the line's hash field has begun, and its hash is wrong."""
     start = piece.rfind(_HASH)
     if start < 0:
         return False
     try:
         fields = json.loads(piece[:start] + b"}")
     except ValueError:
-        # It is in the middle of an inner object, such as a checkpoint.
+        # This is the hash of an inner object, such as a checkpoint.
         return False
     digest = hashlib.sha256(piece[:start]).hexdigest().encode("ascii")
     return "hash" in fields or not (digest + b'"').startswith(piece[start + len(_HASH) :])
 
 
-def torn_mark(octets: bytes) -> str:
-    """How the line after a torn one, which a crash left unfinished, names those octets."""
-    return hashlib.sha256(octets.rstrip(b"\n")).hexdigest()
+def torn_digest(data: bytes) -> str:
+    """The field ``torn`` of the line after unfinished ones: the SHA-256 over their bytes."""
+    return hashlib.sha256(data.rstrip(b"\n")).hexdigest()
 
 
 @dataclass(frozen=True)
-class End:
-    """Where a file stops.
+class FileEnd:
+    """The end of an audit file.
 
     Attributes:
-        link: the last whole line; None if there is none.
-        whole: whether nothing follows it.
-        torn: what follows it; empty when a line break is all that is missing.
+        link: the last complete line; None if there is none.
+        whole: True if the file ends with that line and its line break.
+        torn: the bytes after that line; empty if only the line break is missing.
     """
 
     link: Link | None
@@ -141,15 +143,15 @@ class End:
     torn: bytes = b""
 
 
-def find_end(octets: bytes) -> End:
-    """Where some octets, which begin with a line, stop."""
-    end = len(octets)
+def find_end(data: bytes) -> FileEnd:
+    """Find the last complete line in bytes that begin with a line."""
+    end = len(data)
     while True:
-        start = octets.rfind(b"\n", 0, max(end - 1, 0)) + 1 if end else 0
-        line = read(octets[start:end].rstrip(b"\n"))
+        start = data.rfind(b"\n", 0, max(end - 1, 0)) + 1 if end else 0
+        line = parse_line(data[start:end].rstrip(b"\n"))
         if line is not None:
-            complete = octets[end - 1 : end] == b"\n"
-            return End(line.link, complete and end == len(octets), octets[end:])
+            complete = data[end - 1 : end] == b"\n"
+            return FileEnd(line.link, complete and end == len(data), data[end:])
         if start == 0:
-            return End(None, not octets, octets)
+            return FileEnd(None, not data, data)
         end = start

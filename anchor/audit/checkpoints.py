@@ -1,4 +1,4 @@
-"""Checkpoints: a place in the chain, signed with a key that is the audit's own."""
+"""Checkpoints: positions in the chain, signed with the audit key."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from anchor.audit.chain import Link
 
 @dataclass(frozen=True)
 class CheckpointInterval:
-    """When a checkpoint is due: after so many lines, or so many seconds, whichever comes first."""
+    """A checkpoint is due after this many lines or seconds, whichever is first."""
 
     events: int
     seconds: float
 
-    def now(self, events: int, seconds: float) -> bool:
-        """Whether it is, that many lines and seconds after the last one."""
+    def is_due(self, events: int, seconds: float) -> bool:
+        """True if a checkpoint is due this many lines and seconds after the last one."""
         return events >= self.events or seconds >= self.seconds
 
 
@@ -49,10 +49,10 @@ class CheckpointKey:
 
     @classmethod
     def from_pem(cls, pem: bytes) -> CheckpointKey:
-        """The key in a file.
+        """Load the key from PEM.
 
         Raises:
-            ValueError: there is none that fits; the text repeats nothing of the file.
+            ValueError: this is no unencrypted Ed25519 key; the message quotes nothing of it.
         """
         try:
             key = load_pem_private_key(pem, None)
@@ -69,13 +69,13 @@ class CheckpointKey:
 
     @property
     def public_key(self) -> Ed25519PublicKey:
-        """The public part."""
+        """The public key."""
         return self._key.public_key()
 
     def sign(self, link: Link, time: datetime.datetime) -> dict[str, Any]:
-        """A checkpoint in JSON's types."""
+        """Sign a checkpoint of this link and return it as a JSON object."""
         moment = time.isoformat(timespec="milliseconds")
-        signature = self._key.sign(_signed_octets(link, moment))
+        signature = self._key.sign(_signed_bytes(link, moment))
         return {
             "number": link.number,
             "hash": link.hash,
@@ -87,7 +87,7 @@ class CheckpointKey:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint as it was found, its signature not yet looked at."""
+    """A parsed checkpoint; its signature is not verified yet."""
 
     link: Link
     time: str
@@ -95,7 +95,7 @@ class Checkpoint:
 
     @classmethod
     def of(cls, fields: Any) -> Checkpoint:
-        """Read one out of JSON's types; raises ValueError if it is none."""
+        """Parse a checkpoint from a JSON object; raise ValueError if it is malformed."""
         try:
             number, digest, time = fields["number"], fields["hash"], fields["time"]
             signature = base64.b64decode(fields["signature"], validate=True)
@@ -108,27 +108,27 @@ class Checkpoint:
         return cls(Link(number, digest), time, signature)
 
     def is_signed_by(self, key: Ed25519PublicKey) -> bool:
-        """Whether the signature is this key's, over this place and time."""
+        """True if the key verifies the signature over the link and the time."""
         try:
-            key.verify(self.signature, _signed_octets(self.link, self.time))
+            key.verify(self.signature, _signed_bytes(self.link, self.time))
         except InvalidSignature:
             return False
         return True
 
 
-_IN_A_LOG = re.compile(r'\{"checkpoint":\s*(\{[^{}]*\})\}')
+_LOGGED_CHECKPOINT = re.compile(r'\{"checkpoint":\s*(\{[^{}]*\})\}')
 
 
-def find(text: str) -> Iterator[Checkpoint]:
-    """Every checkpoint in lines copied from a log, whatever stands around it."""
-    # A log that is JSON itself has the quotes escaped.
-    for match in _IN_A_LOG.finditer(text.replace('\\"', '"')):
+def find_checkpoints(text: str) -> Iterator[Checkpoint]:
+    """Find the checkpoints in lines that were copied from a log of any format."""
+    # In a JSON log the quotes are escaped.
+    for match in _LOGGED_CHECKPOINT.finditer(text.replace('\\"', '"')):
         with contextlib.suppress(ValueError):
             yield Checkpoint.of(json.loads(match[1]))
 
 
-def _signed_octets(link: Link, time: str) -> bytes:
-    # The first line keeps the signature from meaning anything else.
+def _signed_bytes(link: Link, time: str) -> bytes:
+    # The first line ensures that the signature is valid for nothing but a checkpoint.
     return f"anchor audit checkpoint\n{link.number}\n{link.hash}\n{time}\n".encode()
 
 
@@ -142,10 +142,10 @@ def _public_key_info(key: Ed25519PublicKey) -> bytes:
 
 
 def read_public_key(pem: bytes) -> Ed25519PublicKey:
-    """The public part of the audit's key.
+    """Load the public audit key from PEM.
 
     Raises:
-        ValueError: there is none.
+        ValueError: this is no public Ed25519 key.
     """
     try:
         key = load_pem_public_key(pem)
@@ -157,10 +157,10 @@ def read_public_key(pem: bytes) -> Ed25519PublicKey:
 
 
 def public_key_in(path: Path) -> Ed25519PublicKey:
-    """The public key in a file, or the public part of the private one.
+    """Load the public audit key from a file with the public or the private key.
 
     Raises:
-        ValueError: there is none; the text names the file, and repeats nothing of it.
+        ValueError: the file contains no Ed25519 key; the message quotes nothing of it.
         OSError: the file cannot be read.
     """
     pem = path.read_bytes()
@@ -173,7 +173,7 @@ def public_key_in(path: Path) -> Ed25519PublicKey:
 
 
 def make_key() -> tuple[bytes, bytes]:
-    """A new key, private and public, in PEM."""
+    """Generate a key; return the private and the public key in PEM."""
     key = Ed25519PrivateKey.generate()
     return (
         key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),

@@ -1,8 +1,9 @@
-"""Delivery of an audit record to logging handlers, in which no failure goes unnoticed.
+"""Delivery of audit records to logging handlers, with an error if that fails.
 
-``logging`` never fails its caller: a handler that cannot write reports that on standard error and
-goes on.  An audit record that is not written must fail the request, so the handlers are called here
-one by one, with a trap for their errors.  A handler *promises* when its errors reach that trap.
+``logging`` does not tell its caller about failures: a handler that cannot write prints the error on
+standard error.  But a request has to fail if its audit record is not written.  So this module calls
+each handler itself and catches its errors.  A handler *promises to write* if its errors can be
+caught in this way (doc/adr/0054).
 """
 
 from __future__ import annotations
@@ -25,24 +26,24 @@ LOG = logging.getLogger(__name__)
 
 
 class Delivery:
-    """Hands records to every handler that would get them from a logger."""
+    """Delivers records to all handlers of a logger."""
 
     def __init__(self, logger: logging.Logger):
         self._logger = logger
-        # Streams in which the last line may be unfinished.
+        # Handlers whose stream may end with an unfinished line.
         self._torn: WeakSet[logging.Handler] = WeakSet()
 
     def deliver(self, record: logging.LogRecord) -> None:
-        """Hand the record over.
+        """Deliver the record to the handlers.
 
         Raises:
-            AuditError: no handler that promises took it, or one of those that promise failed.
+            AuditError: no handler that promises to write took it, or one of these failed.
         """
         name = self._logger.name
         kept = self._logger.filter(record)
         if not kept:
             raise AuditError(f"a filter of the logger {name!r} rejected the audit event")
-        # From Python 3.12 on a filter may answer another record.
+        # Since Python 3.12 a filter may return another record.
         record = kept if isinstance(kept, logging.LogRecord) else record
         taken = False
         failed: list[tuple[logging.Handler, Exception]] = []
@@ -53,8 +54,8 @@ class Delivery:
                 _offer(handler, record)
                 continue
             try:
-                taken = self._take(handler, record) or taken
-            except Exception as error:  # noqa: BLE001  # whatever it raises, it did not write
+                taken = self._write(handler, record) or taken
+            except Exception as error:  # noqa: BLE001  # any error means that it did not write
                 failed.append((handler, error))
         if failed:
             what = "; ".join(f"{describe(handler)}: {_text(error)}" for handler, error in failed)
@@ -64,7 +65,7 @@ class Delivery:
                 f"no handler of the logger {name!r} that can promise to write took the audit event"
             )
 
-    def _take(self, handler: logging.Handler, record: logging.LogRecord) -> bool:
+    def _write(self, handler: logging.Handler, record: logging.LogRecord) -> bool:
         """True if the handler wrote the record, False if its filters rejected it.
 
         Raises:
@@ -79,14 +80,14 @@ class Delivery:
             if isinstance(handler, SysLogHandler):
                 return send(handler, record, handle)
             try:
-                return self._to_stream(handler, record)
+                return self._write_to_stream(handler, record)
             except Exception:
                 self._torn.add(handler)
                 _reopen(handler)
                 raise
 
-    def _to_stream(self, handler: logging.Handler, record: logging.LogRecord) -> bool:
-        _leave_deleted(handler)
+    def _write_to_stream(self, handler: logging.Handler, record: logging.LogRecord) -> bool:
+        _close_deleted(handler)
         stream = getattr(handler, "stream", None)
         if handler in self._torn and stream is not None:
             stream.write("\n")
@@ -98,21 +99,21 @@ class Delivery:
 
 
 def _offer(handler: logging.Handler, record: logging.LogRecord) -> None:
-    """Give the record to a handler on which nothing depends."""
+    """Give the record to a handler that does not promise to write it."""
     try:
         handler.handle(record)
-    except Exception as error:  # noqa: BLE001  # it promises nothing, so it can break nothing
+    except Exception as error:  # noqa: BLE001  # its failure must not fail the request
         LOG.warning("%s failed on an audit event: %s", describe(handler), type(error).__name__)
 
 
 def _reopen(handler: logging.Handler) -> None:
-    """Let a file handler open its file again if a failed rotation left it closed."""
+    """Make a file handler open its file again if a failed rotation has closed it."""
     if isinstance(handler, logging.FileHandler) and getattr(handler.stream, "closed", False):
         handler.stream = None  # as FileHandler itself does
 
 
-def _leave_deleted(handler: logging.Handler) -> None:
-    """Let a file handler open its file again if the open one was deleted."""
+def _close_deleted(handler: logging.Handler) -> None:
+    """Make a file handler open its file again if the file was deleted."""
     if not isinstance(handler, logging.FileHandler) or handler.stream is None:
         return
     with contextlib.suppress(AttributeError, OSError, ValueError):
@@ -122,22 +123,22 @@ def _leave_deleted(handler: logging.Handler) -> None:
 
 
 def handle(handler: logging.Handler, record: logging.LogRecord) -> bool:
-    """What ``handler.handle`` returns; raises what the handler would have swallowed."""
+    """Call ``handler.handle``, and raise the error that the handler would have suppressed."""
     errors: list[BaseException] = []
 
     def trap(_record: logging.LogRecord) -> None:
         errors.append(sys.exception() or RuntimeError("the handler reports an error"))
 
     attributes = vars(handler)
-    before = attributes.get("handleError")
+    original = attributes.get("handleError")
     attributes["handleError"] = trap
     try:
         kept = bool(handler.handle(record))
     finally:
-        if before is None:
+        if original is None:
             del attributes["handleError"]
         else:
-            attributes["handleError"] = before
+            attributes["handleError"] = original
     if errors:
         raise errors[0]
     return kept
@@ -145,7 +146,7 @@ def handle(handler: logging.Handler, record: logging.LogRecord) -> bool:
 
 @contextmanager
 def _locked(handler: logging.Handler) -> Iterator[None]:
-    """The handler's lock, so that the trap catches nothing of other threads."""
+    """Hold the handler's lock, so that handle() catches no errors of other threads."""
     handler.acquire()
     try:
         yield
@@ -154,7 +155,7 @@ def _locked(handler: logging.Handler) -> Iterator[None]:
 
 
 def _text(error: Exception) -> str:
-    """What went wrong, without what a formatter or a filter may quote of the event."""
+    """The error without its message, which may quote the event."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return type(error).__name__

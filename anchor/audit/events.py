@@ -1,4 +1,4 @@
-"""What happened, for the record: every authentication and every signing, failures included."""
+"""Audit events: every authentication and every signing, including failures."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ CHECKPOINT = "audit.checkpoint"
 
 
 class Event(NamedTuple):
-    """One entry of the record.  None of its fields ever holds a secret.
+    """An audit event.  No field contains a secret.
 
     Attributes:
         kind: ``audit.auth`` or ``audit.sign``.
         time: when it happened, in UTC.
-        authority: the registration authority that was asked.
-        user: who asked: as they claimed before, as the backend knows them after authentication.
-        address: where the request came from.
-        request_id: the identifier that the answer and the log carry too.
+        authority: the registration authority.
+        user: the requester: the name from the backend, or the claimed name if authentication
+            failed.
+        address: the address of the client.
+        request_id: the identifier that is also in the answer and in the log.
         reasons: why it failed; empty for a success.
-        details: of the requester and the certificate.
+        details: more fields, about the requester and the certificate.
     """
 
     kind: str
@@ -43,7 +44,7 @@ class Event(NamedTuple):
     details: Mapping[str, Any] = MappingProxyType({})
 
     def as_dict(self) -> dict[str, Any]:
-        """The event in JSON's types."""
+        """The event as a JSON object."""
         return {
             "time": self.time.isoformat(timespec="milliseconds"),
             "event": self.kind,
@@ -58,19 +59,19 @@ class Event(NamedTuple):
 
 
 def describe_failure(failure: Failure) -> dict[str, str]:
-    """What the record keeps of a check that refused; the names are in what was requested."""
+    """The check and the reason of a failure; the names are in the field ``requested``."""
     return {"check": failure.check, "reason": shorten(failure.reason)}
 
 
 def describe_request(csr: X509Csr) -> dict[str, Any]:
-    """What the record keeps of a request, whatever becomes of it."""
+    """The fields about a request, for successes and failures."""
     return {**_describe_names(csr), "key": csr.key_fingerprint}
 
 
 def describe_certificate(issued: IssuedCertificate, approved: X509Csr) -> dict[str, Any]:
-    """What the record keeps of an issued certificate.
+    """The fields about an issued certificate.
 
-    Its names are those of the approved request, which it was verified against.
+    The names come from the approved request, since the certificate was verified against it.
     """
     return {
         **_describe_names(approved),
@@ -82,7 +83,7 @@ def describe_certificate(issued: IssuedCertificate, approved: X509Csr) -> dict[s
 
 
 def describe_identity(identity: AuthDetails) -> dict[str, Any]:
-    """What the record keeps of a requester beside the name."""
+    """The fields about a requester, besides the name."""
     details: dict[str, Any] = {}
     if identity.groups:
         details["groups"] = list(identity.groups)
@@ -94,7 +95,7 @@ def describe_identity(identity: AuthDetails) -> dict[str, Any]:
 
 
 def reasons(error: BaseException) -> tuple[str, ...]:
-    """Why a request failed, as far as the record goes; what is internal goes to the log."""
+    """The reasons of a failure; details of internal errors are in the log only."""
     if isinstance(error, ValidationFailed):
         return tuple(str(failure) for failure in error.failures)
     if isinstance(error, RequestError):

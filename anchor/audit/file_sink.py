@@ -1,8 +1,8 @@
-"""``audit.target: file``: JSON lines in a chain of hashes, on disk before anything is answered.
+"""``audit.target: file``: JSON lines in a chain of hashes, flushed to disk before the answer.
 
-Any number of threads and processes append to one chain.  Nothing about it is kept in memory: who
-holds the lock reads from the head file, a few octets long, what the next line has to continue.  The
-head file also carries the chain over to a new file when the old one has been moved away.
+Any number of threads and processes append to one chain, one after the other under a lock.  They
+share the end of the chain in the small head file.  It also continues the chain in a new file after
+the old one was rotated away.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from anchor.audit import chain, heads, rotation
-from anchor.audit.chain import GENESIS, End
+from anchor.audit.chain import GENESIS, FileEnd
 from anchor.audit.checkpoints import CheckpointInterval, CheckpointKey
 from anchor.audit.events import AUTHENTICATION, CHECKPOINT, Event
 from anchor.audit.heads import Head
@@ -33,20 +33,20 @@ _WINDOW = 1 << 16
 
 
 class FileSink:
-    """Appends events to a file, and checkpoints when they are due."""
+    """Appends events to a file, and a checkpoint whenever one is due."""
 
     def __init__(
         self,
         path: Path,
         key: CheckpointKey,
-        due: CheckpointInterval,
-        seconds: Callable[[], float] = time.time,
+        interval: CheckpointInterval,
+        clock: Callable[[], float] = time.time,
     ):
         self._path = path
         self._key = key
-        self._due = due
-        self._seconds = seconds
-        self._boot = heads.boot()
+        self._interval = interval
+        self._clock = clock
+        self._boot = heads.boot_id()
 
     @property
     def public_key_info(self) -> bytes:
@@ -54,35 +54,35 @@ class FileSink:
         return self._key.public_key_info
 
     def record(self, event: Event) -> None:
-        """Append the event; when this returns, it is on disk.
+        """Append the event and flush it to disk.
 
-        The one exception is a successful authentication, which answers nothing yet: the event that
-        follows it takes it along.
+        A successful authentication is not flushed: the answer follows only after the event of the
+        signing, which flushes both.
         """
-        answers = event.kind != AUTHENTICATION or bool(event.reasons)
-        self._write(event.as_dict(), flush=answers)
+        is_answered = event.kind != AUTHENTICATION or bool(event.reasons)
+        self._write(event.as_dict(), flush=is_answered)
 
     def check(self) -> None:
-        """Nothing depends on logging; the configuration of the file was proved before."""
+        """Return, since this sink does not use logging."""
 
     def checkpoint(self) -> str:
-        """Append a checkpoint now, due or not; returns it as the log shows it."""
+        """Append a checkpoint now, and return it as it is logged."""
         return self._write(None, flush=True)
 
     def _write(self, fields: Mapping[str, Any] | None, *, flush: bool) -> str:
         signed: dict[str, Any] | None = None
         try:
-            with self._locked() as head_file, self._opened() as file:
-                head = self._current(head_file, file)
+            with self._locked() as head_file, self._open() as file:
+                head = self._current_head(head_file, file)
                 if fields is not None:
                     head = self._append(file, head, fields)
-                since = head.number - head.marked, self._seconds() - head.marked_at
-                if fields is None or self._due.now(*since):
-                    head, signed = self._mark(file, head)
+                since = head.number - head.marked, self._clock() - head.marked_at
+                if fields is None or self._interval.is_due(*since):
+                    head, signed = self._append_checkpoint(file, head)
                 heads.write(head_file, head)
                 unflushed = os.dup(file)
-            # Outside of the lock: who waits for the disk delays nobody, and the disk serves all
-            # who wait at once.
+            # Outside of the lock, so that others can append meanwhile, and one flush of the disk
+            # can serve several writers.
             try:
                 if flush or signed:
                     os.fdatasync(unflushed)
@@ -92,14 +92,14 @@ class FileSink:
             raise AuditError(f"{self._path}: {error.strerror}") from error
         if not signed:
             return ""
-        # Not before it is on disk, or a power failure would look like a file that was cut.
+        # After the flush: otherwise the file would seem to be cut after a power failure.
         text = json.dumps({"checkpoint": signed}, separators=(",", ":"))
         CHECKPOINTS.info("%s", text)
         return text
 
-    def _mark(self, file: int, head: Head) -> tuple[Head, dict[str, Any]]:
-        """Put the place reached so far, signed, into the file."""
-        now = self._seconds()
+    def _append_checkpoint(self, file: int, head: Head) -> tuple[Head, dict[str, Any]]:
+        """Append a signed checkpoint of the last line."""
+        now = self._clock()
         signed = self._key.sign(head.link, datetime.datetime.fromtimestamp(now, datetime.UTC))
         fields = {"time": signed["time"], "event": CHECKPOINT, "checkpoint": signed}
         marked = self._append(file, head, fields)
@@ -107,48 +107,48 @@ class FileSink:
 
     def _append(self, file: int, head: Head, fields: Mapping[str, Any]) -> Head:
         end = self._end(file, head)
-        after = end.link or GENESIS
+        previous = end.link or GENESIS
         start = b"" if end.whole or end.torn.endswith(b"\n") else b"\n"
-        if after.number < head.number and head.boot in ("", self._boot):
-            # Written, and gone: continuing what is left would hide it.
-            LOG.error("%s: events after number %d are gone from it", self._path, after.number)
-            after = head.link
+        if previous.number < head.number and head.boot in ("", self._boot):
+            # Lines were written and removed. Continuing the remaining ones would hide that.
+            LOG.error("%s: events after number %d are gone from it", self._path, previous.number)
+            previous = head.link
         elif end.torn.strip(b"\n"):
-            if chain.is_torn(end.torn, after.hash, after.number + 1):
+            if chain.is_torn(end.torn, previous.hash, previous.number + 1):
                 LOG.warning("%s: its last line was torn by a crash", self._path)
             else:
                 LOG.error("%s: it ends with something that Anchor did not write", self._path)
-            fields = {**fields, "torn": chain.torn_mark(end.torn)}
-        line, link = chain.write(fields, after)
+            fields = {**fields, "torn": chain.torn_digest(end.torn)}
+        line, link = chain.encode_line(fields, previous)
         _write_all(file, start + line)
-        there = os.fstat(file)
+        status = os.fstat(file)
         return replace(
             head,
             number=link.number,
             hash=link.hash,
-            inode=there.st_ino,
-            size=there.st_size,
+            inode=status.st_ino,
+            size=status.st_size,
             boot=self._boot,
         )
 
-    def _end(self, file: int, head: Head) -> End:
-        """Where the file stops: as the head file says, or as its own last lines do."""
-        there = os.fstat(file)
-        if (there.st_ino, there.st_size) == (head.inode, head.size) or not there.st_size:
-            return End(head.link, whole=True)
-        return _read_end(file, there.st_size)
+    def _end(self, file: int, head: Head) -> FileEnd:
+        """The end of the file: from the head file if that is current, or from its last lines."""
+        status = os.fstat(file)
+        if (status.st_ino, status.st_size) == (head.inode, head.size) or not status.st_size:
+            return FileEnd(head.link, whole=True)
+        return _read_end(file, status.st_size)
 
-    def _current(self, head_file: int, file: int) -> Head:
-        """The head; a file that was moved away may be ahead of it after a crash, or know better."""
+    def _current_head(self, head_file: int, file: int) -> Head:
+        """The head; after a crash or a loss of the head file, read from a rotated file."""
         head = heads.read(head_file)
-        there = os.fstat(file)
-        if there.st_size or (head.number and there.st_ino == head.inode):
+        status = os.fstat(file)
+        if status.st_size or (head.number and status.st_ino == head.inode):
             return head
-        lost = not head.number
-        for moved in rotation.beside(self._path):
-            if moved.suffix == ".gz" or (not lost and moved.stat().st_ino != head.inode):
+        is_lost = not head.number
+        for rotated in rotation.rotated_files(self._path):
+            if rotated.suffix == ".gz" or (not is_lost and rotated.stat().st_ino != head.inode):
                 continue
-            with moved.open("rb") as old:
+            with rotated.open("rb") as old:
                 end = _read_end(old.fileno(), os.fstat(old.fileno()).st_size)
             if end.link and end.link.number > head.number:
                 head = replace(head, number=end.link.number, hash=end.link.hash)
@@ -156,8 +156,8 @@ class FileSink:
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
-        """Alone among all threads and processes, with the head file open."""
-        # Opened anew each time: a lock belongs to an open file, which a fork or a thread shares.
+        """Lock out all other threads and processes; yield the open head file."""
+        # Opened each time: a lock belongs to an open file, which threads and forks would share.
         head_file = os.open(f"{self._path}.head", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(head_file, fcntl.LOCK_EX)
@@ -166,8 +166,8 @@ class FileSink:
             os.close(head_file)
 
     @contextmanager
-    def _opened(self) -> Iterator[int]:
-        """The file that has the name now, whatever was moved away from under it."""
+    def _open(self) -> Iterator[int]:
+        """Open the file at the path, which may be a new one after a rotation."""
         flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
         try:
             file = os.open(self._path, flags)
@@ -181,38 +181,38 @@ class FileSink:
 
 
 def check_path(path: Path) -> None:
-    """Return if events could be appended at this path.
+    """Require that events can be appended to a file at this path.
 
     Raises:
-        ConfigurationError: they could not.
+        ConfigurationError: the file, its head file or the directory is not writable.
     """
     directory = path.parent
     if not directory.is_dir():
         raise ConfigurationError.about("path", f"{directory} is not a directory")
-    for place in (directory, path, path.with_name(f"{path.name}.head")):
-        if place.exists() and not os.access(place, os.W_OK):
-            raise ConfigurationError.about("path", f"{place} is not writable")
+    for required in (directory, path, path.with_name(f"{path.name}.head")):
+        if required.exists() and not os.access(required, os.W_OK):
+            raise ConfigurationError.about("path", f"{required} is not writable")
     if path.exists() and not path.is_file():
         raise ConfigurationError.about("path", f"{path} is not a file")
 
 
-def _read_end(file: int, size: int) -> End:
+def _read_end(file: int, size: int) -> FileEnd:
     window = _WINDOW
     while True:
         start = max(0, size - window)
-        octets = os.pread(file, size - start, start)
+        data = os.pread(file, size - start, start)
         if start:
-            # What stands before the first line break is the end of a line.
-            octets = octets[octets.find(b"\n") + 1 :]
-        end = chain.find_end(octets)
+            # Skip the rest of a line that begins before the window.
+            data = data[data.find(b"\n") + 1 :]
+        end = chain.find_end(data)
         if end.link or not start:
             return end
         window *= 4
 
 
-def _write_all(file: int, octets: bytes) -> None:
-    while octets:
-        octets = octets[os.write(file, octets) :]
+def _write_all(file: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(file, data) :]
 
 
 def _sync_directory(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The head file beside a record, ``<path>.head``: how far the chain has come, and in which file."""
+"""The head file of a record, ``<path>.head``: the last line of the chain, and its file."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Head:
-    """What the head file says.
+    """The contents of the head file.
 
     Attributes:
-        number, hash: the last line.
-        inode, size: the file it went to, and where that ended after it.
-        marked, marked_at: the last checkpoint's number, and when it was made, in seconds.
-        boot: which run of the machine it was written in.
+        number, hash: the number and the hash of the last line.
+        inode, size: the inode of its file, and the size of that file after the line.
+        marked, marked_at: the number of the last checkpoint, and its time in seconds.
+        boot: the boot of the machine in which the line was written.
     """
 
     __pydantic_config__ = pydantic.ConfigDict(strict=True)
@@ -40,25 +40,25 @@ class Head:
 
     @property
     def link(self) -> Link:
-        """The place in the chain."""
+        """The last line, as a link of the chain."""
         return Link(self.number, self.hash)
 
     @property
     def is_of_this_boot(self) -> bool:
-        """True if nothing can be missing because the machine lost its power."""
-        return self.boot == boot()
+        """True if the machine has not rebooted since, so that a power failure lost no lines."""
+        return self.boot == boot_id()
 
 
 _HEAD = pydantic.TypeAdapter(Head)
 _SIZE = 1024
 
 
-class Damaged(AnchorError):
-    """The head file is there, and not what Anchor wrote."""
+class HeadDamaged(AnchorError):
+    """The head file exists and is not what Anchor wrote."""
 
 
-def boot() -> str:
-    """This run of the machine; what has not been flushed does not outlive it."""
+def boot_id() -> str:
+    """The identifier of this boot of the machine, from the kernel."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -71,10 +71,10 @@ def path_of(record: Path) -> Path:
 
 
 def find(record: Path) -> Head | None:
-    """What the head file of a record says; None if there is none.
+    """Read the head file of a record; None if there is none, or no event yet.
 
     Raises:
-        Damaged: it says nothing, so nobody knows whether events at the end are missing.
+        HeadDamaged: it is not valid, so it cannot tell whether events at the end are missing.
         OSError: it cannot be read.
     """
     try:
@@ -83,32 +83,32 @@ def find(record: Path) -> Head | None:
     except FileNotFoundError:
         return None
     if not text:
-        # It is made before the first event is written.
+        # It is created before the first event is written.
         return None
-    found = _parsed(text)
-    if found is None:
-        raise Damaged(
+    head = _parsed(text)
+    if head is None:
+        raise HeadDamaged(
             f"{path_of(record)}: it is damaged, so it does not tell whether events at the end of "
             "the record are missing; move it away, and verify again with a copied checkpoint"
         )
-    return found if found.number else None
+    return head if head.number else None
 
 
 def read(head_file: int) -> Head:
-    """What an open head file says; nothing if it is new or damaged."""
+    """Read an open head file; an empty Head if it is new or damaged."""
     text = os.pread(head_file, _SIZE, 0)
     head = _parsed(text) if text else Head()
     if head is None:
-        # The file itself knows its end.
+        # The caller reads the end of the record instead.
         LOG.error("the audit's head file is damaged")
-        # What is written next may be shorter.
+        # The next contents may be shorter.
         os.ftruncate(head_file, 0)
         return Head()
     return head
 
 
 def _parsed(text: bytes) -> Head | None:
-    """What it says; None if that is not what is written here."""
+    """The head, or None if this is not what write() writes."""
     try:
         return _HEAD.validate_json(text)
     except ValueError:
@@ -116,7 +116,7 @@ def _parsed(text: bytes) -> Head | None:
 
 
 def write(head_file: int, head: Head) -> None:
-    """Replace what the head file says."""
+    """Replace the contents of an open head file."""
     text = json.dumps(vars(head)).encode("ascii")
-    # One write, of a constant length: there is no moment at which it is not JSON.
+    # One write of a constant length, so that the file is valid JSON at any time.
     os.pwrite(head_file, text.ljust(512), 0)

@@ -1,4 +1,4 @@
-"""``logging`` in ``config.py``: applied at start-up, and tried by ``anchor check``."""
+"""The section ``logging`` of ``config.py``: applied at start-up, tested by ``anchor check``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def apply(configuration: Mapping[str, Any]) -> None:
     """Configure logging as ``logging.config.dictConfig`` does.
 
     Raises:
-        ConfigurationError: it cannot be done; the text says why.
+        ConfigurationError: ``dictConfig`` failed.
     """
     try:
         logging.config.dictConfig({"version": 1, **configuration})
@@ -29,56 +29,56 @@ def apply(configuration: Mapping[str, Any]) -> None:
         cause = error.__cause__
         because = f": {type(cause).__name__}: {cause}" if cause else ""
         raise ConfigurationError.about("logging", f"{error}{because}") from error
-    # disable_existing_loggers, the default, would disable it if it was used before: the record does
-    # not depend on the order in which modules are imported.
+    # disable_existing_loggers, on by default, disables the audit logger if it exists already. That
+    # must not depend on the order of imports.
     logging.getLogger(AUDIT).disabled = False
 
 
 def require_sinks(sinks: Iterable[AuditSink]) -> None:
-    """Return if logging, as it is now, keeps the audit events that go to it.
+    """Require that logging, as it is configured now, loses no audit events.
 
     Raises:
-        ConfigurationError: it would lose them.
+        ConfigurationError: it would lose events.
     """
     problems = Diagnostics()
-    # Authorities share them.
+    # Authorities share sinks.
     for sink in {id(sink): sink for sink in sinks}.values():
         with problems.at("logging"):
             sink.check()
     problems.raise_if_any()
 
 
-def try_out(
+def dry_run(
     configuration: Mapping[str, Any] | None,
     sinks: Iterable[AuditSink],
     without: Collection[logging.Handler] = (),
 ) -> None:
-    """Return if the service could start with this configuration of logging.
+    """Require that the service can start with this configuration of logging.
 
-    It is applied in a process of its own, which opens no log file, so nothing is left of it.
+    A forked process applies it, and opens no log file, so that this process does not change.
 
     Args:
         configuration: the section of ``config.py``; None if there is none.
-        sinks: their audit events have to be kept.
-        without: the root logger's handlers that this process has, and a service has not.
+        sinks: the sinks whose events must not be lost.
+        without: handlers of the root logger that this process has and the service has not.
 
     Raises:
-        ConfigurationError: it could not.
+        ConfigurationError: logging cannot be configured, or would lose events.
     """
-    ours, theirs = os.pipe()
+    read_end, write_end = os.pipe()
     with warnings.catch_warnings():
-        # Python 3.12 warns of threads, of which the new process needs none.
+        # Python 3.12 warns about a fork with threads; the child needs none.
         warnings.simplefilter("ignore", DeprecationWarning)
         process = os.fork()
     if process == 0:
         try:
             for handler in without:
                 logging.getLogger().removeHandler(handler)
-            os.write(theirs, json.dumps(_tried(configuration, sinks)).encode())
+            os.write(write_end, json.dumps(_problems(configuration, sinks)).encode())
         finally:
             os._exit(0)
-    os.close(theirs)
-    with os.fdopen(ours, "rb") as answer:
+    os.close(write_end)
+    with os.fdopen(read_end, "rb") as answer:
         text = answer.read()
     os.waitpid(process, 0)
     problems = Diagnostics()
@@ -87,7 +87,7 @@ def try_out(
     problems.raise_if_any()
 
 
-def _tried(
+def _problems(
     configuration: Mapping[str, Any] | None, sinks: Iterable[AuditSink]
 ) -> list[tuple[str, str]]:
     try:
@@ -100,7 +100,7 @@ def _tried(
 
 
 def _without_files(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """The same, with handlers that open their files with the first line only."""
+    """The configuration, with file handlers that open their file at the first line."""
     changed: dict[str, Any] = {**configuration}
     handlers = configuration.get("handlers")
     if isinstance(handlers, Mapping):
@@ -113,9 +113,9 @@ def _delayed(options: Any) -> Any:
     if not isinstance(name, str):
         return options
     try:
-        kind = logging.config.BaseConfigurator({}).resolve(name)
+        handler_class = logging.config.BaseConfigurator({}).resolve(name)
     except ValueError:
         return options
-    if isinstance(kind, type) and issubclass(kind, logging.FileHandler | Lines):
+    if isinstance(handler_class, type) and issubclass(handler_class, logging.FileHandler | Lines):
         return {**copy.copy(options), "delay": True}
     return options

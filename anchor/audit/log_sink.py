@@ -1,4 +1,4 @@
-"""``audit.target: log``: events as JSON lines in a logger of their own."""
+"""``audit.target: log``: events as JSON lines in the logger ``anchor.audit``."""
 
 from __future__ import annotations
 
@@ -13,31 +13,30 @@ from anchor.logs import AUDIT
 
 
 class LogSink:
-    """Sends each event, as one line of JSON, to the logger ``anchor.audit``."""
+    """Logs each event as one line of JSON in the logger ``anchor.audit``."""
 
     def __init__(self) -> None:
         self._logger = logging.getLogger(AUDIT)
         self._delivery = Delivery(self._logger)
 
     def check(self) -> None:
-        """Require that events are written, as logging is configured now.
+        """Require that logging, as it is configured now, loses no events.
 
         Raises:
-            ConfigurationError: they would be lost.
+            ConfigurationError: it would lose events.
         """
-        promises.require(self._logger)
+        promises.require_reliable_handlers(self._logger)
 
     def record(self, event: Event) -> None:
-        """Log the event; what a hostile request had in it is escaped.
+        """Log the event, with escapes for control characters and non-ASCII.
 
         Raises:
-            AuditError: it was not written.
+            AuditError: the event was not written.
         """
         if not self._logger.isEnabledFor(logging.INFO):
             raise AuditError(f"the logger {self._logger.name!r} is switched off or above INFO")
-        # ASCII, without control characters.
         line = json.dumps(event.as_dict(), separators=(",", ":"))
-        # Not Logger.info(), which swallows the errors of handlers.
+        # Not Logger.info(), which ignores the errors of handlers.
         record = self._logger.makeRecord(
             self._logger.name, logging.INFO, __file__, 0, line, (), None
         )

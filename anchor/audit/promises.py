@@ -1,4 +1,4 @@
-"""Which logging handlers promise to write an audit record, and whether one is configured."""
+"""Logging handlers that promise to write audit records, and checks that one is configured."""
 
 from __future__ import annotations
 
@@ -26,57 +26,57 @@ _PROMISING: tuple[type[logging.Handler], ...] = (
     handlers.SysLogHandler,
 )
 PROMISE = "promises_to_write"
-"""The attribute with which a handler class of one's own says that it raises, or calls
-``handleError``, whenever it could not write a record."""
+"""The attribute of a third-party handler class that raises, or calls ``handleError``, whenever it
+cannot write a record."""
 
 
 def handlers_of(logger: logging.Logger) -> tuple[logging.Handler, ...]:
-    """The handlers that get the logger's records, as ``Logger.callHandlers`` finds them."""
-    found: list[logging.Handler] = []
+    """The handlers that get the logger's records, as in ``Logger.callHandlers``."""
+    collected: list[logging.Handler] = []
     current: logging.Logger | None = logger
     while current is not None:
-        found += current.handlers
+        collected += current.handlers
         current = current.parent if current.propagate else None
-    return tuple(found)
+    return tuple(collected)
 
 
 def describe(handler: logging.Handler) -> str:
-    """The handler, as ``config.py`` names it."""
+    """The handler and its name in ``config.py``, for messages."""
     return f"the handler {handler.name or type(handler).__name__!r}"
 
 
 def broken_promise(handler: logging.Handler) -> str | None:
-    """Why a handler cannot promise that a record is written; None if it can."""
+    """The reason why a handler cannot promise to write records, or None."""
     if getattr(handler, "lock", None) is None:
         return "has no lock"
-    if not (getattr(type(handler), PROMISE, False) is True or _is_known(handler)):
+    if not (getattr(type(handler), PROMISE, False) is True or _reports_errors(handler)):
         return "does not tell whether it wrote a record"
     if isinstance(handler, logging.FileHandler) and not handler.mode.startswith("a"):
         return f"overwrites its file: its mode is {handler.mode!r}, and should be 'a'"
     return None
 
 
-def _is_known(handler: logging.Handler) -> bool:
-    """Whether the methods that write are those of a class that is known to report its errors."""
-    kind = type(handler)
+def _reports_errors(handler: logging.Handler) -> bool:
+    """True if the handler's methods are those of a class that reports its errors."""
+    cls = type(handler)
     return not vars(handler).keys() & set(_METHODS) and any(
-        issubclass(kind, known)
-        and all(getattr(kind, method) is getattr(known, method) for method in _METHODS)
-        for known in _PROMISING
+        issubclass(cls, promising)
+        and all(getattr(cls, method) is getattr(promising, method) for method in _METHODS)
+        for promising in _PROMISING
     )
 
 
-def require(logger: logging.Logger) -> None:
-    """Return if the logger, as it is configured now, keeps audit events.
+def require_reliable_handlers(logger: logging.Logger) -> None:
+    """Require that the logger, as it is configured now, loses no audit events.
 
     Raises:
-        ConfigurationError: it would lose them; the text says why.
+        ConfigurationError: it would lose events.
     """
-    reason = _of_the_logger(logger)
+    reason = _logger_problem(logger)
     if reason is None:
-        reasons = {each: _of_the_handler(each) for each in handlers_of(logger)}
+        reasons = {each: _promise_problem(each) for each in handlers_of(logger)}
         if any(why is None for why in reasons.values()):
-            reason = _unusable(logger)
+            reason = _writing_problem(logger)
         elif reasons:
             reason = "; ".join(f"{describe(each)} {why}" for each, why in reasons.items())
         else:
@@ -89,7 +89,7 @@ def require(logger: logging.Logger) -> None:
         )
 
 
-def _of_the_logger(logger: logging.Logger) -> str | None:
+def _logger_problem(logger: logging.Logger) -> str | None:
     if logger.manager.disable >= logging.INFO:
         return "logging.disable() switches them off"
     if logger.disabled:
@@ -101,22 +101,22 @@ def _of_the_logger(logger: logging.Logger) -> str | None:
     return None
 
 
-def _of_the_handler(handler: logging.Handler) -> str | None:
-    """Why a handler keeps no event; None if it does."""
+def _promise_problem(handler: logging.Handler) -> str | None:
+    """The reason why a handler gets no events or cannot promise to write them, or None."""
     if handler.level > logging.INFO:
         return f"has the level {logging.getLevelName(handler.level)}"
     return broken_promise(handler)
 
 
-def _unusable(logger: logging.Logger) -> str | None:
-    """What is wrong with handlers that get events; each of them has to write every one."""
+def _writing_problem(logger: logging.Logger) -> str | None:
+    """The problem of a handler that gets events, since each of them has to write, or None."""
     taken = False
     for handler in handlers_of(logger):
-        if _of_the_handler(handler) is not None:
+        if _promise_problem(handler) is not None:
             continue
-        # A filter may change the record, or answer another one.
-        given = _filtered(logger, _probe(logger))
-        record = given and _filtered(handler, given)
+        # A filter may change the record, or return another one.
+        logged = _filtered(logger, _probe(logger))
+        record = logged and _filtered(handler, logged)
         if record is None:
             continue
         taken = True
@@ -128,12 +128,12 @@ def _unusable(logger: logging.Logger) -> str | None:
 def _filtered(
     filterer: logging.Logger | logging.Handler, record: logging.LogRecord
 ) -> logging.LogRecord | None:
-    """The record that passes the filters; None if one of them rejects it."""
+    """The record after the filters; None if one of them rejects it."""
     try:
         kept = filterer.filter(record)
     except Exception:  # noqa: BLE001  # a filter may raise anything
         return None
-    # From Python 3.12 on a filter may answer another record.
+    # Since Python 3.12 a filter may return another record.
     return kept if isinstance(kept, logging.LogRecord) else record if kept else None
 
 
@@ -143,7 +143,7 @@ def _problems(handler: logging.Handler, record: logging.LogRecord) -> Iterator[s
             yield from _not_writable(Path(handler.filename))
     elif isinstance(handler, logging.FileHandler):
         yield from _not_writable(Path(handler.baseFilename))
-        yield from _no_text(handler)
+        yield from _bad_encoding(handler)
     elif isinstance(handler, logging.StreamHandler):
         yield from _not_a_stream(handler.stream)
     elif isinstance(handler, handlers.SysLogHandler):
@@ -153,7 +153,7 @@ def _problems(handler: logging.Handler, record: logging.LogRecord) -> Iterator[s
     except Exception as error:  # noqa: BLE001  # a formatter may raise anything
         yield f"has a formatter that fails: {type(error).__name__}"
         return
-    # As text of its own, or escaped within JSON, or taken apart and put together again.
+    # Formatters may wrap the JSON in text, escape it within JSON, or parse and rewrite it.
     if not all(value in text for value in _PROBE.values()):
         yield "has a formatter that leaves out the message, or a part of it"
 
@@ -171,7 +171,7 @@ def _not_writable(path: Path) -> Iterator[str]:
         yield f"cannot write to {path}: {error.strerror}"
 
 
-def _no_text(handler: logging.FileHandler) -> Iterator[str]:
+def _bad_encoding(handler: logging.FileHandler) -> Iterator[str]:
     try:
         io.TextIOWrapper(io.BytesIO(), handler.encoding, handler.errors)
     except (LookupError, TypeError, ValueError) as error:
@@ -179,18 +179,17 @@ def _no_text(handler: logging.FileHandler) -> Iterator[str]:
 
 
 def _not_listening(handler: handlers.SysLogHandler) -> Iterator[str]:
-    """Why nobody receives what goes to a socket of this machine.
+    """The reason why no process receives records at a Unix socket.
 
-    A handler with such a socket can be made without it, unlike one that connects by TCP; and of UDP
-    nothing is known before something is sent.
+    The constructor of a handler does not check this, except for TCP.  UDP cannot be checked.
     """
     address = handler.address
     if not isinstance(address, str):
         return
     reasons = set()
-    kinds = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
-    for kind in kinds if handler.socktype is None else (handler.socktype,):
-        with socket.socket(socket.AF_UNIX, kind) as connection:
+    types = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+    for socket_type in types if handler.socktype is None else (handler.socktype,):
+        with socket.socket(socket.AF_UNIX, socket_type) as connection:
             try:
                 connection.connect(address)
             except OSError as error:
@@ -212,7 +211,7 @@ def _not_a_stream(stream: object) -> Iterator[str]:
     try:
         descriptor = stream.fileno()  # type: ignore[attr-defined]
     except (AttributeError, OSError, ValueError):
-        # Not a file of the system's.
+        # Not a file of the operating system.
         return
     try:
         mode = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
@@ -227,5 +226,5 @@ _PROBE = {"user": "probe" * 400, "request_id": "0123456789abcdef", "fingerprint"
 
 
 def _probe(logger: logging.Logger) -> logging.LogRecord:
-    """A record like that of an event."""
+    """A record like those of events."""
     return logging.LogRecord(logger.name, logging.INFO, __file__, 0, json.dumps(_PROBE), None, None)

@@ -1,4 +1,4 @@
-"""The files of one record: the one that is written now, and those rotated away from it."""
+"""The files of one record: the current one and the rotated ones."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from typing import IO, cast
 
 from anchor.audit import chain
 
-# Neither is a part of the record: where the chain is, and keys that are kept beside it.
+# Files beside the record that contain no events: the head file and the audit keys.
 _COMPANIONS = (".head", ".key", ".key.pub", ".pub")
-# As logrotate and others name them: audit.log.1, audit.log-20261126, audit.log.2026-11-26_10.
+# Names that logrotate and others use: audit.log.1, audit.log-20261126, audit.log.2026-11-26_10.
 _ROTATED = re.compile(r"(.+?)([.-][0-9][0-9T:_.-]*)", re.ASCII)
 _SUFFIX = re.compile(r"[.-][0-9][0-9T:_.-]*(\.gz)?", re.ASCII)
 
 
 def open_file(path: Path) -> IO[bytes]:
-    """A file of the record, compressed or not."""
+    """Open a file of the record, which may be compressed."""
     if path.suffix == ".gz":
         return cast(IO[bytes], gzip.open(path, "rb"))
     return path.open("rb")
 
 
 def absolute(path: Path) -> Path:
-    """One path for a file, however that of its directory is written."""
+    """The path with its directory resolved, so that paths can be compared."""
     return path.parent.resolve() / path.name
 
 
 def record_of(path: Path) -> Path:
-    """The path of the record that a file was rotated away from; the path itself if it was not.
+    """The path of the record that a file belongs to, with its directory resolved.
 
-    It is the same however the path of the directory is written.
+    A file that was not rotated is the record itself.
     """
     path = absolute(path)
     name = path.name.removesuffix(".gz")
@@ -44,29 +44,29 @@ def record_of(path: Path) -> Path:
 
 
 def without_companions(paths: Collection[Path]) -> list[Path]:
-    """The files without those that belong to another of them, as a shell's ``*`` finds them."""
+    """The files without head files and keys, which a shell's ``*`` matches too."""
     names = {f"{path}{companion}" for path in paths for companion in _COMPANIONS}
     return [path for path in paths if str(path) not in names]
 
 
-def beside(record: Path) -> Iterator[Path]:
-    """The files that have been rotated away from a record, in any order."""
-    for place in record.parent.glob(f"{glob.escape(record.name)}?*"):
-        suffix = place.name.removeprefix(record.name)
-        if suffix in _COMPANIONS or not place.is_file():
+def rotated_files(record: Path) -> Iterator[Path]:
+    """The rotated files of a record, in any order."""
+    for path in record.parent.glob(f"{glob.escape(record.name)}?*"):
+        suffix = path.name.removeprefix(record.name)
+        if suffix in _COMPANIONS or not path.is_file():
             continue
-        # Other files, such as keys, may have names that begin like that of the record.
-        if _SUFFIX.fullmatch(suffix) or _begins_with_an_event(place):
-            yield place
+        # The name of another file, such as a key, may begin with the name of the record.
+        if _SUFFIX.fullmatch(suffix) or _begins_with_an_event(path):
+            yield path
 
 
 def files_of(record: Path) -> list[Path]:
-    """The file at this path and those that were rotated away from it, oldest first."""
-    return in_order([*beside(record), *([record] if record.is_file() else [])])
+    """The current file and the rotated files of a record, oldest first."""
+    return in_order([*rotated_files(record), *([record] if record.is_file() else [])])
 
 
 def in_order(paths: Collection[Path]) -> list[Path]:
-    """The files, oldest first; those without a whole line at their beginning come last."""
+    """The files, oldest first; files that do not begin with an event come last."""
     return sorted(paths, key=_first_number)
 
 
@@ -74,16 +74,16 @@ def _begins_with_an_event(path: Path) -> bool:
     try:
         return _first_number(path) < float("inf")
     except PermissionError:
-        # If it is a part of the record after all, its events are missing.
+        # If it belongs to the record, verification notices that its events are missing.
         return False
 
 
 def _first_number(path: Path) -> float:
     """The number of the first event in a file; infinity if it does not begin with one."""
     with open_file(path) as file:
-        # What a crash tore may be in front.
-        for octets in (file.readline() for _ in range(8)):
-            line = chain.read(octets.rstrip(b"\n"))
-            if line:
-                return line.link.number
+        # Unfinished lines of crashes may come before the first event.
+        for line in (file.readline() for _ in range(8)):
+            parsed = chain.parse_line(line.rstrip(b"\n"))
+            if parsed:
+                return parsed.link.number
     return float("inf")

@@ -1,4 +1,4 @@
-"""The record of what was asked, and of what was answered."""
+"""The audit sinks, and loading one from the configuration."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ Seconds = Annotated[float, pydantic.Field(gt=0, le=366 * 86400)]
 
 
 class AuditSink(Protocol):
-    """Where events go."""
+    """The interface of an audit sink."""
 
     def record(self, event: Event) -> None:
-        """Keep the event; raises AuditError if it cannot be kept, and then nothing is issued."""
+        """Record the event; raise AuditError if that fails, so that nothing is issued."""
 
     def check(self) -> None:
-        """Return if events can be kept; raises ConfigurationError if logging would lose them."""
+        """Raise ConfigurationError if logging, as it is configured now, would lose events."""
 
 
 class NullSink:
-    """Keeps nothing, for a configuration that was loaded offline and can do nothing either."""
+    """Discards events, for a configuration that was loaded offline and issues nothing."""
 
     def record(self, event: Event) -> None:
-        """Forget the event."""
+        """Discard the event."""
 
     def check(self) -> None:
-        """Nothing is recorded, so nothing is lost."""
+        """Return, since this sink does not use logging."""
 
 
 def to_log() -> AuditSink:
-    """``log``: one line of JSON for each event, to a logger of its own."""
+    """``log``: one line of JSON for each event, in the logger ``anchor.audit``."""
     return LogSink()
 
 
@@ -63,11 +63,10 @@ def to_file(
     """``file``: lines of JSON in a chain of hashes.
 
     Args:
-        path: the file. Beside it Anchor keeps ``<path>.head``, which says where the chain is; it
-            belongs to the file, and both have to be writable, as has their directory.
+        path: the file. Beside it Anchor keeps ``<path>.head``, which says where the chain ends; the
+            two files and their directory have to be writable.
         checkpoint_key_path: the key that signs checkpoints, Ed25519 in PEM, in a file that others
-            cannot read; ``anchor audit init`` makes one. It is the audit's own: the key of a CA is
-            refused.
+            cannot read; ``anchor audit init`` makes one. The key of a CA is refused.
         checkpoint_events: after how many lines a checkpoint is due.
         checkpoint_seconds: after how many seconds, if that is sooner. Nothing runs by itself: a
             checkpoint that is due is made together with the next event. ``anchor audit checkpoint``
@@ -99,8 +98,8 @@ def to_messaging(
             and ``url_env``.
         url_file: a file that others cannot read, with that URL.
         url_env: an environment variable with that URL.
-        topic: of the notifications; with ``notifications`` RabbitMQ has them in the queue
-            ``notifications.info``.
+        topic: the topic of the notifications; with ``notifications`` RabbitMQ puts them into the
+            queue ``notifications.info``.
         queue_size: how many events may wait to be sent, in each process.
         flush_seconds: for how many seconds a process that ends waits for them.
     """
@@ -117,7 +116,13 @@ def to_messaging(
     except ValueError as error:
         raise ConfigurationError.about("url", str(error)) from None
     log = LogSink()
-    return MessagingSink(connect, queue_size, flush_seconds, log.record, log.check)
+    return MessagingSink(
+        connect=connect,
+        queue_size=queue_size,
+        flush_seconds=flush_seconds,
+        log_event=log.record,
+        check_log=log.check,
+    )
 
 
 TARGETS: Mapping[str, Callable[..., AuditSink]] = {
@@ -135,17 +140,16 @@ def load_audit_sink(
     *,
     offline: bool = False,
 ) -> AuditSink:
-    """The trail that the ``audit`` section of the configuration describes.
-
-    Offline its options are proved, and nothing is recorded.
+    """Load the audit sink from the section ``audit`` of the configuration.
 
     Args:
-        section: its options.
-        base: the directory that relative paths start from.
+        section: the options of the section.
+        base: the directory of relative paths.
         ca_keys: the public keys of all CAs, as SubjectPublicKeyInfo.
+        offline: True to validate the options only, and return a sink that discards events.
 
     Raises:
-        ConfigurationError: with everything that is wrong with it.
+        ConfigurationError: with all problems of the section.
     """
     options = dict(section)
     target = options.pop("target", DEFAULT)
@@ -155,9 +159,9 @@ def load_audit_sink(
     values = plugins.Signature.of(make).validate(options, base, offline=offline)
     if offline:
         return NullSink()
-    trail = make(**values)
-    if isinstance(trail, FileSink) and trail.public_key_info in ca_keys:
+    sink = make(**values)
+    if isinstance(sink, FileSink) and sink.public_key_info in ca_keys:
         raise ConfigurationError.about(
             "checkpoint_key_path", "is the key of a CA: the audit needs one of its own"
         )
-    return trail
+    return sink

@@ -1,4 +1,4 @@
-"""Sending audit records to syslog, as far as the network tells whether they arrive."""
+"""Sending audit records to syslog, with an error if the network reports one."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ Handle = Callable[[logging.Handler, logging.LogRecord], bool]
 
 
 def send(handler: SysLogHandler, record: logging.LogRecord, handle: Handle) -> bool:
-    """Send the record, over a new connection if the old one turns out to be gone.
+    """Send the record, over a new connection if the old one is lost.
 
     Args:
-        handler: the handler, whose lock is held.
-        record: what to send.
-        handle: calls the handler, and raises its errors.
+        handler: the handler; the caller holds its lock.
+        record: the record.
+        handle: call the handler and raise its errors.
 
     Returns:
         False if a filter rejected the record.
 
     Raises:
-        OSError: it could not be sent.
+        OSError: the record could not be sent.
     """
     try:
         return _send(handler, record, handle)
     except OSError:
-        # Neither a reset connection nor a socket with a pending error mends itself.
+        # A reset connection and a socket with a pending error stay unusable.
         _disconnect(handler)
         return _send(handler, record, handle)
 
@@ -44,7 +44,7 @@ def _send(handler: Any, record: logging.LogRecord, handle: Handle) -> bool:
         raise OSError(errno.EPIPE, "the other end has closed the connection")
     by_udp = connection.family != socket.AF_UNIX and handler.socktype == socket.SOCK_DGRAM
     if by_udp:
-        # A connected socket is told that nobody listens, as far as the network says so.
+        # Only a connected UDP socket gets the error that no process listens.
         connection.connect(handler.address)
     kept = handle(handler, record)
     if by_udp and (code := connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
@@ -53,7 +53,7 @@ def _send(handler: Any, record: logging.LogRecord, handle: Handle) -> bool:
 
 
 def _is_gone(connection: socket.socket) -> bool:
-    """True if the other end closed the stream: what is sent then is lost without an error."""
+    """True if the other end closed the stream, so that sent records would be lost silently."""
     try:
         return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
     except BlockingIOError:
@@ -61,7 +61,7 @@ def _is_gone(connection: socket.socket) -> bool:
 
 
 def _disconnect(handler: Any) -> None:
-    # typeshed does not know the attribute.
+    # typeshed does not declare the attribute.
     connection: socket.socket | None = handler.socket
     handler.socket = None
     if connection is not None:

@@ -1,4 +1,4 @@
-"""Proving that a record is whole: nothing changed, removed, reordered or cut."""
+"""Verification that no line of a record was changed, removed, reordered or cut off."""
 
 from __future__ import annotations
 
@@ -22,25 +22,24 @@ _EVENT_IS_CHECKPOINT = f'"event":"{CHECKPOINT}"'.encode()
 _PROGRESS_EVERY = 5000
 
 
-class Broken(AnchorError):
-    """The record is not what was written; the text says where and how."""
+class BrokenRecord(AnchorError):
+    """The record is not what Anchor wrote; the message says where and how."""
 
-    def __init__(self, path: Path, line: int, what: str):
-        self.path, self.line, self.what = path, line, what
-        super().__init__(f"{path}, line {line}: {what}")
+    def __init__(self, path: Path, line: int, problem: str):
+        super().__init__(f"{path}, line {line}: {problem}")
 
 
 @dataclass
 class Report:
-    """What has been proved.
+    """The result of a verification.
 
     Attributes:
-        lines: how many lines.
-        first, last: the place that the first line continues, and the last line.
-        checkpoints: how many signatures of checkpoints were found good.
-        signed: the number of the event up to which they reach.
-        torn: where a crash left a line unfinished, as text.
-        octets: how much of the files has been read.
+        lines: the number of verified lines.
+        first, last: the link before the first line, and that of the last line.
+        checkpoints: the number of checkpoints with a valid signature.
+        signed: the number of the last event that a checkpoint covers.
+        torn: the unfinished lines that crashes left, for messages.
+        bytes_read: the number of bytes that were read from the files.
     """
 
     lines: int = 0
@@ -49,24 +48,23 @@ class Report:
     checkpoints: int = 0
     signed: int = 0
     torn: list[str] = field(default_factory=list)
-    octets: int = 0
+    bytes_read: int = 0
 
 
 class Verification:
-    """Reads files as one chain.
+    """Verifies the files of a record as one chain.
 
     Args:
-        previous: the hash that the first line has to continue; without it, the first line has to be
-            the first of all.
-        key: the audit's key, for signatures; without it, they are not looked at.
-        copies: checkpoints that were kept elsewhere.
-        progress: is told now and then how it goes.
-        must_be_signed: with a key, refuse a part of a record in which it signed no checkpoint.  A
-            record with its first event always has one.
-        head: what the record's head file says; without it, a cut end is not noticed.
-        from_anywhere: accept a record that does not begin with the first event.
-        each: is given every line, its line break included, once it agrees with those before it;
-            those after it may still turn out to be wrong.
+        previous: the hash of the line before the first file; None if the files begin with event 1.
+        key: the public audit key; None to skip signatures.
+        copies: checkpoints that were copied from a log.
+        progress: called with the report every few thousand lines, and after each file.
+        must_be_signed: if a key is given, require a signed checkpoint even if the record does not
+            begin with event 1.
+        head: the contents of the head file; without it, missing lines at the end are not noticed.
+        from_anywhere: accept a record that does not begin with event 1.
+        on_line: called with every verified line, including its line break.  Later lines may still
+            be wrong.
     """
 
     def __init__(
@@ -79,12 +77,12 @@ class Verification:
         must_be_signed: bool = True,
         head: Head | None = None,
         from_anywhere: bool = False,
-        each: Callable[[bytes], None] = lambda _: None,
+        on_line: Callable[[bytes], None] = lambda _: None,
     ):
         self._must_be_signed = must_be_signed
         self._head = head
         self._from_anywhere = from_anywhere
-        self._each = each
+        self._on_line = on_line
         self._previous = previous
         self._key = key
         self._copies: dict[int, dict[str, Checkpoint]] = {}
@@ -92,141 +90,149 @@ class Verification:
             self._copies.setdefault(copy.link.number, {})[copy.link.hash] = copy
         self._progress = progress
         self._report = Report()
-        self._junk: list[tuple[int, bytes]] = []
+        self._unparsed: list[tuple[int, bytes]] = []
 
     def verify(self, paths: Sequence[Path]) -> Report:
-        """Return what was proved about the files, given oldest first.
+        """Verify the files, given oldest first.
 
         Raises:
-            Broken: they are not what was written.
-            OSError: they cannot be read.
+            BrokenRecord: the record is not what Anchor wrote.
+            OSError: a file cannot be read.
         """
         path = paths[0]
         for path in paths:
-            self._file(path)
-        self._compare_the_end(path)
+            self._verify_file(path)
+        self._verify_end(path)
         return self._report
 
-    def _file(self, path: Path) -> None:
+    def _verify_file(self, path: Path) -> None:
         report = self._report
         with rotation.open_file(path) as file:
-            for number, octets in enumerate(file, start=1):
-                report.octets += len(octets)
-                line = chain.read(octets[:-1] if octets.endswith(b"\n") else octets)
+            for number, data in enumerate(file, start=1):
+                report.bytes_read += len(data)
+                line = chain.parse_line(data[:-1] if data.endswith(b"\n") else data)
                 if line is None:
-                    self._junk.append((number, octets))
+                    self._unparsed.append((number, data))
                     continue
-                if self._junk:
-                    self._excuse(path, line, octets)
+                if self._unparsed:
+                    self._accept_torn(path, line, data)
                 if (line.previous, line.link.number) != (report.last.hash, report.last.number + 1):
-                    self._broken_chain(path, number, line, file)
+                    self._verify_break(path, number, line, file)
                 report.last = line.link
                 report.lines += 1
-                if _EVENT_IS_CHECKPOINT in octets:
-                    self._checkpoint(path, number, line, octets)
+                if _EVENT_IS_CHECKPOINT in data:
+                    self._verify_checkpoint(path, number, line, data)
                 copies = self._copies.get(line.link.number)
                 if copies is not None and copies.keys() != {line.link.hash}:
-                    raise Broken(
+                    raise BrokenRecord(
                         path, number, "it was rewritten: a checkpoint has another hash for it"
                     )
                 if self._head and line.link.number == self._head.number:
-                    self._compare_with_the_head(path, number, line.link)
+                    self._verify_head(path, number, line.link)
                 try:
-                    self._each(octets)
+                    self._on_line(data)
                 except (ValueError, KeyError, TypeError, RecursionError):
-                    raise Broken(path, number, _NO_EVENT) from None
+                    raise BrokenRecord(path, number, _NO_EVENT) from None
                 if report.lines % _PROGRESS_EVERY == 0:
                     self._progress(report)
         self._progress(report)
-        if self._junk:
-            # The last line of a file; whoever writes next says so, unless it is to another file.
+        if self._unparsed:
+            # Unfinished lines at the end of a file: the next line may be in another file.
             self._require_torn(path, report.last.hash, report.last.number + 1)
-            self._junk.clear()
+            self._unparsed.clear()
 
-    def _excuse(self, path: Path, line: Line, octets: bytes) -> None:
-        """Forgive unfinished lines before one that names them; raise Broken for others."""
-        junk = b"".join(octets for _, octets in self._junk).rstrip(b"\n")
-        first = self._junk[0][0]
-        if junk:
-            if _fields(path, first, octets).get("torn") != hashlib.sha256(junk).hexdigest():
-                raise Broken(path, first, "it was changed")
+    def _accept_torn(self, path: Path, line: Line, data: bytes) -> None:
+        """Accept unfinished lines if this line contains their digest, or raise BrokenRecord."""
+        torn = b"".join(data for _, data in self._unparsed).rstrip(b"\n")
+        first = self._unparsed[0][0]
+        if torn:
+            if _fields(path, first, data).get("torn") != hashlib.sha256(torn).hexdigest():
+                raise BrokenRecord(path, first, "it was changed")
             self._require_torn(path, line.previous, line.link.number)
-        self._junk.clear()
+        self._unparsed.clear()
 
     def _require_torn(self, path: Path, previous: str, number: int) -> None:
-        """Note an unfinished line; raise Broken if it is not the beginning of what would follow."""
-        first = self._junk[0][0]
-        junk = b"".join(octets for _, octets in self._junk)
-        if not chain.is_torn(junk, previous, number):
-            raise Broken(path, first, "it was changed, or inserted: it is not what Anchor writes")
+        """Report unfinished lines, or raise BrokenRecord if they do not begin that line."""
+        first = self._unparsed[0][0]
+        torn = b"".join(data for _, data in self._unparsed)
+        if not chain.is_torn(torn, previous, number):
+            raise BrokenRecord(
+                path, first, "it was changed, or inserted: it is not what Anchor writes"
+            )
         self._report.torn.append(f"{path}, line {first}: unfinished, as a crash leaves it")
 
-    def _broken_chain(self, path: Path, number: int, line: Line, file: IO[bytes]) -> None:
-        """Return if the line may stand where it does after all, at the beginning of the record."""
+    def _verify_break(self, path: Path, number: int, line: Line, file: IO[bytes]) -> None:
+        """Accept a line that may begin the record; raise BrokenRecord for any other gap."""
         report = self._report
         expected = report.last.number + 1
-        found = line.link.number
+        actual = line.link.number
         if not report.lines:
-            report.first = Link(found - 1, line.previous)
+            report.first = Link(actual - 1, line.previous)
             if line.previous == self._previous or self._from_anywhere:
                 return
             if self._previous is not None:
-                raise Broken(path, number, "it does not continue the hash that was given")
-            raise Broken(
+                raise BrokenRecord(path, number, "it does not continue the hash that was given")
+            raise BrokenRecord(
                 path,
                 number,
-                f"the record begins with event {found}: give the files before it too, or the hash "
+                f"the record begins with event {actual}: give the files before it too, or the hash "
                 f"that they end with as --previous",
             )
-        if found == expected:
-            raise Broken(
+        if actual == expected:
+            raise BrokenRecord(
                 path, number, "the line before it was replaced: this one continues another hash"
             )
-        if found < expected:
-            raise Broken(
-                path, number, f"event {found} is out of its place: moved, repeated or inserted"
+        if actual < expected:
+            raise BrokenRecord(
+                path, number, f"event {actual} is out of its place: moved, repeated or inserted"
             )
-        if any(_number_of(octets) == expected for octets in file):
-            raise Broken(path, number, f"event {expected} was here: the lines were reordered")
+        if any(_number_of(data) == expected for data in file):
+            raise BrokenRecord(path, number, f"event {expected} was here: the lines were reordered")
         missing = (
             f"event {expected} was"
-            if found == expected + 1
-            else (f"events {expected} to {found - 1} were")
+            if actual == expected + 1
+            else (f"events {expected} to {actual - 1} were")
         )
-        raise Broken(path, number, f"{missing} removed before this line")
+        raise BrokenRecord(path, number, f"{missing} removed before this line")
 
-    def _checkpoint(self, path: Path, number: int, line: Line, octets: bytes) -> None:
-        event = _fields(path, number, octets)
+    def _verify_checkpoint(self, path: Path, number: int, line: Line, data: bytes) -> None:
+        event = _fields(path, number, data)
         if event.get("event") != CHECKPOINT:
             return
         try:
             checkpoint = Checkpoint.of(event.get("checkpoint"))
         except ValueError as error:
-            raise Broken(path, number, f"{error}") from error
+            raise BrokenRecord(path, number, f"{error}") from error
         if checkpoint.link != Link(line.link.number - 1, line.previous):
-            raise Broken(path, number, "the checkpoint is of another place: lines were rewritten")
+            raise BrokenRecord(
+                path, number, "the checkpoint is of another place: lines were rewritten"
+            )
         if self._key is None:
             return
         if not checkpoint.is_signed_by(self._key):
-            raise Broken(path, number, "the checkpoint is not signed with the audit's key")
+            raise BrokenRecord(path, number, "the checkpoint is not signed with the audit's key")
         self._report.checkpoints += 1
         self._report.signed = checkpoint.link.number
 
-    def _compare_with_the_head(self, path: Path, number: int, link: Link) -> None:
+    def _verify_head(self, path: Path, number: int, link: Link) -> None:
         if self._head and link != self._head.link:
-            raise Broken(path, number, "it was rewritten: the head file has another hash for it")
+            raise BrokenRecord(
+                path, number, "it was rewritten: the head file has another hash for it"
+            )
 
-    def _compare_the_end(self, path: Path) -> None:
+    def _verify_end(self, path: Path) -> None:
         report = self._report
         if not report.lines:
-            raise Broken(path, 1, "there is no event in it")
+            raise BrokenRecord(path, 1, "there is no event in it")
         required = self._must_be_signed or report.first == GENESIS
         if self._key is not None and not report.checkpoints and required:
-            raise Broken(path, report.lines, "there is no checkpoint, signed with that key, in it")
-        beyond = max(self._copies, default=0)
-        if beyond > report.last.number:
-            last = next(iter(self._copies[beyond].values()))
-            raise Broken(
+            raise BrokenRecord(
+                path, report.lines, "there is no checkpoint, signed with that key, in it"
+            )
+        newest = max(self._copies, default=0)
+        if newest > report.last.number:
+            last = next(iter(self._copies[newest].values()))
+            raise BrokenRecord(
                 path,
                 report.lines,
                 f"it was cut after event {report.last.number}: a checkpoint of {last.time} is of "
@@ -234,7 +240,7 @@ class Verification:
             )
         if self._head and self._head.number > report.last.number:
             lost = "" if self._head.is_of_this_boot else _LOST_POWER
-            raise Broken(
+            raise BrokenRecord(
                 path,
                 report.lines,
                 f"it was cut after event {report.last.number}: the head file knows of event "
@@ -248,14 +254,14 @@ _LOST_POWER = (
 )
 
 
-def _fields(path: Path, number: int, octets: bytes) -> dict[str, Any]:
+def _fields(path: Path, number: int, data: bytes) -> dict[str, Any]:
     try:
-        fields: dict[str, Any] = json.loads(octets)
+        fields: dict[str, Any] = json.loads(data)
     except (ValueError, RecursionError):
-        raise Broken(path, number, _NO_EVENT) from None
+        raise BrokenRecord(path, number, _NO_EVENT) from None
     return fields
 
 
-def _number_of(octets: bytes) -> int | None:
-    line = chain.read(octets.rstrip(b"\n"))
+def _number_of(data: bytes) -> int | None:
+    line = chain.parse_line(data.rstrip(b"\n"))
     return line.link.number if line else None

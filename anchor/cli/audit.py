@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from anchor.audit import checkpoints, heads, rotation
 from anchor.audit.file_sink import FileSink
 from anchor.audit.sinks import load_audit_sink
-from anchor.audit.verification import Broken, Report, Verification
+from anchor.audit.verification import BrokenRecord, Report, Verification
 from anchor.cli.certs import read_document
 from anchor.cli.check import add_config_option
 from anchor.cli.new_files import write_new
@@ -117,7 +117,7 @@ def run_verify(namespace: argparse.Namespace) -> int:
                 head=head,
                 must_be_signed=namespace.key is not None,
             ).verify(paths)
-    except Broken as error:
+    except BrokenRecord as error:
         print(error)
         return 1
     except (OSError, EOFError, zlib.error) as error:
@@ -217,7 +217,7 @@ def _configured_file(document: Document) -> Path:
 
 
 def _copies(path: Path, key: Ed25519PublicKey | None) -> list[checkpoints.Checkpoint]:
-    copies = list(checkpoints.find(path.read_text(encoding="utf-8", errors="replace")))
+    copies = list(checkpoints.find_checkpoints(path.read_text(encoding="utf-8", errors="replace")))
     # A log has in it what requesters send; whoever has no key cannot have made a checkpoint.
     good = [copy for copy in copies if key is None or copy.is_signed_by(key)]
     if len(good) < len(copies):
@@ -248,7 +248,7 @@ def _progress(paths: list[Path]) -> Iterator[Callable[[Report], None]]:
         if now - shown < 0.2:
             return
         shown = now
-        share = f", {min(100, 100 * report.octets // total)} %" if total else ""
+        share = f", {min(100, 100 * report.bytes_read // total)} %" if total else ""
         rate = report.lines / (now - started)
         print(f"\r{report.lines:,} events{share}, {rate:,.0f} a second ", end="", file=sys.stderr)
 

@@ -90,7 +90,7 @@ def _look(path: Path) -> tuple[list[str], list[Advice]]:
         config_py = read(path)
         if config_py.is_there:
             sinks = [each.audit for each in proved.authorities.values()] if proved else []
-            log_configuration.try_out(config_py.logging, sinks, own_handlers)
+            log_configuration.dry_run(config_py.logging, sinks, own_handlers)
     problems.raise_if_any()
     assert proved is not None
     document = read_document(path, problems)

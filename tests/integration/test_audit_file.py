@@ -31,7 +31,7 @@ from anchor.audit.events import SIGNING, Event
 from anchor.audit.file_sink import FileSink
 from anchor.audit.requesters import issued_to
 from anchor.audit.rotation import files_of, in_order
-from anchor.audit.verification import Broken, Verification
+from anchor.audit.verification import BrokenRecord, Verification
 from anchor.cli import main
 from tests.support.pace import allowed
 from tests.support.pki import make_ca, make_csr
@@ -84,7 +84,7 @@ def users(*paths):
 
 
 def prove(*paths, **options):
-    return Verification(**options).validate(paths)
+    return Verification(**options).verify(paths)
 
 
 def test_each_line_carries_the_hash_of_the_one_before(trail, path):
@@ -107,7 +107,7 @@ def test_the_first_event_is_followed_by_a_signed_checkpoint_that_is_in_the_log_t
     trail().record(event())
 
     logged = [record.message for record in caplog.records if record.name == "anchor.checkpoints"]
-    [copy] = checkpoints.find("\n".join(logged))
+    [copy] = checkpoints.find_checkpoints("\n".join(logged))
     assert copy.is_signed_by(public_key)
     first, second = fields(path)
     assert (first["number"], first["hash"]) == (copy.link.number, copy.link.hash)
@@ -129,7 +129,7 @@ def test_checkpoints_come_at_intervals_of_time(path, key):
         path,
         CheckpointKey.from_pem(key.read_bytes()),
         CheckpointInterval(1000, 60),
-        seconds=lambda: now[0],
+        clock=lambda: now[0],
     )
     for _ in range(4):
         trail.record(event())
@@ -161,13 +161,13 @@ def rehash(line):
     said = json.loads(line)
     del said["hash"]
     previous, number = said.pop("previous"), said.pop("number")
-    return chain.write(said, chain.Link(number - 1, previous))[0]
+    return chain.encode_line(said, chain.Link(number - 1, previous))[0]
 
 
 def test_a_changed_line_is_named(record):
     tamper(record, lambda found: found.__setitem__(9, found[9].replace(b"192.0.2.7", b"192.0.2.8")))
 
-    with pytest.raises(Broken, match="line 10: it was changed"):
+    with pytest.raises(BrokenRecord, match="line 10: it was changed"):
         prove(record)
 
 
@@ -177,7 +177,7 @@ def test_a_changed_last_line_is_named(record):
 
     tamper(record, change)
 
-    with pytest.raises(Broken, match="it was changed"):
+    with pytest.raises(BrokenRecord, match="it was changed"):
         prove(record)
 
 
@@ -187,18 +187,20 @@ def test_a_line_that_was_changed_together_with_its_hash_is_named(record):
 
     tamper(record, change)
 
-    with pytest.raises(Broken, match="line 11: the line before it was replaced"):
+    with pytest.raises(BrokenRecord, match="line 11: the line before it was replaced"):
         prove(record)
 
 
 def test_removed_lines_are_named(record):
     tamper(record, lambda found: found.__delitem__(9))
 
-    with pytest.raises(Broken, match="line 10: event 10 was removed before this line"):
+    with pytest.raises(BrokenRecord, match="line 10: event 10 was removed before this line"):
         prove(record)
 
     tamper(record, lambda found: found.__delitem__(slice(9, 11)))
-    with pytest.raises(Broken, match="line 10: events 10 to 12 were removed before this line"):
+    with pytest.raises(
+        BrokenRecord, match="line 10: events 10 to 12 were removed before this line"
+    ):
         prove(record)
 
 
@@ -208,28 +210,28 @@ def test_reordered_lines_are_named(record):
 
     tamper(record, swap)
 
-    with pytest.raises(Broken, match="line 10: event 10 was here: the lines were reordered"):
+    with pytest.raises(BrokenRecord, match="line 10: event 10 was here: the lines were reordered"):
         prove(record)
 
 
 def test_a_repeated_line_is_named(record):
     tamper(record, lambda found: found.insert(10, found[9]))
 
-    with pytest.raises(Broken, match="line 11: event 10 is out of its place"):
+    with pytest.raises(BrokenRecord, match="line 11: event 10 is out of its place"):
         prove(record)
 
 
 def test_a_record_without_any_event_is_none(record):
     record.write_bytes(b"")
 
-    with pytest.raises(Broken, match="there is no event in it"):
+    with pytest.raises(BrokenRecord, match="there is no event in it"):
         prove(record)
 
 
 def test_a_missing_beginning_is_named(record):
     tamper(record, lambda found: found.__delitem__(slice(0, 5)))
 
-    with pytest.raises(Broken, match="the record begins with event 6"):
+    with pytest.raises(BrokenRecord, match="the record begins with event 6"):
         prove(record)
 
 
@@ -313,7 +315,7 @@ def test_what_is_no_beginning_of_the_next_line_was_not_left_by_a_crash(
         trail().record(event("afterwards"))
         assert "ends with something that Anchor did not write" in caplog.text, what
 
-    with pytest.raises(Broken):
+    with pytest.raises(BrokenRecord):
         prove(record)
 
 
@@ -347,7 +349,7 @@ def test_a_rewritten_line_that_is_no_event_is_named(record, key, capsys, what):
         file.write(beginning + hashed)
         file.write(b',"hash":"%s"}\n' % hashlib.sha256(hashed).hexdigest().encode())
 
-    with pytest.raises(Broken):
+    with pytest.raises(BrokenRecord):
         issued_to(record, "alice")
     if what in ("checkpoint", "torn"):
         assert main.main(["audit", "verify", str(record), "--key", f"{key}.pub"]) == 1
@@ -374,7 +376,7 @@ def test_a_damaged_head_file_is_named_and_the_chain_goes_on(trail, record, damag
 
     assert main.main(["audit", "verify", str(record)]) == 1
     assert f"{head}: it is damaged" in capsys.readouterr().err
-    with pytest.raises(heads.Damaged):
+    with pytest.raises(heads.HeadDamaged):
         issued_to(record, "alice")
 
     trail().record(event("afterwards"))
@@ -504,18 +506,18 @@ def test_what_a_requester_got_is_read_from_verified_lines_only(trail, record):
     torn = next_line(record, user="mallory", fingerprint="bb")[:-80]
     for _, added in list(forged(record)):
         record.write_bytes(whole + added)
-        with pytest.raises(Broken):
+        with pytest.raises(BrokenRecord):
             issued_to(record, "mallory")
     record.write_bytes(whole + torn)
     assert issued_to(record, "mallory") == {"aa"}
     record.write_bytes(whole.replace(b"user3", b"user4"))
-    with pytest.raises(Broken):
+    with pytest.raises(BrokenRecord):
         issued_to(record, "user4")
     record.write_bytes(b"".join(whole.splitlines(keepends=True)[:-1]))
-    with pytest.raises(Broken, match="it was cut"):
+    with pytest.raises(BrokenRecord, match="it was cut"):
         issued_to(record, "mallory")
     record.unlink()
-    with pytest.raises(Broken, match="it is gone"):
+    with pytest.raises(BrokenRecord, match="it is gone"):
         issued_to(record, "mallory")
 
 
@@ -535,13 +537,13 @@ def test_of_a_record_that_has_not_begun_nothing_is_known(path):
 
 def test_a_cut_end_is_found_by_a_checkpoint_that_was_kept_elsewhere(record, caplog):
     last = [line["checkpoint"] for line in fields(record) if "checkpoint" in line][-1]
-    [copy] = checkpoints.find(json.dumps({"checkpoint": last}))
+    [copy] = checkpoints.find_checkpoints(json.dumps({"checkpoint": last}))
     assert prove(record, copies=[copy]).lines
 
     tamper(record, lambda found: found.__delitem__(slice(10, None)))
 
     assert prove(record).lines == 10
-    with pytest.raises(Broken, match="cut after event 10"):
+    with pytest.raises(BrokenRecord, match="cut after event 10"):
         prove(record, copies=[copy])
 
 
@@ -554,22 +556,22 @@ def rewrite(path, key, mend):
         mend(said)
         if "checkpoint" in said:
             said["checkpoint"] = key.sign(link, datetime.datetime.now(datetime.UTC))
-        line, link = chain.write(said, link)
+        line, link = chain.encode_line(said, link)
         written.append(line)
     path.write_bytes(b"".join(written))
 
 
 def test_a_rewritten_file_is_found_by_the_key_and_by_a_checkpoint_that_was_kept(record, public_key):
     last = [line["checkpoint"] for line in fields(record) if "checkpoint" in line][-1]
-    [copy] = checkpoints.find(json.dumps({"checkpoint": last}))
+    [copy] = checkpoints.find_checkpoints(json.dumps({"checkpoint": last}))
     another = CheckpointKey.from_pem(checkpoints.make_key()[0])
 
     rewrite(record, another, lambda said: said.update(address="192.0.2.99"))
 
     assert prove(record).lines
-    with pytest.raises(Broken, match="not signed with the audit's key"):
+    with pytest.raises(BrokenRecord, match="not signed with the audit's key"):
         prove(record, key=public_key)
-    with pytest.raises(Broken, match="rewritten"):
+    with pytest.raises(BrokenRecord, match="rewritten"):
         prove(record, copies=[copy])
 
 
@@ -579,11 +581,11 @@ def test_a_file_without_its_checkpoints_does_not_pass_with_the_key(record, publi
         if "checkpoint" not in said:
             for name in ("previous", "number", "hash"):
                 del said[name]
-            line, link = chain.write(said, link)
+            line, link = chain.encode_line(said, link)
             written.append(line)
     record.write_bytes(b"".join(written))
 
-    with pytest.raises(Broken, match="there is no checkpoint"):
+    with pytest.raises(BrokenRecord, match="there is no checkpoint"):
         prove(record, key=public_key)
 
 
@@ -594,7 +596,7 @@ def next_line(path, **said):
     """The line that a writer would append."""
     last = fields(path)[-1]
     link = chain.Link(last["number"], last["hash"])
-    return chain.write({**event("torn").as_dict(), **said}, link)[0]
+    return chain.encode_line({**event("torn").as_dict(), **said}, link)[0]
 
 
 def test_a_torn_last_line_is_recognised_and_no_tampering(trail, record):
@@ -635,7 +637,7 @@ def test_a_torn_line_that_is_changed_later_is_tampering(trail, record):
     trail().record(event("afterwards"))
     record.write_bytes(record.read_bytes().replace(b'"12\n', b'"13\n'))
 
-    with pytest.raises(Broken, match="it was changed"):
+    with pytest.raises(BrokenRecord, match="it was changed"):
         prove(record)
 
 
@@ -645,7 +647,7 @@ def test_a_writer_does_not_take_a_last_line_that_was_changed_for_a_torn_one(trai
 
     trail().record(event("afterwards"))
 
-    with pytest.raises(Broken):
+    with pytest.raises(BrokenRecord):
         prove(record)
 
 
@@ -655,7 +657,7 @@ def test_a_writer_does_not_continue_a_file_that_was_cut_as_if_nothing_were(trail
     trail().record(event("afterwards"))
 
     assert "are gone from it" in caplog.text
-    with pytest.raises(Broken, match="removed before this line"):
+    with pytest.raises(BrokenRecord, match="removed before this line"):
         prove(record)
 
 
@@ -809,7 +811,7 @@ def test_the_chain_goes_on_in_a_new_file_after_rotation(trail, record):
     old, new = record.with_name("audit.jsonl.1"), record
     assert in_order([new, old]) == [old, new]
     assert prove(old, new).last.number == prove(old).last.number + 1
-    with pytest.raises(Broken, match="the record begins with event"):
+    with pytest.raises(BrokenRecord, match="the record begins with event"):
         prove(new)
     assert prove(new, previous=prove(old).last.hash).lines == 1
 
@@ -853,7 +855,7 @@ def test_a_file_missing_between_two_others_is_named(trail, record):
         trail().record(event(f"after{number}"))
     record.with_name("audit.jsonl.1").unlink()
 
-    with pytest.raises(Broken, match="was removed before this line"):
+    with pytest.raises(BrokenRecord, match="was removed before this line"):
         prove(*files_of(record))
 
 
@@ -881,7 +883,7 @@ def million(tmp_path_factory):
     link = chain.GENESIS
     with path.open("wb", buffering=1 << 20) as file:
         for _ in range(1_000_000):
-            line, link = chain.write(said, link)
+            line, link = chain.encode_line(said, link)
             file.write(line)
     return path
 
