@@ -205,7 +205,7 @@ class Verification:
             raise BrokenRecord(path, number, f"{error}") from error
         if checkpoint.link != Link(line.link.number - 1, line.previous):
             raise BrokenRecord(
-                path, number, "the checkpoint is of another place: lines were rewritten"
+                path, number, "the checkpoint is not of the event before it: lines were rewritten"
             )
         if self._key is None:
             return

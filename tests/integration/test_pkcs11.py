@@ -210,8 +210,8 @@ def test_a_key_in_a_token_does_nothing_but_sign(softhsm, configure):
         ({"pin_env": "PATH"}, "exactly one of 'pin', 'pin_file' and 'pin_env' is needed"),
         ({"pin": ""}, "pin: is empty"),
         ({"pin": 4711}, "pin: should be a valid string"),
-        ({"key_id": 1}, "key_id: should be a string of hexadecimal octets such as '01'"),
-        ({"key_id": "1"}, "key_id: should be a string of hexadecimal octets such as '01'"),
+        ({"key_id": 1}, "key_id: should be a string of hexadecimal bytes such as '01'"),
+        ({"key_id": "1"}, "key_id: should be a string of hexadecimal bytes such as '01'"),
         ({"slot": "0", "token_label": None}, "slot: should be a valid integer"),
         ({"key_path": "x"}, "unknown option 'key_path'"),
     ],
@@ -489,5 +489,5 @@ def test_a_signature_of_a_wrong_length_goes_nowhere(softhsm, configure, csr, mon
     ca = configure(softhsm.section(softhsm.make_ca()))
     monkeypatch.setattr(pkcs11_session.TokenKey, "sign", lambda *_: b"\1" * 63)
 
-    with pytest.raises(SigningError, match="63 octets"):
+    with pytest.raises(SigningError, match="63 bytes"):
         ca.issue(csr, utc_now())

@@ -30,7 +30,7 @@ _HEX_BYTES = "(?:[0-9A-Fa-f]{2})+"
 
 def _key_id(value: Any) -> bytes:
     if not isinstance(value, str) or not re.fullmatch(_HEX_BYTES, value, re.ASCII):
-        raise ValueError("should be a string of hexadecimal octets such as '01'")
+        raise ValueError("should be a string of hexadecimal bytes such as '01'")
     return bytes.fromhex(value)
 
 
@@ -56,7 +56,7 @@ class Pkcs11Key:
         pin: the user's PIN. Exactly one of this, ``pin_file`` and ``pin_env``.
         pin_file: a file that others cannot read, with the PIN.
         pin_env: an environment variable with the PIN.
-        key_id: the private key's ``CKA_ID``, as hexadecimal octets such as ``01``. At least one of
+        key_id: the private key's ``CKA_ID``, as hexadecimal bytes such as ``01``. At least one of
             this and ``key_label``; exactly one private key has to match.
         key_label: the private key's ``CKA_LABEL``.
     """
@@ -228,7 +228,7 @@ class Pkcs11ECKey(ec.EllipticCurvePrivateKey):
         # library does that.
         raw = self._raw_sign(_digest(data, algorithm)[:length])
         if len(raw) != 2 * length:
-            raise SigningError(f"the module answers an ECDSA signature of {len(raw)} octets")
+            raise SigningError(f"the module answers an ECDSA signature of {len(raw)} bytes")
         return encode_dss_signature(
             int.from_bytes(raw[:length], "big"), int.from_bytes(raw[length:], "big")
         )

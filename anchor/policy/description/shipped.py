@@ -39,9 +39,9 @@ def _whitelist_names(
     allow_upn_id: bool = False,
     allow_wildcard: bool = False,
 ) -> Iterator[str]:
-    places = [
-        place
-        for allowed, place in (
+    kinds = [
+        kind
+        for allowed, kind in (
             (allow_cn_id, "in the common name"),
             (allow_dns_id, "as DNS names in subjectAltName"),
             (allow_ip_id, "as addresses in subjectAltName"),
@@ -51,7 +51,7 @@ def _whitelist_names(
         )
         if allowed
     ]
-    yield from list_sentence("Names are allowed {}, and nowhere else.", places, "and")
+    yield from list_sentence("Names are allowed {}, and nowhere else.", kinds, "and")
     yield from list_sentence("Each of them is one of these: {}.", names, "and")
     if any("%" in name for name in names):
         star = ", or for a whole *" if allow_wildcard else ""
@@ -220,7 +220,7 @@ def _normalize_names() -> Iterator[str]:
 
 
 def _drop_common_name() -> Iterator[str]:
-    yield "A common name that stands in subjectAltName too is left out of the subject."
+    yield "A common name that is in subjectAltName too is left out of the subject."
 
 
 Describer = Callable[..., Iterable[str]]
