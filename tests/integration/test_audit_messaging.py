@@ -229,11 +229,11 @@ END = textwrap.dedent(
     """
     import datetime, json, logging, os, sys, time
     from pathlib import Path
-    from anchor import audit
+    from anchor.audit.sinks import load_audit_sink
     from anchor.audit.events import SIGNING, Event
 
     logging.basicConfig(level="INFO", format="%(message)s", filename=sys.argv[2])
-    trail = audit.configure(json.loads(sys.argv[1]), Path())
+    trail = load_audit_sink(json.loads(sys.argv[1]), Path())
     moment = datetime.datetime.now(datetime.UTC)
     for number in range(20):
         trail.record(Event(SIGNING, moment, "ra", f"user{number}", "192.0.2.1", "id"))
