@@ -12,5 +12,5 @@ from tests.support.servers.p11_kit import p11_kit
 from tests.support.servers.rabbitmq import broker
 from tests.support.servers.samba import samba
 from tests.support.servers.slapd import slapd
-from tests.support.servers.softhsm import softhsm
+from tests.support.servers.softhsm import logins, softhsm
 from tests.support.servers.workers import workers
