@@ -728,12 +728,13 @@ WRITER = textwrap.dedent(
     """
     import datetime, os, sys, threading
     from pathlib import Path
-    from anchor.audit.checkpoints import CheckpointKey, Due
+    from anchor.audit.checkpoints import CheckpointInterval, CheckpointKey
     from anchor.audit.events import SIGNING, Event
-    from anchor.audit.file import FileTrail
+    from anchor.audit.file_sink import FileSink
 
     path, key, name = sys.argv[1:]
-    trail = FileTrail(Path(path), CheckpointKey.from_pem(Path(key).read_bytes()), Due(7, 3600))
+    key = CheckpointKey.from_pem(Path(key).read_bytes())
+    trail = FileSink(Path(path), key, CheckpointInterval(7, 3600))
 
     def write(worker):
         number = 0
