@@ -60,7 +60,7 @@ def encode_line(fields: Mapping[str, Any], previous: Link) -> tuple[bytes, Link]
 
 
 def parse_line(line: bytes) -> Line | None:
-    """Parse a line without its line break; None if it is incomplete or its hash is wrong."""
+    """Parse a line without its line break; None if it is not valid."""
     head = _HEAD.match(line)
     if head is None:
         return None

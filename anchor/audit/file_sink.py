@@ -132,14 +132,14 @@ class FileSink:
         )
 
     def _end(self, file: int, head: Head) -> FileEnd:
-        """The end of the file: from the head file if that is current, or from its last lines."""
+        """The end of the file, from the head file or else from the last lines."""
         status = os.fstat(file)
         if (status.st_ino, status.st_size) == (head.inode, head.size) or not status.st_size:
             return FileEnd(head.link, whole=True)
         return _read_end(file, status.st_size)
 
     def _current_head(self, head_file: int, file: int) -> Head:
-        """The head; after a crash or a loss of the head file, read from a rotated file."""
+        """The head; after a crash or the loss of the head file, from rotated files."""
         head = heads.read(head_file)
         status = os.fstat(file)
         if status.st_size or (head.number and status.st_ino == head.inode):

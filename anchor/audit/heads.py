@@ -1,4 +1,4 @@
-"""The head file of a record, ``<path>.head``: the last line of the chain, and its file."""
+"""The head file ``<path>.head``: the last line of the chain, and its file."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Head:
 
     @property
     def is_of_this_boot(self) -> bool:
-        """True if the machine has not rebooted since, so that a power failure lost no lines."""
+        """True if the machine has not rebooted since, so no lines are lost."""
         return self.boot == boot_id()
 
 

@@ -102,14 +102,14 @@ def _logger_problem(logger: logging.Logger) -> str | None:
 
 
 def _promise_problem(handler: logging.Handler) -> str | None:
-    """The reason why a handler gets no events or cannot promise to write them, or None."""
+    """The reason why a handler is not sure to write events, or None."""
     if handler.level > logging.INFO:
         return f"has the level {logging.getLevelName(handler.level)}"
     return broken_promise(handler)
 
 
 def _writing_problem(logger: logging.Logger) -> str | None:
-    """The problem of a handler that gets events, since each of them has to write, or None."""
+    """The first problem of the handlers that have to write events, or None."""
     taken = False
     for handler in handlers_of(logger):
         if _promise_problem(handler) is not None:

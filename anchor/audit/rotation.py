@@ -79,7 +79,7 @@ def _begins_with_an_event(path: Path) -> bool:
 
 
 def _first_number(path: Path) -> float:
-    """The number of the first event in a file; infinity if it does not begin with one."""
+    """The number of the first event in a file; infinity if there is none."""
     with open_file(path) as file:
         # Unfinished lines of crashes may come before the first event.
         for line in (file.readline() for _ in range(8)):

@@ -53,7 +53,7 @@ def _send(handler: Any, record: logging.LogRecord, handle: Handle) -> bool:
 
 
 def _is_gone(connection: socket.socket) -> bool:
-    """True if the other end closed the stream, so that sent records would be lost silently."""
+    """True if the server closed the stream; a sent record would be lost silently."""
     try:
         return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
     except BlockingIOError:

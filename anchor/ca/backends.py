@@ -1,4 +1,4 @@
-"""The two kinds of signing backends: a class that provides a key, and a function that signs."""
+"""The two kinds of signing backends: classes with a key, and functions that sign."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class SigningCA:
             raise SigningError(f"the signing CA {self.name!r} failed") from error
 
     def ready(self, now: datetime.datetime) -> None:
-        """Require that the CA can sign at this time, as far as its backend can tell.
+        """Require that the CA can sign now, as far as its backend can tell.
 
         Raises:
             AnchorError: the CA cannot sign.
@@ -110,7 +110,7 @@ class SigningCA:
             raise SigningError(f"the signing CA {self.name!r} is not ready") from error
 
     def may_issue_intermediates(self) -> bool:
-        """True if the path lengths of the CA and its chain allow an intermediate CA below it."""
+        """True if the path lengths of the CA and its chain allow an intermediate CA."""
         # RFC 5280 4.2.1.9: the number of CAs that may follow, including the new one.
         return all(
             (length := chain.path_length(certificate)) is None or length > following

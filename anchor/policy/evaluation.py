@@ -1,4 +1,4 @@
-"""The result of a policy: of the checks, of the fixups, and of the checks after the fixups."""
+"""The result of a policy: verdicts of the checks, before and after the fixups."""
 
 from __future__ import annotations
 

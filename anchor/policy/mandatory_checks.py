@@ -144,7 +144,7 @@ def key_checks(ca_keys: frozenset[bytes], weak: weak_keys.Allowed) -> tuple[Chec
     loaded = [load_der_public_key(ca_key) for ca_key in ca_keys]
 
     def strong_key(csr: X509Csr) -> None:
-        """Refuse weak keys, and keys that are, or are related to, a key of the CA."""
+        """Refuse weak keys, and keys equal or related to a key of the CA."""
         if csr.public_key_info in ca_keys:
             raise ValidationError("the key is the CA's own")
         try:

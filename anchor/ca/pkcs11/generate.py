@@ -104,7 +104,7 @@ def _generate(
 
 
 def _destroy(module: Module, location: KeyLocation, pin: str) -> None:
-    """Destroy a new key pair, in a new session: the failure may have closed the old one."""
+    """Destroy a new key pair, in a new session since the old one may be closed."""
     p11 = module.pykcs11
     try:
         module.initialise()

@@ -1,4 +1,4 @@
-"""The location of a private key in a PKCS#11 token, and the error if it cannot be reached."""
+"""The location of a key in a PKCS#11 token, and the error without access."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ class Module:
             )
 
     def sign(self, session: Any, mechanism: int, key: Any, data: bytes) -> bytes:
-        """Sign data with a key, in a session that is logged in; raise PyKCS11Error on failure."""
+        """Sign data in a session that is logged in; raise PyKCS11Error on failure."""
         if self.sign_functions is None:
             return bytes(session.sign(key, data, self.pykcs11.Mechanism(mechanism)))
         result, signature = self.sign_functions.sign(
@@ -167,7 +167,7 @@ class Module:
         return session
 
     def _require_attempts_left(self, location: KeyLocation, flags: int) -> None:
-        """Raise TokenError if the PIN is locked, or if one more wrong PIN would lock it."""
+        """Raise TokenError if the PIN is locked, or the next wrong PIN locks it."""
         pykcs11 = self.pykcs11
         if flags & pykcs11.CKF_USER_PIN_LOCKED:
             raise TokenError(
@@ -189,7 +189,7 @@ class Module:
             )
 
     def _is_refusal(self, error: Any, slot: int, flags_before: int) -> bool:
-        """True if the token refused the PIN, by the error code or by its count of attempts."""
+        """True if the error, or the token's count of attempts, means a wrong PIN."""
         pykcs11 = self.pykcs11
         if error.value in (
             pykcs11.CKR_PIN_INCORRECT,

@@ -1,4 +1,4 @@
-"""PINs that a token refused: the processes of a service do not try a refused PIN again.
+"""Refused PINs, which the processes of a service do not try again.
 
 A token locks itself after a few wrong PINs, and workers that start together could use up all
 attempts.  So they log in one after the other, and share refusals in a file (doc/adr/0034).
@@ -105,7 +105,7 @@ def _locked(file: BinaryIO) -> bool:
 
 
 def _refusals_path() -> Path | None:
-    """The service's file, or None if there is no safe directory; remove those of ended services."""
+    """The service's file, or None without a safe directory; remove files of ended services."""
     leader = server.leader()
     try:
         parent = Path(tempfile.gettempdir(), f"anchor-pins-{os.getuid()}")

@@ -1,4 +1,4 @@
-"""Sessions with a key in a PKCS#11 token: opened once per process, and reopened after a failure.
+"""Sessions with a key in a PKCS#11 token, one per process, reopened after a failure.
 
 A session, a login and a key's handle are not valid in a forked process, nor after the token was
 removed.  So a process opens a session when it first signs, and opens another one when that fails.

@@ -15,7 +15,7 @@ def list_sentence(
     conjunction: str = "or",
     otherwise: str = "Nothing is allowed here, so every request is refused.",
 ) -> Iterator[str]:
-    """The sentence with the list in place of ``{}``, or another one if the list is empty."""
+    """The sentence with the list in place of ``{}``; another one if it is empty."""
     items = tuple(items)
     yield sentence.format(listed(items, conjunction)) if items else otherwise
 
