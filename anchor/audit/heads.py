@@ -71,7 +71,7 @@ def path_of(record: Path) -> Path:
 
 
 def find(record: Path) -> Head | None:
-    """Read the head file of a record; None if there is none, or no event yet.
+    """Read the head file of a record; None if there is no event yet.
 
     Raises:
         HeadDamaged: it is not valid, so it cannot tell whether events at the end are missing.
