@@ -292,7 +292,7 @@ def test_a_server_of_another_name_gets_no_secret(helper, tmp_path, document):
 
         assert 4 == code
         assert "cannot be verified" in out
-        assert [] == anchor.X509.csr_reader
+        assert [] == anchor.requests
 
 
 def test_an_expired_server_is_waited_for(helper, tmp_path, document):
@@ -300,7 +300,7 @@ def test_an_expired_server_is_waited_for(helper, tmp_path, document):
     tls = make_tls(tmp_path / "expired", not_after=now() - DAY)
     with running(tmp_path, document, tls) as anchor:
         assert 5 == helper("SUBMIT", config=anchor.client_json())[0]
-        assert [] == anchor.X509.csr_reader
+        assert [] == anchor.requests
 
 
 def test_a_redirect_is_not_followed(helper, https_anchor):
@@ -325,7 +325,7 @@ def test_roots_come_over_verified_tls_only(helper, tmp_path, document, ca):
         config = anchor.client_json(allow_http=True)
         assert 0 == helper("SUBMIT", config=config)[0]
         assert (6, "") == helper("FETCH-ROOTS", config=config)
-        assert [("POST", "/v1/sign/default"), ("GET", "/v1/ca/default")] == anchor.X509.csr_reader
+        assert [("POST", "/v1/sign/default"), ("GET", "/v1/ca/default")] == anchor.requests
 
 
 def test_roots_of_a_service_that_is_down_are_asked_for_again(helper, https_anchor):

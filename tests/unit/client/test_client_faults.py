@@ -20,7 +20,7 @@ from tests.support.servers.processes import wait_for
 # Nothing real dies at a chosen step.
 _DIE_AT_STEP = """
 import os, signal, sys
-from anchor import cli
+from anchor.cli import main
 left = int(sys.argv[1])
 real = os.fsync
 def fsync(descriptor):
@@ -30,7 +30,7 @@ def fsync(descriptor):
         os.kill(os.getpid(), signal.SIGKILL)
     real(descriptor)
 os.fsync = fsync
-sys.exit(cli.main(sys.argv[2:]))
+sys.exit(main.main(sys.argv[2:]))
 """
 
 
