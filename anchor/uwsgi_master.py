@@ -34,8 +34,9 @@ def _run_check() -> int:
     """Return the exit status of ``anchor check``, whose output goes to the log."""
     try:
         status = main.main(["check"])
-        sys.stdout.flush()
     except OSError:
+        status = main.OUTPUT_FAILED
+    if status == main.OUTPUT_FAILED:
         # A log that cannot be written says nothing about the configuration.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (sys.stdout, sys.stderr):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import importlib
 import logging
-import os
 import sys
 from collections.abc import Sequence
 
 import anchor
+from anchor.cli.output import OutputError, checked_output
 from anchor.errors import AnchorError
 
-# The commands, and the modules in here that they are in.
+# The module in this package for each command.
 COMMANDS = {
     "serve": "serve",
     "init": "init",
@@ -30,17 +32,36 @@ COMMANDS = {
     "audit": "audit",
 }
 
+# sysexits.h: EX_IOERR.
+OUTPUT_FAILED = 74
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0 for yes, 1 for no, 2 for not understood.
+    """Run the command line and return its exit code.
 
-    A PIN that a token refused is 77, so that nothing tries it again.
+    It is 0 for yes or done, 1 for no, 2 if the command line is not understood, 77 if a token
+    refused the PIN, so that nothing tries it again, and 74 if standard output cannot be written.
     """
-    words = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        with checked_output():
+            return _run(sys.argv[1:] if arguments is None else list(arguments))
+    except OutputError as error:
+        if error.errno == errno.EPIPE:
+            # The reader has read enough, as `head` does after its last line.
+            return 1
+        # Standard error may be on the same full disk.
+        with contextlib.suppress(OSError):
+            print(f"anchor: cannot write standard output: {error.strerror}", file=sys.stderr)
+        return OUTPUT_FAILED
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="anchor", description=anchor.__doc__)
     parser.add_argument("--version", action="version", version=f"anchor {anchor.__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    # Only what is asked for is imported: a client has no use for the service's libraries.
+    # Import only the named command: a client does not need the service's libraries.
     wanted = [word for word in words[:1] if word in COMMANDS] or COMMANDS
     for module in dict.fromkeys(COMMANDS[name] for name in wanted):
         importlib.import_module(f"anchor.cli.{module}").add_to(subparsers)
@@ -48,14 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="anchor: %(message)s")
     try:
         code: int = namespace.run(namespace)
-        print(end="", flush=True)
-    except BrokenPipeError:
-        # Whoever reads the output has read enough; Python would complain once more at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except AnchorError as error:
         print(f"anchor: {error}", file=sys.stderr)
         return error.exit_status
-    except KeyboardInterrupt:
-        return 130
     return code
