@@ -347,7 +347,7 @@ def test_a_failed_init_leaves_neither_a_key_nor_a_file(
             new.mkdir()
             (new / "certs").write_text("a file where a directory should be")
         case "interrupt":
-            monkeypatch.setattr(init.new_ca, "certify", interrupted)
+            monkeypatch.setattr(init.create_ca, "certify", interrupted)
         case "disk":
             monkeypatch.setattr(new_files, "write_new", full_after(1))
     before = contents(tmp_path)
