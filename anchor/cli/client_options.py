@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from anchor.client import tracking
-from anchor.client.renewal import Outcome, Renewer, Result, moment
+from anchor.client.outcome import Outcome, Result, format_time
+from anchor.client.renewal import Renewer
 from anchor.client.tracking import StateDirectory
 
 FAILED, HOOK_FAILED, FOR_NOW = 1, 3, 75
@@ -80,8 +81,8 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "result": outcome.result.value,
         "message": outcome.message,
         "directory": str(outcome.directory) if outcome.directory else None,
-        "not_after": moment(outcome.not_after) if outcome.not_after else None,
-        "renews_from": moment(outcome.renews) if outcome.renews else None,
+        "not_after": format_time(outcome.not_after) if outcome.not_after else None,
+        "renews_from": format_time(outcome.renews) if outcome.renews else None,
     }
 
 

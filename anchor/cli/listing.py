@@ -12,7 +12,8 @@ from cryptography import x509
 
 from anchor.cli import client_options
 from anchor.client.certificate_directory import CertificateDirectory
-from anchor.client.renewal import due, moment
+from anchor.client.due import renewal_time
+from anchor.client.outcome import format_time
 from anchor.client.tracking import StateDirectory
 from anchor.errors import AnchorError
 
@@ -56,20 +57,20 @@ def _describe(state: StateDirectory, name: str) -> dict[str, Any]:
     except AnchorError as error:
         return row | {"error": str(error)}
     row |= {
-        "names": list(tracked.wish.names),
-        "directory": str(tracked.wish.directory),
-        "hook": list(tracked.wish.hook),
+        "names": list(tracked.spec.names),
+        "directory": str(tracked.spec.directory),
+        "hook": list(tracked.spec.hook),
         "failures": tracked.history.failures,
         "error": tracked.history.error,
     }
-    certificate = CertificateDirectory(tracked.wish.directory).certificate()
+    certificate = CertificateDirectory(tracked.spec.directory).certificate()
     if certificate is None:
         return row | {"state": "missing"}
     end = certificate.not_valid_after_utc
     return row | {
         "state": _state(certificate),
-        "not_after": moment(end),
-        "renews_from": moment(due(tracked, certificate)),
+        "not_after": format_time(end),
+        "renews_from": format_time(renewal_time(tracked, certificate)),
         "serial": f"{certificate.serial_number:x}",
     }
 

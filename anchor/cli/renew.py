@@ -8,7 +8,7 @@ from typing import Any
 
 from anchor.cli import client_options
 from anchor.client.daemon import Daemon
-from anchor.client.renewal import Outcome, Result, moment
+from anchor.client.outcome import Outcome, Result, format_time
 
 
 def add_to(subparsers: Any) -> None:
@@ -63,7 +63,7 @@ def _nothing_due(outcomes: list[Outcome]) -> str:
     if not renewals:
         return "nothing is tracked; see anchor request"
     first, name = min(renewals)
-    return f"nothing is due; the next is {name}, from {moment(first)}"
+    return f"nothing is due; the next is {name}, from {format_time(first)}"
 
 
 def _stay(namespace: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 from anchor.cli import client_options
 from anchor.client import configuration, schedule, signing_request, trust
 from anchor.client.errors import Misconfigured, Unavailable
-from anchor.client.renewal import Outcome
+from anchor.client.outcome import Outcome
 from anchor.client.tracking import CertificateSpec, StateDirectory, is_name
 from anchor.errors import AnchorError
 from anchor.X509 import create_ca
@@ -105,12 +105,12 @@ def run(namespace: argparse.Namespace) -> int:
         raise Misconfigured(f"{name!r} is no name to track it as, see --name")
     for wanted in namespace.names:
         signing_request.general_name(wanted)
-    wish = _wish(namespace, state.default_directory(name))
-    if wish.hook:
-        trust.require_command(wish.hook)
-    _refuse_shared_directory(state, name, wish.directory)
+    spec = _spec(namespace, state.default_directory(name))
+    if spec.hook:
+        trust.require_command(spec.hook)
+    _refuse_shared_directory(state, name, spec.directory)
     try:
-        outcome = _persistently(namespace, name, wish)
+        outcome = _persistently(namespace, name, spec)
     except Unavailable as error:
         print(f"anchor: {error}", file=sys.stderr)
         return client_options.FOR_NOW
@@ -120,14 +120,14 @@ def run(namespace: argparse.Namespace) -> int:
     return client_options.exit_code(outcome)
 
 
-def _persistently(namespace: argparse.Namespace, name: str, wish: CertificateSpec) -> Outcome:
+def _persistently(namespace: argparse.Namespace, name: str, spec: CertificateSpec) -> Outcome:
     """Ask as long as ``--wait`` allows."""
     renewer = client_options.renewer(namespace)
     deadline = time.monotonic() + namespace.wait
     failures = 0
     while True:
         try:
-            return renewer.request(name, wish)
+            return renewer.request(name, spec)
         except Unavailable as error:
             failures += 1
             left = deadline - time.monotonic()
@@ -138,7 +138,7 @@ def _persistently(namespace: argparse.Namespace, name: str, wish: CertificateSpe
             time.sleep(pause)
 
 
-def _wish(namespace: argparse.Namespace, directory: Path) -> CertificateSpec:
+def _spec(namespace: argparse.Namespace, directory: Path) -> CertificateSpec:
     """What is wanted; paths are written down absolute, for later runs start elsewhere."""
     return CertificateSpec(
         names=tuple(namespace.names),
@@ -168,6 +168,6 @@ def _refuse_shared_directory(state: StateDirectory, name: str, directory: Path) 
     for other in state.names():
         theirs = None
         with contextlib.suppress(AnchorError):
-            theirs = state.read(other).wish.directory
+            theirs = state.read(other).spec.directory
         if other != name and theirs == directory:
             raise Misconfigured(f"{directory} is that of {other!r}")

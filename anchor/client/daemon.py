@@ -1,4 +1,4 @@
-"""Renewing on time, by staying."""
+"""A process that renews certificates when they are due."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from anchor.client import configuration, schedule
-from anchor.client.renewal import Outcome, Renewer, Result
+from anchor.client.outcome import Outcome, Result
+from anchor.client.renewal import Renewer
 from anchor.client.tracking import TrackedCertificate
 from anchor.errors import AnchorError, ConfigurationError
 
-# A clock that jumps, or a machine that slept, is noticed within this many seconds; and so is
-# whatever another run has changed in the state directory.
+# The longest sleep in seconds. After it, the daemon notices a clock that was set, the end of a
+# suspend, and changes of another run in the state directory.
 LONGEST_SLEEP = 60.0
 
 
 @dataclass(frozen=True)
 class Backoff:
-    """How often a certificate failed in a row, and until when it rests, by the monotonic clock."""
+    """Failures in a row, and the monotonic time before which there is no other try."""
 
     failures: int
     until: float
@@ -31,15 +32,15 @@ class Backoff:
 
 @dataclass
 class Daemon:
-    """Looks at the clock at least once a minute, and renews what is due.
+    """Checks the certificates at least once a minute, and renews those that are due.
 
-    Credentials that were refused are tried again when they are others, which takes the daemon a
-    minute to notice, and otherwise only after a long while.
+    After the service refused the credentials, it tries again within a minute of a change of the
+    credentials, and otherwise after a long wait.
 
     Attributes:
-        renewer: does the work.
-        report: is given what became of each try.
-        complain: is told, once, of what cannot even be read.
+        renewer: renews one certificate.
+        report: called with the outcome of each try.
+        complain: called once with the message if the state cannot be read.
     """
 
     renewer: Renewer
@@ -47,27 +48,27 @@ class Daemon:
     complain: Callable[[str], None]
     _stopping: bool = False
     _complained: dict[str, str] = field(default_factory=dict)
-    _resting: dict[str, Backoff] = field(default_factory=dict)
+    _backoffs: dict[str, Backoff] = field(default_factory=dict)
     _refused: dict[str, bytes | None] = field(default_factory=dict)
 
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
-        """Work until SIGTERM or SIGINT; SIGHUP has it look at everything at once.
+        """Work until SIGTERM or SIGINT; SIGHUP starts a check at once.
 
         Args:
-            ready: is called as soon as a signal does no harm any more.
+            ready: called when the signal handlers are installed.
         """
-        with self._signals() as woken:
+        with self._signals() as wakeup:
             ready()
             while not self._stopping:
                 pause = self.cycle()
                 if self._stopping:
                     break
-                readable, _, _ = select.select([woken], [], [], pause)
+                readable, _, _ = select.select([wakeup], [], [], pause)
                 if readable:
-                    os.read(woken, 1024)
+                    os.read(wakeup, 1024)
 
     def cycle(self) -> float:
-        """Do what is due, and say for how many seconds there is nothing to do."""
+        """Renew what is due, and return the seconds until the next check."""
         pause = LONGEST_SLEEP
         try:
             names = self.renewer.state.names()
@@ -78,19 +79,19 @@ class Daemon:
             if self._stopping:
                 break
             try:
-                pause = min(pause, max(1.0, self._look_after(name)))
+                pause = min(pause, max(1.0, self._check(name)))
             except AnchorError as error:
                 self._complain_once(name, str(error))
             else:
                 self._complained.pop(name, None)
         return pause
 
-    def _look_after(self, name: str) -> float:
-        """Renew a certificate if it is due, and say in how many seconds it is to be looked at."""
+    def _check(self, name: str) -> float:
+        """Renew a certificate if it is due, and return the seconds until its next check."""
         clock = self.renewer.clock
-        rest = self._resting.get(name)
-        if rest is not None and time.monotonic() < rest.until:
-            return rest.until - time.monotonic()
+        backoff = self._backoffs.get(name)
+        if backoff is not None and time.monotonic() < backoff.until:
+            return backoff.until - time.monotonic()
         tracked = self.renewer.state.read(name)
         changed = False
         if tracked.history.credentials_refused:
@@ -98,19 +99,19 @@ class Daemon:
             changed = identity is not None and identity != self._refused.get(name)
         left = self.renewer.next_time(tracked, patient=not changed) - clock()
         if left > 0:
-            self._resting.pop(name, None)
+            self._backoffs.pop(name, None)
             return left
-        # Read before they are used: what changes in between is noticed at the next look.
+        # Hash the credentials before their use, so that the next check notices a change in between.
         self._refused[name] = _identity(tracked)
         outcome = self.renewer.renew(name, force=False, patient=not changed)
         if outcome.result is not Result.NOT_DUE:
             self.report(outcome)
         left = self.renewer.next_time(self.renewer.state.read(name)) - clock()
         if left <= 0:
-            # Not even the failure could be written down, so it is kept in mind.
-            failures = rest.failures + 1 if rest else 1
+            # The failure could not be written to the state, so keep it in memory.
+            failures = backoff.failures + 1 if backoff else 1
             left = schedule.wait(failures, float("inf"))
-            self._resting[name] = Backoff(failures, time.monotonic() + left)
+            self._backoffs[name] = Backoff(failures, time.monotonic() + left)
         return left
 
     def _complain_once(self, name: str, message: str) -> None:
@@ -120,7 +121,7 @@ class Daemon:
 
     @contextmanager
     def _signals(self) -> Iterator[int]:
-        """A descriptor that becomes readable when a signal comes."""
+        """A file descriptor that becomes readable when a signal arrives."""
         reading, writing = os.pipe()
         os.set_blocking(reading, False)
         os.set_blocking(writing, False)
@@ -129,7 +130,7 @@ class Daemon:
             for number, handler in (
                 (signal.SIGTERM, self._stop),
                 (signal.SIGINT, self._stop),
-                (signal.SIGHUP, _look_again),
+                (signal.SIGHUP, _wake_up),
             )
         }
         old_descriptor = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
@@ -149,10 +150,10 @@ class Daemon:
 def _identity(tracked: TrackedCertificate) -> bytes | None:
     """A hash of the credentials and the service; None while they cannot be read."""
     try:
-        return configuration.load(tracked.wish.config).identity()
+        return configuration.load(tracked.spec.config).identity()
     except ConfigurationError:
         return None
 
 
-def _look_again(_number: int, _frame: FrameType | None) -> None:
-    """Waking up is all: everything is read anew each time."""
+def _wake_up(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing: the signal ends the sleep, and each check reads everything again."""

@@ -1,4 +1,4 @@
-"""The program that is run after a success, to have servers take up the new certificate."""
+"""The hook: a program, run after a success, that makes servers load the certificate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
-from anchor.client import trust
+from anchor.client import certificate_version, trust
+from anchor.client.certificate_version import Pair
+from anchor.client.outcome import format_time
+from anchor.client.tracking import TrackedCertificate
 from anchor.client.trust import Untrusted
 from anchor.errors import AnchorError
 
@@ -17,20 +20,20 @@ TIMEOUT = 300.0
 
 
 class HookFailed(AnchorError):
-    """The hook did not do its work; the certificate is in place all the same."""
+    """The hook failed; the certificate is installed nevertheless."""
 
 
 def run(command: Sequence[str], variables: Mapping[str, str], timeout: float = TIMEOUT) -> None:
-    """Run a program, without a shell and with its output on our standard error.
+    """Run a program without a shell; its output goes to our standard error.
 
     Args:
         command: the program and its arguments.
-        variables: what is added to its environment.
-        timeout: after how many seconds it and its children are ended.
+        variables: added to its environment.
+        timeout: the seconds after which it and its children are killed.
 
     Raises:
-        HookFailed: it cannot be run, takes too long, or does not exit with 0; or another user
-            could have changed it, and it is not run.
+        HookFailed: it cannot be run, takes too long, or does not exit with 0; or it was not run
+            because another user could have changed it.
     """
     program = command[0]
     try:
@@ -38,7 +41,7 @@ def run(command: Sequence[str], variables: Mapping[str, str], timeout: float = T
     except Untrusted as error:
         raise HookFailed(f"the hook was not run: {error}") from None
     try:
-        process = subprocess.Popen(  # noqa: S603  # running what is configured is its purpose
+        process = subprocess.Popen(  # noqa: S603  # the configured hook
             command,
             executable=executable,
             stdin=subprocess.DEVNULL,
@@ -63,3 +66,20 @@ def run(command: Sequence[str], variables: Mapping[str, str], timeout: float = T
         raise HookFailed(f"the hook {program} was ended by signal {-code}")
     if code:
         raise HookFailed(f"the hook {program} exited with {code}")
+
+
+def variables(tracked: TrackedCertificate, pair: Pair) -> dict[str, str]:
+    """The environment variables that describe a certificate to its hook."""
+    directory = tracked.spec.directory
+    return {
+        "ANCHOR_NAME": tracked.name,
+        "ANCHOR_NAMES": " ".join(tracked.spec.names),
+        "ANCHOR_DIRECTORY": str(directory),
+        "ANCHOR_KEY": str(directory / certificate_version.KEY),
+        "ANCHOR_CERTIFICATE": str(directory / certificate_version.CERTIFICATE),
+        "ANCHOR_CHAIN": str(directory / certificate_version.CHAIN),
+        "ANCHOR_FULL_CHAIN": str(directory / certificate_version.FULL_CHAIN),
+        "ANCHOR_COMBINED": str(directory / certificate_version.COMBINED),
+        "ANCHOR_NOT_AFTER": format_time(pair.certificate.not_valid_after_utc),
+        "ANCHOR_FINGERPRINT": pair.fingerprint,
+    }

@@ -1,4 +1,4 @@
-"""What is tracked on this machine: one file a certificate, in the state directory."""
+"""The state directory, with one file for each tracked certificate."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}"
 
 
 def is_name(text: str) -> bool:
-    """Whether a certificate can be tracked by that name."""
+    """True if a certificate can be tracked under this name."""
     return re.fullmatch(_NAME, text, re.ASCII) is not None
 
 
 class CertificateSpec(pydantic.BaseModel):
-    """What is wanted, as it was asked for."""
+    """The options of ``anchor request``, which renewals use again."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
@@ -44,17 +44,20 @@ class CertificateSpec(pydantic.BaseModel):
 
 
 class History(pydantic.BaseModel):
-    """What became of it.  Times are in seconds since the epoch.
+    """The results of earlier tries. Times are in seconds since the epoch.
 
     Attributes:
-        fingerprint: of the certificate that ``renew_after`` is about.
-        hook_done: the fingerprint of the certificate that the hook has seen.
-        clock_wrong: whether the certificate was due as soon as it was there, or not valid at all.
-        failures: how often it failed since it last worked.
-        error: the last failure's sentence.
-        credentials_refused: whether the last failure was that; others may be tried at once.
-        wait_until: before that, a daemon does not try again.
-        keep_off_until: before that, nobody tries again: the service said so.
+        fingerprint: the fingerprint of the certificate to which ``renew_after`` applies.
+        renew_after: the renewal time that the service asked for.
+        hook_done: the fingerprint of the certificate for which the hook last succeeded.
+        clock_wrong: True if the new certificate was due at once, or if the clock was wrong.
+        failures: the number of failures since the last success.
+        error: the message of the last failure.
+        credentials_refused: True if the last failure was about the credentials; other credentials
+            may be tried at once.
+        tried: the time of the last try.
+        wait_until: the time before which a daemon does not try again.
+        keep_off_until: the time before which no run tries again, because the service asked for it.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -72,21 +75,22 @@ class History(pydantic.BaseModel):
 
 
 class TrackedCertificate(pydantic.BaseModel):
-    """A certificate that is kept renewed."""
+    """A certificate that this machine renews."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     name: str = pydantic.Field(pattern=rf"\A{_NAME}\z")
-    wish: CertificateSpec
+    # Files of earlier versions call it "wish".
+    spec: CertificateSpec = pydantic.Field(validation_alias="wish", serialization_alias="wish")
     history: History = History()
 
     def after(self, **changes: object) -> TrackedCertificate:
-        """The same, with another history."""
+        """A copy with changes in its history."""
         return self.model_copy(update={"history": self.history.model_copy(update=changes)})
 
 
 def default_state_directory(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where the state is: ``/var/lib/anchor-client`` for root, in the home for others."""
+    """The default state directory, for root or for the current user."""
     if environment.get("ANCHOR_STATE"):
         return Path(environment["ANCHOR_STATE"])
     if os.geteuid() == 0:
@@ -96,11 +100,11 @@ def default_state_directory(environment: Mapping[str, str] = os.environ) -> Path
 
 
 def _roots_directory(parent: Path) -> Path:
-    """Root's own directory; or the one before it, which the service's user may share."""
+    """Root's directory, or the one of earlier versions if it is still in use."""
     directory, former = parent / "anchor-client", parent / "anchor"
     if (directory / "tracked").exists():
         return directory
-    # Certificates that have been tracked there for long are still renewed.
+    # Earlier versions tracked certificates here, which the service uses too.
     with contextlib.suppress(OSError):
         if (former / "tracked").lstat().st_uid == 0:
             return former
@@ -109,7 +113,7 @@ def _roots_directory(parent: Path) -> Path:
 
 @dataclass(frozen=True)
 class StateDirectory:
-    """All that is tracked."""
+    """The directory that tracks the certificates of this machine."""
 
     path: Path
     _tracked: Path = field(init=False)
@@ -118,14 +122,14 @@ class StateDirectory:
         object.__setattr__(self, "_tracked", self.path / "tracked")
 
     def default_directory(self, name: str) -> Path:
-        """Where the files of a certificate go when nobody says otherwise."""
+        """The default directory for the files of a certificate."""
         return self.path / "certificates" / name
 
     def names(self) -> list[str]:
-        """The names of all that is tracked, in order.
+        """The names of all tracked certificates, sorted.
 
         Raises:
-            Untrusted: another user could have written what is tracked.
+            Untrusted: another user could have changed the state.
         """
         self._require_trusted()
         try:
@@ -140,11 +144,11 @@ class StateDirectory:
             raise Unwritable(f"{self._tracked}: {error.strerror}") from None
 
     def read(self, name: str) -> TrackedCertificate:
-        """One of them.
+        """Return the certificate that is tracked under a name.
 
         Raises:
             Misconfigured: it is not tracked, its file is damaged, or another user could have
-                written it.
+                changed the file.
         """
         path = self._path(name)
         self._require_trusted()
@@ -159,9 +163,11 @@ class StateDirectory:
             raise Misconfigured(f"{path} is damaged; `anchor request` writes it anew") from None
 
     def write(self, tracked: TrackedCertificate) -> None:
-        """Keep it, whole or not at all."""
+        """Write the file of a certificate in one step."""
         path = self._path(tracked.name)
-        text = json.dumps(tracked.model_dump(mode="json", exclude_none=True), indent=2)
+        text = json.dumps(
+            tracked.model_dump(mode="json", exclude_none=True, by_alias=True), indent=2
+        )
         try:
             self._require_trusted()
             with locks.exclusive(self._tracked / ".lock"):
@@ -171,15 +177,15 @@ class StateDirectory:
             raise Unwritable(f"{path}: {error.strerror}") from None
 
     def sweep(self) -> None:
-        """Remove what killed runs have left, also for certificates that are not tracked."""
+        """Remove temporary files of killed runs, also of certificates that are not tracked."""
         self._require_trusted()
-        # A run that only looks does not fail over what it cannot remove.
+        # A run that changes nothing else must not fail because of leftovers.
         with contextlib.suppress(OSError, ClientError):
             if self._tracked.is_dir():
                 with locks.exclusive(self._tracked / ".lock"):
                     self._sweep_tracked()
             for directory in self.default_directory("x").parent.glob("*/.lock"):
-                # A run that holds the lock removes its own.
+                # Skip a directory that another run has locked.
                 with (
                     contextlib.suppress(ClientError),
                     CertificateDirectory(directory.parent).locked(patience=0),
@@ -187,12 +193,12 @@ class StateDirectory:
                     CertificateDirectory(directory.parent).sweep()
 
     def _sweep_tracked(self) -> None:
-        """Remove files of eight digits after a name, which are renamed when they are whole."""
+        """Remove temporary files: those with eight characters after the name."""
         for leftover in self._tracked.glob(".*.json.????????"):
             leftover.unlink(missing_ok=True)
 
     def forget(self, name: str) -> None:
-        """Track it no more; its files stay."""
+        """Stop tracking a certificate; keep its files."""
         path = self._path(name)
         self._require_trusted()
         try:

@@ -10,7 +10,7 @@ import re
 import pytest
 
 from anchor.cli import client_options, main
-from anchor.client import certificate_directory, configuration
+from anchor.client import certificate_version, configuration
 from tests.support.paths import DOC
 
 REFERENCE = (DOC / "reference/client.rst").read_text()
@@ -38,7 +38,7 @@ def test_every_key_of_the_configuration_is_documented_with_its_default():
 
 
 def test_every_file_and_exit_code_is_documented():
-    for name in certificate_directory.NAMES:
+    for name in certificate_version.NAMES:
         assert f"``{name}``" in REFERENCE
     for code in (0, 1, 2, client_options.HOOK_FAILED, client_options.FOR_NOW):
         assert re.search(rf"^{code} ", REFERENCE, re.MULTILINE)

@@ -11,7 +11,8 @@ from anchor.client import certmonger
 from anchor.client.acceptance import OutsideValidity
 from anchor.client.daemon import Daemon
 from anchor.client.errors import WrongClock
-from anchor.client.renewal import Renewer, Result
+from anchor.client.outcome import Result
+from anchor.client.renewal import Renewer
 from anchor.client.tracking import StateDirectory
 from tests.support.pki import DAY, make_csr, now
 from tests.support.signing_services import signing
@@ -185,11 +186,11 @@ def test_certmonger_comes_back_when_the_clock_may_be_right(https_anchor, ca, mon
 
 
 def test_a_first_certificate_is_not_installed_under_a_wrong_clock(renewer, clock, machine, capsys):
-    wish = machine.tracked().wish
+    spec = machine.tracked().spec
     clock.ahead = -2 * HOUR
 
     with pytest.raises(WrongClock, match="behind that of https"):
-        renewer.request("other", wish.model_copy(update={"directory": machine.state / "other"}))
+        renewer.request("other", spec.model_copy(update={"directory": machine.state / "other"}))
 
     assert not (machine.state / "other" / "cert.pem").exists()
 

@@ -10,8 +10,10 @@ import pytest
 
 from anchor.client import locks, schedule
 from anchor.client.daemon import LONGEST_SLEEP, Daemon
+from anchor.client.due import renewal_time
 from anchor.client.errors import Unwritable
-from anchor.client.renewal import Renewer, Result, due
+from anchor.client.outcome import Result
+from anchor.client.renewal import Renewer
 from anchor.client.tracking import StateDirectory
 from anchor.client.transport import retry_after
 from tests.support.canned import answering, problem
@@ -400,7 +402,7 @@ def test_the_services_own_moment_is_kept(machine):
     said = datetime.datetime.fromtimestamp(tracked.history.renew_after, datetime.UTC)
     life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
     assert abs(certificate.not_valid_after_utc - life / 3 - said) <= datetime.timedelta(seconds=1)
-    assert said <= due(tracked, certificate) <= said + life / 10
+    assert said <= renewal_time(tracked, certificate) <= said + life / 10
 
 
 @pytest.mark.parametrize(

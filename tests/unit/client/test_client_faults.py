@@ -313,7 +313,7 @@ def test_a_hook_that_is_named_from_here_is_found_from_anywhere(machine, tmp_path
     assert 0 == machine.renew("--force")
 
     assert (tmp_path / "ran").exists()
-    assert (str(tmp_path / "hook"), "one/two") == machine.tracked().wish.hook
+    assert (str(tmp_path / "hook"), "one/two") == machine.tracked().spec.hook
 
 
 def test_the_hook_runs_only_after_a_success(machine, https_anchor, tmp_path):

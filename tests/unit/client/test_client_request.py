@@ -241,7 +241,16 @@ def test_asking_again_changes_what_is_wanted(machine):
     assert 0 == machine.request("www.example.com", "shop.example.com")
 
     assert ["www.example.com", "shop.example.com"] == names_of(machine.certificate())
-    assert ("www.example.com", "shop.example.com") == machine.tracked().wish.names
+    assert ("www.example.com", "shop.example.com") == machine.tracked().spec.names
+
+
+def test_the_state_is_read_and_written_in_the_format_of_earlier_versions(machine):
+    assert 0 == machine.request("www.example.com")
+
+    state = json.loads((machine.state / "tracked" / "www.example.com.json").read_text())
+
+    assert {"name", "wish", "history"} == state.keys()
+    assert ["www.example.com"] == state["wish"]["names"]
 
 
 def test_a_refusal_leaves_what_was_there(machine, https_anchor, capsys):
@@ -253,7 +262,7 @@ def test_a_refusal_leaves_what_was_there(machine, https_anchor, capsys):
     assert 1 == machine.renew("--force")
 
     assert first == machine.certificate()
-    assert ("www.example.com",) == machine.tracked().wish.names
+    assert ("www.example.com",) == machine.tracked().spec.names
     assert "common_name: name is not allowed; valid until" in capsys.readouterr().err
     assert "common_name: name is not allowed" == machine.tracked().history.error
 

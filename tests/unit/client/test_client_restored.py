@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from anchor.client.certificate_directory import NAMES
+from anchor.client.certificate_version import NAMES
 
 
 def drop_links(directory):
@@ -123,7 +123,7 @@ def test_a_file_of_somebody_else_is_named_before_anybody_is_asked(
 
     assert 1 == renewed.renew(*arguments)
 
-    assert f"{path} is there already, and not from here" in capsys.readouterr().err
+    assert f"{path} exists and was not written by anchor" in capsys.readouterr().err
     assert "of somebody else" == path.read_text()
     assert [] == https_anchor.requests
 
