@@ -1,1 +1,1 @@
-"""The client: asks the service for certificates, and keeps those on this machine renewed."""
+"""The client: requests certificates from the service and renews them."""

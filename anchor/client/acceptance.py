@@ -1,6 +1,6 @@
-"""Checks of an answered certificate against the request, before anything is replaced by it.
+"""Checks of a new certificate against the request, before it replaces the current one.
 
-A service that is broken, or another one in its place, must not be able to take a good pair away.
+A broken or impersonated service must not be able to replace a working certificate with a bad one.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from anchor.X509.dns_names import in_ascii
 from anchor.X509.name_patterns import address, canonical, unmapped
 from anchor.X509.parse_errors import MALFORMED
 
-# By how much two clocks may differ before one of them is called wrong.
+# The largest difference between two clocks before one of them counts as wrong.
 MAX_SKEW = datetime.timedelta(minutes=5)
 
-# Attributes of a subject that name somebody.  The service sets and drops others, such as O and OU.
-_NAMING = {NameOID.COMMON_NAME, NameOID.EMAIL_ADDRESS, NameOID.USER_ID}
+# Attributes of a subject that identify its owner. The service may set or drop others, such as O.
+_IDENTIFYING = {NameOID.COMMON_NAME, NameOID.EMAIL_ADDRESS, NameOID.USER_ID}
 
 
 class Unacceptable(Exception):
-    """The certificate is not one that was asked for; the text continues "it answered"."""
+    """The certificate is not the requested one; the text continues "it answered"."""
 
 
 class OutsideValidity(Unacceptable):
@@ -38,13 +38,13 @@ def check(
     csr: x509.CertificateSigningRequest,
     now: datetime.datetime,
 ) -> None:
-    """Raise Unacceptable unless the certificate is a valid one of what was asked for.
+    """Raise Unacceptable unless the certificate is valid and matches the request.
 
     Args:
-        certificate: the certificate that was answered.
-        chain: its issuer first, each followed by its own issuer.
+        certificate: the new certificate.
+        chain: its issuer, then the issuer of each certificate before.
         csr: the request.
-        now: the time of this machine.
+        now: the time by this machine's clock.
     """
     if certificate.public_key() != csr.public_key():
         raise Unacceptable("a certificate for another key")
@@ -58,11 +58,11 @@ def check(
 
 def leads_to(chain: Sequence[x509.Certificate], trusted: Iterable[x509.Certificate]) -> bool:
     """True if a trusted CA is in the chain or has issued its last certificate."""
-    return any(known in chain or _issued(known, chain[-1]) for known in trusted)
+    return any(ca in chain or _issued(ca, chain[-1]) for ca in trusted)
 
 
-def is_of_the_same_ca(previous: x509.Certificate, chain: Sequence[x509.Certificate]) -> bool:
-    """True if a CA of the chain has issued the previous certificate too."""
+def has_same_ca(previous: x509.Certificate, chain: Sequence[x509.Certificate]) -> bool:
+    """True if a CA of the chain issued the previous certificate too."""
     return any(_issued(link, previous) for link in chain)
 
 
@@ -75,15 +75,15 @@ def _issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
 
 
 def _check_names(certificate: x509.Certificate, csr: x509.CertificateSigningRequest) -> None:
-    asked_alternatives = set(_alternative_names(csr.extensions))
+    requested_alternatives = set(_alternative_names(csr.extensions))
     # By default the service drops all other attributes.
-    required = set(_naming_attributes(csr.subject, {NameOID.COMMON_NAME}))
+    required = set(_subject_names(csr.subject, {NameOID.COMMON_NAME}))
     alternatives = set(_alternative_names(certificate.extensions))
-    named = alternatives | set(_naming_attributes(certificate.subject, _NAMING))
-    if missing := (asked_alternatives - alternatives) | (required - named):
+    names = alternatives | set(_subject_names(certificate.subject, _IDENTIFYING))
+    if missing := (requested_alternatives - alternatives) | (required - names):
         raise Unacceptable(f"a certificate without the name {_first(missing)}")
-    asked = asked_alternatives | set(_naming_attributes(csr.subject, _NAMING))
-    if others := named - asked:
+    requested = requested_alternatives | set(_subject_names(csr.subject, _IDENTIFYING))
+    if others := names - requested:
         raise Unacceptable(f"a certificate with the name {_first(others)}, which was not asked for")
 
 
@@ -92,18 +92,18 @@ def _first(names: Iterable[object]) -> str:
 
 
 def _alternative_names(extensions: x509.Extensions) -> Iterator[object]:
-    """The names in subjectAltName, in the form in which they compare."""
+    """The names in subjectAltName, normalized for comparison."""
     for extension in extensions:
         if isinstance(extension.value, x509.SubjectAlternativeName):
-            yield from map(_comparable, extension.value)
+            yield from map(_normalized, extension.value)
 
 
-def _comparable(name: x509.GeneralName) -> object:
+def _normalized(name: x509.GeneralName) -> object:
     match name:
         case x509.DNSName():
-            return _host(name.value)
+            return _normalized_host(name.value)
         case x509.IPAddress():
-            # A network, which no certificate may have, is no address.
+            # The library also parses networks, which are not valid in a certificate.
             if isinstance(name.value, IPv4Address | IPv6Address):
                 return unmapped(name.value)
             return name
@@ -113,22 +113,20 @@ def _comparable(name: x509.GeneralName) -> object:
             return name
 
 
-def _naming_attributes(
-    subject: x509.Name, kinds: Collection[x509.ObjectIdentifier]
-) -> Iterator[object]:
-    """The values of some kinds of attributes, in the form in which names compare."""
+def _subject_names(subject: x509.Name, oids: Collection[x509.ObjectIdentifier]) -> Iterator[object]:
+    """The values of the attributes with these OIDs, normalized for comparison."""
     for attribute in subject:
-        if attribute.oid in kinds:
-            yield _host(str(attribute.value))
+        if attribute.oid in oids:
+            yield _normalized_host(str(attribute.value))
 
 
-def _host(text: str) -> object:
-    # The service copies a common name with other letters as punycode.
+def _normalized_host(text: str) -> object:
+    # The service converts a common name that is not ASCII to punycode.
     return address(text) or canonical(in_ascii(text) or text)
 
 
 def _is_ca(certificate: x509.Certificate) -> bool:
-    """True if it is marked as a CA's, or may sign certificates or CRLs."""
+    """True if it is a CA certificate, or may sign certificates or CRLs."""
     for extension in certificate.extensions:
         match extension.value:
             case x509.BasicConstraints(ca=True):
@@ -146,24 +144,24 @@ def _asks_for_ca(csr: x509.CertificateSigningRequest) -> bool:
 
 
 def _check_chain(certificate: x509.Certificate, chain: Sequence[x509.Certificate]) -> None:
-    """Each link must be a CA that has issued the one before it, and was allowed to."""
+    """Raise Unacceptable unless each CA issued the certificate before it and may do so."""
     if not chain:
         raise Unacceptable("a certificate without its chain")
     issued = certificate
-    for below, link in enumerate(chain):
+    for cas_below, link in enumerate(chain):
         if not _issued(link, issued):
             raise Unacceptable("a chain that does not fit")
-        if reason := _why_not_ca(link, below):
+        if reason := _why_not_ca(link, cas_below):
             raise Unacceptable(f"a chain in which {link.subject.rfc4514_string()[:200]!a} {reason}")
         issued = link
 
 
-def _why_not_ca(certificate: x509.Certificate, below: int) -> str:
-    """Why a certificate must not issue others; nothing if it may.
+def _why_not_ca(certificate: x509.Certificate, cas_below: int) -> str:
+    """The reason why a certificate must not issue others; empty if it may.
 
     Args:
         certificate: a certificate of a chain.
-        below: how many CAs stand between it and the end of the chain.
+        cas_below: the number of CAs between it and the leaf.
     """
     constraints = [
         extension.value
@@ -176,21 +174,21 @@ def _why_not_ca(certificate: x509.Certificate, below: int) -> str:
         if isinstance(extension.value, x509.KeyUsage) and not extension.value.key_cert_sign:
             return "may not sign certificates (keyUsage has no keyCertSign)"
     length = constraints[0].path_length
-    if length is not None and length < below:
-        return f"has a pathLenConstraint of {length}, and {below} CAs below it"
+    if length is not None and length < cas_below:
+        return f"has a pathLenConstraint of {length}, and {cas_below} CAs below it"
     return ""
 
 
 def _check_validity(certificate: x509.Certificate, now: datetime.datetime, what: str) -> None:
     if certificate.not_valid_after_utc <= now:
         end = certificate.not_valid_after_utc
-        raise OutsideValidity(f"{what} that expired at {_moment(end)}; it is {_moment(now)} here")
+        raise OutsideValidity(f"{what} that expired at {_format(end)}; it is {_format(now)} here")
     if certificate.not_valid_before_utc > now + MAX_SKEW:
         begin = certificate.not_valid_before_utc
         raise OutsideValidity(
-            f"{what} that is not valid before {_moment(begin)}; it is {_moment(now)} here"
+            f"{what} that is not valid before {_format(begin)}; it is {_format(now)} here"
         )
 
 
-def _moment(when: datetime.datetime) -> str:
-    return f"{when:%Y-%m-%dT%H:%M:%SZ}"
+def _format(time: datetime.datetime) -> str:
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"

@@ -1,7 +1,7 @@
 """``anchor-certmonger``: the external helper that certmonger runs.
 
-certmonger says what it wants in ``$CERTMONGER_OPERATION`` and takes the answer from the exit code
-and the standard output; doc/source/howto/certmonger.rst has the whole of it.
+certmonger names the operation in ``$CERTMONGER_OPERATION`` and reads the exit code and the standard
+output; see doc/source/howto/certmonger.rst.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from anchor.X509.parse_errors import MALFORMED
 ISSUED, REJECTED, UNCONFIGURED, WAIT, UNSUPPORTED = 0, 2, 4, 5, 6
 
 _AUTHORITY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", re.ASCII)
-# How often it has been tried; certmonger hands it back.
+# The number of failures so far; certmonger passes it to the next call.
 _COOKIE = re.compile(r"anchor-([0-9]{1,4})", re.ASCII)
 
 
 @dataclass(frozen=True)
 class HelperReply:
-    """What certmonger is told."""
+    """The exit code and the standard output for certmonger."""
 
     code: int
     text: str = ""
@@ -49,8 +49,8 @@ class Helper:
 
     Attributes:
         load: reads the configuration.
-        environment: in which certmonger says what it wants.
-        log: is told, in a line, what certmonger itself does not keep.
+        environment: the variables that certmonger sets.
+        log: writes a line with the reason of a wait, which certmonger does not keep.
     """
 
     load: Callable[[], Client]
@@ -58,10 +58,10 @@ class Helper:
     log: Callable[[str], None]
 
     def answer(self) -> HelperReply:
-        """The answer to the operation in the environment."""
+        """The reply to the operation in the environment."""
         try:
             return self._answer()
-        except Exception as error:  # noqa: BLE001  # a trace is exit code 1: wait for seven days
+        except Exception as error:  # noqa: BLE001  # a traceback exits with 1, after which certmonger waits seven days
             return self._later(Unavailable(f"internal error: {type(error).__name__}"))
 
     def _answer(self) -> HelperReply:
@@ -73,14 +73,14 @@ class Helper:
             case "FETCH-ROOTS":
                 return self._fetch_roots()
             case "GET-NEW-REQUEST-REQUIREMENTS" | "GET-RENEW-REQUEST-REQUIREMENTS":
-                # Nothing: what a request has to say is the authority's to judge.
+                # None: the policy of the authority decides what a request must contain.
                 return HelperReply(ISSUED)
             case _:
-                # Also the templates: the authorities of a service are not listed anywhere.
+                # Templates would be the authorities, which the service does not list.
                 return HelperReply(UNSUPPORTED)
 
     def _submit(self) -> HelperReply:
-        """SUBMIT, and POLL, which is the same once more: Anchor answers at once or not at all."""
+        """Reply to SUBMIT or POLL; both send the request, because Anchor answers at once."""
         try:
             client = self.load()
             authority = self._authority()
@@ -90,19 +90,24 @@ class Helper:
         except Refused as error:
             return HelperReply(REJECTED, str(error))
         except WrongClock as error:
-            # A clock is often set soon after the machine has started.
+            # The clock is often set soon after the machine has started.
             return self._later(error)
         except (Misconfigured, ConfigurationError) as error:
             return HelperReply(UNCONFIGURED, _one_line(error))
         except (Unavailable, ClientError) as error:
             return self._later(error)
-        # certmonger keeps what is above the leaf; the root comes by FETCH-ROOTS.
+        # certmonger stores the chain above the leaf; it gets the root by FETCH-ROOTS.
         return HelperReply(ISSUED, certified.presented_pem.decode("ascii"))
 
     def _later(self, error: ClientError, least: float = 0) -> HelperReply:
-        """Come back, each time after a longer while, and not before the service wants it."""
-        tried = _COOKIE.fullmatch(self.environment.get("CERTMONGER_CA_COOKIE", "").strip())
-        failures = min(int(tried[1]) if tried else 0, 9998) + 1
+        """Reply that certmonger should retry, after a wait that grows with each failure.
+
+        Args:
+            error: the failure; its ``retry_after`` is the shortest wait.
+            least: the shortest wait in seconds.
+        """
+        cookie = _COOKIE.fullmatch(self.environment.get("CERTMONGER_CA_COOKIE", "").strip())
+        failures = min(int(cookie[1]) if cookie else 0, 9998) + 1
         seconds = max(least, schedule.wait(failures, self._seconds_left()))
         if isinstance(error, Unavailable) and error.retry_after is not None:
             seconds = max(seconds, min(error.retry_after, schedule.LONGEST_ASKED))
@@ -110,24 +115,24 @@ class Helper:
         return HelperReply(WAIT, f"{max(1, round(seconds))}\nanchor-{failures}")
 
     def _seconds_left(self) -> float:
-        """How long the certificate that is to be renewed is valid; for ever if there is none."""
+        """The remaining validity of the certificate to renew; infinite if there is none."""
         previous = self._previous()
         if previous is None:
             return float("inf")
         return previous.not_valid_after_utc.timestamp() - time.time()
 
     def _previous(self) -> x509.Certificate | None:
-        """The certificate that is to be renewed, if there is one."""
+        """The certificate to renew, if there is one."""
         pem = self.environment.get("CERTMONGER_CERTIFICATE", "")
         try:
             previous = x509.load_pem_x509_certificate(pem.encode("ascii"))
-            previous.not_valid_after_utc  # noqa: B018  # it may be malformed too
+            previous.not_valid_after_utc  # noqa: B018  # parsing it raises if it is malformed
         except MALFORMED:
             return None
         return previous
 
     def _authority(self) -> str | None:
-        """The profile, which ``getcert request -T`` sets, if there is one."""
+        """The profile that ``getcert request -T`` sets, if any."""
         profile = self.environment.get("CERTMONGER_CA_PROFILE")
         if profile and not _AUTHORITY.fullmatch(profile):
             raise Refused(f"the profile {profile[:80]!a} is no name of a registration authority")
@@ -154,16 +159,16 @@ class Helper:
             self.log(_one_line(error))
             return HelperReply(UNCONFIGURED, _one_line(error))
         except ClientError as error:
-            # certmonger keeps no cookie here, so each time is the first.
-            return self._later(error, random.uniform(30, 60))  # noqa: S311  # it spreads, it hides nothing
+            # certmonger keeps no cookie for this operation, so every failure counts as the first.
+            return self._later(error, random.uniform(30, 60))  # noqa: S311  # not a secret
         *between, root = (issuer, *chain)
-        # Roots, a blank line, other roots, a blank line, what else is in the chain.  certmonger
-        # skips an empty part, so the root stands in for the other roots.
-        parts = [_named(root), *([_named(root), *map(_named, between)] if between else [])]
+        # Format: roots, blank line, other roots, blank line, other certificates of the chain.
+        # certmonger skips an empty part, so "other roots" repeats the root.
+        parts = [_entry(root), *([_entry(root), *map(_entry, between)] if between else [])]
         return HelperReply(ISSUED, "\n".join(parts))
 
 
-def _named(certificate: x509.Certificate) -> str:
+def _entry(certificate: x509.Certificate) -> str:
     name = certificate.subject.rfc4514_string()
     nickname = name if name and name.isascii() and name.isprintable() else "Anchor"
     return f"{nickname}\n{_pem(certificate)}"
@@ -178,7 +183,7 @@ def _one_line(error: Exception) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run as certmonger's helper; returns the exit code of its protocol."""
+    """Run as certmonger's helper and return the exit code of its protocol."""
     parser = _Parser(
         prog="anchor-certmonger",
         description="The helper with which certmonger gets certificates from Anchor: "
@@ -191,29 +196,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     helper = Helper(
         lambda: configuration.load(namespace.config or configuration.find()), os.environ, _log
     )
-    said = helper.answer()
-    if said.text:
-        _say(said.text)
-    return said.code
+    reply = helper.answer()
+    if reply.text:
+        _print(reply.text)
+    return reply.code
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells certmonger what is wrong with the command line; argparse's own code means rejected."""
+    """A parser that exits with UNCONFIGURED; the code 2 of argparse means REJECTED."""
 
     def error(self, message: str) -> NoReturn:
-        _say(f"{self.prog}: {message}")
+        _print(f"{self.prog}: {message}")
         sys.exit(UNCONFIGURED)
 
 
-def _say(text: str) -> None:
-    """On the standard output, whatever the locale."""
+def _print(text: str) -> None:
+    """Print in UTF-8, in every locale."""
     sys.stdout.buffer.write(f"{text.rstrip()}\n".encode())
     sys.stdout.flush()
 
 
 def _log(line: str) -> None:
-    """To the system's log: certmonger keeps no reason for a wait."""
-
+    """Write a line to syslog and to standard error."""
     syslog.openlog("anchor-certmonger", syslog.LOG_PID, syslog.LOG_DAEMON)
     syslog.syslog(syslog.LOG_WARNING, line)
     sys.stderr.write(f"anchor-certmonger: {line}\n")

@@ -1,4 +1,4 @@
-"""The files that a command runs: programs, scripts, and the interpreters that scripts name."""
+"""The files that a command runs: programs, scripts, and the interpreters of scripts."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 
 _VERSION = r"[0-9.]*"
 
-# Programs that run the file that their first argument names, executable or not.
+# Programs that run the file in their first argument, even if it is not executable.
 _INTERPRETER = re.compile(
     rf"(|a|ba|da|fi|k|mk|ya|z)sh|luajit|node|nodejs|(lua|perl|php|pypy|python|ruby|tclsh){_VERSION}"
 )
 
-# Programs that run the program that follows them, which they look for on the PATH.
+# Programs that run another program, which they look up on the PATH.
 _LAUNCHER = re.compile(
     r"busybox|chroot|chrt|doas|env|flock|ionice|nice|nohup|nsenter|prlimit|runuser|script|setpriv|"
     r"setsid|stdbuf|su|sudo|systemd-cat|systemd-run|taskset|time|timeout|unshare|watch|xargs"
@@ -27,21 +27,21 @@ _LAUNCHER = re.compile(
 # sh -c, bash -ec.
 _OPTION_C = re.compile(r"-[A-Za-z]*c", re.ASCII)
 
-# How many interpreters Linux starts one after the other for one script.
+# The most interpreters that Linux starts for one script, if scripts are interpreters.
 _MAX_INTERPRETERS = 5
 
 
 def program_of(word: str) -> str:
-    """The path of a program, from the PATH if it has no slash; the word itself if it is missing."""
+    """The path of a program, looked up on the PATH; the word itself if there is none."""
     return word if "/" in word else shutil.which(word) or word
 
 
 def files_run_by(command: Sequence[str], depth: int = 0) -> Iterator[Path]:
-    """Each file that a command would run, as far as its words and the first line of scripts tell.
+    """The files that a command would run; commands inside a script are not included.
 
     Args:
         command: the program and its arguments.
-        depth: how many scripts name each other as interpreters so far.
+        depth: the number of nested interpreters so far.
     """
     program = program_of(command[0])
     if "/" in program:
@@ -50,9 +50,9 @@ def files_run_by(command: Sequence[str], depth: int = 0) -> Iterator[Path]:
     for word in command[1:]:
         pieces = _pieces(word)
         for piece in pieces:
-            found = program_of(piece) if starts_others else piece
-            if "/" in found and _is_file(found) and os.access(found, os.X_OK):
-                yield from _with_interpreter(Path(found), depth)
+            path = program_of(piece) if starts_others else piece
+            if "/" in path and _is_file(path) and os.access(path, os.X_OK):
+                yield from _with_interpreter(Path(path), depth)
         for before, piece in itertools.pairwise(pieces):
             if before in (".", "source"):
                 yield Path(piece)
@@ -60,28 +60,28 @@ def files_run_by(command: Sequence[str], depth: int = 0) -> Iterator[Path]:
 
 
 def _scripts(command: Sequence[str]) -> Iterator[Path]:
-    """Files that an interpreter in the command reads, which need not be executable."""
+    """The scripts that interpreters in the command read; they need not be executable."""
     is_script_next = False
     for word in command:
         program = program_of(word)
         if _is_a(_INTERPRETER, program):
             is_script_next = True
         elif is_script_next and _OPTION_C.fullmatch(word):
-            # The next word is the script, and files after it are arguments.
+            # The next word is the text of the script; files after it are arguments.
             is_script_next = False
         elif is_script_next and _is_file(word):
             yield Path(word)
             is_script_next = False
     if Path(command[0]).name == "run-parts":
         for word in command[1:]:
-            # A missing directory is the command's problem.
+            # run-parts itself reports a missing directory.
             with contextlib.suppress(OSError):
                 entries = list(Path(word).iterdir())
                 yield from (Path(word), *entries)
 
 
 def _with_interpreter(path: Path, depth: int) -> Iterator[Path]:
-    """A program, and what its first line says that it is run by."""
+    """The program itself, and the interpreter in its first line with its files."""
     yield path
     line = b""
     if not _is_file(str(path)):
@@ -95,25 +95,25 @@ def _with_interpreter(path: Path, depth: int) -> Iterator[Path]:
 
 
 def _is_a(kind: re.Pattern[str], program: str) -> bool:
-    """True if a program has such a name, or is a link to one that has."""
+    """True if the name of the program, or of the target of its link, matches."""
     paths = (program, os.path.realpath(program)) if "/" in program else (program,)
     return any(kind.fullmatch(Path(path).name) for path in paths)
 
 
 def _is_file(word: str) -> bool:
-    # A script as an argument can be too long for a path.
+    # The text of a script can be too long for a path.
     with contextlib.suppress(OSError):
         return Path(word).is_file()
     return False
 
 
 def _pieces(word: str) -> list[str]:
-    """The words in an argument, which may be a script, or an option with a value."""
+    """The words in an argument, which may be a script or an option with a value."""
     lexer = shlex.shlex(word, posix=True, punctuation_chars="();<>|&`")
     lexer.whitespace_split = True
     try:
         pieces = list(lexer)
     except ValueError:
-        # A quotation without an end; a program may take it all the same.
+        # A quotation mark is missing; the program may accept the word anyway.
         pieces = word.split()
     return [part for piece in [word, *pieces] for part in (piece, piece.partition("=")[2]) if part]

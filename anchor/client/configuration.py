@@ -1,4 +1,4 @@
-"""``client.json``: which service to ask, as whom, and how it is verified."""
+"""``client.json``: the service, the credentials, and the CAs that verify the service."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class KeystoneSettings(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     cloud: str | None = pydantic.Field(
-        None, description="the cloud's name in clouds.yaml; without it the OS_* environment counts"
+        None, description="the cloud's name in clouds.yaml; without it the OS_* environment is used"
     )
 
 
@@ -74,12 +74,12 @@ class ClientSettings(pydantic.BaseModel):
 
 @dataclass(frozen=True)
 class Client:
-    """A proved configuration.
+    """A validated configuration.
 
     Attributes:
-        path: the file it was read from.
-        source: of the credentials.
-        issuers: the CAs that alone may have issued a certificate; None for those of the service.
+        path: the configuration file.
+        source: the source of the credentials.
+        issuers: the CAs that may issue certificates; None for the CAs of the service.
     """
 
     path: Path
@@ -89,7 +89,7 @@ class Client:
     issuers: tuple[x509.Certificate, ...] | None = None
 
     def identity(self) -> bytes:
-        """A hash that changes with the service or the credentials; a command is not run for it."""
+        """A hash of the service and the credentials; of a secret_command without running it."""
         fixed = self.source.value if isinstance(self.source, Fixed) else None
         credentials = (fixed.user, fixed.secret) if fixed else self.source
         parts = (self.transport.url.text, self.authority, credentials)
@@ -98,34 +98,34 @@ class Client:
     def service(
         self, authority: str | None = None, clock: Callable[[], float] = time.time
     ) -> Service:
-        """The configured registration authority, or another one of the same service."""
+        """A registration authority of the service; by default the configured one."""
         return Service(self.transport, authority or self.authority, self.issuers, clock)
 
 
 def find(environment: Mapping[str, str] = os.environ) -> Path:
-    """The first ``client.json`` there is, in the order that the documentation gives.
+    """The path of the first ``client.json`` that exists.
 
     Raises:
         ConfigurationError: there is none.
     """
     if environment.get("ANCHOR_CLIENT_CONF"):
         return Path(environment["ANCHOR_CLIENT_CONF"]).expanduser()
-    places = [Path("~/.config/anchor/client.json").expanduser(), Path("/etc/anchor/client.json")]
-    for place in places:
-        if place.is_file():
-            return place
+    paths = [Path("~/.config/anchor/client.json").expanduser(), Path("/etc/anchor/client.json")]
+    for path in paths:
+        if path.is_file():
+            return path
     raise ConfigurationError.about(
         "",
-        f"there is no client.json in {', '.join(map(str, places))}; "
+        f"there is no client.json in {', '.join(map(str, paths))}; "
         "$ANCHOR_CLIENT_CONF or --config names one elsewhere",
     )
 
 
 def load(path: Path) -> Client:
-    """Read and prove a configuration; relative paths in it start from its directory.
+    """Read and validate a configuration; relative paths start from its directory.
 
     Raises:
-        ConfigurationError: with everything that is wrong with it.
+        ConfigurationError: with all problems.
     """
     path = path.absolute()
     document = parse_document(path)
@@ -153,7 +153,10 @@ def load(path: Path) -> Client:
 
 
 def _require_trusted(path: Path, option: str = "") -> None:
-    """Whoever can write the file decides where the secret goes, and which program is run."""
+    """Raise ConfigurationError if another user could change the file.
+
+    The file decides which server gets the secret, and which program is run.
+    """
     try:
         trust.require(path)
     except Untrusted as error:

@@ -1,4 +1,4 @@
-"""Where a client's credentials come from: a file, a command, or Keystone."""
+"""Sources of the client's credentials: a file, a command, or Keystone."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Protocol
 from anchor.client import keystone
 from anchor.client.errors import Misconfigured, Unavailable
 
-# The service takes no longer one.
+# The service rejects longer secrets.
 MAX_SECRET = 16384
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """What proves to the service who is asking."""
+    """A user name and a secret."""
 
     user: str
     secret: str = field(repr=False)
 
 
 class Source(Protocol):
-    """Gives credentials."""
+    """A source of credentials."""
 
     def credentials(self) -> Credentials:
-        """Those of now.
+        """Return the current credentials.
 
         Raises:
             Misconfigured: there are none.
-            Unavailable: there are none now.
+            Unavailable: there are none at the moment.
         """
 
 
@@ -40,7 +40,7 @@ class Fixed:
     value: Credentials
 
     def credentials(self) -> Credentials:
-        """Always the same."""
+        """Return the same credentials every time."""
         return self.value
 
 
@@ -53,11 +53,11 @@ class Command:
     timeout: float
 
     def credentials(self) -> Credentials:
-        """What it prints now, without the line break at the end."""
+        """Run the program and return its output, without the line break at the end."""
         program = self.command[0]
         try:
-            # What it has to say for itself goes where ours goes.
-            finished = subprocess.run(  # noqa: S603  # running what is configured is its purpose
+            # It shares our standard error for its messages.
+            finished = subprocess.run(  # noqa: S603  # the configured command
                 self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -85,12 +85,12 @@ class Command:
 
 @dataclass(frozen=True)
 class KeystoneToken:
-    """A token of Keystone's, fetched each time; ``cloud`` is its name in clouds.yaml, if any."""
+    """A Keystone token, fetched for each request; ``cloud`` is a name in clouds.yaml."""
 
     user: str
     cloud: str | None
     timeout: float
 
     def credentials(self) -> Credentials:
-        """A token as the secret."""
+        """Fetch a token and return it as the secret."""
         return Credentials(self.user, keystone.fetch_token(self.cloud, self.timeout))

@@ -1,4 +1,4 @@
-"""What can go wrong for a client, by what can be done about it."""
+"""The errors of the client, one class for each way to react."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from anchor.errors import AnchorError
 
 
 class ClientError(AnchorError):
-    """There is no certificate; the text says why, in one line, to whoever runs this machine.
+    """There is no certificate; the text is one line for the administrator of this machine.
 
     Attributes:
-        retry_after: how many seconds the service wants to be left alone, if it said so.
+        retry_after: the seconds to wait that the service asked for, if any.
     """
 
     def __init__(self, message: str, retry_after: float | None = None):
@@ -18,28 +18,28 @@ class ClientError(AnchorError):
 
 
 class Refused(ClientError):
-    """The service looked at the request and said no; asking again as it is does not help."""
+    """The service rejected the request; the same request will fail again."""
 
 
 class Misconfigured(ClientError):
-    """Something on this machine has to be put right first."""
+    """The administrator of this machine must correct something first."""
 
 
 class CredentialsRefused(Misconfigured):
-    """The service, or Keystone, refused the credentials; others are needed."""
+    """The service or Keystone refused the credentials."""
 
 
 class WrongAddress(Misconfigured):
-    """The URL or the authority is wrong: a server answered, and knows nothing of it."""
+    """The URL or the authority is wrong: the server that answered does not have it."""
 
 
 class WrongClock(Misconfigured):
-    """This machine's clock differs from the service's by too much."""
+    """This machine's clock differs too much from the service's."""
 
 
 class Unavailable(ClientError):
-    """It may pass: the service, or something on the way to it, is down, busy or confused."""
+    """The service or the network is down, busy or faulty; another try may succeed."""
 
 
 class Unwritable(ClientError):
-    """The files cannot be read or written; what was there before is there still."""
+    """The files cannot be read or written; the old files are unchanged."""

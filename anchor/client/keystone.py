@@ -1,6 +1,6 @@
-"""A Keystone token, by the usual ``OS_*`` environment or ``clouds.yaml``.
+"""A Keystone token, with the usual ``OS_*`` environment or ``clouds.yaml``.
 
-keystoneauth, and PyYAML for clouds.yaml, are imported only here and only when they are needed.
+The optional packages keystoneauth1, and PyYAML for clouds.yaml, are imported when they are needed.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ from anchor.client.errors import CredentialsRefused, Misconfigured, Unavailable
 def fetch_token(
     cloud: str | None, timeout: float, environment: Mapping[str, str] = os.environ
 ) -> str:
-    """A token.
+    """Fetch a token from Keystone.
 
     Args:
-        cloud: its name in ``clouds.yaml``; None for ``$OS_CLOUD``, or else for the environment.
-        timeout: how many seconds Keystone may take.
-        environment: the variables to look at; ``OS_TOKEN`` without ``OS_AUTH_URL`` is taken as
-            it is.
+        cloud: the cloud's name in ``clouds.yaml``; None for ``$OS_CLOUD``, or without that for
+            the ``OS_*`` environment.
+        timeout: the seconds that Keystone may take.
+        environment: the environment; ``OS_TOKEN`` without ``OS_AUTH_URL`` is returned unchanged.
 
     Raises:
-        Misconfigured: something is missing, or Keystone refuses it.
+        Misconfigured: a setting is missing or wrong.
+        CredentialsRefused: Keystone refused the credentials.
         Unavailable: Keystone does not answer.
     """
     cloud = cloud or environment.get("OS_CLOUD")
@@ -46,53 +47,53 @@ def fetch_token(
 
 
 def _ask(settings: Mapping[str, Any], timeout: float) -> str:
-    loading = _needed("keystoneauth1.loading", "keystoneauth1")
-    session_module = _needed("keystoneauth1.session", "keystoneauth1")
-    exceptions = _needed("keystoneauth1.exceptions", "keystoneauth1")
-    bounded_http = _needed("anchor.auth.bounded_http", "requests")
-    kind = str(settings.get("auth_type") or _kind(settings))
+    loading = _import("keystoneauth1.loading", "keystoneauth1")
+    session_module = _import("keystoneauth1.session", "keystoneauth1")
+    exceptions = _import("keystoneauth1.exceptions", "keystoneauth1")
+    bounded_http = _import("anchor.auth.bounded_http", "requests")
+    auth_type = str(settings.get("auth_type") or _auth_type(settings))
     verify = settings.get("cacert") or settings.get("verify", True)
     try:
-        loader = loading.get_plugin_loader(kind)
-        known = {option.dest for option in loader.get_options()}
+        loader = loading.get_plugin_loader(auth_type)
+        options = {option.dest for option in loader.get_options()}
         plugin = loader.load_from_options(
-            **{name: value for name, value in settings.items() if name in known}
+            **{name: value for name, value in settings.items() if name in options}
         )
-        with_tls = session_module.Session(auth=plugin, verify=verify, timeout=timeout)
+        session = session_module.Session(auth=plugin, verify=verify, timeout=timeout)
         for scheme in ("http://", "https://"):
-            with_tls.session.mount(scheme, bounded_http.BoundedAdapter())
-        token = with_tls.get_token()
+            session.session.mount(scheme, bounded_http.BoundedAdapter())
+        token = session.get_token()
     except (exceptions.ConnectFailure, exceptions.HttpServerError) as error:
         raise Unavailable(f"keystone is not available: {type(error).__name__}") from error
     except exceptions.Unauthorized:
         raise CredentialsRefused("keystone refused the credentials") from None
     except (exceptions.ClientException, OSError, ValueError) as error:
-        # Its texts name options and URLs, not their secret values.
+        # The texts of these errors contain options and URLs, but no secrets.
         raise Misconfigured(f"keystone: {_first_line(error)}") from None
     if not token:
         raise Misconfigured("keystone gave no token")
     return str(token)
 
 
-def _kind(settings: Mapping[str, Any]) -> str:
+def _auth_type(settings: Mapping[str, Any]) -> str:
     if any(name.startswith("application_credential") for name in settings):
         return "v3applicationcredential"
     return "token" if settings.get("token") else "password"
 
 
 def _from_clouds_yaml(cloud: str, environment: Mapping[str, str]) -> dict[str, Any]:
-    yaml = _needed("yaml", "PyYAML")
-    places = [
+    yaml = _import("yaml", "PyYAML")
+    paths = [
         *(Path(path) for path in [environment.get("OS_CLIENT_CONFIG_FILE")] if path),
         Path("clouds.yaml"),
         Path("~/.config/openstack/clouds.yaml").expanduser(),
         Path("/etc/openstack/clouds.yaml"),
     ]
-    path = next((place for place in places if place.is_file()), None)
+    path = next((path for path in paths if path.is_file()), None)
     if path is None:
-        raise Misconfigured(f"keystone: there is no {', '.join(map(str, places))}")
+        raise Misconfigured(f"keystone: there is no {', '.join(map(str, paths))}")
     settings: dict[str, Any] = {}
-    # Secrets may stand in a file of their own beside it.
+    # secure.yaml, beside it, may contain the secrets.
     for part in (path, path.with_name("secure.yaml")):
         if part.is_file():
             for name, value in _cloud(yaml, part, cloud).items():
@@ -114,7 +115,7 @@ def _cloud(yaml: Any, path: Path, cloud: str) -> dict[str, Any]:
         raise Misconfigured(f"keystone: {path} is not a clouds.yaml") from None
 
 
-def _needed(module: str, package: str) -> Any:
+def _import(module: str, package: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError:

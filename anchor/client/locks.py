@@ -1,4 +1,4 @@
-"""One run at a time on the same files."""
+"""Locks, so that only one run at a time changes the same files."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from pathlib import Path
 from anchor.client import files, trust
 from anchor.client.errors import Unavailable, Unwritable
 
-# How many seconds to wait for another run to finish.
+# The seconds to wait for another run.
 PATIENCE = 120.0
 
 
 @contextlib.contextmanager
 def exclusive(path: Path, patience: float | None = None) -> Iterator[None]:
-    """Hold the lock at a path, which ends with the process at the latest.
+    """Hold a lock during the block; the kernel releases it if the process is killed.
 
     Args:
-        path: of the lock file; it is made, and stays.
-        patience: for how many seconds to wait for another run; ``PATIENCE`` if None.
+        path: the lock file; it is made if needed, and never removed.
+        patience: the seconds to wait for another run; ``PATIENCE`` if None.
 
     Raises:
-        Unavailable: another run has held it for longer than that.
-        Unwritable: there can be no such file.
+        Unavailable: another run held the lock for longer than that.
+        Unwritable: the lock file cannot be made.
         Untrusted: another user could change the directory.
     """
     try:
@@ -36,7 +36,7 @@ def exclusive(path: Path, patience: float | None = None) -> Iterator[None]:
         raise Unwritable(f"{path}: {error.strerror}") from None
     try:
         _wait(descriptor, path, time.monotonic() + (PATIENCE if patience is None else patience))
-        # Another user may have made the directory a moment ago, in /tmp for instance.
+        # Another user may have made the directory just before us, for example in /tmp.
         trust.require(path.parent)
         yield
     finally:

@@ -1,18 +1,18 @@
-"""When a certificate is renewed, and how long to wait after a failure."""
+"""The time of a renewal, and the wait after a failure."""
 
 from __future__ import annotations
 
 import datetime
 import random
 
-# After a failure: the first wait, and the longest, in seconds.
+# The first and the longest wait after a failure, in seconds.
 FIRST_WAIT = 10.0
 LONGEST_WAIT = 3600.0
 
-# The longest wait when there is no certificate, or one that has expired, in seconds.
+# The longest wait without a valid certificate, in seconds.
 LONGEST_WAIT_EXPIRED = 300.0
 
-# After a refusal, which seldom passes by itself: the shortest wait and the longest, in seconds.
+# The shortest and the longest wait after a refusal, which another try seldom changes, in seconds.
 REFUSAL_WAITS = (1800.0, 2700.0)
 
 # The longest wait that a service may ask for by Retry-After, in seconds.
@@ -25,15 +25,15 @@ def renewal(
     renew_after: datetime.datetime | None,
     when_left: float | None,
 ) -> datetime.datetime:
-    """The moment from which a certificate is due.
+    """The time from which a certificate is due for renewal.
 
     Args:
-        life: when the certificate begins and when it ends.
-        fingerprint: of the certificate, in hexadecimal.  It is as good as random, so it spreads the
-            machines, and all runs on one machine find the same moment without writing it down.
-        renew_after: when the service would like it renewed; a third of the life before its end
-            if None.
-        when_left: the part of the life that is to be left, if the machine's owner decides it.
+        life: the begin and the end of the certificate's validity.
+        fingerprint: the certificate's fingerprint in hexadecimal. It works as a random number that
+            differs between machines but is the same in each run.
+        renew_after: the time that the service asks for; None for a third of the life before the
+            end.
+        when_left: the fraction of the life that is left at the renewal, from the command line.
     """
     begin, end = life
     if when_left is not None:
@@ -47,18 +47,23 @@ def renewal(
 
 
 def wait(failures: int, seconds_left: float) -> float:
-    """How many seconds to wait after a number of failures in a row.
+    """The seconds to wait after a number of failures in a row.
 
-    It doubles each time, differs between machines, and does not sleep a certificate's end away.
+    The wait doubles each time and is random. It is at most a tenth of the certificate's remaining
+    validity, so that there are more tries before its end.
+
+    Args:
+        failures: the number of failures, 1 or more.
+        seconds_left: the remaining validity of the current certificate; 0 without one.
     """
     if seconds_left > 0:
         longest = min(LONGEST_WAIT, max(FIRST_WAIT, seconds_left / 10))
     else:
         longest = LONGEST_WAIT_EXPIRED
     doubled = FIRST_WAIT * 2.0 ** min(failures - 1, 20)
-    return min(longest, doubled) * random.uniform(0.5, 1.0)  # noqa: S311  # it spreads, it hides nothing
+    return min(longest, doubled) * random.uniform(0.5, 1.0)  # noqa: S311  # not a secret
 
 
 def wait_after_refusal() -> float:
-    """How many seconds to wait after the service refused a request; it differs each time."""
-    return random.uniform(*REFUSAL_WAITS)  # noqa: S311  # it spreads, it hides nothing
+    """The seconds to wait after the service refused a request; a random number."""
+    return random.uniform(*REFUSAL_WAITS)  # noqa: S311  # not a secret

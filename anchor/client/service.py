@@ -1,4 +1,4 @@
-"""The service as a client sees it: a request goes in, a certificate for its very key comes out."""
+"""The API of the service: send a request, verify and return the certificate."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _MAX_CHAIN = 10
 
 @dataclass(frozen=True)
 class IssuedCertificate:
-    """A certificate that was checked against the request.
+    """A new certificate that passed all checks.
 
     Attributes:
         certificate: the certificate.
-        chain: who issued it, and what leads from there to a root.
-        renew_after: the time from which the service wants it renewed, if it said one that fits.
-        clock_error: what is wrong with this machine's clock, in one sentence, or nothing.
+        chain: its issuer, and the CAs up to a root.
+        renew_after: the renewal time that the service asked for, if it is within the validity.
+        clock_error: a sentence about this machine's clock if it is wrong, or else empty.
     """
 
     certificate: x509.Certificate
@@ -60,12 +60,12 @@ class IssuedCertificate:
 
     @property
     def presented(self) -> tuple[x509.Certificate, ...]:
-        """What a server presents: a root is left out, for clients have it or do not trust it."""
+        """The certificates that a server sends: certificate and chain without the root."""
         return (self.certificate, *(link for link in self.chain if link.issuer != link.subject))
 
     @property
     def presented_pem(self) -> bytes:
-        """The same, in PEM."""
+        """The certificates that a server sends, in PEM."""
         return b"".join(link.public_bytes(Encoding.PEM) for link in self.presented)
 
 
@@ -74,10 +74,10 @@ class Service:
     """A registration authority of a service.
 
     Attributes:
-        transport: how it is reached.
-        authority: its name.
-        issuers: the CAs that alone may have issued its certificates; None if nobody said so.
-        clock: tells the time, in seconds since the epoch.
+        transport: the connection to the service.
+        authority: the name of the registration authority.
+        issuers: the CAs that may issue certificates; None for the CAs of the service.
+        clock: returns the time in seconds since the epoch.
     """
 
     transport: Transport
@@ -91,18 +91,18 @@ class Service:
         credentials: Credentials,
         previous: x509.Certificate | None = None,
     ) -> IssuedCertificate:
-        """The certificate for a request, checked against the request.
+        """Request a certificate and check it against the request.
 
         Args:
             csr: the request.
-            credentials: of who asks.
+            credentials: the requester's credentials.
             previous: the certificate that the new one replaces; its CA is trusted.
 
         Raises:
-            Refused: the service does not want to certify it.
-            Misconfigured: the service does not know the credentials, or the authority.
+            Refused: the service rejected the request.
+            Misconfigured: the service rejected the credentials, or has no such authority.
             WrongClock: the certificate is not valid by this machine's clock, which is wrong.
-            Unavailable: the service gave no answer, or no certificate that can be accepted.
+            Unavailable: there is no answer, or a certificate that fails a check.
         """
         form = {
             "user": credentials.user,
@@ -124,7 +124,7 @@ class Service:
         except OutsideValidity as error:
             if clock_error := self._clock_error(reply):
                 raise WrongClock(f"{clock_error}; it answered {error}") from None
-            # Nobody knows whose clock is wrong, and each try costs a certificate.
+            # Without the service's time, retry seldom: each try issues another certificate.
             later = None if reply.date else schedule.LONGEST_WAIT
             raise self._confused(f"it answered {error}", later) from None
         except Unacceptable as error:
@@ -136,7 +136,7 @@ class Service:
         return IssuedCertificate(certificate, chain, renew_after, self._clock_error(reply))
 
     def clock_offset(self) -> float | None:
-        """How many seconds this machine's clock is ahead of the service's; None if it is not told.
+        """The seconds by which this machine's clock is ahead of the service's; None if unknown.
 
         Raises:
             Unavailable: there is no answer.
@@ -148,14 +148,14 @@ class Service:
         return None if reply.date is None else self.clock() - reply.date
 
     def _clock_error(self, reply: Reply) -> str:
-        """What is wrong with this machine's clock; nothing if it is right, or nobody can tell."""
+        """A sentence about this machine's clock if it is wrong; empty if right or unknown."""
         offset = self._offset(reply)
         if offset is None or abs(offset) <= acceptance.MAX_SKEW.total_seconds():
             return ""
         return clock_error(offset, self.transport.url.text)
 
     def ca(self) -> tuple[x509.Certificate, ...]:
-        """The CA's certificate, and what leads from it to a root; raises as :meth:`sign` does."""
+        """The CA's certificate and its chain to a root; raises the errors of :meth:`sign`."""
         answer, _ = self._ask("GET", f"/v1/ca/{quote(self.authority, safe='')}")
         certificate = self._certificate(answer.get("certificate"))
         chain = self._chain(answer.get("chain"))
@@ -171,31 +171,31 @@ class Service:
     def _check_issuer(
         self, chain: Sequence[x509.Certificate], previous: x509.Certificate | None
     ) -> None:
-        """Raise Unavailable if the chain does not lead to a CA that is known."""
+        """Raise Unavailable unless the chain leads to a trusted CA."""
         issuer = ascii(chain[0].subject.rfc4514_string()[:200])
         if self.issuers is not None:
             if acceptance.leads_to(chain, self.issuers):
                 return
             raise self._confused(f"it answered a certificate by {issuer}, not in issuer_ca_file")
-        if previous is not None and acceptance.is_of_the_same_ca(previous, chain):
+        if previous is not None and acceptance.has_same_ca(previous, chain):
             return
         try:
-            known = self.bundle()
+            trusted = self.bundle()
         except ClientError as error:
             if previous is None:
-                # Nothing is known of its CAs, and nothing is lost.
+                # Trust on first use: there is no certificate yet that could be lost.
                 return
             raise self._confused(
                 f"it answered a certificate by {issuer}, another CA than before, and did not "
                 f"confirm it: {error}"
             ) from error
-        if not acceptance.leads_to(chain, known):
+        if not acceptance.leads_to(chain, trusted):
             raise self._confused(
                 f"it answered a certificate by {issuer}, which is not its CA {self.authority!r}"
             )
 
     def bundle(self) -> tuple[x509.Certificate, ...]:
-        """The CAs of the authority: now, the next and the one before; raises as :meth:`sign`."""
+        """The current, next and previous CA; raises the errors of :meth:`sign`."""
         answer, _ = self._ask("GET", f"/v1/ca/{quote(self.authority, safe='')}?bundle=1")
         others = answer.get("bundle", [])
         if not isinstance(others, list) or len(others) > _MAX_CHAIN:
@@ -214,20 +214,20 @@ class Service:
         return answer, reply
 
     def _problem(self, reply: Reply) -> Exception:
-        """What an answer that is no success means to this machine."""
+        """The error for an answer that is not a success."""
         sentence = _sentence(reply)
-        where, later = self.transport.url.text, reply.retry_after
+        url, later = self.transport.url.text, reply.retry_after
         if reply.status in (401, 403):
-            return CredentialsRefused(f"{where} refused the credentials: {sentence}", later)
+            return CredentialsRefused(f"{url} refused the credentials: {sentence}", later)
         if reply.status == 404:
-            return WrongAddress(f"{where} has no authority {self.authority!r}: {sentence}", later)
+            return WrongAddress(f"{url} has no authority {self.authority!r}: {sentence}", later)
         if 300 <= reply.status < 400:
-            to = _printable(reply.location)
-            return WrongAddress(f"{where} redirects to {to!r}; write that into the URL", later)
+            target = _printable(reply.location)
+            return WrongAddress(f"{url} redirects to {target!r}; write that into the URL", later)
         if 400 <= reply.status < 500 and reply.status not in (408, 429):
-            # A proxy's own 413 and the like come without Anchor's sentence.
+            # An error of a proxy, such as 413, has no sentence from Anchor.
             return Refused(sentence, later)
-        return Unavailable(f"{where} is not available: {sentence}", later)
+        return Unavailable(f"{url} is not available: {sentence}", later)
 
     def _certificate(self, pem: object) -> x509.Certificate:
         try:
@@ -241,7 +241,7 @@ class Service:
         return certificate
 
     def _chain(self, chain: object) -> tuple[x509.Certificate, ...]:
-        """The certificates in a chain, which are not verified yet."""
+        """The certificates of a chain, not verified yet."""
         if not isinstance(chain, list) or len(chain) > _MAX_CHAIN:
             raise self._confused("its answer does not hold a chain")
         return tuple(self._certificate(link) for link in chain)
@@ -251,10 +251,10 @@ class Service:
 
 
 def clock_error(offset: float, url: str) -> str:
-    """The sentence about a clock that is some seconds ahead of a service's, or behind it."""
+    """A sentence that says how far this machine's clock is ahead of the service's, or behind."""
     difference = datetime.timedelta(seconds=round(abs(offset)))
-    place = "ahead of" if offset > 0 else "behind"
-    return f"this machine's clock is {difference} {place} that of {url}: set it right"
+    direction = "ahead of" if offset > 0 else "behind"
+    return f"this machine's clock is {difference} {direction} that of {url}: set it right"
 
 
 def _json(reply: Reply) -> dict[str, Any] | None:
@@ -268,7 +268,7 @@ def _json(reply: Reply) -> dict[str, Any] | None:
 
 
 def _sentence(reply: Reply) -> str:
-    """What the service says for people, in one printable line; the status if it says nothing."""
+    """The error text of the service in one printable line; without one, the status."""
     problem = _json(reply)
     detail = problem.get("detail") if problem else None
     if isinstance(detail, str) and detail.strip():
@@ -282,7 +282,7 @@ def _printable(text: str) -> str:
 
 
 def _renew_after(value: object, certificate: x509.Certificate) -> datetime.datetime | None:
-    """The moment, if it is one within the certificate's life."""
+    """The renewal time, if it is valid and within the certificate's validity."""
     if not isinstance(value, str):
         return None
     try:

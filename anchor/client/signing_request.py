@@ -1,4 +1,4 @@
-"""A certificate signing request for the names that a machine wants."""
+"""A certificate signing request for names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_COMMON_NAME = 64
 
 
 def general_name(text: str) -> x509.GeneralName:
-    """An address, or else a DNS name, in punycode if need be.
+    """An IP address or a DNS name; international names become punycode.
 
     Raises:
         Misconfigured: it is neither.
@@ -42,13 +42,13 @@ def general_name(text: str) -> x509.GeneralName:
 def make(
     key: CertificateIssuerPrivateKeyTypes, names: Sequence[str], common_name: str | None
 ) -> x509.CertificateSigningRequest:
-    """A request, signed with its key.
+    """A certificate signing request.
 
     Args:
         key: the private key.
         names: DNS names and addresses, all of which go into subjectAltName.
-        common_name: for the subject; None for the first of the names if it is short enough, and
-            empty for no subject at all.
+        common_name: for the subject; None for the first name if it is short enough, and empty for
+            no subject.
     """
     general_names = [general_name(name) for name in names]
     if common_name is None:

@@ -1,4 +1,4 @@
-"""One HTTP exchange with the service: verified, bounded in time and size, and never redirected."""
+"""HTTP requests to the service: verified, limited in time and size, without redirects."""
 
 from __future__ import annotations
 
@@ -20,17 +20,14 @@ from anchor.client.errors import Misconfigured, Unavailable
 
 MAX_ANSWER = 1 << 18
 
-# X.509 verification errors of OpenSSL that go away by themselves, or with the server's next
-# certificate: not yet valid, expired.
-_PASSING = {9, 10}
+# X.509 verification errors of OpenSSL that end with time or with the server's next certificate: not
+# yet valid, expired.
+_TEMPORARY = {9, 10}
 
 
 @dataclass(frozen=True)
 class URL:
-    """Where the service is; the scheme is ``https`` or ``http``, the path has no slash at its end.
-
-    Raises ValueError when made of anything else.
-    """
+    """The URL of the service; its scheme is ``https`` or ``http``, its path has no final slash."""
 
     text: str
     scheme: str
@@ -40,7 +37,11 @@ class URL:
 
     @classmethod
     def parse(cls, text: str) -> URL:
-        """The parts of a URL."""
+        """Parse a URL.
+
+        Raises:
+            ValueError: it is not a valid URL of a service.
+        """
         if not text.isascii() or not text.isprintable() or " " in text:
             raise ValueError("should be a URL such as https://anchor.example.com")
         parts = urlsplit(text)
@@ -54,11 +55,11 @@ class URL:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back.
+    """The answer of the server.
 
     Attributes:
-        retry_after: in seconds; None if nothing was said.
-        date: the server's clock, in seconds since the epoch; None if it did not tell it.
+        retry_after: the seconds in ``Retry-After``, if any.
+        date: the time in ``Date``, in seconds since the epoch, if any.
     """
 
     status: int
@@ -71,12 +72,12 @@ class Reply:
 
 @dataclass(frozen=True)
 class Transport:
-    """Speaks with one server.
+    """Sends requests to one server.
 
     Attributes:
-        url: where it is.
-        tls: how its certificate is verified; None for plain http.
-        timeout: how many seconds an exchange may take, all in all.
+        url: the URL of the service.
+        tls: the TLS settings that verify its certificate; None for plain http.
+        timeout: the seconds that a request and its answer may take in total.
     """
 
     url: URL
@@ -86,11 +87,11 @@ class Transport:
     def exchange(
         self, method: str, path: str, body: bytes | None = None, media_type: str = ""
     ) -> Reply:
-        """Ask, and take the answer in.
+        """Send a request and return the answer.
 
         Raises:
-            Unavailable: there is no answer, or not within the time.
-            Misconfigured: the server is not the one that the CA bundle vouches for.
+            Unavailable: there is no valid answer within the time.
+            Misconfigured: the server's certificate cannot be verified.
         """
         headers = {
             "Accept": "application/json",
@@ -118,10 +119,10 @@ class Transport:
                     )
         except ssl.SSLCertVerificationError as error:
             text = f"{self.url.text} cannot be verified: {error.verify_message}"
-            if error.verify_code in _PASSING:
-                here = datetime.datetime.now(datetime.UTC)
+            if error.verify_code in _TEMPORARY:
+                now = datetime.datetime.now(datetime.UTC)
                 raise Unavailable(
-                    f"{text}; it is {here:%Y-%m-%dT%H:%M:%SZ} by this machine's clock"
+                    f"{text}; it is {now:%Y-%m-%dT%H:%M:%SZ} by this machine's clock"
                 ) from error
             raise Misconfigured(text) from error
         except ssl.SSLError as error:
@@ -137,19 +138,19 @@ class Transport:
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[socket.socket]:
-        """A connection that is cut when the time is up; timeouts start anew at each read."""
+        """A connection that is closed after the timeout; a socket timeout restarts at each read."""
         deadline = time.monotonic() + self.timeout
         plain = socket.create_connection((self.url.host, self.url.port), self.timeout)
-        cut = threading.Event()
+        timed_out = threading.Event()
 
-        def cut_off() -> None:
-            cut.set()
+        def shut_down() -> None:
+            timed_out.set()
             with contextlib.suppress(OSError):
-                plain_end.shutdown(socket.SHUT_RDWR)
+                duplicate.shutdown(socket.SHUT_RDWR)
 
-        # Wrapping takes the descriptor away from the plain socket; this is another name for it.
-        plain_end = plain.dup()
-        timer = threading.Timer(max(0.0, deadline - time.monotonic()), cut_off)
+        # wrap_socket() detaches the descriptor from the plain socket, so keep a duplicate.
+        duplicate = plain.dup()
+        timer = threading.Timer(max(0.0, deadline - time.monotonic()), shut_down)
         timer.daemon = True
         timer.start()
         try:
@@ -158,17 +159,17 @@ class Transport:
                 stream = self.tls.wrap_socket(plain, server_hostname=self.url.host)
             with stream:
                 yield stream
-            if cut.is_set():
-                # An answer without a stated length ends like that too.
+            if timed_out.is_set():
+                # Without a Content-Length, the shutdown looks like the end of the answer.
                 raise TimeoutError
         except (OSError, http.client.HTTPException):
-            if cut.is_set():
+            if timed_out.is_set():
                 raise TimeoutError from None
             raise
         finally:
             timer.cancel()
             plain.close()
-            plain_end.close()
+            duplicate.close()
 
     def _unavailable(self, reason: str) -> Unavailable:
         return Unavailable(f"{self.url.text} is not available: {reason}")
@@ -178,16 +179,16 @@ _SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 def retry_after(value: str, now: float) -> float | None:
-    """The seconds in a ``Retry-After`` header (RFC 9110 section 10.2.3); None for nonsense."""
+    """The seconds in a ``Retry-After`` header (RFC 9110 10.2.3); None if malformed."""
     value = value.strip()
     if _SECONDS.fullmatch(value):
         return float(value)
-    moment = _date(value)
-    return None if moment is None else max(0.0, moment - now)
+    date = _date(value)
+    return None if date is None else max(0.0, date - now)
 
 
 def _date(value: str) -> float | None:
-    """An HTTP date (RFC 9110 section 5.6.7), in seconds since the epoch; None for nonsense."""
+    """An HTTP date (RFC 9110 5.6.7) in seconds since the epoch; None if malformed."""
     try:
         moment = email.utils.parsedate_to_datetime(value)
     except (ValueError, TypeError):

@@ -1,7 +1,7 @@
-"""Paths that only root and the current user can change.
+"""Checks that only root and the current user can change a path.
 
-Root runs the hooks that its state names.  Whoever can write the state, a hook, or any directory
-above them, could have root run something else.
+Root runs the hooks in its state. A user who can write the state, a hook, or a directory above them
+could make root run another program.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from pathlib import Path
 from anchor.client.command_files import files_run_by, program_of
 from anchor.client.errors import Misconfigured
 
-# What Linux follows in one path; more is a loop.
+# The limit of Linux for one path; more links are a loop.
 _MAX_LINKS = 40
 
 
 class Untrusted(Misconfigured):
-    """Another user could change the path; the text names path, owner, mode and the remedy."""
+    """Another user could change the path; the text names path, owner, mode and remedy."""
 
 
 def require(path: Path) -> None:
     """Raise Untrusted if a user other than root and the current one could change the path.
 
-    Each directory above it counts, and each symbolic link on the way with all that it leads to.
-    What does not exist yet cannot be wrong: its directory is checked.
+    This also checks each directory above it, and each symbolic link in the path with its target. If
+    the path does not exist, its directory is checked.
     """
     here = Path("/")
     _check(here, here.lstat(), is_last=False)
@@ -37,7 +37,7 @@ def require(path: Path) -> None:
     while todo:
         part = todo.pop()
         if part == "..":
-            # There are no links in it, so its parent is the real one.
+            # All links in "here" are resolved, so its parent is the real one.
             here = here.parent
             continue
         entry = here / part
@@ -45,7 +45,7 @@ def require(path: Path) -> None:
             status = entry.lstat()
             target = entry.readlink() if stat.S_ISLNK(status.st_mode) else None
         except OSError:
-            # It is missing or out of reach, which the caller finds out when opening it.
+            # It is missing or not accessible; the caller gets the error when opening it.
             return
         _check(entry, status, is_last=not todo)
         if target is None:
@@ -60,9 +60,9 @@ def require(path: Path) -> None:
 
 
 def require_command(command: Sequence[str]) -> str:
-    """The program of a command, found on the PATH if it has no slash.
+    """The path of a command's program, looked up on the PATH, after a check of its files.
 
-    Scripts, their interpreters and the programs among the arguments are checked like the program.
+    The program, its scripts, their interpreters and programs among the arguments are checked.
 
     Raises:
         Untrusted: another user could change one of them.
@@ -73,16 +73,16 @@ def require_command(command: Sequence[str]) -> str:
 
 
 def _check(entry: Path, status: os.stat_result, *, is_last: bool) -> None:
-    """Raise Untrusted if the entry itself lets another user change it."""
+    """Raise Untrusted if owner or mode of the entry let another user change it."""
     mode = stat.S_IMODE(status.st_mode)
     reasons = []
     if status.st_uid not in (0, os.geteuid()):
         reasons.append(f"is owned by {_user(status.st_uid)}")
     if stat.S_ISLNK(status.st_mode):
-        # A link has no mode: its directory decides who may replace it.
+        # A link has no mode; the mode of its directory says who may replace it.
         open_to = 0
     elif stat.S_ISDIR(status.st_mode) and mode & stat.S_ISVTX and not is_last:
-        # In a sticky directory, like /tmp, only its owner and that of an entry replace the entry.
+        # In a sticky directory, like /tmp, only the owner of an entry may replace it.
         open_to = 0
     else:
         open_to = mode & 0o022
@@ -91,7 +91,7 @@ def _check(entry: Path, status: os.stat_result, *, is_last: bool) -> None:
     elif open_to and not _is_own_group(status.st_gid):
         reasons.append(f"is writable by the group {_group(status.st_gid)}")
     elif open_to and _has_access_list(entry):
-        # The bits of the group are then the most that any user on the list may do.
+        # With an access control list, the group bits are the maximum for every user on the list.
         reasons.append("is writable by users or groups on its access control list")
     if reasons:
         me = "" if os.geteuid() == 0 else f" or {_user(os.geteuid())}"
@@ -103,7 +103,7 @@ def _check(entry: Path, status: os.stat_result, *, is_last: bool) -> None:
 
 
 def _is_own_group(gid: int) -> bool:
-    """True for the group that many systems make for each user, with nobody else in it."""
+    """True for the current user's private group, which has no other members."""
     if os.geteuid() == 0:
         return False
     try:
@@ -115,7 +115,7 @@ def _is_own_group(gid: int) -> bool:
 
 
 def _has_access_list(entry: Path) -> bool:
-    """True if there is a POSIX access control list."""
+    """True if the entry has a POSIX access control list."""
     try:
         return bool(os.getxattr(entry, "system.posix_acl_access"))
     except OSError:
