@@ -1,4 +1,4 @@
-"""``anchor audit``: make the audit's key, prove the record, and mark how far it has come."""
+"""``anchor audit``: make the key for checkpoints, verify the audit file, add a checkpoint."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ from anchor.errors import ConfigurationError
 
 def add_to(subparsers: Any) -> None:
     """Add the commands to the parser."""
-    parser = subparsers.add_parser("audit", help="prove the record, or prepare for keeping one")
+    parser = subparsers.add_parser("audit", help="verify the audit file, or make its key")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     init = commands.add_parser(
         "init",
         help="make the key that signs checkpoints",
-        description="Make an Ed25519 key for audit.checkpoint_key_path, and its public part, with "
-        "which checkpoints are verified, beside it under the name KEY.pub.",
+        description="Make an Ed25519 key for audit.checkpoint_key_path, and the public key KEY.pub "
+        "that verifies checkpoints.",
     )
-    init.add_argument("key", type=Path, metavar="KEY", help="where to; nothing may be there yet")
+    init.add_argument("key", type=Path, metavar="KEY", help="the new file; it must not exist")
     init.set_defaults(run=run_init)
     verify = commands.add_parser(
         "verify",
-        help="prove that nothing was changed, removed, reordered or cut",
-        description="Prove a record. Exits with 0 if it is whole, and with 1, after a line that "
-        "says where and how, if it is not.",
+        help="verify that no event was changed, removed, reordered or cut off",
+        description="Verify an audit file. Exits with 0 if it is complete and unchanged. Otherwise "
+        "prints where and how the verification failed, and exits with 1.",
     )
     verify.add_argument(
         "files",
         type=Path,
         nargs="*",
         metavar="FILE",
-        help="the record's files, in any order, also compressed with gzip; default: the "
-        "configured one and those that were rotated away from it",
+        help="the audit file and its rotated files, in any order, also compressed with gzip; "
+        "default: the configured file and its rotated files",
     )
     verify.add_argument(
         "--checkpoint",
@@ -58,33 +58,33 @@ def add_to(subparsers: Any) -> None:
         action="append",
         default=[],
         metavar="LOG",
-        help="checkpoints copied from the ordinary log, with anything around them; repeatable",
+        help="a file with checkpoints copied from the ordinary log; may be given several times",
     )
     verify.add_argument(
         "--key",
         type=Path,
         metavar="PUB",
-        help="the public part of the key that signs checkpoints; default: that of the configured "
-        "record, or RECORD.key.pub, where RECORD is the file that the FILEs were rotated from",
+        help="the public key that verifies checkpoints; default: that of the configured file, or "
+        "RECORD.key.pub, where RECORD is the file that the FILEs were rotated from",
     )
     verify.add_argument(
         "--previous",
         metavar="HASH",
-        help="the hash that the first line continues, when files before it are gone",
+        help="the hash that the first line continues, if the files before it no longer exist",
     )
     add_config_option(verify)
     verify.set_defaults(run=run_verify)
     checkpoint = commands.add_parser(
         "checkpoint",
         help="add a checkpoint now",
-        description="Add a checkpoint to the configured file and print it, to be kept elsewhere.",
+        description="Add a checkpoint to the configured file and print it; store it elsewhere.",
     )
     add_config_option(checkpoint)
     checkpoint.set_defaults(run=run_checkpoint)
 
 
 def run_init(namespace: argparse.Namespace) -> int:
-    """Make a key."""
+    """Make the key for checkpoints."""
     key: Path = namespace.key
     public = key.with_name(f"{key.name}.pub")
     private_pem, public_pem = checkpoints.make_key()
@@ -98,13 +98,13 @@ def run_init(namespace: argparse.Namespace) -> int:
 
 
 def run_verify(namespace: argparse.Namespace) -> int:
-    """Prove the record."""
+    """Verify an audit file."""
     try:
         namespace.files = rotation.without_companions(namespace.files)
         record = _record(namespace)
         key, key_path = _key(namespace, record)
         copies = [copy for path in namespace.checkpoint for copy in _copies(path, key)]
-        # Before the files, which may grow meanwhile.
+        # Read the head before the files, which may grow in between.
         head = _head(namespace.files, record)
         paths = rotation.in_order(namespace.files or rotation.files_of(record or Path()))
         started = time.monotonic()
@@ -130,7 +130,7 @@ def run_verify(namespace: argparse.Namespace) -> int:
 
 
 def _record(namespace: argparse.Namespace) -> Path | None:
-    """The record that the files are of; None if they are of several."""
+    """The path of the audit file to which the files belong; None if there are several."""
     if not namespace.files:
         return _configured_file(read_document(namespace.config))
     records = {rotation.record_of(path) for path in namespace.files}
@@ -138,11 +138,11 @@ def _record(namespace: argparse.Namespace) -> Path | None:
 
 
 def _head(files: list[Path], record: Path | None) -> heads.Head | None:
-    """What the head file of the record says; None if the files do not reach to its end."""
+    """The head file of the record; None if the files do not include the current one."""
     if record is None or (files and record not in map(rotation.absolute, files)):
-        # It says nothing of older files alone.
+        # The head is about the end of the current file only.
         return None
-    # Beside the name that the service has for the file, which may be a symbolic link.
+    # It is beside the configured path, which may be a symbolic link.
     head = heads.find(record) or heads.find(record.resolve())
     if head is None:
         print(
@@ -156,33 +156,33 @@ def _head(files: list[Path], record: Path | None) -> heads.Head | None:
 def _key(
     namespace: argparse.Namespace, record: Path | None
 ) -> tuple[Ed25519PublicKey | None, Path | None]:
-    """The key that signs the record's checkpoints, and the file it is in; Nones if not known."""
+    """The public key for the record's checkpoints and its file; both None if there is none."""
     if namespace.key is not None:
-        places = [namespace.key]
+        paths = [namespace.key]
     elif record is not None:
         names = [record.with_name(f"{record.name}.key")]
         if (configured := _configured_key(namespace, record)) is not None:
             names.insert(0, configured)
-        places = [place for name in names for place in (name.with_name(f"{name.name}.pub"), name)]
-        places = [place for place in places if os.access(place, os.R_OK)]
+        paths = [path for name in names for path in (name.with_name(f"{name.name}.pub"), name)]
+        paths = [path for path in paths if os.access(path, os.R_OK)]
     else:
         return None, None
-    for place in places:
+    for path in paths:
         try:
-            return checkpoints.public_key_in(place), place
+            return checkpoints.public_key_in(path), path
         except ValueError as error:
             raise ConfigurationError.about("", f"{error}") from None
     return None, None
 
 
 def _configured_key(namespace: argparse.Namespace, record: Path) -> Path | None:
-    """The key for checkpoints in the configuration, if that is about this record."""
+    """The configured key for checkpoints, if this record is the configured one."""
     try:
         document = read_document(namespace.config)
     except ConfigurationError:
         if namespace.config is not None:
             raise
-        # Records are verified on machines that have no configuration.
+        # A machine that only verifies has no configuration.
         return None
     configured = document.audit_path
     is_this = configured is not None and configured.resolve() == record.resolve()
@@ -196,13 +196,13 @@ def run_checkpoint(namespace: argparse.Namespace) -> int:
     problems = Diagnostics()
     with problems.at("audit"):
         if path.stat().st_uid != os.geteuid():
-            # Files that root makes here are none that the service could write to.
+            # The service could not write to files that root makes here.
             raise ConfigurationError.about(
-                "path", f"{path} belongs to somebody else: run this as the user of the service"
+                "path", f"{path} belongs to another user: run this as the user of the service"
             )
-        trail = load_audit_sink(document.audit, document.base)
-        assert isinstance(trail, FileSink)
-        print(trail.checkpoint())
+        sink = load_audit_sink(document.audit, document.base)
+        assert isinstance(sink, FileSink)
+        print(sink.checkpoint())
     problems.raise_if_any()
     return 0
 
@@ -218,27 +218,27 @@ def _configured_file(document: Document) -> Path:
 
 def _copies(path: Path, key: Ed25519PublicKey | None) -> list[checkpoints.Checkpoint]:
     copies = list(checkpoints.find_checkpoints(path.read_text(encoding="utf-8", errors="replace")))
-    # A log has in it what requesters send; whoever has no key cannot have made a checkpoint.
-    good = [copy for copy in copies if key is None or copy.is_signed_by(key)]
-    if len(good) < len(copies):
+    # A log also contains text from requesters, who could forge unsigned checkpoints.
+    signed = [copy for copy in copies if key is None or copy.is_signed_by(key)]
+    if len(signed) < len(copies):
         print(
-            f"{path}: {len(copies) - len(good)} of {len(copies)} checkpoints are not signed with "
+            f"{path}: {len(copies) - len(signed)} of {len(copies)} checkpoints are not signed with "
             "the audit's key, and do not count",
             file=sys.stderr,
         )
-    if not good:
+    if not signed:
         raise ConfigurationError.about("", f"{path} has no checkpoint in it")
-    return good
+    return signed
 
 
 @contextmanager
 def _progress(paths: list[Path]) -> Iterator[Callable[[Report], None]]:
-    """Shows on a terminal how it goes, until it is over."""
+    """Show the progress on a terminal during the block."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return
     total = sum(path.stat().st_size for path in paths)
-    # How far a compressed file has been read is not known by what came out of it.
+    # The size of the events in a compressed file is not known.
     total *= not any(path.suffix == ".gz" for path in paths)
     started = shown = time.monotonic()
 

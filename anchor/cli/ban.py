@@ -1,4 +1,4 @@
-"""``anchor ban`` and ``anchor unban``: no certificate any more for a name, a requester or a key."""
+"""``anchor ban`` and ``anchor unban``: issue no certificate to a name, requester or key."""
 
 from __future__ import annotations
 
@@ -42,27 +42,27 @@ def add_to(subparsers: Any) -> None:
     ban = subparsers.add_parser(
         "ban",
         help="issue nothing more to a name, requester or key",
-        description="Ban a name, a requester or a key, from the next request on, and say when the "
-        "last certificate that it has is gone. Without anything to ban: list the bans.",
+        description="Ban a name, a requester or a key from the next request on, and print when its "
+        "last certificate expires. Without arguments: list the bans.",
     )
-    _add_what(ban, nargs="?")
+    _add_subject(ban, nargs="?")
     until = ban.add_mutually_exclusive_group()
-    until.add_argument("--hours", type=float, help="how long; default: until it is lifted")
+    until.add_argument("--hours", type=float, help="how long; default: until anchor unban")
     until.add_argument(
-        "--until", type=_moment, metavar="TIME", help="when it ends, such as 2027-01-31T12:00Z"
+        "--until", type=_time, metavar="TIME", help="when it ends, such as 2027-01-31T12:00Z"
     )
-    ban.add_argument("--reason", default="", help="for whoever looks at the list")
+    ban.add_argument("--reason", default="", help="a reason, shown in the list")
     add_config_option(ban)
     ban.set_defaults(run=run_ban)
     unban = subparsers.add_parser(
         "unban", help="lift a ban", description="Lift a ban, from the next request on."
     )
-    _add_what(unban, nargs=None)
+    _add_subject(unban, nargs=None)
     add_config_option(unban)
     unban.set_defaults(run=run_unban)
 
 
-def _add_what(parser: argparse.ArgumentParser, nargs: str | None) -> None:
+def _add_subject(parser: argparse.ArgumentParser, nargs: str | None) -> None:
     parser.add_argument("kind", choices=_KINDS, nargs=nargs, metavar="name|requester|key")
     parser.add_argument(
         "value",
@@ -72,12 +72,12 @@ def _add_what(parser: argparse.ArgumentParser, nargs: str | None) -> None:
     )
 
 
-def _moment(text: str) -> datetime.datetime:
+def _time(text: str) -> datetime.datetime:
     try:
-        moment = datetime.datetime.fromisoformat(text)
+        time = datetime.datetime.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no time in ISO 8601") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
+    return time if time.tzinfo else time.replace(tzinfo=datetime.UTC)
 
 
 def run_ban(namespace: argparse.Namespace) -> int:
@@ -96,10 +96,10 @@ def run_ban(namespace: argparse.Namespace) -> int:
         until=_until(namespace, now),
         reason=namespace.reason,
     )
-    # What cannot be answered afterwards must not keep the ban from being in force.
+    # Add the ban first: a failure to read the certificates must not prevent it.
     ban_file.add(ban)
     print(f"{ban_file.path}: {_describe(ban, now)}")
-    _say_when_gone(CertificateLocations.of(document), ban, now)
+    _print_last_expiry(CertificateLocations.of(document), ban, now)
     return 0
 
 
@@ -140,9 +140,9 @@ def _value(namespace: argparse.Namespace) -> str:
 
 
 def _key_in(path: Path) -> str:
-    """The SHA-256 over the key in a file."""
+    """The SHA-256 of the SubjectPublicKeyInfo in a file."""
     try:
-        octets = _public_key_info(path.read_bytes())
+        public_key_info = _public_key_info(path.read_bytes())
     except OSError as error:
         raise ConfigurationError.about(
             "", f"{path} is no SHA-256 in hexadecimal, and no file: {error.strerror}"
@@ -152,15 +152,15 @@ def _key_in(path: Path) -> str:
             "", f"{path} holds no public key, certificate or request: {error}"
         ) from error
     except Exception as error:
-        # Whatever a parser makes of it, and never the text: it may be a private key.
+        # Do not show the text of a parser's error: the file may contain a private key.
         raise ConfigurationError.about(
             "", f"{path} holds no public key, certificate or request"
         ) from error
-    return hashlib.sha256(octets).hexdigest()
+    return hashlib.sha256(public_key_info).hexdigest()
 
 
 def _public_key_info(contents: bytes) -> bytes:
-    """The key in a file: a request as the service reads it, or a certificate or a key in PEM."""
+    """The SubjectPublicKeyInfo of a request, or of a certificate or public key in PEM."""
     if detect_encoding(contents) == "der":
         return read_csr(contents, "der").public_key_info
     text = pem.as_utf8(contents)
@@ -195,21 +195,21 @@ def _describe(ban: Ban, now: datetime.datetime) -> str:
     return f"{ban.kind} {ban.value} is banned since {since} {end}{reason}"
 
 
-def _say_when_gone(locations: CertificateLocations, ban: Ban, now: datetime.datetime) -> None:
+def _print_last_expiry(locations: CertificateLocations, ban: Ban, now: datetime.datetime) -> None:
     what = f"certificate of the {ban.kind}"
-    concerned: Choice = _banned(ban, ())
+    is_banned: Choice = _banned(ban, ())
     if ban.kind == "requester" and locations.audit is not None:
         what = "certificate of the requester on record"
-        concerned = _banned(ban, issued_to(locations.audit, ban.value))
+        is_banned = _banned(ban, issued_to(locations.audit, ban.value))
     elif ban.kind == "requester":
         print("audit.target is not 'file', so who got which certificate is not known;")
-        what, concerned = "certificate of anybody's", inventory.every
-    valid = inventory.in_force(now)
+        what, is_banned = "certificate of anybody's", inventory.every
+    is_valid = inventory.in_force(now)
     problems = Diagnostics()
     ends = read_certificates(
         locations.directories,
-        lambda one: valid(one) and concerned(one),
-        lambda one: one.not_after,
+        lambda certificate: is_valid(certificate) and is_banned(certificate),
+        lambda certificate: certificate.not_after,
         problems,
     )
     print(last_of(max(ends, default=None), what, now))
@@ -218,16 +218,18 @@ def _say_when_gone(locations: CertificateLocations, ban: Ban, now: datetime.date
 
 
 def _banned(ban: Ban, issued: Collection[str]) -> Choice:
-    """Whether a certificate would not be issued any more with that ban.
+    """A test whether a certificate matches the ban.
 
     Args:
         ban: the ban.
-        issued: the fingerprints of what was issued to the requester, for a ban of one.
+        issued: the fingerprints of the certificates of a banned requester.
     """
     match ban.kind:
         case "name":
-            return lambda one: any(overlaps(ban.value, name) for name in one.plain_names)
+            return lambda certificate: any(
+                overlaps(ban.value, name) for name in certificate.plain_names
+            )
         case "key":
-            return lambda one: one.key == ban.value
+            return lambda certificate: certificate.key == ban.value
         case _:
-            return lambda one: one.fingerprint in issued
+            return lambda certificate: certificate.fingerprint in issued

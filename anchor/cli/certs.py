@@ -1,4 +1,4 @@
-"""``anchor certs``: what was issued, and until when it lasts."""
+"""``anchor certs``: list or prune the issued certificates."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ def add_to(subparsers: Any) -> None:
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "certs",
-        help="list what was issued, or prune it",
-        description="List the certificates in the output_path of every signing CA, those that end "
-        "first in front. --name, --requester and one of the times narrow it down.",
+        help="list the issued certificates, or delete the expired ones",
+        description="List the certificates in the output_path of every signing CA, sorted by their "
+        "end. --name, --requester and one of the times limit the list.",
     )
     times = parser.add_mutually_exclusive_group()
     times.add_argument("--in-force", action="store_true", help="only those that have not expired")
     times.add_argument(
-        "--expiring", type=_hours, metavar="HOURS", help="only those in force that end within that"
+        "--expiring", type=_hours, metavar="HOURS", help="only valid ones that expire within HOURS"
     )
     times.add_argument("--expired", action="store_true", help="only those that have expired")
     times.add_argument(
         "--for",
         dest="good_for",
         metavar="NAME",
-        help="say when the last certificate is gone that is good for a name, if it gets no other",
+        help="print when the last certificate that is valid for a name expires",
     )
     times.add_argument("--prune", action="store_true", help="delete those that have expired")
     parser.add_argument(
@@ -52,9 +52,9 @@ def add_to(subparsers: Any) -> None:
         metavar="DAYS",
         help="with --prune: only those that expired that long ago; default: 0",
     )
-    parser.add_argument("--name", help="only those that are good for this name, by wildcard too")
+    parser.add_argument("--name", help="only those valid for this name, also through a wildcard")
     parser.add_argument(
-        "--requester", help="only those that this user got, as audit.target 'file' tells"
+        "--requester", help="only those issued to this user, according to audit.target 'file'"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_config_option(parser)
@@ -69,12 +69,12 @@ def _hours(text: str) -> datetime.timedelta:
 
 
 def run(namespace: argparse.Namespace) -> int:
-    """List, answer or prune."""
-    # Hundreds of thousands of objects that stay until the end are not worth looking through.
+    """List or prune the certificates, or print when the last one for a name expires."""
+    # Garbage collection would only scan hundreds of thousands of live objects.
     gc.disable()
     locations = CertificateLocations.of(read_document(namespace.config))
     now = datetime.datetime.now(datetime.UTC)
-    # Files that hold no certificate: they are told at the end, after all the others.
+    # Broken files, which are reported after the list.
     problems = Diagnostics()
     if namespace.prune:
         if namespace.older_than < 0:
@@ -86,7 +86,7 @@ def run(namespace: argparse.Namespace) -> int:
         problems.raise_if_any()
         return 0
     if namespace.good_for is not None:
-        _answer(namespace, locations, now, problems)
+        _print_last_for_name(namespace, locations, now, problems)
         problems.raise_if_any()
         return 0
     choices = [_time_choice(namespace, now)]
@@ -97,15 +97,12 @@ def run(namespace: argparse.Namespace) -> int:
             raise ConfigurationError.about(
                 "audit.target", "is not 'file', so who got which certificate is not known"
             )
-        # Most lists ask nothing of the record.
+        # Imported here, because most lists do not need the audit file.
         from anchor.audit.requesters import issued_to  # noqa: PLC0415
 
         issued = issued_to(locations.audit, namespace.requester)
-        choices.append(lambda one: one.fingerprint in issued)
-    found = _found(
-        locations, choices, _as_json_at(now) if namespace.json else _line_at(now), problems
-    )
-    texts = [text for _, text in found]
+        choices.append(lambda certificate: certificate.fingerprint in issued)
+    texts = [text for _, text in _read(namespace, locations, choices, now, problems)]
     if namespace.json:
         sys.stdout.write(f"[{', '.join(texts)}]\n")
     else:
@@ -115,7 +112,7 @@ def run(namespace: argparse.Namespace) -> int:
 
 
 def read_document(path: Path | None) -> Document:
-    """The configuration, as far as its skeleton is in order."""
+    """The configuration; only its structure is validated."""
     problems = Diagnostics()
     document = config_file.read_document(path or find_config(), problems)
     problems.raise_if_any()
@@ -124,73 +121,73 @@ def read_document(path: Path | None) -> Document:
 
 _quoted = json.encoder.encode_basestring_ascii
 
-Found = list[tuple[str, str]]
 
-
-def _found(
+def _read(
+    namespace: argparse.Namespace,
     locations: CertificateLocations,
     choices: list[Choice],
-    text: Callable[[StoredCertificate], str],
+    now: datetime.datetime,
     problems: Diagnostics,
-) -> Found:
-    """When each of those ends that every choice agrees to, and what to print of it."""
-    found = read_certificates(
+) -> list[tuple[str, str]]:
+    """The end and the text to print of each certificate that matches all choices, by end."""
+    text = _as_json_at(now) if namespace.json else _line_at(now)
+    rows = read_certificates(
         locations.directories,
-        choices[0] if len(choices) == 1 else lambda one: all(choice(one) for choice in choices),
-        lambda one: (one.not_after, text(one)),
+        choices[0]
+        if len(choices) == 1
+        else lambda certificate: all(choice(certificate) for choice in choices),
+        lambda certificate: (certificate.not_after, text(certificate)),
         problems,
     )
-    return sorted(found, key=itemgetter(0))
+    return sorted(rows, key=itemgetter(0))
 
 
 def _time_choice(namespace: argparse.Namespace, now: datetime.datetime) -> Choice:
     if namespace.expired:
-        moment = timestamp(now)
-        return lambda one: one.not_after < moment
+        end = timestamp(now)
+        return lambda certificate: certificate.not_after < end
     if namespace.expiring is not None:
         first, last = timestamp(now), timestamp(_later(now, namespace.expiring))
-        return lambda one: first <= one.not_after <= last
+        return lambda certificate: first <= certificate.not_after <= last
     if namespace.in_force:
         return inventory.in_force(now)
     return inventory.every
 
 
 def _later(now: datetime.datetime, span: datetime.timedelta) -> datetime.datetime:
-    """The end of a span, or of time if it is longer."""
+    """The time after a span, or the latest possible time."""
     try:
         return now + span
     except OverflowError:
         return datetime.datetime.max
 
 
-def _answer(
+def _print_last_for_name(
     namespace: argparse.Namespace,
     locations: CertificateLocations,
     now: datetime.datetime,
     problems: Diagnostics,
 ) -> None:
     choices = [inventory.in_force(now), inventory.good_for(namespace.good_for)]
-    found = _found(
-        locations, choices, _as_json_at(now) if namespace.json else _line_at(now), problems
-    )
-    last = found[-1][0] if found else None
+    rows = _read(namespace, locations, choices, now, problems)
+    last = rows[-1][0] if rows else None
     if namespace.json:
         report = {
             "name": namespace.good_for,
             "last_valid_until": last,
-            "certificates": [json.loads(text) for _, text in reversed(found)],
+            "certificates": [json.loads(text) for _, text in reversed(rows)],
             "unstored": list(locations.without_directory),
         }
         print(json.dumps(report))
         return
     print(last_of(last, f"certificate good for {namespace.good_for}", now))
-    for _, text in reversed(found):
+    for _, text in reversed(rows):
         print(f"  {text}", end="")
     print_unstored(locations, now)
 
 
 def last_of(end: str | None, what: str, now: datetime.datetime) -> str:
-    """When the last of them is gone, as a sentence."""
+    """A sentence that says when the last of some certificates expires."""
     if end is None:
         return f"there is no {what} in force"
     hours = (datetime.datetime.fromisoformat(end) - now).total_seconds() / 3600
@@ -198,41 +195,41 @@ def last_of(end: str | None, what: str, now: datetime.datetime) -> str:
 
 
 def print_unstored(locations: CertificateLocations, now: datetime.datetime) -> None:
-    """Say which CAs' certificates cannot be counted."""
+    """Print the CAs that store no certificates."""
     for name in locations.without_directory:
         end = timestamp((now + locations.longest_validity).replace(microsecond=0))
         print(f"signing_ca.{name} stores no certificates: one of it may be valid until {end}")
 
 
 def _line_at(now: datetime.datetime) -> Callable[[StoredCertificate], str]:
-    """Makes a line of a certificate, which tells if it is not valid yet."""
+    """A function that formats a certificate as a line."""
     moment = timestamp(now)
 
-    def line(one: StoredCertificate) -> str:
-        begin = one.not_before
+    def line(certificate: StoredCertificate) -> str:
+        begin, names = certificate.not_before, " ".join(certificate.names)
         note = f"  (not yet valid, from {begin} on)" if begin > moment else ""
-        return f"{one.not_after}  {one.fingerprint}  {' '.join(one.names)}{note}\n"
+        return f"{certificate.not_after}  {certificate.fingerprint}  {names}{note}\n"
 
     return line
 
 
 def _as_json_at(now: datetime.datetime) -> Callable[[StoredCertificate], str]:
-    """Makes JSON of a certificate."""
+    """A function that formats a certificate as JSON."""
     moment = timestamp(now)
 
-    def as_json(one: StoredCertificate) -> str:
+    def as_json(certificate: StoredCertificate) -> str:
         status = "valid"
-        if one.not_after < moment:
+        if certificate.not_after < moment:
             status = "expired"
-        elif one.not_before > moment:
+        elif certificate.not_before > moment:
             status = "not yet valid"
-        # As json.dumps() writes a dictionary of these, in a third of the time.
+        # The format of json.dumps(), in a third of its time.
         return (
-            f'{{"fingerprint": "{one.fingerprint}", "serial": "{one.serial}", '
-            f'"not_before": "{one.not_before}", "not_after": "{one.not_after}", '
-            f'"status": "{status}", "subject": {_quoted(one.subject)}, '
-            f'"names": [{", ".join(map(_quoted, one.names))}], '
-            f'"key": "{one.key}", "path": {_quoted(one.path)}}}'
+            f'{{"fingerprint": "{certificate.fingerprint}", "serial": "{certificate.serial}", '
+            f'"not_before": "{certificate.not_before}", "not_after": "{certificate.not_after}", '
+            f'"status": "{status}", "subject": {_quoted(certificate.subject)}, '
+            f'"names": [{", ".join(map(_quoted, certificate.names))}], '
+            f'"key": "{certificate.key}", "path": {_quoted(certificate.path)}}}'
         )
 
     return as_json

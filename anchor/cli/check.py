@@ -1,4 +1,4 @@
-"""``anchor check``: prove a configuration, and say what could be better about it."""
+"""``anchor check``: validate a configuration and give advice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from anchor.errors import ConfigProblem, ConfigurationError
 if TYPE_CHECKING:
     from anchor.config_lint.rules import Advice
 
-# As anchor.config_lint has them; that is imported when there is something to look at.
+# The levels of anchor.config_lint, which is imported only when it is needed.
 LEVELS = ("notice", "warning", "danger")
 
 
@@ -26,10 +26,10 @@ def add_to(subparsers: Any) -> None:
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "check",
-        help="prove a configuration, and show what is wrong with it or could be better",
-        description="Read and prove config.json as the service does at its start, and config.py, "
-        "and give advice. Exits with 0 if the service would start, and with 1, after every error "
-        "there is, if not. Advice counts from the level on that --fail-on names.",
+        help="validate a configuration and give advice",
+        description="Validate config.json and config.py as the service does at its start, and give "
+        "advice. Exits with 0 if the service would start. Otherwise prints all errors and exits "
+        "with 1. Advice changes the exit code only with --fail-on.",
     )
     add_config_option(parser)
     parser.add_argument(
@@ -39,27 +39,30 @@ def add_to(subparsers: Any) -> None:
         help=f"exit with 1 for advice of this level or above: {', '.join(LEVELS)}",
     )
     parser.add_argument(
-        "--format", choices=("text", "json"), default="text", help="how to say it; default: text"
+        "--format",
+        choices=("text", "json"),
+        default="text",
+        help="the output format; default: text",
     )
     parser.set_defaults(run=run)
 
 
 def add_config_option(
-    parser: argparse.ArgumentParser, meaning: str = "config.json, if not where it is looked for"
+    parser: argparse.ArgumentParser, help_text: str = "config.json, if not in a default path"
 ) -> None:
-    """The option that says which configuration is meant."""
-    parser.add_argument("--config", type=Path, metavar="FILE", help=meaning)
+    """Add the option --config to the parser."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help=help_text)
 
 
 def run(namespace: argparse.Namespace) -> int:
-    """Prove the configuration."""
+    """Validate the configuration and print errors or advice."""
     errors: tuple[ConfigProblem, ...] = ()
     authorities: list[str] = []
     given: list[Advice] = []
     path: Path | None = namespace.config
     try:
         path = path or find_config()
-        authorities, given = _look(path)
+        authorities, given = _validate(path)
     except ConfigurationError as error:
         errors = error.problems
     show = _as_json if namespace.format == "json" else _as_text
@@ -71,9 +74,9 @@ def run(namespace: argparse.Namespace) -> int:
     return 1 if fails else 0
 
 
-def _look(path: Path) -> tuple[list[str], list[Advice]]:
+def _validate(path: Path) -> tuple[list[str], list[Advice]]:
     """The names of the authorities, and the advice."""
-    # Only checking needs them, and others use the option above.
+    # Imported here, because other commands import this module for its option.
     from anchor.audit import log_configuration  # noqa: PLC0415
     from anchor.cli.config_py import read  # noqa: PLC0415
     from anchor.config.diagnostics import Diagnostics  # noqa: PLC0415
@@ -83,7 +86,7 @@ def _look(path: Path) -> tuple[list[str], list[Advice]]:
 
     problems = Diagnostics()
     proved: LoadedConfiguration | None = None
-    with problems.at(), _what_advice_says_left_unsaid():
+    with problems.at(), _silent_backends():
         proved = load_authorities(path)
     own_handlers = logging.getLogger().handlers[:]
     with problems.at("config.py"):
@@ -105,8 +108,8 @@ def _look(path: Path) -> tuple[list[str], list[Advice]]:
 
 
 @contextmanager
-def _what_advice_says_left_unsaid() -> Iterator[None]:
-    """Backends warn of themselves in the log, when they are made."""
+def _silent_backends() -> Iterator[None]:
+    """Suppress the warnings of authentication backends, which the advice repeats."""
     logger = logging.getLogger("anchor.auth")
     before = logger.level
     logger.setLevel(logging.CRITICAL + 1)

@@ -1,4 +1,4 @@
-"""What the client's commands have in common: options, output, and exit codes."""
+"""Common options, output and exit codes of the client's commands."""
 
 from __future__ import annotations
 
@@ -14,36 +14,37 @@ from anchor.client.outcome import Outcome, Result, format_time
 from anchor.client.renewal import Renewer
 from anchor.client.tracking import StateDirectory
 
-FAILED, HOOK_FAILED, FOR_NOW = 1, 3, 75
+# sysexits.h: EX_TEMPFAIL is 75.
+FAILED, HOOK_FAILED, UNAVAILABLE = 1, 3, 75
 
 
 def add_state_option(parser: argparse.ArgumentParser) -> None:
-    """The option that says where things are tracked."""
+    """Add the option --state to the parser."""
     parser.add_argument(
         "--state",
         type=Path,
         metavar="DIR",
-        help="where things are tracked; default: $ANCHOR_STATE, or /var/lib/anchor-client for "
+        help="the state directory; default: $ANCHOR_STATE, or /var/lib/anchor-client for "
         "root, or ~/.local/state/anchor",
     )
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
-    """The options that say how things are told."""
-    parser.add_argument("--json", action="store_true", help="answer in JSON, for scripts")
+    """Add the options --json and --quiet to the parser."""
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.add_argument(
-        "--quiet", action="store_true", help="say nothing unless something is wrong"
+        "--quiet", action="store_true", help="print nothing unless something is wrong"
     )
 
 
 def state_directory(namespace: argparse.Namespace) -> StateDirectory:
-    """The state directory that is meant."""
+    """The state directory of the command line, or the default one."""
     path: Path = namespace.state or tracking.default_state_directory()
     return StateDirectory(path.absolute())
 
 
 def renewer(namespace: argparse.Namespace) -> Renewer:
-    """What does the work; it says what it does on a terminal only."""
+    """A renewer for the state directory; it prints its progress on a terminal."""
     on_terminal = sys.stderr.isatty() and not namespace.quiet
 
     def progress(line: str) -> None:
@@ -54,11 +55,11 @@ def renewer(namespace: argparse.Namespace) -> Renewer:
 
 
 def tell(outcome: Outcome, namespace: argparse.Namespace) -> None:
-    """One line: what went well to standard output, what did not to standard error."""
+    """Print one line: a success to standard output, a failure to standard error."""
     if outcome.warning:
         print(_coloured(f"{outcome.name}: {outcome.warning}", "33", sys.stderr), file=sys.stderr)
     if exit_code(outcome):
-        colour = "33" if exit_code(outcome) == FOR_NOW else "31"
+        colour = "33" if exit_code(outcome) == UNAVAILABLE else "31"
         line = _coloured(outcome.message, colour, sys.stderr)
         print(line, file=sys.stderr, flush=True)
     elif not namespace.quiet and not namespace.json:
@@ -66,16 +67,16 @@ def tell(outcome: Outcome, namespace: argparse.Namespace) -> None:
 
 
 def exit_code(outcome: Outcome) -> int:
-    """What an outcome means to cron and systemd."""
+    """The exit code for an outcome."""
     return {
         Result.FAILED: FAILED,
         Result.HOOK_FAILED: HOOK_FAILED,
-        Result.POSTPONED: FOR_NOW,
+        Result.POSTPONED: UNAVAILABLE,
     }.get(outcome.result, 0)
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:
-    """An outcome for scripts."""
+    """An outcome as a JSON object."""
     return {
         "name": outcome.name,
         "result": outcome.result.value,
@@ -87,12 +88,12 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def print_json(document: object) -> None:
-    """A document on standard output."""
+    """Print a document as JSON."""
     print(json.dumps(document, indent=2), flush=True)
 
 
 def _coloured(line: str, colour: str, stream: Any) -> str:
-    """On a terminal, in colour, unless its user wants none (no-color.org)."""
+    """The line in colour on a terminal, unless NO_COLOR is set (no-color.org)."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty():
         return line
     return f"\x1b[{colour}m{line}\x1b[0m"

@@ -1,4 +1,4 @@
-"""What ``config.py`` says of the service, for a command that does not serve."""
+"""The settings in ``config.py``, for commands that do not serve."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from anchor.web.settings import WebSettings
 
 
 class ConfigPy(NamedTuple):
-    """What a command needs of ``config.py``.
+    """The settings in ``config.py``.
 
     Attributes:
-        host: the address to listen on, if it has one.
-        web: its ``web`` section.
-        logging: its ``logging`` section; None if it has none.
-        is_there: False if the service is started with a file that is not known here.
+        host: the address to listen on, if it is set.
+        web: the ``web`` section.
+        logging: the ``logging`` section, if there is one.
+        is_there: False if ``config.py`` was not found.
     """
 
     host: str | None
@@ -32,19 +32,19 @@ class ConfigPy(NamedTuple):
 
 
 def read(config_json: Path) -> ConfigPy:
-    """The values of ``config.py``.
+    """Run ``config.py`` and return its settings.
 
     Args:
-        config_json: the configuration that it goes with.
+        config_json: the path of ``config.json``, beside which ``config.py`` may be.
 
     Raises:
-        ConfigurationError: it cannot be run, or its ``web`` section is no good.
+        ConfigurationError: it cannot be run, or a section is not valid.
     """
     named = os.environ.get("PECAN_CONFIG")
     try:
         path = Path(named) if named else find_config_py(config_json)
     except ConfigurationError:
-        # Whoever starts the service with another one knows where that is.
+        # The service may still be started with another path.
         return ConfigPy(None, validate_options(WebSettings, {}, Path()), None, is_there=False)
     try:
         values = runpy.run_path(str(path))

@@ -1,4 +1,4 @@
-"""``anchor explain``: what an authority would make of a request."""
+"""``anchor explain``: show how an authority would handle a request."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from anchor.policy_tools import explain
 from anchor.policy_tools.explain import SIGNED, Explanation, Requester
 from anchor.timestamps import timestamp
 
-# The service's own limit stands in config.py; this one is for a device or a disk image by mistake.
-MAX_OCTETS = 1 << 24
+# The limit of the service is in config.py; this one is against a wrong file, such as a disk image.
+MAX_BYTES = 1 << 24
 
 COLOURS = {"ok": GREEN, "changed": YELLOW, "mended": YELLOW, "refused": RED, "crashed": RED}
 
 
 class NotUnderstood(Exception):
-    """The command line asks for something that is not there."""
+    """The command line names a file or an authority that does not exist."""
 
 
 def add_to(subparsers: Any) -> None:
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "explain",
-        help="tell what would become of a request, and why",
-        description="Run an authority's policy over a request, and print each check with its "
-        "verdict, what each fixup does, and what the certificate would contain. Nothing is signed, "
-        "and neither the CA's key nor the authentication backend is needed. Exits with 0 if the "
-        "request would be signed, with 1 if not, and with 2 if the question makes no sense.",
+        help="show whether a request would be signed, and why",
+        description="Apply an authority's policy to a request. Print each check with its verdict, "
+        "the changes of each fixup, and the contents of the certificate. Nothing is signed, and "
+        "neither the CA's key nor the authentication backend is needed. Exits with 0 if the "
+        "request would be signed, with 1 if not, and with 2 if the command line is not valid.",
     )
     parser.add_argument(
         "request", metavar="REQUEST", help="the CSR in PEM or DER, a file or - for standard input"
@@ -49,14 +49,14 @@ def add_to(subparsers: Any) -> None:
         "--ra", metavar="NAME", help="the registration authority, if there are several"
     )
     parser.add_argument(
-        "--user", default="anonymous", help="who asks, as authenticated; default: anonymous"
+        "--user", default="anonymous", help="the authenticated user; default: anonymous"
     )
     parser.add_argument(
         "--group",
         action="append",
         default=[],
         metavar="GROUP",
-        help="a group of theirs; may be given several times",
+        help="a group of the user; may be given several times",
     )
     parser.add_argument(
         "--from",
@@ -64,23 +64,23 @@ def add_to(subparsers: Any) -> None:
         type=ip_address,
         default="127.0.0.1",
         metavar="ADDRESS",
-        help="where the request comes from; default: 127.0.0.1",
+        help="the address of the client; default: 127.0.0.1",
     )
-    parser.add_argument("--json", action="store_true", help="print an object of JSON")
+    parser.add_argument("--json", action="store_true", help="print a JSON object")
     parser.set_defaults(run=run)
 
 
 def run(namespace: argparse.Namespace) -> int:
     """Explain the request."""
-    asker = Requester(AuthDetails(namespace.user, namespace.group), namespace.address)
+    requester = Requester(AuthDetails(namespace.user, namespace.group), namespace.address)
     try:
-        octets = _read(namespace.request)
+        contents = _read(namespace.request)
         path = namespace.config or find_config()
         authority = _choose(load_authorities(path, offline=True).authorities, namespace.ra)
     except NotUnderstood as error:
         print(f"anchor explain: {error}", file=sys.stderr)
         return 2
-    explained = explain.explain(authority, octets, asker)
+    explained = explain.explain(authority, contents, requester)
     if namespace.json:
         print(json.dumps(explain.as_json(explained), indent=2))
     else:
@@ -92,28 +92,28 @@ def run(namespace: argparse.Namespace) -> int:
 def _read(name: str) -> bytes:
     try:
         if name == "-":
-            octets = sys.stdin.buffer.read(MAX_OCTETS + 1)
+            contents = sys.stdin.buffer.read(MAX_BYTES + 1)
         else:
             with Path(name).open("rb") as file:
-                octets = file.read(MAX_OCTETS + 1)
+                contents = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise NotUnderstood(f"{printable(name)} cannot be read: {error.strerror}") from None
-    if len(octets) > MAX_OCTETS:
-        raise NotUnderstood(f"{printable(name)} is larger than {MAX_OCTETS} octets")
-    return octets
+    if len(contents) > MAX_BYTES:
+        raise NotUnderstood(f"{printable(name)} is larger than {MAX_BYTES} bytes")
+    return contents
 
 
 def _choose(
     authorities: Mapping[str, RegistrationAuthority], name: str | None
 ) -> RegistrationAuthority:
-    known = ", ".join(sorted(authorities))
+    names = ", ".join(sorted(authorities))
     if name is None:
         if len(authorities) != 1:
-            raise NotUnderstood(f"--ra is needed, one of {known}")
+            raise NotUnderstood(f"--ra is needed, one of {names}")
         [only] = authorities.values()
         return only
     if name not in authorities:
-        raise NotUnderstood(f"there is no registration authority {name!a}, but {known}")
+        raise NotUnderstood(f"there is no registration authority {name!a}, but {names}")
     return authorities[name]
 
 

@@ -1,4 +1,4 @@
-"""The configuration that ``anchor init`` makes."""
+"""The configuration that ``anchor init`` writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``anchor forget``: track a certificate no more."""
+"""``anchor forget``: stop tracking certificates."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def add_to(subparsers: Any) -> None:
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "forget",
-        help="track a certificate no more",
-        description="Track certificates no more. Their files stay where they are.",
+        help="stop tracking certificates",
+        description="Stop tracking certificates. Their files are kept.",
     )
     parser.add_argument("names", nargs="+", metavar="NAME", help="as `anchor list` shows it")
     client_options.add_state_option(parser)
@@ -21,7 +21,7 @@ def add_to(subparsers: Any) -> None:
 
 
 def run(namespace: argparse.Namespace) -> int:
-    """Forget them."""
+    """Stop tracking the certificates."""
     state = client_options.state_directory(namespace)
     for name in namespace.names:
         state.forget(name)

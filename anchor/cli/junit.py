@@ -1,4 +1,4 @@
-"""Results of tests in the XML that CI systems read."""
+"""Results of policy tests as JUnit XML, for CI systems."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from anchor.cli.terminal import printable
 
 @dataclass(frozen=True)
 class Result:
-    """How a case in a file came out; ``seconds`` is what it took."""
+    """The result of a case; ``objection`` says why it failed, ``seconds`` is the duration."""
 
     file: str
     case: str
@@ -21,7 +21,7 @@ class Result:
 
 
 def write(path: Path, results: Iterable[Result]) -> None:
-    """Write the results, one suite for each file; what XML cannot hold is escaped."""
+    """Write the results, one suite per file; characters that are not valid in XML are escaped."""
     suites: dict[str, list[Result]] = {}
     for result in results:
         suites.setdefault(result.file, []).append(result)

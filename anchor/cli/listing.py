@@ -1,4 +1,4 @@
-"""``anchor list``: what is tracked."""
+"""``anchor list``: show the tracked certificates."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def add_to(subparsers: Any) -> None:
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "list",
-        help="show what is tracked, until when it is valid, and when it renews next",
-        description="Show the certificates that are tracked. Exits with 0 if all of them are "
-        "valid, and with 1 if not.",
+        help="show the tracked certificates with their validity and next renewal",
+        description="Show the tracked certificates. Exits with 0 if all of them are valid, and "
+        "with 1 if not.",
     )
     client_options.add_state_option(parser)
-    parser.add_argument("--json", action="store_true", help="answer in JSON, for scripts")
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.set_defaults(run=run)
 
 
 def run(namespace: argparse.Namespace) -> int:
-    """Show them."""
+    """Print the tracked certificates."""
     state = client_options.state_directory(namespace)
     rows = [_describe(state, name) for name in state.names()]
     if namespace.json:
@@ -83,7 +83,7 @@ def _state(certificate: x509.Certificate) -> str:
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    """A column each, and a line below for what went wrong last."""
+    """Print a table, with the last error of a certificate below its line."""
     table = [
         ("NAME", "STATE", "VALID UNTIL", "RENEWS FROM"),
         *(
@@ -100,7 +100,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def _when(timestamp: str | None) -> str:
-    """The moment; for people also how far away it is."""
+    """The time; on a terminal also the time until then."""
     if timestamp is None:
         return "-"
     if not sys.stdout.isatty():

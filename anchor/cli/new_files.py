@@ -1,4 +1,4 @@
-"""Files that are made together: all of them, or none."""
+"""New files that are written together: all of them or none."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 
 class NewFiles:
-    """New files and directories below a directory; nothing is overwritten.
+    """New files and directories in a directory; nothing is overwritten.
 
     Args:
-        directory: made with the files if it is not there.
+        directory: the directory; it is made if it does not exist.
     """
 
     def __init__(self, directory: Path):
@@ -19,14 +19,14 @@ class NewFiles:
         self._made: list[Path] = []
 
     def add(self, path: str, contents: bytes, mode: int) -> None:
-        """Have a file written; ``mode`` is its permissions."""
+        """Add a file to be written with these permissions."""
         self._files[path] = contents, mode
 
     def write(self, *directories: str) -> None:
-        """Write the files, and make the directories that are not there.
+        """Write the files, and make the directories that do not exist.
 
         Raises:
-            OSError: one cannot be made; then none is left.
+            OSError: one cannot be made; all others are removed again.
         """
         try:
             for path, (contents, mode) in self._files.items():
@@ -51,9 +51,9 @@ class NewFiles:
 
 
 def write_new(path: Path, contents: bytes, mode: int) -> None:
-    """Write a new file, which has its mode from the moment it exists."""
+    """Write a new file; it has its mode from the start."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Closing it may fail too, for a full disk.
+    # Closing it may fail too, if the disk is full.
     file = open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode))  # noqa: SIM115
     try:
         with file:
@@ -61,6 +61,6 @@ def write_new(path: Path, contents: bytes, mode: int) -> None:
     except BaseException as error:
         path.unlink()
         if isinstance(error, OSError):
-            # A full disk is told without the file.
+            # The error of a full disk does not name the file.
             error.filename = str(path)
         raise

@@ -1,4 +1,4 @@
-"""``anchor renew``: renew what is due."""
+"""``anchor renew``: renew the certificates that are due."""
 
 from __future__ import annotations
 
@@ -21,24 +21,26 @@ def add_to(subparsers: Any) -> None:
         "failed, 75 if the service was not available and there is time for other tries.",
     )
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="what to renew; default: all that is tracked"
+        "names", nargs="*", metavar="NAME", help="default: all tracked certificates"
     )
-    parser.add_argument("--force", action="store_true", help="renew also what is not due")
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be renewed now")
     parser.add_argument(
-        "--daemon", action="store_true", help="stay, and renew everything when it is due"
+        "--force", action="store_true", help="renew certificates that are not due, too"
     )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="only print what would be renewed now"
+    )
+    parser.add_argument("--daemon", action="store_true", help="keep running and renew what is due")
     client_options.add_state_option(parser)
     client_options.add_output_options(parser)
     parser.set_defaults(run=run, parser=parser)
 
 
 def run(namespace: argparse.Namespace) -> int:
-    """Renew, once or from now on."""
+    """Renew once, or run as a daemon."""
     if namespace.daemon:
         if namespace.names or namespace.force or namespace.dry_run:
             namespace.parser.error("--daemon takes no names, and neither --force nor --dry-run")
-        return _stay(namespace)
+        return _run_daemon(namespace)
     renewer = client_options.renewer(namespace)
     if not namespace.dry_run:
         renewer.state.sweep()
@@ -54,7 +56,7 @@ def run(namespace: argparse.Namespace) -> int:
     elif not namespace.quiet and all(each.result is Result.NOT_DUE for each in outcomes):
         print(_nothing_due(outcomes))
     codes = [client_options.exit_code(outcome) for outcome in outcomes]
-    order = (client_options.FAILED, client_options.HOOK_FAILED, client_options.FOR_NOW)
+    order = (client_options.FAILED, client_options.HOOK_FAILED, client_options.UNAVAILABLE)
     return next((code for code in order if code in codes), 0)
 
 
@@ -66,7 +68,7 @@ def _nothing_due(outcomes: list[Outcome]) -> str:
     return f"nothing is due; the next is {name}, from {format_time(first)}"
 
 
-def _stay(namespace: argparse.Namespace) -> int:
+def _run_daemon(namespace: argparse.Namespace) -> int:
     def report(outcome: Outcome) -> None:
         client_options.tell(outcome, namespace)
         if namespace.json:
@@ -76,7 +78,7 @@ def _stay(namespace: argparse.Namespace) -> int:
         print(f"anchor: {line}", file=sys.stderr, flush=True)
 
     renewer = client_options.renewer(namespace)
-    # A state directory that another user could have written ends the daemon at its start.
+    # This also ends the daemon at its start if another user could change the state.
     renewer.state.sweep()
     count = len(renewer.state.names())
 

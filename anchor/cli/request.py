@@ -1,4 +1,4 @@
-"""``anchor request``: a key and a certificate, kept renewed from then on."""
+"""``anchor request``: get a key and a certificate, and track them for renewal."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ def add_to(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "request",
         help="get a certificate, and track it",
-        description="Make a key, have a certificate made for it, write both, and track them for "
-        "`anchor renew`. When anything fails, what was there before stays. Exits with 0 if all "
-        "went well, 1 if not, 3 if only the hook failed, 75 if the service was not available.",
+        description="Make a key, request a certificate for it, write both, and track them for "
+        "`anchor renew`. After a failure, the old files and state are unchanged. Exits with 0 for "
+        "success, 1 for a failure, 3 if only the hook failed, 75 if the service was not "
+        "available.",
     )
     parser.add_argument(
         "names", nargs="+", metavar="NAME", help="DNS names and addresses for the certificate"
     )
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="client.json, if not where it is looked for"
+        "--config", type=Path, metavar="FILE", help="client.json, if not in a default path"
     )
     parser.add_argument("--authority", help="the registration authority, if not the configured one")
     parser.add_argument(
-        "--name", dest="tracked_as", help="what to track it as; default: the first name"
+        "--name", dest="tracked_as", help="the name for later commands; default: the first NAME"
     )
     parser.add_argument(
         "--directory", type=Path, metavar="DIR", help="where the files go; default: DIR of --state"
@@ -62,15 +63,15 @@ def add_to(subparsers: Any) -> None:
         "--renew-when-left",
         type=_fraction,
         metavar="PART",
-        help="renew when this part of the life is left, 0.5 for a half; default: what the service "
-        "says, which is a third",
+        help="renew when this part of the life is left, 0.5 for a half; default: the service "
+        "decides, which means a third",
     )
     parser.add_argument(
         "--wait",
         type=float,
         default=0,
         metavar="SECONDS",
-        help="how long to keep trying while the service is not available; default: 0",
+        help="how long to retry while the service is not available; default: 0",
     )
     client_options.add_state_option(parser)
     client_options.add_output_options(parser)
@@ -98,7 +99,7 @@ def _fraction(text: str) -> float:
 
 
 def run(namespace: argparse.Namespace) -> int:
-    """Get it."""
+    """Request the certificate."""
     state = client_options.state_directory(namespace)
     name = namespace.tracked_as or namespace.names[0].replace("*", "_wildcard")
     if not is_name(name):
@@ -110,18 +111,20 @@ def run(namespace: argparse.Namespace) -> int:
         trust.require_command(spec.hook)
     _refuse_shared_directory(state, name, spec.directory)
     try:
-        outcome = _persistently(namespace, name, spec)
+        outcome = _request_with_retries(namespace, name, spec)
     except Unavailable as error:
         print(f"anchor: {error}", file=sys.stderr)
-        return client_options.FOR_NOW
+        return client_options.UNAVAILABLE
     client_options.tell(outcome, namespace)
     if namespace.json:
         client_options.print_json(client_options.as_json(outcome))
     return client_options.exit_code(outcome)
 
 
-def _persistently(namespace: argparse.Namespace, name: str, spec: CertificateSpec) -> Outcome:
-    """Ask as long as ``--wait`` allows."""
+def _request_with_retries(
+    namespace: argparse.Namespace, name: str, spec: CertificateSpec
+) -> Outcome:
+    """Request the certificate, and retry as long as ``--wait`` allows."""
     renewer = client_options.renewer(namespace)
     deadline = time.monotonic() + namespace.wait
     failures = 0
@@ -139,7 +142,7 @@ def _persistently(namespace: argparse.Namespace, name: str, spec: CertificateSpe
 
 
 def _spec(namespace: argparse.Namespace, directory: Path) -> CertificateSpec:
-    """What is wanted; paths are written down absolute, for later runs start elsewhere."""
+    """The options, with absolute paths, because renewals run in another directory."""
     return CertificateSpec(
         names=tuple(namespace.names),
         directory=(namespace.directory or directory).absolute(),
@@ -157,17 +160,17 @@ def _spec(namespace: argparse.Namespace, directory: Path) -> CertificateSpec:
 
 
 def _hook(words: list[str]) -> tuple[str, ...]:
-    """A program without a slash is looked for on the PATH of each run."""
+    """The hook with an absolute path; a program without a slash is looked up at each run."""
     return tuple(str(Path(word).absolute()) if "/" in word else word for word in words[:1]) + tuple(
         words[1:]
     )
 
 
 def _refuse_shared_directory(state: StateDirectory, name: str, directory: Path) -> None:
-    """Two certificates in one directory would take turns."""
+    """Raise Misconfigured if another tracked certificate uses the directory."""
     for other in state.names():
-        theirs = None
+        other_directory = None
         with contextlib.suppress(AnchorError):
-            theirs = state.read(other).spec.directory
-        if other != name and theirs == directory:
+            other_directory = state.read(other).spec.directory
+        if other != name and other_directory == directory:
             raise Misconfigured(f"{directory} is that of {other!r}")

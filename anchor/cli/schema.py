@@ -1,4 +1,4 @@
-"""``anchor schema``: what editors complete and check a configuration by."""
+"""``anchor schema``: print the JSON Schema of config.json, for editors."""
 
 from __future__ import annotations
 
@@ -13,23 +13,19 @@ def add_to(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "schema",
         help="print a JSON Schema of config.json, for editors",
-        description="Print a JSON Schema of config.json that knows the plug-ins which are "
-        "installed here, and refuses names that nobody offers.",
+        description="Print a JSON Schema of config.json with the options of the installed "
+        "plug-ins. It rejects unknown names.",
     )
     parser.add_argument(
         "--shipped",
         action="store_true",
-        help="print the one that came with the package, which has room for any plug-in",
+        help="print the schema of the package, which accepts any plug-in",
     )
     parser.set_defaults(run=run)
 
 
 def run(namespace: argparse.Namespace) -> int:
-    """Print it."""
-    text = (
-        schema.shipped_text()
-        if namespace.shipped
-        else schema.to_json(schema.for_installed_plugins())
-    )
+    """Print the schema."""
+    text = schema.shipped_text() if namespace.shipped else schema.to_json(schema.for_installed_plugins())
     print(text, end="")
     return 0

@@ -1,4 +1,4 @@
-"""``anchor serve``: the service, for development."""
+"""``anchor serve``: run the service for development."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def add_to(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "serve",
         help="serve from this machine, for development",
-        description="Serve with Pecan's own server, one request at a time. For production there "
-        "are uwsgi and gunicorn: see the documentation.",
+        description="Run the service with the server of Pecan, one request at a time. For "
+        "production use uwsgi or gunicorn: see the documentation.",
     )
     add_config_option(parser)
     parser.add_argument("--host", help="address to listen on, if not the one in config.py")
@@ -38,7 +38,7 @@ def run(namespace: argparse.Namespace) -> int:
         config.server.host = namespace.host
     if namespace.port is not None:
         config.server.port = namespace.port
-    # The whole Config, as a mapping: pecan.load_app knows this and file names.
+    # pecan.load_app() accepts a mapping or a file name, but no Config.
     application = pecan.load_app(config.to_dict())
     command = ServeCommand()
     command.args = argparse.Namespace(reload=False)

@@ -1,4 +1,4 @@
-"""Text on a terminal: aligned, sparingly coloured, and never what a hostile request had in it."""
+"""Safe and coloured text for terminals."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ GREEN, RED, YELLOW = "32", "31", "33"
 
 
 def printable(text: str) -> str:
-    """The text in printable ASCII; all else is escaped, and so are no commands to a terminal.
+    """The text in printable ASCII; all other characters are escaped.
 
-    Letters of other scripts are escaped too: some of them look just like ASCII's.
+    So a hostile request cannot send control sequences to the terminal, or show letters of other
+    scripts that look like ASCII.
     """
     return "".join(
         character if " " <= character <= "~" else character.encode("unicode_escape").decode("ascii")
@@ -21,18 +22,18 @@ def printable(text: str) -> str:
 
 
 def is_coloured(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether colour is wanted: on a terminal, unless https://no-color.org is followed."""
+    """True on a terminal, unless NO_COLOR is set (https://no-color.org)."""
     if environment.get("NO_COLOR") or environment.get("TERM") == "dumb":
         return False
     return stream.isatty()
 
 
 class Painter:
-    """Colours words, or leaves them as they are."""
+    """Colours text, if colour is on."""
 
     def __init__(self, *, coloured: bool):
         self._coloured = coloured
 
     def paint(self, colour: str, text: str) -> str:
-        """The text in that colour."""
+        """The text in this colour."""
         return f"\x1b[{colour}m{text}\x1b[0m" if self._coloured else text

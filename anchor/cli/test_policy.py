@@ -1,4 +1,4 @@
-"""``anchor test-policy``: hold a policy against cases with a known outcome."""
+"""``anchor test-policy``: run test cases with expected outcomes against a policy."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def add_to(subparsers: Any) -> None:
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "test-policy",
-        help="try a policy with cases whose outcome is known",
-        description="Run the cases in each FILE, which names the configuration it is for, and "
-        "compare what would become of their requests with what should. Nothing is signed, and "
-        "neither the CA's key nor the authentication backend is needed. Exits with 0 if every case "
-        "comes out right, and with 1 if not, or if a file is not in order.",
+        help="run test cases with expected outcomes against a policy",
+        description="Run the test cases in each FILE, which names its configuration, and compare "
+        "their outcomes with the expected ones. Nothing is signed, and neither the CA's key nor "
+        "the authentication backend is needed. Exits with 0 if every case passes, and with 1 if "
+        "not, or if a file has errors.",
     )
-    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="cases, in JSON")
-    add_config_option(parser, "config.json, if not the one that the FILE names")
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="test cases in JSON")
+    add_config_option(parser, "config.json; default: the one that FILE names")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write the results as JUnit XML")
     parser.set_defaults(run=run)
 
@@ -61,7 +61,7 @@ def run(namespace: argparse.Namespace) -> int:
 
 
 def _load(files: list[Path], config: Path | None) -> dict[Path, tuple[Case, ...]] | None:
-    """The cases of every file, or None after everything that is wrong with any."""
+    """The cases of every file; None, after printing all errors, if a file has any."""
     maker = Maker()
     suites: dict[Path, tuple[Case, ...]] = {}
     count = 0

@@ -40,7 +40,7 @@ def test_every_key_of_the_configuration_is_documented_with_its_default():
 def test_every_file_and_exit_code_is_documented():
     for name in certificate_version.NAMES:
         assert f"``{name}``" in REFERENCE
-    for code in (0, 1, 2, client_options.HOOK_FAILED, client_options.FOR_NOW):
+    for code in (0, 1, 2, client_options.HOOK_FAILED, client_options.UNAVAILABLE):
         assert re.search(rf"^{code} ", REFERENCE, re.MULTILINE)
 
 
