@@ -1,4 +1,4 @@
-"""``GET /healthz`` and ``GET /readyz``, for balancers and orchestrators."""
+"""``GET /healthz`` and ``GET /readyz``, for load balancers and orchestrators."""
 
 from __future__ import annotations
 
@@ -13,27 +13,23 @@ from anchor.web.responses import respond, wants_json
 
 
 def alive(request: Request) -> Response:
-    """That the service answers, and nothing else."""
+    """A response without any check."""
     return respond(request, b"ok\n", "text/plain")
 
 
 def ready(request: Request, readiness: Readiness) -> Response:
-    """Whether certificates can be issued now: one line for each thing that it takes."""
-    findings = readiness.findings()
-    good = all(finding.problem is None for finding in findings)
-    status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
+    """The results of the readiness checks, with status 200 or 503; one line per check."""
+    checks = readiness.checks()
+    is_ready = all(check.problem is None for check in checks)
+    status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
     if wants_json(request):
         document = {
-            "ready": good,
+            "ready": is_ready,
             "checks": [
-                {
-                    "check": finding.what,
-                    "ready": finding.problem is None,
-                    "problem": finding.problem,
-                }
-                for finding in findings
+                {"check": check.name, "ready": check.problem is None, "problem": check.problem}
+                for check in checks
             ],
         }
         return respond(request, json.dumps(document).encode(), "application/json", status)
-    lines = [f"{finding.what}: {finding.problem or 'ok'}\n" for finding in findings]
+    lines = [f"{check.name}: {check.problem or 'ok'}\n" for check in checks]
     return respond(request, "".join(lines).encode(), "text/plain", status)

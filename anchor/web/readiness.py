@@ -1,4 +1,4 @@
-"""Whether certificates can be issued now, as far as that shows without issuing one."""
+"""Readiness checks: tell whether certificates can be issued now, without issuing one."""
 
 from __future__ import annotations
 
@@ -16,23 +16,27 @@ from anchor.timestamps import utc_now
 
 LOG = logging.getLogger(__name__)
 
-# For so long an answer stands, in seconds: whoever asks, an HSM is not asked more often.
-STANDS = 1.0
+# Results are cached for this many seconds, so that frequent probes do not load an HSM.
+CACHE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing that issuing takes, and what is wrong with it; None if nothing is.
+class ReadinessCheck:
+    """The result of one check.
 
-    The words are for everyone to read: no path, no address and no secret is in them.
+    Everyone can read it, so it contains no path, no address and no secret.
+
+    Attributes:
+        name: what was checked, for example ``signing_ca.default.key``.
+        problem: what is wrong; None if nothing is.
     """
 
-    what: str
+    name: str
     problem: str | None
 
 
 class Readiness:
-    """Looks at the CAs of all authorities: certificate, key and storage."""
+    """Checks the CAs of all authorities: certificate, key and storage."""
 
     def __init__(
         self,
@@ -41,31 +45,31 @@ class Readiness:
     ):
         self._cas = {authority.signing_ca.name: authority.signing_ca for authority in authorities}
         self._clock = clock
-        self._found: tuple[Finding, ...] = ()
-        self._until = 0.0
+        self._checks: tuple[ReadinessCheck, ...] = ()
+        self._expires = 0.0
 
-    def findings(self) -> tuple[Finding, ...]:
-        """What was found, at most a second ago."""
-        if time.monotonic() >= self._until:
-            self._found = tuple(self._look())
-            self._until = time.monotonic() + STANDS
-        return self._found
+    def checks(self) -> tuple[ReadinessCheck, ...]:
+        """The results of all checks, at most a second old."""
+        if time.monotonic() >= self._expires:
+            self._checks = tuple(self._run())
+            self._expires = time.monotonic() + CACHE_SECONDS
+        return self._checks
 
-    def _look(self) -> Iterator[Finding]:
+    def _run(self) -> Iterator[ReadinessCheck]:
         now = self._clock()
         for name, ca in sorted(self._cas.items()):
-            yield Finding(f"signing_ca.{name}.certificate", _about_the_certificate(ca, now))
-            yield Finding(
+            yield ReadinessCheck(f"signing_ca.{name}.certificate", _certificate_problem(ca, now))
+            yield ReadinessCheck(
                 f"signing_ca.{name}.key",
-                _tried(partial(ca.ready, now), "the key cannot be used now", name),
+                _problem_if_raised(partial(ca.ready, now), "the key cannot be used now", name),
             )
-            yield Finding(
+            yield ReadinessCheck(
                 f"signing_ca.{name}.storage",
-                _tried(ca.store.ready, "certificates cannot be stored now", name),
+                _problem_if_raised(ca.store.ready, "certificates cannot be stored now", name),
             )
 
 
-def _about_the_certificate(ca: SigningCA, now: datetime.datetime) -> str | None:
+def _certificate_problem(ca: SigningCA, now: datetime.datetime) -> str | None:
     left = ca.at(now).not_after - now
     if left <= datetime.timedelta():
         return "it has ended"
@@ -74,9 +78,9 @@ def _about_the_certificate(ca: SigningCA, now: datetime.datetime) -> str | None:
     return None
 
 
-def _tried(try_it: Callable[[], None], problem: str, name: str) -> str | None:
+def _problem_if_raised(check: Callable[[], None], problem: str, name: str) -> str | None:
     try:
-        try_it()
+        check()
     except AnchorError as error:
         LOG.error("signing_ca.%s: %s: %s", name, problem, error)
         return problem
