@@ -10,12 +10,12 @@ from webob import Response
 from webob.acceptparse import create_accept_header
 
 from anchor.errors import UnknownAuthority
-from anchor.web.pages.front_page import HTML, JSON, TEXT, FrontPage, style_digest
+from anchor.web.pages.front_page import HTML, JSON, TEXT, FrontPage, style_sheet_digest
 from anchor.web.request import Request
 from anchor.web.responses import respond
 
-# A name, an IPv4 address or an IPv6 address in brackets, and a port.  A client can send anything,
-# and what stands here is shown to be pasted into a shell.
+# A name, an IPv4 address or an IPv6 address in brackets, and a port.  The check is strict because
+# the client chooses the header, and readers paste the URL into a shell.
 _HOST = re.compile(
     r"(?:[a-z0-9](?:[a-z0-9._-]{0,253})|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?",
     re.ASCII | re.IGNORECASE,
@@ -24,47 +24,50 @@ PLACEHOLDER = "https://anchor.example.com"
 
 
 def show(request: Request, front: FrontPage, authorities: Collection[str]) -> Response:
-    """The page in the form that the client prefers; text if it does not care.
+    """The page in the media type that the client prefers; plain text without a preference.
 
-    ``authority`` in the query is the name of one to show alone.
+    ``authority`` in the query selects the page of one authority.
 
     Raises:
-        UnknownAuthority: there is none of that name.
+        UnknownAuthority: no authority has that name.
     """
     query = parse_qs(request.environ.get("QUERY_STRING", ""), keep_blank_values=True)
     [name] = query.get("authority", [None])[:1]
     if name is not None and name not in authorities:
         raise UnknownAuthority("there is no such registration authority")
-    media_type = preferred(request.environ.get("HTTP_ACCEPT"))
+    media_type = preferred_media_type(request.environ.get("HTTP_ACCEPT"))
     page = front.page(media_type, name)
     response = respond(
         request,
-        page.at(url_of(request)),
+        page.at(service_url(request)),
         media_type,
         headers={
             "Vary": "Accept",
             "Referrer-Policy": "no-referrer",
             "Content-Security-Policy": (
-                f"default-src 'none'; style-src '{style_digest()}'; img-src data:; "
+                f"default-src 'none'; style-src '{style_sheet_digest()}'; img-src data:; "
                 "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
             ),
         },
     )
-    # A client may keep the page and ask whether it has changed.
+    # Unlike other responses, a client may store the page, and has to revalidate it.
     response.headers["Cache-Control"] = "no-cache"
     response.etag = page.etag
     response.conditional_response = True
     return response
 
 
-def preferred(accept: str | None) -> str:
+def preferred_media_type(accept: str | None) -> str:
     """The media type to answer with (RFC 9110 section 12.5.1)."""
     offers = create_accept_header(accept).acceptable_offers([TEXT, HTML, JSON])
     return str(offers[0][0]) if offers else TEXT
 
 
-def url_of(request: Request) -> str:
-    """The service's URL as the client knows it, without a slash at its end."""
+def service_url(request: Request) -> str:
+    """The URL by which the client reached the service, without a slash at the end.
+
+    It is an example URL if the Host header is missing or malformed.
+    """
     host = request.environ.get("HTTP_HOST", "")
     if not _HOST.fullmatch(host):
         return PLACEHOLDER

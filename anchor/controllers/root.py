@@ -1,4 +1,4 @@
-"""The controllers at the top: the front page, health and metrics, and what lies below them."""
+"""The root controller: the front page, health and metrics; ``/v1/`` is below it."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from anchor.controllers.methods import READ, require_method
 from anchor.controllers.v1 import V1Controller
 from anchor.errors import UnknownPath
 from anchor.metrics.registry import Metrics
-from anchor.web.pages.front_page import FrontPage, style_digest, templates
+from anchor.web.pages.front_page import FrontPage, style_sheet_digest, templates
 from anchor.web.readiness import Readiness
 from anchor.web.responses import respond
 from anchor.web.settings import WebSettings
 
 
 class RobotsController:
-    """``/robots.txt``, which is no Python name."""
+    """``/robots.txt``; a controller of its own, because the path is not a Python name."""
 
     @pecan.expose()
     def index(self) -> Response:
-        """Keep robots out: nothing here is for a search engine."""
+        """The rule that keeps search engines out."""
         require_method(*READ)
         return respond(pecan.request, b"User-agent: *\nDisallow: /\n", "text/plain")
 
 
 class RootController:
-    """``/``: a new path is a new exposed method, or a new controller as an attribute."""
+    """``/``; to add a path, add an exposed method or a controller as an attribute."""
 
     def __init__(
         self,
@@ -46,9 +46,9 @@ class RootController:
         self._metrics = counts
         self._readiness = readiness
         if web.front_page != "off":
-            # Now, because the package's files may be out of reach later.
+            # Load them at start-up: the package's files may be unreadable later.
             templates()
-            style_digest()
+            style_sheet_digest()
 
     @cached_property
     def _front(self) -> FrontPage:
@@ -56,7 +56,7 @@ class RootController:
 
     @pecan.expose()
     def index(self) -> Response:
-        """Answer the front page."""
+        """The front page."""
         if self._web.front_page == "off":
             raise UnknownPath("there is nothing here")
         require_method(*READ)
@@ -64,19 +64,19 @@ class RootController:
 
     @pecan.expose()
     def healthz(self) -> Response:
-        """Answer that the service is alive."""
+        """Whether the service responds."""
         require_method(*READ)
         return health.alive(pecan.request)
 
     @pecan.expose()
     def readyz(self) -> Response:
-        """Answer whether certificates can be issued now."""
+        """Whether certificates can be issued now."""
         require_method(*READ)
         return health.ready(pecan.request, self._readiness)
 
     @pecan.expose()
     def metrics(self) -> Response:
-        """Answer what was counted."""
+        """The metrics, for Prometheus."""
         require_method(*READ)
         return metrics.show(pecan.request, self._metrics, self._web.metrics_networks)
 

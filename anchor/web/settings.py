@@ -11,11 +11,11 @@ from anchor.config.option_types import FilePath, Network
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1"))
 
-Shown = Literal["full", "short", "off"]
+FrontPageMode = Literal["full", "short", "off"]
 
 
 class WebSettings(pydantic.BaseModel):
-    """The ``web`` section of ``config.py``."""
+    """The options of the section."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
@@ -26,17 +26,17 @@ class WebSettings(pydantic.BaseModel):
         10, description="how many seconds a request body may take to arrive"
     )
     trusted_proxies: tuple[Network, ...] = pydantic.Field(
-        (), description="the peers, as networks, whose ``X-Forwarded-For`` is believed"
+        (), description="networks of the proxies whose ``X-Forwarded-For`` is trusted"
     )
     metrics_networks: tuple[Network, ...] = pydantic.Field(
-        LOOPBACK, description="the clients, as networks, that may read ``/metrics``"
+        LOOPBACK, description="networks of the clients that may read ``/metrics``"
     )
     metrics_directory: FilePath | None = pydantic.Field(
         None,
-        description="where the processes keep what they count, so that it outlives a restart; by "
-        "default in a directory below that for passing files, of the service's own, and counts "
-        "start at zero with it",
+        description="the directory with the counters of all worker processes; the counts survive "
+        "a restart. By default a temporary directory, and the counts start at zero when the "
+        "service starts",
     )
-    front_page: Shown = pydantic.Field(
-        "full", description="how much the front page tells: full, short (no policies) or off"
+    front_page: FrontPageMode = pydantic.Field(
+        "full", description="what the front page shows: full, short (no policies) or off"
     )

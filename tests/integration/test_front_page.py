@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes
 
 from anchor.authorities import load_authorities
 from anchor.controllers import front
-from anchor.web.pages.front_page import MANY, FrontPage, style
+from anchor.web.pages.front_page import MAX_DETAILED, FrontPage, style_sheet
 from tests.support.pki import DAY, assert_is_leaf, make_ca, now
 from tests.support.servers.anchor import serving
 from tests.support.servers.processes import program
@@ -137,7 +137,7 @@ def test_nothing_of_the_page_comes_from_elsewhere_and_no_script_is_in_it(service
         for name in ("href", "src"):
             assert re.match(r"(v1/|data:image/svg|$)", attributes.get(name, ""))
     assert [] == tree.all("script") + tree.all("form") + tree.all("img")
-    assert "url(" not in style()
+    assert "url(" not in style_sheet()
     policy = shown.headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
     for directive in ("base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"):
@@ -354,9 +354,9 @@ def test_of_a_thousand_authorities_there_are_the_names_and_a_page_each(serve, ma
 
 def test_a_few_authorities_are_on_one_page(serve, document):
     section = document["registration_authority"]["default"]
-    document["registration_authority"] = {f"ra-{n}": section for n in range(MANY)}
+    document["registration_authority"] = {f"ra-{n}": section for n in range(MAX_DETAILED)}
 
-    assert MANY == len(parsed(serve(document)).all("article"))
+    assert MAX_DETAILED == len(parsed(serve(document)).all("article"))
 
 
 @pytest.mark.parametrize("name", ["other", "", "__class__", "%3Cscript%3E", "default%00"])
@@ -400,7 +400,7 @@ def test_the_page_goes_with_the_time_and_shows_the_ca_to_come(tmp_path, document
     text_later = front_page.page("text/plain").at("http://a").decode()
 
     assert first.text.index("CN=Test CA") < first.text.index("CN=Second CA")
-    assert "To come" in first.text
+    assert "Next CA" in first.text
     assert ["99", "99"] == [meter["value"] for meter in first.all("meter")]
     assert later.text.index("CN=Second CA") < later.text.index("CN=Test CA")
     assert "Former" in later.text

@@ -1,1 +1,1 @@
-"""The pages for people: templates, styles, and what stands in them."""
+"""The front page: its data, its templates and its style sheet."""

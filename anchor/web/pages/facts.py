@@ -1,4 +1,4 @@
-"""What the front page says of the authorities, as values."""
+"""The data of the front page: authorities, their CAs and their policies."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ MINUTE = datetime.timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class CA:
-    """A CA's certificate as of a moment.
+    """A CA's certificate at one moment.
 
     Attributes:
         role: ``in use``, ``coming`` or ``former``.
-        since: from when it is used, if it is coming.
-        fingerprint: the SHA-256 over its DER encoding.
-        ends: when it, or the first certificate of its chain, ends.
-        left: how much time that is, in words.
-        percent: how much of its life is left.
-        soon: whether it is time for another one.
+        since: the time from which a coming CA signs; None for the others.
+        fingerprint: SHA-256 of the DER encoding.
+        not_after: the end of the CA, or of a certificate in its chain if that is earlier.
+        time_left: the time until then, in words.
+        percent_left: the remaining part of the validity, 0 to 100.
+        is_due: True if the CA should be replaced now.
     """
 
     role: str
     since: datetime.datetime | None
     subject: str
     fingerprint: bytes
-    ends: datetime.datetime
-    left: str
-    percent: int
-    soon: bool
+    not_after: datetime.datetime
+    time_left: str
+    percent_left: int
+    is_due: bool
 
 
 @dataclass(frozen=True)
-class Demands:
-    """What a request must look like, in words.
+class PolicySummary:
+    """An authority's policy in words.
 
     Attributes:
-        credentials: who may ask.
+        credentials: what a requester authenticates with.
         validity: how long a certificate is valid.
-        rules: what the validators demand.
-        fixups: what is changed in a request that has passed.
-        intermediates: whether requests have to be for CAs.
+        rules: what the validators require.
+        fixups: what the fixups change.
+        intermediates: True if the authority signs CA certificates.
     """
 
     credentials: str
@@ -63,40 +63,40 @@ class Demands:
     intermediates: bool
 
     @classmethod
-    def of(cls, authority: RegistrationAuthority) -> Demands:
-        """Those of an authority."""
+    def of(cls, authority: RegistrationAuthority) -> PolicySummary:
+        """The summary of an authority's policy."""
         conf = authority.conf
         return cls(
-            summary.describe_authentication(authority.authenticator.backend),
-            duration(authority.signing_ca.profile.validity),
-            summary.describe_validators(authority.policy, conf.get("validators", {})),
-            summary.describe_fixups(authority.policy, conf.get("fixups", {})),
-            authority.policy.signs_intermediates,
+            credentials=summary.describe_authentication(authority.authenticator.backend),
+            validity=duration(authority.signing_ca.profile.validity),
+            rules=summary.describe_validators(authority.policy, conf.get("validators", {})),
+            fixups=summary.describe_fixups(authority.policy, conf.get("fixups", {})),
+            intermediates=authority.policy.signs_intermediates,
         )
 
 
 @dataclass(frozen=True)
 class Authority:
-    """An authority as of a moment; without its demands if they are not for everyone."""
+    """An authority at one moment; ``policy`` is None if policies are not published."""
 
     name: str
     cas: tuple[CA, ...]
     has_chain: bool
-    demands: Demands | None
+    policy: PolicySummary | None
 
 
 def cas(signing_ca: SigningCA, now: datetime.datetime) -> Iterator[CA]:
-    """Those that a requester should know, the one in use first."""
-    of = {generation.ca.certificate: generation for generation in signing_ca.generations}
-    for place, ca in enumerate(signing_ca.trust_bundle(now)):
-        yield _ca(of[ca.certificate], signing_ca, now, in_use=place == 0)
+    """The CAs of the trust bundle, the one in use first."""
+    generations = {generation.ca.certificate: generation for generation in signing_ca.generations}
+    for index, ca in enumerate(signing_ca.trust_bundle(now)):
+        yield _ca(generations[ca.certificate], signing_ca, now, in_use=index == 0)
 
 
 def _ca(
     generation: Generation, signing_ca: SigningCA, now: datetime.datetime, *, in_use: bool
 ) -> CA:
     ca = generation.ca
-    life = ca.not_after - ca.certificate.not_valid_before_utc
+    lifetime = ca.not_after - ca.certificate.not_valid_before_utc
     left = max(ca.not_after - now, datetime.timedelta())
     coming = not in_use and generation.since > now
     monitor = signing_ca.expiry_monitor
@@ -105,15 +105,15 @@ def _ca(
         since=generation.since if coming else None,
         subject=printable(ca.certificate.subject.rfc4514_string()),
         fingerprint=ca.certificate.fingerprint(hashes.SHA256()),
-        ends=ca.not_after,
-        left=f"{duration(left)} left" if left else "ended",
-        percent=min(100, int(100 * (left / life))),
-        soon=left < monitor.validity * monitor.lifetimes,
+        not_after=ca.not_after,
+        time_left=f"{duration(left)} left" if left else "ended",
+        percent_left=min(100, int(100 * (left / lifetime))),
+        is_due=left < monitor.validity * monitor.lifetimes,
     )
 
 
 def duration(time: datetime.timedelta) -> str:
-    """A time in words, cut to whole units of which there are at least two."""
+    """A time in words: the largest unit that fits at least twice, rounded down."""
     for unit, name in ((DAY, "days"), (HOUR, "hours"), (MINUTE, "minutes")):
         if time >= 2 * unit:
             return f"{time // unit:,} {name}"
@@ -121,19 +121,19 @@ def duration(time: datetime.timedelta) -> str:
 
 
 def as_json(authority: Authority) -> Mapping[str, Any]:
-    """The same in JSON's types."""
+    """The authority in JSON's types."""
     shown: dict[str, Any] = {
         "name": authority.name,
         "sign": f"v1/sign/{authority.name}",
         "ca": f"v1/ca/{authority.name}",
         "certificates": [_ca_as_json(ca) for ca in authority.cas],
     }
-    demands = authority.demands
-    if demands is not None:
-        shown["credentials"] = demands.credentials
-        shown["validity"] = demands.validity
-        shown["rules"] = [_words_as_json(words) for words in demands.rules]
-        shown["fixups"] = [_words_as_json(words) for words in demands.fixups]
+    policy = authority.policy
+    if policy is not None:
+        shown["credentials"] = policy.credentials
+        shown["validity"] = policy.validity
+        shown["rules"] = [_rule_as_json(rule) for rule in policy.rules]
+        shown["fixups"] = [_rule_as_json(rule) for rule in policy.fixups]
     return shown
 
 
@@ -143,9 +143,9 @@ def _ca_as_json(ca: CA) -> Mapping[str, Any]:
         "since": ca.since and timestamp(ca.since),
         "subject": ca.subject,
         "fingerprint": ca.fingerprint.hex(),
-        "not_after": timestamp(ca.ends),
+        "not_after": timestamp(ca.not_after),
     }
 
 
-def _words_as_json(words: RuleDescription) -> Mapping[str, Any]:
-    return {"name": words.name, "sentences": list(words.sentences)}
+def _rule_as_json(rule: RuleDescription) -> Mapping[str, Any]:
+    return {"name": rule.name, "sentences": list(rule.sentences)}

@@ -1,4 +1,4 @@
-"""The front page: what the service is, its authorities, and how to ask them."""
+"""The front page: the service, its authorities, and how to request a certificate."""
 
 from __future__ import annotations
 
@@ -19,56 +19,62 @@ from anchor.authority import RegistrationAuthority
 from anchor.policy.description import summary
 from anchor.timestamps import timestamp, utc_now
 from anchor.web.pages import facts
-from anchor.web.settings import Shown
+from anchor.web.settings import FrontPageMode
 
 HTML, TEXT, JSON = "text/html", "text/plain", "application/json"
 
-# With more authorities than this the page has their names, and each of them a page of its own.
-MANY = 20
+# With more authorities than this, the page lists their names and links to a page for each.
+MAX_DETAILED = 20
 
 
 @dataclass(frozen=True)
-class Rendered:
-    """A page but for the URL by which the client knows the service, and until when it is true."""
+class RenderedPage:
+    """A page without the service's URL, which differs between clients.
+
+    Attributes:
+        minute: the minute for which the page was rendered.
+        parts: the text, split where the URL belongs.
+        etag: the entity tag.
+    """
 
     minute: datetime.datetime
     parts: tuple[str, ...]
     etag: str
 
     def at(self, url: str) -> bytes:
-        """The page as a client sees it."""
+        """The page with the service's URL, in UTF-8."""
         return url.join(self.parts).encode()
 
 
 class FrontPage:
-    """The pages of a service; made once, they change by the minute at most.
+    """The pages of a service, rendered at most once a minute.
 
     Args:
-        authorities: by their names.
-        shown: ``full``, or ``short`` for pages that keep the policies to themselves.
-        clock: tells the time, in UTC.
+        authorities: the authorities by their names.
+        mode: ``full``, or ``short`` to leave out the policies.
+        clock: the time in UTC.
     """
 
     def __init__(
         self,
         authorities: Mapping[str, RegistrationAuthority],
-        shown: Shown = "full",
+        mode: FrontPageMode = "full",
         clock: Callable[[], datetime.datetime] = utc_now,
     ):
         self._authorities = authorities
-        self._shown = shown
+        self._mode = mode
         self._clock = clock
-        self._demands: dict[str, facts.Demands] = {}
-        self._pages: dict[tuple[str, str | None], Rendered] = {}
-        # What stands for the URL cannot be in a certificate's subject, or in a name, by design.
-        self._url = secrets.token_hex(16)
+        self._policies: dict[str, facts.PolicySummary] = {}
+        self._pages: dict[tuple[str, str | None], RenderedPage] = {}
+        # Random, so that no certificate's subject and no name can contain it.
+        self._url_placeholder = secrets.token_hex(16)
 
-    def page(self, media_type: str, name: str | None = None) -> Rendered:
+    def page(self, media_type: str, name: str | None = None) -> RenderedPage:
         """The page about one authority, or about all of them.
 
         Args:
             media_type: ``text/html``, ``text/plain`` or ``application/json``.
-            name: that of an authority there is.
+            name: an existing authority; None for all.
         """
         now = self._clock()
         minute = now.replace(second=0, microsecond=0)
@@ -79,58 +85,57 @@ class FrontPage:
 
     def _render(
         self, media_type: str, name: str | None, now: datetime.datetime, minute: datetime.datetime
-    ) -> Rendered:
-        listed = sorted(self._authorities) if name is None else [name]
-        brief = len(listed) > MANY
-        shown = [] if brief else [self._authority(each, now) for each in listed]
+    ) -> RenderedPage:
+        names = sorted(self._authorities) if name is None else [name]
+        names_only = len(names) > MAX_DETAILED
+        authorities = [] if names_only else [self._authority(each, now) for each in names]
         if media_type == JSON:
-            # A document of names is for programs to read on with.
-            authorities = [{"name": each, "page": f"?authority={each}"} for each in listed]
+            # Programs follow the links to the pages of the authorities.
+            links = [{"name": each, "page": f"?authority={each}"} for each in names]
             document = {
                 "service": "anchor",
-                "authorities": authorities if brief else [facts.as_json(each) for each in shown],
+                "authorities": links if names_only else list(map(facts.as_json, authorities)),
             }
             text = json.dumps(document)
         else:
             text = templates()[media_type].render(
-                names=listed if brief else (),
-                authorities=shown,
+                names=names if names_only else (),
+                authorities=authorities,
                 alone=name is not None,
-                url=self._url,
-                style=style(),
-                always=summary.describe_mandatory_checks()
-                if self._shown == "full" and shown
-                else "",
+                url=self._url_placeholder,
+                style=style_sheet(),
+                always=summary.describe_mandatory_checks() if self._mode == "full" and authorities else "",
                 timestamp=timestamp,
             )
-        digest = hashlib.sha256(text.replace(self._url, "").encode()).hexdigest()
-        return Rendered(minute, tuple(text.split(self._url)), digest[:32])
+        parts = text.split(self._url_placeholder)
+        digest = hashlib.sha256("".join(parts).encode()).hexdigest()
+        return RenderedPage(minute, tuple(parts), digest[:32])
 
     def _authority(self, name: str, now: datetime.datetime) -> facts.Authority:
         authority = self._authorities[name]
         ca = authority.signing_ca
         return facts.Authority(
-            name,
-            tuple(facts.cas(ca, now)),
-            bool(ca.at(now).chain),
-            self._demands_of(authority) if self._shown == "full" else None,
+            name=name,
+            cas=tuple(facts.cas(ca, now)),
+            has_chain=bool(ca.at(now).chain),
+            policy=self._policy(authority) if self._mode == "full" else None,
         )
 
-    def _demands_of(self, authority: RegistrationAuthority) -> facts.Demands:
-        """Found out once: a policy can have ten thousand names in it, and does not change."""
-        found = self._demands.get(authority.name)
-        if found is None:
-            found = self._demands[authority.name] = facts.Demands.of(authority)
-        return found
+    def _policy(self, authority: RegistrationAuthority) -> facts.PolicySummary:
+        # Cached: a policy does not change, and can list ten thousand names.
+        policy = self._policies.get(authority.name)
+        if policy is None:
+            policy = self._policies[authority.name] = facts.PolicySummary.of(authority)
+        return policy
 
 
 @functools.cache
 def templates() -> Mapping[str, Template]:
-    """The pages' templates, by media type, as they are installed."""
+    """The templates of the page, by media type."""
     return MappingProxyType(
         {
             HTML: _template("page.html", "h"),
-            # There is nothing to escape in plain text: what it is made of is printable.
+            # Plain text needs no escaping: all values are printable already.
             TEXT: _template("page.txt", "str"),
         }
     )
@@ -141,15 +146,16 @@ def _template(name: str, *filters: str) -> Template:
 
 
 @functools.cache
-def style() -> str:
-    """The style sheet that stands in the page."""
+def style_sheet() -> str:
+    """The style sheet that the page includes."""
     return _read("style.css")
 
 
 @functools.cache
-def style_digest() -> str:
-    """What a Content-Security-Policy calls the style sheet by."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(style().encode()).digest()).decode("ascii")
+def style_sheet_digest() -> str:
+    """The hash source of the style sheet in a Content-Security-Policy."""
+    digest = hashlib.sha256(style_sheet().encode()).digest()
+    return "sha256-" + base64.b64encode(digest).decode("ascii")
 
 
 def _read(name: str) -> str:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor.controllers.methods import READ
 from anchor.web import problems
-from anchor.web.pages.front_page import MANY
+from anchor.web.pages.front_page import MAX_DETAILED
 from tests.support.pki import DAY, make_ca, make_csr, now
 from tests.support.servers.anchor import ROOT
 
@@ -249,7 +249,7 @@ def faults_are_answered(holds, service, tmp_path, monkeypatch):
     (tmp_path / "certs").rename(tmp_path / "elsewhere")
     (tmp_path / "certs").write_text("in the way")
     for method, accept in itertools.product(READ, EITHER):
-        service.http.app.root._readiness._until = 0
+        service.http.app.root._readiness._expires = 0
         assert 503 == holds.ask(service, "/readyz", method, headers=accept).status_int
     for accept in EITHER:
         answer = holds.ask(
@@ -269,7 +269,7 @@ def faults_are_answered(holds, service, tmp_path, monkeypatch):
 
 def test_of_many_authorities_the_page_is_as_described_too(serve, document):
     section = document["registration_authority"]["default"]
-    document["registration_authority"] = {f"ra-{n}": section for n in range(MANY + 1)}
+    document["registration_authority"] = {f"ra-{n}": section for n in range(MAX_DETAILED + 1)}
     service = serve(document)
     short = serve(document, front_page="short")
 
