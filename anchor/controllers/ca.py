@@ -20,38 +20,42 @@ from anchor.X509.ca_certificate import CACertificate
 def show_ca(request: Request, authority: RegistrationAuthority) -> Response:
     """The certificate of the CA that signs for an authority.
 
-    ``encoding`` is ``pem``, the default, or ``der``; ``chain=1`` adds what leads to the root;
-    ``bundle=1`` adds the CA's other generations: the one to come, and the one before.
+    In the query, ``encoding`` is ``pem``, the default, or ``der``.  ``chain=1`` adds the chain up
+    to the root.  ``bundle=1`` adds the next and the former generation of the CA.
+
+    Raises:
+        MalformedSubmission: the query has another value, or a chain or bundle in DER.
     """
     query = parse_qs(request.environ.get("QUERY_STRING", ""), keep_blank_values=True)
     encoding = query.get("encoding", ["pem"])
-    with_chain, bundled = query.get("chain", ["0"]), query.get("bundle", ["0"])
+    chain, bundle = query.get("chain", ["0"]), query.get("bundle", ["0"])
     if encoding not in (["pem"], ["der"]) or not all(
-        flag in (["0"], ["1"]) for flag in (with_chain, bundled)
+        flag in (["0"], ["1"]) for flag in (chain, bundle)
     ):
         raise MalformedSubmission("'encoding' is pem or der, and 'chain' and 'bundle' are 0 or 1")
+    with_chain, with_bundle = chain == ["1"], bundle == ["1"]
     cas = authority.signing_ca.trust_bundle(authority.clock())
-    shown = cas if bundled == ["1"] else cas[:1]
+    shown = cas if with_bundle else cas[:1]
     if wants_json(request):
-        body = _describe(cas[0])
-        if bundled == ["1"]:
+        body = _as_json(cas[0])
+        if with_bundle:
             body["bundle"] = [_pem(ca.certificate) for ca in shown]
         return respond(request, json.dumps(body).encode(), "application/json")
     if encoding == ["der"]:
-        if with_chain == ["1"] or bundled == ["1"]:
+        if with_chain or with_bundle:
             raise MalformedSubmission("a chain or a bundle comes in PEM only")
         der = cas[0].certificate.public_bytes(Encoding.DER)
         return respond(request, der, "application/pkix-cert")
-    # Generations may have the same root: nobody needs to see it twice.
+    # Generations may have the same root, which is listed once.
     certificates = dict.fromkeys(
         certificate
         for ca in shown
-        for certificate in (ca.certificate, *(ca.chain if with_chain == ["1"] else ()))
+        for certificate in (ca.certificate, *(ca.chain if with_chain else ()))
     )
     return respond(request, "".join(map(_pem, certificates)).encode(), "text/plain")
 
 
-def _describe(ca: CACertificate) -> dict[str, object]:
+def _as_json(ca: CACertificate) -> dict[str, object]:
     return {
         "certificate": _pem(ca.certificate),
         "chain": [_pem(link) for link in ca.chain],

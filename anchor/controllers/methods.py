@@ -1,4 +1,4 @@
-"""The HTTP methods that a controller answers."""
+"""The HTTP methods that a controller allows."""
 
 from __future__ import annotations
 
@@ -10,10 +10,6 @@ READ = ("GET", "HEAD")
 
 
 def require_method(*allowed: str) -> None:
-    """Require that the current request has one of these methods.
-
-    Raises:
-        WrongMethod: it has another one.
-    """
+    """Raise WrongMethod unless the current request has one of these methods."""
     if pecan.request.method not in allowed:
         raise WrongMethod(allowed)

@@ -9,7 +9,6 @@ from webob import Response
 
 from anchor.errors import Forbidden
 from anchor.metrics import prometheus
-from anchor.metrics.prometheus import render
 from anchor.metrics.registry import Metrics
 from anchor.web.request import Request
 from anchor.web.responses import respond
@@ -18,7 +17,7 @@ from anchor.web.responses import respond
 def show(
     request: Request, metrics: Metrics, networks: Collection[IPv4Network | IPv6Network]
 ) -> Response:
-    """What was counted, for those who may know.
+    """The metrics in Prometheus' text format.
 
     Raises:
         Forbidden: the client is in none of the networks.
@@ -26,5 +25,5 @@ def show(
     client = request.client_address
     if client is None or not any(client in network for network in networks):
         raise Forbidden("the metrics are not for everyone: metrics_networks in config.py says who")
-    text = render(metrics.families())
+    text = prometheus.render(metrics.families())
     return respond(request, text.encode(), prometheus.CONTENT_TYPE)

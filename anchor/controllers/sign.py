@@ -22,7 +22,7 @@ from anchor.X509.csr_reader import read_csr
 def sign(
     request: Request, authority: RegistrationAuthority, web: WebSettings, metrics: Metrics
 ) -> Response:
-    """The certificate for a submission, in PEM, or in JSON with all that a client wants to know."""
+    """The certificate for a submission, in PEM, or in JSON with chain, fingerprint and times."""
     try:
         issued = _issue(request, authority, web)
     except Exception as error:
@@ -56,7 +56,7 @@ def _issue(
 
 
 def as_json(issued: IssuedCertificate) -> dict[str, object]:
-    """The certificate with its chain, and when it begins, ends and should be renewed."""
+    """The certificate with its chain, serial number, fingerprint, validity and renewal time."""
     return {
         "certificate": issued.pem.decode("ascii"),
         "chain": [link.public_bytes(Encoding.PEM).decode("ascii") for link in issued.chain],

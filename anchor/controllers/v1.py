@@ -31,14 +31,14 @@ class V1Controller:
 
     @pecan.expose()
     def sign(self, name: str) -> Response:
-        """Answer the certificate for the request in the form."""
+        """The certificate for the submitted request."""
         authority = self._authority(name)
         require_method("POST")
         return sign(pecan.request, authority, self._web, self._metrics)
 
     @pecan.expose()
     def ca(self, name: str) -> Response:
-        """Answer the certificate of the CA that signs for the authority."""
+        """The certificate of the CA that signs for the authority."""
         authority = self._authority(name)
         require_method(*READ)
         return show_ca(pecan.request, authority)

@@ -1,7 +1,7 @@
-"""The step of Pecan's dispatch that Anchor takes itself; doc/adr/0001 says why.
+"""Anchor's replacement for one step of Pecan's dispatch; doc/adr/0001 gives the reasons.
 
-Pecan looks up any attribute that a path names, and reads the query and the body to make arguments
-of them.  Both are hostile input here.
+Pecan looks up any attribute that a path names, and turns the query and the body into arguments.
+Both are hostile input here.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from anchor.errors import UnknownPath
 
 
 class StrictDispatch(PecanBase):  # type: ignore[misc]  # pecan has no types
-    """Finds controllers by whole path segments, and passes them nothing but path segments.
+    """A Pecan application that finds controllers by path segments only.
 
     Controllers are written as Pecan documents: exposed methods, ``index``, and other controllers as
-    public attributes.  Segments after an exposed method are its positional arguments.
+    public attributes.  Segments after an exposed method are its positional arguments; the query and
+    the body are not passed.
     """
 
     def find_controller(self, state: Any) -> tuple[Any, list[str], dict[str, Any]]:
         """Find the controller for the path and run the hooks that come before it.
 
         Raises:
-            UnknownPath: there is none.
+            UnknownPath: no controller has that path.
         """
         request = state.request
         path = request.pecan["routing_path"] = request.environ.get("PATH_INFO", "")
@@ -46,17 +47,17 @@ class StrictDispatch(PecanBase):  # type: ignore[misc]  # pecan has no types
         """Walk from the root controller to an exposed method.
 
         Returns:
-            The method, and the segments that are left for it.
+            The method, and the remaining segments as its arguments.
 
         Raises:
-            UnknownPath: no method has that path, or it takes fewer or more arguments.
+            UnknownPath: no method has that path, or the number of arguments is wrong.
         """
         segments = path.split("/")[1:] if path not in ("", "/") else []
         while segments and not iscontroller(node):
             node = _child(node, segments.pop(0))
         if not iscontroller(node):
             node = getattr(node, "index", None)
-        if not iscontroller(node) or not _takes(node, len(segments)):
+        if not iscontroller(node) or not _accepts_arguments(node, len(segments)):
             raise UnknownPath("there is nothing here")
         return node, segments
 
@@ -73,13 +74,13 @@ def _child(node: object, segment: str) -> Any:
 
 @functools.cache
 def _exposes_methods(kind: type[Any]) -> bool:
-    """True for a class of controllers."""
-    return any(iscontroller(member) for each in kind.__mro__ for member in vars(each).values())
+    """True if the class has an exposed method, its own or inherited."""
+    return any(iscontroller(member) for base in kind.__mro__ for member in vars(base).values())
 
 
-def _takes(method: Any, count: int) -> bool:
-    """True if an exposed method takes that many positional arguments, beside ``self``."""
+def _accepts_arguments(method: Any, count: int) -> bool:
+    """True if an exposed method accepts that many positional arguments, beside ``self``."""
     signature = _cfg(method)["argspec"]
-    most = len(signature.args) - 1
-    least = most - len(signature.defaults or ())
-    return least <= count and (count <= most or signature.varargs is not None)
+    maximum = len(signature.args) - 1
+    minimum = maximum - len(signature.defaults or ())
+    return minimum <= count and (count <= maximum or signature.varargs is not None)

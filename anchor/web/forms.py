@@ -1,4 +1,4 @@
-"""From an HTTP body to the fields of a submission."""
+"""Parser for the body of a submission: forms, and bare requests with Basic credentials."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ FIELDS = ("user", "secret", "encoding", "csr")
 MAX_FIELDS = 16
 MAX_USER = 256
 MAX_SECRET = 16384
-# Room for a boundary; taking longer ones apart takes time that grows with their square.
+# Enough for a boundary.  The time to parse the header grows with the square of its length.
 MAX_CONTENT_TYPE = 1024
 
-# RFC 5967, RFC 5273; which of them it is shows in the request itself.
+# RFC 5967, RFC 5273.  The format is detected from the body, not from the media type.
 BARE_REQUESTS = ("application/pkcs10", "application/pkcs7-mime", "application/cmc")
 
 
 @dataclass(slots=True)
 class Form:
-    """The fields of a submission, decoded but not judged."""
+    """The fields of a submission, decoded but not validated."""
 
     user: str
     secret: str = field(repr=False)
@@ -37,11 +37,11 @@ class Form:
 
 
 def read_form(request: Request, body: bytes) -> Form:
-    """The submission in a form, or in a bare request with credentials beside it.
+    """The fields of a submission: a form, or a bare request with an Authorization header.
 
     Raises:
         NotAuthenticated: there are no credentials.
-        RequestError: a field is missing, twice, too long or undecodable.
+        RequestError: a field is missing, given twice, too long or undecodable.
     """
     content_type = request.environ.get("CONTENT_TYPE") or ""
     if len(content_type) > MAX_CONTENT_TYPE:
@@ -60,10 +60,10 @@ def read_form(request: Request, body: bytes) -> Form:
             "the body should be multipart/form-data, application/x-www-form-urlencoded, "
             f"{' or '.join(BARE_REQUESTS)}"
         )
-    return _form(request, fields)
+    return _build_form(request, fields)
 
 
-def _form(request: Request, fields: dict[str, bytes]) -> Form:
+def _build_form(request: Request, fields: dict[str, bytes]) -> Form:
     fields |= _basic_credentials(request, fields)
     if not fields.get("secret"):
         raise errors.NotAuthenticated("there are no credentials")
@@ -73,14 +73,14 @@ def _form(request: Request, fields: dict[str, bytes]) -> Form:
     if not fields["csr"].strip():
         raise errors.MalformedSubmission("the field 'csr' is empty")
     return Form(
-        _text(fields, "user", MAX_USER),
-        _text(fields, "secret", MAX_SECRET),
-        _text(fields, "encoding", 16),
-        fields["csr"],
+        user=_decode_text(fields, "user", MAX_USER),
+        secret=_decode_text(fields, "secret", MAX_SECRET),
+        encoding=_decode_text(fields, "encoding", 16),
+        csr=fields["csr"],
     )
 
 
-def _text(fields: dict[str, bytes], name: str, limit: int) -> str:
+def _decode_text(fields: dict[str, bytes], name: str, limit: int) -> str:
     value = fields[name]
     if len(value) > limit:
         raise errors.MalformedSubmission(f"the field {name!r} is longer than {limit} octets")
@@ -115,13 +115,13 @@ def _multipart_fields(body: bytes, boundary: str) -> Iterable[tuple[str, bytes]]
                     contents = transfer_encoding.decode(segment.headerlist, b"".join(chunks))
                     yield segment.name or "", contents
     except ValueError:
-        # MultipartError is one, and so is what a hostile charset or boundary raises.
+        # MultipartError is a ValueError; a hostile charset or boundary raises one too.
         raise errors.MalformedSubmission("the multipart form is malformed") from None
 
 
 def _urlencoded_fields(body: bytes) -> Iterable[tuple[str, bytes]]:
     try:
-        # Latin-1 keeps octets what they are; parse_qsl() of bytes stumbles over escapes of others.
+        # Latin-1 maps each byte to one character; parse_qsl() of bytes fails on non-ASCII escapes.
         pairs = parse_qsl(
             body.decode("latin-1"),
             keep_blank_values=True,
@@ -135,7 +135,7 @@ def _urlencoded_fields(body: bytes) -> Iterable[tuple[str, bytes]]:
 
 
 def _basic_credentials(request: Request, fields: dict[str, bytes]) -> dict[str, bytes]:
-    """User and secret from the Authorization header (RFC 7617), if it is there."""
+    """User and secret from the Authorization header (RFC 7617); empty without the header."""
     header = request.environ.get("HTTP_AUTHORIZATION", "")
     if not header:
         return {}

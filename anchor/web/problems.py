@@ -1,4 +1,4 @@
-"""The one table from what went wrong to what HTTP says about it."""
+"""Error responses, with the one table from exceptions to HTTP statuses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ STATUSES: dict[type[BaseException], HTTPStatus] = {
 
 
 def respond_to_error(error: Exception, request: Request) -> Response:
-    """What the requester is told: everything they can mend, and nothing of what is internal."""
+    """The response for an error, as text or as problem details (RFC 9457).
+
+    The requester sees errors that they can correct.  Internal errors go to the log only.
+    """
     status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
         LOG.error("request %s failed", request.request_id, exc_info=error)
@@ -47,7 +50,7 @@ def respond_to_error(error: Exception, request: Request) -> Response:
     headers = _headers(error)
     if not wants_json(request):
         return respond(request, f"{detail}\n".encode(), "text/plain", status, headers)
-    # RFC 9457: about:blank says that the status is all there is to the type.
+    # RFC 9457 4.2.1: about:blank means that the type says no more than the status.
     problem: dict[str, Any] = {
         "type": "about:blank",
         "title": status.phrase,

@@ -1,4 +1,4 @@
-"""An HTTP request, as far as Anchor trusts it."""
+"""The HTTP request: the client's address behind trusted proxies, and a bounded body."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ REQUEST_ID = "anchor.request_id"
 
 
 class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
-    """``pecan.Request``, with a client address that cannot be forged and a body that ends."""
+    """``pecan.Request``, with a client address that cannot be forged and a bounded body."""
 
     @property
     def request_id(self) -> str:
-        """The identifier of this request in the answer, the log and the audit."""
+        """The identifier of this request in the response, the log and the audit."""
         identifier: str | None = self.environ.get(REQUEST_ID)
         if identifier is None:
             identifier = self.environ[REQUEST_ID] = os.urandom(8).hex()
@@ -36,17 +36,17 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
 
     @property
     def client_address(self) -> Address | None:
-        """The client's address; None when it is unknown.
+        """The client's address, or None if it is unknown.
 
-        X-Forwarded-For counts only as far as the configured proxies vouch for it: from the right,
-        the first address that is not one of theirs.  An element that cannot be read makes the
-        client unknown: it is somebody behind the proxy, and not the proxy.
+        If the peer is a trusted proxy, this is the right-most address in X-Forwarded-For that is
+        not a trusted proxy.  An element that cannot be parsed makes the client unknown, because it
+        is a client behind the proxy and not the proxy.
         """
         return self._client.address
 
     @property
     def client_addr(self) -> str:
-        """The same as text; WebOb's own would believe the header whoever sent it."""
+        """The client's address as text; WebOb's property trusts X-Forwarded-For from any peer."""
         return self._client.text
 
     @property
@@ -57,17 +57,17 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
             return client
         forwarded = self.environ.get("HTTP_X_FORWARDED_FOR")
         if forwarded is None:
-            # The proxy asks for itself.
+            # The proxy sent this request itself.
             return client
         for hop in reversed(forwarded.split(",")):
-            client = _client_at(hop.strip(_BLANK))
+            client = _parse_client(hop.strip(_BLANK))
             if not client.is_in(proxies):
                 break
         return client
 
     @property
     def came_by_https(self) -> bool:
-        """Whether TLS came first, here or at a proxy that is configured."""
+        """True if the client used HTTPS, to this server or to a trusted proxy."""
         if self.environ.get("wsgi.url_scheme") == "https":
             return True
         is_trusted = self._peer.is_in(self.environ.get(TRUSTED_PROXIES, ()))
@@ -75,28 +75,28 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
 
     @property
     def _peer(self) -> _Client:
-        return _client_at(self.environ.get("REMOTE_ADDR", ""))
+        return _parse_client(self.environ.get("REMOTE_ADDR", ""))
 
     def read_body(self, limit: int, seconds: float) -> bytes:
         """The whole body.
 
         Args:
-            limit: the largest body to accept, in octets.
+            limit: the largest body to accept, in bytes.
             seconds: how long the body may take to arrive.
 
         Raises:
-            RequestError: it is too long, too late, not whole, or of no stated length.
+            RequestError: the body is too large, too slow or incomplete, or has no Content-Length.
         """
-        length = self._stated_length()
+        length = self._content_length()
         if length > limit:
-            self._discard(min(length, DISCARDED), seconds)
+            self._discard(min(length, MAX_DISCARDED), seconds)
             raise errors.SubmissionTooLarge(f"the body is larger than {limit} octets")
         body = self._read(length, seconds)
         if len(body) < length:
             raise errors.MalformedSubmission("the body ends before its stated length")
         return body
 
-    def _stated_length(self) -> int:
+    def _content_length(self) -> int:
         if self.environ.get("HTTP_TRANSFER_ENCODING"):
             raise errors.LengthUnknown("the body needs a Content-Length")
         text = self.environ.get("CONTENT_LENGTH") or "0"
@@ -120,7 +120,7 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
             if left <= 0:
                 raise _too_slow()
             if isinstance(connection, socket.socket):
-                # wsgiref, which `pecan serve` uses, and gunicorn wait for a body without end.
+                # wsgiref, which `pecan serve` uses, and gunicorn have no timeout for the body.
                 connection.settimeout(left)
             try:
                 chunk = read(min(missing, CHUNK))
@@ -133,18 +133,18 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
         return b"".join(chunks)
 
     def _discard(self, length: int, seconds: float) -> None:
-        """Take in what will not be used: a client that is still sending would miss the answer."""
+        """Read and drop the body: a client that is still sending would miss the response."""
         with contextlib.suppress(errors.RequestError):
             self._read(length, seconds)
 
 
 CHUNK = 1 << 16
-DISCARDED = 1 << 23
-# An IPv6 address takes 45 characters at the most, and has a zone, a port and brackets around it.
-LONGEST_ADDRESS = 80
+MAX_DISCARDED = 1 << 23
+# An IPv6 address has at most 45 characters; a zone, a port and brackets may be added.
+MAX_ADDRESS_LENGTH = 80
 _BLANK = " \t"
 
-# What proxies write: an address alone, or with a port; RFC 7239 has IPv6 in brackets, and quotes.
+# Proxies write an address with or without a port; RFC 7239 adds brackets for IPv6, and quotes.
 _ADDRESS = re.compile(
     r"""(?P<quote>"?)
     (?: \[ (?P<v6>[0-9A-Fa-f:.]+) (?:%[A-Za-z0-9._~-]+)? \] (?: : (?P<v6_port>[0-9]{1,5}) )?
@@ -160,7 +160,7 @@ def _too_slow() -> errors.SubmissionTooSlow:
 
 
 class _Client(NamedTuple):
-    """An address, if it is known, and the same as text."""
+    """An address, or None if it is unknown, and its text."""
 
     address: Address | None
     text: str
@@ -172,18 +172,16 @@ class _Client(NamedTuple):
 _UNKNOWN = _Client(None, "unknown")
 
 
-def _client_at(text: str) -> _Client:
-    # What a client claims in a header may be as long as the header.
-    return _parsed(text) if len(text) <= LONGEST_ADDRESS else _UNKNOWN
-
-
-def _parsed(text: str) -> _Client:
+def _parse_client(text: str) -> _Client:
+    # A client can send any text in the header, of any length.
+    if len(text) > MAX_ADDRESS_LENGTH:
+        return _UNKNOWN
     match = _ADDRESS.fullmatch(text)
     if match is None or int(match["v6_port"] or match["v4_port"] or 0) > 65535:
         return _UNKNOWN
     address: Address
     try:
-        # Without the zone, which names an interface of the machine that wrote it.
+        # The zone is left out: it names an interface of the machine that wrote it.
         if match["v4"]:
             address = IPv4Address(match["v4"])
         else:

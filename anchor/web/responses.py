@@ -1,4 +1,4 @@
-"""HTTP responses, with the headers that every one of them carries."""
+"""HTTP responses with the headers that all of them have."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def respond(
     status: HTTPStatus = HTTPStatus.OK,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """A response that carries the request's identifier, and that nobody caches or interprets."""
+    """A response with X-Request-Id and with headers against caching and content sniffing."""
     charset = "; charset=utf-8" if content_type.startswith("text/") else ""
     return Response(
         app_iter=[body],
-        status=_LINES[status],
+        status=_STATUS_LINES[status],
         headerlist=[
             ("Content-Type", content_type + charset),
             ("Content-Length", str(len(body))),
@@ -34,11 +34,11 @@ def respond(
     )
 
 
-_LINES = {status: f"{status.value} {status.phrase}" for status in HTTPStatus}
+_STATUS_LINES = {status: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
 def wants_json(request: Request) -> bool:
-    """Whether the client prefers JSON to plain text (RFC 9110 section 12.5.1)."""
+    """True if the client prefers JSON to plain text (RFC 9110 section 12.5.1)."""
     header = request.environ.get("HTTP_ACCEPT", "")
     if "json" not in header:
         return False
