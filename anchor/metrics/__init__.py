@@ -1,1 +1,1 @@
-"""What is counted while the service works, in all of its processes together."""
+"""Metrics of all worker processes together, for Prometheus."""

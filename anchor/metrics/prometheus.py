@@ -10,19 +10,19 @@ CONTENT_TYPE = "text/plain; version=0.0.4"
 
 
 def render(families: Iterable[Family]) -> str:
-    """The metrics as Prometheus reads them."""
+    """The metrics in the text format."""
     lines: list[str] = []
     for family in families:
-        lines.append(f"# HELP {family.name} {family.meaning}")
+        lines.append(f"# HELP {family.name} {family.help}")
         lines.append(f"# TYPE {family.name} {family.kind}")
-        lines.extend(map(_line, family.samples))
+        lines.extend(map(_sample_line, family.samples))
     return "\n".join(lines) + "\n"
 
 
-def _line(sample: Sample) -> str:
-    labels = ",".join(f'{name}="{_escaped(value)}"' for name, value in sample.labels)
+def _sample_line(sample: Sample) -> str:
+    labels = ",".join(f'{name}="{_escape(value)}"' for name, value in sample.labels)
     return f"{sample.name}{{{labels}}} {sample.value:.17g}"
 
 
-def _escaped(value: str) -> str:
+def _escape(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,4 +1,4 @@
-"""What is counted of each request, and what is told about it."""
+"""The metrics of the service: counters of requests and certificates, and gauges of CAs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from anchor.ca.signing_ca import SigningCA
 from anchor.metrics.shared_counters import SharedCounters
 from anchor.timestamps import utc_now
 
-# The first that an error is one of; what is none of them is Anchor's own fault.
+# The first matching class decides; an error of no class is FAILED, a fault of Anchor's.
 OUTCOMES: Mapping[str, type[Exception]] = {
     "refused": errors.ValidationFailed,
     "unauthenticated": errors.NotAuthenticated,
@@ -25,19 +25,20 @@ OUTCOMES: Mapping[str, type[Exception]] = {
     "malformed": errors.RequestError,
 }
 ISSUED, FAILED = "issued", "failed"
-AUTHENTICATION = ("unauthenticated", "throttled", "unavailable")
+AUTHENTICATION_OUTCOMES = ("unauthenticated", "throttled", "unavailable")
 OTHER_CHECK = "other"
 
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
-# Certificates in force are counted by when they end, in this many slots for their whole life.
+# Certificates in force are counted in slots by their end.  A slot is reused when its time is over;
+# the spare slots keep a full lifetime from reaching a slot that is still in use.
 SLOTS = 256
-SPARE = 6
+SPARE_SLOTS = 6
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One number, with the labels that say of what."""
+    """A value with its name and labels."""
 
     name: str
     labels: tuple[tuple[str, str], ...]
@@ -46,11 +47,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class Family:
-    """A metric: its samples, and what they mean."""
+    """A metric with its samples; ``kind`` is ``counter``, ``gauge`` or ``histogram``."""
 
     name: str
     kind: str
-    meaning: str
+    help: str
     samples: tuple[Sample, ...]
 
 
@@ -58,10 +59,14 @@ Key = tuple[str, ...]
 
 
 class Metrics:
-    """Counts what becomes of requests, in every process of the service together.
+    """The metrics of all worker processes of the service.
 
-    All that can be counted is known from the configuration; nothing that a request says becomes a
-    label.
+    The configuration determines all labels; no label contains data from a request.
+
+    Args:
+        authorities: the authorities by their names.
+        directory: for the files of the counters; None to count this process only.
+        clock: the time in UTC.
     """
 
     def __init__(
@@ -77,7 +82,7 @@ class Metrics:
         self._slot_seconds = {name: _slot_seconds(ca) for name, ca in self._cas.items()}
         keys: list[Key] = [*_keys(authorities.values(), self._cas.values())]
         self._positions = {key: position for position, key in enumerate(keys)}
-        self._of_issued = {
+        self._issued_positions = {
             name: (
                 self._positions["requests", name, ISSUED],
                 self._positions["issued", authority.signing_ca.name],
@@ -86,80 +91,78 @@ class Metrics:
             )
             for name, authority in authorities.items()
         }
-        # Behind all others, so that a thousand CAs are a thousand keys: for each of its slots a CA
-        # has the slot's number, and the count in it.
-        self._slots = {
-            name: len(keys) + 2 * SLOTS * number for number, name in enumerate(self._cas)
+        # The slots are after all keys.  Each slot is two numbers: the slot's number and its count.
+        self._first_slots = {
+            name: len(keys) + 2 * SLOTS * index for index, name in enumerate(self._cas)
         }
         layout = ["|".join(key) for key in keys]
         layout += [
             f"in_force|{name}|{SLOTS} of {seconds} s"
             for name, seconds in self._slot_seconds.items()
         ]
-        self._tally = SharedCounters(directory, layout, len(keys) + 2 * SLOTS * len(self._cas))
+        self._counters = SharedCounters(directory, layout, len(keys) + 2 * SLOTS * len(self._cas))
 
     def issued(self, authority: RegistrationAuthority, issued: IssuedCertificate) -> None:
-        """A certificate was handed out."""
-        requests, certificates, buckets, seconds = self._of_issued[authority.name]
+        """Count an issued certificate."""
+        requests, certificates, buckets, seconds = self._issued_positions[authority.name]
         end = issued.not_after.timestamp()
         slot = int(end // self._slot_seconds[authority.signing_ca.name]) + 1
-        self._tally.add_all(
+        self._counters.add_all(
             {
                 requests: 1,
                 certificates: 1,
-                buckets + bisect.bisect_left(SECONDS, issued.signing_seconds): 1,
+                buckets + bisect.bisect_left(BUCKETS_SECONDS, issued.signing_seconds): 1,
                 seconds: issued.signing_seconds,
             },
-            # What ended long ago is counted no more.
-            in_slot=(self._slots[authority.signing_ca.name] + 2 * (slot % SLOTS), slot),
+            in_slot=(self._first_slots[authority.signing_ca.name] + 2 * (slot % SLOTS), slot),
         )
 
     def failed(self, authority: RegistrationAuthority, error: Exception) -> None:
-        """A request came to nothing."""
+        """Count a request for which no certificate was issued."""
         outcome = next((name for name, kind in OUTCOMES.items() if isinstance(error, kind)), FAILED)
         self._count("requests", authority.name, outcome)
-        if outcome in AUTHENTICATION:
+        if outcome in AUTHENTICATION_OUTCOMES:
             self._count("authentication", authority.authenticator.name, outcome)
         if isinstance(error, errors.ValidationFailed):
             for check in {failure.check for failure in error.failures}:
-                known = ("refusals", authority.name, check) in self._positions
-                self._count("refusals", authority.name, check if known else OTHER_CHECK)
+                is_configured = ("refusals", authority.name, check) in self._positions
+                self._count("refusals", authority.name, check if is_configured else OTHER_CHECK)
 
     def _count(self, *key: str) -> None:
-        self._tally.add(self._positions[key])
+        self._counters.add(self._positions[key])
 
     def families(self) -> tuple[Family, ...]:
-        """All there is to tell, at this moment."""
-        rows = self._tally.rows()
+        """All metrics with their current values."""
+        rows = self._counters.rows()
         counts = (row[: len(self._positions)] for row in rows)
         sums = [sum(column) for column in zip(*counts, strict=True)]
         now = self._clock()
 
-        def family(name: str, kind: str, meaning: str, samples: Iterator[Sample]) -> Family:
-            return Family(name, kind, meaning, tuple(samples))
+        def family(name: str, kind: str, help_text: str, samples: Iterator[Sample]) -> Family:
+            return Family(name, kind, help_text, tuple(samples))
 
-        def counted(name: str, what: str, *labels: str) -> Iterator[Sample]:
+        def counted(name: str, counter: str, *labels: str) -> Iterator[Sample]:
             for key, position in self._positions.items():
-                if key[0] == what:
+                if key[0] == counter:
                     yield Sample(name, tuple(zip(labels, key[1:], strict=True)), sums[position])
 
         return (
             family(
                 "anchor_requests_total",
                 "counter",
-                "Requests for a certificate, by what became of them.",
+                "Requests for a certificate, by outcome.",
                 counted("anchor_requests_total", "requests", "authority", "outcome"),
             ),
             family(
                 "anchor_refusals_total",
                 "counter",
-                "Requests that a check refused; several can refuse one.",
+                "Requests refused by a check; several checks can refuse one request.",
                 counted("anchor_refusals_total", "refusals", "authority", "check"),
             ),
             family(
                 "anchor_authentication_failures_total",
                 "counter",
-                "Requests whose credentials were not accepted, or could not be checked.",
+                "Requests whose credentials were not accepted or could not be checked.",
                 counted(
                     "anchor_authentication_failures_total",
                     "authentication",
@@ -170,58 +173,59 @@ class Metrics:
             family(
                 "anchor_signing_seconds",
                 "histogram",
-                "Time to build, sign and prove a certificate.",
-                self._signing(sums),
+                "Time to build, sign and verify a certificate.",
+                self._signing_seconds(sums),
             ),
             family(
                 "anchor_certificates_issued_total",
                 "counter",
-                "Certificates that were handed out.",
+                "Certificates issued.",
                 counted("anchor_certificates_issued_total", "issued", "signing_ca"),
             ),
             family(
                 "anchor_certificates_in_force",
                 "gauge",
-                "Certificates among them that have not ended yet.",
-                self._all_in_force(rows, sums, now),
+                "Issued certificates that have not expired.",
+                self._certificates_in_force(rows, sums, now),
             ),
             family(
                 "anchor_ca_remaining_seconds",
                 "gauge",
-                "Time until the CA, or a certificate above it, ends.",
-                self._remaining(now),
+                "Time until the CA, or a certificate in its chain, expires.",
+                self._ca_remaining_seconds(now),
             ),
         )
 
-    def _signing(self, sums: Sequence[float]) -> Iterator[Sample]:
+    def _signing_seconds(self, sums: Sequence[float]) -> Iterator[Sample]:
         name = "anchor_signing_seconds"
         for ca in self._cas:
             label = (("signing_ca", ca),)
             first = self._positions["signing", ca, "0"]
-            running = list(accumulate(sums[first : first + len(SECONDS) + 1]))
-            for bound, count in zip((*map(str, SECONDS), "+Inf"), running, strict=True):
+            # Prometheus' buckets are cumulative.
+            cumulative = list(accumulate(sums[first : first + len(BUCKETS_SECONDS) + 1]))
+            for bound, count in zip((*map(str, BUCKETS_SECONDS), "+Inf"), cumulative, strict=True):
                 yield Sample(f"{name}_bucket", (*label, ("le", bound)), count)
             yield Sample(f"{name}_sum", label, sums[self._positions["signing_sum", ca]])
-            yield Sample(f"{name}_count", label, running[-1])
+            yield Sample(f"{name}_count", label, cumulative[-1])
 
-    def _all_in_force(
+    def _certificates_in_force(
         self, rows: Sequence[Sequence[float]], sums: Sequence[float], now: datetime.datetime
     ) -> Iterator[Sample]:
-        for name, first in self._slots.items():
-            past = now.timestamp() // self._slot_seconds[name]
+        for name, first in self._first_slots.items():
+            current_slot = now.timestamp() // self._slot_seconds[name]
             issued = sums[self._positions["issued", name]]
             count = sum(
                 row[position + 1]
                 for row in (rows if issued else ())
                 for position in range(first, first + 2 * SLOTS, 2)
-                if row[position] > past
+                if row[position] > current_slot
             )
             yield Sample("anchor_certificates_in_force", (("signing_ca", name),), count)
 
-    def _remaining(self, now: datetime.datetime) -> Iterator[Sample]:
+    def _ca_remaining_seconds(self, now: datetime.datetime) -> Iterator[Sample]:
         for name, ca in self._cas.items():
-            left = (ca.at(now).not_after - now).total_seconds()
-            yield Sample("anchor_ca_remaining_seconds", (("signing_ca", name),), left)
+            seconds = (ca.at(now).not_after - now).total_seconds()
+            yield Sample("anchor_ca_remaining_seconds", (("signing_ca", name),), seconds)
 
 
 def _keys(
@@ -238,14 +242,14 @@ def _keys(
             yield "refusals", authority.name, check
         authentications.add(authority.authenticator.name)
     for authentication in sorted(authentications):
-        for kind in AUTHENTICATION:
+        for kind in AUTHENTICATION_OUTCOMES:
             yield "authentication", authentication, kind
     for ca in cas:
         yield "issued", ca.name
         yield "signing_sum", ca.name
-        for bucket in range(len(SECONDS) + 1):
+        for bucket in range(len(BUCKETS_SECONDS) + 1):
             yield "signing", ca.name, str(bucket)
 
 
 def _slot_seconds(ca: SigningCA) -> float:
-    return max(1.0, ca.profile.validity.total_seconds() / (SLOTS - SPARE))
+    return max(1.0, ca.profile.validity.total_seconds() / (SLOTS - SPARE_SLOTS))

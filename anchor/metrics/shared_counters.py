@@ -1,10 +1,10 @@
-"""Numbers that several processes add to, and that any of them can read.
+"""Counters that several processes increment and every process can read.
 
-Each process has a file of its own in a directory, mapped into memory, and adds to its own numbers
-only; what is read is the sum over all files.  A file is locked by the process that has it.  When
-that one ends, however it does, another takes the file over with all that was counted in it, so that
-nothing is lost, nothing is counted twice, and there are never more files than there were processes
-at once.  doc/adr/0070 says why it is done so.
+Each process has one file, mapped into memory, and increments only the numbers in that file.  The
+value of a counter is the sum over all files.  A process locks its file.  When the process ends, the
+kernel releases the lock, and another process reuses the file with its counts.  So no count is lost
+or counted twice, and there are at most as many files as there were processes at one time.
+doc/adr/0070 gives the reasons.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from pathlib import Path
 
 LOG = logging.getLogger(__name__)
 
-WIDTH = 8
+NUMBER_BYTES = 8
 SUFFIX = ".tally"
 
 
 @dataclass(frozen=True)
-class _Mine:
-    """The numbers of this process."""
+class _OwnNumbers:
+    """The numbers of this process; ``file`` is -1 if they are in no file."""
 
     pid: int
     numbers: memoryview[float]
@@ -37,12 +37,11 @@ class _Mine:
 
 
 class SharedCounters:
-    """As many numbers as there are keys, all of them zero at first.
+    """One number for each key, zero at first.
 
     Args:
-        directory: where the processes of one service have their files; without it each process
-            counts for itself.
-        keys: what is counted; files of a service that counts something else are left alone.
+        directory: for the files of all processes of a service; None to count this process only.
+        keys: the names of the counters; files of a service with other keys are ignored.
         length: how many numbers there are, if some keys have more than one.
     """
 
@@ -51,8 +50,8 @@ class SharedCounters:
         self._length = max(1, length or len(keys))
         layout = hashlib.sha256("\0".join(keys).encode()).hexdigest()[:16]
         self._prefix = f"{layout}-"
-        self._mine: _Mine | None = None
-        self._claiming: dict[int, threading.Lock] = {}
+        self._own: _OwnNumbers | None = None
+        self._claim_locks: dict[int, threading.Lock] = {}
 
     def add(self, position: int, amount: float = 1) -> None:
         """Add to the number of a key."""
@@ -64,65 +63,65 @@ class SharedCounters:
         """Add to the numbers of several keys.
 
         Args:
-            amounts: what to add, by position.
-            in_slot: a position that holds what is counted behind it, and what that should be; a
-                count of something else begins anew.
+            amounts: the amounts to add, by position.
+            in_slot: the position of a slot, and the slot's number.  The count is at the next
+                position; it restarts from zero if the slot has another number.
         """
-        mine = self._own()
-        numbers = mine.numbers
-        with mine.lock:
+        own = self._own_numbers()
+        numbers = own.numbers
+        with own.lock:
             for position, amount in amounts.items():
                 numbers[position] += amount
             if in_slot is not None:
-                position, counted = in_slot
-                if numbers[position] != counted:
-                    numbers[position], numbers[position + 1] = counted, 0
+                position, slot_number = in_slot
+                if numbers[position] != slot_number:
+                    numbers[position], numbers[position + 1] = slot_number, 0
                 numbers[position + 1] += 1
 
     def rows(self) -> list[Sequence[float]]:
-        """The numbers of each process there is or was."""
-        mine = self._own()
-        if self._directory is None or mine.file < 0:
-            return [mine.numbers.tolist()]
-        found: list[Sequence[float]] = []
+        """The numbers in each file, of running and of ended processes."""
+        own = self._own_numbers()
+        if self._directory is None or own.file < 0:
+            return [own.numbers.tolist()]
+        rows: list[Sequence[float]] = []
         for path in sorted(self._directory.glob(f"{self._prefix}*{SUFFIX}")):
             with contextlib.suppress(OSError):
-                octets = path.read_bytes()
-                if len(octets) == self._length * WIDTH:
-                    found.append(memoryview(octets).cast("d").tolist())
-        return found
+                data = path.read_bytes()
+                if len(data) == self._length * NUMBER_BYTES:
+                    rows.append(memoryview(data).cast("d").tolist())
+        return rows
 
-    def _own(self) -> _Mine:
-        mine = self._mine
-        if mine is None or mine.pid != os.getpid():
-            # By process: a lock that a thread of the parent held at the fork would stay locked.
-            with self._claiming.setdefault(os.getpid(), threading.Lock()):
-                mine = self._mine
-                if mine is None or mine.pid != os.getpid():
-                    mine = self._mine = self._claim()
-        return mine
+    def _own_numbers(self) -> _OwnNumbers:
+        own = self._own
+        if own is None or own.pid != os.getpid():
+            # One lock per process: a lock that was held at a fork stays locked in the child.
+            with self._claim_locks.setdefault(os.getpid(), threading.Lock()):
+                own = self._own
+                if own is None or own.pid != os.getpid():
+                    own = self._own = self._claim()
+        return own
 
-    def _claim(self) -> _Mine:
-        """A file that no process has, or else a new one, once per process."""
-        size = self._length * WIDTH
+    def _claim(self) -> _OwnNumbers:
+        size = self._length * NUMBER_BYTES
         file = -1
         if self._directory is not None:
             try:
-                file = self._lock_one(self._directory, size)
+                file = self._lock_free_file(self._directory, size)
             except OSError as error:
-                # Counting is not worth a failed request.
+                # A request must not fail because it cannot be counted.
                 LOG.error("%s: %s: this process counts for itself", self._directory, error.strerror)
         mapped = mmap.mmap(file, size)
-        return _Mine(os.getpid(), memoryview(mapped).cast("d"), threading.Lock(), file)
+        return _OwnNumbers(os.getpid(), memoryview(mapped).cast("d"), threading.Lock(), file)
 
-    def _lock_one(self, directory: Path, size: int) -> int:
-        for path in self._places(directory):
+    def _lock_free_file(self, directory: Path, size: int) -> int:
+        """Lock the first file that no process has, or a new one; return its descriptor."""
+        for path in self._paths(directory):
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             file = os.open(path, flags, 0o600)
             try:
-                # Of the open file, not of the process: it is given up when the process ends.
+                # The lock belongs to the open file; the kernel releases it when the process ends.
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # Without its space on disk, writing to the mapping would end the process.
+                # Writing to a mapping without space on disk would kill the process.
                 os.posix_fallocate(file, 0, size)
                 os.ftruncate(file, size)
             except BlockingIOError:
@@ -132,9 +131,9 @@ class SharedCounters:
                 os.close(file)
                 raise
             return file
-        raise AssertionError("there is always another number")
+        raise AssertionError("the paths never end")
 
-    def _places(self, directory: Path) -> Iterator[Path]:
+    def _paths(self, directory: Path) -> Iterator[Path]:
         number = 0
         while True:
             yield directory / f"{self._prefix}{number}{SUFFIX}"
