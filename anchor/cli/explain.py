@@ -118,16 +118,16 @@ def _choose(
 
 
 def _lines(explained: Explanation, painter: Painter) -> Iterator[str]:
-    identity, address = explained.asker.identity, explained.asker.address
+    identity, address = explained.requester.identity, explained.requester.address
     groups = f" of {', '.join(identity.groups)}" if identity.groups else ""
     yield printable(f"{explained.authority}: asked by {identity.username}{groups} from {address}")
     for title, rows in (
-        ("The request", _checks(explained.checks, explained.judgement.mended)),
+        ("The request", _checks(explained.checks, explained.evaluation.mended)),
         ("The fixups", _fixups(explained)),
         ("The request as the fixups leave it", _checks(explained.rechecks)),
     ):
         yield from _table(title, rows, painter)
-    if explained.contents:
+    if explained.certificate:
         yield from _contents(explained)
     yield ""
     yield _conclusion(explained, painter)
@@ -166,7 +166,7 @@ def _table(title: str, rows: list[Row], painter: Painter) -> Iterator[str]:
 
 
 def _contents(explained: Explanation) -> Iterator[str]:
-    contents = explained.contents
+    contents = explained.certificate
     assert contents is not None
     yield ""
     yield "The certificate"

@@ -1,1 +1,1 @@
-"""Trying a policy without signing: explain, and test cases."""
+"""Tools that try a policy without signing: explanations and test cases."""

@@ -1,4 +1,4 @@
-"""What an authority would make of a request, step by step and without signing anything."""
+"""Explanations: how an authority would decide on a request, step by step, without signing."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from anchor.web.request import Request
 from anchor.X509.csr_reader import detect_encoding, read_csr
 
 SIGNED, REFUSED, UNREADABLE, FAILED = "signed", "refused", "unreadable", "failed"
-"""How an explanation ends: the last stands for a fault of Anchor's or of a plug-in's."""
+"""The outcomes of an explanation; ``failed`` means a fault of Anchor or of a plug-in."""
 
 
 @dataclass(frozen=True)
 class Requester:
-    """Who asks, and from where, as if they had authenticated themselves."""
+    """An authenticated requester and the client address."""
 
     identity: AuthDetails
     address: IPv4Address | IPv6Address
 
 
 class FixupResult(NamedTuple):
-    """What a fixup did, in words; nothing if the request was in order already.
+    """The changes that a fixup made, in words; no changes if none were needed.
 
     Attributes:
-        failure: why it cannot mend the request.
-        crash: what it did instead of its work.
+        failure: why the fixup refused the request.
+        crash: the error with which the plug-in failed.
     """
 
     fixup: str
@@ -42,7 +42,7 @@ class FixupResult(NamedTuple):
     crash: PluginError | None = None
 
 
-NOTHING = Evaluation(())
+EMPTY_EVALUATION = Evaluation(())
 
 
 @dataclass(frozen=True)
@@ -50,101 +50,106 @@ class Explanation:
     """The life of a request up to its signature.
 
     Attributes:
-        authority: the registration authority that was asked.
-        asker: who asked.
-        fault: why there is no outcome but for the verdicts: the request is unreadable, or the CA
-            cannot issue.
-        judgement: what the authority's policy says of the request.
-        contents: what the certificate would say, if there were one.
+        authority: the name of the registration authority.
+        requester: the submitter of the request.
+        fault: an error outside the policy: the request is unreadable, or the CA cannot issue.
+        evaluation: the verdicts of the authority's policy.
+        certificate: the certificate that would be issued; None if it would not be.
     """
 
     authority: str
-    asker: Requester
+    requester: Requester
     fault: AnchorError | None = None
-    judgement: Evaluation = NOTHING
-    contents: CertificateDescription | None = None
+    evaluation: Evaluation = EMPTY_EVALUATION
+    certificate: CertificateDescription | None = None
 
     @property
     def checks(self) -> tuple[Verdict, ...]:
         """The verdicts on the submitted request."""
-        return self.judgement.checks
+        return self.evaluation.checks
 
     @property
     def fixups(self) -> tuple[FixupResult, ...]:
-        """What each fixup did; implied fixups are left out if they changed nothing."""
-        return tuple(_mendings(self.judgement.steps))
+        """The result of each fixup; implied fixups are left out if they changed nothing."""
+        return tuple(_fixup_results(self.evaluation.steps))
 
     @property
     def rechecks(self) -> tuple[Verdict, ...]:
         """The verdicts on the request that the fixups returned, if they changed it."""
-        return self.judgement.rechecks
+        return self.evaluation.rechecks
 
     @property
     def failures(self) -> tuple[Failure, ...]:
-        """The reasons that the service would answer with."""
-        return self.judgement.failures
+        """The reasons that the service's response would give."""
+        return self.evaluation.failures
 
     @property
     def crashes(self) -> tuple[PluginError, ...]:
         """The errors of plug-ins that failed to decide."""
-        return self.judgement.crashes
+        return self.evaluation.crashes
 
     @property
     def outcome(self) -> str:
-        """How it ends; a crash comes before a refusal, as it does in the service."""
-        if self.contents is not None:
+        """One of the four outcomes; a crash takes precedence over a refusal, as in the service."""
+        if self.certificate is not None:
             return SIGNED
         if isinstance(self.fault, RequestError):
             return UNREADABLE
         return REFUSED if self.failures and not self.crashes else FAILED
 
 
-def explain(authority: RegistrationAuthority, octets: bytes, asker: Requester) -> Explanation:
-    """What the authority would make of a request in PEM or DER.
+def explain(authority: RegistrationAuthority, data: bytes, requester: Requester) -> Explanation:
+    """Explain how the authority would decide on a request in PEM or DER.
 
-    The steps are those of :meth:`anchor.authority.RegistrationAuthority.sign`.
+    The steps are those of :meth:`anchor.authority.RegistrationAuthority.issue`.
     """
     try:
-        csr = read_csr(octets, detect_encoding(octets))
+        csr = read_csr(data, detect_encoding(data))
     except RequestError as error:
-        return Explanation(authority.name, asker, fault=error)
+        return Explanation(authority.name, requester, fault=error)
     context = authority.policy.context(
-        asker.identity, _request(authority.name, asker), authority.conf
+        requester.identity, _request(authority.name, requester), authority.conf
     )
-    judgement = authority.policy.evaluate(csr, context)
-    approved = judgement.approved
+    evaluation = authority.policy.evaluate(csr, context)
+    approved = evaluation.approved
     if approved is None:
-        return Explanation(authority.name, asker, judgement=judgement)
+        return Explanation(authority.name, requester, evaluation=evaluation)
     fault: AnchorError | None = None
-    contents: CertificateDescription | None = None
+    certificate: CertificateDescription | None = None
     try:
         template = authority.signing_ca.build_template(approved, authority.clock())
-        contents = CertificateDescription.of(template, csr)
+        certificate = CertificateDescription.of(template, csr)
     except AnchorError as error:
         fault = error
-    return Explanation(authority.name, asker, fault, judgement, contents)
+    return Explanation(
+        authority=authority.name,
+        requester=requester,
+        fault=fault,
+        evaluation=evaluation,
+        certificate=certificate,
+    )
 
 
-def _mendings(steps: tuple[FixupStep, ...]) -> Iterator[FixupResult]:
+def _fixup_results(steps: tuple[FixupStep, ...]) -> Iterator[FixupResult]:
     for step in steps:
-        found = () if step.after is None else tuple(changes(step.before, step.after))
+        made = () if step.after is None else tuple(changes(step.before, step.after))
         if step.failures:
             yield from (FixupResult(step.fixup, failure=failure) for failure in step.failures)
-        elif step.crash or found or not step.implied:
-            yield FixupResult(step.fixup, found, crash=step.crash)
+        elif step.crash or made or not step.implied:
+            yield FixupResult(step.fixup, made, crash=step.crash)
 
 
-def _request(authority: str, asker: Requester) -> Request:
-    """The HTTP request that a validator may look at."""
-    environ = {"REMOTE_ADDR": str(asker.address), "REQUEST_METHOD": "POST"}
+def _request(authority: str, requester: Requester) -> Request:
+    """The HTTP request that is passed to validators."""
+    environ = {"REMOTE_ADDR": str(requester.address), "REQUEST_METHOD": "POST"}
     request: Request = Request.blank(f"/v1/sign/{authority}", environ=environ)
     return request
 
 
 def as_json(explanation: Explanation) -> Mapping[str, Any]:
     """The explanation in JSON's types."""
-    contents = explanation.contents
-    identity = explanation.asker.identity
+    certificate = explanation.certificate
+    identity = explanation.requester.identity
     return {
         "authority": explanation.authority,
         "requester": {
@@ -153,38 +158,38 @@ def as_json(explanation: Explanation) -> Mapping[str, Any]:
             "user_id": identity.user_id,
             "project_id": identity.project_id,
         },
-        "address": str(explanation.asker.address),
+        "address": str(explanation.requester.address),
         "outcome": explanation.outcome,
         "fault": str(explanation.fault) if explanation.fault else None,
         "checks": [
-            _verdict_as_json(verdict, explanation.judgement.mended)
+            _verdict_as_json(verdict, explanation.evaluation.mended)
             for verdict in explanation.checks
         ],
-        "fixups": [_mending_as_json(mending) for mending in explanation.fixups],
+        "fixups": [_fixup_as_json(result) for result in explanation.fixups],
         "rechecks": [_verdict_as_json(verdict) for verdict in explanation.rechecks],
-        "certificate": contents
+        "certificate": certificate
         and {
-            "subject": contents.subject,
-            "names": list(contents.names),
-            "key": contents.key,
-            "key_usage": list(contents.key_usage),
-            "extended_key_usage": list(contents.extended_key_usage),
-            "ca": contents.ca,
-            "issuer": contents.issuer,
-            "not_before": contents.not_before.isoformat(),
-            "not_after": contents.not_after.isoformat(),
-            "dropped_extensions": list(contents.dropped_extensions),
-            "dropped_subject_attributes": list(contents.dropped_subject_attributes),
+            "subject": certificate.subject,
+            "names": list(certificate.names),
+            "key": certificate.key,
+            "key_usage": list(certificate.key_usage),
+            "extended_key_usage": list(certificate.extended_key_usage),
+            "ca": certificate.ca,
+            "issuer": certificate.issuer,
+            "not_before": certificate.not_before.isoformat(),
+            "not_after": certificate.not_after.isoformat(),
+            "dropped_extensions": list(certificate.dropped_extensions),
+            "dropped_subject_attributes": list(certificate.dropped_subject_attributes),
         },
     }
 
 
-def _mending_as_json(mending: FixupResult) -> Mapping[str, Any]:
-    shown: dict[str, Any] = {"fixup": mending.fixup, "verdict": word(mending)}
-    if mending.changes:
-        shown["changes"] = list(mending.changes)
-    if reason(mending):
-        shown["reason"] = reason(mending)
+def _fixup_as_json(result: FixupResult) -> Mapping[str, Any]:
+    shown: dict[str, Any] = {"fixup": result.fixup, "verdict": word(result)}
+    if result.changes:
+        shown["changes"] = list(result.changes)
+    if reason(result):
+        shown["reason"] = reason(result)
     return shown
 
 
@@ -196,11 +201,11 @@ def _verdict_as_json(verdict: Verdict, mended: frozenset[str] = frozenset()) -> 
 
 
 def word(step: Verdict | FixupResult, mended: frozenset[str] = frozenset()) -> str:
-    """What a check or a fixup did, in a word: ``ok``, ``changed``, ``refused`` or ``crashed``.
+    """The verdict in one word: ``ok``, ``changed``, ``mended``, ``refused`` or ``crashed``.
 
     Args:
-        step: the verdict of a check, or the work of a fixup.
-        mended: the checks whose refusal the fixups mended; the word for it is ``mended``.
+        step: the verdict of a check, or the result of a fixup.
+        mended: the checks that refused the request before the fixups and accept it afterwards.
     """
     if step.crash:
         return "crashed"
@@ -210,20 +215,20 @@ def word(step: Verdict | FixupResult, mended: frozenset[str] = frozenset()) -> s
 
 
 def reason(step: Verdict | FixupResult) -> str:
-    """Why a check or a fixup refused the request, or crashed; empty if it did not."""
+    """Why a check or a fixup refused the request or crashed; empty if it did neither."""
     if step.crash:
         return cause(step.crash)
     return step.failure.reason if step.failure else ""
 
 
 def cause(crash: PluginError) -> str:
-    """What a plug-in raised; for operators, not for requesters."""
+    """The error that a plug-in raised, as text for operators; not shown to requesters."""
     error = crash.__cause__
     return f"{type(error).__name__}: {error}" if error else str(crash)
 
 
 def why_not(explanation: Explanation) -> str:
-    """Why there would be no certificate, in one line."""
+    """Why no certificate would be issued, in one line."""
     if explanation.fault:
         return str(explanation.fault)
     if explanation.crashes:

@@ -1,4 +1,4 @@
-"""Requests made from a short description, to try a policy with."""
+"""Sample requests for policy tests, built from short descriptions."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ KEYS: Mapping[str, Callable[[], CertificateIssuerPrivateKeyTypes]] = {
 }
 
 
-def _read(parse: Callable[[str], Any]) -> pydantic.PlainValidator:
-    """Make a value of its text."""
+def _parsed_by(parse: Callable[[str], Any]) -> pydantic.PlainValidator:
+    """A validator that parses text."""
 
     def validate(value: Any) -> Any:
         if not isinstance(value, str):
@@ -42,7 +42,7 @@ def _read(parse: Callable[[str], Any]) -> pydantic.PlainValidator:
     return pydantic.PlainValidator(validate)
 
 
-Address = Annotated[IPv4Address | IPv6Address, _read(ip_address)]
+Address = Annotated[IPv4Address | IPv6Address, _parsed_by(ip_address)]
 """An IPv4 or IPv6 address."""
 
 
@@ -50,71 +50,73 @@ def _hexadecimal(text: str) -> bytes:
     try:
         return bytes.fromhex(text)
     except ValueError:
-        raise ValueError("should be octets in hexadecimal") from None
+        raise ValueError("should be bytes in hexadecimal") from None
 
 
 def _name(text: str) -> x509.Name:
     try:
         return x509.Name.from_rfc4514_string(text)
     except ValueError as error:
-        reason = str(error) or "should be written as 'CN=www.example.com,O=Example' is"
+        reason = str(error) or "should be like 'CN=www.example.com,O=Example'"
         raise ValueError(reason) from None
 
 
-def _kind(text: str) -> str:
+def _key_kind(text: str) -> str:
     if text not in KEYS:
         raise ValueError(f"should be one of {', '.join(KEYS)}")
     return text
 
 
 class ExtraExtension(pydantic.BaseModel):
-    """Any other extension."""
+    """An extension given by its OID and its DER value; the default value is ASN.1 NULL."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
-    oid: Annotated[x509.ObjectIdentifier, _read(extension_oid)]
+    oid: Annotated[x509.ObjectIdentifier, _parsed_by(extension_oid)]
     critical: bool = False
-    value: Annotated[bytes, _read(_hexadecimal)] = b"\x05\x00"
+    value: Annotated[bytes, _parsed_by(_hexadecimal)] = b"\x05\x00"
 
 
 class Description(pydantic.BaseModel):
-    """What a request asks for."""
+    """The description of a request, as policy tests contain it."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     common_name: str | None = None
-    subject: Annotated[x509.Name, _read(_name)] | None = None
+    subject: Annotated[x509.Name, _parsed_by(_name)] | None = None
     dns_names: tuple[str, ...] = ()
     ip_addresses: tuple[Address, ...] = ()
     emails: tuple[str, ...] = ()
     uris: tuple[str, ...] = ()
-    key: Annotated[str, pydantic.AfterValidator(_kind)] = "ec-p256"
+    key: Annotated[str, pydantic.AfterValidator(_key_kind)] = "ec-p256"
     key_usage: tuple[Annotated[str, pydantic.AfterValidator(usage_name)], ...] = ()
-    extended_key_usage: tuple[Annotated[x509.ObjectIdentifier, _read(extended_usage_oid)], ...] = ()
+    extended_key_usage: tuple[
+        Annotated[x509.ObjectIdentifier, _parsed_by(extended_usage_oid)], ...
+    ] = ()
     ca: bool = False
     path_length: Annotated[int, pydantic.Field(ge=0)] | None = None
     extensions: tuple[ExtraExtension, ...] = ()
 
     @pydantic.model_validator(mode="after")
-    def _one_subject(self) -> Description:
+    def _is_consistent(self) -> Description:
         if self.subject is not None and self.common_name is not None:
-            raise ValueError("'subject' and 'common_name' are two ways to say the same")
+            raise ValueError("'subject' and 'common_name' exclude each other")
         if self.path_length is not None and not self.ca:
-            raise ValueError("'path_length' is for a CA")
+            raise ValueError("'path_length' requires 'ca': true")
         return self
 
 
 class Maker:
-    """Makes requests; those with keys of one kind share one, for keys take their time."""
+    """Builds sample requests, with one key for each kind because RSA keys are slow to generate."""
 
     def __init__(self) -> None:
         self._keys: dict[str, CertificateIssuerPrivateKeyTypes] = {}
 
     def make(self, description: Description) -> bytes:
-        """The request, in PEM.
+        """The request in PEM.
 
         Raises:
-            ValueError: what is described cannot be written down in a request.
+            ValueError: a value cannot be encoded in a request.
         """
         if description.key not in self._keys:
             self._keys[description.key] = KEYS[description.key]()

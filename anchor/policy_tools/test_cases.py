@@ -1,4 +1,4 @@
-"""Cases that a policy has to decide in a certain way, read from a file beside the configuration."""
+"""Policy tests: requests with the expected outcome, read from a file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Section(pydantic.BaseModel):
 
 
 class RequesterSettings(_Section):
-    """Who asks, as the authentication backend would know them."""
+    """The requester, with what an authentication backend knows about them."""
 
     user: str = "anonymous"
     groups: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ class CaseSettings(_Section):
     def _is_consistent(self) -> CaseSettings:
         if (self.csr is None) == (self.csr_file is None):
             raise ValueError("exactly one of 'csr' and 'csr_file' is needed")
-        # A request that is refused for another reason than the intended one tests nothing.
+        # Without it, the case would pass if the request is refused for another reason.
         if (self.expect == REFUSED) != bool(self.refused_by):
             raise ValueError("'refused_by' is needed with 'expect': 'refused', and only there")
         if self.names and self.expect != SIGNED:
@@ -76,42 +76,43 @@ class FileSettings(_Section):
 
 @dataclass(frozen=True)
 class Case:
-    """A request and what should become of it.
+    """A request and its expected outcome.
 
     Attributes:
-        name: what the case is about.
-        authority: whom to ask.
-        asker: who asks.
-        octets: the request.
-        expect: how it should end.
-        refused_by: checks that have to be among those that refuse it.
-        names: what has to be among the certificate's names, as ``DNS:www.example.com``.
+        name: the title of the case.
+        authority: evaluates the request.
+        requester: submits the request.
+        csr: the request in PEM or DER.
+        expect: the expected outcome.
+        refused_by: checks that have to refuse the request; others may refuse it too.
+        names: names that the certificate has to contain, for example ``DNS:www.example.com``.
     """
 
     name: str
     authority: RegistrationAuthority
-    asker: Requester
-    octets: bytes
+    requester: Requester
+    csr: bytes
     expect: str
     refused_by: tuple[str, ...]
     names: tuple[str, ...]
 
     def objection(self) -> str | None:
-        """What is not as it should be, or None."""
-        explained = explain.explain(self.authority, self.octets, self.asker)
+        """How the outcome differs from the expected one; None if it does not."""
+        explained = explain.explain(self.authority, self.csr, self.requester)
         if explained.outcome != self.expect:
-            return f"should be {self.expect}, but {_in_words(explained)}"
+            return f"should be {self.expect}, but {_describe_outcome(explained)}"
         refusing = {failure.check for failure in explained.failures}
         if any(check not in refusing for check in self.refused_by):
-            return f"should be refused by {', '.join(self.refused_by)}, but {_in_words(explained)}"
-        present = explained.contents.names if explained.contents else ()
+            expected = ", ".join(self.refused_by)
+            return f"should be refused by {expected}, but {_describe_outcome(explained)}"
+        present = explained.certificate.names if explained.certificate else ()
         missing = [name for name in self.names if name not in present]
         if missing:
             return f"should be for {', '.join(missing)}, but is for {', '.join(present) or 'none'}"
         return None
 
 
-def _in_words(explained: Explanation) -> str:
+def _describe_outcome(explained: Explanation) -> str:
     if explained.outcome == SIGNED:
         return "would be signed"
     if explained.outcome in (REFUSED, UNREADABLE):
@@ -124,13 +125,13 @@ def load(path: Path, maker: Maker, config: Path | None = None) -> tuple[Case, ..
     """The cases in a file.
 
     Args:
-        path: of the file.
-        maker: makes the requests that are described.
-        config: the configuration to test, if not the one that the file names; failing that it is
-            the ``config.json`` beside the file.
+        path: the path of the file.
+        maker: builds the requests from their descriptions.
+        config: the configuration to test.  By default it is the one that the file names, or the
+            ``config.json`` in the same directory.
 
     Raises:
-        ConfigurationError: with everything that is wrong with the file, or its configuration.
+        ConfigurationError: lists all problems of the file and of the configuration.
     """
     document = parse_document(path)
     base = path.absolute().parent
@@ -147,39 +148,48 @@ def load(path: Path, maker: Maker, config: Path | None = None) -> tuple[Case, ..
     names: set[str] = set()
     for position, section in enumerate(file.cases):
         with problems.at("cases", str(position)):
-            proved = validate_options(CaseSettings, section, base)
-            if proved.name in names:
-                problems.add(f"cases.{position}.name", "is that of another case too")
-            names.add(proved.name)
-            cases.extend(_cases(proved, authorities, maker))
+            settings = validate_options(CaseSettings, section, base)
+            if settings.name in names:
+                problems.add(f"cases.{position}.name", "another case has the same name")
+            names.add(settings.name)
+            case = _build_case(settings, authorities, maker)
+            if case is not None:
+                cases.append(case)
     problems.raise_if_any()
     return tuple(cases)
 
 
-def _cases(
-    case: CaseSettings, authorities: Mapping[str, RegistrationAuthority] | None, maker: Maker
-) -> list[Case]:
-    """The one case, or none if there is no configuration to try it with."""
+def _build_case(
+    settings: CaseSettings, authorities: Mapping[str, RegistrationAuthority] | None, maker: Maker
+) -> Case | None:
+    """The case; None if the configuration could not be loaded."""
     problems = Diagnostics()
-    octets = b""
+    csr = b""
     authority: RegistrationAuthority | None = None
     with problems.at():
-        octets = _octets(case, maker)
+        csr = _load_csr(settings, maker)
     if authorities is not None:
         with problems.at():
-            authority = _authority(case, authorities)
+            authority = _authority(settings, authorities)
     problems.raise_if_any()
     if authority is None:
-        return []
-    requester = case.requester
+        return None
+    requester = settings.requester
     identity = AuthDetails(
         requester.user, requester.groups, requester.user_id, requester.project_id
     )
-    asker = Requester(identity, case.address)
-    return [Case(case.name, authority, asker, octets, case.expect, case.refused_by, case.names)]
+    return Case(
+        name=settings.name,
+        authority=authority,
+        requester=Requester(identity, settings.address),
+        csr=csr,
+        expect=settings.expect,
+        refused_by=settings.refused_by,
+        names=settings.names,
+    )
 
 
-def _octets(case: CaseSettings, maker: Maker) -> bytes:
+def _load_csr(case: CaseSettings, maker: Maker) -> bytes:
     if case.csr_file is not None:
         try:
             return case.csr_file.read_bytes()
@@ -198,15 +208,15 @@ def _octets(case: CaseSettings, maker: Maker) -> bytes:
 def _authority(
     case: CaseSettings, authorities: Mapping[str, RegistrationAuthority]
 ) -> RegistrationAuthority:
-    known = ", ".join(sorted(authorities))
+    choices = ", ".join(sorted(authorities))
     name = case.authority
     if name is None and len(authorities) > 1:
-        raise ConfigurationError.about("", f"missing option 'authority', one of {known}")
+        raise ConfigurationError.about("", f"missing option 'authority', one of {choices}")
     if name is None:
         [name] = authorities
     if name not in authorities:
         raise ConfigurationError.about(
-            "authority", f"there is no registration authority {name!r}, but {known}"
+            "authority", f"there is no registration authority {name!r}, but {choices}"
         )
     problems = Diagnostics()
     authority = authorities[name]

@@ -304,7 +304,7 @@ def test_an_example_of_policy_tests_is_well_formed(block, kind):
 
     for section in file.cases:
         case = validate_options(test_cases.CaseSettings, section, Path())
-        assert test_cases._octets(case, maker)
+        assert test_cases._load_csr(case, maker)
 
 
 _TAKE_CONFIG_PY = """
