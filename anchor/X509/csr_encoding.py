@@ -196,7 +196,7 @@ def _extension_request(values: list[asn1.TLV]) -> tuple[bytes, bytes | None]:
         # RFC 5280 4.2.1.3
         raise UnreadableRequest("keyUsage is empty")
     value = der.value(der.SET, der.value(der.SEQUENCE, *written))
-    attribute = der.value(der.SEQUENCE, der.object_identifier(EXTENSION_REQUEST), value)
+    attribute = der.value(der.SEQUENCE, asn1.encode_der(EXTENSION_REQUEST), value)
     return attribute, key_usage
 
 
