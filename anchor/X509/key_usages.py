@@ -1,16 +1,10 @@
-"""The key usages that a kind of public key can have."""
+"""The key usages that each kind of public key supports."""
 
 from __future__ import annotations
 
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
-PublicKey = (
-    rsa.RSAPublicKey
-    | ec.EllipticCurvePublicKey
-    | ed25519.Ed25519PublicKey
-    | ed448.Ed448PublicKey
-    | dsa.DSAPublicKey
-)
+from anchor.X509.signing_request import PublicKey
 
 _SIGNING = ("digitalSignature", "nonRepudiation")
 _CA = ("keyCertSign", "cRLSign")
@@ -29,11 +23,16 @@ _KINDS: tuple[tuple[type, str, tuple[str, ...]], ...] = (
 
 
 def usages_of(key: PublicKey) -> tuple[str, tuple[str, ...]]:
-    """The name of the key's kind, and the usages that it can have, without those of CAs."""
+    """The name of the key's kind and the usages that it supports, without those of CAs."""
     return next((name, usages) for kind, name, usages in _KINDS if isinstance(key, kind))
 
 
-def unfit_usages(key: PublicKey, usages: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of the usages, by RFC 5280's names, that this kind of key cannot have."""
-    _, possible = usages_of(key)
-    return tuple(usage for usage in usages if usage not in (*possible, *_CA))
+def unsupported_usages(key: PublicKey, usages: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the usages that this kind of key does not support.
+
+    Args:
+        key: the public key.
+        usages: key usages by their names in RFC 5280.
+    """
+    _, supported = usages_of(key)
+    return tuple(usage for usage in usages if usage not in (*supported, *_CA))

@@ -19,7 +19,7 @@ from anchor.validators.errors import ValidationError
 from anchor.X509.attribute_names import NameAttribute, attribute_oid
 from anchor.X509.attribute_patterns import AttributePatterns
 from anchor.X509.dns_names import host_name, passes_for_a_name
-from anchor.X509.key_usages import unfit_usages
+from anchor.X509.key_usages import unsupported_usages
 from anchor.X509.name_patterns import address, canonical, unmapped
 from anchor.X509.oids import USAGES, usages_in
 from anchor.X509.signing_request import X509Csr
@@ -103,7 +103,7 @@ def default_key_usage(
     """
     if csr.extension(x509.KeyUsage):
         return csr
-    unfit = unfit_usages(csr.public_key, usages_in(usage))
+    unfit = unsupported_usages(csr.public_key, usages_in(usage))
     if unfit:
         fit = set(usages_in(usage)) - set(unfit)
         if not fit:

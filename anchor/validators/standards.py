@@ -18,7 +18,7 @@ from anchor.errors import MAX_SHOWN
 from anchor.validators.errors import ValidationError
 from anchor.X509 import dns_names
 from anchor.X509.general_name_text import describe
-from anchor.X509.key_usages import unfit_usages, usages_of
+from anchor.X509.key_usages import unsupported_usages, usages_of
 from anchor.X509.oids import usages_in
 from anchor.X509.signing_request import X509Csr
 
@@ -166,7 +166,7 @@ def _usages(csr: X509Csr) -> Iterator[str]:
     usage = csr.extension(x509.KeyUsage)
     if usage and not usages_in(usage.value):
         yield "keyUsage names no usage"
-    if usage and (unfit := unfit_usages(csr.public_key, usages_in(usage.value))):
+    if usage and (unfit := unsupported_usages(csr.public_key, usages_in(usage.value))):
         kind, possible = usages_of(csr.public_key)
         yield (
             f"keyUsage has {', '.join(unfit)}, which {kind} keys cannot be used for "
