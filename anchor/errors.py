@@ -1,8 +1,7 @@
-"""What can go wrong, in the terms of a PKI; :mod:`anchor.web.problems` knows what HTTP makes of it.
+"""The errors of Anchor; :mod:`anchor.web.problems` turns them into HTTP responses.
 
-An error's text is written for whoever asked, and may be shown to them, for every class below
-:class:`RequestError`.  The text of every other class is for the operator and goes to the log only.
-No text ever contains a secret.
+The text of a :class:`RequestError` or a subclass of it is shown to the requester.  The text of any
+other class is for the operator and goes to the log only.  No text ever contains a secret.
 """
 
 from __future__ import annotations
@@ -10,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-# sysexits.h: EX_NOPERM.  The unit does not restart a service that ended with it.
+# sysexits.h: EX_NOPERM.  The systemd unit does not restart a service that exits with it.
 PIN_REFUSED = 77
 
 
 class AnchorError(Exception):
-    """The root of all errors that Anchor raises on purpose.
+    """The base class of all errors that Anchor raises on purpose.
 
     Attributes:
-        exit_status: what a command ends with that fails for this.
+        exit_status: the exit status of a command that fails with this error.
     """
 
     exit_status = 1
@@ -26,10 +25,12 @@ class AnchorError(Exception):
 
 @dataclass(frozen=True)
 class ConfigProblem:
-    """One thing that is wrong with a configuration, and where: ``signing_ca.default.cert_path``.
+    """One error in a configuration.
 
     Attributes:
-        exit_status: what the service ends with.
+        path: where it is, such as ``signing_ca.default.cert_path``; empty for the whole file.
+        message: what is wrong.
+        exit_status: the exit status of a service that fails with this problem.
     """
 
     path: str
@@ -41,24 +42,24 @@ class ConfigProblem:
 
 
 class ConfigurationError(AnchorError):
-    """The configuration cannot be used; carries every problem there is about it."""
+    """The configuration cannot be used; ``problems`` lists every reason."""
 
     def __init__(self, problems: Sequence[ConfigProblem]):
         self.problems = tuple(problems)
-        self.exit_status = max((each.exit_status for each in self.problems), default=1)
+        self.exit_status = max((problem.exit_status for problem in self.problems), default=1)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
     @classmethod
     def about(cls, path: str, message: str, exit_status: int = 1) -> ConfigurationError:
-        """A single problem."""
+        """An error with a single problem."""
         return cls([ConfigProblem(path, message, exit_status)])
 
 
 class RequestError(AnchorError):
-    """The requester can mend this; the text is for them."""
+    """The requester can correct this; the text is for them."""
 
 
-# A name can be as long as a request; a refusal is for reading.
+# A name can be as long as a request; a message has to stay readable.
 MAX_SHOWN = 256
 
 
@@ -67,7 +68,7 @@ class Rejected(AnchorError):
 
     Args:
         message: what is wrong, in a few words.
-        data: with which name, size or usage; shown to the requester and kept in the audit.
+        data: the names, sizes or usages concerned; shown to the requester and kept in the audit.
     """
 
     def __init__(self, message: str, **data: object):
@@ -85,7 +86,7 @@ def _shown(value: object) -> str:
 
 
 class UnknownPath(RequestError):
-    """Nothing has that path."""
+    """There is no such path."""
 
 
 class UnknownAuthority(UnknownPath):
@@ -93,15 +94,15 @@ class UnknownAuthority(UnknownPath):
 
 
 class MalformedSubmission(RequestError):
-    """The submission lacks a field, has one twice, or cannot be decoded."""
+    """The submission lacks a field, repeats a field, or cannot be decoded."""
 
 
 class Forbidden(RequestError):
-    """That is for clients in other networks."""
+    """Only clients in other networks may use this path."""
 
 
 class UnsupportedSubmission(RequestError):
-    """The submission is of a media type that Anchor does not read."""
+    """The submission has a media type that Anchor does not accept."""
 
 
 class SubmissionTooLarge(RequestError):
@@ -109,26 +110,26 @@ class SubmissionTooLarge(RequestError):
 
 
 class SubmissionTooSlow(RequestError):
-    """The submission did not arrive whole within its time."""
+    """The submission did not arrive completely within the time limit."""
 
 
 class LengthUnknown(RequestError):
-    """The submission does not say how long it is."""
+    """The submission does not state its length."""
 
 
 class UnreadableRequest(RequestError):
-    """The bytes are not one well-formed certificate signing request."""
+    """The submission is not exactly one well-formed certificate signing request."""
 
 
 class NotAuthenticated(RequestError):
-    """The credentials are missing or wrong.  The text never says which part of them."""
+    """The credentials are missing or wrong; the text never says which part is."""
 
     def __init__(self, message: str = "the credentials were not accepted"):
         super().__init__(message)
 
 
 class TooManyAttempts(RequestError):
-    """Credentials were refused too often; ``retry_after`` is in seconds."""
+    """Too many authentication attempts failed; ``retry_after`` is in seconds."""
 
     def __init__(self, retry_after: int):
         self.retry_after = retry_after
@@ -137,7 +138,13 @@ class TooManyAttempts(RequestError):
 
 @dataclass(frozen=True)
 class Failure:
-    """A check that refused the request, and its reason."""
+    """A check that rejected the request.
+
+    Attributes:
+        check: the name of the check.
+        reason: why it rejected the request.
+        data: the names, sizes or usages concerned, for the audit.
+    """
 
     check: str
     reason: str
@@ -148,7 +155,7 @@ class Failure:
 
 
 class ValidationFailed(RequestError):
-    """One or more checks refused the request."""
+    """One or more checks rejected the request."""
 
     def __init__(self, failures: Sequence[Failure]):
         self.failures = tuple(failures)
@@ -156,7 +163,7 @@ class ValidationFailed(RequestError):
 
 
 class BackendUnavailable(AnchorError):
-    """The authentication backend did not answer, or not sensibly; ``retry_after`` is in seconds."""
+    """The authentication backend gave no usable answer; ``retry_after`` is in seconds."""
 
     def __init__(self, message: str, retry_after: int = 30):
         self.retry_after = retry_after
@@ -164,23 +171,23 @@ class BackendUnavailable(AnchorError):
 
 
 class PluginError(AnchorError):
-    """A plug-in raised something other than its documented error, or answered nonsense."""
+    """A plug-in raised an undocumented exception or returned an invalid value."""
 
 
 class SigningError(AnchorError):
-    """The certificate could not be made, or is not what was approved."""
+    """The certificate could not be made, or differs from the approved one."""
 
 
 class StorageError(AnchorError):
-    """The certificate could not be stored, so it was not handed out."""
+    """The certificate could not be stored, so it was not sent."""
 
 
 class AuditError(AnchorError):
-    """The event could not be recorded, so nothing was handed out."""
+    """The audit event could not be recorded, so the certificate was not sent."""
 
 
 class WrongMethod(RequestError):
-    """The path answers to other methods: ``allowed``."""
+    """The path does not support the HTTP method, only those in ``allowed``."""
 
     def __init__(self, allowed: Sequence[str]):
         self.allowed = tuple(allowed)

@@ -1,4 +1,4 @@
-"""The time now, and moments as text."""
+"""The current time, and RFC 3339 timestamps."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ import datetime
 
 
 def utc_now() -> datetime.datetime:
-    """The time now, in UTC."""
+    """The current time, in UTC."""
     return datetime.datetime.now(datetime.UTC)
 
 
 def timestamp(moment: datetime.datetime) -> str:
-    """A moment in UTC as RFC 3339 writes it, to the second; as text they sort in order of time."""
+    """An RFC 3339 timestamp, to the second.
+
+    Timestamps sort as text in order of time.
+
+    Args:
+        moment: a time in UTC.
+    """
     return moment.isoformat()[:19] + "Z"
