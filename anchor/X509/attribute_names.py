@@ -9,7 +9,7 @@ from cryptography.x509.oid import NameOID
 
 MAX_SHOWN = 64
 
-# The first name of an attribute is the one that messages use.
+# Messages use the first name of an attribute.
 ATTRIBUTES = {
     "CN": NameOID.COMMON_NAME,
     "commonName": NameOID.COMMON_NAME,
@@ -71,21 +71,21 @@ NameAttribute = x509.NameAttribute[str | bytes]
 
 
 def attribute_oid(text: str) -> x509.ObjectIdentifier:
-    """The OID of an attribute, by its name or as a dotted OID.
+    """The OID of an attribute that is given by name or as a dotted OID.
 
     Raises:
-        ValueError: there is no such attribute; the text is the end of a sentence.
+        ValueError: there is no such attribute.
     """
     if _DOTTED.fullmatch(text):
         try:
             return x509.ObjectIdentifier(text)
         except ValueError:
             raise ValueError(f"{text[:80]!a} is not an OID") from None
-    # str.lower makes an ASCII letter of U+212A.
-    found = _BY_NAME.get(text.lower()) if text.isascii() else None
-    if found is None:
+    # str.lower() turns U+212A (KELVIN SIGN) into the ASCII letter k.
+    oid = _BY_NAME.get(text.lower()) if text.isascii() else None
+    if oid is None:
         raise ValueError(f"{text[:80]!a} is neither a subject attribute's name nor a dotted OID")
-    return found
+    return oid
 
 
 def name_of_attribute(oid: x509.ObjectIdentifier) -> str:
@@ -94,7 +94,7 @@ def name_of_attribute(oid: x509.ObjectIdentifier) -> str:
 
 
 def describe_attribute(attribute: NameAttribute) -> str:
-    """An attribute in one printable line such as ``O=Example``, with a long value cut."""
+    """An attribute in one printable line, such as ``O=Example``; long values are cut."""
     value = attribute.value if isinstance(attribute.value, str) else attribute.value.hex()
     shown = value if len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]}..."
     text = f"{name_of_attribute(attribute.oid)}={shown}"

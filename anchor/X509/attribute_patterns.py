@@ -1,6 +1,6 @@
-"""What a configuration says about the values of subject attributes.
+"""Allow-lists of subject attributes and their values.
 
-Values compare exactly, upper and lower case included, as relying parties such as Kubernetes do.
+Values are compared case-sensitively, as relying parties such as Kubernetes do.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from cryptography.x509 import ObjectIdentifier
 
 from anchor.X509.attribute_names import NameAttribute, attribute_oid
 
-# Where relying parties split a value into parts: mail addresses, groups, paths and names.
+# Relying parties split values at these: mail addresses, groups, paths and names.
 _DELIMITERS = frozenset('@:/\\,+=;<>"')
 
 
 @dataclass(frozen=True)
 class ValuePattern:
-    """A value, or the text before and after a ``%``.
+    """An attribute value, in which one ``%`` stands for any characters but delimiters.
 
     Attributes:
-        before: the whole value if there is no ``%``.
+        before: the text before the ``%``, or the whole value if there is no ``%``.
         after: the text after the ``%``, or None if there is no ``%``.
     """
 
@@ -30,10 +30,10 @@ class ValuePattern:
 
     @classmethod
     def parse(cls, text: str) -> ValuePattern:
-        """Read a value as the configuration has it.
+        """Parse a value from the configuration.
 
         Raises:
-            ValueError: it cannot be right; the text is the end of a sentence.
+            ValueError: it is empty, has a control character, or more than one ``%``.
         """
         if not text or not text.isprintable():
             raise ValueError(f"{text[:80]!a} is empty or has a control character in it")
@@ -43,7 +43,7 @@ class ValuePattern:
         return cls(before, after if percent else None)
 
     def matches(self, value: str) -> bool:
-        """True if the value is the one that is written, or has its text around a ``%``."""
+        """True if the value equals the pattern, or fits around its ``%``."""
         if self.after is None:
             return value == self.before
         if not self.before and not self.after:
@@ -57,21 +57,21 @@ class ValuePattern:
 
 
 class _Values:
-    """The values that one attribute may have, compiled so that a value is looked up."""
+    """The allowed values of one attribute, indexed for lookup."""
 
     def __init__(self, patterns: Iterable[ValuePattern]):
         patterns = tuple(patterns)
-        self._complete = {pattern.before for pattern in patterns if pattern.after is None}
+        self._exact = {pattern.before for pattern in patterns if pattern.after is None}
         self._by_text = {
             (pattern.before, pattern.after): pattern
             for pattern in patterns
             if pattern.after is not None
         }
-        # Few lengths occur, however many patterns there are.
+        # Many patterns share few lengths, so a lookup per length is fast.
         self._lengths = {(len(before), len(after)) for before, after in self._by_text}
 
     def __contains__(self, value: str) -> bool:
-        if value in self._complete:
+        if value in self._exact:
             return True
         for before, after in self._lengths:
             pattern = self._by_text.get((value[:before], value[max(len(value) - after, 0) :]))
@@ -81,16 +81,16 @@ class _Values:
 
 
 class AttributePatterns:
-    """The values that each attribute may have; an attribute that is not listed has none."""
+    """The allowed values of each attribute; attributes not listed have none."""
 
     def __init__(self, patterns: Mapping[ObjectIdentifier, Iterable[ValuePattern]] | None = None):
         self._values = {oid: _Values(values) for oid, values in (patterns or {}).items()}
 
     @classmethod
-    def parse(cls, written: Mapping[str, Iterable[ValuePattern]]) -> AttributePatterns:
-        """Read patterns by the attribute's name; raises ValueError for a repeated attribute."""
+    def parse(cls, patterns_by_name: Mapping[str, Iterable[ValuePattern]]) -> AttributePatterns:
+        """Parse patterns by attribute name; raises ValueError for a repeated attribute."""
         patterns: dict[ObjectIdentifier, Iterable[ValuePattern]] = {}
-        for name, values in written.items():
+        for name, values in patterns_by_name.items():
             oid = attribute_oid(name)
             if oid in patterns:
                 raise ValueError(f"{name!a} is listed twice, under two of its names")

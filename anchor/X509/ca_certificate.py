@@ -1,4 +1,4 @@
-"""A CA's certificate, as it is needed for those that it issues (RFC 5280)."""
+"""A CA's certificate and the fields that issued certificates take from it (RFC 5280)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from anchor.X509.signatures import CAPublicKey
 
 @dataclass(frozen=True, eq=False)
 class CACertificate:
-    """A CA's certificate with what every certificate that it issues needs of it.
+    """A CA's certificate, its chain, and the values for the certificates that it issues.
 
     Attributes:
-        certificate: the CA's own certificate.
-        chain: what leads from it to a root, its issuer first; empty for a root.
+        certificate: the CA's certificate.
+        chain: the certificates of its issuers up to a root, the nearest first; empty for a root.
+        public_key: the CA's public key.
+        key_identifier: the authorityKeyIdentifier of issued certificates.
+        not_after: the earliest notAfter of the certificate and its chain.
     """
 
     certificate: x509.Certificate
@@ -31,32 +34,36 @@ class CACertificate:
 
     @cached_property
     def name(self) -> bytes:
-        """Its subject, which is its certificates' issuer, in DER."""
+        """The CA's subject in DER: the issuer of its certificates."""
         return self.certificate.subject.public_bytes()
 
     @cached_property
     def name_constraints(self) -> tuple[x509.NameConstraints, ...]:
-        """The name constraints of its certificate and of its chain."""
+        """The name constraints of the certificate and its chain."""
         return constraints_of((self.certificate, *self.chain))
 
     @classmethod
     def of(
         cls, certificate: x509.Certificate, chain: tuple[x509.Certificate, ...]
     ) -> CACertificate:
-        """Work out the rest."""
+        """Build the value from a certificate and its chain.
+
+        Raises:
+            SigningError: the key is of a kind that cannot sign certificates.
+        """
         public_key = certificate.public_key()
         if not isinstance(public_key, CAPublicKey):
             raise SigningError("the CA has a key that cannot sign certificates")
         return cls(
-            certificate,
-            chain,
-            public_key,
-            authority_key_identifier(certificate),
-            min(link.not_valid_after_utc for link in (certificate, *chain)),
+            certificate=certificate,
+            chain=chain,
+            public_key=public_key,
+            key_identifier=authority_key_identifier(certificate),
+            not_after=min(link.not_valid_after_utc for link in (certificate, *chain)),
         )
 
     def public_keys(self) -> frozenset[bytes]:
-        """The keys of the CA and its chain, as SubjectPublicKeyInfo."""
+        """The public keys of the CA and its chain, as DER-encoded SubjectPublicKeyInfo."""
         return frozenset(
             link.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
             for link in (self.certificate, *self.chain)
@@ -64,9 +71,9 @@ class CACertificate:
 
 
 def authority_key_identifier(certificate: x509.Certificate) -> x509.AuthorityKeyIdentifier:
-    """RFC 5280 4.2.1.1: the CA's own subjectKeyIdentifier, so that a chain can be found."""
+    """The CA's subjectKeyIdentifier, or the hash of its key (RFC 5280 section 4.2.1.1)."""
     try:
         identifier = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
     except x509.ExtensionNotFound:
-        return x509.AuthorityKeyIdentifier.from_issuer_public_key(certificate.public_key())  # type: ignore[arg-type]  # the kinds that cannot sign are refused at start-up
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(certificate.public_key())  # type: ignore[arg-type]  # kinds that cannot sign are rejected at start-up
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier.value)

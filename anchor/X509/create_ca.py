@@ -1,4 +1,4 @@
-"""A new CA: its key, and a certificate as RFC 5280 wants it of a CA."""
+"""New CA keys and certificates (RFC 5280)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class NewCA:
 
 @dataclass(frozen=True)
 class Issuer:
-    """A CA that is there already, to issue another one."""
+    """An existing CA that issues another CA's certificate."""
 
     certificate: x509.Certificate
     key: CertificateIssuerPrivateKeyTypes
@@ -50,7 +50,7 @@ def make_key(kind: str) -> CertificateIssuerPrivateKeyTypes:
 
 
 def key_pem(key: CertificateIssuerPrivateKeyTypes, passphrase: str | None = None) -> bytes:
-    """The key as PKCS#8 in PEM, encrypted if there is a passphrase."""
+    """The private key as PKCS#8 in PEM, encrypted if there is a passphrase."""
     encryption: KeySerializationEncryption = NoEncryption()
     if passphrase is not None:
         encryption = BestAvailableEncryption(passphrase.encode("utf-8"))
@@ -63,14 +63,14 @@ def certify(
     days: int,
     issuer: Issuer | None = None,
 ) -> x509.Certificate:
-    """A CA's certificate, valid from now on.
+    """A CA certificate, valid from now.
 
     Args:
         common_name: the CA's name.
-        key: its key.
-        days: how long it is valid, if its issuer is.
-        issuer: who issues it; without one it is a root and signs itself.  An issued one can issue
-            certificates, but no further CA.
+        key: the CA's private key.
+        days: its validity; the certificate never outlives its issuer.
+        issuer: the issuing CA; None for a self-signed root.  An issued CA must not issue another
+            CA (pathLenConstraint 0).
 
     Raises:
         ValueError: the issuer has the same name, or must not issue a CA.
@@ -94,7 +94,7 @@ def certify(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now)
         .not_valid_after(not_after)
-        # RFC 5280 4.2.1.9, 4.2.1.3, 4.2.1.2 and 4.2.1.1; clients that are strict want all four.
+        # RFC 5280 4.2.1.9, 4.2.1.3, 4.2.1.2 and 4.2.1.1; strict clients require all four.
         .add_extension(x509.BasicConstraints(True, None if issuer is None else 0), critical=True)
         .add_extension(CA_USAGE, critical=True)
         .add_extension(identifier, critical=False)
@@ -105,7 +105,7 @@ def certify(
 
 def _require_issuer(issuer: Issuer, subject: x509.Name) -> None:
     if issuer.certificate.subject == subject:
-        # A chain is found by names: one that leads to itself ends there.
+        # Chains are built by name: a certificate with issuer == subject ends the chain.
         raise ValueError("the root and the intermediate have the same name")
     constraints = issuer.certificate.extensions.get_extension_for_class(x509.BasicConstraints)
     if constraints.value.path_length == 0:
@@ -113,7 +113,7 @@ def _require_issuer(issuer: Issuer, subject: x509.Name) -> None:
 
 
 def make_root(common_name: str, kind: str, days: int) -> NewCA:
-    """A new key of one of the :data:`KEYS`, and a root of that name."""
+    """A new root CA of this name, with a key of one of the :data:`KEYS`."""
     key = make_key(kind)
     certificate = certify(common_name, key, days)
     return NewCA(key_pem(key), certificate.public_bytes(Encoding.PEM))
