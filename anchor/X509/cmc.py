@@ -1,7 +1,7 @@
-"""A certificate signing request in a CMC full request (RFC 5272), as Windows wraps it.
+"""Certificate signing requests in CMC full requests (RFC 5272), as Windows sends them.
 
-The wrapping adds nothing that Anchor relies on.  Who asks is known by their credentials, and that
-they have the key by the signature of the PKCS#10 inside; the signature around it is not looked at.
+Only the PKCS#10 inside is used.  Its signature proves possession of the key, and credentials
+authenticate the requester, so the signature of the CMC message is not verified.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _SIGNED_DATA = x509.ObjectIdentifier("1.2.840.113549.1.7.2")
 _PKI_DATA = x509.ObjectIdentifier("1.3.6.1.5.5.7.12.2")
 
 _MICROSOFT_ADD_ATTRIBUTES = x509.ObjectIdentifier("1.3.6.1.4.1.311.10.10.1")
-# Controls that change nothing about the certificate: transactionId, senderNonce, dataReturn and
-# regInfo (RFC 5272 section 6), and what Windows says about the client.
+# Controls that do not affect the certificate: transactionId, senderNonce, dataReturn and regInfo
+# (RFC 5272 section 6), and Microsoft's attributes about the client.
 _IGNORED_CONTROLS = frozenset(
     {
         x509.ObjectIdentifier("1.3.6.1.5.5.7.7.4"),
@@ -44,7 +44,7 @@ _CERTIFICATION_REQUEST = b"\xa0"
 _OTHER_REQUESTS = {b"\xa1": "a CRMF request", b"\xa2": "a request of a registered other kind"}
 
 
-# Classes with one field named `value` wrap what the field says, see unwrap().
+# Classes with a single field `value` are wrappers for unwrap().
 @asn1.sequence
 class _ContentInfo:
     type: x509.ObjectIdentifier
@@ -106,18 +106,18 @@ class _WrappedAddAttributes:
 
 
 def is_content_info(der: bytes) -> bool:
-    """Whether this begins like a CMS message: with a type, where a PKCS#10 has a sequence."""
+    """True if it begins like a CMS message: with an OID, where a PKCS#10 has a SEQUENCE."""
     if len(der) < 2:
         return False
     first = 2 + (der[1] & 0x7F if der[1] & 0x80 else 0)
     return der[:1] == b"\x30" and der[first : first + 1] == b"\x06"
 
 
-def unwrapped(der: bytes) -> bytes:
-    """The PKCS#10 in a CMC full request, in DER like the message itself.
+def extract_csr(der: bytes) -> bytes:
+    """The PKCS#10 in a CMC full request, both in DER.
 
     Raises:
-        UnreadableRequest: it is no such request, or has something else, or more, in it.
+        UnreadableRequest: it does not contain exactly one PKCS#10 and nothing else.
     """
     with parsing("CMC request"):
         data = asn1.decode_der(_PKIData, _pki_data(der))
@@ -130,7 +130,7 @@ def unwrapped(der: bytes) -> bytes:
                 f"the CMC request has {len(data.requests)} requests in it, and should have one"
             )
         for control in data.controls:
-            _refuse_effective(unwrap(control, _WrappedControl).value)
+            _require_ignorable(unwrap(control, _WrappedControl).value)
         tagged = data.requests[0]
         if tagged.tag_bytes != _CERTIFICATION_REQUEST:
             kind = _OTHER_REQUESTS.get(tagged.tag_bytes, "something unknown")
@@ -144,7 +144,7 @@ def _pki_data(der: bytes) -> bytes:
         raise UnreadableRequest(
             f"the CMS message is not SignedData but {message.type.dotted_string}"
         )
-    # RFC 5652 5.1: version, digestAlgorithms, encapContentInfo; what follows is about signers.
+    # RFC 5652 5.1: version, digestAlgorithms, encapContentInfo, then fields about the signers.
     fields = unwrap(message.content, Sequence).value
     if len(fields) not in range(4, 6 + 1):
         raise UnreadableRequest("the CMS message is malformed")
@@ -158,8 +158,8 @@ def _pki_data(der: bytes) -> bytes:
     return encapsulated.content
 
 
-def _refuse_effective(control: _Control) -> None:
-    """A control that would change what is certified must not be passed over in silence."""
+def _require_ignorable(control: _Control) -> None:
+    """Raise UnreadableRequest for a control that could affect the certificate."""
     if control.type not in _IGNORED_CONTROLS:
         raise UnreadableRequest(
             f"the CMC request has a control that is not supported: {control.type.dotted_string}"

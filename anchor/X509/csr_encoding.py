@@ -1,8 +1,8 @@
-"""What the DER of a request says, before a library has made names and keys of it.
+"""Strict DER of a certificate signing request, before ``cryptography`` parses it.
 
-A certificate never says something else than what was judged.  What would reach it is read in strict
-DER and within the bounds of RFC 5280, and the text of names in any string type.  The rest of a
-request may be written as common tools write it.
+Checks and certificate must see the same contents.  So everything that a certificate repeats must be
+DER within the bounds of RFC 5280; only the text of names may have any string type.  In the rest of
+the request, the deviations of common tools are accepted.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from anchor.X509 import der, name_strings
 from anchor.X509.attribute_names import name_of_attribute
 from anchor.X509.oids import name_of_extension
 
-# RFC 2985 5.4.2, where extensions belong.
+# RFC 2985 5.4.2: the attribute for extensions.
 EXTENSION_REQUEST = x509.ObjectIdentifier("1.2.840.113549.1.9.14")
-# Windows' own way to carry extensions; another copy of them is another chance to disagree.
+# Microsoft's attribute for extensions.  It is rejected: two lists of extensions could disagree.
 MICROSOFT_EXTENSION_REQUEST = x509.ObjectIdentifier("1.3.6.1.4.1.311.2.1.14")
 
-# More than any machine has use for, and few enough for every check to look at each of them.
+# More than real requests have, and few enough for every check to look at each.
 MAX_NAMES = 1000
 MAX_ATTRIBUTES = 64
 MAX_EXTENSIONS = 64
@@ -32,7 +32,6 @@ MAX_PURPOSES = 64
 # GeneralName (RFC 5280 section 4.2.1.6) by its tag.
 _IA5_NAMES = {b"\x81": "rfc822Name", b"\x82": "dNSName", b"\x86": "uniformResourceIdentifier"}
 _DIRECTORY_NAME, _IP_ADDRESS = b"\xa4", b"\x87"
-_IN_SAN = "a directoryName"
 
 _ATTRIBUTES = 0xA0
 _ATTRIBUTE_NAMES = {
@@ -65,7 +64,7 @@ class _Info:
     version: asn1.TLV
     subject: list[asn1.TLV]
     public_key: asn1.TLV
-    # A SET OF, which some tools do not sort, and some leave out when it is empty.
+    # A SET OF: some tools do not sort it, and some omit an empty one.
     attributes: Annotated[list[Attribute] | None, asn1.Implicit(0)]
 
 
@@ -79,12 +78,12 @@ class _Request:
 @asn1.sequence
 class _Extension:
     oid: x509.ObjectIdentifier
-    # Some tools write the default out, which DER does not allow.
+    # Some tools encode the default value, which DER does not allow.
     critical: bool | None
     value: bytes
 
 
-# Each of these wraps one value, see unwrap().
+# Each class below wraps one value for unwrap().
 @asn1.sequence
 class _Any:
     value: asn1.TLV
@@ -97,7 +96,7 @@ class _ExplicitName:
 
 @asn1.sequence
 class _Rdn:
-    """A SET OF, which some tools do not sort."""
+    """A SET OF attributes, which some tools do not sort."""
 
     value: list[_NameAttribute]
 
@@ -117,14 +116,14 @@ class Sequence:
 Kind = TypeVar("Kind")
 
 
-class Parts(NamedTuple):
-    """A request in strict DER, and those parts of it that a certificate repeats byte for byte.
+class ParsedCsr(NamedTuple):
+    """A request in strict DER, and the parts that a certificate repeats byte for byte.
 
     Attributes:
-        signed: the CertificationRequestInfo as it was submitted, over which the signature is.
-        canonical: the same request in DER, with the text of its names in today's string types.
+        signed: the submitted CertificationRequestInfo, which the signature covers.
+        canonical: the same request in DER, with names in the string types of RFC 5280.
         public_key: the SubjectPublicKeyInfo.
-        key_usage: the contents of the extension keyUsage, if there is one.
+        key_usage: the contents of the extension keyUsage, or None.
     """
 
     signed: bytes
@@ -133,15 +132,14 @@ class Parts(NamedTuple):
     key_usage: bytes | None
 
 
-def parts(octets: bytes) -> Parts:
-    """Take a request apart, and write it anew in strict DER.
+def parse(submitted: bytes) -> ParsedCsr:
+    """Parse a DER-encoded request and encode it again in strict DER.
 
     Raises:
-        UnreadableRequest: something in it is doubled, out of bounds, or of a kind that no
-            certificate should have.
-        ValueError: it is not a PKCS#10, or not in DER where a certificate would repeat it.
+        UnreadableRequest: a part is repeated, out of bounds, or of an unsupported kind.
+        ValueError: it is not a PKCS#10, or a part that a certificate repeats is not in DER.
     """
-    request = asn1.decode_der(_Request, octets)
+    request = asn1.decode_der(_Request, submitted)
     if request.signature.padding_bits():
         raise UnreadableRequest("its signature is not a whole number of octets")
     info = request.info.parse(_Info)
@@ -154,48 +152,53 @@ def parts(octets: bytes) -> Parts:
         asn1.encode_der(request.algorithm),
         asn1.encode_der(request.signature),
     )
-    return Parts(asn1.encode_der(request.info), canonical, public_key, key_usage)
+    return ParsedCsr(
+        signed=asn1.encode_der(request.info),
+        canonical=canonical,
+        public_key=public_key,
+        key_usage=key_usage,
+    )
 
 
 def _attributes(attributes: list[Attribute]) -> tuple[bytes, bytes | None]:
-    """The attributes in DER, and the contents of keyUsage, if that extension is among them."""
+    """The attributes in DER, and the contents of the extension keyUsage, if present."""
     if len(attributes) > MAX_ATTRIBUTES:
         raise UnreadableRequest(f"it has more than {MAX_ATTRIBUTES} attributes")
-    found: dict[x509.ObjectIdentifier, bytes] = {}
+    encoded: dict[x509.ObjectIdentifier, bytes] = {}
     key_usage: bytes | None = None
     for attribute in attributes:
         if attribute.type == MICROSOFT_EXTENSION_REQUEST:
             raise UnreadableRequest("Microsoft's extensionRequest attribute is not supported")
-        if attribute.type in found:
+        if attribute.type in encoded:
             name = _ATTRIBUTE_NAMES.get(attribute.type, attribute.type.dotted_string)
             raise UnreadableRequest(f"an attribute is in it twice: {name}")
         if attribute.type == EXTENSION_REQUEST:
-            found[attribute.type], key_usage = _extension_request(attribute.values.as_list())
+            encoded[attribute.type], key_usage = _extension_request(attribute.values.as_list())
         else:
-            found[attribute.type] = asn1.encode_der(attribute)
-    return der.value(_ATTRIBUTES, *sorted(found.values())), key_usage
+            encoded[attribute.type] = asn1.encode_der(attribute)
+    return der.value(_ATTRIBUTES, *sorted(encoded.values())), key_usage
 
 
 def _extension_request(values: list[asn1.TLV]) -> tuple[bytes, bytes | None]:
-    """The attribute in DER, and the contents of keyUsage, if that extension is in it."""
+    """The attribute in DER, and the contents of the extension keyUsage, if present."""
     if len(values) != 1:
         raise UnreadableRequest("its extensionRequest attribute does not have one value")
     extensions = unwrap(values[0], _Extensions).value
     if len(extensions) > MAX_EXTENSIONS:
         raise UnreadableRequest(f"it has more than {MAX_EXTENSIONS} extensions")
     contents: dict[x509.ObjectIdentifier, bytes] = {}
-    written: list[bytes] = []
+    encoded: list[bytes] = []
     for extension in extensions:
         if extension.oid in contents:
             name = name_of_extension(extension.oid)
             raise UnreadableRequest(f"the extension {name} is in it twice")
         contents[extension.oid] = extension.value
-        written.append(_extension(extension))
+        encoded.append(_extension(extension))
     key_usage = contents.get(ExtensionOID.KEY_USAGE)
     if key_usage == _EMPTY_BITS:
-        # RFC 5280 4.2.1.3
+        # RFC 5280 4.2.1.3: at least one bit is set.
         raise UnreadableRequest("keyUsage is empty")
-    value = der.value(der.SET, der.value(der.SEQUENCE, *written))
+    value = der.value(der.SET, der.value(der.SEQUENCE, *encoded))
     attribute = der.value(der.SEQUENCE, asn1.encode_der(EXTENSION_REQUEST), value)
     return attribute, key_usage
 
@@ -225,13 +228,14 @@ def _alternative_names(contents: bytes) -> bytes:
 
 def _alternative_name(name: asn1.TLV) -> bytes:
     if name.tag_bytes == _DIRECTORY_NAME:
-        return der.value(_DIRECTORY_NAME[0], _name(unwrap(name, _ExplicitName).value, _IN_SAN))
+        rdns = unwrap(name, _ExplicitName).value
+        return der.value(_DIRECTORY_NAME[0], _name(rdns, "a directoryName"))
     if name.tag_bytes in _IA5_NAMES and not bytes(name.data).isascii():
         raise UnreadableRequest(
             f"subjectAltName has a {_IA5_NAMES[name.tag_bytes]} that is not ASCII"
         )
     if name.tag_bytes == _IP_ADDRESS and len(name.data) not in {4, 16}:
-        # Eight and thirty-two octets are ranges, which are for name constraints.
+        # 8 and 32 bytes are address ranges, which only name constraints have.
         raise UnreadableRequest(
             f"subjectAltName has an iPAddress of {len(name.data)} octets, not 4 or 16"
         )
@@ -245,7 +249,7 @@ def _check_purposes(contents: bytes) -> None:
 
 
 def _name(name: list[asn1.TLV], what: str) -> bytes:
-    """A name in DER, in the string types that a certificate has (RFC 5280 section 4.1.2.4)."""
+    """A name in DER, in the string types of RFC 5280 section 4.1.2.4."""
     rdns = [_attributes_of(rdn) for rdn in name]
     if sum(map(len, rdns)) > MAX_ATTRIBUTES:
         raise UnreadableRequest(f"{what} has more than {MAX_ATTRIBUTES} parts")
@@ -253,7 +257,7 @@ def _name(name: list[asn1.TLV], what: str) -> bytes:
 
 
 def _attributes_of(rdn: asn1.TLV) -> list[_NameAttribute]:
-    """The attributes of an RDN in the order in which they are written."""
+    """The attributes of an RDN, in encoded order."""
     if rdn.tag_bytes != bytes([der.SET]):
         raise UnreadableRequest("a relative distinguished name is no SET")
     return _unwrap_der(der.value(der.SEQUENCE, bytes(rdn.data)), _Rdn).value
@@ -261,48 +265,30 @@ def _attributes_of(rdn: asn1.TLV) -> list[_NameAttribute]:
 
 def _rdn(attributes: list[_NameAttribute], what: str) -> bytes:
     texts: set[tuple[x509.ObjectIdentifier, str]] = set()
-    written: list[bytes] = []
+    encoded: list[bytes] = []
     for attribute in attributes:
         oid, value = attribute.type, attribute.value
-        found = name_strings.read(oid, value.tag_bytes[0], bytes(value.data), what)
-        if (oid, found.text) in texts:
-            # X.501 9.3: it is a set, whatever string types the two are in.
+        string = name_strings.read(oid, value.tag_bytes[0], bytes(value.data), what)
+        if (oid, string.text) in texts:
+            # X.501 9.3: an RDN is a set; two string types of one text are the same value.
             raise UnreadableRequest(
                 f"{name_of_attribute(oid)} in {what} is twice the same in one RDN"
             )
-        texts.add((oid, found.text))
-        written.append(
-            der.value(der.SEQUENCE, asn1.encode_der(oid), der.value(found.tag, found.contents()))
+        texts.add((oid, string.text))
+        encoded.append(
+            der.value(der.SEQUENCE, asn1.encode_der(oid), der.value(string.tag, string.contents()))
         )
-    return der.value(der.SET, *sorted(written))
+    return der.value(der.SET, *sorted(encoded))
 
 
 def unwrap(value: asn1.TLV, kind: type[Kind]) -> Kind:
-    """The value as the one field of ``kind``; the library decodes classes, and lists are none."""
+    """Decode a value as the single field of the class ``kind``.
+
+    The library decodes into classes only, so a list needs a class around it.
+    """
     return asn1.decode_der(kind, asn1.encode_der(_Any(value=value)))
 
 
-def _unwrap_der(octets: bytes, kind: type[Kind]) -> Kind:
-    """The same for a value that is at hand in DER."""
-    return asn1.decode_der(kind, der.value(der.SEQUENCE, octets))
-
-
-def text_in(der: bytes) -> str | None:
-    """The text that some DER consists of, or None when it is something else."""
-    value = asn1.decode_der(asn1.TLV, der)
-    codec = _CODECS.get(value.tag_bytes)
-    return codec and bytes(value.data).decode(codec, "replace")
-
-
-# UTF8String, NumericString, PrintableString, TeletexString, IA5String, VisibleString,
-# UniversalString, BMPString.
-_CODECS = {
-    b"\x0c": "utf-8",
-    b"\x12": "ascii",
-    b"\x13": "ascii",
-    b"\x14": "latin-1",
-    b"\x16": "ascii",
-    b"\x1a": "ascii",
-    b"\x1c": "utf-32-be",
-    b"\x1e": "utf-16-be",
-}
+def _unwrap_der(encoded: bytes, kind: type[Kind]) -> Kind:
+    """Decode a value in DER as the single field of the class ``kind``."""
+    return asn1.decode_der(kind, der.value(der.SEQUENCE, encoded))

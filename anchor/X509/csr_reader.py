@@ -1,4 +1,4 @@
-"""From the octets that were submitted to a certificate signing request."""
+"""Certificate signing requests from PEM, DER or CMC."""
 
 from __future__ import annotations
 
@@ -8,41 +8,42 @@ from anchor.X509.signing_request import PEM_LABELS, X509Csr
 
 ENCODINGS = ("pem", "der")
 
-# Windows labels a CMC message as a certificate request too: the contents tell, not the label.
+# Windows labels CMC messages as certificate requests too, so the contents decide, not the label.
 _LABELS = PEM_LABELS | cmc.PEM_LABELS
 
 
-def read_csr(octets: bytes, encoding: str) -> X509Csr:
-    """The request in them, a PKCS#10 or one in a CMC message, whichever it is.
+def read_csr(submitted: bytes, encoding: str) -> X509Csr:
+    """The request in a PKCS#10 or CMC message.
 
     Args:
-        octets: as they were submitted.
+        submitted: the message.
         encoding: ``pem`` or ``der``.
 
     Raises:
-        UnreadableRequest: there is none, or more than one, or it is not well-formed.
+        UnreadableRequest: there is not exactly one well-formed request.
     """
     if encoding not in ENCODINGS:
         raise UnreadableRequest(f"the encoding is none of {', '.join(ENCODINGS)}")
-    if encoding == "der" and not _begins_as_der(octets) and pem.holds_block(octets):
+    if encoding == "der" and not _begins_like_der(submitted) and pem.contains_block(submitted):
         raise UnreadableRequest("it is in PEM, not in DER: send it with the encoding pem")
-    if encoding == "pem" and _begins_as_der(octets):
+    if encoding == "pem" and _begins_like_der(submitted):
         raise UnreadableRequest("it is in DER, not in PEM: send it with the encoding der")
-    der = pem.decode(octets, _LABELS) if encoding == "pem" else octets
-    return X509Csr.from_der(cmc.unwrapped(der) if cmc.is_content_info(der) else der)
+    der = pem.decode(submitted, _LABELS) if encoding == "pem" else submitted
+    return X509Csr.from_der(cmc.extract_csr(der) if cmc.is_content_info(der) else der)
 
 
-def detect_encoding(octets: bytes) -> str:
-    """``der`` or ``pem``, whichever the contents show, for requests that come without it."""
-    is_der = _begins_as_der(octets) or (octets[:1] == b"0" and not pem.holds_block(octets))
-    return "der" if is_der else "pem"
+def detect_encoding(submitted: bytes) -> str:
+    """The encoding of a request, ``der`` or ``pem``, judged by its contents."""
+    if _begins_like_der(submitted):
+        return "der"
+    return "der" if submitted[:1] == b"0" and not pem.contains_block(submitted) else "pem"
 
 
-def _begins_as_der(octets: bytes) -> bool:
-    """Whether this begins with a SEQUENCE of 128 bytes or more, which no text begins with."""
-    return octets[:2] in _LONG_SEQUENCES
+def _begins_like_der(submitted: bytes) -> bool:
+    """True if it begins with a SEQUENCE of 128 bytes or more; no text begins so."""
+    return submitted[:2] in _LONG_SEQUENCES
 
 
-# The tag is the figure 0 in ASCII; the bytes after it are no letters in Latin-1, and begin no
-# character in UTF-8.
+# The tag is "0" in ASCII.  The byte after it is no letter in Latin-1 and starts no character in
+# UTF-8.
 _LONG_SEQUENCES = (b"\x30\x81", b"\x30\x82", b"\x30\x83", b"\x30\x84")

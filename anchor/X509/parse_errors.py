@@ -1,4 +1,4 @@
-"""What becomes of a parser's errors: the requester is told what is wrong with the request."""
+"""Translation of parser exceptions into errors for the requester."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from anchor.errors import UnreadableRequest
 from anchor.X509.oids import name_of_extension
 
-# What the library raises over octets that are no certificate or request, or one not in order.
+# What ``cryptography`` raises for malformed certificates and requests.
 MALFORMED = (
     ValueError,
     TypeError,
@@ -24,29 +24,26 @@ MALFORMED = (
 )
 
 
-class parsing:  # noqa: N801  # it reads as a word in a with statement
-    """Whatever a parser makes of hostile octets in the block, the fault is in the octets."""
+@contextlib.contextmanager
+def parsing(what: str) -> Iterator[None]:
+    """Raise UnreadableRequest for any exception of a parser in the ``with`` block.
 
-    def __init__(self, what: str):
-        self._what = what
-
-    def __enter__(self) -> None:
-        """Nothing has happened yet."""
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        """Raise what there is to say to the requester."""
-        match error:
-            case None | UnreadableRequest():
-                return
-            case UnsupportedAlgorithm():
-                reason = f"unsupported: {_one_line(error)}"
-            case x509.DuplicateExtension():
-                reason = f"the extension {name_of_extension(error.oid)} is in it twice"
-            case _ if isinstance(error, Exception) or is_panic(error):
-                reason = f"it is not a valid {self._what}: {_one_line(error)}"
-            case _:
-                return
-        raise UnreadableRequest(reason) from error
+    Args:
+        what: the kind of input, for the message, such as ``CMC request``.
+    """
+    try:
+        yield
+    except UnreadableRequest:
+        raise
+    except UnsupportedAlgorithm as error:
+        raise UnreadableRequest(f"unsupported: {_one_line(error)}") from error
+    except x509.DuplicateExtension as error:
+        name = name_of_extension(error.oid)
+        raise UnreadableRequest(f"the extension {name} is in it twice") from error
+    except BaseException as error:
+        if not isinstance(error, Exception) and not _is_panic(error):
+            raise
+        raise UnreadableRequest(f"it is not a valid {what}: {_one_line(error)}") from error
 
 
 # A common name of more than 64 bytes, in any string type.
@@ -54,11 +51,11 @@ _LONG_COMMON_NAME = re.compile(rb"\x06\x03\x55\x04\x03.[\x41-\x84]", re.DOTALL)
 
 
 def without_length_warnings(der: bytes) -> contextlib.AbstractContextManager[None]:
-    """Read names in the DER without the library's warning of common names over 64 bytes.
+    """Suppress the library's warning about common names over 64 bytes in the DER.
 
     RFC 5280 appendix A.1 counts characters, and :mod:`anchor.X509.name_strings` checks them.
     """
-    # Not always: Python then gives all warnings again that it gives once.
+    # Only if needed: catch_warnings() resets the memory of which warnings were shown already.
     return _ignoring_lengths() if _LONG_COMMON_NAME.search(der) else contextlib.nullcontext()
 
 
@@ -69,15 +66,15 @@ def _ignoring_lengths() -> Iterator[None]:
         yield
 
 
-def is_panic(error: BaseException) -> bool:
-    """Whether Rust code gave up in the middle; such an error is not an Exception."""
+def _is_panic(error: BaseException) -> bool:
+    """True for a panic in Rust code, which is not an Exception."""
     return type(error).__name__ == "PanicException"
 
 
-# The parser says what is wrong in the terms of its own types.
+# The Rust parser names errors by its types, such as ``InvalidLength``.
 _PARSE_ERROR = re.compile(r"ParseError \{ kind: (\w+)")
-_PLACE = re.compile(r'"(\w+::\w+)"')
-_IN_WORDS = {
+_LOCATION = re.compile(r'"(\w+::\w+)"')
+_EXPLANATIONS = {
     "ExtraData": "there is something after it, or after a part of it",
     "ShortData": "it, or a part of it, ends too early",
     "InvalidLength": "a length in it is not in DER",
@@ -87,10 +84,10 @@ _IN_WORDS = {
 
 
 def _one_line(error: BaseException) -> str:
-    """The parser's own words, or better ones; short and printable whatever was in the request."""
+    """The parser's message, or an explanation of it, in one short printable line."""
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     if parse_error := _PARSE_ERROR.search(text):
-        words = _IN_WORDS.get(parse_error[1], "a part of it is malformed")
-        places = _PLACE.findall(text)
-        return f"{words} ({places[-1]})" if places else words
+        explanation = _EXPLANATIONS.get(parse_error[1], "a part of it is malformed")
+        locations = _LOCATION.findall(text)
+        return f"{explanation} ({locations[-1]})" if locations else explanation
     return ascii(text)[1:-1][:200]

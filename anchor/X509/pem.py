@@ -1,4 +1,4 @@
-"""Textual encoding (RFC 7468): one block, with any text around it."""
+"""PEM (RFC 7468): a single block, with any text around it."""
 
 from __future__ import annotations
 
@@ -13,87 +13,87 @@ from anchor import errors
 
 _BEGIN = b"-----BEGIN "
 _LABELS = re.compile(rb"-----BEGIN (?:([A-Z0-9 #]{1,40})-----)?")
-# RFC 7468 3, but lines may have any length and any end, and leading blanks.  Headers such as
-# "Proc-Type: 4,ENCRYPTED" are older than that, and are no base64.
+# RFC 7468 3, but lines may have any length, any line ending and leading blanks.  Headers such as
+# "Proc-Type: 4,ENCRYPTED" belong to an older format and are not base64.
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 #]+)-----(.*?)-----END ([A-Z0-9 #]+)-----", re.DOTALL)
-# A refusal is for reading, and a request may be as long as a body.
+# Keeps the message readable however many blocks there are.
 _SHOWN_LABELS = 4
 
 
-def as_utf8(octets: bytes) -> bytes:
-    """A text without its byte order mark, in UTF-8 if it was in UTF-16 or UTF-32.
+def as_utf8(text: bytes) -> bytes:
+    """The text in UTF-8, without a byte order mark.
 
-    Text in any other encoding stays as it is; PEM is ASCII in all of them.
+    Text that is neither UTF-16 nor UTF-32 is not converted: PEM is ASCII in all other encodings.
 
     Raises:
-        UnreadableRequest: the text is broken UTF-16 or UTF-32.
+        UnreadableRequest: the text is invalid UTF-16 or UTF-32.
     """
-    encoding = _encoding(octets)
+    encoding = _encoding(text)
     if encoding == "utf-8":
-        return octets
+        return text
     if encoding == "utf-8-sig":
-        return octets[3:]
+        return text[3:]
     try:
-        return octets.decode(encoding).encode("utf-8")
+        return text.decode(encoding).encode("utf-8")
     except UnicodeDecodeError:
         raise errors.UnreadableRequest(
             f"the text looks like {encoding.upper()}, but is not valid: send it in UTF-8"
         ) from None
 
 
-def _encoding(octets: bytes) -> str:
-    """The encoding by the byte order mark, by how a PEM block begins, or by the first bytes."""
-    if octets[:1] not in _FIRST_OF_A_MARK:
-        # Text in any letters may stand before the block.
-        for encoding, (begin, width) in _BEGINNINGS.items():
-            if begin in octets and octets.find(begin) % width == 0:
+def _encoding(text: bytes) -> str:
+    """The encoding, by the byte order mark, the start of a PEM block, or the first bytes."""
+    if text[:1] not in _MARK_BYTES:
+        # The text before the block may be in any script, so its first bytes tell nothing.
+        for encoding, (begin, width) in _ENCODED_BEGIN.items():
+            if begin in text and text.find(begin) % width == 0:
                 return encoding
-    return json.detect_encoding(octets)
+    return json.detect_encoding(text)
 
 
-# Of UTF-8, UTF-16 and UTF-32.
-_FIRST_OF_A_MARK = (b"\xef", b"\xfe", b"\xff")
-# With the number of bytes at which characters begin.
-_BEGINNINGS = {
+# The first bytes of the byte order marks of UTF-8, UTF-16 and UTF-32.
+_MARK_BYTES = (b"\xef", b"\xfe", b"\xff")
+# The start of a block, and the size of a code unit in bytes.
+_ENCODED_BEGIN = {
     "utf-8": (_BEGIN, 1),
     "utf-16-le": (_BEGIN.decode("ascii").encode("utf-16-le"), 2),
     "utf-16-be": (_BEGIN.decode("ascii").encode("utf-16-be"), 2),
 }
 
 
-def holds_block(octets: bytes) -> bool:
-    """Whether a PEM block begins somewhere in the text."""
+def contains_block(text: bytes) -> bool:
+    """True if a PEM block begins in the text."""
     with contextlib.suppress(errors.UnreadableRequest):
-        octets = as_utf8(octets)
-    return _BEGIN in octets
+        text = as_utf8(text)
+    return _BEGIN in text
 
 
-def decode(octets: bytes, labels: Collection[str]) -> bytes:
-    """The DER inside the one PEM block in a text.
+def decode(text: bytes, labels: Collection[str]) -> bytes:
+    """The DER in the only PEM block of a text.
 
     Args:
-        octets: the text, in UTF-8 or anything like ASCII, or in UTF-16 or UTF-32.
-        labels: the labels that are accepted, ``CERTIFICATE REQUEST`` for example.
+        text: in UTF-8, UTF-16, UTF-32 or any superset of ASCII.
+        labels: the accepted labels, such as ``CERTIFICATE REQUEST``.
 
     Raises:
-        UnreadableRequest: there is no block, or more than one, or its label is not accepted.
+        UnreadableRequest: there is not exactly one well-formed block with an accepted label.
     """
-    text = as_utf8(octets)
-    found = _LABELS.findall(text)
-    if not found:
+    text = as_utf8(text)
+    present = _LABELS.findall(text)
+    if not present:
         raise errors.UnreadableRequest("there is no PEM block in it")
-    if len(found) > 1:
-        # The labels only: a block may be a private key.
+    if len(present) > 1:
+        # Show the labels only: a block may be a private key.
         shown = ", ".join(
             label.decode("ascii") or "one without a label"
-            for label in list(dict.fromkeys(found))[:_SHOWN_LABELS]
+            for label in list(dict.fromkeys(present))[:_SHOWN_LABELS]
         )
         raise errors.UnreadableRequest(
             f"there is more than one PEM block in it ({shown}): send the request alone"
         )
     match = _BLOCK.search(text)
     if match is None:
-        raise errors.UnreadableRequest(_what_is_wrong_with(text))
+        raise errors.UnreadableRequest(_block_error(text))
     begin, body, end = match.groups()
     if begin != end:
         raise errors.UnreadableRequest("the PEM block ends with another label than it begins with")
@@ -102,29 +102,29 @@ def decode(octets: bytes, labels: Collection[str]) -> bytes:
         raise errors.UnreadableRequest(
             f"the PEM block is not a certificate signing request but {label[:40]!r}"
         )
-    # Most blocks have no other white space, and removing it takes longer.
+    # Fast path: most blocks have no white space but line feeds.
     with contextlib.suppress(binascii.Error):
         return binascii.a2b_base64(body.replace(b"\n", b""), strict_mode=True)
     try:
         return binascii.a2b_base64(body.translate(None, b" \t\r\n\v\f"), strict_mode=True)
     except binascii.Error:
-        raise errors.UnreadableRequest(_what_is_no_base64_in(body)) from None
+        raise errors.UnreadableRequest(_base64_error(body)) from None
 
 
-def _what_is_wrong_with(text: bytes) -> str:
+def _block_error(text: bytes) -> str:
     if b"-----END " not in text.partition(_BEGIN)[2]:
         return "the PEM block has no END line"
     return "the PEM block is malformed"
 
 
-def _what_is_no_base64_in(body: bytes) -> str:
+def _base64_error(body: bytes) -> str:
     if b":" in body:
         return "the PEM block has headers inside, and RFC 7468 allows none"
     return "the PEM block is not valid base64"
 
 
 def encode(der: bytes, label: bytes) -> bytes:
-    """One block, in lines of 64 characters (RFC 7468 section 2)."""
+    """A PEM block with lines of 64 characters (RFC 7468 section 2)."""
     text = binascii.b2a_base64(der, newline=False)
     whole, rest = divmod(len(text), 64)
     lines = b"\n".join(struct.unpack(f"{'64s' * whole}{rest}s", text)).rstrip(b"\n")

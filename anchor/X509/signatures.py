@@ -1,7 +1,7 @@
-"""Verifying a signature over bytes that were submitted.
+"""Signature verification over the submitted bytes.
 
-``cryptography`` verifies a request over its own encoding; what was submitted may be encoded in
-another way, and its signature is over that.
+``cryptography`` verifies the signature of a request over its own encoding of it.  The submitted
+request may be encoded differently, and its signature covers those bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, p
 CAPublicKey = (
     rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
 )
-
 
 SigningHash = hashes.SHA224 | hashes.SHA256 | hashes.SHA384 | hashes.SHA512
 
@@ -30,14 +29,14 @@ def verify_signature(
 
     Args:
         key: the public key of the signer.
-        parameters: of the signature algorithm, as ``cryptography`` reads them.
-        signature_hash: the hash, for algorithms that take one.
-        signature: the signature itself.
+        parameters: of the signature algorithm, as parsed by ``cryptography``.
+        signature_hash: the hash, for algorithms that use one.
+        signature: the signature.
         signed: the bytes that were signed.
 
     Raises:
-        InvalidSignature: it is wrong.
-        UnsupportedAlgorithm: the algorithm is unknown, or not one of the key's kind.
+        InvalidSignature: the signature is wrong.
+        UnsupportedAlgorithm: the algorithm is unknown or does not fit the key.
     """
     match key, parameters, signature_hash:
         case rsa.RSAPublicKey(), padding.PSS() | padding.PKCS1v15(), hashes.HashAlgorithm():

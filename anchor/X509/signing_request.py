@@ -1,8 +1,8 @@
 """A certificate signing request (PKCS#10, RFC 2986) as an immutable value.
 
-What a requester submitted is read completely when it arrives, so that no later step can stumble
-over its encoding.  A changed request is another value; the submitted octets, and with them the
-proof that the requester possesses the key, stay what they were.
+The submitted request is parsed completely on arrival, so no later step can fail because of its
+encoding.  A change makes a new value, which keeps the submitted bytes and with them the proof of
+possession.
 """
 
 from __future__ import annotations
@@ -39,20 +39,21 @@ ExtensionType = TypeVar("ExtensionType", bound=x509.ExtensionType)
 
 _BROKEN_HASHES = frozenset({hashes.MD5, hashes.SHA1})
 
-_OF_THE_SUBJECT = frozenset({"subject_attributes", "subject_text", "common_names"})
+_SUBJECT_PROPERTIES = frozenset({"subject_attributes", "subject_text", "common_names"})
 
 PEM_LABELS = frozenset({"CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"})
 
 
 @dataclass(frozen=True, eq=False)
 class Submitted:
-    """The request as it arrived.
+    """The submitted request, which no fixup changes.
 
     Attributes:
         der: the submitted bytes.
-        signed: the part of them that the signature is over.
-        request: the same request in strict DER, with its names in today's string types; where that
-            differs from the submitted bytes, its signature does not verify over it.
+        signed: the part of them that the signature covers.
+        request: the same request in strict DER, with names in the string types of RFC 5280.  If
+            that differs from ``der``, verify the signature over ``signed`` only.
+        public_key: the public key in the request.
     """
 
     der: bytes
@@ -67,18 +68,18 @@ class Submitted:
 
     @cached_property
     def key_fingerprint(self) -> str:
-        """The SHA-256 over that, in hexadecimal."""
+        """The SHA-256 of ``public_key_info`` in hexadecimal."""
         return hashlib.sha256(self.public_key_info).hexdigest()
 
     @cached_property
     def signature_hash(self) -> hashes.HashAlgorithm | None:
-        """The hash that is signed, for algorithms that take one."""
+        """The hash of the signature algorithm; None if it has none."""
         return self.request.signature_hash_algorithm
 
     @cached_property
     def signature_is_valid(self) -> bool:
-        """Whether the request is signed with its own key (RFC 2986 section 3)."""
-        if self.broken_hash is not None or not self._names_the_right_curve():
+        """True if the signature verifies with the request's key (RFC 2986 section 3)."""
+        if self.broken_hash is not None or not self._algorithm_fits_key():
             return False
         try:
             with parsing("signature"):
@@ -93,8 +94,11 @@ class Submitted:
             return False
         return True
 
-    def _names_the_right_curve(self) -> bool:
-        """Whether an Edwards key signs under its own name; other algorithms tell by their hash."""
+    def _algorithm_fits_key(self) -> bool:
+        """True unless an Ed25519 or Ed448 key comes with another curve's algorithm.
+
+        verify_signature() checks the algorithms that have a hash.
+        """
         if self.signature_hash is not None:
             return True
         used = self.request.signature_algorithm_oid
@@ -106,14 +110,20 @@ class Submitted:
 
     @cached_property
     def broken_hash(self) -> str | None:
-        """The name of the hash that is signed, if no signature over it proves anything."""
+        """The name of the signature's hash if it is broken (MD5 or SHA-1); otherwise None."""
         used = self.signature_hash
         return used.name if used is not None and type(used) in _BROKEN_HASHES else None
 
 
 @dataclass(frozen=True, eq=False)
 class X509Csr:
-    """A certificate signing request: who asks for which names, usages and key."""
+    """A certificate signing request: the requested names, extensions and public key.
+
+    Attributes:
+        submitted: the request as submitted.
+        subject: the requested subject.
+        extensions: the requested extensions, in order.
+    """
 
     submitted: Submitted
     subject: x509.Name
@@ -121,40 +131,40 @@ class X509Csr:
 
     @classmethod
     def from_der(cls, der: bytes) -> X509Csr:
-        """Read a DER-encoded request.
+        """Parse a DER-encoded PKCS#10.
 
         Raises:
-            UnreadableRequest: it is not one well-formed request that carries its extensions once
-                and in one place, or a certificate would repeat something that is not in DER.
+            UnreadableRequest: it is malformed, repeats extensions, or a part that the certificate
+                would repeat is not in DER.
         """
         with parsing("certificate signing request"):
-            parts = csr_encoding.parts(der)
-            request = x509.load_der_x509_csr(parts.canonical)
-            canonical = request.public_bytes(Encoding.DER) == parts.canonical
-            with without_length_warnings(parts.canonical):
+            parsed = csr_encoding.parse(der)
+            request = x509.load_der_x509_csr(parsed.canonical)
+            is_canonical = request.public_bytes(Encoding.DER) == parsed.canonical
+            with without_length_warnings(parsed.canonical):
                 subject = request.subject
                 extensions = tuple(request.extensions)
             public_key = request.public_key()
-            # Either raises when it is asked for what it does not know.
+            # Both properties raise for unknown algorithms.
             _ = request.signature_hash_algorithm, request.signature_algorithm_parameters
-        if not canonical:
+        if not is_canonical:
             raise errors.UnreadableRequest("it is not encoded in DER")
         if not isinstance(public_key, PublicKey):
             raise errors.UnreadableRequest("its public key is of a kind that cannot be certified")
-        submitted = Submitted(der, parts.signed, request, public_key)
-        read = cls(submitted, subject, extensions)
-        read._require_faithful(parts)
-        return read
+        submitted = Submitted(der, parsed.signed, request, public_key)
+        csr = cls(submitted, subject, extensions)
+        csr._require_same_encoding(parsed)
+        return csr
 
-    def _require_faithful(self, parts: csr_encoding.Parts) -> None:
-        """Raise unless a certificate would have the key and the usages byte for byte."""
-        if self.public_key_info != parts.public_key:
-            # RSA keys that are bound to PSS, curves by their parameters, compressed points.
+    def _require_same_encoding(self, parsed: csr_encoding.ParsedCsr) -> None:
+        """Raise if a certificate would encode the key or the keyUsage differently."""
+        if self.public_key_info != parsed.public_key:
+            # For example RSA-PSS keys, explicit curve parameters, compressed points.
             raise errors.UnreadableRequest(
                 "its public key is encoded in a way that is not supported"
             )
         usage = self.extension(x509.KeyUsage)
-        if usage and usage.value.public_bytes() != parts.key_usage:
+        if usage and usage.value.public_bytes() != parsed.key_usage:
             raise errors.UnreadableRequest(
                 f"the extension {name_of_extension(usage.oid)} is encoded in a way that is not "
                 "supported"
@@ -162,14 +172,14 @@ class X509Csr:
 
     @classmethod
     def from_pem(cls, text: bytes) -> X509Csr:
-        """Read the one PEM block that ``text`` consists of; raises as :meth:`from_der` does."""
+        """Parse the only PEM block in ``text``; raises like :meth:`from_der`."""
         return cls.from_der(pem.decode(text, PEM_LABELS))
 
-    # ---- what it says
+    # ---- contents
 
     @property
     def public_key(self) -> PublicKey:
-        """The key that is to be certified."""
+        """The key to be certified."""
         return self.submitted.public_key
 
     @property
@@ -179,22 +189,22 @@ class X509Csr:
 
     @property
     def key_fingerprint(self) -> str:
-        """The SHA-256 over that, in hexadecimal."""
+        """The SHA-256 of ``public_key_info`` in hexadecimal."""
         return self.submitted.key_fingerprint
 
     @cached_property
     def subject_attributes(self) -> tuple[x509.NameAttribute[str | bytes], ...]:
-        """Every attribute of the subject, in its order."""
+        """Every attribute of the subject, in order."""
         return tuple(self.subject)
 
     @cached_property
     def subject_text(self) -> str:
-        """The subject as RFC 4514 writes it."""
+        """The subject as an RFC 4514 string."""
         return self.subject.rfc4514_string()
 
     @cached_property
     def common_names(self) -> tuple[str, ...]:
-        """Every commonName in the subject, in its order."""
+        """Every commonName in the subject, in order."""
         return tuple(
             str(attribute.value)
             for attribute in self.subject_attributes
@@ -203,7 +213,7 @@ class X509Csr:
 
     @cached_property
     def alternative_names(self) -> tuple[x509.GeneralName, ...]:
-        """Every entry of subjectAltName (RFC 5280 section 4.2.1.6), in its order."""
+        """Every entry of subjectAltName (RFC 5280 section 4.2.1.6), in order."""
         extension = self.extension(x509.SubjectAlternativeName)
         return tuple(extension.value) if extension else ()
 
@@ -216,7 +226,7 @@ class X509Csr:
 
     @cached_property
     def ip_addresses(self) -> tuple[IPv4Address | IPv6Address, ...]:
-        """The iPAddress entries of subjectAltName that are addresses, as those in a CSR must be."""
+        """The iPAddress entries of subjectAltName that are addresses, not ranges."""
         return tuple(
             name.value
             for name in self.alternative_names
@@ -239,27 +249,27 @@ class X509Csr:
 
     @cached_property
     def named(self) -> tuple[Named, ...]:
-        """What each name in the subject and in subjectAltName names."""
+        """The names in subject and subjectAltName, with the hosts and mailboxes they name."""
         return tuple(named(self.subject_attributes, self.alternative_names))
 
     def extension(self, kind: type[ExtensionType]) -> x509.Extension[ExtensionType] | None:
         """The extension of that type, or None."""
-        found: Any = self._by_oid.get(kind.oid)
-        # An extension of that OID whose contents nobody knows is not of that type.
-        return found if found is not None and isinstance(found.value, kind) else None
+        extension: Any = self._by_oid.get(kind.oid)
+        # The library may return an unparsed extension (UnrecognizedExtension) for this OID.
+        return extension if extension is not None and isinstance(extension.value, kind) else None
 
     @cached_property
     def _by_oid(self) -> dict[x509.ObjectIdentifier, Extension]:
         return {extension.oid: extension for extension in self.extensions}
 
-    # ---- another request, made out of this one
+    # ---- changed copies
 
     def with_subject(self, subject: x509.Name) -> X509Csr:
-        """The same request for another subject."""
+        """A copy with another subject."""
         return X509Csr(self.submitted, subject, self.extensions)
 
     def with_extension(self, value: x509.ExtensionType, critical: bool = False) -> X509Csr:
-        """The same request with this extension, in the place of one of its type if it has one."""
+        """A copy with this extension, which replaces one of the same type."""
         extension: Extension = x509.Extension(value.oid, critical, value)
         if not any(present.oid == value.oid for present in self.extensions):
             return self._with_extensions((*self.extensions, extension))
@@ -268,21 +278,21 @@ class X509Csr:
         )
 
     def without_extensions(self, oids: Iterable[x509.ObjectIdentifier]) -> X509Csr:
-        """The same request without these extensions; those that it does not have do not matter."""
+        """A copy without these extensions; OIDs that it does not have are ignored."""
         unwanted = frozenset(oids)
         return self._with_extensions(
             tuple(present for present in self.extensions if present.oid not in unwanted)
         )
 
     def _with_extensions(self, extensions: tuple[Extension, ...]) -> X509Csr:
-        other = X509Csr(self.submitted, self.subject, extensions)
-        # What was worked out of the subject stays.
-        for name in _OF_THE_SUBJECT & self.__dict__.keys():
-            other.__dict__[name] = self.__dict__[name]
-        return other
+        copy = X509Csr(self.submitted, self.subject, extensions)
+        # Keep the cached properties that depend on the subject only.
+        for name in _SUBJECT_PROPERTIES & self.__dict__.keys():
+            copy.__dict__[name] = self.__dict__[name]
+        return copy
 
     def with_alternative_names(self, names: Iterable[x509.GeneralName]) -> X509Csr:
-        """The same request with exactly these entries in subjectAltName; none removes it."""
+        """A copy with exactly these subjectAltName entries; no entries remove the extension."""
         names = list(names)
         if not names:
             return self.without_extensions([x509.SubjectAlternativeName.oid])

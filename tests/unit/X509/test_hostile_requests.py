@@ -444,6 +444,6 @@ def test_a_panic_in_rust_is_a_refusal_like_any_other(service, monkeypatch):
 def test_what_is_wrapped_is_unwrapped_octet_for_octet():
     csr = der.request(make.ED)
 
-    assert csr == cmc.unwrapped(der.cmc(csr))
+    assert csr == cmc.extract_csr(der.cmc(csr))
     assert csr == read_csr(der.cmc(csr), "der").submitted.der
     assert csr == X509Csr.from_der(csr).submitted.der

@@ -120,7 +120,7 @@ def test_any_bytes_are_read_or_refused(octets):
         with pytest.raises(UnreadableRequest):
             read_csr(octets, encoding)
     assert detect_encoding(octets) in csr_reader.ENCODINGS
-    assert pem.holds_block(octets) in {True, False}
+    assert pem.contains_block(octets) in {True, False}
 
 
 TEXTS = [
