@@ -10,55 +10,57 @@ import idna
 
 MAX_NAME = 253
 MAX_LABEL = 63
-# In all different labels of a request together, in characters: some take a millisecond to verify,
-# Arabic digits for example. Of usual ones it is a hundred.
+# In characters, over all different punycode labels of a request: enough for a hundred usual labels.
+# Some labels take a millisecond to check, such as those with Arabic digits.
 MAX_PUNYCODE = 1500
 
-# The exceptions that ipaddress raises are slow, and most names are told apart more quickly.
+# A quick test before ipaddress, whose exceptions are slow.
 _MAY_BE_AN_ADDRESS = re.compile(r"[0-9a-f:.]+(%.*)?", re.ASCII | re.IGNORECASE)
-# Resolvers take a name that ends in a number for an address: 127.1, 0x7f000001.
+# Resolvers read a name that ends in a number as an address: 127.1, 0x7f000001.
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII | re.IGNORECASE)
 
-
-# No host name, and nothing that somebody could mean as one, has any of these in it.
-_NEVER_IN_A_NAME = re.compile(r"""[ @,;=+"'()<>&#!?|{}~^$`]""")
+# Characters that neither a host name nor an attempt at one contains.
+_NOT_IN_HOST_NAMES = re.compile(r"""[ @,;=+"'()<>&#!?|{}~^$`]""")
 # An attempt at an IPv6 address, or a name with a port.
 _WITH_COLONS = re.compile(r"\[?[0-9a-f:.]+\]?(%.*)?|[^:]*:[0-9]*", re.ASCII | re.IGNORECASE)
-# RFC 3490 3.1: what separates labels in an internationalised name.
+# RFC 3490 3.1: label separators in internationalised names.
 _DOTS = frozenset(".\u3002\uff0e\uff61")
-# What a label may be at all; what it should be is for the policy to say.
+# The most that a label may be; the policy can be stricter.
 _ANY_LABEL = re.compile(r"[a-z0-9_-]+", re.ASCII | re.IGNORECASE)
 
 
-def passes_for_a_name(text: str) -> bool:
-    """True if a client that looks at a common name could take it for a DNS name or an address."""
-    if is_address(text) or _NEVER_IN_A_NAME.search(text):
+def resembles_host_name(text: str) -> bool:
+    """True if a client could take a common name for a DNS name; False for an address."""
+    if is_address(text) or _NOT_IN_HOST_NAMES.search(text):
         return False
     if ":" in text and "//" not in text and not _WITH_COLONS.fullmatch(text):
-        # system:node:worker-1.example.com
+        # For example system:node:worker-1.example.com.
         return False
     return "*" in text or not _DOTS.isdisjoint(text)
 
 
 def host_name(common_name: str) -> str | None:
-    """The DNS name, in ASCII, that a common name consists of; None if it is no host name.
+    """The DNS name in a common name, in ASCII; None if it is not a host name.
 
     Raises:
-        ValueError: it could pass for a host name, and is malformed; the text says in what way.
+        ValueError: it resembles a host name, but is malformed; the message says how.
     """
     name = common_name.removesuffix(".")
     if not name.isascii():
-        name = in_ascii(name) or name
-    found = tuple(NameSyntax(_ANY_LABEL).objections(name))
-    if not found and ("." in name or not (name.startswith("-") or name.endswith("-"))):
+        name = to_a_labels(name) or name
+    errors = tuple(NameSyntax(_ANY_LABEL).errors(name))
+    if not errors and ("." in name or not (name.startswith("-") or name.endswith("-"))):
         return name
-    if found and passes_for_a_name(common_name):
-        raise ValueError(f"{found[0]}")
+    if errors and resembles_host_name(common_name):
+        raise ValueError(errors[0])
     return None
 
 
-def in_ascii(name: str) -> str | None:
-    """A name in punycode, or None unless nothing but upper case has to be mapped for that."""
+def to_a_labels(name: str) -> str | None:
+    """The name with its labels in punycode (RFC 5890); None if it is not valid IDNA.
+
+    A name that IDNA would map to another one is not valid; only upper case is mapped.
+    """
     try:
         encoded = idna.encode(name, uts46=True, std3_rules=True).decode("ascii")
         return encoded if "." in name and idna.decode(encoded) == name.lower() else None
@@ -67,7 +69,7 @@ def in_ascii(name: str) -> str | None:
 
 
 def is_address(text: str) -> bool:
-    """Whether this is an IPv4 or IPv6 address, as text."""
+    """True for the text of an IPv4 or IPv6 address."""
     if not _MAY_BE_AN_ADDRESS.fullmatch(text):
         return False
     try:
@@ -78,28 +80,28 @@ def is_address(text: str) -> bool:
 
 
 def ends_in_a_number(name: str) -> bool:
-    """Whether resolvers would take a name for an address, or for an attempt at one."""
+    """True if resolvers read the name as an address, or as an attempt at one."""
     return _NUMBER.fullmatch(name.removesuffix(".").rpartition(".")[2]) is not None
 
 
 class NameSyntax:
-    """The syntax of DNS names, as one request is checked for it.
+    """A checker for the DNS names of one request.
 
     Args:
-        label_re: what every label but a wildcard has to match as a whole.
+        label_re: the pattern that each whole label has to match, except a wildcard.
     """
 
     def __init__(self, label_re: re.Pattern[str]):
         self._label_re = label_re
-        # The same domains are in many names of a request.
-        self._by_label: dict[str, tuple[str, ...]] = {}
-        self._punycode = MAX_PUNYCODE
+        # The names of a request share many labels.
+        self._errors_by_label: dict[str, tuple[str, ...]] = {}
+        self._remaining_punycode = MAX_PUNYCODE
 
-    def objections(self, name: str) -> Iterator[str]:
-        """What speaks against a DNS name, each as the end of a sentence.
+    def errors(self, name: str) -> Iterator[str]:
+        """The syntax errors of a DNS name, such as ``has an empty label``.
 
         Args:
-            name: as it stands in the request; a wildcard may be its left-most label.
+            name: the name in the request; its left-most label may be a wildcard.
         """
         if not name.isascii():
             yield "is not ASCII: internationalised names are written in punycode"
@@ -113,12 +115,11 @@ class NameSyntax:
         if ":" in name or ends_in_a_number(name):
             yield "is, or can pass for, an address"
         for label in labels:
-            found = self._by_label.get(label)
-            if found is None:
-                found = self._by_label[label] = tuple(self._label_objections(label))
-            yield from found
+            if label not in self._errors_by_label:
+                self._errors_by_label[label] = tuple(self._label_errors(label))
+            yield from self._errors_by_label[label]
 
-    def _label_objections(self, label: str) -> Iterator[str]:
+    def _label_errors(self, label: str) -> Iterator[str]:
         if not label:
             yield "has an empty label"
         elif len(label) > MAX_LABEL:
@@ -128,17 +129,17 @@ class NameSyntax:
         elif not self._label_re.fullmatch(label):
             yield f"has a label that does not match: {label!a}"
         elif label.lower().startswith("xn--"):
-            self._punycode -= len(label)
-            if self._punycode < 0:
+            self._remaining_punycode -= len(label)
+            if self._remaining_punycode < 0:
                 yield f"is one too many: different labels in punycode make up over {MAX_PUNYCODE}"
             else:
-                yield from _punycode_objections(label.lower())
+                yield from _punycode_errors(label.lower())
 
 
-def _punycode_objections(label: str) -> Iterator[str]:
+def _punycode_errors(label: str) -> Iterator[str]:
     try:
         decoded = idna.ulabel(label)
-        # RFC 5891 5.3, which old versions of the library do not check.
+        # RFC 5891 5.3: encoding again gives the same label.  Old versions of idna do not check it.
         if f"xn--{decoded.encode('punycode').decode('ascii')}" != label:
             yield f"has a label in punycode that is not canonical: {label!a}"
     except (idna.IDNAError, UnicodeError):

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
-from anchor.X509.dns_names import in_ascii
+from anchor.X509.dns_names import to_a_labels
 from anchor.X509.name_patterns import address, canonical, unmapped
 from anchor.X509.parse_errors import MALFORMED
 
@@ -122,7 +122,7 @@ def _subject_names(subject: x509.Name, oids: Collection[x509.ObjectIdentifier]) 
 
 def _normalized_host(text: str) -> object:
     # The service converts a common name that is not ASCII to punycode.
-    return address(text) or canonical(in_ascii(text) or text)
+    return address(text) or canonical(to_a_labels(text) or text)
 
 
 def _is_ca(certificate: x509.Certificate) -> bool:

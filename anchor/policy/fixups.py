@@ -18,7 +18,7 @@ from anchor.config.option_types import Attributes, ExtendedUsage, Extensions, Us
 from anchor.validators.errors import ValidationError
 from anchor.X509.attribute_names import NameAttribute, attribute_oid
 from anchor.X509.attribute_patterns import AttributePatterns
-from anchor.X509.dns_names import host_name, passes_for_a_name
+from anchor.X509.dns_names import host_name, resembles_host_name
 from anchor.X509.key_usages import unsupported_usages
 from anchor.X509.name_patterns import address, canonical, unmapped
 from anchor.X509.oids import USAGES, usages_in
@@ -156,7 +156,7 @@ def normalize_names(csr: X509Csr) -> X509Csr:
     def normalized(text: str) -> str:
         name = canonical(text)
         # RFC 5280 appendix A.1: a common name has 1 to 64 characters.
-        if 1 <= len(name) <= 64 and (name in hosts or passes_for_a_name(text)):
+        if 1 <= len(name) <= 64 and (name in hosts or resembles_host_name(text)):
             return name
         return text
 

@@ -156,8 +156,8 @@ def _critical_flags(csr: X509Csr) -> Iterator[str]:
 def _common_names(csr: X509Csr, syntax: dns_names.NameSyntax) -> Iterator[str]:
     """A common name may be a person's name, but if it looks like a DNS name it must be valid."""
     for common_name in csr.common_names:
-        if dns_names.passes_for_a_name(common_name):
-            for objection in syntax.objections(common_name):
+        if dns_names.resembles_host_name(common_name):
+            for objection in syntax.errors(common_name):
                 yield f"the common name {common_name!a} {objection}"
 
 
@@ -201,11 +201,11 @@ def _mapped_addresses(csr: X509Csr) -> Iterator[str]:
 def _alternative_name(name: x509.GeneralName, syntax: dns_names.NameSyntax) -> Iterator[str]:
     match name:
         case x509.DNSName(value=text):
-            for objection in syntax.objections(text):
+            for objection in syntax.errors(text):
                 yield f"the DNS name {text!a} {objection}"
         case x509.RFC822Name(value=text):
             mailbox, at, host = text.rpartition("@")
-            if not (mailbox and at) or any(syntax.objections(host)):
+            if not (mailbox and at) or any(syntax.errors(host)):
                 yield f"the e-mail address {text!a} is not a mailbox"
         case x509.UniformResourceIdentifier(value=text):
             if not _ABSOLUTE_URI.fullmatch(text):
