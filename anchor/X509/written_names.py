@@ -1,4 +1,4 @@
-"""Names as operators write them: one host, address, mailbox or URI in its canonical form."""
+"""Names that operators write: a host, address, mailbox or URI in canonical form."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from anchor.X509.dns_names import ends_in_a_number
 from anchor.X509.name_patterns import unmapped
 from anchor.X509.name_texts import Meaning, NameReader
 
-# Characters that no host and no address has. A local part may have some of them.
+# Characters that are in no host and no address; a local part may have some.
 _NOT_IN_NAMES = re.compile(r"[\s/\\,;?&=#()<>\"|%\[\]]")
 _NOT_IN_HOSTS = re.compile(r"[!$'+^`{}~]")
 _HOST = re.compile(r"(?:\*\.)?[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*", re.ASCII)
-# A host of hyphens alone is a slip of the pen.
+# A host of hyphens alone is a typing error.
 _LETTER_OR_DIGIT = re.compile(r"[a-z0-9]", re.ASCII)
 
 
 def canonical(text: str) -> str:
-    """The canonical form of a name that somebody looks for; of anything else its lower case."""
+    """The canonical form of a name; lower case for any other text."""
     try:
-        return one_name(text.strip())
+        return parse_name(text.strip())
     except ValueError:
         return text.strip().lower()
 
 
-def one_name(text: str) -> str:
-    """The canonical text of the one host, address, mailbox or URI that somebody wrote.
+def parse_name(text: str) -> str:
+    """The canonical form of a host, address, mailbox or URI.
 
-    A URI without a path is its host.
+    For a URI without a path, this is its host.
 
     Raises:
-        ValueError: the text names nothing of that kind, or more than one thing.
+        ValueError: the text does not consist of exactly one such name.
     """
     reader = NameReader()
     meaning = reader.start()
@@ -39,8 +39,8 @@ def one_name(text: str) -> str:
     if "://" in text and " " not in text:
         reader.uri(text)
         has_host = bool(meaning.hosts or meaning.addresses)
-        is_more = "/" in meaning.uris[0].partition("://")[2]
-        names = meaning.uris if is_more and has_host else meaning.hosts
+        has_path = "/" in meaning.uris[0].partition("://")[2]
+        names = meaning.uris if has_path and has_host else meaning.hosts
     elif _NOT_IN_NAMES.search(text) or text.count("@") > 1 or text.isdecimal():
         raise ValueError("it is no name")
     elif "@" in text:
@@ -51,9 +51,9 @@ def one_name(text: str) -> str:
     else:
         reader.text(text)
         names = meaning.hosts
-    # The IPv4 address comes after the IPv6 address that it is mapped to.
+    # The IPv4 address comes after the IPv4-mapped IPv6 address.
     names = names or [str(address) for address in meaning.addresses[-1:]]
-    if not meaning.understood or not names or _are_several(meaning, text):
+    if not meaning.understood or not names or _names_several(meaning, text):
         raise ValueError("it is no name, or more than one")
     hosts = meaning.hosts if meaning.uris else [names[0].rpartition("@")[2]]
     is_host = not meaning.uris and not meaning.addresses
@@ -64,9 +64,9 @@ def one_name(text: str) -> str:
     return names[0]
 
 
-def _are_several(meaning: Meaning, text: str) -> bool:
-    """True if the text has another host or address beside the first one."""
-    # A host that is not ASCII may have two forms, by two versions of IDNA.
+def _names_several(meaning: Meaning, text: str) -> bool:
+    """True if the text contains more than one host or address."""
+    # A host that is not ASCII may have two forms, by IDNA 2003 and 2008.
     forms = 1 if text.isascii() else 2
     return len({*meaning.hosts}) > forms or len({*map(unmapped, meaning.addresses)}) > 1
 
@@ -77,5 +77,5 @@ def _is_host(name: str) -> bool:
 
 
 def is_domain(name: str) -> bool:
-    """True for the canonical text of a host that is neither an address nor a wildcard."""
+    """True for a canonical host name that is neither an address nor a wildcard."""
     return _is_host(name) and "*" not in name

@@ -107,7 +107,7 @@ def banned_name(text: str) -> str:
     written = text.strip()
     is_domain = written.startswith(".")
     try:
-        name = written_names.one_name(written[1:] if is_domain else written)
+        name = written_names.parse_name(written[1:] if is_domain else written)
         if is_domain and (written[1:2] == "." or not written_names.is_domain(name)):
             raise ValueError
     except ValueError:
