@@ -1,4 +1,4 @@
-"""A subjectAltName entry in one line of text (RFC 5280 section 4.2.1.6)."""
+"""One-line descriptions of subjectAltName entries (RFC 5280 section 4.2.1.6)."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import NamedTuple
 from cryptography import x509
 
 
-class Described(NamedTuple):
-    """A subjectAltName entry that is described only if it is shown."""
+class LazyDescription(NamedTuple):
+    """A subjectAltName entry whose description is computed by ``str()``."""
 
     name: x509.GeneralName
 
     def __str__(self) -> str:
-        """The name in one line."""
+        """The description."""
         return describe(self.name)
 
 
 def describe(name: x509.GeneralName) -> str:
-    """A subjectAltName entry in one line, such as ``DNS:www.example.com``, printable always."""
+    """A printable line for a subjectAltName entry, such as ``DNS:www.example.com``."""
     match name:
         case x509.DNSName():
             text = f"DNS:{name.value}"

@@ -12,7 +12,7 @@ from pydantic import AfterValidator
 
 from anchor.auth.results import AuthDetails
 from anchor.validators.errors import ValidationError, refuse_any
-from anchor.X509.general_name_text import Described
+from anchor.X509.general_name_text import LazyDescription
 from anchor.X509.general_names import mail_addresses
 from anchor.X509.signing_request import X509Csr
 
@@ -73,7 +73,7 @@ def server_group(
             else:
                 refused = not isinstance(name, x509.IPAddress)
             if refused:
-                yield Described(name)
+                yield LazyDescription(name)
         yield from mail_addresses(csr.subject_attributes)
 
     if len(csr.common_names) > 1:

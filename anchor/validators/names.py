@@ -9,7 +9,7 @@ from cryptography import x509
 
 from anchor.config.option_types import Domains, Networks, Patterns
 from anchor.validators.errors import ValidationError, refuse_any
-from anchor.X509.general_name_text import Described
+from anchor.X509.general_name_text import LazyDescription
 from anchor.X509.general_names import (
     describe_attribute,
     mail_addresses,
@@ -59,7 +59,7 @@ def alternative_names(csr: X509Csr, allowed_domains: Domains = NO_DOMAINS) -> No
     refuse_any(
         "names in subjectAltName are not allowed",
         names=(
-            Described(name)
+            LazyDescription(name)
             for name in csr.alternative_names
             if not (isinstance(name, x509.DNSName) and name.value in allowed_domains)
         ),
@@ -86,7 +86,7 @@ def alternative_names_ip(
 
     refuse_any(
         "names in subjectAltName are not allowed",
-        names=(Described(name) for name in csr.alternative_names if not is_allowed(name)),
+        names=(LazyDescription(name) for name in csr.alternative_names if not is_allowed(name)),
     )
     refuse_any(MAIL_IN_SUBJECT, names=mail_addresses(csr.subject_attributes))
 
@@ -145,7 +145,7 @@ def whitelist_names(
                 yield describe_attribute(attribute)
         for name in csr.alternative_names:
             if not is_allowed(name):
-                yield Described(name)
+                yield LazyDescription(name)
 
     if not csr.common_names and not csr.alternative_names:
         raise ValidationError("there is neither a common name nor a subjectAltName")
