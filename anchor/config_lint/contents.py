@@ -13,7 +13,7 @@ from anchor.config.plugins import shipped_names
 from anchor.config_lint.review import ConfigUnderReview
 from anchor.errors import ConfigProblem
 from anchor.policy.policy import SUBJECT_ATTRIBUTES, VALIDATORS
-from anchor.X509.name_constraints import Named, violations
+from anchor.X509.name_constraints import ConstrainedName, violations
 from anchor.X509.oids import extended_usage_oid, name_of_extended_usage
 
 # Extended key usages that give the holder power over others: what the holder can do.
@@ -94,8 +94,8 @@ def outside_name_constraints(review: ConfigUnderReview) -> Iterator[ConfigProble
                 )
 
 
-def _allowed_names(section: dict[str, Any]) -> Iterator[tuple[str, list[Named]]]:
-    """The path of each entry of a list of names, with examples of names that it allows."""
+def _allowed_names(section: dict[str, Any]) -> Iterator[tuple[str, list[ConstrainedName]]]:
+    """An example of the names that each entry of a list allows, by the entry's path."""
     for validator, option in (
         ("whitelist_names", "names"),
         ("common_name", "allowed_domains"),
@@ -110,16 +110,16 @@ def _allowed_names(section: dict[str, Any]) -> Iterator[tuple[str, list[Named]]]
     if SUBJECT_ATTRIBUTES not in (*section["validators"], *section.get("fixups", {})):
         common_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "example")])
         shown = "a subject that has common names only"
-        yield "fixups", [Named(x509.DirectoryName, common_name, shown)]
+        yield "fixups", [ConstrainedName(x509.DirectoryName, common_name, shown)]
 
 
-def _examples(entry: str) -> Iterator[Named]:
+def _examples(entry: str) -> Iterator[ConstrainedName]:
     try:
         network = ip_network(entry)
     except ValueError:
         # A domain begins with a dot.
         name = f"any-name{entry}" if entry.startswith(".") else entry.replace("%", "any-name")
-        yield Named(x509.DNSName, name.removesuffix("."), f"DNS:{name}")
+        yield ConstrainedName(x509.DNSName, name.removesuffix("."), f"DNS:{name}")
         return
     for address in (network[0], network[-1]):
-        yield Named(x509.IPAddress, address, f"IP:{address}")
+        yield ConstrainedName(x509.IPAddress, address, f"IP:{address}")
