@@ -1,4 +1,4 @@
-"""Whether a name in a certificate makes it good for another name (RFC 6125 section 6.4)."""
+"""Matching of DNS names and wildcards (RFC 6125 section 6.4)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import idna
 
 
 def normalize(name: str) -> str:
-    """The one way of writing a name that all ways of writing it share."""
+    """The normal form of a name: lower case, punycode, no dot at the end."""
     name = name.strip().rstrip(".").lower()
     if ":" in name or name[-1:].isdigit():
         try:
@@ -27,9 +27,9 @@ def _punycode(label: str) -> str:
 
 
 def matches(holder: str, name: str) -> bool:
-    """Whether a certificate for ``holder`` is good for ``name``, both of them normal.
+    """True if a certificate for ``holder`` is valid for ``name``; both are normalized.
 
-    A wildcard stands for one label, or a part of one, at the left; what some clients accept counts.
+    A wildcard stands for the left-most label or a part of it: some clients accept the latter.
     """
     if holder == name:
         return True
@@ -48,19 +48,19 @@ def matches(holder: str, name: str) -> bool:
     )
 
 
-def overlaps(one: str, other: str) -> bool:
-    """Whether either covers the other, or both lie in the domain that one of them is.
+def overlaps(first: str, second: str) -> bool:
+    """True if one name matches the other, or is below the other.
 
-    A name that starts with a dot is a domain: everything under it.
+    A name that starts with a dot is a domain and stands for all names below it.
     """
-    for domain, name in ((one, other), (other, one)):
+    for domain, name in ((first, second), (second, first)):
         if domain.startswith(".") and name.endswith(domain):
             return True
-    return matches(one, other) or matches(other, one)
+    return matches(first, second) or matches(second, first)
 
 
 def index_keys(name: str) -> Iterator[str]:
-    """Where to put a name, so that names that touch it are found without looking at all names."""
+    """The index entries of a name, for a lookup of overlapping names by lookup_keys()."""
     yield name
     _, dot, parent = name.partition(".")
     if dot and not name.startswith("."):
@@ -70,13 +70,13 @@ def index_keys(name: str) -> Iterator[str]:
 
 
 def lookup_keys(name: str) -> Iterator[str]:
-    """Where to look for the names that touch a name, among others that do not."""
+    """The index entries that contain all names that overlap with a name."""
     yield name
     _, dot, parent = name.partition(".")
     if dot:
-        # Only a wildcard touches many of its neighbours.
+        # A wildcard overlaps with its siblings; any other name only with wildcards beside it.
         yield f"in {parent}" if "*" in name else f"wildcards in {parent}"
-    dot_at = name.find(".", 1)
-    while dot_at >= 0:
-        yield name[dot_at:]
-        dot_at = name.find(".", dot_at + 1)
+    start = name.find(".", 1)
+    while start >= 0:
+        yield name[start:]
+        start = name.find(".", start + 1)
