@@ -1,1 +1,1 @@
-"""Certificate signing requests as values, over the types of ``cryptography.x509``."""
+"""Certificate signing requests, names, keys and CA certificates as immutable values."""

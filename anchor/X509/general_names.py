@@ -1,7 +1,6 @@
-"""Which hosts, addresses and mailboxes the names in a request or a certificate name.
+"""The hosts, addresses and mailboxes that a request or a certificate names.
 
-Everything that compares names with a deny-list, or looks for them, asks here, so that a name means
-the same to a validator, a ban and ``anchor certs``.
+Validators, bans and ``anchor certs`` all use this module, so a name means the same to each of them.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _SRV = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.7")  # RFC 4985
 _NAI_REALM = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.8")  # RFC 7585
 _SMTP_UTF8 = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.9")  # RFC 9598
 
-# More than any directory has: each common name is tried as a host below the domain.
+# More than any directory has.  Each common name is combined with the domain to a host.
 MAX_COMMON_NAMES = 4
 MAX_COMPONENTS = 16
 
@@ -33,7 +32,7 @@ _UTF8_STRING, _IA5_STRING, _GENERAL_STRING = b"\x0c", b"\x16", b"\x1b"
 MAIL = frozenset(
     {NameOID.EMAIL_ADDRESS, x509.ObjectIdentifier("0.9.2342.19200300.100.1.3")}  # RFC 4524: mail
 )
-# Attributes whose values name hosts or principals; of all others no program makes a name.
+# Attributes whose values some programs read as hosts or principals.
 _FREE_TEXT = frozenset(
     {
         NameOID.COMMON_NAME,
@@ -53,23 +52,23 @@ class Named(NamedTuple):
     """A name and its meaning.
 
     Attributes:
-        name: an entry of subjectAltName, or an attribute of the subject; the first one of several
-            domainComponents.
-        meaning: what it names.
+        name: an entry of subjectAltName, or an attribute of the subject; for a domain, its first
+            domainComponent.
+        meaning: the hosts, addresses, mailboxes and URIs that it names.
     """
 
     name: x509.GeneralName | Attribute
     meaning: Meaning
 
     def __str__(self) -> str:
-        """The name in one line, for a refusal."""
+        """The name in one line, for messages."""
         if isinstance(self.name, x509.NameAttribute):
             return describe_attribute(self.name)
         return describe(self.name)
 
 
 def describe_attribute(attribute: Attribute) -> str:
-    """An attribute of the subject in one line, such as ``CN:www.example.com``."""
+    """A line for a subject attribute, such as ``CN:www.example.com``."""
     kind = "email" if attribute.oid in MAIL else attribute.rfc4514_attribute_name
     return f"{kind}:{attribute.value!s}"
 
@@ -87,7 +86,7 @@ def mail_addresses(subject: Iterable[Attribute]) -> Iterator[str]:
 def named(
     subject: Iterable[Attribute], alternative_names: Iterable[x509.GeneralName]
 ) -> Iterator[Named]:
-    """What each name in a subject and in a subjectAltName names; names that name nothing too."""
+    """Each name in a subject and a subjectAltName with its meaning, even an empty one."""
     reader = NameReader()
     yield from _named_by_subject(reader, subject)
     for name in alternative_names:
@@ -97,14 +96,14 @@ def named(
 
 
 def exact_texts(meaning: Meaning) -> Iterator[str]:
-    """The addresses, mailboxes and URIs of a name as texts, which equal others or do not."""
+    """The addresses, mailboxes and URIs of a name as text, for exact comparison."""
     yield from map(str, meaning.addresses)
     yield from meaning.mailboxes
     yield from meaning.uris
 
 
 def user_principal_name(name: x509.GeneralName) -> str | None:
-    """The text of a userPrincipalName; None if the name is of another kind, or malformed."""
+    """The userPrincipalName in an otherName; None for another kind or if malformed."""
     if not isinstance(name, x509.OtherName) or name.type_id != UPN:
         return None
     text = _string(name.value, _UTF8_STRING)
@@ -125,12 +124,12 @@ def _named_by_subject(reader: NameReader, attributes: Iterable[Attribute]) -> It
             yield Named(attribute, meaning)
     if components:
         meaning = reader.start()
-        _read_domain(reader, [str(one.value) for one in components], common_names)
+        _read_domain(reader, [str(component.value) for component in components], common_names)
         yield Named(components[0], meaning)
 
 
 def _read_domain(reader: NameReader, components: list[str], common_names: list[str]) -> None:
-    """Read DC=com, DC=example (RFC 2247), in either order, and below it CN=www as a host."""
+    """Read DC=com, DC=example (RFC 2247) in either order, and CN=www as a host below it."""
     if len(common_names) > MAX_COMMON_NAMES or len(components) > MAX_COMPONENTS:
         reader.give_up()
         return
@@ -182,7 +181,7 @@ def _read_other_name(reader: NameReader, name: x509.OtherName) -> None:
         texts = None if text is None else [text]
     else:
         text = _string(name.value, _IA5_STRING if name.type_id == _SRV else _UTF8_STRING)
-        texts = None if text is None or name.type_id not in _IN_STRINGS else [text]
+        texts = None if text is None or name.type_id not in _STRING_NAMES else [text]
     if texts is None:
         reader.give_up()
         return
@@ -195,11 +194,12 @@ def _read_other_name(reader: NameReader, name: x509.OtherName) -> None:
             reader.text(".".join(labels))
 
 
-_IN_STRINGS = frozenset({_XMPP, _SRV, _NAI_REALM, _SMTP_UTF8})
+# otherNames that consist of one string.
+_STRING_NAMES = frozenset({_XMPP, _SRV, _NAI_REALM, _SMTP_UTF8})
 
 
 def _string(der: bytes, tag: bytes) -> str | None:
-    """The text in a DER string of that kind; None if it is anything else."""
+    """The text of a DER string with this tag; None for any other value."""
     try:
         value = asn1.decode_der(asn1.TLV, der)
         return bytes(value.data).decode() if value.tag_bytes == tag else None

@@ -1,7 +1,7 @@
-"""What a configuration says about names, compiled so that a name is looked up and never searched.
+"""Allow-lists and deny-lists of names and networks, indexed for fast lookup.
 
-Names compare without regard to ASCII case, and to the dot of the root at their end.  An address is
-judged as an address wherever it stands; an IPv4-mapped IPv6 address is the IPv4 address.
+Names are compared without ASCII case and without a dot at the end.  Text that is an address is
+compared as an address; an IPv4-mapped IPv6 address equals the IPv4 address.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 _LABEL_OF_PATTERN = re.compile(r"[a-z0-9_-]*%?[a-z0-9_-]*", re.ASCII)
-# Addresses, and what was meant to be one or a range: 10.0.0.%, 10.0.0.256, 10.0.0.1-10.0.0.9.
+# Addresses, and attempts at one or at a range: 10.0.0.%, 10.0.0.256, 10.0.0.1-10.0.0.9.
 _NUMBERS = re.compile(r"(?=.*[0-9])[0-9%]+(\.[0-9%]+)+(-[0-9.]+)?", re.ASCII)
 # Not www.example.com:443, nor localhost:80.
 _URI = re.compile(r"[a-z][a-z0-9+-]*:(?![0-9]+\Z)", re.ASCII | re.IGNORECASE)
@@ -30,48 +30,49 @@ _DOTTED_NUMBERS = re.compile(r"[0-9.]+", re.ASCII)
 
 
 def canonical(name: str) -> str:
-    """The form in which names are compared."""
-    # str.lower makes an ASCII letter of U+212A, and such a name is another one.
+    """The name in the form for comparison."""
+    # str.lower() turns U+212A (KELVIN SIGN) into the ASCII letter k, which is another name.
     return name.lower().removesuffix(".") if name.isascii() else name
 
 
 def address(text: str) -> Address | None:
-    """The address that a text is, or None; one with a zone (``fe80::1%eth0``) is none."""
+    """The address in a text; None if it is none or has a zone (``fe80::1%eth0``)."""
     if ":" not in text and not _DOTTED_NUMBERS.fullmatch(text):
         return None
     try:
-        found = ip_address(text)
+        ip = ip_address(text)
     except ValueError:
         return None
-    return None if "%" in text else unmapped(found)
+    return None if "%" in text else unmapped(ip)
 
 
-def unmapped(found: Address) -> Address:
-    """The IPv4 address within an IPv4-mapped one (RFC 4291 section 2.5.5.2), or the same."""
-    return getattr(found, "ipv4_mapped", None) or found
+def unmapped(ip: Address) -> Address:
+    """The IPv4 address in an IPv4-mapped one (RFC 4291 section 2.5.5.2); others unchanged."""
+    return getattr(ip, "ipv4_mapped", None) or ip
 
 
 class NetworkSet:
-    """Ranges of addresses."""
+    """A set of networks, to look up addresses."""
 
     def __init__(self, networks: Iterable[Network] = ()):
-        self._known: dict[int, dict[int, set[int]]] = {4: {}, 6: {}}
+        # Prefixes by IP version and number of host bits.
+        self._prefixes: dict[int, dict[int, set[int]]] = {4: {}, 6: {}}
         for network in networks:
-            length = network.max_prefixlen - network.prefixlen
-            self._known[network.version].setdefault(length, set()).add(
-                int(network.network_address) >> length
+            host_bits = network.max_prefixlen - network.prefixlen
+            self._prefixes[network.version].setdefault(host_bits, set()).add(
+                int(network.network_address) >> host_bits
             )
 
-    def __contains__(self, found: Address) -> bool:
-        number = int(found)
-        for length, networks in self._known[found.version].items():
-            if number >> length in networks:
-                return True
-        return False
+    def __contains__(self, ip: Address) -> bool:
+        number = int(ip)
+        return any(
+            number >> host_bits in prefixes
+            for host_bits, prefixes in self._prefixes[ip.version].items()
+        )
 
 
 class DomainSet:
-    """Domains as suffixes: ``.example.com`` has every name below it, and ``.`` every name."""
+    """A set of domains: ``.example.com`` contains each name below it, ``.`` each name."""
 
     def __init__(self, domains: Iterable[str] = ()):
         self._suffixes = frozenset(map(canonical, domains))
@@ -79,28 +80,28 @@ class DomainSet:
         self._depth = max((suffix.count(".") for suffix in self._suffixes), default=0)
 
     def __contains__(self, name: str) -> bool:
-        """Whether a DNS name, wildcards included, is below one of the domains."""
+        """True if a DNS name or wildcard is below one of the domains."""
         name = canonical(name)
         if not is_host_name(name):
             return False
         return "" in self._suffixes or self._has_suffix_of(name)
 
     def overlaps(self, name: str) -> bool:
-        """Whether a name is, is below, or as a wildcard covers one of the domains."""
+        """True if a name is a domain of the set, is below one, or covers one as a wildcard."""
         if not self._suffixes:
             return False
-        # Two dots at the end are not a name, but somebody may strip them all.
+        # A name with two dots at the end is invalid, but a client may strip all dots.
         name = name.lower().strip().rstrip(".")
         if "" in self._suffixes or f".{name}" in self._suffixes:
             return True
         if self._has_suffix_of(name):
             return True
         label, _, parent = name.partition(".")
-        # Nobody can tell what a wildcard covers that is not in the left-most label.
+        # Clients disagree about a wildcard that is not in the left-most label.
         return "*" in parent or ("*" in label and parent in self._parents)
 
     def _has_suffix_of(self, name: str) -> bool:
-        """True if one of the domains is a suffix: of ``a.b.c`` it tries ``.c``, then ``.b.c``."""
+        """True if a domain is a suffix of the name; ``a.b.c`` has ``.c`` and ``.b.c``."""
         dot = name.rfind(".")
         for _ in range(self._depth):
             if dot < 0:
@@ -112,10 +113,10 @@ class DomainSet:
 
 
 def parse_domain(text: str) -> str:
-    """A domain as it may stand in a :class:`DomainSet`.
+    """The text, if it is a domain for a :class:`DomainSet`.
 
     Raises:
-        ValueError: it cannot be right; the text is the end of a sentence.
+        ValueError: it does not start with a dot, or is not a domain.
     """
     if not text.startswith("."):
         raise ValueError(f"{text!r} has to start with a dot, such as '.example.com'")
@@ -126,24 +127,26 @@ def parse_domain(text: str) -> str:
 
 
 def is_host_name(name: str) -> bool:
-    """True for labels of the usual characters, of which the left-most may be a ``*``."""
+    """True for a host name; its left-most label may be ``*``."""
     if len(name) > MAX_NAME or not name.isascii() or ends_in_a_number(name):
         return False
-    # RFC 6125 6.4.3: a wildcard is the whole left-most label, or none at all.
+    # RFC 6125 6.4.3: only the whole left-most label can be a wildcard.
     first, *others = name.lower().split(".")
     return (first == "*" or bool(LABEL.fullmatch(first))) and all(map(LABEL.fullmatch, others))
 
 
 @dataclass(frozen=True)
 class NamePattern:
-    """An entry of an allow-list; only what it is has a value.
+    """An entry of an allow-list.
+
+    Only the attributes for its kind are set.
 
     Attributes:
-        network: a range; an address is a range of one.
-        complete: a complete name in its canonical form.
+        network: a network; an address is a network of one.
+        complete: a name without ``%`` in canonical form.
         labels: the labels of a name with ``%``.
         uri: the parts of a URI, from the left.
-        mailbox: the parts of a mailbox; one without ``%`` is a complete name too.
+        mailbox: the parts of a mailbox; without ``%``, ``complete`` is set too.
     """
 
     network: Network | None = None
@@ -154,10 +157,10 @@ class NamePattern:
 
     @classmethod
     def parse(cls, text: str) -> NamePattern:
-        """Read an entry.
+        """Parse an entry of an allow-list.
 
         Raises:
-            ValueError: it cannot be right; the text is the end of a sentence.
+            ValueError: it is malformed.
         """
         if not text or not text.isascii() or not text.isprintable():
             raise ValueError(
@@ -167,7 +170,7 @@ class NamePattern:
         if _URI.match(text) and not _IN_ADDRESSES.fullmatch(text):
             return cls(uri=pattern_parts.uri_pattern(text))
         if "/" in text or ":" in text or _NUMBERS.fullmatch(text):
-            return cls._parse_range(text)
+            return cls._parse_network(text)
         if "@" in text:
             return cls._parse_mailbox(text)
         name = canonical(text)
@@ -193,18 +196,18 @@ class NamePattern:
         except ValueError:
             if "%" in text:
                 raise
-            # Somebody's common name.
+            # A common name with an @ that is not a mailbox.
             return cls(complete=canonical(text))
         return cls(complete="" if "%" in text else canonical(text), mailbox=mailbox)
 
     @classmethod
-    def _parse_range(cls, text: str) -> NamePattern:
+    def _parse_network(cls, text: str) -> NamePattern:
         if "%" in text:
             raise ValueError(f"{text!r} has a '%' in an address: write a range")
         try:
             return cls(normalised(ip_network(text)))
         except ValueError as error:
-            raise ValueError(f"{error}") from None
+            raise ValueError(str(error)) from None
 
 
 class PatternSet:
@@ -224,16 +227,16 @@ class PatternSet:
                 if parts:
                     tree.add(parts)
 
-    def has_address(self, found: Address) -> bool:
-        """Whether an address is listed, by itself or in a range."""
-        return unmapped(found) in self._networks
+    def has_address(self, ip: Address) -> bool:
+        """True if an address is in a listed network."""
+        return unmapped(ip) in self._networks
 
     def has_name(self, name: str, *, wildcards: bool) -> bool:
-        """Whether a name is listed.
+        """True if a name is listed.
 
         Args:
             name: a name that is not an address.
-            wildcards: whether a ``%`` can stand for the label ``*``.
+            wildcards: True if a ``%`` also matches the label ``*``.
         """
         name = canonical(name)
         if name in self._complete:
@@ -243,7 +246,7 @@ class PatternSet:
         labels = name.split(".")
         parts = [Part(label, None if label == "*" else LABEL) for label in labels]
         if wildcards and labels[0] == "*":
-            # RFC 6125 6.4.3: a wildcard is the whole left-most label, or none at all.
+            # RFC 6125 6.4.3: only the whole left-most label can be a wildcard.
             parts[0] = Part("*", _WILDCARD)
         return self._names.matches(reversed(parts))
 
@@ -253,13 +256,13 @@ class PatternSet:
         return parts is not None and self._uris.matches(parts)
 
     def has_mailbox(self, text: str) -> bool:
-        """True if a mailbox or a user principal name is listed."""
+        """True if a mailbox or user principal name is listed."""
         parts = pattern_parts.mailbox(text)
         return parts is not None and self._mailboxes.matches(parts)
 
 
 def normalised(network: Network) -> Network:
-    """A range of IPv4-mapped addresses as the range of IPv4 addresses that they are."""
+    """The IPv4 network for a network of IPv4-mapped addresses; others unchanged."""
     if isinstance(network, IPv6Network) and network.prefixlen >= 96:
         mapped = network.network_address.ipv4_mapped
         if mapped is not None:

@@ -1,6 +1,6 @@
-"""URIs and mailboxes in the parts by which they are compared with patterns.
+"""URIs and mailboxes, split into parts for the comparison with patterns.
 
-Schemes and hosts compare without regard to ASCII case; paths and local parts compare exactly.
+Schemes and hosts are compared without ASCII case, paths and local parts exactly.
 """
 
 from __future__ import annotations
@@ -12,43 +12,43 @@ from anchor.X509.pattern_tree import Part
 
 LABEL = re.compile(r"[a-z0-9_-]+", re.ASCII)
 _LABEL_OF_PATTERN = re.compile(r"[a-z0-9_-]*%?[a-z0-9_-]*", re.ASCII)
-# What a "%" stands for. RFC 3986 2.3: no reader takes these characters for delimiters.
+# What a "%" matches.  RFC 3986 2.3: these characters are never delimiters.
 _SEGMENT = re.compile(r"[A-Za-z0-9._~-]+", re.ASCII)
 _LOCAL = re.compile(r"[A-Za-z0-9.!#$&'*+=?^_{|}~-]+", re.ASCII)
 _LOCAL_OF_PATTERN = re.compile(r"[A-Za-z0-9.!#$&'*+=?^_{|}~%-]+", re.ASCII)
 
 _URI = re.compile(r"([a-z][a-z0-9+.-]*:)([!-\[\]-~]+)", re.ASCII | re.IGNORECASE)
 _AUTHORITY = re.compile(r"([^@:\[\]]*|\[[^@\[\]]*\])(:[0-9]+)?", re.ASCII)
-# RFC 3986 3.2.2: an address is one part.
+# RFC 3986 3.2.2: an address is a single part.
 _ADDRESS = re.compile(r"\[.*\]|[0-9.]+", re.ASCII)
 _DOT_SEGMENTS = frozenset({".", ".."})
 
 
 def uri(text: str) -> list[Part] | None:
-    """The parts of a URI; None if it is none that a pattern could match."""
-    found = _URI.fullmatch(text)
-    if found is None:
+    """The parts of a URI; None if no pattern can match it."""
+    match = _URI.fullmatch(text)
+    if match is None:
         return None
-    scheme, rest = found[1].lower(), found[2]
+    scheme, rest = match[1].lower(), match[2]
     if not rest.startswith("//"):
         segments = rest.split("/")
         first = [Part(scheme)]
     else:
         authority, slash, path = rest[2:].partition("/")
-        matched = _AUTHORITY.fullmatch(authority)
-        if matched is None:
+        host_and_port = _AUTHORITY.fullmatch(authority)
+        if host_and_port is None:
             return None
         segments = path.split("/") if slash else []
         # A ":" without a port separates the labels from the segments.
-        port = matched[2] or ":"
-        first = [Part(f"{scheme}//"), *_labels(matched[1].lower()), Part(port)]
+        port = host_and_port[2] or ":"
+        first = [Part(f"{scheme}//"), *_labels(host_and_port[1].lower()), Part(port)]
     if not _DOT_SEGMENTS.isdisjoint(segments):
         return None
     return [*first, *(Part(segment, _SEGMENT) for segment in segments)]
 
 
 def mailbox(text: str) -> list[Part] | None:
-    """The parts of a mailbox or a user principal name; None if no pattern could match it."""
+    """The parts of a mailbox or user principal name; None if no pattern can match it."""
     local, at, domain = text.rpartition("@")
     if not (local and at and domain) or not text.isascii():
         return None
@@ -56,17 +56,17 @@ def mailbox(text: str) -> list[Part] | None:
 
 
 def _labels(host: str) -> list[Part]:
-    """The labels of a host in lower case from the right; an address is one part."""
+    """The labels of a lower-case host, from the right; an address is a single part."""
     if _ADDRESS.fullmatch(host) or ends_in_a_number(host):
         return [Part(host)]
     return [Part(label, LABEL) for label in reversed(host.split("."))]
 
 
 def uri_pattern(text: str) -> tuple[str, ...]:
-    """The parts of a pattern of URIs.
+    """The parts of a URI pattern.
 
     Raises:
-        ValueError: it cannot be right; the text is the end of a sentence.
+        ValueError: it is malformed.
     """
     parts = uri(text)
     if parts is None:
@@ -75,16 +75,16 @@ def uri_pattern(text: str) -> tuple[str, ...]:
         )
     _check_percents(text, parts)
     if "//" in parts[0].text:
-        port = next(at for at, part in enumerate(parts) if part.text.startswith(":"))
+        port = next(index for index, part in enumerate(parts) if part.text.startswith(":"))
         _check_labels(text, parts[1:port])
     return tuple(part.text for part in parts)
 
 
 def mailbox_pattern(text: str) -> tuple[str, ...]:
-    """The parts of a pattern of mailboxes and user principal names.
+    """The parts of a pattern for mailboxes and user principal names.
 
     Raises:
-        ValueError: it cannot be right; the text is the end of a sentence.
+        ValueError: it is malformed.
     """
     parts = mailbox(text)
     if parts is None or not _LOCAL_OF_PATTERN.fullmatch(parts[-1].text):
@@ -98,12 +98,12 @@ def _check_percents(text: str, parts: list[Part]) -> None:
     for part in parts:
         if part.text.count("%") > 1:
             raise ValueError(f"{text!r} has more than one '%' in {part.text!r}")
-        if "%" in part.text and part.filling is None:
+        if "%" in part.text and part.wildcard is None:
             raise ValueError(f"{text!r} has a '%' where none can be: {part.text!r}")
 
 
 def _check_labels(text: str, labels: list[Part]) -> None:
     for label in labels:
-        is_address = label.filling is None and _ADDRESS.fullmatch(label.text)
+        is_address = label.wildcard is None and _ADDRESS.fullmatch(label.text)
         if not is_address and not (label.text and _LABEL_OF_PATTERN.fullmatch(label.text)):
             raise ValueError(f"{text!r} has a label that no host name has: {label.text!r}")

@@ -1,6 +1,6 @@
-"""Patterns of several parts, such as labels or path segments, looked up without a search.
+"""A prefix tree of patterns with several parts, such as labels or path segments.
 
-In a pattern one ``%`` may be in each part: it stands for one or more characters of it.
+Each part of a pattern may have one ``%``, which stands for one or more characters.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from typing import NamedTuple
 
 
 class Part(NamedTuple):
-    """A part of a name that is looked up.
+    """A part of a name to look up.
 
     Attributes:
         text: the part.
-        filling: what a ``%`` may stand for in it; None if it stands for nothing here.
+        wildcard: the texts that a ``%`` matches in it; None if a ``%`` matches nothing.
     """
 
     text: str
-    filling: re.Pattern[str] | None = None
+    wildcard: re.Pattern[str] | None = None
 
 
 @dataclass
 class _Node:
     ends: bool = False
     literal: dict[str, _Node] = field(default_factory=dict)
-    # By the lengths of what stands before and after the "%": a part has few ways to be cut.
+    # By the lengths of the texts before and after the "%", so that a lookup tries few of them.
     partial: dict[tuple[int, int], dict[tuple[str, str], _Node]] = field(default_factory=dict)
 
     def child(self, part: str) -> _Node:
@@ -38,17 +38,17 @@ class _Node:
         return by_text.setdefault((before, after), _Node())
 
     def matching(self, part: Part) -> Iterator[_Node]:
-        text, filling = part
+        text, wildcard = part
         if text in self.literal:
             yield self.literal[text]
-        if filling is None:
+        if wildcard is None:
             return
         for (before, after), by_text in self.partial.items():
             end = len(text) - after
-            # A "%" stands for one character at least.
+            # A "%" stands for at least one character.
             if before < end:
                 node = by_text.get((text[:before], text[end:]))
-                if node is not None and filling.fullmatch(text, before, end):
+                if node is not None and wildcard.fullmatch(text, before, end):
                     yield node
 
 
