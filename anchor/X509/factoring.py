@@ -1,7 +1,7 @@
-"""Cheap ways to factor an RSA modulus that was not made of two random primes of one size.
+"""Fast factoring methods for RSA moduli that are not products of two random primes of one size.
 
-Each function costs at most a few milliseconds; ``is_prime`` costs 4 ms for 2048 bits and 20 ms for
-4096.  doc/adr/0013 has the figures, and what is not tested.
+Each function takes at most a few milliseconds, except ``is_prime``: 4 ms for 2048 bits, 20 ms for
+4096.  doc/adr/0013 has the measurements and what is not tested.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def has_small_factor(modulus: int) -> bool:
 @functools.cache
 def _product_of_small_primes() -> int:
     factors = list(primes_below(TRIAL_DIVISION_BELOW))
-    # Balanced: multiplying one prime after the other is quadratic.
+    # Multiply in a balanced tree: one prime after the other would take quadratic time.
     while len(factors) > 1:
         factors = [math.prod(factors[i : i + 8]) for i in range(0, len(factors), 8)]
     return factors[0]
 
 
 def has_primes_in_a_simple_ratio(modulus: int) -> bool:
-    """True if the factors are close to a ratio of small integers, such as 4/3 (Lehman's method).
+    """True if the ratio of the factors is close to a simple one, such as 4/3 (Lehman).
 
     With p/q close to a/b, bp + aq is close to the square root of 4abpq, and its square minus
     4abpq is the square of bp - aq.
@@ -73,7 +73,7 @@ def is_perfect_power(modulus: int) -> bool:
 
 @functools.cache
 def _power_residue_fields() -> tuple[tuple[int, tuple[int, ...]], ...]:
-    """Exponents k, each with primes f = 1 mod k, of whose residues one in k is a k-th power."""
+    """Prime exponents k, with primes f = 1 mod k: one in k residues mod f is a k-th power."""
     primes = tuple(primes_below(1 << 14))
     return tuple(
         (k, tuple([field for field in primes if field % k == 1][:3])) for k in primes if k < 512
@@ -93,9 +93,9 @@ def _root(number: int, k: int) -> int:
 def is_prime(modulus: int) -> bool:
     """True if the modulus is a prime; False if not, or above :data:`MAX_PRIMALITY_BITS`.
 
-    OpenSSL is six times as fast as pow() at the one exponentiation, but offers it only inside of a
-    signature.  So sign with a key that has the modulus in the place of one of its primes: only if
-    it is a prime, the signature is right (Fermat's little theorem).
+    OpenSSL computes the exponentiation six times as fast as pow(), but only as part of a signature.
+    So sign with a key that uses the modulus as one of its primes: the signature is correct only if
+    the modulus is prime (Fermat's little theorem).
 
     Args:
         modulus: odd and without small factors.
@@ -109,7 +109,7 @@ def is_prime(modulus: int) -> bool:
         dmp1=pow(e, -1, modulus - 1),
         dmq1=1,
         iqmp=pow(3, -1, modulus),
-        # OpenSSL falls back to d after a wrong result; 1 costs nothing.
+        # After a wrong result, OpenSSL computes again with d; 1 takes no time.
         d=1,
         public_numbers=rsa.RSAPublicNumbers(e, 3 * modulus),
     ).private_key(unsafe_skip_rsa_key_validation=True)
@@ -117,7 +117,7 @@ def is_prime(modulus: int) -> bool:
     return pow(int.from_bytes(signature, "big"), e, modulus) == _padded(len(signature)) % modulus
 
 
-# Primes, of which (modulus - 1) lacks at least one.
+# Primes; at least one does not divide (modulus - 1).
 _EXPONENTS = (65537, 65539, 65543, 65551, 65557, 65563, 65579, 65581, 65587, 65599)
 
 
@@ -129,14 +129,13 @@ def _padded(length: int) -> int:
 
 _DIGEST_INFO = bytes.fromhex("3031300d060960864801650304020105000420")
 
-
 _FERMAT_ROUNDS = 100
 
 
 def _squares_modulo(modulus: int) -> tuple[int, ...]:
-    """For each residue of a number: the bits s for which s**2 minus the number may be a square.
+    """For each residue r, a bit mask of the s for which s**2 - r may be a square.
 
-    The bits run from 0 to beyond what any residue and all rounds of Fermat's method add up to.
+    The mask has enough bits for any starting residue plus all rounds of Fermat's method.
     """
     squares = {number * number % modulus for number in range(modulus)}
     span = modulus + _FERMAT_ROUNDS + 1
@@ -147,14 +146,14 @@ def _squares_modulo(modulus: int) -> tuple[int, ...]:
     )
 
 
-# Moduli that pass few numbers which are no squares: about one in eight hundred gets past them all.
+# Sieves that few non-squares pass: about one in 800 passes all of them.
 _SIEVES = tuple((modulus, _squares_modulo(modulus)) for modulus in (64, 63, 65, 11, 17, 19, 23))
 _SIEVED = math.prod(modulus for modulus, _ in _SIEVES)
 _ALL_ROUNDS = (1 << (_FERMAT_ROUNDS + 1)) - 1
 
 
 def has_close_factors(modulus: int) -> bool:
-    """Fermat's factorisation, for as many rounds as it takes with primes that are not far apart."""
+    """True if Fermat's factorisation succeeds in 100 rounds: the factors are close."""
     middle = math.isqrt(modulus)
     small_modulus, small_middle = modulus % _SIEVED, middle % _SIEVED
     rounds = _ALL_ROUNDS

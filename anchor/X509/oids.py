@@ -1,7 +1,6 @@
 """The names of extensions and usages, as RFC 5280 and OpenSSL spell them.
 
-Spellings that differ in case, blanks and hyphens only stand here once: ``timeStamping`` is
-OpenSSL's ``Time Stamping`` as well.
+Case, blanks and hyphens are ignored: ``timeStamping`` is also OpenSSL's ``Time Stamping``.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ EXTENDED_USAGES = {
     "PKINIT Client Auth": x509.ObjectIdentifier("1.3.6.1.5.2.3.4"),
 }
 
-# The bits of RFC 5280 4.2.1.3 in their order, as cryptography.x509.KeyUsage calls them.
+# The bits of RFC 5280 4.2.1.3 in order, with their names in cryptography.x509.KeyUsage.
 USAGES = {
     "digitalSignature": "digital_signature",
     "nonRepudiation": "content_commitment",
@@ -102,21 +101,21 @@ _FOLDED_USAGES = {_fold(name): usage for name, usage in _USAGES.items()}
 
 
 def extension_oid(text: str) -> x509.ObjectIdentifier:
-    """The extension of that name or dotted OID; raises ValueError if there is none."""
+    """The OID of an extension, by name or dotted OID; ValueError if there is none."""
     return _oid(_FOLDED_EXTENSIONS, text, "an extension")
 
 
 def extended_usage_oid(text: str) -> x509.ObjectIdentifier:
-    """The extended key usage of that name or dotted OID; raises ValueError if there is none."""
+    """The OID of an extended key usage, by name or dotted OID; ValueError if there is none."""
     return _oid(_FOLDED_EXTENDED_USAGES, text, "an extended key usage")
 
 
 def usage_name(text: str) -> str:
-    """RFC 5280's name of a key usage; raises ValueError if there is none."""
-    found = _FOLDED_USAGES.get(_fold(text))
-    if found is None:
+    """The name of a key usage in RFC 5280; ValueError if there is none."""
+    name = _FOLDED_USAGES.get(_fold(text))
+    if name is None:
         raise ValueError(f"{text[:80]!a} is not a key usage: {', '.join(USAGES)}")
-    return found
+    return name
 
 
 def name_of_extension(oid: x509.ObjectIdentifier) -> str:
@@ -130,18 +129,18 @@ def name_of_extended_usage(oid: x509.ObjectIdentifier) -> str:
 
 
 def usages_in(usage: x509.KeyUsage) -> tuple[str, ...]:
-    """RFC 5280's names of the bits that are set."""
-    # encipherOnly and decipherOnly mean nothing, and cannot be read, without keyAgreement.
+    """The names in RFC 5280 of the bits that are set."""
+    # Without keyAgreement, encipherOnly and decipherOnly are undefined; reading them raises.
     readable = list(USAGES.items())[: None if usage.key_agreement else -2]
     return tuple(name for name, attribute in readable if getattr(usage, attribute))
 
 
-def _oid(known: Mapping[str, x509.ObjectIdentifier], text: str, what: str) -> x509.ObjectIdentifier:
+def _oid(oids: Mapping[str, x509.ObjectIdentifier], text: str, what: str) -> x509.ObjectIdentifier:
     if not _DOTTED.fullmatch(text):
-        found = known.get(_fold(text))
-        if found is None:
+        oid = oids.get(_fold(text))
+        if oid is None:
             raise ValueError(f"{text[:80]!a} is neither the name of {what} nor a dotted OID")
-        return found
+        return oid
     try:
         return x509.ObjectIdentifier(text)
     except ValueError:

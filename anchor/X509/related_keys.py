@@ -1,4 +1,4 @@
-"""Keys that share their secret, or a part of it, with a CA's key."""
+"""Rejection of keys whose private key is related to a CA's private key."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from anchor.X509.weak_keys import WeakKey
 
 
 def require_unrelated(key: PublicKeyTypes, ca_key: PublicKeyTypes) -> None:
-    """Raise WeakKey if who has one private key has the other, or can compute it.
+    """Raise WeakKey if the owner of one private key can compute the other.
 
     Args:
-        key: the key of a request; not byte for byte the CA's.
+        key: the key of a request; an identical key is checked elsewhere.
         ca_key: the key of a CA.
     """
     if isinstance(key, rsa.RSAPublicKey) and isinstance(ca_key, rsa.RSAPublicKey):

@@ -1,7 +1,7 @@
-"""Points on elliptic curves that are small multiples of the base point, so that all know the key.
+"""Public keys on elliptic curves whose private key is a small number.
 
-The multiples are computed once per process and curve when the first key on it is tested, which
-takes 10 to 20 milliseconds.
+The multiples of the base point are computed once per process and curve, for the first key on it,
+which takes 10 to 20 milliseconds.
 """
 
 from __future__ import annotations
@@ -28,40 +28,39 @@ _CURVES: dict[str, tuple[ec.EllipticCurve, int]] = {
 
 
 def is_small_multiple(key: SmallScalarKey) -> bool:
-    """True if the private scalar is between 1 and :data:`MAX_SCALAR`, or the negative of such one.
+    """True if the private scalar or its negative is at most :data:`MAX_SCALAR`.
 
-    An Edwards key that is derived from a trivial seed (RFC 8032 section 5.1.5) counts as well.
+    True also for an Edwards key from a trivial seed (RFC 8032 section 5.1.5).
 
     Args:
-        key: of a curve in :mod:`anchor.X509.weak_keys`, or an Edwards curve.
+        key: on a curve of :data:`anchor.X509.weak_keys.CURVES`, or an Edwards key.
     """
     if isinstance(key, ec.EllipticCurvePublicKey):
         return key.public_numbers().x in _x_coordinates(key.curve.name)
     encoded = key.public_bytes_raw()
-    if encoded in _of_trivial_seeds(type(key)):
+    if encoded in _keys_of_trivial_seeds(type(key)):
         return True
     # RFC 8032 5.1.2 and 5.2.2: the highest bit is the sign of x, the rest is y.
     y = int.from_bytes(encoded, "little") & ((1 << (8 * len(encoded) - 1)) - 1)
     return y in (_y_25519() if isinstance(key, ed25519.Ed25519PublicKey) else _y_448())
 
 
-# A private key of RFC 8032 is a seed of so many bytes, from which the scalar is derived.
+# RFC 8032: the private key is a seed of this many bytes, from which the scalar is derived.
 _SEEDS: dict[type, tuple[type[ed25519.Ed25519PrivateKey] | type[ed448.Ed448PrivateKey], int]] = {
     ed25519.Ed25519PublicKey: (ed25519.Ed25519PrivateKey, 32),
     ed448.Ed448PublicKey: (ed448.Ed448PrivateKey, 57),
 }
 
-
-# Ed448 takes 0.3 ms for each of them.
+# Few, because a key from each seed takes 0.3 ms on Ed448.
 _TRIVIAL_BYTES = (*range(17), 0xFF)
 
 
 @functools.cache
-def _of_trivial_seeds(
+def _keys_of_trivial_seeds(
     kind: type[ed25519.Ed25519PublicKey | ed448.Ed448PublicKey],
 ) -> AbstractSet[bytes]:
-    """The public keys of seeds that are a small number, or one byte again and again."""
-    private, size = next(_SEEDS[known] for known in _SEEDS if issubclass(kind, known))
+    """The public keys of seeds that are a small number or one repeated byte."""
+    private, size = next(_SEEDS[public] for public in _SEEDS if issubclass(kind, public))
     return frozenset(
         private.from_private_bytes(seed).public_key().public_bytes_raw()
         for byte in _TRIVIAL_BYTES
@@ -79,7 +78,7 @@ def _x_coordinates(name: str) -> frozenset[int]:
     base = ec.derive_private_key(1, curve).public_key().public_numbers()
 
     def add(first: Point, second: Point) -> Fraction:
-        """SEC 1 section 2.2.1, over the cube of the slope's denominator."""
+        """Add points (SEC 1 section 2.2.1); the denominator is that of the slope, cubed."""
         (x, y), (u, v) = first, second
         rise, run = (3 * (x * x - 1), 2 * y) if first == second else (v - y, u - x)
         square = run * run % p
@@ -114,7 +113,7 @@ def _y_448() -> frozenset[int]:
 
 def _y_coordinates(base: Point, p: int, a: int, d: int) -> frozenset[int]:
     def add(first: Point, second: Point) -> Fraction:
-        """RFC 8032 5.1.4 and 5.2.4, over the product of both denominators."""
+        """Add points (RFC 8032 5.1.4 and 5.2.4), with one denominator for x and y."""
         (x, y), (u, v) = first, second
         product = d * x * u % p * y * v % p
         return (
@@ -140,7 +139,7 @@ def _multiples(base: Point, add: Callable[[Point, Point], Fraction], p: int) -> 
 
 
 def _inverses(numbers: Sequence[int], p: int) -> Sequence[int]:
-    """The inverses of all numbers, for the price of one (Montgomery's trick)."""
+    """The inverses of all numbers, with a single inversion (Montgomery's trick)."""
     products = [1]
     for number in numbers:
         products.append(products[-1] * number % p)

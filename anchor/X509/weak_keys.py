@@ -1,7 +1,7 @@
-"""Keys that must not be certified, however well they prove their possession.
+"""Rejection of weak keys, whose private key others can compute.
 
-The tests look for keys whose private half others can compute: too small, degenerate, or made by a
-generator that is known to be broken.  Every request gets them; doc/adr/0013 has what they cost.
+The tests find keys that are too small, degenerate, or made by a generator that is known to be
+broken.  They run for every request; doc/adr/0013 has their cost.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ CURVES = ("secp256r1", "secp384r1", "secp521r1")
 
 
 class WeakKey(Rejected):
-    """Others can compute the private key, or it is of a kind that is not accepted."""
+    """Others can compute the private key, or the kind of key is not accepted."""
 
 
 @dataclass(frozen=True)
 class Allowed:
-    """Exceptions that an operator has written down.
+    """The kinds of keys that the configuration allows beyond the defaults.
 
     Attributes:
-        exponents: public exponents of RSA that are accepted.
-        dsa: whether DSA keys are accepted.
+        exponents: the accepted public exponents of RSA keys.
+        dsa: True if DSA keys are accepted.
     """
 
     exponents: frozenset[int] = frozenset({65537})
@@ -42,15 +42,11 @@ class Allowed:
 
 
 def require_strong(key: PublicKey, allowed: Allowed) -> None:
-    """Raise WeakKey if the key is known to be weak.
-
-    Raises:
-        WeakKey: with the reason.
-    """
+    """Raise WeakKey if the key is known to be weak."""
     if isinstance(key, rsa.RSAPublicKey):
         _refuse_weak_rsa(key.public_numbers(), allowed)
     elif isinstance(key, ec.EllipticCurvePublicKey):
-        # A point that is not on its curve does not get this far: OpenSSL does not load it.
+        # OpenSSL does not load points that are not on their curve.
         if key.curve.name not in CURVES:
             raise WeakKey("the key is on a curve that is not accepted", curve=key.curve.name)
         _refuse_small_multiple(key)
@@ -76,8 +72,8 @@ _P_448 = 2**448 - 2**224 - 1
 
 
 def _is_of_small_order(key: ed25519.Ed25519PublicKey | ed448.Ed448PublicKey) -> bool:
-    """Whether the cofactor annihilates the point, so that a signature of it says nothing."""
-    # The last bit is the sign of x; it makes no difference to the order.
+    """True if the cofactor times the point is zero: anyone can sign with such a key."""
+    # The last bit is the sign of x, which does not change the order.
     encoded = key.public_bytes_raw()
     y = int.from_bytes(encoded, "little") & ((1 << (8 * len(encoded) - 1)) - 1)
     if isinstance(key, ed448.Ed448PublicKey):
@@ -129,9 +125,9 @@ def _powers_of_65537(prime: int) -> frozenset[int]:
     return frozenset(pow(65537, exponent, prime) for exponent in range(prime - 1))
 
 
-# The flawed generator makes primes k*M + 65537**a mod M, with M the product of the first primes,
-# so its moduli too are powers of 65537 modulo each of those (Nemec et al., CCS 2017).  A random
-# modulus passes all of these by chance once in about 2**28.
+# The ROCA generator makes primes k*M + 65537**a mod M, with M the product of the first primes, so
+# its moduli are powers of 65537 modulo each of these (Nemec et al., CCS 2017).  About one in 2**28
+# random moduli is, too.
 _ROCA_MARKS = tuple(
     (prime, residues)
     for prime in primes_below(168)
