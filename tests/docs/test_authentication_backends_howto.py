@@ -19,12 +19,12 @@ PAGE = DOC / "howto/authentication-backends.rst"
 _ASK = """
 import json, sys
 from pathlib import Path
-from anchor import auth
+from anchor.auth.authenticator import load_authenticator
 from anchor.errors import ConfigurationError, NotAuthenticated
 for line in sys.stdin:
     section, user, secret = json.loads(line)
     try:
-        found = auth.configure("it", section, Path()).authenticate("default", user, secret)
+        found = load_authenticator("it", section, Path()).authenticate("default", user, secret)
         print(json.dumps([found.username, list(found.groups)]))
     except (ConfigurationError, NotAuthenticated) as error:
         print(json.dumps(f"{type(error).__name__}: {error}"))
