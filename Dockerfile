@@ -1,5 +1,5 @@
 # docker build -t anchor . && docker run -p 5016:5016 anchor
-# doc/source/howto/docker.rst tells what it takes from /config, /key and /certs.
+# doc/source/howto/docker.rst describes the volumes /config, /key and /certs.
 FROM python:3.11.14-slim-bookworm AS build
 
 WORKDIR /src
@@ -7,7 +7,7 @@ COPY setup.py setup.cfg pyproject.toml README.rst LICENSE config.py ./
 COPY anchor anchor
 RUN python3 -m venv /opt/anchor \
     && /opt/anchor/bin/python -m pip install --no-cache-dir . "gunicorn >= 27" \
-    # It runs things, it installs nothing.
+    # Nothing is installed later, so pip is not needed.
     && /opt/anchor/bin/python -m pip uninstall --yes pip setuptools
 
 FROM python:3.11.14-slim-bookworm
@@ -15,7 +15,7 @@ FROM python:3.11.14-slim-bookworm
 COPY --from=build /opt/anchor /opt/anchor
 COPY --chmod=755 tools/docker/entrypoint /usr/local/bin/anchor-entrypoint
 COPY config.json /srv/anchor/
-# The sample configuration finds its CA and keeps its certificates in the volumes.
+# The sample configuration uses CA/ and certs/; the links lead to the volumes.
 RUN groupadd --gid 10001 anchor \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /srv/anchor --shell /usr/sbin/nologin anchor \
     && install -d -o anchor -g anchor -m 700 /key \

@@ -1,5 +1,5 @@
-# The two commands of a newcomer are `make serve` and `make test`; both install what they need.
-# Another Python: make test PYTHON=python3.13
+# Start with `make serve` or `make test`; both install the packages that they need.
+# To use another Python version: make test PYTHON=python3.13
 
 PYTHON ?= python3
 VENV ?= .venv/$(notdir $(PYTHON))
@@ -19,7 +19,7 @@ serve: $(VENV)/serve.stamp CA/root-ca.crt
 	@echo
 	$(BIN)/pecan serve config.py
 
-# Linters, types and the tests that need no server: no root, no Debian package, under a minute.
+# Linters, types and the tests without servers: no root, no Debian packages, under a minute.
 check: $(VENV)/check.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -43,12 +43,13 @@ bench: $(VENV)/test.stamp $(VENV)/packages.stamp
 	$(BIN)/python tools/bench.py $(BENCH)
 	$(BIN)/python tools/bench_scale.py
 
-# Until it is interrupted, or as far as options of libFuzzer's say: make fuzz FUZZ=-runs=100000
+# Runs until it is interrupted.  FUZZ sets options of libFuzzer: make fuzz FUZZ=-runs=100000
 fuzz: $(VENV)/test.stamp
 	mkdir -p .cache/fuzz
 	$(BIN)/python tools/fuzz_request.py -max_len=65536 -timeout=10 -artifact_prefix=.cache/fuzz- \
 	    $(FUZZ) .cache/fuzz tests/vectors
-# The tests under load, with the numbers that the documentation gives: some minutes on two cores.
+
+# The load tests with the numbers from the documentation; some minutes on two cores.
 load: $(VENV)/packages.stamp $(VENV)/test.stamp
 	ANCHOR_LOAD=full $(BIN)/python -m pytest tests/system/test_load.py
 
@@ -73,7 +74,7 @@ $(VENV)/test.stamp: setup.cfg pyproject.toml $(TEST_PLUGINS) | $(VENV)/bin/pytho
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps ./tests/support/plugins
 	touch $@
 
-# The servers that the tests run against.
+# The servers that the tests use.
 $(VENV)/packages.stamp: tests/packages.txt | $(VENV)/bin/python
 	tools/install-packages $$(grep -v '^#' tests/packages.txt)
 	touch $@

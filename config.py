@@ -1,6 +1,6 @@
-"""Values of Pecan and of the web service.  What the service does stands in config.json."""
+"""Settings of the web server and of logging.  CA, policy and audit log are in config.json."""
 
-# Where `pecan serve config.py` and `anchor serve` listen; uwsgi and others have their own options.
+# The address of `pecan serve config.py` and `anchor serve`.  uwsgi and others have their own options.
 server = {"host": "127.0.0.1", "port": "5016"}
 
 app = {"modules": ["anchor"]}
@@ -8,17 +8,17 @@ app = {"modules": ["anchor"]}
 web = {
     "max_body_bytes": 65536,
     "body_seconds": 10,
-    # The proxies, as networks, whose X-Forwarded-For header is believed.
+    # Networks of proxies.  Anchor accepts X-Forwarded-For only from these.
     "trusted_proxies": [],
-    # The clients, as networks, that may read /metrics.
+    # Networks of clients that may read /metrics.
     "metrics_networks": ["127.0.0.0/8", "::1"],
-    # What GET / tells everyone: "full", "short", which leaves out the policies, or "off".
+    # The public page GET /: "full", "short" (without the policies) or "off".
     "front_page": "full",
 }
 
-# As logging.config.dictConfig takes it.  The record of who got which certificate is `anchor.audit`.
+# The format is that of logging.config.dictConfig.  The logger `anchor.audit` gets the audit events.
 logging = {
-    "__force_dict__": True,  # for Pecan: a plain dictionary, whose keys are no Python names
+    "__force_dict__": True,  # Pecan keeps a plain dictionary: not all keys are Python names
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
@@ -26,13 +26,13 @@ logging = {
         "json": {"()": "anchor.logs.JSON"},
     },
     "handlers": {
-        # With "json" as its formatter each line is an object.
+        # With the formatter "json", each line is a JSON object.
         "console": {"class": "logging.StreamHandler", "formatter": "plain"},
-        # With "filename" it appends to a file.
+        # With "filename", the handler appends to that file.
         "audit": {"class": "anchor.logs.Lines"},
     },
     "loggers": {
-        # Its request lines have query strings in them, and clients put secrets there by mistake.
+        # It logs query strings, and clients put secrets there by mistake.
         "pecan.commands.serve": {"level": "ERROR"},
         "anchor.audit": {"level": "INFO", "handlers": ["audit"], "propagate": False},
     },

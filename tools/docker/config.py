@@ -1,6 +1,6 @@
-"""The values that came with the image, and the proxy of compose.yaml."""
+"""The config.py of the image, with the proxy of compose.yaml added."""
 
-with open("/opt/anchor/etc/anchor/config.py") as shipped:  # noqa: PTH123  # an import is a value
+with open("/opt/anchor/etc/anchor/config.py") as shipped:  # noqa: PTH123  # Pecan would read `Path` as a setting
     exec(shipped.read())
 
-web["trusted_proxies"] = ["172.30.16.0/24"]  # noqa: F821  # it is in what came with the image
+web["trusted_proxies"] = ["172.30.16.0/24"]  # noqa: F821  # defined by the config.py of the image
