@@ -1,6 +1,6 @@
 """Settings of the web server and of logging.  CA, policy and audit log are in config.json."""
 
-# The address of `pecan serve config.py` and `anchor serve`.  uwsgi and others have their own options.
+# The address for `pecan serve config.py` and `anchor serve`; other servers have their own options.
 server = {"host": "127.0.0.1", "port": "5016"}
 
 app = {"modules": ["anchor"]}
