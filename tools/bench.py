@@ -1,4 +1,4 @@
-"""What a certificate costs: CPU of the whole service under load, beside the bare signature.
+"""Benchmark: CPU time per certificate of the service under load, and of the signature alone.
 
 The service runs under uwsgi with the sample policy, static authentication, the audit to a file and
 certificates stored; every answer is verified.  The machine may be busy or slow: the ratios stay.
@@ -48,12 +48,12 @@ def main() -> None:
     if options.split_only:
         print_split(options.split_only, options.directory)
         return
-    # Removed when all is measured: for minutes after many files were removed, ext4 takes long over
-    # each new one.
+    # Remove the files only at the end: after many files were removed, ext4 is slow for minutes at
+    # making new ones.
     with tempfile.TemporaryDirectory() as name:
         print_all(options, Path(name))
     print("\nWith the CA's key in a token, against the module's bare C_Sign", flush=True)
-    # It sets variables for the module, so it has a process of its own.
+    # It sets environment variables for the module, so it runs in a separate process.
     subprocess.run(
         [sys.executable, Path(__file__).with_name("bench_hsm.py"), str(options.hsm_seconds)],
         check=True,
@@ -80,7 +80,7 @@ def print_all(options: argparse.Namespace, directory: Path) -> None:
         )
 
     for kind in options.keys:
-        # In a process of its own: it configures logging, and changes the directory.
+        # In a separate process: it configures logging, and changes the current directory.
         place = str(directory / f"{kind}-split")
         subprocess.run(
             [sys.executable, __file__, "--split-only", kind, "--directory", place], check=True
@@ -152,7 +152,7 @@ def configure(directory: Path, kind: str) -> x509.Certificate:
 
 
 def make_csrs(count: int) -> list[bytes]:
-    """Requests that all differ, each for a P-256 key of its own."""
+    """Different requests, each with a new P-256 key."""
     return [
         x509.CertificateSigningRequestBuilder(
             x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"host{number}.example.com")])
@@ -202,7 +202,7 @@ def serving(directory: Path) -> Iterator[tuple[int, int]]:
 def load(port: int, bodies: list[bytes], connections: int) -> tuple[list[bytes], list[float]]:
     """The answers to the requests, and how long each took in seconds."""
 
-    # One thread that only sends and receives: what else it did, it would do in the service's time.
+    # One thread that only sends and receives, so that it takes little CPU time from the service.
     requests = iter([_request(body) for body in bodies])
     answers: list[bytes] = []
     seconds: list[float] = []
@@ -222,9 +222,9 @@ def load(port: int, bodies: list[bytes], connections: int) -> tuple[list[bytes],
             for ready, _ in selector.select():
                 started, received = ready.data
                 connection = cast(socket.socket, ready.fileobj)
-                octets = connection.recv(1 << 16)
-                received.append(octets)
-                if not octets:
+                data = connection.recv(1 << 16)
+                received.append(data)
+                if not data:
                     seconds.append(time.perf_counter() - started)
                     selector.unregister(connection)
                     connection.close()

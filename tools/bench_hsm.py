@@ -36,7 +36,7 @@ from anchor.X509.signing_request import X509Csr
 MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")
 PIN = "1234"
 KINDS = ("rsa-2048", "rsa-4096", "ec-p256")
-# Bare calls and certificates take turns, so that a noisy machine disturbs both alike.
+# Alternate bare calls and certificates, so that other load on the machine affects both alike.
 ROUNDS = 5
 
 

@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--listed", type=int, default=100_000, help="certificates to list")
     options = parser.parse_args()
     logging.getLogger("anchor").setLevel(logging.ERROR)
-    # Without a place for the audit no request is answered.
+    # Without a handler for audit events, the service refuses all requests.
     logging.getLogger("anchor.audit").setLevel(logging.INFO)
     logging.getLogger("anchor.audit").addHandler(logs.Lines(os.devnull))
     print(f"\n{'With':44}{'':>12}{'with one, or none':>20}", flush=True)
@@ -100,7 +100,7 @@ def storing(directory: Path, count: int) -> None:
     def put(store: certificate_files.Store) -> float:
         return least(lambda: store.put(secrets.token_hex(32), b"x" * 1200), 1)
 
-    # In turns, so that what else the machine does is in the way of both.
+    # Alternate, so that other load on the machine affects both.
     rounds = [[put(store) for store in stores] for _ in range(300)]
     found = [statistics.quantiles(each, n=10)[0] for each in zip(*rounds, strict=True)]
     show(f"{count} files: CPU to store one more", *(_micro(each) for each in reversed(found)))

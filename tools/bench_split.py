@@ -1,4 +1,4 @@
-"""Where the time of a certificate goes: each step of a request by itself, in one process.
+"""Benchmark: the time of each step of a request, in one process.
 
 Every step is repeated with requests that all differ, and the best of several rounds counts, so that
 a busy machine disturbs little.  The steps are those of the service; what lies between them shows as
@@ -40,7 +40,7 @@ REPEATED = 100
 def split(directory: Path) -> list[tuple[str, float]]:
     """The steps of a request, in seconds of CPU each."""
     os.chdir(directory)
-    # The audit's logger has a level of its own, without which nothing starts.
+    # Without a level for the logger of audit events, the service does not start.
     logging.getLogger("anchor").setLevel(logging.ERROR)
     application = pecan.load_app("config.py")
     authority = load_authorities(Path("config.json")).authorities["default"]
@@ -67,7 +67,7 @@ def _steps(
     identity = authority.authenticator.authenticate("default", "myusername", "simplepassword")
     context = authority.policy.context(identity, request, authority.conf)
     unread = itertools.cycle(pems)
-    # Each with what was not worked out of it yet.
+    # New objects for each run, without cached values.
     fresh = iter([read_csr(pem, "pem") for pem in pems])
     approved = [
         authority.policy.evaluate(read_csr(pem, "pem"), context).require_approved() for pem in pems
