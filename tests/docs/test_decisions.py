@@ -30,6 +30,9 @@ def test_a_decision_has_a_context_a_decision_and_what_was_refused(path):
     assert re.fullmatch(r"[0-9]{4}(-[a-z0-9]+)+\.rst", path.name)
     headings = re.findall(r"^([^\n]+)\n(=+)$", text, re.MULTILINE)[1:]
     assert [("Context", 7 * "="), ("Decision", 8 * "="), ("Refused", 7 * "=")] == headings
+    assert re.findall(r"^:Amended by: (.*)$", text, re.M) == re.findall(
+        r"^:Amended by: (ADR [0-9]+: \S.+)$", text, re.M
+    )
     context, decision, refused = re.split(r"^\w+\n=+$", text, flags=re.MULTILINE)[1:]
     assert context.strip()
     assert decision.strip()
@@ -38,9 +41,15 @@ def test_a_decision_has_a_context_a_decision_and_what_was_refused(path):
 
 
 def test_the_readme_lists_every_decision_in_order():
-    listed = re.findall(r"^- `ADR ([0-9]+) <(.*?)>`__: \S.*$", README, re.MULTILINE)
+    listed = re.findall(r"^- `(ADR [0-9]+) <(.*?)>`__(: \S.*)$", README, re.MULTILINE)
+    titles = {}
+    for path in PAGES:
+        text = path.read_text()
+        by = re.search(r"^:Status: superseded by (ADR [0-9]+)$", text, re.MULTILINE)
+        titles[path.name] = text.splitlines()[1] + (f" (superseded by {by[1]})" if by else "")
 
-    assert [(str(int(path.name[:4])), path.name) for path in PAGES] == listed
+    assert titles == {name: number + title for number, name, title in listed}
+    assert list(titles) == [name for _, name, _ in listed]
 
 
 def test_no_number_is_taken_twice():
@@ -51,7 +60,11 @@ def test_no_number_is_taken_twice():
 
 def test_the_documentation_has_them():
     assert (SOURCE / "adr").resolve() == ADR
-    assert "/adr/0*" in (SOURCE / "explanation/decisions.rst").read_text()
+    page = (SOURCE / "explanation/decisions.rst").read_text()
+    globs = re.findall(r"^   /adr/(\S+)$", page, re.MULTILINE)
+    headings = r"^(.+)\n=+$"
+    assert PAGES == sorted(path for glob in globs for path in ADR.glob(glob))
+    assert re.findall(headings, page, re.M) == re.findall(headings, README, re.M)
 
 
 def test_whoever_refers_to_a_decision_refers_to_one_that_there_is():
