@@ -67,6 +67,15 @@ def test_the_documentation_has_them():
     assert re.findall(headings, page, re.M) == re.findall(headings, README, re.M)
 
 
+@pytest.mark.parametrize(
+    "path", [*PAGES, *sorted((SOURCE / "explanation").glob("*.rst"))], ids=lambda path: path.stem
+)
+def test_a_decision_and_an_explanation_name_only_files_that_there_are(path):
+    files = re.findall(r"``((?:anchor|doc|tests|tools)/[\w./-]+)``", path.read_text())
+
+    assert [] == [file for file in files if not (ROOT / file).exists()]
+
+
 def test_whoever_refers_to_a_decision_refers_to_one_that_there_is():
     numbers = {path.name[:4] for path in PAGES}
     suffixes = {".py", ".rst", ".ini", ".conf"}
