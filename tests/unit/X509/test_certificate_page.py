@@ -69,7 +69,7 @@ def test_the_fields_are_those_on_the_page(issued, ca):
         ),
         "subject": ("as approved; may be empty", issued.subject == subject("www.example.com")),
         "subjectPublicKeyInfo": (
-            "octet for octet",
+            "byte for byte",
             issued.public_key() == a_key().public_key(),
         ),
     }
