@@ -103,11 +103,11 @@ def load_authorities(
     document = read_document(path, problems)
     proving = Diagnostics()
     authenticators: dict[str, Authenticator] = {}
-    meeting = None if offline else SharedSlots.of(path)
+    shared_slots = None if offline else SharedSlots.of(path)
     for name, section in document.authentication.items():
         with proving.at("authentication", name):
             authenticators[name] = load_authenticator(
-                name, section, document.base, offline=offline, meeting=meeting
+                name, section, document.base, offline=offline, shared_slots=shared_slots
             )
     signing_cas: dict[str, SigningCA] = {}
     for name, section in document.signing_ca.items():

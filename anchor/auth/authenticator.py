@@ -1,4 +1,4 @@
-"""Authentication: from a user name and a secret to an identity."""
+"""Authentication: a user name and a secret become an identity."""
 
 from __future__ import annotations
 
@@ -25,46 +25,46 @@ from anchor.runtime import server
 
 NAMESPACE = "anchor.authentication"
 
-# The authority's name, user, secret, and what to call with the user's one name.
+# The arguments: authority, user, secret, and the function that counts the user's canonical name.
 Ask = Callable[[str, str, str, Callable[[str], None]], Any]
 
 
 class Backend(Protocol):
-    """What a class registered as an authentication backend offers.
+    """The interface of a class that is registered as an authentication backend.
 
-    One that answers out of memory, and never waits for anything, may say so with an attribute
-    ``waits = False``; others are asked by no more requests at once than may wait for them.
+    A backend that never waits for input or output may set the attribute ``waits = False``.  All
+    other backends are called by at most ``max_waiting`` requests at once.
 
-    Failures are counted by the user name.  A backend may have a method ``principal(user)`` that
-    returns one text for all names of one user.  Or its ``authenticate`` has a third parameter,
-    ``identified``, a function to call with the user's one name before the secret is tried; it
-    raises TooManyAttempts, which has to be passed on.
+    Failures are counted by user name.  If a user has several names, the backend needs a method
+    ``principal(user)`` that returns the same text for all of them.  Or its ``authenticate`` takes a
+    third parameter, ``identified``: a function to call with the user's canonical name before the
+    secret is checked.  It raises TooManyAttempts, which the backend must not catch.
     """
 
     def authenticate(self, user: str, secret: str) -> AuthDetails:
-        """The requester's identity.
+        """Return the requester's identity.
 
         Raises:
             NotAuthenticated: the credentials are wrong.
-            BackendUnavailable: whether they are wrong cannot be found out now.
+            BackendUnavailable: the credentials cannot be checked now.
         """
 
 
 class CountedBackend(Protocol):
-    """A backend that knows a user's one name before it tries the secret."""
+    """A backend that finds the user's canonical name before it checks the secret."""
 
     def authenticate(
         self, user: str, secret: str, identified: Callable[[str], None]
     ) -> AuthDetails:
-        """The requester's identity; ``identified`` is called with the user's one name first."""
+        """Call ``identified`` with the canonical name, then return the requester's identity."""
 
 
 class Authenticator:
-    """A configured backend, whose every answer is accounted for.
+    """A configured backend; every error that it raises becomes one of Anchor's.
 
     Attributes:
-        name: of the section in the configuration.
-        backend: the kind of it, by the plug-in's name.
+        name: the name of its section in the configuration.
+        backend: the name of its plug-in.
     """
 
     def __init__(
@@ -78,10 +78,10 @@ class Authenticator:
         self.name = name
         self.backend = backend
         self._principal = principal
-        self._ask = ask if breaker is None else _held_by(breaker, ask)
+        self._ask = ask if breaker is None else _through(breaker, ask)
 
     def principal(self, user: str) -> str:
-        """One text for all names that the backend takes for the same user.
+        """The same text for all names of one user.
 
         Raises:
             PluginError: the backend failed.
@@ -100,26 +100,26 @@ class Authenticator:
         secret: str,
         identified: Callable[[str], None] = lambda _name: None,
     ) -> AuthDetails:
-        """The identity that these credentials prove to this registration authority.
+        """Return the identity that belongs to the credentials.
 
         Args:
             authority: the name of the registration authority.
             user: the user name.
-            secret: what should prove it.
-            identified: is called with the backend's own name of the user, if the backend knows it
-                before it tries the secret.
+            secret: the password or token.
+            identified: called with the user's canonical name, if the backend finds it before it
+                checks the secret.
 
         Raises:
-            NotAuthenticated: they prove none; an empty secret is not even shown to the backend.
-            BackendUnavailable: the backend cannot be asked.
-            PluginError: the backend failed in a way that it should not.
+            NotAuthenticated: the credentials are wrong; the backend never sees an empty secret.
+            BackendUnavailable: the backend cannot be reached.
+            PluginError: the backend raised an unexpected error or returned a wrong type.
         """
         if not secret:
             raise NotAuthenticated()
         try:
             identity = self._ask(authority, user, secret, identified)
         except BackendUnavailable as error:
-            # Several may be configured; the log says which.
+            # Several backends may be configured: name the one that failed.
             raise BackendUnavailable(
                 f"the authentication {self.name!r} is not available: {error}", error.retry_after
             ) from error.__cause__
@@ -140,30 +140,41 @@ def load_authenticator(
     base: Path,
     *,
     offline: bool = False,
-    meeting: SharedSlots | None = None,
+    shared_slots: SharedSlots | None = None,
 ) -> Authenticator:
-    """The backend that a section of the configuration describes.
+    """Load the backend that a section of the configuration describes.
 
-    A class is made once with its options and asked ``authenticate(user, secret)``.  A function is
-    asked ``f(ra_name, user, secret)``, or ``f(ra_name, user, secret, conf)`` if it takes four.
-    Offline the options are proved, and nobody can be authenticated.  At the meeting all processes
-    of the service share how many requests wait for the backend.
+    A class is instantiated once with its options; then ``authenticate(user, secret)`` is called.  A
+    function is called as ``f(ra_name, user, secret)``, or as ``f(ra_name, user, secret, conf)`` if
+    it takes four arguments.
+
+    Args:
+        name: the name of the section.
+        section: the options, and the plug-in's name as ``backend``.
+        base: the directory that relative paths start from.
+        offline: only validate the options; then nobody can be authenticated.
+        shared_slots: where the processes of the service count the requests that wait.
+
+    Raises:
+        ConfigurationError: an option is wrong, or the plug-in cannot be loaded.
     """
     options = dict(section)
     kind = options.pop("backend")
     backend = load_plugin(NAMESPACE, kind)
     given = {"max_waiting": options.pop("max_waiting")} if "max_waiting" in options else {}
-    usual, in_process = default_limits(server.capacity())
-    limit = validate_options(CommonSettings, given, base).max_waiting or usual
+    default, process_limit = default_limits(server.capacity())
+    limit = validate_options(CommonSettings, given, base).max_waiting or default
 
     def breaker() -> CircuitBreaker:
-        return CircuitBreaker(limit, process_limit=in_process, meeting=meeting, name=name)
+        return CircuitBreaker(
+            limit, process_limit=process_limit, shared_slots=shared_slots, name=name
+        )
 
     if not inspect.isclass(backend):
-        return Authenticator(name, _function(backend, options), breaker(), kind)
+        return Authenticator(name, _call_function(backend, options), breaker(), kind)
     values = plugins.Signature.of(backend).validate(options, base, offline=offline)
     if offline:
-        return Authenticator(name, _nobody, None, kind)
+        return Authenticator(name, _unavailable_offline, None, kind)
     try:
         instance = cast(Backend, backend(**values))
     except ValueError as error:
@@ -179,41 +190,46 @@ def load_authenticator(
             return counted.authenticate(user, secret, identified=identified)
         return instance.authenticate(user, secret)
 
-    held_by = breaker() if getattr(instance, "waits", True) else None
     principal = getattr(instance, "principal", None)
-    return Authenticator(name, ask, held_by, kind, principal if callable(principal) else None)
+    return Authenticator(
+        name=name,
+        ask=ask,
+        breaker=breaker() if getattr(instance, "waits", True) else None,
+        backend=kind,
+        principal=principal if callable(principal) else None,
+    )
 
 
-def _held_by(breaker: CircuitBreaker, ask: Ask) -> Ask:
-    """The same question, when the breaker lets it pass."""
+def _through(breaker: CircuitBreaker, ask: Ask) -> Ask:
+    """The same function, called only when the circuit breaker allows it."""
 
-    def ask_in_turn(
+    def ask_through_breaker(
         authority: str, user: str, secret: str, identified: Callable[[str], None]
     ) -> Any:
-        with breaker.passage():
+        with breaker.calling():
             return ask(authority, user, secret, identified)
 
-    return ask_in_turn
+    return ask_through_breaker
 
 
 class CommonSettings(pydantic.BaseModel):
-    """The options that every authentication has, whatever its backend."""
+    """The options of every authentication."""
 
     max_waiting: Annotated[int, pydantic.Field(ge=1, le=4096)] | None = pydantic.Field(
         None,
         description="how many requests may wait for the backend at once, in all processes of the "
-        "service; by default one less than uWSGI or gunicorn serve at once, so that a backend that "
-        "hangs leaves room for others, and under another server any number. With gunicorn's "
-        "threads also one less, at most, in each worker",
+        "service. The default under uWSGI and gunicorn is one less than they serve at once, so "
+        "that others are served while a backend hangs; under other servers there is no limit. "
+        "With gunicorn's threads, each worker also keeps one thread free",
     )
 
 
-def _nobody(_authority: str, _user: str, _secret: str, _identified: object) -> None:
+def _unavailable_offline(_authority: str, _user: str, _secret: str, _identified: object) -> None:
     raise BackendUnavailable("the configuration was loaded offline")
 
 
-def _function(function: Callable[..., Any], options: Mapping[str, Any]) -> Ask:
-    """A plain function, which reads its options out of ``conf`` by itself."""
+def _call_function(function: Callable[..., Any], options: Mapping[str, Any]) -> Ask:
+    """Wrap a plug-in function, with its options as ``conf`` if it takes four arguments."""
     conf = MappingProxyType(dict(options))
     parameters = inspect.signature(function)
     try:

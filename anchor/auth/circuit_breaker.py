@@ -1,4 +1,4 @@
-"""A backend that hangs must not take all workers with it: doc/adr/0040 has the reasons."""
+"""A circuit breaker: a backend that hangs must not block all workers (doc/adr/0040)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from anchor.runtime.server import Capacity
 LOG = logging.getLogger(__name__)
 
 SLOW = 1.0
-"""A failure that took so many seconds was waited for, and others would wait as long."""
+"""A failure after this many seconds opens the circuit: other requests would wait as long."""
 
 PATIENCE = 0.5
-"""So long a request waits for its turn while no other gets on."""
+"""How many seconds a request waits for a slot while no other request finishes."""
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 5.0, 60.0
 
@@ -32,12 +32,12 @@ _PAUSED_UNTIL, _PAUSE, _PROGRESS, _CONFIGURED, _COUNT = range(5)
 
 @dataclass(frozen=True)
 class SharedSlots:
-    """Where the processes of a service share what they know of its backends.
+    """The files in which the processes of a service share the state of its circuit breakers.
 
     Attributes:
-        directory: one that only this user can write to; it is made when it is needed.
-        configured: when the configuration was written. A pause ends with a newer one, which may
-            have the address of a backend that works.
+        directory: writable for this user only; created on first use.
+        configured: when the configuration was written. A newer configuration ends a pause, because
+            it may have the address of a backend that works.
     """
 
     directory: Path
@@ -45,7 +45,7 @@ class SharedSlots:
 
     @classmethod
     def of(cls, config_json: Path) -> SharedSlots | None:
-        """The meeting of the service with that configuration; None if there is no place for it."""
+        """The shared files for a configuration; None if they have no directory."""
         try:
             return cls(process_directory.find(config_json), config_json.stat().st_mtime)
         except OSError as error:
@@ -53,25 +53,26 @@ class SharedSlots:
             return None
 
     def file(self, name: str) -> Path:
-        """The file for the authentication of that name."""
+        """The file for one authentication."""
         return self.directory / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.breaker"
 
 
 class CircuitBreaker:
-    """Lets requests ask a backend, as long as that is of use.
+    """Stops calls to a backend that hangs, and limits how many wait for it.
 
-    After a question that was waited for in vain the backend is left alone for a while; then one
-    request finds out whether it is back.  At most ``limit`` requests wait at once, so that a worker
-    is left for others.  All processes of the service share this.
+    After a call that failed slowly, no request calls the backend during a pause; then one request
+    tries again.  At most ``limit`` requests wait at once, so that a worker stays free for other
+    backends.  All processes of the service share this state.
 
     Args:
         limit: how many requests may wait for the backend at once, in all processes; None for any
             number.
-        clock: tells the time, in seconds, the same in all processes.
-        sleep: waits for so many seconds.
-        process_limit: how many of them may be in one process; None for any number.
-        meeting: where the processes meet; without it only those that are forked later share this.
-        name: of the authentication.
+        clock: the time in seconds, the same in all processes.
+        sleep: waits for the given seconds.
+        process_limit: how many requests of one process may wait; None for any number.
+        shared_slots: where the processes share the state; without it only processes that are forked
+            later share it.
+        name: the name of the authentication.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class CircuitBreaker:
         sleep: Callable[[float], None] = time.sleep,
         *,
         process_limit: int | None = None,
-        meeting: SharedSlots | None = None,
+        shared_slots: SharedSlots | None = None,
         name: str = "",
     ):
         self._limit = limit
@@ -89,32 +90,32 @@ class CircuitBreaker:
         self._sleep = sleep
         self._process_limit = process_limit
         self._waiting_here: dict[int, int] = {}
-        self._configured = meeting.configured if meeting else 0.0
+        self._configured = shared_slots.configured if shared_slots else 0.0
         self._state = SharedState(
-            meeting.file(name) if meeting else None, _COUNT, process_directory.make
+            shared_slots.file(name) if shared_slots else None, _COUNT, process_directory.make
         )
 
     @contextmanager
-    def passage(self) -> Iterator[None]:
-        """Let the block ask the backend.
+    def calling(self) -> Iterator[None]:
+        """Let the block call the backend.
 
         Raises:
-            BackendUnavailable: it is not the time to ask.
+            BackendUnavailable: during a pause, or if too many requests wait already.
         """
-        taken = self._enter()
+        slot = self._acquire()
         start = self._clock()
         try:
             yield
         except (NotAuthenticated, TooManyAttempts):
-            self._leave(taken, hung=None)
+            self._release(slot, hung=None)
             raise
         except BaseException:
             took = self._clock() - start
-            self._leave(taken, hung=took if took >= SLOW else None)
+            self._release(slot, hung=took if took >= SLOW else None)
             raise
-        self._leave(taken, hung=None)
+        self._release(slot, hung=None)
 
-    def _enter(self) -> int | None:
+    def _acquire(self) -> int | None:
         while True:
             with self._state.locked() as state:
                 now = self._clock()
@@ -122,7 +123,7 @@ class CircuitBreaker:
                     state[_PAUSED_UNTIL] = state[_PAUSE] = 0.0
                     state[_CONFIGURED] = self._configured
                 until, pause = state[_PAUSED_UNTIL], state[_PAUSE]
-                # The clock starts anew with the machine, and the file may be older.
+                # The clock restarts with the machine, and the file may be from before.
                 if now < until <= now + _LONGEST_PAUSE:
                     raise BackendUnavailable(
                         "it did not answer, and is left alone for a while",
@@ -130,31 +131,31 @@ class CircuitBreaker:
                     )
                 if self._limit is None or pause:
                     if pause:
-                        # This one finds out; the others need not.
+                        # This request tries the backend; the others wait for the result.
                         state[_PAUSED_UNTIL] = now + pause
                     return None
-                taken = self._take_place(self._limit)
-                if taken is not None:
+                slot = self._take_slot(self._limit)
+                if slot is not None:
                     state[_PROGRESS] = now
-                    return taken
+                    return slot
                 if not now - PATIENCE < state[_PROGRESS] <= now:
-                    raise BackendUnavailable("as many requests as may already wait for it", 1)
+                    raise BackendUnavailable("too many requests are waiting for the backend", 1)
             self._sleep(0.01)
 
-    def _take_place(self, limit: int) -> int | None:
+    def _take_slot(self, limit: int) -> int | None:
         waiting = self._waiting_here.get(os.getpid(), 0)
         if self._process_limit is not None and waiting >= self._process_limit:
             return None
-        taken = self._state.take_place(limit)
-        if taken is not None:
+        slot = self._state.take_slot(limit)
+        if slot is not None:
             self._waiting_here[os.getpid()] = waiting + 1
-        return taken
+        return slot
 
-    def _leave(self, taken: int | None, *, hung: float | None) -> None:
+    def _release(self, slot: int | None, *, hung: float | None) -> None:
         with self._state.locked() as state:
             now = self._clock()
-            if taken is not None:
-                self._state.leave_place(taken)
+            if slot is not None:
+                self._state.free_slot(slot)
                 self._waiting_here[os.getpid()] -= 1
             state[_PROGRESS] = now
             pause = 0.0 if hung is None else min(max(2 * hung, _SHORTEST_PAUSE), _LONGEST_PAUSE)
@@ -163,7 +164,7 @@ class CircuitBreaker:
 
 
 def default_limits(capacity: Capacity) -> tuple[int | None, int | None]:
-    """All but one of the requests that are served at once: in the service, and in a process."""
+    """One less than the server's capacity: in the whole service, and in one process."""
     whole, process = (
         None if number is None else max(1, number - 1)
         for number in (capacity.whole, capacity.process)

@@ -1,4 +1,4 @@
-"""A few numbers and places that all processes of a service share, whichever way they started."""
+"""Numbers and slots that all processes of a service share, also those that did not fork."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Opened:
-    """The file as one process has it."""
+    """The file as one process has opened and mapped it."""
 
     pid: int
     file: int
@@ -29,16 +29,16 @@ class _Opened:
 
 
 class SharedState:
-    """Numbers, all of them zero at first, and places that one thread at a time can have.
+    """Numbers, all zero at first, and slots that one thread at a time can take.
 
-    They are in a file that every process opens for itself.  Locks belong to an open file, so the
-    kernel releases those of a process that dies.  Without a path, or where the file cannot be used,
+    They are in a file, and every process opens it again.  A slot is a lock on an open file, so the
+    kernel frees the slots of a process that dies.  Without a path, or if the file cannot be used,
     only processes that are forked from this one share them.
 
     Args:
-        path: the file; made with mode 600 if it is not there.
+        path: the file; created with mode 600 if it does not exist.
         count: how many numbers there are.
-        prepare: makes the directory of the file; called once in each process.
+        prepare: creates the directory of the file; called once in each process.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class SharedState:
         self._path = path
         self._prepare = prepare
         self._numbers = struct.Struct(f"{count}d")
-        # It has no name, so nobody else can open it.
+        # A file without a name: no other program can open it.
         self._unnamed = os.memfd_create("anchor")
         weakref.finalize(self, os.close, self._unnamed)
         self._opened: _Opened | None = None
@@ -55,10 +55,10 @@ class SharedState:
 
     @contextmanager
     def locked(self) -> Iterator[list[float]]:
-        """The numbers, for the block to change while no other process or thread does."""
-        # By process: a lock that a thread of the parent held at the fork would stay locked.
+        """Numbers that the block may change; other processes and threads wait."""
+        # Per process: a lock that was taken during a fork would stay locked in the child.
         with self._threads.setdefault(os.getpid(), threading.Lock()):
-            opened = self._own()
+            opened = self._opened_here()
             _lock(opened.file, 0, wait=True)
             try:
                 numbers = list(self._numbers.unpack_from(opened.memory))
@@ -67,34 +67,35 @@ class SharedState:
             finally:
                 _unlock(opened.file, 0)
 
-    def take_place(self, count: int) -> int | None:
-        """Take one of so many places, if one is free.  Call it with the numbers locked.
+    def take_slot(self, count: int) -> int | None:
+        """Take one of ``count`` slots.  Call it with the numbers locked.
 
         Returns:
-            What ``leave_place`` wants, or None.
+            A file descriptor for ``free_slot``, or None if all slots are taken.
         """
-        file = _reopen(self._own().file)
-        for place in range(count):
-            # Behind the byte that stands for the numbers.
-            if _lock(file, 1 + place, wait=False):
+        file = _reopen(self._opened_here().file)
+        for slot in range(count):
+            # Byte 0 locks the numbers.
+            if _lock(file, 1 + slot, wait=False):
                 return file
         os.close(file)
         return None
 
     @staticmethod
-    def leave_place(place: int) -> None:
-        """Free a place."""
-        os.close(place)
+    def free_slot(slot: int) -> None:
+        """Free a slot that ``take_slot`` returned."""
+        os.close(slot)
 
-    def _own(self) -> _Opened:
+    def _opened_here(self) -> _Opened:
+        """The file, opened by this process."""
         opened = self._opened
         if opened is None or opened.pid != os.getpid():
             if opened is not None:
-                # The parent's, whose locks would outlive it here.
+                # The parent opened it: while it is open here, the parent's locks stay.
                 os.close(opened.file)
             file = self._open()
             weakref.finalize(self, _close_in, os.getpid(), file)
-            # Without its space on disk, writing to the mapping would end the process.
+            # Writing to a mapping without space on disk would kill the process.
             os.posix_fallocate(file, 0, self._numbers.size)
             memory = mmap.mmap(file, self._numbers.size)
             opened = self._opened = _Opened(os.getpid(), file, memory)
@@ -112,26 +113,28 @@ class SharedState:
         if self._prepare is not None:
             self._prepare(path.parent)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        found = os.fstat(file)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        status = os.fstat(file)
+        is_private = status.st_uid == os.getuid() and not status.st_mode & 0o077
+        if not stat.S_ISREG(status.st_mode) or not is_private:
             os.close(file)
             raise PermissionError(f"{path} is not a file of this user alone")
         return file
 
 
 def _reopen(file: int) -> int:
-    """Another open file for the same contents, with locks of its own."""
+    """Open the same file again: locks belong to one opening of it."""
     return os.open(f"/proc/self/fd/{file}", os.O_RDWR | os.O_CLOEXEC)
 
 
 def _close_in(pid: int, file: int) -> None:
+    """Close a file in the process that opened it; in a fork the number may be another file."""
     if os.getpid() == pid:
         with contextlib.suppress(OSError):
             os.close(file)
 
 
 def _lock(file: int, position: int, *, wait: bool) -> bool:
-    """Lock a byte for this open file; False if another has it, unless told to wait."""
+    """Lock a byte for this open file; False if it is locked already and ``wait`` is not set."""
     command = fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK
     try:
         fcntl.fcntl(file, command, _flock(fcntl.F_WRLCK, position))
@@ -145,5 +148,5 @@ def _unlock(file: int, position: int) -> None:
 
 
 def _flock(kind: int, position: int) -> bytes:
-    """Linux' struct flock for one byte."""
+    """The bytes of Linux's ``struct flock`` for one byte of a file."""
     return struct.pack("hhqqi4x", kind, os.SEEK_SET, position, 1, 0)

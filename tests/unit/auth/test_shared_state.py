@@ -20,8 +20,8 @@ from anchor.runtime import process_directory
 
 
 @pytest.fixture
-def meeting(tmp_path):
-    """A meeting, as that of a service."""
+def shared_slots(tmp_path):
+    """The shared files of a service."""
     # The directories of processes that are gone are removed.
     name = process_directory.find(tmp_path / "config.json").name
     return SharedSlots(tmp_path / "anchor-metrics" / name, 1.0)
@@ -36,19 +36,20 @@ def private(tmp_path):
 _OCCUPY = """
 import sys, time
 from pathlib import Path
-from anchor.auth.breaker import Breaker, Meeting
-breaker = Breaker(int(sys.argv[2]), meeting=Meeting(Path(sys.argv[1]), 1.0), name="corp")
-with breaker.passage():
+from anchor.auth.circuit_breaker import CircuitBreaker, SharedSlots
+shared_slots = SharedSlots(Path(sys.argv[1]), 1.0)
+breaker = CircuitBreaker(int(sys.argv[2]), shared_slots=shared_slots, name="corp")
+with breaker.calling():
     print("inside", flush=True)
     time.sleep(60)
 """
 
 
 @contextlib.contextmanager
-def occupied(meeting, limit):
+def occupied(shared_slots, limit):
     """Another process that waits for the backend; ended by SIGKILL."""
     process = subprocess.Popen(
-        [sys.executable, "-c", _OCCUPY, str(meeting.directory), str(limit)],
+        [sys.executable, "-c", _OCCUPY, str(shared_slots.directory), str(limit)],
         stdout=subprocess.PIPE,
     )
     with process:
@@ -61,23 +62,23 @@ def occupied(meeting, limit):
 
 def passes(breaker):
     try:
-        with breaker.passage():
+        with breaker.calling():
             return True
     except BackendUnavailable:
         return False
 
 
 @pytest.fixture
-def breaker(meeting):
+def breaker(shared_slots):
     """Makes breakers of the service."""
-    return lambda limit, name="corp": CircuitBreaker(limit, meeting=meeting, name=name)
+    return lambda limit, name="corp": CircuitBreaker(limit, shared_slots=shared_slots, name=name)
 
 
-def test_processes_that_did_not_fork_share_the_places(meeting, breaker):
+def test_processes_that_did_not_fork_share_the_slots(shared_slots, breaker):
     mine = breaker(2)
-    with occupied(meeting, 2) as one:
+    with occupied(shared_slots, 2) as one:
         assert passes(mine)
-        with occupied(meeting, 2):
+        with occupied(shared_slots, 2):
             assert not passes(mine)
             assert not passes(breaker(2))
             assert passes(breaker(2, "another"))
@@ -88,19 +89,19 @@ def test_processes_that_did_not_fork_share_the_places(meeting, breaker):
             assert passes(mine)
 
 
-def test_a_place_is_free_when_its_thread_ends_with_an_error(breaker):
+def test_a_slot_is_free_when_its_thread_ends_with_an_error(breaker):
     mine = breaker(1)
     for _ in range(5):
-        with pytest.raises(ZeroDivisionError), mine.passage():
+        with pytest.raises(ZeroDivisionError), mine.calling():
             raise ZeroDivisionError
     assert passes(mine)
 
 
-def hang(meeting, clock, limit=1):
-    breaker = CircuitBreaker(limit, clock, meeting=meeting, name="corp")
+def hang(shared_slots, clock, limit=1):
+    breaker = CircuitBreaker(limit, clock, shared_slots=shared_slots, name="corp")
 
     def ask():
-        with breaker.passage():
+        with breaker.calling():
             clock.now += 5
             raise OSError("odd")
 
@@ -118,50 +119,50 @@ class Clock:
         return self.now
 
 
-def test_processes_that_did_not_fork_share_the_pause(meeting, breaker):
-    hang(meeting, Clock())
+def test_processes_that_did_not_fork_share_the_pause(shared_slots, breaker):
+    hang(shared_slots, Clock())
 
     assert not passes(breaker(1))
     assert not passes(breaker(None))
     assert passes(breaker(1, "another"))
 
 
-def test_a_newer_configuration_ends_the_pause(meeting, breaker):
-    hang(meeting, Clock())
+def test_a_newer_configuration_ends_the_pause(shared_slots, breaker):
+    hang(shared_slots, Clock())
 
-    newer = SharedSlots(meeting.directory, 2.0)
-    assert passes(CircuitBreaker(1, meeting=newer, name="corp"))
+    newer = SharedSlots(shared_slots.directory, 2.0)
+    assert passes(CircuitBreaker(1, shared_slots=newer, name="corp"))
     assert passes(breaker(1))
 
 
-def test_a_newer_configuration_shares_the_places(meeting, breaker):
-    with occupied(meeting, 1):
-        newer = SharedSlots(meeting.directory, 2.0)
-        assert not passes(CircuitBreaker(1, meeting=newer, name="corp"))
+def test_a_newer_configuration_shares_the_slots(shared_slots, breaker):
+    with occupied(shared_slots, 1):
+        newer = SharedSlots(shared_slots.directory, 2.0)
+        assert not passes(CircuitBreaker(1, shared_slots=newer, name="corp"))
 
 
-def test_what_is_left_over_from_another_boot_is_no_pause(meeting, breaker):
+def test_what_is_left_over_from_another_boot_is_no_pause(shared_slots, breaker):
     late = Clock()
     late.now += 1_000_000
-    hang(meeting, late)
+    hang(shared_slots, late)
 
     assert passes(breaker(1))
 
 
-def test_a_process_takes_no_more_than_its_share(meeting):
-    breaker = CircuitBreaker(5, process_limit=2, meeting=None)
-    with breaker.passage(), breaker.passage():
+def test_a_process_takes_no_more_than_its_share(shared_slots):
+    breaker = CircuitBreaker(5, process_limit=2, shared_slots=None)
+    with breaker.calling(), breaker.calling():
         assert not passes(breaker)
     assert passes(breaker)
 
 
-def test_threads_take_no_more_places_than_there_are(meeting, breaker):
+def test_threads_take_no_more_slots_than_there_are(shared_slots, breaker):
     inside, most, lock = [], [], threading.Lock()
     mine = breaker(3)
 
     def ask():
         for _ in range(20):
-            with contextlib.suppress(BackendUnavailable), mine.passage():
+            with contextlib.suppress(BackendUnavailable), mine.calling():
                 with lock:
                     inside.append(1)
                     most.append(len(inside))
@@ -177,7 +178,9 @@ def test_threads_take_no_more_places_than_there_are(meeting, breaker):
     assert 3 == max(most)
 
 
-def test_a_forked_process_that_ends_while_it_changes_the_numbers_blocks_nobody(meeting, breaker):
+def test_a_forked_process_that_ends_while_it_changes_the_numbers_blocks_nobody(
+    shared_slots, breaker
+):
     mine = breaker(2)
     assert passes(mine)
     child = os.fork()
@@ -190,16 +193,16 @@ def test_a_forked_process_that_ends_while_it_changes_the_numbers_blocks_nobody(m
     assert passes(breaker(2))
 
 
-def test_only_this_user_can_write_to_it(meeting, breaker):
+def test_only_this_user_can_write_to_it(shared_slots, breaker):
     before = os.umask(0)
     try:
         assert passes(breaker(1))
     finally:
         os.umask(before)
 
-    [file] = meeting.directory.iterdir()
+    [file] = shared_slots.directory.iterdir()
     assert 0o600 == file.stat().st_mode & 0o777
-    assert 0o700 == meeting.directory.stat().st_mode & 0o777
+    assert 0o700 == shared_slots.directory.stat().st_mode & 0o777
 
 
 def _open_to_others(path):
@@ -233,21 +236,21 @@ def _of_another(path):
 
 
 @pytest.mark.parametrize("way", [_open_to_others, _link, _open_directory, _pipe, _of_another])
-def test_what_others_may_have_a_hand_in_is_not_used(meeting, breaker, caplog, way):
-    way(meeting.file("corp"))
+def test_what_others_may_have_a_hand_in_is_not_used(shared_slots, breaker, caplog, way):
+    way(shared_slots.file("corp"))
 
     mine = breaker(1)
-    with mine.passage():
+    with mine.calling():
         assert not passes(mine)
     assert "share the limit" in caplog.text
-    elsewhere = meeting.directory.parent / "elsewhere"
+    elsewhere = shared_slots.directory.parent / "elsewhere"
     assert not elsewhere.exists() or b"" == elsewhere.read_bytes()
 
 
-def test_a_directory_of_others_is_not_used(tmp_path, meeting):
+def test_a_directory_of_others_is_not_used(tmp_path, shared_slots):
     (tmp_path / "anchor-metrics").chmod(0o777)
     with pytest.raises(NotADirectoryError):
-        process_directory.make(meeting.directory)
+        process_directory.make(shared_slots.directory)
 
 
 def test_the_numbers_survive_whoever_wrote_them(tmp_path):
