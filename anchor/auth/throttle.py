@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import threading
 import time
@@ -18,28 +17,26 @@ from anchor.errors import NotAuthenticated, TooManyAttempts
 SIZE = 10_000
 
 
-class _Who(NamedTuple):
-    """A user at a place.
+class _UserAtNetwork(NamedTuple):
+    """A user name, and the network that it is used from.
 
     Attributes:
-        place: the client's address or network.
-        name: one text for all spellings of a name.
-        known: whether the name is the backend's own, rather than what the client sent.
+        network: the client's IPv4 address, or the /64 of its IPv6 address.
+        name: the same text for all spellings of the name.
+        is_canonical: True if the backend returned the name, False if the client sent it.
     """
 
-    place: str
+    network: str
     name: str
-    known: bool = False
+    is_canonical: bool = False
 
 
 class Failures:
-    """Counts of failures, by address, and by address and user.
-
-    All registration authorities that ask one authentication share them.
+    """Counts of failed attempts, which all authorities with one authentication share.
 
     Args:
-        clock: tells the time, in seconds.
-        size: how many addresses, and how many users at addresses, are remembered.
+        clock: the time in seconds.
+        size: how many addresses, and how many pairs of user and address, are remembered.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, size: int = SIZE):
@@ -49,7 +46,7 @@ class Failures:
         self._windows: dict[float, _Window] = {}
 
     def window(self, seconds: float) -> _Window:
-        """The counts of failures that count for so many seconds, from the first of them on."""
+        """The counts that expire after so many seconds, from the first failure on."""
         if seconds not in self._windows:
             self._windows[seconds] = _Window(
                 _Counts(seconds, self._clock, self._size), _Counts(seconds, self._clock, self._size)
@@ -57,23 +54,24 @@ class Failures:
         return self._windows[seconds]
 
     def __iter__(self) -> Iterator[_Window]:
-        """All counts: a failure is one whichever authority it was at."""
+        """All windows: a failure at one authority counts for every authority."""
         return iter(self._windows.values())
 
 
 class Throttle:
-    """Limits failures by address, and by address and user.
+    """Limits failed attempts by address, and by user and address.
 
-    Never by the user alone: an outsider's failures do not lock a user out who asks from elsewhere.
-    The spellings of a name that a directory may take for one user count as one.
+    There is no limit by user alone, so that an attacker elsewhere cannot lock a user out.  All
+    spellings of a name that a directory may accept for one user count as one name.
 
     Args:
-        failures: so many are free for a user at an address; 0 for any number.
-        address_failures: so many are free for all users at an address together; 0 for any number.
-        window: for how many seconds, from the first failure on, they count.
-        clock: tells the time, in seconds.
-        size: how many addresses, and how many users at addresses, are remembered.
-        shared: the counts of the authentication, instead of some of its own.
+        failures: how often a user may fail from one address; 0 for any number.
+        address_failures: how often one address may fail, with all user names together; 0 for any
+            number.
+        window: for how many seconds failures count, from the first one on.
+        clock: the time in seconds.
+        size: how many addresses, and how many pairs of user and address, are remembered.
+        shared: the counts of the authentication, if several authorities share them.
     """
 
     def __init__(
@@ -92,94 +90,94 @@ class Throttle:
         self._window = self._failures.window(window)
 
     def attempt(self, address: str, user: str) -> Attempt:
-        """Let a block find out whether the credentials are right, unless too many were wrong.
+        """Make the context manager in which the credentials are checked.
 
-        An attempt counts from its start, so that many at once are not all free.
+        An attempt counts from its start, so that simultaneous attempts cannot exceed the limit.
 
         Args:
-            address: the client's address, or another text if it has none.
+            address: the client's address, or another text if the address is unknown.
             user: the user name, in any spelling.
 
         Raises:
-            TooManyAttempts: when the block is entered: it is too early for another.
+            TooManyAttempts: on entering the block, if the limit is reached.
         """
-        return Attempt(self, _Who(_network(address), principals.key(user)))
+        return Attempt(self, _UserAtNetwork(_network(address), principals.key(user)))
 
-    def begin(self, who: _Who) -> None:
-        """Count an attempt; raises TooManyAttempts if it is too early."""
+    def begin(self, user: _UserAtNetwork) -> None:
+        """Count an attempt; raise TooManyAttempts if the limit is reached."""
         with self._failures.lock:
-            self._admit(
+            self._require_no_wait(
                 max(
-                    self._window.users.wait(who, self._limit),
-                    self._window.places.wait(who.place, self._address_limit),
+                    self._window.users.wait(user, self._limit),
+                    self._window.networks.wait(user.network, self._address_limit),
                 )
             )
             for window in self._failures:
-                window.users.add(who)
-                window.places.add(who.place)
+                window.users.add(user)
+                window.networks.add(user.network)
 
-    def add_user(self, who: _Who) -> None:
-        """Count an attempt that has begun for another name of its user, too."""
+    def add_user(self, user: _UserAtNetwork) -> None:
+        """Count the current attempt for another name of the same user too."""
         with self._failures.lock:
-            self._admit(self._window.users.wait(who, self._limit))
+            self._require_no_wait(self._window.users.wait(user, self._limit))
             for window in self._failures:
-                window.users.add(who)
+                window.users.add(user)
 
-    def undo(self, names: set[_Who]) -> None:
-        """Uncount an attempt: the backend gave no answer."""
+    def undo(self, users: set[_UserAtNetwork]) -> None:
+        """Undo the attempt: the backend gave no answer."""
         with self._failures.lock:
             for window in self._failures:
-                for who in names:
-                    window.users.take_back(who)
-                for place in {who.place for who in names}:
-                    window.places.take_back(place)
+                for user in users:
+                    window.users.subtract(user)
+                for network in {user.network for user in users}:
+                    window.networks.subtract(network)
 
-    def forgive(self, names: set[_Who]) -> None:
+    def reset(self, users: set[_UserAtNetwork]) -> None:
         """Forget the failures of a user whose credentials were right."""
         with self._failures.lock:
             for window in self._failures:
-                for who in names:
-                    window.users.forget(who)
-                for place in {who.place for who in names}:
-                    window.places.take_back(place)
+                for user in users:
+                    window.users.remove(user)
+                for network in {user.network for user in users}:
+                    window.networks.subtract(network)
 
     def remembered(self) -> int:
-        """How many addresses, and users at addresses, are counted at the moment."""
-        return len(self._window.users) + len(self._window.places)
+        """The number of counts in memory."""
+        return len(self._window.users) + len(self._window.networks)
 
     @staticmethod
-    def _admit(wait: float) -> None:
+    def _require_no_wait(wait: float) -> None:
         if wait > 0:
             raise TooManyAttempts(math.ceil(wait))
 
 
 class Attempt:
-    """A block in which it is found out whether credentials are right."""
+    """The context manager in which credentials are checked."""
 
-    __slots__ = ("_ended", "_lock", "_names", "_throttle", "_who")
+    __slots__ = ("_ended", "_lock", "_throttle", "_user", "_users")
 
-    def __init__(self, throttle: Throttle, who: _Who):
-        self._throttle, self._who = throttle, who
-        self._names: set[_Who] = set()
+    def __init__(self, throttle: Throttle, user: _UserAtNetwork):
+        self._throttle, self._user = throttle, user
+        self._users: set[_UserAtNetwork] = set()
         self._lock = threading.Lock()
         self._ended = False
 
     def identified(self, name: str) -> None:
-        """Count the attempt for the backend's own name of the user, before the secret is tried.
+        """Count the attempt for the user's canonical name, before the secret is checked.
 
         Raises:
-            TooManyAttempts: the user failed too often, under whatever names.
+            TooManyAttempts: the user failed too often, under any of their names.
         """
-        who = _Who(self._who.place, principals.key(name), known=True)
+        user = _UserAtNetwork(self._user.network, principals.key(name), is_canonical=True)
         with self._lock:
-            # A backend may go on in a thread that nobody waits for any more.
-            if not self._ended and who not in self._names:
-                self._throttle.add_user(who)
-                self._names.add(who)
+            # The backend may still run in its thread after the request has ended.
+            if not self._ended and user not in self._users:
+                self._throttle.add_user(user)
+                self._users.add(user)
 
     def __enter__(self) -> Attempt:
-        self._throttle.begin(self._who)
-        self._names.add(self._who)
+        self._throttle.begin(self._user)
+        self._users.add(self._user)
         return self
 
     def __exit__(
@@ -188,13 +186,13 @@ class Attempt:
         with self._lock:
             self._ended = True
         if error is None:
-            self._throttle.forgive(self._names)
+            self._throttle.reset(self._users)
         elif not isinstance(error, NotAuthenticated):
-            self._throttle.undo(self._names)
+            self._throttle.undo(self._users)
 
 
 class _Counts:
-    """The last ``size`` keys, and how often each was counted since when."""
+    """The ``size`` most recent keys, each with its count and the time of its first failure."""
 
     def __init__(self, window: float, clock: Callable[[], float], size: int):
         self._window = window
@@ -206,11 +204,10 @@ class _Counts:
         return len(self._counts)
 
     def wait(self, key: Hashable, limit: int) -> float:
-        """For how many seconds the key is over the limit."""
-        known = self._counts.get(key)
-        if known is None:
+        """Seconds until the key is below the limit again; 0 if it is below."""
+        if key not in self._counts:
             return 0
-        count, since = known
+        count, since = self._counts[key]
         left = since + self._window - self._clock()
         if left <= 0:
             del self._counts[key]
@@ -226,27 +223,26 @@ class _Counts:
         if len(self._counts) > self._size:
             self._counts.popitem(last=False)
 
-    def take_back(self, key: Hashable) -> None:
+    def subtract(self, key: Hashable) -> None:
         count, since = self._counts.get(key, (0, 0.0))
         if count > 1:
             self._counts[key] = count - 1, since
         else:
-            self.forget(key)
+            self.remove(key)
 
-    def forget(self, key: Hashable) -> None:
+    def remove(self, key: Hashable) -> None:
         self._counts.pop(key, None)
 
 
 class _Window(NamedTuple):
-    """What failed within one length of time."""
+    """The counts for one window length."""
 
     users: _Counts
-    places: _Counts
+    networks: _Counts
 
 
-@functools.lru_cache(maxsize=1024)
 def _network(address: str) -> str:
-    """One IPv6 client may have 2**64 addresses."""
+    """The network to count an address under: one IPv6 client may have 2**64 addresses."""
     try:
         parsed = ip_address(address)
     except ValueError:
