@@ -1,4 +1,4 @@
-"""Distinguished names as text (RFC 4514), as far as users and groups need them."""
+"""The parts of RFC 4514 (distinguished names as text) that users and groups need."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _SPECIAL = frozenset('"+,;<=>\\#')
 
 
 def escape(value: str) -> str:
-    """A value that can stand in a name's template, and is one value there whatever is in it."""
-    # RFC 4514 2.4: any octet may be written in hexadecimal; spaces matter only at the ends.
+    """Escape an attribute's value for a distinguished name (RFC 4514 2.4)."""
+    # Every byte may be written in hexadecimal; spaces need that only at the ends.
     escaped = "".join(
-        "".join(f"\\{octet:02x}" for octet in character.encode())
+        "".join(f"\\{byte:02x}" for byte in character.encode())
         if character in _SPECIAL or not character.isprintable()
         else character
         for character in value
@@ -25,9 +25,10 @@ def escape(value: str) -> str:
 
 
 def first_value(name: str) -> str | None:
-    """The value of the first relative name, unescaped: ``Staff`` of ``CN=Staff,OU=Groups,...``.
+    """The unescaped value of the first RDN: ``Staff`` for ``CN=Staff,OU=Groups,...``.
 
-    None when there is no such thing, or when it is written as hexadecimal BER.
+    Returns:
+        None if there is no such value, or if it is written as hexadecimal BER.
     """
     match = _FIRST_VALUE.match(name)
     if match is None or match[1].startswith("#"):
@@ -39,17 +40,17 @@ def first_value(name: str) -> str | None:
 
 
 def is_below(name: str, base: str) -> bool:
-    """Whether an entry is one under the other, or is it."""
-    parts, ending = _normalised(name), _normalised(base)
-    return bool(ending) and parts[-len(ending) :] == ending
+    """Whether a DN is equal to a base DN, or below it."""
+    rdns, base_rdns = _normalized(name), _normalized(base)
+    return bool(base_rdns) and rdns[-len(base_rdns) :] == base_rdns
 
 
-def _normalised(name: str) -> list[str]:
+def _normalized(name: str) -> list[str]:
     return [re.sub(r"\s*=\s*", "=", rdn.strip().casefold(), count=1) for rdn in _RDN.findall(name)]
 
 
 def _strip(value: str) -> str:
-    """Without the white space around it, except what is escaped."""
+    """The value without surrounding white space, unless that is escaped."""
     stripped = value.strip()
     return stripped + " " if re.search(r"(?<!\\)(?:\\\\)*\\$", stripped) else stripped
 

@@ -1,35 +1,25 @@
-"""An LDAP directory: who can bind there is who they say they are, and its groups are theirs."""
+"""Authentication by a bind to an LDAP directory, which also tells the user's groups."""
 
 from __future__ import annotations
 
 import logging
 import re
-import secrets
 import ssl as tls
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import pydantic
 
-from anchor.auth import distinguished_names
 from anchor.auth.deadline import Deadline
-from anchor.auth.ldap_connection import (
-    Directory,
-    Entry,
-    LdapConnection,
-    escape_in_filter,
-    validate_filter,
-)
+from anchor.auth.ldap_connection import Directory, validate_filter
+from anchor.auth.ldap_lookup import ServiceAccount, UserLookup
 from anchor.auth.results import AuthDetails
 from anchor.config.diagnostics import Diagnostics
 from anchor.config.option_types import FilePath, Secret, SecretEnv, SecretFile, one_secret
-from anchor.errors import BackendUnavailable, ConfigurationError, NotAuthenticated
+from anchor.errors import ConfigurationError, NotAuthenticated
 
 LOG = logging.getLogger(__name__)
 
-# Active Directory's LDAP_MATCHING_RULE_IN_CHAIN: a member of a member is a member.
-_IN_CHAIN = "1.2.840.113556.1.4.1941"
 _LONGEST_NAME = 256
 
 
@@ -53,50 +43,49 @@ Seconds = Annotated[float, pydantic.Field(gt=0, le=60)]
 
 
 class LdapAuthentication:
-    """Asks a directory: OpenLDAP, Active Directory, and what else speaks LDAP.
+    """Authenticates users with a bind to OpenLDAP, Active Directory or another LDAP server.
 
-    There are three ways to find out who somebody is: with ``domain`` they bind as
-    ``user@domain``; with ``user_dn`` as a name made of theirs; with ``service_dn`` Anchor looks for
-    their entry first, and then they bind as that.
+    A user binds in one of three ways: with ``domain`` as ``user@domain``; with ``user_dn`` as the
+    DN that this template makes of the user name; with ``service_dn`` as the DN of the entry that
+    the service account finds for the user name.
 
     Args:
-        host: the directory's host, or a list of hosts, which are tried in this order.
-        base: where in the directory to look for users' entries.
+        host: the host name of the directory, or a list of host names, which are tried in order.
+        base: the DN below which users' entries are searched.
         port: the port; by default 636 with ``ssl``, 389 without.
-        ssl: whether TLS comes before all else (LDAPS).
-        start_tls: whether TLS begins inside a connection to the plain port; needs ``"ssl": false``.
-        ca_file: the CAs, in PEM, that hosts' certificates may be of, rather than the system's.
-        verify: whether a host has to prove with a certificate who it is; without it anyone between
-            can read the secrets, which is warned of at the start.
-        allow_plaintext: whether to send secrets without TLS. With neither ``ssl`` nor ``start_tls``
-            it has to be set.
-        connect_timeout: how many seconds connecting to a host may take. All in all a question takes
-            no longer than this and ``timeout`` together for each host, and half a second.
-        timeout: how many seconds one answer of a host may take.
-        domain: how to find out who somebody is, in Active Directory: they bind as ``user@domain``.
-            Names with ``@``, a backslash or ``/`` in them are refused. Exactly one of this,
-            ``user_dn`` and ``service_dn``.
-        user_dn: or they bind as a name made of theirs, such as
-            ``uid={user},ou=people,dc=example,dc=com``, and that very entry is read.
-        service_dn: or a service account of this name finds their entry, and they bind as that.
-        service_secret: the service account's secret. With ``service_dn``, exactly one of this,
-            ``service_secret_file`` and ``service_secret_env``.
-        service_secret_file: a file that others cannot read, with that secret.
-        service_secret_env: an environment variable with that secret.
-        filter: what an entry has to match, with ``{user}`` where the user's name goes. By default
-            ``(sAMAccountName={user})`` with ``domain``, ``(uid={user})`` otherwise; with another
-            ``name_attribute``, that.
-        name_attribute: where in an entry the user's name stands, as it is recorded and as
-            validators see it; by default ``sAMAccountName`` with ``domain``, ``uid`` otherwise. An
-            entry with none or several of them is refused.
-        group_attribute: where in an entry its groups stand. An entry without it has no groups.
-        group_name: what a group is called: ``first``, the value of the first part of its DN
-            (``Nova`` of ``CN=Nova,OU=Groups,DC=example,DC=com``); or ``whole``, what stands in the
-            attribute.
-        group_base: the groups that count are those below this; by default all of them. Set it where
-            others than you can make groups, which might have the names of yours.
+        ssl: whether to use LDAPS: TLS from the start of the connection.
+        start_tls: whether to start TLS on a connection to the plain port; needs ``"ssl": false``.
+        ca_file: a PEM file with the CAs to trust instead of the system's.
+        verify: whether to verify the directory's certificate. Without it anyone on the network path
+            can read the secrets; the log warns of that at the start.
+        allow_plaintext: whether to send secrets without TLS; required without ``ssl`` and
+            ``start_tls``.
+        connect_timeout: how many seconds a connection to a host may take. One authentication takes
+            at most the sum of this and ``timeout`` for each host, plus half a second.
+        timeout: how many seconds each answer of a host may take.
+        domain: the Active Directory domain: users bind as ``user@domain``. User names with ``@``,
+            a backslash or ``/`` are refused. Exactly one of ``domain``, ``user_dn`` and
+            ``service_dn`` is required.
+        user_dn: the DN as which users bind, such as ``uid={user},ou=people,dc=example,dc=com``.
+            Only this entry is read.
+        service_dn: the DN of a service account, which searches for the user's entry.
+        service_secret: the service account's password. ``service_dn`` requires exactly one of
+            ``service_secret``, ``service_secret_file`` and ``service_secret_env``.
+        service_secret_file: a file with that password, which other users cannot read.
+        service_secret_env: the name of an environment variable with that password.
+        filter: the filter that a user's entry matches, with ``{user}`` for the user name. The
+            default compares ``name_attribute``: ``(sAMAccountName={user})`` with ``domain``,
+            ``(uid={user})`` otherwise.
+        name_attribute: the attribute with the user name that validators and audit events get; by
+            default ``sAMAccountName`` with ``domain``, ``uid`` otherwise. An entry without exactly
+            one value is refused.
+        group_attribute: the attribute with the user's groups. An entry without it has no groups.
+        group_name: the name of a group: ``first`` for the first value in its DN (``Nova`` for
+            ``CN=Nova,OU=Groups,DC=example,DC=com``), or ``whole`` for the attribute's whole value.
+        group_base: the DN below which groups count; by default all groups count. Set it if other
+            people can create groups, because these could have the same names as yours.
         nested_groups: whether to ask Active Directory also for the groups that a user's groups are
-            members of. They are looked for below ``group_base``, or else below ``base``.
+            members of. The search is below ``group_base``, or below ``base`` if that is not set.
     """
 
     def __init__(
@@ -118,7 +107,7 @@ class LdapAuthentication:
         service_secret: Secret | None = None,
         service_secret_file: SecretFile | None = None,
         service_secret_env: SecretEnv | None = None,
-        filter: str | None = None,  # noqa: A002  # it is what directories call it
+        filter: str | None = None,  # noqa: A002  # LDAP's word
         name_attribute: str | None = None,
         group_attribute: str = "memberOf",
         group_name: Literal["first", "whole"] = "first",
@@ -132,10 +121,10 @@ class LdapAuthentication:
         for name, value in (given | {"base": base}).items():
             if value is not None and not value.strip():
                 problems.add(name, "is empty")
-        service: _Account | None = None
+        service: ServiceAccount | None = None
         if service_dn is not None:
             with problems.at():
-                service = _Account(
+                service = ServiceAccount(
                     service_dn,
                     one_secret(
                         "service_secret", service_secret, service_secret_file, service_secret_env
@@ -153,8 +142,8 @@ class LdapAuthentication:
                 "secrets would go over the wire in the clear: use 'ssl', "
                 "'start_tls' or, if you have to, 'allow_plaintext'",
             )
-        self._name_attribute = name_attribute or ("sAMAccountName" if domain else "uid")
-        query = filter or f"({self._name_attribute}={{user}})"
+        name_attribute = name_attribute or ("sAMAccountName" if domain else "uid")
+        query = filter or f"({name_attribute}={{user}})"
         if user_dn is None and "{user}" not in query:
             problems.add("filter", "should have {user} in it")
         with problems.at("filter"):
@@ -163,23 +152,32 @@ class LdapAuthentication:
         with problems.at():
             context = _tls_context(ca_file, verify) if ssl or start_tls else None
         problems.raise_if_any()
-        self._filter = query
-        self._base = base
         self._domain = domain
-        self._user_dn = user_dn
-        self._service = service
-        self._group_attribute = group_attribute
-        self._whole_group_name = group_name == "whole"
-        self._group_base = group_base
-        self._nested_groups = nested_groups
-        if port is None:
-            port = 636 if ssl else 389
-        self._directory = Directory(host, port, context, start_tls, connect_timeout, timeout)
-        # Half a second more, so that what ldap3 says of its own time-out is heard.
+        self._lookup = UserLookup(
+            base=base,
+            filter=query,
+            name_attribute=name_attribute,
+            group_attribute=group_attribute,
+            whole_group_name=group_name == "whole",
+            group_base=group_base,
+            nested_groups=nested_groups,
+            domain=domain,
+            user_dn=user_dn,
+            service=service,
+        )
+        self._directory = Directory(
+            hosts=host,
+            port=port or (636 if ssl else 389),
+            tls=context,
+            start_tls=start_tls,
+            connect_timeout=connect_timeout,
+            timeout=timeout,
+        )
+        # Half a second more, so that ldap3's own timeout, with a better message, comes first.
         self._deadline = Deadline(self._directory.bound + 0.5)
 
     def principal(self, user: str) -> str:
-        """The name without the domain, which is always the same with ``domain``."""
+        """The user name, without its domain if ``domain`` is configured."""
         if self._domain is None:
             return user
         return re.split(r"[\\/]", user)[-1].partition("@")[0]
@@ -187,152 +185,37 @@ class LdapAuthentication:
     def authenticate(
         self, user: str, secret: str, identified: Callable[[str], None] = lambda _name: None
     ) -> AuthDetails:
-        """Who binds, by the name and with the groups that stand in the directory.
+        """Return the name and groups that the directory has for the user.
 
         Args:
             user: the user name.
             secret: the password.
-            identified: is called with the name of the entry that was found for the user name,
-                before the password is tried.
+            identified: called with the DN of the user's entry before the password is checked, if
+                the service account finds exactly one.
         """
         if not (_is_plain(user) and _is_secret(secret)):
             raise NotAuthenticated()
         if self._domain is not None and not set("@\\/").isdisjoint(user):
-            # It would be somebody of another domain.
+            # The name could be that of a user in another domain.
             raise NotAuthenticated()
 
-        def ask(conversation: LdapConnection) -> AuthDetails | None:
-            return self._identify(conversation, user, secret, identified)
-
-        identity = self._deadline.call(lambda: self._directory.with_connection(ask))
+        identity = self._deadline.call(
+            lambda: self._directory.with_connection(
+                lambda connection: self._lookup.identify(connection, user, secret, identified)
+            )
+        )
         if identity is None:
             raise NotAuthenticated()
         return identity
 
-    def _identify(
-        self,
-        conversation: LdapConnection,
-        user: str,
-        secret: str,
-        identified: Callable[[str], None],
-    ) -> AuthDetails | None:
-        if self._service is not None:
-            found = self._find_and_bind(conversation, self._service, user, secret, identified)
-        elif self._user_dn is not None:
-            found = self._bind_and_read(conversation, self._user_dn, user, secret)
-        else:
-            found = self._bind_in_domain(conversation, user, secret)
-        if len(found) != 1:
-            return None
-        entry = found[0]
-        names = entry.attributes.get(self._name_attribute.lower(), ())
-        if len(names) != 1:
-            LOG.warning(
-                "%s has not one %s but %d: refused",
-                entry.name,
-                self._name_attribute,
-                len(names),
-            )
-            return None
-        return AuthDetails(names[0], self._groups(conversation, entry))
-
-    def _find_and_bind(
-        self,
-        conversation: LdapConnection,
-        service: _Account,
-        user: str,
-        secret: str,
-        identified: Callable[[str], None],
-    ) -> Sequence[Entry]:
-        service.bind(conversation)
-        found = self._search(conversation, user)
-        if len(found) == 1:
-            # The filter may find one entry by several of its names.
-            identified(found[0].name)
-        # Somebody unknown is asked for their secret too: it takes the time that it takes others.
-        name = found[0].name if len(found) == 1 else f"cn={secrets.token_hex(8)},{self._base}"
-        if not conversation.bind(name, secret):
-            return ()
-        if self._nested_groups:
-            service.bind(conversation)
-        return found
-
-    def _bind_and_read(
-        self, conversation: LdapConnection, user_dn: str, user: str, secret: str
-    ) -> Sequence[Entry]:
-        name = user_dn.replace("{user}", distinguished_names.escape(user))
-        if not conversation.bind(name, secret):
-            return ()
-        # The entry that was bound, and no other that matches as well.
-        return self._search(conversation, user, name)
-
-    def _bind_in_domain(
-        self, conversation: LdapConnection, user: str, secret: str
-    ) -> Sequence[Entry]:
-        principal = f"{user}@{self._domain}"
-        if not conversation.bind(principal, secret):
-            return ()
-        found = self._search(conversation, user)
-        # Active Directory takes the name for a userPrincipalName first, and for a sAMAccountName
-        # then; where one user's is the other's, the bind does not prove who was looked up.
-        query = f"(userPrincipalName={escape_in_filter(principal)})"
-        bound = conversation.search(self._base, query, ("userPrincipalName",))
-        if {entry.name for entry in bound} - {entry.name for entry in found}:
-            LOG.warning("%r is the userPrincipalName of another user: refused", principal)
-            return ()
-        return found
-
-    def _search(
-        self, conversation: LdapConnection, user: str, only: str | None = None
-    ) -> list[Entry]:
-        found = conversation.search(
-            only or self._base,
-            self._filter.replace("{user}", escape_in_filter(user)),
-            (self._name_attribute, self._group_attribute),
-            only_base=only is not None,
-        )
-        if len(found) > 1:
-            LOG.warning("more than one entry is that of %r: refused", user)
-        return found
-
-    def _groups(self, conversation: LdapConnection, entry: Entry) -> tuple[str, ...]:
-        groups = set(entry.attributes.get(self._group_attribute.lower(), ()))
-        if self._nested_groups:
-            member = escape_in_filter(entry.name)
-            groups.update(
-                conversation.search_all(
-                    self._group_base or self._base,
-                    f"(&(objectClass=group)(member:{_IN_CHAIN}:={member}))",
-                )
-            )
-        if self._group_base is not None:
-            base = self._group_base
-            groups = {group for group in groups if distinguished_names.is_below(group, base)}
-        if not self._whole_group_name:
-            groups = {name for name in map(distinguished_names.first_value, groups) if name}
-        return tuple(sorted(groups))
-
-
-@dataclass(frozen=True)
-class _Account:
-    name: str
-    secret: str
-
-    def __repr__(self) -> str:
-        return f"_Account({self.name!r})"
-
-    def bind(self, conversation: LdapConnection) -> None:
-        if not conversation.bind(self.name, self.secret):
-            raise BackendUnavailable("the directory does not accept the service account")
-
 
 def _is_plain(user: str) -> bool:
-    """Names with line breaks, controls, or spaces around them are nobody's."""
+    """True for a printable name of reasonable length without surrounding spaces."""
     return user.isprintable() and user.strip() == user and 0 < len(user) <= _LONGEST_NAME
 
 
 def _is_secret(secret: str) -> bool:
-    # A server in C may take what ends at a NUL for all of it.
+    # A server in C may ignore everything after a NUL.
     return "\0" not in secret and not any("\ud800" <= character <= "\udfff" for character in secret)
 
 
@@ -344,7 +227,10 @@ def _tls_context(ca_file: FilePath | None, verify: bool) -> tls.SSLContext:
             "ca_file", f"{ca_file} is no file of CA certificates: {error.strerror or 'not PEM'}"
         ) from None
     if not verify:
-        LOG.warning("the directory's certificate is not verified: anyone between can read secrets")
+        LOG.warning(
+            "the directory's certificate is not verified: "
+            "anyone on the network path can read secrets"
+        )
         context.check_hostname = False
         context.verify_mode = tls.CERT_NONE
     return context

@@ -1,4 +1,4 @@
-"""Conversations with an LDAP directory, over ldap3: who binds, and what is found."""
+"""Connections to an LDAP directory, by ldap3: binds and searches."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ except ImportError as error:
 
 LOG = logging.getLogger(__name__)
 
-# What directories say of wrong, unknown, disabled, locked and expired accounts.
+# The results for wrong, unknown, disabled, locked and expired accounts.
 _REFUSED = frozenset(
     {
         RESULT_INVALID_CREDENTIALS,
@@ -55,9 +55,8 @@ class Entry:
     """An entry of the directory.
 
     Attributes:
-        name: its distinguished name.
-        attributes: the values that are text, by the attribute's name in small letters; none for an
-            attribute that has none.
+        name: the distinguished name.
+        attributes: the values that are valid UTF-8, by the lower-case name of the attribute.
     """
 
     name: str
@@ -65,7 +64,7 @@ class Entry:
 
 
 class Unreachable(Exception):
-    """The host could not be talked to; another may do."""
+    """This host gave no usable answer; the next one may."""
 
 
 class LdapConnection:
@@ -78,15 +77,15 @@ class LdapConnection:
         """Whether the directory accepts the secret.
 
         Raises:
-            Unreachable: it cannot say.
+            Unreachable: the directory gave another answer than yes or no.
         """
-        # As octets, or ldap3 changes the secret by the rules of SASLprep, maybe to an empty one.
         if not secret or not name:
             return False
         if self._connection.closed:
-            # ldap3 would connect anew, and tell the secret to a connection without StartTLS.
+            # ldap3 would connect again, and send the secret without StartTLS.
             raise Unreachable("the connection was closed")
         self._connection.user = name
+        # As bytes: ldap3 applies SASLprep to text, which may leave an empty password.
         self._connection.password = secret.encode()
         self._connection.authentication = ldap3.SIMPLE
         self._connection.bind(read_server_info=False)
@@ -100,7 +99,7 @@ class LdapConnection:
     def search(
         self, base: str, query: str, attributes: Sequence[str], *, only_base: bool = False
     ) -> list[Entry]:
-        """The entries that match, but not more than two: who asks wants exactly one."""
+        """The first two matching entries: callers need exactly one."""
         self._connection.search(
             base,
             query,
@@ -113,10 +112,10 @@ class LdapConnection:
             LOG.warning("the directory has no %r, or does not show it", base)
         elif result["result"] not in (RESULT_SUCCESS, RESULT_SIZE_LIMIT_EXCEEDED):
             raise Unreachable(f"the search failed: {_describe(result)}")
-        return [_entry(found) for found in self._connection.response if _is_entry(found)]
+        return [_entry(item) for item in self._connection.response if _is_entry(item)]
 
     def search_all(self, base: str, query: str) -> list[str]:
-        """The names of all entries that match, in pages, as Active Directory wants it."""
+        """The DNs of all matching entries, read in pages, which Active Directory requires."""
         names: list[str] = []
         cookie: bytes | None = None
         while True:
@@ -126,7 +125,7 @@ class LdapConnection:
             result = self._connection.result
             if result["result"] != RESULT_SUCCESS:
                 raise Unreachable(f"the search failed: {_describe(result)}")
-            names += [found["dn"] for found in self._connection.response if _is_entry(found)]
+            names += [item["dn"] for item in self._connection.response if _is_entry(item)]
             controls = result.get("controls") or {}
             paging = controls.get("1.2.840.113556.1.4.319") or {"value": {"cookie": b""}}
             cookie = paging["value"]["cookie"]
@@ -136,13 +135,14 @@ class LdapConnection:
 
 @dataclass(frozen=True)
 class Directory:
-    """Where a directory is, and how to connect to it.
+    """The address of a directory, and how to connect to it.
 
     Attributes:
-        hosts: to try, in this order.
-        tls: how to verify a host; None talks without TLS.
-        start_tls: TLS begins inside an LDAP connection, rather than before it.
-        connect_timeout: how many seconds connecting may take.
+        hosts: the host names, tried in this order.
+        port: the port of every host.
+        tls: how to verify a host's certificate; None for no TLS.
+        start_tls: True for StartTLS, False for LDAPS.
+        connect_timeout: how many seconds a connection to one host may take.
         timeout: how many seconds each answer may take.
     """
 
@@ -155,24 +155,24 @@ class Directory:
 
     @property
     def bound(self) -> float:
-        """How many seconds a conversation may take, with each of the hosts in vain."""
+        """How many seconds it takes at most until every host has failed."""
         return len(self.hosts) * (self.connect_timeout + self.timeout)
 
-    def with_connection(self, talk: Callable[[LdapConnection], Result]) -> Result:
-        """What ``talk`` makes of a conversation with the first host that has one.
+    def with_connection(self, use: Callable[[LdapConnection], Result]) -> Result:
+        """Return the result of ``use`` with a connection to the first host that works.
 
         Raises:
-            BackendUnavailable: there is no such host.
+            BackendUnavailable: no host works.
         """
         failures: list[str] = []
         cause: Exception | None = None
         for host in self.hosts:
             try:
-                with self._connected(host) as conversation:
-                    return talk(conversation)
+                with self._connected(host) as connection:
+                    return use(connection)
             except AnchorError:
                 raise
-            except Exception as error:  # noqa: BLE001  # ldap3 trips over garbage in any way
+            except Exception as error:  # noqa: BLE001  # ldap3 raises anything for malformed answers
                 failures.append(f"{host}: {type(error).__name__}: {error}")
                 cause = error
         raise BackendUnavailable(f"no directory answers: {'; '.join(failures)}") from cause
@@ -191,7 +191,7 @@ class Directory:
             server,
             auto_referrals=False,
             check_names=False,
-            # It is passed on to the system as whole seconds.
+            # ldap3 sets a socket option that has whole seconds.
             receive_timeout=math.ceil(self.timeout),
         )
         try:
@@ -202,18 +202,18 @@ class Directory:
         finally:
             connection.strategy.close()
             if connection.socket is not None:
-                # After a failed handshake ldap3 takes it for closed.
+                # After a failed handshake ldap3 believes that it is closed.
                 connection.socket.close()
 
 
 def escape_in_filter(value: str) -> str:
-    """A value that is one value in a search filter (RFC 4515), whatever is in it."""
+    """Escape a value for a search filter (RFC 4515 3)."""
     escaped: str = escape_filter_chars(value)
     return escaped
 
 
 def validate_filter(template: str) -> None:
-    """Raise a ConfigurationError if the template, with a user's name in it, is no filter."""
+    """Raise ConfigurationError if the template does not make a valid filter."""
     try:
         parse_filter(template.replace("{user}", "user"), None, True, True, None, False)
     except LDAPException as error:
@@ -221,7 +221,7 @@ def validate_filter(template: str) -> None:
 
 
 class _Tls(ldap3.Tls):  # type: ignore[misc]  # ldap3 has no types
-    """TLS as Python verifies it; ldap3's own comparison of names does not know addresses."""
+    """TLS verified by Python, because ldap3's own check of names does not support IP addresses."""
 
     def __init__(self, context: ssl.SSLContext, timeout: float):
         super().__init__(validate=context.verify_mode)
@@ -229,7 +229,7 @@ class _Tls(ldap3.Tls):  # type: ignore[misc]  # ldap3 has no types
         self._timeout = timeout
 
     def wrap_socket(self, connection: Any, do_handshake: bool = False) -> None:
-        """Turn the connection's socket into one with TLS."""
+        """Start TLS on the connection's socket."""
         connection.socket.settimeout(self._timeout)
         connection.socket = self._context.wrap_socket(
             connection.socket, server_hostname=connection.server.host
@@ -240,22 +240,22 @@ def _describe(result: Mapping[str, Any]) -> str:
     return f"{result.get('description')}, {result.get('message')}".strip(", ")
 
 
-def _is_entry(found: Mapping[str, Any]) -> bool:
-    """Referrals to other directories stand among the entries, and are not followed."""
-    return bool(found["type"] == "searchResEntry")
+def _is_entry(item: Mapping[str, Any]) -> bool:
+    """False for a referral to another directory, which Anchor does not follow."""
+    return bool(item["type"] == "searchResEntry")
 
 
-def _entry(found: Mapping[str, Any]) -> Entry:
+def _entry(item: Mapping[str, Any]) -> Entry:
     attributes: dict[str, tuple[str, ...]] = {}
-    for description, values in found["raw_attributes"].items():
-        # Active Directory answers an empty memberOf beside a long memberOf;range=0-1499.
+    for description, values in item["raw_attributes"].items():
+        # For many groups Active Directory sends memberOf;range=0-1499 and an empty memberOf.
         name = description.partition(";")[0].lower()
         attributes[name] = attributes.get(name, ()) + tuple(_texts(values))
-    return Entry(found["dn"], attributes)
+    return Entry(item["dn"], attributes)
 
 
 def _texts(values: Sequence[bytes] | None) -> Iterator[str]:
-    # ldap3 has None for an attribute without values.
+    # ldap3 returns None for an attribute without values.
     for value in values or ():
         try:
             yield bytes(value).decode()

@@ -1,0 +1,179 @@
+"""A user's bind, entry and groups in an LDAP directory."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from anchor.auth import distinguished_names
+from anchor.auth.ldap_connection import Entry, LdapConnection, escape_in_filter
+from anchor.auth.results import AuthDetails
+from anchor.errors import BackendUnavailable
+
+LOG = logging.getLogger(__name__)
+
+# Active Directory's LDAP_MATCHING_RULE_IN_CHAIN: a member of a member is a member.
+_IN_CHAIN = "1.2.840.113556.1.4.1941"
+
+
+@dataclass(frozen=True)
+class ServiceAccount:
+    """The account with which Anchor searches the directory."""
+
+    dn: str
+    secret: str = field(repr=False)
+
+    def bind(self, connection: LdapConnection) -> None:
+        """Bind as this account.
+
+        Raises:
+            BackendUnavailable: the directory rejects the secret.
+        """
+        if not connection.bind(self.dn, self.secret):
+            raise BackendUnavailable("the directory does not accept the service account")
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserLookup:
+    """Checks a user's password with a bind, and reads the user's name and groups.
+
+    Exactly one of ``domain``, ``user_dn`` and ``service`` is set; it decides how a user binds.
+
+    Attributes:
+        base: the DN below which users are searched.
+        filter: the filter that matches a user's entry, with ``{user}`` for the user name.
+        name_attribute: the attribute with the user's canonical name.
+        group_attribute: the attribute with the groups' DNs.
+        whole_group_name: True if a group's name is its DN, False if it is the first value in it.
+        group_base: the DN below which groups count; None for all.
+        nested_groups: whether to search for the groups that the user's groups are members of.
+        domain: the Active Directory domain in which users bind as ``user@domain``.
+        user_dn: the template of the DN with which users bind, with ``{user}`` for the user name.
+        service: the account that searches for the DN with which the user then binds.
+    """
+
+    base: str
+    filter: str
+    name_attribute: str
+    group_attribute: str
+    whole_group_name: bool
+    group_base: str | None
+    nested_groups: bool
+    domain: str | None
+    user_dn: str | None
+    service: ServiceAccount | None
+
+    def identify(
+        self,
+        connection: LdapConnection,
+        user: str,
+        secret: str,
+        identified: Callable[[str], None],
+    ) -> AuthDetails | None:
+        """Return the user's identity, or None if the credentials are wrong.
+
+        Args:
+            connection: an open connection to the directory.
+            user: the user name.
+            secret: the password.
+            identified: called with the DN of the user's entry before the password is checked, if
+                the service account finds exactly one.
+        """
+        if self.service is not None:
+            entries = self._find_and_bind(connection, self.service, user, secret, identified)
+        elif self.user_dn is not None:
+            entries = self._bind_and_read(connection, self.user_dn, user, secret)
+        else:
+            entries = self._bind_in_domain(connection, user, secret)
+        if len(entries) != 1:
+            return None
+        entry = entries[0]
+        names = entry.attributes.get(self.name_attribute.lower(), ())
+        if len(names) != 1:
+            LOG.warning(
+                "%s has %d values of %s, but should have exactly one: refused",
+                entry.name,
+                len(names),
+                self.name_attribute,
+            )
+            return None
+        return AuthDetails(names[0], self._groups(connection, entry))
+
+    def _find_and_bind(
+        self,
+        connection: LdapConnection,
+        service: ServiceAccount,
+        user: str,
+        secret: str,
+        identified: Callable[[str], None],
+    ) -> Sequence[Entry]:
+        service.bind(connection)
+        entries = self._search(connection, user)
+        if len(entries) == 1:
+            # The filter may match one entry by several of its names.
+            dn = entries[0].name
+            identified(dn)
+        else:
+            # Bind for an unknown user too, so that the time does not tell who exists.
+            dn = f"cn={secrets.token_hex(8)},{self.base}"
+        if not connection.bind(dn, secret):
+            return ()
+        if self.nested_groups:
+            service.bind(connection)
+        return entries
+
+    def _bind_and_read(
+        self, connection: LdapConnection, user_dn: str, user: str, secret: str
+    ) -> Sequence[Entry]:
+        dn = user_dn.replace("{user}", distinguished_names.escape(user))
+        if not connection.bind(dn, secret):
+            return ()
+        # Read only the entry of the bind: the filter may match others.
+        return self._search(connection, user, dn)
+
+    def _bind_in_domain(
+        self, connection: LdapConnection, user: str, secret: str
+    ) -> Sequence[Entry]:
+        principal = f"{user}@{self.domain}"
+        if not connection.bind(principal, secret):
+            return ()
+        entries = self._search(connection, user)
+        # Active Directory first reads the name as a userPrincipalName, then as a sAMAccountName.
+        # If two users share it in different attributes, the bind may be that of the other user.
+        query = f"(userPrincipalName={escape_in_filter(principal)})"
+        bound = connection.search(self.base, query, ("userPrincipalName",))
+        if {entry.name for entry in bound} - {entry.name for entry in entries}:
+            LOG.warning("%r is the userPrincipalName of another user: refused", principal)
+            return ()
+        return entries
+
+    def _search(self, connection: LdapConnection, user: str, dn: str | None = None) -> list[Entry]:
+        """Search below the base, or read the entry at ``dn``."""
+        entries = connection.search(
+            dn or self.base,
+            self.filter.replace("{user}", escape_in_filter(user)),
+            (self.name_attribute, self.group_attribute),
+            only_base=dn is not None,
+        )
+        if len(entries) > 1:
+            LOG.warning("more than one entry matches the user name %r: refused", user)
+        return entries
+
+    def _groups(self, connection: LdapConnection, entry: Entry) -> tuple[str, ...]:
+        groups = set(entry.attributes.get(self.group_attribute.lower(), ()))
+        if self.nested_groups:
+            member = escape_in_filter(entry.name)
+            groups.update(
+                connection.search_all(
+                    self.group_base or self.base,
+                    f"(&(objectClass=group)(member:{_IN_CHAIN}:={member}))",
+                )
+            )
+        if self.group_base is not None:
+            base = self.group_base
+            groups = {group for group in groups if distinguished_names.is_below(group, base)}
+        if not self.whole_group_name:
+            groups = {name for name in map(distinguished_names.first_value, groups) if name}
+        return tuple(sorted(groups))
