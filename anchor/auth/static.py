@@ -13,7 +13,7 @@ from anchor.runtime.listeners import is_loopback, listening
 
 LOG = logging.getLogger(__name__)
 
-_SAMPLE = ("myusername", "simplepassword")
+_SAMPLE_CREDENTIALS = ("myusername", "simplepassword")
 
 
 class StaticAuthentication:
@@ -21,10 +21,11 @@ class StaticAuthentication:
 
     Args:
         user: the user name.
-        secret: the secret itself. Exactly one of this, ``secret_file`` and ``secret_env``.
-        secret_file: a file that others cannot read, with the secret.
-        secret_env: an environment variable with the secret.
-        groups: the groups that the user is said to be in.
+        secret: the secret itself. Exactly one of ``secret``, ``secret_file`` and ``secret_env`` is
+            required.
+        secret_file: a file with the secret, which other users cannot read.
+        secret_env: the name of an environment variable with the secret.
+        groups: the user's groups.
     """
 
     waits = False
@@ -40,20 +41,24 @@ class StaticAuthentication:
         if not user:
             raise ConfigurationError.about("user", "is empty")
         revealed = one_secret("secret", secret, secret_file, secret_env)
-        if is_the_sample(user, revealed):
-            _warn_of_the_sample(user, listening())
+        if is_sample(user, revealed):
+            _warn_of_sample(user, listening())
         self._identity = AuthDetails(user, groups)
         self._credentials = _digest(user, revealed)
 
     def authenticate(self, user: str, secret: str) -> AuthDetails:
-        """Compare in a time that does not depend on where a difference is."""
+        """Compare the credentials in constant time.
+
+        Raises:
+            NotAuthenticated: the user name or the secret is wrong.
+        """
         if not hmac.compare_digest(self._credentials, _digest(user, secret)):
             raise NotAuthenticated()
         return self._identity
 
 
-def _warn_of_the_sample(user: str, listeners: list[str]) -> None:
-    """Say loudly that everyone gets certificates, unless only this machine reaches the service."""
+def _warn_of_sample(user: str, listeners: list[str]) -> None:
+    """Log that everyone can get certificates; less loudly if only this machine can connect."""
     if listeners and all(map(is_loopback, listeners)):
         LOG.warning(
             "the user %r and its secret are those of the sample configuration, which everyone "
@@ -70,12 +75,12 @@ def _warn_of_the_sample(user: str, listeners: list[str]) -> None:
     )
 
 
-def is_the_sample(user: str, secret: str) -> bool:
-    """Whether they are those of the sample configuration, which everyone knows."""
-    return (user, secret) == _SAMPLE
+def is_sample(user: str, secret: str) -> bool:
+    """Whether these are the credentials of the sample configuration, which are public."""
+    return (user, secret) == _SAMPLE_CREDENTIALS
 
 
 def _digest(user: str, secret: str) -> bytes:
-    # With the length of the first, no other two are the same when they stand side by side.
-    both = f"{len(user)} {user}{secret}"
-    return hashlib.sha256(both.encode("utf-8", "surrogatepass")).digest()
+    # With the length of the user name, no other pair makes the same text.
+    credentials = f"{len(user)} {user}{secret}"
+    return hashlib.sha256(credentials.encode("utf-8", "surrogatepass")).digest()

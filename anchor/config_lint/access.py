@@ -17,7 +17,7 @@ SHORTEST_SECRET = 12
 def sample_credentials(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Find the user and the secret of the sample configuration."""
     for path, user, secret in _static_secrets(review):
-        if static.is_the_sample(user, secret):
+        if static.is_sample(user, secret):
             yield ConfigProblem(
                 path,
                 "the user and the secret are those of the sample, which everyone knows: anyone who "
@@ -28,7 +28,7 @@ def sample_credentials(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
 def short_secret(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Find static secrets that are short enough to guess."""
     for path, user, secret in _static_secrets(review):
-        if len(secret) < SHORTEST_SECRET and not static.is_the_sample(user, secret):
+        if len(secret) < SHORTEST_SECRET and not static.is_sample(user, secret):
             yield ConfigProblem(
                 path,
                 f"the secret has fewer than {SHORTEST_SECRET} characters and can be guessed: "
