@@ -1,4 +1,4 @@
-"""HTTP answers of a bounded size that arrive within a bounded time, for ``requests``."""
+"""An adapter for ``requests`` that limits the size and the duration of an answer."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 LIMIT = 1_000_000
 """The largest body, in bytes, after decompression."""
 
-# Headers and the lengths of chunks come on top of the body.
+# The headers and the chunk sizes are not part of the body.
 _WIRE_LIMIT = LIMIT + 200_000
 _CHUNK = 16384
 
 
 class BoundedAdapter(HTTPAdapter):
-    """A transport adapter that refuses an answer that is too large or too slow.
+    """A transport adapter that rejects an answer that is too large or too slow.
 
-    The whole answer has to arrive within the read timeout of the request, which for ``requests``
-    alone is the longest pause between two packets.  An answer that does not, or is larger than
-    ``LIMIT``, raises a ``requests.exceptions.RequestException``.
+    The whole answer has to arrive within the read timeout, which ``requests`` applies only to the
+    pause between two packets.  A late answer, or one larger than ``LIMIT``, raises a
+    ``requests.exceptions.RequestException``.
     """
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Make the pools that bound what is read."""
+        """Use pools with bounded reads."""
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the manager of a proxy, whose pools bound what is read too."""
+        """Return the manager for a proxy, with bounded reads too."""
         manager = super().proxy_manager_for(*args, **kwargs)
         manager.pool_classes_by_scheme = _POOLS
         return manager
@@ -44,16 +44,16 @@ class BoundedAdapter(HTTPAdapter):
         """Return an answer with its whole body, decompressed.
 
         Raises:
-            requests.exceptions.RequestException: it is too large, too slow, or not HTTP.
+            requests.exceptions.RequestException: the answer is too large, too slow, or not HTTP.
         """
         try:
             response = super().send(*args, **kwargs)
-            # Where requests itself keeps what it has read.
+            # The attribute in which requests caches the body.
             response._content = _whole_body(response)
         except (requests.exceptions.RequestException, MemoryError):
             raise
         except Exception as error:
-            # Neither library checks everything that a server can send, such as negative lengths.
+            # The libraries do not check everything, for example negative lengths.
             raise requests.exceptions.ConnectionError(
                 f"the answer is not HTTP: {type(error).__name__}"
             ) from error
@@ -77,7 +77,7 @@ _TOO_LARGE = "the answer is larger than the limit"
 
 
 class _BoundedReader(io.RawIOBase):
-    """What comes out of a socket, up to a number of bytes and a point in time."""
+    """A stream that raises OSError after too many bytes or too many seconds."""
 
     def __init__(self, source: io.RawIOBase, limit: int, seconds: float | None):
         self._source = source
@@ -102,7 +102,7 @@ class _BoundedReader(io.RawIOBase):
 
 
 class _BoundedSocket:
-    """As much of a socket as ``http.client`` needs to read one answer."""
+    """The part of a socket that ``http.client`` uses to read an answer."""
 
     def __init__(self, sock: socket.socket):
         self._socket = sock

@@ -1,4 +1,4 @@
-"""A bound on how long a question may take, whatever the library that asks it waits for."""
+"""A time limit for a call to a library that cannot limit it itself."""
 
 from __future__ import annotations
 
@@ -9,75 +9,77 @@ from typing import Generic, TypeVar
 from anchor.errors import BackendUnavailable
 from anchor.runtime import threads
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class Deadline:
-    """Asks in a thread of its own, and stops waiting for it after a time.
+    """Calls a function in another thread, and stops waiting for it after a while.
 
-    A library's timeouts count from one octet to the next, and looking up a host's name has none at
-    all.  A thread cannot be stopped: what it asks for in vain goes on, unheard, and not more than
-    ``unheard`` of them at once.
+    The timeouts of libraries apply to each packet only, and the lookup of a host name has none.  A
+    thread cannot be stopped: after the timeout it runs on, and its result is dropped.
 
     Args:
-        seconds: how long to wait.
-        unheard: with so many questions still unanswered, no other is asked.
+        seconds: how long to wait for a result.
+        max_abandoned: how many calls may run on after their timeout; then no new call starts.
     """
 
-    def __init__(self, seconds: float, unheard: int = 8):
+    def __init__(self, seconds: float, max_abandoned: int = 8):
         self.seconds = seconds
-        self._unheard = unheard
+        self._max_abandoned = max_abandoned
         self._lock = threading.Lock()
-        self._late = 0
+        self._abandoned = 0
 
-    def call(self, ask: Callable[[], Answer]) -> Answer:
-        """What ``ask`` returns or raises.
+    def call(self, function: Callable[[], Result]) -> Result:
+        """Return what the function returns, or raise what it raises.
 
         Raises:
             BackendUnavailable: it did not end in time.
         """
         with self._lock:
-            if self._late >= self._unheard:
+            if self._abandoned >= self._max_abandoned:
                 raise BackendUnavailable("too many earlier questions are still unanswered")
-        question = _Question(ask)
-        threads.start(question.run, "anchor-question")
-        if not question.ended.wait(self.seconds):
+        call = _Call(function)
+        threads.start(call.run, "anchor-question")
+        if not call.ended.wait(self.seconds):
             with self._lock:
-                self._late += 1
-            question.when_ended(self._one_less)
+                self._abandoned += 1
+            call.when_ended(self._forget_abandoned)
             raise BackendUnavailable(f"no answer within {self.seconds:g} seconds")
-        if question.error is not None:
-            raise question.error
-        return question.answers[0]
+        if call.error is not None:
+            raise call.error
+        return call.results[0]
 
-    def _one_less(self) -> None:
+    def _forget_abandoned(self) -> None:
         with self._lock:
-            self._late -= 1
+            self._abandoned -= 1
 
 
-class _Question(Generic[Answer]):
-    def __init__(self, ask: Callable[[], Answer]):
+class _Call(Generic[Result]):
+    """A call in another thread; ``results`` is empty until it has succeeded."""
+
+    def __init__(self, function: Callable[[], Result]):
         self.ended = threading.Event()
-        self.answers: list[Answer] = []
+        self.results: list[Result] = []
         self.error: BaseException | None = None
-        self._ask = ask
+        self._function = function
         self._lock = threading.Lock()
-        self._then: Callable[[], None] | None = None
+        self._callback: Callable[[], None] | None = None
 
     def run(self) -> None:
         try:
-            self.answers.append(self._ask())
-        except BaseException as error:  # noqa: BLE001  # it is raised where the answer is awaited
+            self.results.append(self._function())
+        except BaseException as error:  # noqa: BLE001  # Deadline.call raises it
             self.error = error
         with self._lock:
             self.ended.set()
-            then = self._then
-        if then is not None:
-            then()
+            callback = self._callback
+        if callback is not None:
+            callback()
 
-    def when_ended(self, then: Callable[[], None]) -> None:
+    def when_ended(self, callback: Callable[[], None]) -> None:
+        """Call the callback once the call has ended, or now if it has."""
         with self._lock:
             if not self.ended.is_set():
-                self._then = then
+                self._callback = callback
                 return
-        then()
+        callback()

@@ -1,4 +1,4 @@
-"""OpenStack's Keystone: the secret is a token, and its roles are the requester's groups."""
+"""Authentication by OpenStack's Keystone: the secret is a token, whose roles become groups."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ except ImportError as error:
 
 LOG = logging.getLogger(__name__)
 
-# What keystoneauth tells of a conversation has tokens in it where the other side repeats them, so
-# it has a level of its own, which that of the root logger does not change.
+# keystoneauth's debug log contains tokens that a server repeats. Its level is set here, so that
+# debug logging of the root logger does not turn it on.
 _WIRE = logging.getLogger(f"{__name__}.wire")
 _WIRE.setLevel(logging.INFO)
 
-# What a header can carry; a Fernet token has about 200 characters, a JWS some 800.
+# The characters that a header can carry. A Fernet token has about 200, a JWS about 800.
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}", re.ASCII)
 
 
@@ -57,31 +57,31 @@ Seconds = Annotated[float, pydantic.Field(gt=0, le=60)]
 
 
 class KeystoneAuthentication:
-    """Asks Keystone about the token that was given as the secret; the user name counts for nothing.
+    """Validates with Keystone the token that is sent as the secret; the user name is ignored.
 
-    A token can ask about itself. With a service account, by an application credential or by a
-    password, Anchor asks about it.
+    Anchor validates a token with a service account, which has an application credential or a
+    password. Without a service account it validates each token with the token itself.
 
     Args:
-        url: where Keystone is, with or without ``/v3``.
-        ca_file: the CAs, in PEM, that its certificate may be of, rather than the system's.
-        timeout: within how many seconds it has to answer. An answer of more than 1 MB,
-            decompressed, is a failure too.
-        allow_unscoped: whether tokens will do that are for nothing in particular, rather than for a
-            project.
-        allow_domain_scoped: whether tokens for a domain will do.
-        allow_system_scoped: whether tokens for the whole system will do.
-        application_credential_id: the application credential by which Anchor asks about tokens.
-            Without a service account each token is asked about itself.
-        service_user: a user, with a password, who asks about tokens instead of an application
-            credential. Goes together with ``service_project``.
-        service_user_domain: the name of the domain that this user is in.
-        service_project: the project as a member of which this user asks.
-        service_project_domain: the name of the domain that the project is in.
-        service_secret: the application credential's secret, or the password. With a service
-            account, exactly one of this, ``service_secret_file`` and ``service_secret_env``.
-        service_secret_file: a file that others cannot read, with that secret.
-        service_secret_env: an environment variable with that secret.
+        url: the URL of Keystone, with or without ``/v3``.
+        ca_file: a PEM file with the CAs to trust instead of the system's.
+        timeout: how many seconds Keystone's answer may take. An answer of more than 1 MB,
+            decompressed, is an error too.
+        allow_unscoped: whether to accept tokens without a scope. Tokens for a project are always
+            accepted.
+        allow_domain_scoped: whether to accept tokens for a domain.
+        allow_system_scoped: whether to accept tokens for the system.
+        application_credential_id: the ID of the application credential that validates tokens.
+        service_user: a user with a password who validates tokens, instead of an application
+            credential; requires ``service_project``.
+        service_user_domain: the name of the domain of ``service_user``.
+        service_project: the name of the project for which ``service_user`` gets a token.
+        service_project_domain: the name of the domain of ``service_project``.
+        service_secret: the application credential's secret, or the user's password. A service
+            account requires exactly one of ``service_secret``, ``service_secret_file`` and
+            ``service_secret_env``.
+        service_secret_file: a file with that secret, which other users cannot read.
+        service_secret_env: the name of an environment variable with that secret.
     """
 
     def __init__(
@@ -106,23 +106,30 @@ class KeystoneAuthentication:
         secret = ""
         if (application_credential_id, service_user) == (None, None):
             if (service_secret, service_secret_file, service_secret_env) != (None, None, None):
-                problems.add("", "a 'service_secret' is of no use without whose it is")
+                problems.add(
+                    "",
+                    "'service_secret' needs 'application_credential_id' or 'service_user'",
+                )
         else:
             with problems.at():
                 secret = one_secret(
                     "service_secret", service_secret, service_secret_file, service_secret_env
                 )
         if application_credential_id is not None and service_user is not None:
-            problems.add("", "one of 'application_credential_id' and 'service_user' is enough")
+            problems.add(
+                "", "only one of 'application_credential_id' and 'service_user' is allowed"
+            )
         if (service_user is None) != (service_project is None):
             problems.add("", "'service_user' and 'service_project' go together")
         if ca_file is not None and not os.access(ca_file, os.R_OK):
             problems.add("ca_file", f"{ca_file} cannot be read")
         problems.raise_if_any()
         if url.startswith("http:"):
-            LOG.warning("%s is not https: anyone between can read the tokens", url)
+            LOG.warning("%s is not https: anyone on the network path can read the tokens", url)
         self._url = url
-        self._allowed = _Scopes(allow_unscoped, allow_domain_scoped, allow_system_scoped)
+        self._allowed_scopes = _Scopes(
+            unscoped=allow_unscoped, domain=allow_domain_scoped, system=allow_system_scoped
+        )
         self._service: Any = None
         if application_credential_id is not None:
             self._service = v3.ApplicationCredential(
@@ -140,25 +147,25 @@ class KeystoneAuthentication:
                 project_domain_name=service_project_domain,
             )
         self._sessions = _Sessions(str(ca_file) if ca_file else True, timeout)
-        # Half a second more, so that what the library says of its own time-out is heard.
+        # Half a second more, so that the library's own timeout, with a better message, comes first.
         self._deadline = Deadline(timeout + 0.5)
 
     @staticmethod
     def principal(_user: str) -> str:
-        """The same for everybody: another user name is no new start for who tries tokens."""
+        """The same for all: a new user name does not reset the count of failures."""
         return ""
 
     def authenticate(self, user: str, secret: str) -> AuthDetails:
-        """Whose token it is, with the roles that it has."""
+        """Return the user and the roles of a token."""
         if not _TOKEN.fullmatch(secret):
             raise NotAuthenticated()
         body = self._deadline.call(lambda: self._ask(secret))
         try:
             token = _Token.model_validate(body["token"])
         except (TypeError, KeyError, pydantic.ValidationError):
-            # Neither the cause nor its text: who knows what is in it.
+            # Without the cause: its text may contain the token.
             raise BackendUnavailable(f"{self._url} did not answer with a token") from None
-        self._allowed.check(token)
+        self._allowed_scopes.require_allowed(token)
         return AuthDetails(
             token.user.name,
             sorted({role.name for role in token.roles}),
@@ -167,7 +174,7 @@ class KeystoneAuthentication:
         )
 
     def _ask(self, token: str) -> Any:
-        """What Keystone says of the token."""
+        """Keystone's description of the token, as JSON."""
         adapter = LegacyJsonAdapter(
             self._sessions.get(),
             auth=self._service or token_endpoint.Token(self._url, token),
@@ -177,9 +184,9 @@ class KeystoneAuthentication:
         try:
             return TokenManager(adapter).get_token_data(token, include_catalog=False)
         except exceptions.HttpError as error:
-            # Unauthorized with a service account is about that.
+            # 401 concerns the service account if there is one, otherwise the token.
             expected = (404,) if self._service is not None else (401, 404)
-            if error.http_status in expected and _is_keystones(error):
+            if error.http_status in expected and _is_from_keystone(error):
                 raise NotAuthenticated() from None
             raise self._unavailable(f"HTTP status {error.http_status}") from None
         except RecursionError:
@@ -189,12 +196,12 @@ class KeystoneAuthentication:
             raise self._unavailable(text.replace(token, "[token]")) from None
 
     def _unavailable(self, what: str) -> BackendUnavailable:
-        whose = "with the service account " if self._service is not None else ""
-        return BackendUnavailable(f"{self._url} was asked {whose}in vain: {what}")
+        account = " with the service account" if self._service is not None else ""
+        return BackendUnavailable(f"{self._url} could not validate a token{account}: {what}")
 
 
-def _is_keystones(error: Any) -> bool:
-    """Whether an error is Keystone's own, rather than that of something else at the URL."""
+def _is_from_keystone(error: Any) -> bool:
+    """True if Keystone itself sent the error, not another server at the URL."""
     try:
         return bool(error.response.json()["error"]["code"] == error.http_status)
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
@@ -207,7 +214,7 @@ class _Named(pydantic.BaseModel):
 
 
 class _Token(pydantic.BaseModel):
-    """What of a token's description matters here."""
+    """The parts of a token's description that Anchor uses."""
 
     model_config = pydantic.ConfigDict(strict=True)
 
@@ -220,13 +227,14 @@ class _Token(pydantic.BaseModel):
 
 @dataclass(frozen=True)
 class _Scopes:
-    """What tokens may be for, besides a project."""
+    """The scopes that are accepted besides a project."""
 
     unscoped: bool
     domain: bool
     system: bool
 
-    def check(self, token: _Token) -> None:
+    def require_allowed(self, token: _Token) -> None:
+        """Raise NotAuthenticated if the token's scope is not accepted."""
         if token.project is not None:
             return
         if token.system is not None:
@@ -236,17 +244,17 @@ class _Scopes:
         else:
             allowed = self.unscoped
         if not allowed:
-            LOG.info("the token of %r is for no project: refused", token.user.name)
+            LOG.info("the token of %r is not scoped to a project: refused", token.user.name)
             raise NotAuthenticated()
 
 
 class _Adapter(BoundedAdapter, TCPKeepAliveAdapter):
-    """Keystoneauth's own adapter, with bounds on the answer."""
+    """Keystoneauth's adapter, with bounds on the answer."""
 
 
 @dataclass
 class _Sessions:
-    """Connections that are kept, for each process its own: a fork would share the sockets."""
+    """Persistent connections, new ones after a fork, which would share the sockets."""
 
     verify: str | bool
     timeout: float
@@ -257,7 +265,7 @@ class _Sessions:
     def get(self) -> Session:
         with self._lock:
             if self._session is None or self._process != os.getpid():
-                # A redirection would carry the token to somebody else.
+                # Without redirects: another server would get the token.
                 self._session = Session(verify=self.verify, timeout=self.timeout, redirect=False)
                 for scheme in ("http://", "https://"):
                     self._session.session.mount(scheme, _Adapter())

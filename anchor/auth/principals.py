@@ -1,10 +1,10 @@
-"""Spellings of one user name, which count as one."""
+"""One key for all spellings of a user name."""
 
 from __future__ import annotations
 
 import unicodedata
 
-# Active Directory compares without regard to accents, and to the two kinds of Japanese syllables.
+# Active Directory ignores accents, and treats hiragana and katakana as equal.
 _LETTERS = str.maketrans(
     {
         "æ": "ae",
@@ -20,22 +20,22 @@ _LETTERS = str.maketrans(
     | {"þ": "th"}
     | {chr(katakana): chr(katakana - 0x60) for katakana in range(0x30A1, 0x30F7)}
 )
-# RFC 4518 2.2 maps these to nothing, and whatever is a control, a format character or a mark.
+# RFC 4518 2.2 maps these to nothing, and also control characters, format characters and marks.
 _NOTHING = frozenset("\u1806\ufffc\u115f\u1160\u3164")
 _IGNORED = frozenset({"Cc", "Cf", "Mn", "Me"})
 
 
 def key(name: str) -> str:
-    """The same text for all names that a directory may take for the same user.
+    """The same text for all spellings that a directory may accept for one user.
 
-    This follows LDAP's caseIgnoreMatch (RFC 4518) and Active Directory.  Names of two users can
-    have one key too: it is for counting, and never says who somebody is.
+    This follows LDAP's caseIgnoreMatch (RFC 4518) and Active Directory.  Two users can have the
+    same key, so it is for counting only, never for identification.
     """
     if name.isascii() and name.isprintable():
         return " ".join(name.casefold().split())
     text = " ".join(name.split())
     for _ in range(2):
-        # Some characters have a case only after they are decomposed, and the other way round.
+        # Twice: decomposition can produce cased letters, and case folding composed ones.
         text = unicodedata.normalize("NFKD", text).casefold()
     text = "".join(
         character

@@ -1,4 +1,4 @@
-"""Who a requester turned out to be."""
+"""The identity of an authenticated requester."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class AuthDetails:
     """An authenticated requester.
 
     Attributes:
-        username: the name by which the authentication backend knows them.
-        groups: the names of their groups, or of their roles.
-        user_id: the backend's own identifier, if it has one.
+        username: the user name in the authentication backend.
+        groups: the names of the user's groups or roles.
+        user_id: the backend's identifier of the user, if it has one.
         project_id: the project that the credential is scoped to, if any.
     """
 

@@ -177,7 +177,7 @@ def test_an_answer_in_time_is_the_answer():
 
 def test_what_takes_too_long_is_not_waited_for_and_not_asked_without_end():
     stop = threading.Event()
-    deadline = Deadline(0.05, unheard=2)
+    deadline = Deadline(0.05, max_abandoned=2)
     for _ in range(2):
         with pytest.raises(BackendUnavailable, match="no answer within"):
             deadline.call(lambda: stop.wait(20))
