@@ -26,6 +26,10 @@ def add_to(subparsers: Any) -> None:
 
 def run(namespace: argparse.Namespace) -> int:
     """Print the schema."""
-    text = schema.shipped_text() if namespace.shipped else schema.to_json(schema.for_installed_plugins())
+    text = (
+        schema.shipped_text()
+        if namespace.shipped
+        else schema.to_json(schema.for_installed_plugins())
+    )
     print(text, end="")
     return 0

@@ -206,7 +206,8 @@ def load_policy(
         content_checks=mandatory_checks.content_checks(intermediate=intermediate, bans=bans),
         result_checks=mandatory_checks.result_checks(listed, issuer),
         configured=tuple(
-            Check(name, function, "csr" in function.supplied_names) for name, function in bound[VALIDATORS]
+            Check(name, function, "csr" in function.supplied_names)
+            for name, function in bound[VALIDATORS]
         ),
         fixups=tuple(Fixup(name, function) for name, function in bound[FIXUPS]),
         keeps_attributes=SUBJECT_ATTRIBUTES in validators or SUBJECT_ATTRIBUTES in fixups,
@@ -215,7 +216,9 @@ def load_policy(
     )
 
 
-def _listed_attributes(bound: Iterable[tuple[str, plugins.BoundFunction]]) -> Iterable[AttributePatterns]:
+def _listed_attributes(
+    bound: Iterable[tuple[str, plugins.BoundFunction]],
+) -> Iterable[AttributePatterns]:
     """The subject attributes in the options of the validator and of the fixup."""
     for name, function in bound:
         if name == SUBJECT_ATTRIBUTES:

@@ -104,7 +104,9 @@ class FrontPage:
                 alone=name is not None,
                 url=self._url_placeholder,
                 style=style_sheet(),
-                always=summary.describe_mandatory_checks() if self._mode == "full" and authorities else "",
+                always=summary.describe_mandatory_checks()
+                if self._mode == "full" and authorities
+                else "",
                 timestamp=timestamp,
             )
         parts = text.split(self._url_placeholder)
