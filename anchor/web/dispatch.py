@@ -13,6 +13,7 @@ from typing import Any
 from pecan.core import PecanBase
 from pecan.routing import handle_security
 from pecan.util import _cfg, iscontroller
+from webob import Response
 
 from anchor.errors import UnknownPath
 
@@ -60,6 +61,23 @@ class StrictDispatch(PecanBase):  # type: ignore[misc]  # pecan has no types
         if not iscontroller(node) or not _accepts_arguments(node, len(segments)):
             raise UnknownPath("there is nothing here")
         return node, segments
+
+
+    def invoke_controller(
+        self, controller: Any, args: list[str], kwargs: dict[str, Any], state: Any
+    ) -> None:
+        """Call the controller; Pecan renders a result that is not a response.
+
+        Pecan would inspect the controller's signature for each request, to drop arguments that
+        came from the query.  There are none, and it takes a tenth of the time of a certificate.
+        """
+        result = controller(*args)
+        if isinstance(result, Response):
+            state.response = result
+        else:
+            returned = functools.partial(lambda result: result, result)
+            vars(returned)["_pecan"] = _cfg(controller)
+            super().invoke_controller(returned, [], kwargs, state)
 
 
 def _child(node: object, segment: str) -> Any:
