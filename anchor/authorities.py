@@ -27,7 +27,7 @@ from anchor.config.document import Document, read_document
 from anchor.config.plugins import validate_options
 from anchor.errors import ConfigProblem
 from anchor.policy.policy import Policy, load_policy
-from anchor.store.bans import BanFile, BanSettings, load_bans
+from anchor.store.ban_file import BanFile, BanSettings, load_bans
 from anchor.timestamps import utc_now
 
 

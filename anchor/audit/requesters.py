@@ -19,7 +19,7 @@ def issued_to(record: Path, requester: str) -> frozenset[str]:
     Raises:
         BrokenRecord: the record was changed, so it cannot be trusted.
     """
-    wanted = bans.normal("requester", requester)
+    wanted = bans.normalize("requester", requester)
     fingerprints: set[str] = set()
 
     def collect(line: bytes) -> None:
@@ -27,7 +27,7 @@ def issued_to(record: Path, requester: str) -> frozenset[str]:
             return
         fields = json.loads(line)
         names = (fields.get("user"), fields.get("user_id"))
-        if any(bans.normal("requester", name) == wanted for name in names if name):
+        if any(bans.normalize("requester", name) == wanted for name in names if name):
             fingerprints.add(fields["fingerprint"])
 
     # The head before the files, which may grow meanwhile.

@@ -26,7 +26,8 @@ from anchor.config.document import Document
 from anchor.config.plugins import validate_options
 from anchor.errors import ConfigurationError, UnreadableRequest
 from anchor.store import bans, inventory
-from anchor.store.bans import Ban, BanFile, BanSettings, load_bans
+from anchor.store.ban_file import BanFile, BanSettings, load_bans
+from anchor.store.bans import Ban
 from anchor.store.inventory import Choice, read_certificates
 from anchor.timestamps import timestamp, utc_now
 from anchor.X509 import pem
@@ -122,7 +123,7 @@ def _ban_file(document: Document) -> BanFile:
 def _value_to_ban(namespace: argparse.Namespace) -> str:
     if namespace.kind == "name" and namespace.value is not None:
         try:
-            return bans.banned_name(namespace.value)
+            return bans.canonical_name(namespace.value)
         except ValueError as error:
             raise ConfigurationError.about("", str(error)) from None
     return _value(namespace)
@@ -131,7 +132,7 @@ def _value_to_ban(namespace: argparse.Namespace) -> str:
 def _value(namespace: argparse.Namespace) -> str:
     if namespace.value is None:
         raise ConfigurationError.about("", f"which {namespace.kind}?")
-    value = bans.normal(namespace.kind, namespace.value)
+    value = bans.normalize(namespace.kind, namespace.value)
     if namespace.kind == "key" and not _FINGERPRINT.fullmatch(value):
         return _key_in(Path(namespace.value))
     if not value.strip("."):

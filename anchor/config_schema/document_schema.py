@@ -15,7 +15,7 @@ from anchor.ca.loading import NextSettings
 from anchor.ca.settings import CASettings
 from anchor.config import document
 from anchor.config_schema.models import Schema, model_schema, plugin_schema
-from anchor.store import bans
+from anchor.store import ban_file
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 ANYTHING: Schema = {"type": "object"}
@@ -56,7 +56,7 @@ def document_schema(plugins: PluginSchemas) -> Schema:
         "authentication": _backend_section("authentication", authenticator.CommonSettings, plugins),
         "signing_ca": _signing_ca(plugins),
         "registration_authority": _authority(plugins),
-        "bans": model_schema(bans.BanSettings),
+        "bans": model_schema(ban_file.BanSettings),
         **_audit(),
     }
     for name, own in plugins.options["authentication"].items():

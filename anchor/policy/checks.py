@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from anchor.auth.results import AuthDetails
 from anchor.errors import Failure, PluginError
-from anchor.store.bans import NOT_LOOKED_AT, Bans
+from anchor.store.bans import BANS_NOT_READ, Bans
 from anchor.validators.errors import ValidationError
 from anchor.X509.signing_request import X509Csr
 
@@ -29,7 +29,7 @@ class Context:
     auth_result: AuthDetails
     request: Any
     conf: Mapping[str, Any]
-    bans: Bans = NOT_LOOKED_AT
+    bans: Bans = BANS_NOT_READ
 
     def arguments(self, csr: X509Csr) -> Mapping[str, object]:
         """The values that a check can ask for, by the name of its parameter."""

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from cryptography.x509.oid import ExtensionOID, NameOID
 
 from anchor.policy.checks import Check
-from anchor.store.bans import NOT_BANNED, BanFile, Banned
+from anchor.store.ban_file import BanFile
+from anchor.store.bans import NOT_BANNED, Banned
 from anchor.validators.errors import ValidationError, refuse_any
 from anchor.validators.subject import unlisted_attributes
 from anchor.X509 import name_listing, weak_keys
@@ -215,6 +216,6 @@ def _on_csr(check: _CsrCheck, arguments: Mapping[str, Any]) -> None:
 
 def _not_banned(bans: BanFile, arguments: Mapping[str, Any]) -> None:
     try:
-        bans.refuse(arguments["bans"], arguments["csr"], arguments["auth_result"])
+        bans.check(arguments["bans"], arguments["csr"], arguments["auth_result"])
     except Banned as error:
         raise ValidationError(error.message, **error.data) from None

@@ -18,7 +18,8 @@ from anchor.policy import fixups as shipped_fixups
 from anchor.policy import mandatory_checks
 from anchor.policy.checks import SUPPLIED, Check, Context, run_checks
 from anchor.policy.evaluation import Evaluation, FixupStep
-from anchor.store.bans import NO_BANS, BanFile
+from anchor.store.ban_file import BanFile
+from anchor.store.bans import NO_BANS
 from anchor.validators.errors import ValidationError
 from anchor.X509 import weak_keys
 from anchor.X509.attribute_patterns import AttributePatterns

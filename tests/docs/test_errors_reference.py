@@ -9,7 +9,7 @@ import pytest
 
 from anchor import errors
 from anchor.policy import mandatory_checks
-from anchor.store.bans import BanFile
+from anchor.store.ban_file import BanFile
 from anchor.timestamps import utc_now
 from anchor.web import problems
 from anchor.X509 import weak_keys

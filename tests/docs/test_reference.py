@@ -13,7 +13,7 @@ from anchor.config import plugins
 from anchor.config.plugins import load_plugin
 from anchor.policy.checks import SUPPLIED
 from anchor.policy.mandatory_checks import content_checks, key_checks, result_checks
-from anchor.store.bans import BanFile
+from anchor.store.ban_file import BanFile
 from anchor.timestamps import utc_now
 from anchor.X509 import oids
 from anchor.X509.weak_keys import Allowed

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from anchor.auth.results import AuthDetails
 from anchor.cli import main
 from anchor.policy.policy import load_policy
-from anchor.store.bans import Ban, BanFile
+from anchor.store.ban_file import BanFile
+from anchor.store.bans import Ban
 from anchor.X509 import der_texts
 from anchor.X509.general_name_text import describe
 from anchor.X509.general_names import named

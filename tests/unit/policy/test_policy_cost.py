@@ -13,7 +13,8 @@ from cryptography.x509.oid import NameOID
 from anchor import errors
 from anchor.auth.results import AuthDetails
 from anchor.policy.policy import load_policy
-from anchor.store.bans import Ban, BanFile
+from anchor.store.ban_file import BanFile
+from anchor.store.bans import Ban
 from anchor.X509 import pem
 from tests.support import der
 from tests.support.pace import allowed, least_seconds

@@ -17,7 +17,7 @@ from anchor.policy.checks import SUPPLIED
 from anchor.policy.description import summary
 from anchor.policy.description.third_party import describe_plugin
 from anchor.policy.mandatory_checks import content_checks, key_checks, result_checks
-from anchor.store.bans import BanFile
+from anchor.store.ban_file import BanFile
 from anchor.timestamps import utc_now
 from anchor.X509.weak_keys import Allowed
 from tests.docs.test_reference import entry_points

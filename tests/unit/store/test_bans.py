@@ -22,7 +22,8 @@ from anchor.config.plugins import bind_options
 from anchor.errors import ConfigurationError, PluginError, ValidationFailed
 from anchor.policy.checks import SUPPLIED
 from anchor.policy.policy import Fixup, load_policy
-from anchor.store.bans import Ban, BanFile
+from anchor.store.ban_file import BanFile
+from anchor.store.bans import Ban
 from anchor.X509.name_matching import index_keys, lookup_keys, matches, overlaps
 from anchor.X509.signing_request import X509Csr
 from tests.support.pki import a_key, make_csr
@@ -355,7 +356,7 @@ def test_a_request_is_held_against_one_state_of_the_bans(tmp_path, monkeypatch):
     assert not looks
     with pytest.raises(ValidationFailed, match="the name is banned"):
         policy.evaluate(csr, policy.context(AuthDetails("alice"), None, {})).require_approved()
-    assert looks == [(str(tmp_path / "bans.json"),)]
+    assert looks == [(tmp_path / "bans.json",)]
 
 
 def test_a_name_that_only_a_fixup_adds_is_held_against_the_bans_too(tmp_path):
