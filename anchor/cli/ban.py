@@ -204,7 +204,7 @@ def _print_last_expiry(locations: CertificateLocations, ban: Ban, now: datetime.
         is_banned = _banned(ban, issued_to(locations.audit, ban.value))
     elif ban.kind == "requester":
         print("audit.target is not 'file', so who got which certificate is not known;")
-        what, is_banned = "certificate of anybody's", inventory.every
+        what, is_banned = "certificate of anybody's", inventory.any_certificate
     is_valid = inventory.in_force(now)
     problems = Diagnostics()
     ends = read_certificates(

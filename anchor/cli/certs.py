@@ -151,7 +151,7 @@ def _time_choice(namespace: argparse.Namespace, now: datetime.datetime) -> Choic
         return lambda certificate: first <= certificate.not_after <= last
     if namespace.in_force:
         return inventory.in_force(now)
-    return inventory.every
+    return inventory.any_certificate
 
 
 def _later(now: datetime.datetime, span: datetime.timedelta) -> datetime.datetime:

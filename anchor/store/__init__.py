@@ -1,1 +1,1 @@
-"""What outlives a request: issued certificates and bans."""
+"""Persistent data: issued certificates and bans."""

@@ -1,4 +1,4 @@
-"""Issued certificates on disk, each under its SHA-256 fingerprint."""
+"""Issued certificates as files, named after their SHA-256 fingerprints."""
 
 from __future__ import annotations
 
@@ -16,62 +16,61 @@ SUFFIX = ".crt"
 
 _FILE = re.compile(rf"[0-9a-f]{{64}}{re.escape(SUFFIX)}", re.ASCII).fullmatch
 _LENGTH = 64 + len(SUFFIX)
-# The names of files that are being written, see Directory.
-_PASSING = re.compile(r"\.(?:[0-9a-f]{64}|ready)\.[0-9a-f]{8}", re.ASCII).fullmatch
-# A writer needs its file for less than a second. Who still writes after an hour gets an error.
+# The names of files that are being written.
+_TEMPORARY = re.compile(r"\.(?:[0-9a-f]{64}|ready)\.[0-9a-f]{8}", re.ASCII).fullmatch
+# A writer needs less than a second. After an hour its temporary file is removed.
 _STALE_SECONDS = 3600
-# As much as a certificate may take, in octets.
-ROOM = 8192
+# The largest certificate, in bytes.
+_MAX_BYTES = 8192
 
 
 class Store(Protocol):
-    """Keeps issued certificates."""
+    """The interface of a store of issued certificates."""
 
     def put(self, fingerprint: str, pem: bytes) -> None:
-        """Keep a certificate; once this returns it will not be lost.
+        """Store a certificate durably.
 
         Raises:
-            StorageError: it could not be kept.
+            StorageError: the certificate could not be stored.
         """
 
     def ready(self) -> None:
-        """Return if a certificate could be kept now.
+        """Check that a certificate could be stored now.
 
         Raises:
-            StorageError: it could not.
+            StorageError: it could not be stored.
         """
 
 
 class NullStore:
-    """Keeps nothing, for an authority without an ``output_path``."""
+    """Stores nothing, for an authority without an ``output_path``."""
 
     def put(self, fingerprint: str, pem: bytes) -> None:
-        """Forget the certificate."""
+        """Do nothing."""
 
     def ready(self) -> None:
-        """It always can."""
+        """Do nothing."""
 
 
 class CertificateDirectory:
-    """Keeps certificates as ``<fingerprint>.crt`` in a directory.
+    """Stores certificates as ``<fingerprint>.crt`` in a directory.
 
-    A file appears under its name whole or not at all, and is on disk, name and contents, before
-    :meth:`put` returns.  Any number of threads and processes may write into one directory.
+    A file appears under its name complete or not at all, and is synced to disk before :meth:`put`
+    returns.  Any number of threads and processes may write into one directory.
     """
 
     def __init__(self, path: Path):
-        # A Path makes its text anew for each call.
         self._path = str(path)
 
     def put(self, fingerprint: str, pem: bytes) -> None:
-        """Write the certificate under a passing name, then give it its own."""
+        """Write the certificate to a temporary file, then rename it."""
         try:
             directory = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                passing = f".{fingerprint}.{os.urandom(4).hex()}"
-                _write(directory, passing, pem)
-                _name(directory, passing, f"{fingerprint}{SUFFIX}")
-                # A new name is on disk only once its directory is.
+                temporary = f".{fingerprint}.{os.urandom(4).hex()}"
+                _write(directory, temporary, pem)
+                _rename(directory, temporary, f"{fingerprint}{SUFFIX}")
+                # The new name is on disk only after the directory is synced.
                 os.fsync(directory)
             finally:
                 os.close(directory)
@@ -79,12 +78,12 @@ class CertificateDirectory:
             raise StorageError(f"{self._path}: {error.strerror}") from error
 
     def ready(self) -> None:
-        """Take the room of a certificate, and give it back."""
+        """Allocate the space for a certificate, and free it again."""
         path = Path(self._path, f".ready.{os.urandom(4).hex()}")
         try:
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
-                os.posix_fallocate(file, 0, ROOM)
+                os.posix_fallocate(file, 0, _MAX_BYTES)
             finally:
                 os.close(file)
                 path.unlink()
@@ -93,7 +92,7 @@ class CertificateDirectory:
 
 
 def _write(directory: int, name: str, contents: bytes) -> None:
-    """A new file, on disk."""
+    """Write a new file, and sync it to disk."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     file = os.open(name, flags, 0o644, dir_fd=directory)
     try:
@@ -107,30 +106,30 @@ def _write(directory: int, name: str, contents: bytes) -> None:
         os.close(file)
 
 
-def _name(directory: int, passing: str, name: str) -> None:
+def _rename(directory: int, temporary: str, name: str) -> None:
     try:
-        os.rename(passing, name, src_dir_fd=directory, dst_dir_fd=directory)
+        os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
     except BaseException:
-        os.unlink(passing, dir_fd=directory)
+        os.unlink(temporary, dir_fd=directory)
         raise
 
 
 def remove_leftovers(path: Path, now: float) -> int:
-    """Remove the files that killed writers have left in a directory; returns how many.
+    """Remove the temporary files of killed writers, and return how many there were.
 
     Args:
-        path: the directory of a :class:`Directory`; it need not exist.
+        path: the directory of a :class:`CertificateDirectory`; it need not exist.
         now: the time in seconds since the epoch.
 
     Raises:
-        OSError: the directory cannot be read, or one of the files not be removed.
+        OSError: the directory cannot be read, or a file cannot be removed.
     """
     removed = 0
     if not path.is_dir():
         return removed
     with os.scandir(path) as entries:
         for entry in entries:
-            if _PASSING(entry.name) and entry.is_file(follow_symlinks=False):
+            if _TEMPORARY(entry.name) and entry.is_file(follow_symlinks=False):
                 with contextlib.suppress(FileNotFoundError):
                     if entry.stat(follow_symlinks=False).st_mtime < now - _STALE_SECONDS:
                         Path(entry.path).unlink()
@@ -138,19 +137,19 @@ def remove_leftovers(path: Path, now: float) -> int:
     return removed
 
 
-def stored(path: str) -> Iterator[tuple[str, list[str], list[str]]]:
-    """The directories at and under a path, and the names in each that certificates may have.
+def walk(path: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    """List the certificate files in a directory and those below it.
 
-    Whether they do have them :func:`is_certificate` tells: for a hundred thousand that takes a good
-    part of a second, and can be asked by several processes. The third item are the other files
-    that end in ``.crt``, whose names do not say that they are certificates of the service.
+    Yields:
+        For each directory its path, the names that :func:`is_certificate` has to check, and the
+        names of other files that end in ``.crt``.
     """
-    found = os.listdir(path)  # noqa: PTH208  # a Path for each would take another second
-    names = [name for name in found if _may_be_a_certificate(name)]
-    if len(names) == len(found):
+    entries = os.listdir(path)  # noqa: PTH208  # 100,000 Path objects would take another second
+    names = [name for name in entries if _may_be_a_certificate(name)]
+    if len(names) == len(entries):
         yield path, names, []
         return
-    others = [name for name in found if not _may_be_a_certificate(name)]
+    others = [name for name in entries if not _may_be_a_certificate(name)]
     directories = {name for name in others if _is_directory(f"{path}/{name}")}
     yield (
         path,
@@ -162,7 +161,7 @@ def stored(path: str) -> Iterator[tuple[str, list[str], list[str]]]:
         ],
     )
     for name in directories:
-        yield from stored(f"{path}/{name}")
+        yield from walk(f"{path}/{name}")
 
 
 def _may_be_a_certificate(name: str) -> bool:
@@ -170,7 +169,7 @@ def _may_be_a_certificate(name: str) -> bool:
 
 
 def is_certificate(name: str) -> bool:
-    """Whether a file of that name is one of a certificate."""
+    """Whether a file name is that of a stored certificate."""
     return _FILE(name) is not None
 
 
@@ -179,10 +178,10 @@ def _is_directory(path: str) -> bool:
 
 
 def load_store(path: Path | None) -> Store:
-    """The store at a path, made if it is not there yet.
+    """The store in a directory, which is created if it does not exist.
 
     Raises:
-        ConfigurationError: it cannot be made or written to.
+        ConfigurationError: the directory cannot be created or written to.
     """
     if path is None:
         return NullStore()

@@ -1,4 +1,4 @@
-"""What was issued: read from the directories in which certificates are stored."""
+"""The inventory: certificates read from the directories in which they are stored."""
 
 from __future__ import annotations
 
@@ -16,28 +16,27 @@ from anchor.timestamps import timestamp
 from anchor.X509.name_matching import matches
 from anchor.X509.written_names import canonical
 
-# More than nearly every file has, in octets.
-_MOST = 1 << 13
-# More bytes than any certificate has.
-_TOO_MANY = 1 << 20
-
+# Nearly every file fits in one block of this many bytes.
+_BLOCK = 1 << 13
+# No certificate has more bytes.
+_MAX_BYTES = 1 << 20
 
 Choice = Callable[[StoredCertificate], bool]
-Shape = TypeVar("Shape")
+Result = TypeVar("Result")
 
 
 def read_certificates(
     directories: Iterable[Path],
     choose: Choice,
-    shape: Callable[[StoredCertificate], Shape],
+    shape: Callable[[StoredCertificate], Result],
     problems: Diagnostics,
-) -> list[Shape]:
-    """Read the stored certificates and return what is wanted of those chosen, each once.
+) -> list[Result]:
+    """Read the stored certificates; return a value for each certificate that is chosen.
 
     Args:
         directories: where certificates are stored.
-        choose: whether a certificate is wanted.
-        shape: what is wanted of it.
+        choose: whether to include a certificate.
+        shape: makes the value for a certificate.
         problems: gets every file that should hold a certificate and does not.
 
     Raises:
@@ -48,47 +47,47 @@ def read_certificates(
     for directory in directories:
         if directory.is_dir():
             try:
-                for place, names, more in certificate_files.stored(str(directory)):
-                    directory_of |= dict.fromkeys(names, place)
-                    others += (f"{place}/{name}" for name in more)
+                for path, names, more in certificate_files.walk(str(directory)):
+                    directory_of |= dict.fromkeys(names, path)
+                    others += (f"{path}/{name}" for name in more)
             except OSError as error:
                 raise ConfigurationError.about("", f"{directory}: {error.strerror}") from None
     results = []
     for name, path in directory_of.items():
-        found = _read(f"{path}/{name}")
-        if isinstance(found, _Broken):
-            problems.add("", found.fault)
-        # What has another name is not the service's certificate, and not listed.
-        elif found is not None and certificate_files.is_certificate(name) and choose(found):
-            results.append(shape(found))
+        certificate = _read(f"{path}/{name}")
+        if isinstance(certificate, _Broken):
+            problems.add("", certificate.reason)
+        # A certificate under another name is not from the service.
+        elif certificate and certificate_files.is_certificate(name) and choose(certificate):
+            results.append(shape(certificate))
     for path in others:
         if isinstance(broken := _read(path), _Broken):
-            problems.add("", broken.fault)
+            problems.add("", broken.reason)
     return results
 
 
 class _Broken(NamedTuple):
     """Why a file that should hold a certificate does not."""
 
-    fault: str
+    reason: str
 
 
 def _read(path: str) -> StoredCertificate | _Broken | None:
-    """The certificate in a file; None if it has just been pruned."""
+    """The certificate in a file; None if the file has just been deleted."""
     try:
-        # Not waiting for whoever writes into it, if it is no file but a pipe.
+        # O_NONBLOCK: the path may be a pipe.
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            pem = os.read(file, _MOST)
-            while len(pem) % _MOST == 0 and (more := os.read(file, _MOST)):
+            pem = os.read(file, _BLOCK)
+            while len(pem) % _BLOCK == 0 and (more := os.read(file, _BLOCK)):
                 pem += more
-                if len(pem) > _TOO_MANY:
-                    return _Broken(f"{path} is larger than {_TOO_MANY} bytes: no certificate")
+                if len(pem) > _MAX_BYTES:
+                    return _Broken(f"{path} is larger than {_MAX_BYTES} bytes: no certificate")
         finally:
             os.close(file)
         return StoredCertificate(pem, path)
     except FileNotFoundError as error:
-        # A link that leads nowhere is there.
+        # A symbolic link without a target exists.
         return _Broken(f"{path}: {error.strerror}") if os.path.islink(path) else None  # noqa: PTH114
     except OSError as error:
         return _Broken(f"{path}: {error.strerror}")
@@ -96,29 +95,28 @@ def _read(path: str) -> StoredCertificate | _Broken | None:
         return _Broken(f"{path} holds no certificate")
 
 
-def every(_one: StoredCertificate) -> bool:
-    """Any certificate is chosen."""
+def any_certificate(_certificate: StoredCertificate) -> bool:
+    """Choose every certificate."""
     return True
 
 
 def good_for(name: str) -> Choice:
-    """Whether a client would accept a certificate for a name, wildcards included."""
+    """Choose certificates that clients accept for a name, also by a wildcard."""
     wanted = canonical(name)
-
-    return lambda one: any(matches(holder, wanted) for holder in one.plain_names)
+    return lambda certificate: any(matches(held, wanted) for held in certificate.plain_names)
 
 
 def in_force(now: datetime.datetime) -> Choice:
-    """Whether a certificate has not expired."""
+    """Choose certificates that have not expired."""
     moment = timestamp(now)
-    return lambda one: one.not_after >= moment
+    return lambda certificate: certificate.not_after >= moment
 
 
 def remove_leftovers(directories: Iterable[Path], now: datetime.datetime) -> int:
-    """Remove the temporary files of killed writers; returns how many.
+    """Remove the temporary files of killed writers, and return how many there were.
 
     Raises:
-        ConfigurationError: one of them cannot be removed.
+        ConfigurationError: a file cannot be removed.
     """
     try:
         return sum(
@@ -129,24 +127,24 @@ def remove_leftovers(directories: Iterable[Path], now: datetime.datetime) -> int
 
 
 def prune(directories: Iterable[Path], before: datetime.datetime, problems: Diagnostics) -> int:
-    """Delete the certificates that had expired by then.
+    """Delete the certificates that expired before a moment.
 
     Args:
-        directories: where the certificates are.
-        before: the moment by which they had expired.
-        problems: gets every file that should hold a certificate and does not; it stays.
+        directories: where certificates are stored.
+        before: the moment, in UTC.
+        problems: gets every file that should hold a certificate and does not; the file is kept.
 
     Returns:
-        how many certificates were deleted.
+        The number of deleted certificates.
 
     Raises:
-        ConfigurationError: one of them cannot be deleted.
+        ConfigurationError: a certificate cannot be deleted.
     """
     moment = timestamp(before)
     expired = read_certificates(
         directories,
-        lambda one: one.not_after < moment,
-        lambda one: one.path,
+        lambda certificate: certificate.not_after < moment,
+        lambda certificate: certificate.path,
         problems,
     )
     try:

@@ -1,4 +1,4 @@
-"""A certificate that was stored, as the inventory lists it."""
+"""A stored certificate, as the inventory lists it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class StoredCertificate:
 
     Args:
         pem: the contents of the file.
-        path: of the file.
+        path: the path of the file.
 
     Raises:
-        ValueError: it is no certificate, or not a valid one.
+        ValueError: the file does not contain a valid certificate in PEM.
     """
 
     def __init__(self, pem: bytes, path: str):
@@ -46,7 +46,7 @@ class StoredCertificate:
 
     @property
     def fingerprint(self) -> str:
-        """The SHA-256 over its DER encoding, in hexadecimal."""
+        """The SHA-256 of the DER encoding, in hexadecimal."""
         return self._certificate.fingerprint(hashes.SHA256()).hex()
 
     @property
@@ -56,27 +56,27 @@ class StoredCertificate:
 
     @cached_property
     def not_before(self) -> str:
-        """The first second of its validity, as RFC 3339 writes it."""
+        """The first second of the validity, as RFC 3339 text."""
         return timestamp(self._certificate.not_valid_before_utc)
 
     @cached_property
     def not_after(self) -> str:
-        """The last second of its validity, as RFC 3339 writes it."""
+        """The last second of the validity, as RFC 3339 text."""
         return timestamp(self._certificate.not_valid_after_utc)
 
     @property
     def subject(self) -> str:
-        """The subject as RFC 4514 writes it."""
+        """The subject, as RFC 4514 text."""
         return self._subject.rfc4514_string()
 
     @property
     def key(self) -> str:
-        """The SHA-256 over the key as SubjectPublicKeyInfo, in hexadecimal."""
+        """The SHA-256 of the SubjectPublicKeyInfo, in hexadecimal."""
         return hashlib.sha256(self._key).hexdigest()
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The names in subjectAltName and the common names, each after its kind and a colon."""
+        """The subjectAltName entries and the common names, each as ``kind:name``."""
         described = [describe(name) for name in self._alternative_names]
         described += [
             f"CN:{attribute.value!s}"
@@ -86,12 +86,12 @@ class StoredCertificate:
 
     @cached_property
     def plain_names(self) -> tuple[str, ...]:
-        """The hosts, addresses, mailboxes and URIs that it names."""
-        found: dict[str, None] = {}
+        """The hosts, addresses, mailboxes and URIs that the certificate names."""
+        names: dict[str, None] = {}
         for name in general_names.named(self._subject, self._alternative_names):
-            found |= dict.fromkeys(name.meaning.hosts)
-            found |= dict.fromkeys(general_names.exact_texts(name.meaning))
-        return tuple(found)
+            names |= dict.fromkeys(name.meaning.hosts)
+            names |= dict.fromkeys(general_names.exact_texts(name.meaning))
+        return tuple(names)
 
 
 def _normalized(described: str) -> str:
