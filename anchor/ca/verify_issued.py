@@ -125,9 +125,9 @@ def _value(extension: Extension | None) -> x509.ExtensionType | None:
 
 def _verify_signature(certificate: x509.Certificate, ca: CACertificate) -> None:
     """Require that the CA is the certificate's issuer and has signed it."""
-    if certificate.issuer != ca.certificate.subject:
-        raise SigningError("the certificate is not issued in the CA's name")
     try:
         certificate.verify_directly_issued_by(ca.certificate)
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError) as error:
+        if certificate.issuer != ca.certificate.subject:
+            raise SigningError("the certificate is not issued in the CA's name") from error
         raise SigningError("the CA's key does not verify the certificate") from error

@@ -32,13 +32,13 @@ class StrictDispatch(PecanBase):  # type: ignore[misc]  # pecan has no types
         Raises:
             UnknownPath: no controller has that path.
         """
-        request = state.request
-        path = request.pecan["routing_path"] = request.environ.get("PATH_INFO", "")
+        request, details = state.request, state.request.pecan
+        path = details["routing_path"] = request.environ.get("PATH_INFO", "")
         self.handle_hooks(self.hooks, "on_route", state)
         controller, arguments = self.route(request, self.root, path)
         handle_security(controller)
-        request.pecan["extension"] = None
-        request.pecan["content_type"] = _cfg(controller).get("content_type")
+        details["extension"] = None
+        details["content_type"] = _cfg(controller).get("content_type")
         state.controller = controller
         state.arguments = Arguments(arguments, [], {})  # type: ignore[arg-type]  # as Pecan does
         self.handle_hooks(self.determine_hooks(controller), "before", state)
@@ -78,6 +78,11 @@ class StrictDispatch(PecanBase):  # type: ignore[misc]  # pecan has no types
             returned = functools.partial(lambda result: result, result)
             vars(returned)["_pecan"] = _cfg(controller)
             super().invoke_controller(returned, [], kwargs, state)
+
+    def _handle_empty_response_body(self, state: Any) -> None:
+        """Send 204 for an empty response, as Pecan does, but decode no other to see it."""
+        if not state.response.content_length:
+            super()._handle_empty_response_body(state)
 
 
 def _child(node: object, segment: str) -> Any:

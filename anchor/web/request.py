@@ -21,6 +21,7 @@ Networks = Collection[IPv4Network | IPv6Network]
 
 TRUSTED_PROXIES = "anchor.trusted_proxies"
 REQUEST_ID = "anchor.request_id"
+CLIENT = "anchor.client"
 
 
 class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
@@ -51,6 +52,12 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
 
     @property
     def _client(self) -> _Client:
+        client: _Client | None = self.environ.get(CLIENT)
+        if client is None:
+            client = self.environ[CLIENT] = self._parse_client()
+        return client
+
+    def _parse_client(self) -> _Client:
         client = self._peer
         proxies: Networks = self.environ.get(TRUSTED_PROXIES, ())
         if not proxies or not client.is_in(proxies):
