@@ -1,6 +1,6 @@
-"""A SIGTERM finishes what runs and leaves nothing behind, whatever serves.
+"""Graceful shutdown: after a SIGTERM the running requests are finished and all processes end.
 
-doc/adr/0073 tells which servers need this.
+doc/adr/0073 says which servers need this.
 """
 
 from __future__ import annotations
@@ -16,63 +16,63 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from anchor.runtime import server
+
 _PR_SET_PDEATHSIG = 1
 
 
 def install() -> None:
-    """Prepare this process, and those that are forked from it, for their end.
+    """Prepare this process, and those that are forked from it, for a graceful shutdown.
 
-    Under uwsgi with a master, gunicorn and others nothing has to be done for that: they see to it
-    themselves.
+    gunicorn, uwsgi with a master, and other servers need no preparation.
     """
-    uwsgi = sys.modules.get("uwsgi")
-    # A directory of that name may have been taken for the module, which is inside uwsgi only.
-    if uwsgi is not None and hasattr(uwsgi, "masterpid"):
+    uwsgi = server.uwsgi()
+    if uwsgi is not None:
         _ignore_sigpipe()
         if not uwsgi.masterpid():
-            _without_a_master(uwsgi)
+            _prepare_without_master(uwsgi)
     elif (
         "pecan.commands.serve" in sys.modules
         and threading.current_thread() is threading.main_thread()
         and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     ):
-        signal.signal(signal.SIGTERM, _after_this_request)
+        signal.signal(signal.SIGTERM, _stop_after_request)
 
 
 def _ignore_sigpipe() -> None:
-    """Have uwsgi ignore SIGPIPE, which it logs: without an end once nobody reads the log."""
+    """Make uwsgi ignore SIGPIPE: it logs each one, and loops if nobody reads the log."""
     ctypes.CDLL(None).uwsgi_manage_opt(b"ignore-sigpipe", b"true")
-    # Its own handler may be there already.
+    # uwsgi may have installed its handler already.
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 
-def _without_a_master(uwsgi: Any) -> None:
-    """Have uwsgi's processes end together, each after the request that it has."""
+def _prepare_without_master(uwsgi: Any) -> None:
+    """Make uwsgi's processes end together, each after its current request."""
     program = ctypes.CDLL(None)
     program.strdup.restype = ctypes.c_void_p
     for handler in (
         b"unix_signal:1 goodbye_cruel_world",
-        # Whichever process hears of the end tells all, itself too, by SIGHUP.
+        # The process that gets the signal sends SIGHUP to all processes, itself included.
         b"unix_signal:2 gracefully_kill_them_all",
         b"unix_signal:15 gracefully_kill_them_all",
     ):
-        # uwsgi's own handlers come after this; its options are looked at after those.  It keeps the
-        # text that it is given.
+        # A hook, because uwsgi installs its own handlers after this code runs.  strdup, because
+        # uwsgi keeps the pointer.
         program.uwsgi_manage_opt(b"hook-accepting", ctypes.c_void_p(program.strdup(handler)))
-    # Until then nothing runs that would have to be finished; uwsgi ignores them.
+    # uwsgi ignores these signals until the hooks run. No request runs yet, so they may end it.
     for number in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
 
-    def follow_the_first() -> None:
-        """Its end, however it comes about, is the end of the others."""
+    def end_with_first() -> None:
+        """End this process when the first process ends, for any reason."""
         first = uwsgi.workers()[0]["pid"]
         if os.getpid() != first:
             program.prctl(_PR_SET_PDEATHSIG, signal.SIGHUP, 0, 0, 0)
             if os.getppid() != first:
                 os._exit(0)
 
-    def wait_for_the_others() -> None:
-        """The first process, which is the one that was started, ends last."""
+    def wait_for_others() -> None:
+        """Keep the first process, which was started by the user, until the others have ended."""
         pids = [worker["pid"] for worker in uwsgi.workers()]
         if os.getpid() != pids[0]:
             return
@@ -84,29 +84,29 @@ def _without_a_master(uwsgi: Any) -> None:
                 os.waitpid(pid, 0)
 
     if uwsgi.worker_id():
-        follow_the_first()
+        end_with_first()
     else:
-        _call_also(uwsgi, "post_fork_hook", follow_the_first)
-    _call_also(uwsgi, "atexit", wait_for_the_others)
+        _call_also(uwsgi, "post_fork_hook", end_with_first)
+    _call_also(uwsgi, "atexit", wait_for_others)
 
 
 def _call_also(uwsgi: Any, hook: str, function: Callable[[], None]) -> None:
-    """Add to a hook, of which there is one: a plug-in may have its own there."""
-    before = getattr(uwsgi, hook, None)
+    """Add a function to one of uwsgi's hooks, after which a plug-in's function still runs."""
+    previous = getattr(uwsgi, hook, None)
 
     def both() -> None:
         function()
-        if before is not None:
-            before()
+        if previous is not None:
+            previous()
 
     setattr(uwsgi, hook, both)
 
 
-def _after_this_request(_number: int, frame: FrameType | None) -> None:
-    """Have the server of the standard library, which Pecan serves with, end its loop."""
+def _stop_after_request(_number: int, frame: FrameType | None) -> None:
+    """Signal handler that stops the standard library's server, which Pecan uses."""
     while frame is not None:
         if frame.f_code is socketserver.BaseServer.serve_forever.__code__:
-            # It waits until the loop has ended, which this thread is in.
+            # In a thread: shutdown() waits for the loop, which runs in this thread.
             threading.Thread(target=frame.f_locals["self"].shutdown, daemon=True).start()
             return
         frame = frame.f_back

@@ -1,4 +1,4 @@
-"""The addresses that this process accepts connections on, as far as it can know them."""
+"""The addresses on which this process accepts connections."""
 
 from __future__ import annotations
 
@@ -9,31 +9,30 @@ from contextvars import ContextVar
 from ipaddress import ip_address
 
 PLANNED: ContextVar[tuple[str, ...]] = ContextVar("planned listeners", default=())
-"""The addresses that the server opens after it has loaded the service, if it says so."""
+"""The addresses that the server will open after it has loaded the service, if they are known."""
 
 
 def listening() -> list[str]:
-    """This process's listeners, as ``address:port`` or the path of a UNIX socket.
+    """The listeners of this process, as ``address:port`` or the path of a UNIX socket.
 
-    None are found if the server opens them after it has loaded the service, and has not planned
-    them.
+    A server that opens its listeners later has to announce them in ``PLANNED``.
     """
-    found = set(PLANNED.get())
+    listeners = set(PLANNED.get())
     with contextlib.suppress(OSError):
         for descriptor in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208
-            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as one:
-                if not one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as copy:
+                if not copy.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                     continue
-                if one.family == socket.AF_UNIX:
-                    found.add(os.fsdecode(one.getsockname()))
+                if copy.family == socket.AF_UNIX:
+                    listeners.add(os.fsdecode(copy.getsockname()))
                 else:
-                    address, port, *_ = one.getsockname()
-                    found.add(f"{address}:{port}")
-    return sorted(found)
+                    address, port, *_ = copy.getsockname()
+                    listeners.add(f"{address}:{port}")
+    return sorted(listeners)
 
 
 def is_loopback(listener: str) -> bool:
-    """Whether only this machine can connect to a listener; behind a UNIX socket may be a proxy."""
+    """Whether only this machine can connect; False for a UNIX socket, which a proxy may use."""
     try:
         return ip_address(listener.rpartition(":")[0]).is_loopback
     except ValueError:

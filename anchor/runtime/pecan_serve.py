@@ -1,4 +1,4 @@
-"""Pecan's own server, behind ``pecan serve`` and ``anchor serve``: its address and its output."""
+"""The address and the output of Pecan's server (``pecan serve`` and ``anchor serve``)."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ PORTS = range(1, 65535 + 1)
 
 def is_serving() -> bool:
     """Whether this process was started by ``pecan serve`` or ``anchor serve``."""
-    # Pecan's module for it is no sign: other servers import that too.
+    # pecan.commands.serve in sys.modules proves nothing: other servers import it too.
     return Path(sys.argv[0]).name in {"pecan", "anchor"} and sys.argv[1:2] == ["serve"]
 
 
 def prepare(server: Mapping[str, Any]) -> None:
-    """Check that the server can listen, and have it write each line at once.
+    """Check that the server can listen on its address, and switch its output to line buffering.
 
     Args:
         server: the section ``server`` of ``config.py``, with ``host`` and ``port``.
 
     Raises:
-        ConfigurationError: the address is malformed, taken, or not one of this machine.
+        ConfigurationError: the address is malformed, in use, or not one of this machine.
     """
     host, port = server.get("host"), _port(server.get("port"))
     if not isinstance(host, str):
         raise ConfigurationError.about("server.host", f"{host!r} is not an address or host name")
     try:
-        # The first of the addresses: a host name may have several. wsgiref takes "" for all.
+        # A host name may have several addresses: take the first. For wsgiref "" means any address.
         family = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0][0]
@@ -43,23 +43,23 @@ def prepare(server: Mapping[str, Any]) -> None:
         raise ConfigurationError.about(
             "server.host", f"{host!r} is not an address of this machine: {error.args[-1]}"
         ) from None
-    # Pecan makes the server after this; wsgiref listens on IPv4 unless told otherwise.
+    # Pecan creates the server later; wsgiref's default is IPv4.
     WSGIServer.address_family = family
     try:
         address = _listen_once(host, port)
     except OSError as error:
         raise ConfigurationError.about(
-            "server", f"cannot listen on {_written(host, port)}: {error.strerror}"
+            "server", f"cannot listen on {_host_and_port(host, port)}: {error.strerror}"
         ) from None
     listeners.PLANNED.set((f"{address}:{port}",))
-    # Python keeps lines back when standard output is a pipe or a file.
+    # Python buffers whole blocks if standard output is a pipe or a file.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True)
 
 
 def _listen_once(host: str, port: int) -> str:
-    """The address on which wsgiref would listen, tried but for its search for a full name."""
+    """Listen as wsgiref does, without its DNS lookup, and return the address."""
 
     class Server(WSGIServer):
         server_bind = socketserver.TCPServer.server_bind
@@ -80,5 +80,5 @@ def _port(value: object) -> int:
     return port
 
 
-def _written(host: str, port: int) -> str:
+def _host_and_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

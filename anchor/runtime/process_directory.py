@@ -1,4 +1,4 @@
-"""Where the processes of one service meet, when nobody configured a place."""
+"""The directory in which the processes of one service share files."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from anchor.runtime import server
 
 
 def prepare(configured: Path | None, config_json: Path) -> Path | None:
-    """The directory to count in, made if it is not there; None if there can be none.
+    """Create the directory for shared files; None if the default one cannot be used.
 
     Args:
-        configured: what ``config.py`` says; counts in it outlive the service.
-        config_json: tells services of one user apart.
+        configured: ``metrics_directory`` in ``config.py``, whose files outlive the service.
+        config_json: distinguishes the services of one user.
 
     Raises:
         ConfigurationError: the configured directory cannot be used.
@@ -41,22 +41,22 @@ def prepare(configured: Path | None, config_json: Path) -> Path | None:
 
 
 def find(config_json: Path) -> Path:
-    """The directory that this service alone has, as long as its first process lives."""
+    """The default directory of this service, which is valid while its first process runs."""
     leader = server.leader()
-    which = hashlib.sha256(str(config_json.absolute()).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(str(config_json.absolute()).encode()).hexdigest()[:12]
     parent = Path(tempfile.gettempdir(), f"anchor-metrics-{os.getuid()}")
-    return parent / f"{leader}_{start_time(leader)}-{which}"
+    return parent / f"{leader}_{start_time(leader)}-{digest}"
 
 
 def make(directory: Path) -> Path:
-    """Make that directory if it is not there, and remove those of services that have ended.
+    """Create a service's directory, and remove those of services that have ended.
 
     Raises:
-        OSError: it cannot be made, or others than this user could have a hand in it.
+        OSError: the directory cannot be created, or another user could change it.
     """
     parent = directory.parent
     parent.mkdir(mode=0o700, exist_ok=True)
-    # Everybody may write to /tmp, so somebody may have been there before.
+    # Everyone may write to /tmp, so another user may have created it.
     _require_own(parent)
     for other in parent.iterdir():
         pid, _, started = other.name.split("-")[0].partition("_")
@@ -68,15 +68,16 @@ def make(directory: Path) -> Path:
 
 
 def _require_own(directory: Path) -> None:
-    found = directory.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+    status = directory.lstat()
+    is_private = status.st_uid == os.getuid() and not status.st_mode & 0o077
+    if not stat.S_ISDIR(status.st_mode) or not is_private:
         raise NotADirectoryError(
             errno.ENOTDIR, "not a directory of this user alone", str(directory)
         )
 
 
 def start_time(pid: int) -> str:
-    """When a process started, as /proc has it; process ids are given out again."""
+    """When a process started, in clock ticks since boot: process ids are reused."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:

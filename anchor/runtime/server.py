@@ -1,4 +1,4 @@
-"""What the web server that runs this process says of itself."""
+"""The web server that runs this process: its first process and its capacity."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ class Capacity(NamedTuple):
     """How many requests a service serves at once.
 
     Attributes:
-        whole: in all of its processes; None if that is not known.
-        process: in one process, if connections wait for that one while others are idle.
+        whole: the number for all processes; None if it is unknown.
+        process: the number for one process, if a connection may wait for a busy process while
+            others are idle.
     """
 
     whole: int | None = None
@@ -22,32 +23,32 @@ class Capacity(NamedTuple):
 
 
 def leader() -> int:
-    """The id of the process that all workers of this service descend from."""
-    uwsgi = _uwsgi()
-    if uwsgi is not None:
-        if master := int(uwsgi.masterpid()):
+    """The id of the process from which all workers of this service are forked."""
+    module = uwsgi()
+    if module is not None:
+        if master := int(module.masterpid()):
             return master
-        # Without a master the first worker starts the others.
-        return os.getpid() if uwsgi.worker_id() <= 1 else os.getppid()
+        # Without a master the first worker forks the others.
+        return os.getpid() if module.worker_id() <= 1 else os.getppid()
     if os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn/"):
         settings = sys.modules.get("anchor.gunicorn")
         if settings is not None:
             return int(settings.MASTER)
-        # With --preload the leader itself loads the application.
+        # With --preload the master loads the application.
         return os.getpid() if is_gunicorns_master() else os.getppid()
     return os.getpid()
 
 
 def is_gunicorns_master() -> bool:
-    """True if gunicorn's master is loading the application, for the workers to come."""
+    """True if gunicorn's master is loading the application, before it forks workers."""
     return _gunicorn("Arbiter") is not None and _gunicorn("Worker") is None
 
 
 def capacity() -> Capacity:
     """How many requests the server that loads this application serves at once."""
-    uwsgi = _uwsgi()
-    if uwsgi is not None:
-        return Capacity(int(uwsgi.numproc) * int(uwsgi.cores))
+    module = uwsgi()
+    if module is not None:
+        return Capacity(int(module.numproc) * int(module.cores))
     running = _gunicorn("Worker") or _gunicorn("Arbiter")
     if running is None:
         return Capacity()
@@ -64,19 +65,20 @@ def capacity() -> Capacity:
     return Capacity()
 
 
-def _uwsgi() -> Any:
-    """uwsgi's module, which exists inside of it only; elsewhere a directory may have its name."""
+def uwsgi() -> Any:
+    """The module ``uwsgi``, or None if this process does not run under uwsgi."""
     try:
-        uwsgi = importlib.import_module("uwsgi")
+        module = importlib.import_module("uwsgi")
     except ImportError:
         return None
-    return uwsgi if hasattr(uwsgi, "masterpid") else None
+    # A directory with the name uwsgi is imported as an empty module.
+    return module if hasattr(module, "masterpid") else None
 
 
 def _gunicorn(kind: str) -> Any:
     """The ``Arbiter`` or ``Worker`` of gunicorn that is loading the application, or None.
 
-    gunicorn tells applications nothing of itself, so this looks for the caller.
+    gunicorn has no interface for this, so it is searched in the call stack.
     """
     module = {"Arbiter": "gunicorn.arbiter", "Worker": "gunicorn.workers.base"}[kind]
     if module not in sys.modules:

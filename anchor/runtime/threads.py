@@ -1,4 +1,4 @@
-"""Threads beside the one that serves."""
+"""Background threads."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Callable
 
 
 def start(target: Callable[[], object], name: str) -> threading.Thread:
-    """Run this in a thread of its own, which ends with the process and gets no signals.
+    """Start a daemon thread that gets no signals.
 
-    uwsgi's handlers end the process right where they run.  In a thread that the end of the process
-    waits for, or one that is abandoned, that is no end in order.
+    uwsgi's signal handlers end the process in the thread that gets the signal, so they must not run
+    in a background thread.
     """
     thread = threading.Thread(target=target, name=name, daemon=True)
-    # A thread begins with the mask of the one that starts it.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    # A thread inherits the signal mask.
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         thread.start()
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
     return thread

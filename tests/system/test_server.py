@@ -17,7 +17,7 @@ from tests.support.servers.processes import answers, free_port, program, running
 
 _APPLICATION = """
 import json, os
-from anchor import server
+from anchor.runtime import server
 
 FOUND = {"capacity": server.capacity(), "leader": server.leader()}
 
