@@ -1,4 +1,4 @@
-"""Bounds for log lines: a request must not be able to write long ones."""
+"""Limits on the length of log lines, which may contain text from requests."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from bisect import bisect_right
 from collections.abc import Callable
 
 LINE_BYTES = 4096
-"""The longest line of a log, its line break included; audit events are not cut."""
+"""The longest log line, including its line break; audit events are not cut."""
 
 TRACE_LINES = 200
-"""The most lines of a trace."""
+"""The maximum number of lines of a traceback."""
 
 REASON_CHARACTERS = 1024
-"""The longest reason for a failure in a log or an audit event."""
+"""The longest reason for a failure in a log line or an audit event."""
 
 Size = Callable[[str], int]
 
 
 def in_utf8(text: str) -> int:
-    """How many bytes a text takes."""
+    """The number of bytes of a text in UTF-8."""
     return len(text.encode("utf-8", "backslashreplace"))
 
 
 def in_json(text: str) -> int:
-    """How many bytes a text takes as a JSON string, without the quotes."""
+    """The number of bytes of a text as a JSON string, without the quotes."""
     return len(json.dumps(text)) - 2
 
 
 def fit(text: str, room: int, size: Size = in_utf8, *, keep_end: bool = False) -> str:
-    """The text if it fits, or what fits of it with a mark where it was cut.
+    """The text, cut to a number of bytes, with a mark at the cut.
 
     Args:
-        text: what to cut.
-        room: how many bytes it may take.
-        size: how many bytes a text takes.
-        keep_end: cut the middle, and not the end.
+        text: the text.
+        room: the maximum number of bytes, including the mark.
+        size: the function that counts the bytes of a text.
+        keep_end: cut in the middle instead of at the end.
     """
     if len(text) <= room and size(text) <= room:
         return text
@@ -45,7 +45,7 @@ def fit(text: str, room: int, size: Size = in_utf8, *, keep_end: bool = False) -
         start = text[: kept - len(end)]
         return f"{start} [... {len(text) - kept} characters cut ...] {end}".rstrip(" ")
 
-    # Each character takes a byte at least.
+    # Each character takes at least one byte.
     kept = bisect_right(range(min(room, len(text))), room, key=lambda kept: size(cut(kept))) - 1
     return cut(max(kept, 0))
 

@@ -1,4 +1,4 @@
-"""Log lines that say which request they are about, as text or as JSON.
+"""Formatters for log lines with the request's id, as text or as JSON.
 
 ``config.py`` names the formatter: ``{"()": "anchor.logs.Text"}`` or ``{"()": "anchor.logs.JSON"}``.
 """
@@ -17,22 +17,21 @@ AUDIT = "anchor.audit"
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 
-# What a request said may be in a message: it must not begin a line of its own, nor command a
-# terminal.
+# A message may contain text from a request, which must not start a new line or control a terminal.
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code != ord("\t")}
 
 
 class Text(logging.Formatter):
-    """``2026-01-02 03:04:05,678 INFO anchor.app [request id]: message``, and the trace below it.
+    """``2026-01-02 03:04:05,678 INFO anchor.app [request id]: message``, then the traceback.
 
-    No line is longer than 4096 bytes, but for audit events, which are never cut.
+    No line is longer than 4096 bytes, except audit events, which are never cut.
     """
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s%(about)s: %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, and those of the trace."""
+        """The line and its traceback."""
         text = super().format(record)
         if record.name == AUDIT:
             return text
@@ -55,9 +54,9 @@ class Text(logging.Formatter):
 class JSON(logging.Formatter):
     """One object on each line: ``time``, ``level``, ``logger``, ``message`` and ``request_id``.
 
-    ``exception`` holds the trace, if there is one.  Message and trace are cut so that no line is
-    longer than 4096 bytes.  An audit event, which is JSON already, is in ``message`` as text and is
-    never cut; give it to :class:`anchor.logs.Lines` instead.
+    ``exception`` contains the traceback, if there is one.  Message and traceback are cut so that no
+    line is longer than 4096 bytes.  An audit event is JSON already: here it becomes the text in
+    ``message`` and is never cut.  Use :class:`anchor.logs.Lines` for it instead.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -79,14 +78,14 @@ class JSON(logging.Formatter):
 
 
 def _cut(line: dict[str, str | None]) -> dict[str, str | None]:
-    """The same with a shorter message and trace; of a trace the middle is what matters least."""
+    """The fields with a shorter message and traceback; a traceback is cut in the middle."""
     message, trace = str(line["message"]), line.get("exception")
     room = bounds.LINE_BYTES - 1 - len(json.dumps({**line, "message": ""}))
     if trace is not None:
         room += bounds.in_json(trace)
-        # The trace gets what the message leaves, and half of the room at least.
-        of_trace = max(room // 2, room - bounds.in_json(message))
-        cut = bounds.fit(trace, of_trace, bounds.in_json, keep_end=True)
+        # The traceback gets the room that the message leaves, and at least half of all.
+        trace_room = max(room // 2, room - bounds.in_json(message))
+        cut = bounds.fit(trace, trace_room, bounds.in_json, keep_end=True)
         line = {**line, "exception": cut}
         room -= bounds.in_json(cut)
     return {**line, "message": bounds.fit(message, room, bounds.in_json)}

@@ -1,4 +1,4 @@
-"""A log handler that appends each line whole: ``{"class": "anchor.logs.Lines"}``."""
+"""A log handler that writes each line with one call: ``{"class": "anchor.logs.Lines"}``."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from contextlib import contextmanager
 
 
 class Lines(logging.Handler):
-    """Each message as it is, written at once, with the end of its line.
+    """Writes each message as one line, unbuffered.
 
-    The system appends a line whole, so processes that share a file need no lock and mix no lines,
-    and it costs a third of what ``logging.StreamHandler`` takes.
+    The kernel appends a line as a whole, so processes can share a file without a lock.
 
     Args:
-        filename: the file to append to; without it standard error.
-        delay: open the file with the first line only, as ``logging.FileHandler`` does.
+        filename: the file to append to; None for standard error.
+        delay: open the file at the first line, as ``logging.FileHandler`` does.
 
     Raises:
-        OSError: the file, or standard error, cannot be written to.
+        OSError: the file or standard error cannot be written to.
     """
 
     def __init__(self, filename: str | None = None, *, delay: bool = False):
@@ -35,33 +34,33 @@ class Lines(logging.Handler):
             _require_standard_error()
             self._file = STANDARD_ERROR
         elif not delay:
-            self._file = _appended_to(filename)
+            self._file = _open_for_append(filename)
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Write what no filter objects to."""
+        """Write the record unless a filter rejects it."""
         kept = self.filter(record)
         if kept:
-            # From Python 3.12 on a filter may answer another record.
+            # Since Python 3.12 a filter may return another record.
             self.emit(kept if isinstance(kept, logging.LogRecord) else record)
         return bool(kept)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the message, or what the formatter makes of it if there is one."""
+        """Write the formatted message; errors go to ``handleError``."""
         try:
             if self._closed:
-                # What is still logged goes where it is seen.
+                # After close(), lines go to standard error.
                 os.write(STANDARD_ERROR, _line(self._text(record)))
             else:
                 self.write(self._text(record))
-        except Exception:  # noqa: BLE001  # logging's rule: it never fails who logs
+        except Exception:  # noqa: BLE001  # logging must never raise
             self.handleError(record)
 
     def deliver(self, record: logging.LogRecord) -> None:
-        """Write the record; raises what went wrong, unlike :meth:`emit`."""
+        """Write the formatted message; raise OSError, unlike :meth:`emit`."""
         self.write(self._text(record))
 
     def write(self, line: str) -> None:
-        """Write a line as it is; raises OSError if it cannot be written."""
+        """Write a line; raise OSError if it cannot be written."""
         if self._closed:
             raise OSError(errno.EBADF, "the handler is closed")
         if self._file is None:
@@ -69,20 +68,20 @@ class Lines(logging.Handler):
         assert self._file is not None
         if self.filename is not None and is_deleted(self._file):
             self._open_again(self.filename)
-        # After a write that stopped midway, what follows needs a line of its own.
-        octets = _line(f"\n{line}" if self._torn else line)
-        whole = len(octets)
+        # After a partial write, end the partial line first.
+        data = _line(f"\n{line}" if self._torn else line)
+        whole = len(data)
         try:
-            while octets:
-                octets = octets[os.write(self._file, octets) :]
+            while data:
+                data = data[os.write(self._file, data) :]
         except OSError:
-            self._torn = self._torn or len(octets) < whole
+            self._torn = self._torn or len(data) < whole
             raise
         self._torn = False
 
     def close(self) -> None:
-        """Close the file; standard error belongs to others."""
-        with self._alone():
+        """Close the file; standard error stays open."""
+        with self._handler_lock():
             if self.filename is not None:
                 self._closed = True
                 if self._file is not None:
@@ -91,25 +90,25 @@ class Lines(logging.Handler):
         super().close()
 
     def _open(self) -> None:
-        with self._alone():
+        with self._handler_lock():
             if self._file is None and self.filename is not None:
-                self._file = _appended_to(self.filename)
+                self._file = _open_for_append(self.filename)
 
     def _open_again(self, filename: str) -> None:
-        """Go on in a new file of the same name."""
-        with self._alone():
+        """Open a new file after the old one was deleted."""
+        with self._handler_lock():
             if self._file is None or not is_deleted(self._file):
                 return
-            new = _appended_to(filename)
+            new = _open_for_append(filename)
             try:
-                # The number stays the same: another thread may be about to write to it.
+                # Keep the descriptor: another thread may be about to write to it.
                 os.dup2(new, self._file, inheritable=False)
             finally:
                 os.close(new)
             self._torn = False
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _handler_lock(self) -> Iterator[None]:
         self.acquire()
         try:
             yield
@@ -129,19 +128,19 @@ def _line(text: str) -> bytes:
 
 def _require_standard_error() -> None:
     """Raise OSError if standard error cannot be written to."""
-    # A file that is opened while standard error is closed gets its number.
+    # If standard error was closed, another open file may have its number.
     if fcntl.fcntl(STANDARD_ERROR, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
         raise OSError(errno.EBADF, "standard error is not open for writing")
 
 
 def is_deleted(file: int) -> bool:
-    """True if an open file has no name any more, so that nobody will read what is written to it."""
-    found = os.fstat(file)
-    return found.st_nlink == 0 and stat.S_ISREG(found.st_mode)
+    """True if an open file was deleted, so that nobody can read new lines in it."""
+    status = os.fstat(file)
+    return status.st_nlink == 0 and stat.S_ISREG(status.st_mode)
 
 
-def _appended_to(filename: str) -> int:
-    # O_NONBLOCK: a pipe without a reader is an error, and is not waited for.
+def _open_for_append(filename: str) -> int:
+    # O_NONBLOCK: without a reader, opening a pipe raises OSError and does not wait.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
     file = os.open(filename, flags, 0o640)
     os.set_blocking(file, True)
