@@ -1,4 +1,4 @@
-"""The WSGI application: settings in, certificates out."""
+"""The WSGI application, made from ``config.py`` and ``config.json``."""
 
 from __future__ import annotations
 
@@ -30,9 +30,12 @@ LOG = logging.getLogger(__name__)
 
 
 class Application(pecan.Pecan, StrictDispatch):  # type: ignore[misc]  # pecan has no types
-    """A Pecan application: its dispatch is strict, and its errors are those of one table.
+    """A Pecan application with strict dispatch and Anchor's error responses.
 
     Args:
+        authorities: the registration authorities by name.
+        web: the ``web`` section of ``config.py``.
+        metrics: the counters; by default those of this process alone.
         hooks: Pecan hooks, ``app["hooks"]`` in ``config.py``.
     """
 
@@ -55,13 +58,13 @@ class Application(pecan.Pecan, StrictDispatch):  # type: ignore[misc]  # pecan h
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        """Answer, whatever happens: a server makes an empty reply of an exception."""
+        """Respond to a request, also after an error, for which servers send no response."""
         environ[TRUSTED_PROXIES] = self._trusted_proxies
         request = Request(environ)
         logs.REQUEST_ID.set(request.request_id)
         try:
             reply: Iterable[bytes] = super().__call__(environ, start_response)
-        except Exception as error:  # noqa: BLE001  # whatever goes wrong, the one table knows it
+        except Exception as error:  # noqa: BLE001  # every error has a response
             reply = respond_to_error(error, request)(environ, start_response)
         finally:
             logs.REQUEST_ID.set(None)
@@ -69,11 +72,11 @@ class Application(pecan.Pecan, StrictDispatch):  # type: ignore[misc]  # pecan h
 
 
 def setup_app(config: Any) -> Application:
-    """The application that ``config.py`` and ``config.json`` describe; Pecan calls this.
+    """Make the application from ``config.py`` and ``config.json``; Pecan calls this.
 
     Raises:
-        ConfigurationError: with everything that is wrong with either.
-        SystemExit: the same in one line a problem, under ``pecan serve``, which shows tracebacks.
+        ConfigurationError: with all problems of the configuration.
+        SystemExit: the same without a traceback, under ``pecan serve``.
     """
     values = config.to_dict() if hasattr(config, "to_dict") else dict(config)
     if not pecan_serve.is_serving():
@@ -91,19 +94,19 @@ def _application(values: Mapping[str, Any]) -> Application:
     web = validate_options(WebSettings, values.get("web", {}), Path())
     path = find_config()
     try:
-        proved = load_authorities(path)
+        loaded = load_authorities(path)
     except ConfigurationError as error:
         startup.end_if_final(error)
         raise
-    log_configuration.require_sinks(each.audit for each in proved.authorities.values())
-    for warning in proved.warnings:
+    log_configuration.require_sinks(authority.audit for authority in loaded.authorities.values())
+    for warning in loaded.warnings:
         LOG.warning("%s", warning)
-    LOG.info("%s: serving %s", path, ", ".join(sorted(proved.authorities)))
-    counted_in = process_directory.prepare(web.metrics_directory, path)
+    LOG.info("%s: serving %s", path, ", ".join(sorted(loaded.authorities)))
+    metrics_directory = process_directory.prepare(web.metrics_directory, path)
     install()
     return Application(
-        proved.authorities,
+        loaded.authorities,
         web,
-        Metrics(proved.authorities, counted_in),
+        Metrics(loaded.authorities, metrics_directory),
         values.get("app", {}).get("hooks", ()),
     )

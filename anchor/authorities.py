@@ -1,7 +1,6 @@
-"""``config.json``: read, proved, and turned into registration authorities.
+"""Registration authorities, loaded from ``config.json``.
 
-A configuration is either good, or refused with everything that is wrong with it.  Nothing of it is
-read again while the service runs.
+All problems of a configuration are reported at once.  The running service never reads it again.
 """
 
 from __future__ import annotations
@@ -36,14 +35,14 @@ class AuthoritySettings(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-    authentication: str = pydantic.Field(description="the authentication to ask, by its name")
-    signing_ca: str = pydantic.Field(description="the CA to sign with, by its name")
+    authentication: str = pydantic.Field(description="the name of the authentication")
+    signing_ca: str = pydantic.Field(description="the name of the CA that signs")
     validators: dict[str, dict[str, Any]] = pydantic.Field(
-        description="options by the validator's name; every one of them has to agree, and with "
-        "``{}`` only the rules that nothing switches off apply"
+        description="the options of each validator, by its name. A request has to pass all of "
+        "them; with ``{}`` only the mandatory checks apply"
     )
     fixups: dict[str, dict[str, Any]] = pydantic.Field(
-        {}, description="options by the fixup's name, in the order in which they work"
+        {}, description="the options of each fixup, by its name, in the order of application"
     )
     allowed_rsa_exponents: list[Annotated[int, pydantic.Field(ge=3)]] = pydantic.Field(
         [65537], description="the public exponents that RSA keys may have"
@@ -51,29 +50,29 @@ class AuthoritySettings(pydantic.BaseModel):
     max_failures: Annotated[int, pydantic.Field(ge=0, le=1_000_000)] = pydantic.Field(
         10,
         description="how often a user may fail to authenticate from one address; after that the "
-        "answer is 429 with ``Retry-After``, and no secret is tried. 0 for any number. A success "
-        "is a new start. The same user at another address is not concerned. Failures at all "
-        "authorities with the same ``authentication`` count, and all spellings of a user's name "
-        "count as one",
+        "response is 429 with ``Retry-After``, and the secret is not checked. 0 for any number. A "
+        "success resets the count. Other addresses of the same user are not affected. Failures at "
+        "all authorities with the same ``authentication`` count together, and so do all spellings "
+        "of a user name",
     )
     max_address_failures: Annotated[int, pydantic.Field(ge=0, le=1_000_000)] = pydantic.Field(
         100,
-        description="how often one address may fail, with any names together; 0 for any number. An "
-        "IPv6 address stands for its network of 64 bits",
+        description="how often one address may fail, with all user names together; 0 for any "
+        "number. All IPv6 addresses in one /64 network count as one address",
     )
     failure_window_seconds: Annotated[float, pydantic.Field(gt=0, le=86400)] = pydantic.Field(
-        300, description="for how many seconds failures count, from the first of them on"
+        300, description="for how many seconds failures count, from the first one on"
     )
 
 
 @dataclass(frozen=True)
 class LoadedConfiguration:
-    """A proved configuration.
+    """A validated configuration.
 
     Attributes:
-        path: the file it was read from.
-        authorities: the registration authorities by name, ready to work.
-        warnings: what will soon be wrong, though nothing is yet.
+        path: the configuration file.
+        authorities: the registration authorities by name.
+        warnings: conditions that will soon be problems, such as a CA certificate that expires.
     """
 
     path: Path
@@ -87,57 +86,57 @@ def load_authorities(
     offline: bool = False,
     clock: Callable[[], datetime.datetime] = utc_now,
 ) -> LoadedConfiguration:
-    """Read and prove a configuration.
+    """Read and validate a configuration.
 
     Args:
-        path: of ``config.json``.
-        offline: whether to do without what only the service's own machine has: keys, secrets,
-            backends, and a place for certificates and events.  What is loaded so tells what would
-            be signed, and signs nothing.
-        clock: tells the time, in UTC.
+        path: the path of ``config.json``.
+        offline: do not use keys, secrets, backends, and the directories for certificates and
+            events, which only the service's machine has.  The authorities can then evaluate
+            requests, but sign nothing.
+        clock: the time, in UTC.
 
     Raises:
-        ConfigurationError: with everything that is wrong with it.
+        ConfigurationError: with all problems of the configuration.
     """
     problems = Diagnostics()
     document = read_document(path, problems)
-    proving = Diagnostics()
+    section_problems = Diagnostics()
     authenticators: dict[str, Authenticator] = {}
     shared_slots = None if offline else SharedSlots.of(path)
     for name, section in document.authentication.items():
-        with proving.at("authentication", name):
+        with section_problems.at("authentication", name):
             authenticators[name] = load_authenticator(
                 name, section, document.base, offline=offline, shared_slots=shared_slots
             )
     signing_cas: dict[str, SigningCA] = {}
     for name, section in document.signing_ca.items():
-        with proving.at("signing_ca", name):
+        with section_problems.at("signing_ca", name):
             signing_cas[name] = load_signing_ca(
                 name, section, document.base, clock(), with_key=not offline
             )
-    trail: AuditSink | None = None
-    with proving.at("audit"):
+    audit: AuditSink | None = None
+    with section_problems.at("audit"):
         ca_keys = [key for signing_ca in signing_cas.values() for key in signing_ca.public_keys()]
-        trail = load_audit_sink(document.audit, document.base, ca_keys, offline=offline)
+        audit = load_audit_sink(document.audit, document.base, ca_keys, offline=offline)
     ban_file: BanFile | None = None
-    with proving.at("bans"):
+    with section_problems.at("bans"):
         ban_file = load_bans(validate_options(BanSettings, document.bans, document.base), clock)
     authorities: dict[str, RegistrationAuthority] = {}
     failures = {name: Failures() for name in authenticators}
     for name, section in document.registration_authority.items():
-        with proving.at("registration_authority", name):
-            settings, its_policy = _load_authority(section, document, signing_cas, ban_file, clock)
+        with section_problems.at("registration_authority", name):
+            settings, policy = _load_authority(section, document, signing_cas, ban_file, clock)
             if (
                 settings.authentication in authenticators
                 and settings.signing_ca in signing_cas
-                and trail is not None
+                and audit is not None
             ):
                 authorities[name] = RegistrationAuthority(
                     name=name,
                     authenticator=authenticators[settings.authentication],
-                    policy=its_policy,
+                    policy=policy,
                     signing_ca=signing_cas[settings.signing_ca],
-                    audit=trail,
+                    audit=audit,
                     conf=MappingProxyType(section),
                     clock=clock,
                     throttle=Throttle(
@@ -147,7 +146,7 @@ def load_authorities(
                         shared=failures[settings.authentication],
                     ),
                 )
-    problems.extend(proving, document.as_written)
+    problems.extend(section_problems, document.as_written)
     problems.raise_if_any()
     warnings = (
         ConfigProblem(document.as_written(f"signing_ca.{name}"), warning)
@@ -173,10 +172,10 @@ def _load_authority(
         if isinstance(name, str) and name not in document.declared[key]:
             problems.add(key, f"there is no {key} {name!r}")
     ca = signing_cas.get(settings.signing_ca) if settings else None
-    its_policy: Policy | None = None
+    policy: Policy | None = None
     with problems.at():
-        # Even when other keys of the section are wrong, its plug-ins' options are looked at.
-        its_policy = load_policy(
+        # Validate the plug-ins' options even if other keys of the section are wrong.
+        policy = load_policy(
             _objects(section.get("validators")),
             _objects(section.get("fixups")),
             frozenset(settings.allowed_rsa_exponents if settings else ()),
@@ -185,18 +184,18 @@ def _load_authority(
             bans=ban_file,
             issuer=(lambda: ca.at(clock())) if ca else None,
         )
-    if ca and its_policy and its_policy.signs_intermediates and not ca.may_issue_intermediates():
+    if ca and policy and policy.signs_intermediates and not ca.may_issue_intermediates():
         problems.add(
             "validators.ca_status.ca_requested",
             "the pathLenConstraint of the CA, or of its chain, leaves no room for an intermediate",
         )
     problems.raise_if_any()
-    assert settings is not None and its_policy is not None
-    return settings, its_policy
+    assert settings is not None and policy is not None
+    return settings, policy
 
 
 def _objects(value: Any) -> dict[str, Any]:
-    """The members of a section that are sections themselves; others have their problem."""
+    """The members that are objects; another check reports the others."""
     if not isinstance(value, dict):
         return {}
     return {name: options for name, options in value.items() if isinstance(options, dict)}

@@ -1,7 +1,7 @@
 """The pipeline: authenticate the requester, then issue a certificate.
 
-Every door uses :meth:`RegistrationAuthority.authenticate` and :meth:`RegistrationAuthority.issue`;
-nothing else reaches a CA's key.
+Every protocol uses :meth:`RegistrationAuthority.authenticate` and
+:meth:`RegistrationAuthority.issue`; no other code signs certificates for requesters.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from anchor.X509.signing_request import X509Csr
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Origin:
-    """Where a request comes from.
+    """The origin of a request.
 
     Attributes:
         address: the client's address, or ``unknown``.
-        request_id: identifies the request in logs and answers.
-        user: the name that the client claims; it is recorded when the backend knows no better.
-        request: the HTTP request, for validators that ask for it.
+        request_id: the request's id in logs and responses.
+        user: the user name that the client sent; recorded if authentication fails.
+        request: the HTTP request, for validators with a parameter ``request``.
     """
 
     address: str
@@ -46,7 +46,7 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Credentials:
-    """Who a client claims to be, and the secret that has to prove it."""
+    """The user name and the secret that a client sent, and the origin of the request."""
 
     user: str
     secret: str = field(repr=False)
@@ -55,7 +55,7 @@ class Credentials:
 
 @dataclass(frozen=True, kw_only=True)
 class RegistrationAuthority:
-    """Everything that one authority needs, built once at start-up."""
+    """A configured registration authority, built once at start-up."""
 
     name: str
     authenticator: Authenticator
@@ -72,7 +72,7 @@ class RegistrationAuthority:
         Raises:
             NotAuthenticated: the credentials are wrong.
             TooManyAttempts: credentials failed too often.
-            BackendUnavailable: the backend cannot be asked now.
+            BackendUnavailable: the backend cannot be reached.
             AnchorError: Anchor is at fault; the text is for the log.
         """
         origin = credentials.origin
@@ -95,7 +95,7 @@ class RegistrationAuthority:
             ValidationFailed: the policy rejects the request.
             AnchorError: Anchor is at fault; the text is for the log.
         """
-        # Filled as the request proceeds, so that a failure is recorded with what is known by then.
+        # _issue adds to these, so that the record of a failure has all details until then.
         details = {
             **events.describe_identity(identity),
             "requested": events.describe_request(csr),
@@ -109,7 +109,7 @@ class RegistrationAuthority:
         return issued
 
     def record_unreadable(self, identity: AuthDetails, origin: Origin, error: Exception) -> None:
-        """Record that an authenticated requester sent no readable request."""
+        """Record that an authenticated requester sent an unreadable request."""
         self._record(SIGNING, origin, identity, events.describe_identity(identity), error)
 
     def _issue(
@@ -140,7 +140,7 @@ class RegistrationAuthority:
         details: Mapping[str, Any] | None = None,
         error: BaseException | None = None,
     ) -> None:
-        """Record the outcome of a step; without a record nothing is answered."""
+        """Record the outcome of a step; raise AuditError if that fails."""
         details = dict(details or {})
         if isinstance(error, ValidationFailed):
             details["failures"] = [events.describe_failure(failure) for failure in error.failures]

@@ -1,6 +1,6 @@
 """Everything that a plug-in imports; :doc:`howto/plugins` shows how.
 
-A plug-in that imports nothing else of Anchor keeps working when modules move.
+A plug-in that imports only this module keeps working when other modules move.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import ``BoundedAdapter`` when it is used: it needs the package ``requests``, an extra."""
+    """Import ``BoundedAdapter`` on first use: it needs ``requests``, which is an extra."""
     if name == "BoundedAdapter":
         from anchor.auth.bounded_http import BoundedAdapter  # noqa: PLC0415
 

@@ -1,8 +1,8 @@
-"""What uwsgi's master does once before it makes workers: ``shared-import = anchor.uwsgi_master``.
+"""Preparation in uwsgi's master, before it forks workers: ``shared-import = anchor.uwsgi_master``.
 
-The import of Anchor's code is shared by the workers.  ``anchor check`` ends the start over a bad
-configuration.  It runs in a forked process, because no session with an HSM survives a fork.  No
-program is started for it, so AppArmor can forbid all programs.
+The workers share the imported code.  ``anchor check`` ends the start if the configuration is bad.
+It runs in a forked process, because no session with an HSM survives a fork, and executes no other
+program, so that AppArmor can forbid them all.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ def check() -> None:
     _, waited = os.waitpid(checker, 0)
     status = os.waitstatus_to_exitcode(waited)
     if status:
-        # uwsgi would go on after a SystemExit.
+        # After a SystemExit uwsgi would run on.
         os._exit(status if status > 0 else 1)
 
 
 def _run_check() -> int:
-    """Return the exit status of ``anchor check``, whose output goes to the log."""
+    """Run ``anchor check``, with its output in the log, and return its exit status."""
     try:
         status = main.main(["check"])
     except OSError:
         status = main.OUTPUT_FAILED
     if status == main.OUTPUT_FAILED:
-        # A log that cannot be written says nothing about the configuration.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
+        # The log cannot be written, which says nothing about the configuration.
+        null = os.open(os.devnull, os.O_WRONLY)
         for stream in (sys.stdout, sys.stderr):
-            os.dup2(nowhere, stream.fileno())
+            os.dup2(null, stream.fileno())
         status = main.main(["check"])
     return status
 

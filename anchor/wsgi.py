@@ -1,9 +1,9 @@
-"""The application for servers that import one.
+"""The WSGI application for servers that import it.
 
 ``gunicorn --config python:anchor.gunicorn anchor.wsgi:application``
 
-``config.json`` is found wherever it is looked for, and ``config.py`` as by ``anchor serve``, unless
-``$PECAN_CONFIG`` names another.
+``config.json`` and ``config.py`` are found as by ``anchor serve``; ``$PECAN_CONFIG`` names another
+``config.py``.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from anchor.config.document import find_config
 
 LOG = logging.getLogger(__name__)
 
-# Seconds until gunicorn tries again to replace a worker.
-_PAUSE = 2
+# How many seconds a worker waits before it ends; then gunicorn starts the next one.
+_PAUSE_SECONDS = 2
 
 
 def _load() -> Any:
     path = os.environ.get("PECAN_CONFIG") or str(find_config_py(find_config()))
-    # The whole Config, as a mapping: pecan.load_app knows this and file names.
+    # pecan.load_app accepts mappings and file names only.
     return pecan.load_app(conf_from_file(path).to_dict())
 
 
-def _replaces_another() -> bool:
-    """Whether this process is a worker of gunicorn's that was not there at the start."""
+def _is_replacement_worker() -> bool:
+    """Whether this process is a gunicorn worker that was started later than the service."""
     worker: Any = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     # Workers are numbered from 1.
     return hasattr(worker, "age") and worker.age > worker.cfg.workers
@@ -43,9 +43,9 @@ def _replaces_another() -> bool:
 try:
     application = _load()
 except Exception as error:
-    if not _replaces_another():
+    if not _is_replacement_worker():
         raise
-    # By any other status gunicorn would take this for a failed start, and end the whole service.
+    # With another exit status gunicorn would end the whole service.
     LOG.error("the configuration is broken, so a worker is missing: %s", error)
-    time.sleep(_PAUSE)
+    time.sleep(_PAUSE_SECONDS)
     sys.exit(1)
