@@ -62,7 +62,6 @@ class StrictDispatch(PecanBase):  # type: ignore[misc]  # pecan has no types
             raise UnknownPath("there is nothing here")
         return node, segments
 
-
     def invoke_controller(
         self, controller: Any, args: list[str], kwargs: dict[str, Any], state: Any
     ) -> None:
@@ -75,8 +74,11 @@ class StrictDispatch(PecanBase):  # type: ignore[misc]  # pecan has no types
         if isinstance(result, Response):
             state.response = result
         else:
-            returned = functools.partial(lambda result: result, result)
-            vars(returned)["_pecan"] = _cfg(controller)
+            # Pecan looks for a first argument of this name.
+            def returned(self: Any = result) -> Any:
+                return self
+
+            returned._pecan = _cfg(controller)  # type: ignore[attr-defined]  # where Pecan looks
             super().invoke_controller(returned, [], kwargs, state)
 
     def _handle_empty_response_body(self, state: Any) -> None:
