@@ -140,7 +140,7 @@ def requests(directory: Path, count: int) -> None:
 def starting(directory: Path, _count: int) -> None:
     """From the start to the first certificate, and memory of four workers after some hundred."""
     ca = configure(directory, "ec-p256")
-    bodies = [request_body(csr) for csr in make_csrs(20)]
+    bodies = [request_body(csr) for csr in make_csrs(401)]
     place = ["--set-placeholder", f"anchor_venv={sys.prefix}"]
     place += ["--set-placeholder", f"anchor_run={directory}"]
     pecan = ["--venv", sys.prefix, "--pecan", "config.py"]
@@ -165,9 +165,9 @@ def starting(directory: Path, _count: int) -> None:
                 start_new_session=True,
             )
         try:
-            answers = _first(process, port, bodies)
+            answers = _first(process, port, bodies[:1])
             seconds, cpu = time.perf_counter() - started, cpu_seconds(process.pid)
-            answers += load(port, bodies, 400, 4)[0]
+            answers += load(port, bodies[1:], 4)[0]
             show(f"{what}: until the first certificate", f"{seconds:.2f} s", f"CPU {cpu:.2f} s")
             show(f"{what}: memory", f"{proportional_memory(process.pid):.0f} MB")
             verify(answers, ca)
@@ -180,7 +180,7 @@ def starting(directory: Path, _count: int) -> None:
 def _first(process: subprocess.Popen[bytes], port: int, bodies: list[bytes]) -> list[bytes]:
     while process.poll() is None:
         try:
-            return load(port, bodies, 1, 1)[0]
+            return load(port, bodies, 1)[0]
         except OSError:
             time.sleep(0.01)
     raise SystemExit(f"the server ended with {process.returncode}")
