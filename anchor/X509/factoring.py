@@ -1,7 +1,7 @@
 """Fast factoring methods for RSA moduli that are not products of two random primes of one size.
 
 Each function takes at most a few milliseconds, except ``is_prime``: 4 ms for 2048 bits, 20 ms for
-4096.  doc/adr/0013 has the measurements and what is not tested.
+4096.  doc/adr/0013 says what is not tested.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rejection of weak keys, whose private key others can compute.
 
 The tests find keys that are too small, degenerate, or made by a generator that is known to be
-broken.  They run for every request; doc/adr/0013 has their cost.
+broken.  They run for every request; doc/source/explanation/measurements.rst has their cost.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """C_SignInit and C_Sign of a PKCS#11 library, called for every certificate.
 
 PyKCS11 is slower: it copies a signature byte by byte, asks the library for the length first, and
-blocks other threads meanwhile; doc/adr/0030 has the figures.
+blocks other threads meanwhile; doc/adr/0030 says why.
 """
 
 from __future__ import annotations
