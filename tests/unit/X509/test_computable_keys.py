@@ -37,12 +37,14 @@ def judge(key):
 # ---- RSA
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [2048, 3072, 4096])
 def test_a_prime_modulus_is_refused(bits):
     with pytest.raises(WeakKey, match="is a prime"):
         judge_modulus(openssl_prime(bits))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exponent", [65537, 65539])
 def test_a_prime_is_recognised_whatever_divides_the_number_before_it(exponent):
     number = 1 + (random.Random(SEED).getrandbits(1024) | 1 << 1023) * 2 * exponent
@@ -52,6 +54,7 @@ def test_a_prime_is_recognised_whatever_divides_the_number_before_it(exponent):
     assert factoring.is_prime(number)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("power", [2, 3, 4, 5, 7, 8, 11, 13, 64, 113])
 def test_a_perfect_power_is_refused(power):
     root = random_prime(2048 // power + 2, random.Random(SEED))
@@ -70,6 +73,7 @@ def test_a_power_of_a_composite_is_refused_too(bits):
     assert not factoring.is_perfect_power(root**3 + 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("a", "b"), [(2, 1), (3, 1), (3, 2), (4, 3), (5, 3), (5, 4), (7, 5), (9, 7), (15, 8), (16, 15)]
 )
@@ -89,6 +93,7 @@ def test_such_a_request_is_refused_as_a_whole():
     assert "simple ratio" in refusals(configured(), csr)["strong_key"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor_bits", range(2, 18))
 def test_a_factor_below_the_bound_is_refused_whatever_its_size(factor_bits):
     factor = max(p for p in factoring.primes_below(1 << factor_bits))
@@ -98,12 +103,14 @@ def test_a_factor_below_the_bound_is_refused_whatever_its_size(factor_bits):
         judge_modulus(factor * rest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [2048, 2056, 3072, 4096])
 def test_sound_rsa_keys_pass(bits):
     for _ in range(1 if bits == 4096 else 4):
         judge(rsa.generate_private_key(65537, bits).public_key())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [2048, 3072, 4096, 8192])
 def test_a_sound_rsa_key_costs_less_than_30_milliseconds(bits):
     source = random.Random(SEED)
@@ -230,6 +237,7 @@ def test_sound_keys_on_curves_pass(kind):
         judge(make_key(kind).public_key())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exponent", [1, 2, 16, 256])
 def test_dsa_keys_with_small_exponents_are_refused(exponent):
     key = dsa.generate_private_key(2048).public_key()

@@ -287,6 +287,7 @@ def banning(tmp_path):
     return refused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("value", "csr"),
     [
@@ -380,6 +381,7 @@ def test_a_ban_means_what_it_says(banning, value, name, expected):
 _hosts = st.from_regex(r"[a-z][a-z0-9-]{0,8}(\.[a-z][a-z0-9]{0,5}){1,3}", fullmatch=True)
 
 
+@pytest.mark.slow
 @given(host=_hosts, data=st.data())
 def test_any_mixture_of_case_width_dots_and_encoding_is_the_same_host(host, data):
     def spelled(character):

@@ -92,6 +92,7 @@ def test_the_request_that_is_spoilt_below_is_accepted_itself(service, ca):
     assert_is_leaf(x509.load_pem_x509_certificate(answer.body), issued_by=ca)
 
 
+@pytest.mark.slow
 @BURST
 @given(body=spoilt(RICH))
 def test_a_spoilt_request_that_is_signed_all_the_same_is_harmless(strict, ca, body):
@@ -100,12 +101,14 @@ def test_a_spoilt_request_that_is_signed_all_the_same_is_harmless(strict, ca, bo
     assert_harmless(answer, ca)
 
 
+@pytest.mark.slow
 @BURST
 @given(octets=spoilt(der.signed(RICH, *der.sign(make.ED, RICH))))
 def test_a_spoilt_request_is_harmless(strict, ca, octets):
     assert_harmless(post_bare(strict, octets), ca)
 
 
+@pytest.mark.slow
 @BURST
 @given(
     octets=spoilt(
@@ -121,6 +124,7 @@ def test_a_spoilt_message_is_harmless(strict, ca, octets):
     assert_harmless(post_bare(strict, octets, "application/cmc"), ca)
 
 
+@pytest.mark.slow
 @BURST
 @given(
     position=st.integers(0, 10_000),
@@ -135,6 +139,7 @@ def test_one_flipped_bit_refuses_a_request(strict, position, bit, kind):
     assert post_bare(strict, bytes(octets)).status_int == 400
 
 
+@pytest.mark.slow
 @BURST
 @given(octets=st.binary(max_size=200))
 def test_octets_without_any_sense_are_refused(strict, octets):
@@ -151,6 +156,7 @@ ADDRESS = st.ip_addresses(v=4) | st.ip_addresses(v=6).filter(lambda a: a.ipv4_ma
 PURPOSES = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
 
 
+@pytest.mark.slow
 @BURST
 @given(
     common_name=HOST | TEXT.filter(lambda text: "." not in text and "*" not in text),

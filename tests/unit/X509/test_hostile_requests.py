@@ -314,11 +314,13 @@ def test_the_vectors_are_what_their_generator_makes(group):
         assert contents == (VECTORS / name).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", EXPECTED)
 def test_a_hostile_request_has_its_verdict_without_the_standards(lenient, ca, file):
     assert_verdict(post_form(lenient, VECTORS / file), EXPECTED[file], ca, VECTORS / file)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", EXPECTED)
 def test_a_hostile_request_has_its_verdict_by_the_standards(strict, ca, file):
     answer = post_bare(strict, (VECTORS / file).read_bytes())
@@ -326,6 +328,7 @@ def test_a_hostile_request_has_its_verdict_by_the_standards(strict, ca, file):
     assert_verdict(answer, EXPECTED_BY_THE_STANDARDS[file], ca, VECTORS / file)
 
 
+@pytest.mark.slow
 def test_no_verdict_takes_100_milliseconds_of_cpu(strict):
     limit = allowed(0.1)
     slow = {
@@ -382,6 +385,7 @@ LARGE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contents", LARGE, ids=lambda function: function.__name__)
 def test_what_fills_the_limit_is_judged_in_100_milliseconds_of_cpu(strict, contents):
     octets = contents()
@@ -394,6 +398,7 @@ def test_what_fills_the_limit_is_judged_in_100_milliseconds_of_cpu(strict, conte
     assert least_seconds(lambda: post_bare(strict, octets), 3) < allowed(0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("octet", [b"0", b"A", b"\n", b"\0", b"-----BEGIN ", b"\x30\x80"])
 def test_whatever_fills_the_limit_is_refused_in_100_milliseconds_of_cpu(strict, octet):
     octets = (octet * 65536)[:65536]
@@ -416,6 +421,7 @@ def test_a_bare_request_is_known_by_its_contents(service, ca, media_type, file):
     assert_verdict(answer, ACCEPTED, ca, VECTORS / file)
 
 
+@pytest.mark.slow
 def test_odd_names_are_judged_without_a_warning(service):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

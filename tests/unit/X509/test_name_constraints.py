@@ -221,6 +221,7 @@ MANY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", MANY.values(), ids=MANY)
 def test_a_thousand_names_and_many_constraints_cost_less_than_a_tenth_of_a_second(make):
     request = csr(None, *(make(n)[1] for n in range(1000)))

@@ -165,6 +165,7 @@ def test_one_sound_prime_is_not_what_the_roca_generator_makes():
     assert reason(private_key(roca_prime(1024, source), random_prime(1024, source))) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [3, 2039, 8191, 65537, 131071])
 def test_small_factors_are_refused(factor):
     source = random.Random(SEED)

@@ -37,6 +37,7 @@ def written(formatter, message, trace=None, logger="anchor.web.problems"):
     return text.encode("utf-8", "backslashreplace").splitlines(keepends=True)
 
 
+@pytest.mark.slow
 @given(message=LONG, trace=st.none() | LONG)
 def test_every_line_is_bounded_and_begins_as_it_did(message, trace):
     trace = trace and raised(trace)

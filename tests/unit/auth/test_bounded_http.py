@@ -115,6 +115,7 @@ def whole_error(body):
     return [head.encode() + body]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TOO_LARGE)
 def test_an_answer_that_is_too_large_is_unavailable(tmp_path, name):
     with keystone(TOO_LARGE[name], tmp_path, timeout=5) as authenticator:
@@ -177,6 +178,7 @@ SLOW = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", SLOW)
 def test_an_answer_that_drips_is_unavailable_and_its_reader_ends(tmp_path, what):
     def asking():

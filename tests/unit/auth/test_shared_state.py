@@ -235,6 +235,7 @@ def _of_another(path):
     os.chown(path, 12345, 12345)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [_open_to_others, _link, _open_directory, _pipe, _of_another])
 def test_what_others_may_have_a_hand_in_is_not_used(shared_slots, breaker, caplog, way):
     way(shared_slots.file("corp"))

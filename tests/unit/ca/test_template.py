@@ -100,6 +100,7 @@ NAMES = st.lists(
 USAGES = st.lists(st.booleans(), min_size=7, max_size=7).filter(any)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(
     serial_number=st.integers(1, (1 << 159) - 1),

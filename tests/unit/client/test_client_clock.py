@@ -53,6 +53,7 @@ def tracking(machine):
     assert 0 == machine.request("www.example.com")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ahead", "words", "asked"),
     [
@@ -107,6 +108,7 @@ def test_a_certificate_that_is_due_by_the_services_clock_too_is_renewed(
     assert 4 == https_anchor.submissions
 
 
+@pytest.mark.slow
 def test_the_daemon_does_not_ask_for_the_time_all_the_time(renewer, clock, https_anchor):
     said = []
     daemon = Daemon(renewer, said.append, said.append)

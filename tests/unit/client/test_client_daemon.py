@@ -53,6 +53,7 @@ def test_a_hangup_has_it_look_again(machine, daemon):
     assert process.poll() is None
 
 
+@pytest.mark.slow
 def test_it_waits_for_a_service_that_is_away(machine, daemon, https_anchor):
     assert 0 == machine.request("www.example.com")
     first = machine.certificate()

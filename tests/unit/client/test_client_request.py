@@ -376,6 +376,7 @@ def test_a_slow_service_is_not_waited_for_without_end(machine, https_anchor, cap
     assert "no answer within 1 seconds" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_request_may_wait_for_the_service(machine, https_anchor):
     working, asked = https_anchor.wsgi, []
 

@@ -103,6 +103,7 @@ def test_what_a_backup_has_lost_is_put_back_and_nobody_is_asked(renewed, https_a
     renewed.assert_fits()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_asking_again_works_on_what_a_backup_has_lost_too(renewed, way):
     way(renewed.directory)

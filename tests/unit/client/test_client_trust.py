@@ -72,6 +72,7 @@ WAYS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     "place",
@@ -140,6 +141,7 @@ def test_a_state_directory_is_not_shared_even_if_it_is_sticky(tracking, capsys):
     assert f"{tracking.state} is writable by everyone" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("place", ["hook", "its directory", "a link on the way", "its script"])
 def test_a_hook_that_another_user_could_have_changed_is_not_run(
@@ -225,6 +227,7 @@ def test_whatever_a_command_runs_is_checked(script, tmp_path, command):
         trust.require_command(words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [

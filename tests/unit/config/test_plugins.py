@@ -284,6 +284,7 @@ def test_a_key_backends_options_are_proved(serve, document, ca):
 # ---- types
 
 
+@pytest.mark.slow
 def test_plugins_of_others_type_check_against_the_installed_package(tmp_path):
     """Against a real installation: an editable one, as this test runs in, hides its types."""
     source, environment = tmp_path / "source", tmp_path / "environment"

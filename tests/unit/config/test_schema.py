@@ -427,6 +427,7 @@ def complaints(document, tmp_path):
     return []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["complete", "short"])
 def test_the_schema_and_the_service_refuse_the_same(form, tmp_path, request):
     document = request.getfixturevalue(form)

@@ -83,6 +83,7 @@ def dns(text):
     return x509.DNSName(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "csr",
     [
@@ -253,6 +254,7 @@ COSTLY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("csr", COSTLY.values(), ids=COSTLY.keys())
 def test_names_of_any_kind_cost_less_than_a_tenth_of_a_second_while_names_are_banned(banning, csr):
     a_policy, told = banning

@@ -480,6 +480,7 @@ def config(document, tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_the_request_may_come_from_standard_input(config):
     done = _run(config, make_csr())
 
@@ -487,6 +488,7 @@ def test_the_request_may_come_from_standard_input(config):
     assert done.stdout.endswith(b"It would be signed.\n")
 
 
+@pytest.mark.slow
 def test_output_that_nobody_reads_is_no_error(config):
     ours, theirs = os.pipe()
     os.close(ours)
@@ -498,6 +500,7 @@ def test_output_that_nobody_reads_is_no_error(config):
     assert (1, b"") == (done.returncode, done.stderr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "coloured"),
     [

@@ -82,6 +82,7 @@ often = hypothesis_settings(
 MAKER = Maker()
 
 
+@pytest.mark.slow
 @often
 @given(descriptions)
 def test_about_any_well_formed_request(agree, description):

@@ -286,6 +286,7 @@ def test_unknown_options_of_bans_are_refused(serve, document):
             serve(document)
 
 
+@pytest.mark.slow
 def test_of_bans_made_at_once_none_is_lost(service, tmp_path):
     config = ["--config", str(service.path / "config.json")]
     processes = [
@@ -300,6 +301,7 @@ def test_of_bans_made_at_once_none_is_lost(service, tmp_path):
     assert len(json.loads((tmp_path / "bans.json").read_text())) == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ended", ["fsync", "utime"])
 def test_the_next_ban_removes_what_a_killed_writer_left(command, service, ended):
     assert command("ban", "name", "a.example.com") == 0

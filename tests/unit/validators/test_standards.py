@@ -267,6 +267,7 @@ def key_usage(*names):
     return x509.KeyUsage(**{attribute: name in names for name, attribute in USAGES.items()})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("usage", LEAF_USAGES)
 @pytest.mark.parametrize("kind", USAGES_OF_KINDS)
 def test_a_usage_has_to_fit_the_kind_of_key(kind, usage):

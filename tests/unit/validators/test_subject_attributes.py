@@ -278,6 +278,7 @@ ATTRIBUTE = st.tuples(
 NAMED = {"O": ["Example"], "OU": ["team-%"]}
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.lists(ATTRIBUTE, min_size=1, max_size=3, unique_by=lambda a: a[0]), max_size=4),
     st.sampled_from(

@@ -208,6 +208,7 @@ def dsa_key():
     return dsa.generate_private_key(2048)
 
 
+@pytest.mark.slow
 def test_dsa_is_accepted_exactly_when_it_is_listed(serve, document, ca, dsa_key):
     csr = make_csr("a.example.com", "a.example.com", key=dsa_key)
     validators = document["registration_authority"]["default"]["validators"]

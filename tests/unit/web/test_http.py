@@ -392,6 +392,7 @@ def test_an_unreadable_address_is_unknown_and_not_that_of_the_proxy(element, aro
     assert "unknown" == client_of(around.format(element))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [10_000, 10_001])
 def test_ten_thousand_elements_are_read_from_the_right(count):
     assert "10.0.0.1" == client_of(",".join(["10.0.0.1"] * count))
