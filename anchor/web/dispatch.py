@@ -1,4 +1,4 @@
-"""Anchor's replacement for one step of Pecan's dispatch; doc/adr/0006 gives the reasons.
+"""The steps of Pecan's dispatch that Anchor replaces; doc/adr/0006 gives the reasons.
 
 Pecan looks up any attribute that a path names, and turns the query and the body into arguments.
 Both are hostile input here.
