@@ -85,26 +85,26 @@ def _validate(path: Path) -> tuple[list[str], list[Advice]]:
     from anchor.timestamps import utc_now  # noqa: PLC0415
 
     problems = Diagnostics()
-    proved: LoadedConfiguration | None = None
+    loaded: LoadedConfiguration | None = None
     with problems.at(), _silent_backends():
-        proved = load_authorities(path)
+        loaded = load_authorities(path)
     own_handlers = logging.getLogger().handlers[:]
     with problems.at("config.py"):
         config_py = read(path)
         if config_py.is_there:
-            sinks = [each.audit for each in proved.authorities.values()] if proved else []
+            sinks = [each.audit for each in loaded.authorities.values()] if loaded else []
             log_configuration.dry_run(config_py.logging, sinks, own_handlers)
     problems.raise_if_any()
-    assert proved is not None
+    assert loaded is not None
     document = read_document(path, problems)
     review = ConfigUnderReview(
         document=document,
-        loaded=proved,
+        loaded=loaded,
         now=utc_now(),
         host=config_py.host,
         web=config_py.web,
     )
-    return sorted(proved.authorities), lint(review)
+    return sorted(loaded.authorities), lint(review)
 
 
 @contextmanager
@@ -142,7 +142,7 @@ def _as_json(
     errors: tuple[ConfigProblem, ...],
     given: list[Advice],
 ) -> None:
-    found = {
+    report = {
         "config": str(path) if path else None,
         "good": not errors,
         "authorities": authorities,
@@ -158,4 +158,4 @@ def _as_json(
             for each in given
         ],
     }
-    print(json.dumps(found, indent=2))
+    print(json.dumps(report, indent=2))

@@ -68,7 +68,7 @@ class StrictDispatch(PecanBase):  # type: ignore[misc]  # pecan has no types
         """Call the controller; Pecan renders a result that is not a response.
 
         Pecan would inspect the controller's signature for each request, to drop arguments that
-        came from the query.  There are none, and it takes a tenth of the time of a certificate.
+        came from the query.  There are none, and that would cost 0.1 ms.
         """
         result = controller(*args)
         if isinstance(result, Response):
