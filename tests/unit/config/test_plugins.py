@@ -64,6 +64,27 @@ def test_an_old_style_validator_gets_all_there_is(serve, document, authority):
     assert "third_party_old_style: not the wanted name" in answer.text
 
 
+def test_a_plugin_that_marks_a_check_by_request_alone_still_works(
+    serve, document, authority, plugins, caplog
+):
+    plugins(
+        "from anchor.validators import ValidationError, by_request_alone\n"
+        "@by_request_alone\n"
+        "def short(csr):\n"
+        "    if any(len(name) > 15 for name in csr.dns_names):\n"
+        "        raise ValidationError('a name is too long')\n",
+        "[anchor.validators]\nshort = trouble:short\n",
+    )
+    authority["validators"] = {"short": {}}
+    service = serve(document)
+
+    service.issue(make_csr("x", "a.example.com"))
+    answer = service.sign(make_csr("x", "another.example.com"), status=400)
+
+    assert "short: a name is too long" in answer.text
+    assert "trouble.short uses anchor.validators.by_request_alone" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("validator", "options", "message"),
     [
