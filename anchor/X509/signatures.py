@@ -1,7 +1,7 @@
 """Signature verification over the submitted bytes.
 
-``cryptography`` verifies the signature of a request over its own encoding of it.  The submitted
-request may be encoded differently, and its signature covers those bytes.
+``cryptography`` encodes a request again before it verifies the signature.  The submitted request
+may be encoded differently, and its signature covers the submitted bytes.
 """
 
 from __future__ import annotations

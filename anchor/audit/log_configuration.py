@@ -35,7 +35,7 @@ def apply(configuration: Mapping[str, Any]) -> None:
 
 
 def require_sinks(sinks: Iterable[AuditSink]) -> None:
-    """Require that logging, as it is configured now, loses no audit events.
+    """Require a configuration of logging that loses no audit events.
 
     Raises:
         ConfigurationError: it would lose events.

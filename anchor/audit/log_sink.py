@@ -20,7 +20,7 @@ class LogSink:
         self._delivery = Delivery(self._logger)
 
     def check(self) -> None:
-        """Require that logging, as it is configured now, loses no events.
+        """Require a configuration of logging that loses no events.
 
         Raises:
             ConfigurationError: it would lose events.

@@ -67,7 +67,7 @@ def _reports_errors(handler: logging.Handler) -> bool:
 
 
 def require_reliable_handlers(logger: logging.Logger) -> None:
-    """Require that the logger, as it is configured now, loses no audit events.
+    """Require a configuration of the logger that loses no audit events.
 
     Raises:
         ConfigurationError: it would lose events.

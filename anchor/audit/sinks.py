@@ -36,7 +36,7 @@ class AuditSink(Protocol):
         """Record the event; raise AuditError if that fails, so that nothing is issued."""
 
     def check(self) -> None:
-        """Raise ConfigurationError if logging, as it is configured now, would lose events."""
+        """Raise ConfigurationError if the configuration of logging would lose events."""
 
 
 class NullSink:

@@ -1,4 +1,5 @@
 """Fixtures for these tests."""
 
 from tests.support.client import daemon, machine
+from tests.support.clock import clock
 from tests.support.servers.https_anchor import https_anchor, private_tls

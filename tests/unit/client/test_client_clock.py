@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 
@@ -18,21 +17,6 @@ from tests.support.pki import DAY, make_csr, now
 from tests.support.signing_services import signing
 
 HOUR = 3600.0
-
-
-class Clock:
-    """This machine's clock, as a test sets it; the service's is right."""
-
-    def __init__(self):
-        self.ahead = 0.0
-
-    def __call__(self):
-        return time.time() + self.ahead
-
-
-@pytest.fixture
-def clock():
-    return Clock()
 
 
 @pytest.fixture

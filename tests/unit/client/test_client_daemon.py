@@ -68,21 +68,6 @@ def test_it_waits_for_a_service_that_is_away(machine, daemon, https_anchor):
     assert "www.example.com: renewed" in process.stdout.readline()
 
 
-class Clock:
-    """A clock that jumps when it is told to."""
-
-    def __init__(self):
-        self.ahead = 0.0
-
-    def __call__(self):
-        return time.time() + self.ahead
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def outcomes():
     return []
