@@ -23,7 +23,7 @@ from anchor.runtime.graceful_shutdown import install
 from anchor.web.dispatch import StrictDispatch
 from anchor.web.problems import respond_to_error
 from anchor.web.readiness import Readiness
-from anchor.web.request import TRUSTED_PROXIES, Request
+from anchor.web.request import TRUSTED_PROXIES, Request, request_id
 from anchor.web.settings import WebSettings
 
 LOG = logging.getLogger(__name__)
@@ -60,12 +60,11 @@ class Application(pecan.Pecan, StrictDispatch):  # type: ignore[misc]  # pecan h
     ) -> Iterable[bytes]:
         """Respond to a request, also after an error, for which servers send no response."""
         environ[TRUSTED_PROXIES] = self._trusted_proxies
-        request = Request(environ)
-        logs.REQUEST_ID.set(request.request_id)
+        logs.REQUEST_ID.set(request_id(environ))
         try:
             reply: Iterable[bytes] = super().__call__(environ, start_response)
         except Exception as error:  # noqa: BLE001  # every error has a response
-            reply = respond_to_error(error, request)(environ, start_response)
+            reply = respond_to_error(error, Request(environ))(environ, start_response)
         finally:
             logs.REQUEST_ID.set(None)
         return reply

@@ -33,9 +33,9 @@ class CACertificate:
     not_after: datetime.datetime
 
     @cached_property
-    def name(self) -> bytes:
-        """The CA's subject in DER: the issuer of its certificates."""
-        return self.certificate.subject.public_bytes()
+    def subject(self) -> x509.Name:
+        """The CA's subject: the issuer of its certificates."""
+        return self.certificate.subject
 
     @cached_property
     def name_constraints(self) -> tuple[x509.NameConstraints, ...]:

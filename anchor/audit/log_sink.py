@@ -11,6 +11,9 @@ from anchor.audit.events import Event
 from anchor.errors import AuditError
 from anchor.logs import AUDIT
 
+# In ASCII, with escapes for control characters.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 
 class LogSink:
     """Logs each event as one line of JSON in the logger ``anchor.audit``."""
@@ -35,7 +38,7 @@ class LogSink:
         """
         if not self._logger.isEnabledFor(logging.INFO):
             raise AuditError(f"the logger {self._logger.name!r} is switched off or above INFO")
-        line = json.dumps(event.as_dict(), separators=(",", ":"))
+        line = _encode(event.as_dict())
         # Not Logger.info(), which ignores the errors of handlers.
         record = self._logger.makeRecord(
             self._logger.name, logging.INFO, __file__, 0, line, (), None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import io
 import json
 import logging
@@ -58,8 +59,12 @@ def broken_promise(handler: logging.Handler) -> str | None:
 
 def _reports_errors(handler: logging.Handler) -> bool:
     """True if the handler's methods are those of a class that reports its errors."""
-    cls = type(handler)
-    return not vars(handler).keys() & set(_METHODS) and any(
+    return vars(handler).keys().isdisjoint(_METHODS) and _inherits_methods(type(handler))  # type: ignore[arg-type]  # a type is hashable
+
+
+@functools.cache
+def _inherits_methods(cls: type[logging.Handler]) -> bool:
+    return any(
         issubclass(cls, promising)
         and all(getattr(cls, method) is getattr(promising, method) for method in _METHODS)
         for promising in _PROMISING

@@ -13,7 +13,6 @@ from typing import Any, Protocol, cast
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor.ca.profile import Profile
 from anchor.ca.template import build_template
@@ -65,10 +64,11 @@ class KeySigner:
     def issue(
         self, csr: X509Csr, ca: CACertificate, profile: Profile, now: datetime.datetime
     ) -> x509.Certificate:
-        """Sign the certificate and verify its encoding against the approved template."""
+        """Sign the certificate and verify it against the approved template."""
         template = build_template(csr, ca, profile, now)
-        der = template.sign(self.key, profile.signing_hash).public_bytes(Encoding.DER)
-        return verify_issued(der, template)
+        certificate = template.sign(self.key, profile.signing_hash)
+        verify_issued(certificate, template)
+        return certificate
 
     def check_key(self, certificate: x509.Certificate, signing_hash: SigningHash) -> None:
         """Require that the key can sign, and that the certificate's key verifies its signature.

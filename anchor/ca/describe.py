@@ -69,7 +69,7 @@ class CertificateDescription:
             key_usage,
             extended_key_usage,
             ca,
-            template.issuer.certificate.subject.rfc4514_string(),
+            template.issuer.subject.rfc4514_string(),
             template.not_before,
             template.not_after,
             dropped_extensions(template.csr),

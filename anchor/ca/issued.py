@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor.X509.ca_certificate import CACertificate
@@ -44,7 +44,7 @@ class IssuedCertificate:
     @cached_property
     def fingerprint(self) -> str:
         """The SHA-256 over the DER encoding, in hexadecimal."""
-        return self.certificate.fingerprint(hashes.SHA256()).hex()
+        return hashlib.sha256(self.der).hexdigest()
 
     @property
     def chain(self) -> tuple[x509.Certificate, ...]:

@@ -49,7 +49,7 @@ class CertificateTemplate:
         """Sign the certificate with the CA's key; Ed25519 and Ed448 keys ignore the hash."""
         builder = (
             x509.CertificateBuilder()
-            .issuer_name(self.issuer.certificate.subject)
+            .issuer_name(self.issuer.subject)
             .subject_name(self.csr.subject)
             .public_key(self.csr.public_key)
             .serial_number(self.serial_number)

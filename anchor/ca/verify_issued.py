@@ -17,19 +17,18 @@ from anchor.X509.signatures import SigningHash
 from anchor.X509.signing_request import Extension, X509Csr
 
 
-def verify_issued(der: bytes, template: CertificateTemplate) -> x509.Certificate:
-    """Verify a certificate against its template and return it.
+def verify_issued(certificate: x509.Certificate, template: CertificateTemplate) -> None:
+    """Require that a certificate contains what its template says, and is signed.
 
     Args:
-        der: the certificate that will be sent.
+        certificate: the certificate, parsed from its encoding.
         template: the approved contents, and the issuer.
 
     Raises:
         SigningError: the signature is wrong, or fields differ; with the names of the fields.
     """
-    certificate = x509.load_der_x509_certificate(der)
     _verify_signature(certificate, template.issuer)
-    with without_length_warnings(der):
+    with without_length_warnings(certificate.tbs_certificate_bytes):
         subject, extensions = certificate.subject, tuple(certificate.extensions)
     fields = {
         "version": certificate.version is x509.Version.v3,
@@ -43,7 +42,6 @@ def verify_issued(der: bytes, template: CertificateTemplate) -> x509.Certificate
     wrong = [name for name, matches in fields.items() if not matches]
     if wrong:
         raise SigningError(f"the signed certificate differs from what was approved: {wrong}")
-    return certificate
 
 
 def verify_external(
@@ -128,6 +126,6 @@ def _verify_signature(certificate: x509.Certificate, ca: CACertificate) -> None:
     try:
         certificate.verify_directly_issued_by(ca.certificate)
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError) as error:
-        if certificate.issuer != ca.certificate.subject:
+        if certificate.issuer != ca.subject:
             raise SigningError("the certificate is not issued in the CA's name") from error
         raise SigningError("the CA's key does not verify the certificate") from error

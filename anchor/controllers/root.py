@@ -10,7 +10,7 @@ from webob import Response
 
 from anchor.authority import RegistrationAuthority
 from anchor.controllers import front, health, metrics
-from anchor.controllers.methods import READ, require_method
+from anchor.controllers.methods import READ, current_request
 from anchor.controllers.v1 import V1Controller
 from anchor.errors import UnknownPath
 from anchor.metrics.registry import Metrics
@@ -26,8 +26,8 @@ class RobotsController:
     @pecan.expose()
     def index(self) -> Response:
         """The rule that keeps search engines out."""
-        require_method(*READ)
-        return respond(pecan.request, b"User-agent: *\nDisallow: /\n", "text/plain")
+        request = current_request(*READ)
+        return respond(request, b"User-agent: *\nDisallow: /\n", "text/plain")
 
 
 class RootController:
@@ -59,26 +59,26 @@ class RootController:
         """The front page."""
         if self._web.front_page == "off":
             raise UnknownPath("there is nothing here")
-        require_method(*READ)
-        return front.show(pecan.request, self._front, self._authorities)
+        request = current_request(*READ)
+        return front.show(request, self._front, self._authorities)
 
     @pecan.expose()
     def healthz(self) -> Response:
         """Whether the service responds."""
-        require_method(*READ)
-        return health.alive(pecan.request)
+        request = current_request(*READ)
+        return health.alive(request)
 
     @pecan.expose()
     def readyz(self) -> Response:
         """Whether certificates can be issued now."""
-        require_method(*READ)
-        return health.ready(pecan.request, self._readiness)
+        request = current_request(*READ)
+        return health.ready(request, self._readiness)
 
     @pecan.expose()
     def metrics(self) -> Response:
         """The metrics, for Prometheus."""
-        require_method(*READ)
-        return metrics.show(pecan.request, self._metrics, self._web.metrics_networks)
+        request = current_request(*READ)
+        return metrics.show(request, self._metrics, self._web.metrics_networks)
 
 
 pecan.route(RootController, "robots.txt", RobotsController())

@@ -9,7 +9,7 @@ from webob import Response
 
 from anchor.authority import RegistrationAuthority
 from anchor.controllers.ca import show_ca
-from anchor.controllers.methods import READ, require_method
+from anchor.controllers.methods import READ, current_request
 from anchor.controllers.sign import sign
 from anchor.errors import UnknownAuthority
 from anchor.metrics.registry import Metrics
@@ -33,15 +33,15 @@ class V1Controller:
     def sign(self, name: str) -> Response:
         """The certificate for the submitted request."""
         authority = self._authority(name)
-        require_method("POST")
-        return sign(pecan.request, authority, self._web, self._metrics)
+        request = current_request("POST")
+        return sign(request, authority, self._web, self._metrics)
 
     @pecan.expose()
     def ca(self, name: str) -> Response:
         """The certificate of the CA that signs for the authority."""
         authority = self._authority(name)
-        require_method(*READ)
-        return show_ca(pecan.request, authority)
+        request = current_request(*READ)
+        return show_ca(request, authority)
 
     def _authority(self, name: str) -> RegistrationAuthority:
         try:

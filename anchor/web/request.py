@@ -30,10 +30,7 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
     @property
     def request_id(self) -> str:
         """The identifier of this request in the response, the log and the audit."""
-        identifier: str | None = self.environ.get(REQUEST_ID)
-        if identifier is None:
-            identifier = self.environ[REQUEST_ID] = os.urandom(8).hex()
-        return identifier
+        return request_id(self.environ)
 
     @property
     def client_address(self) -> Address | None:
@@ -43,46 +40,20 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
         not a trusted proxy.  An element that cannot be parsed makes the client unknown, because it
         is a client behind the proxy and not the proxy.
         """
-        return self._client.address
+        return _client(self.environ).address
 
     @property
     def client_addr(self) -> str:
         """The client's address as text; WebOb's property trusts X-Forwarded-For from any peer."""
-        return self._client.text
-
-    @property
-    def _client(self) -> _Client:
-        client: _Client | None = self.environ.get(CLIENT)
-        if client is None:
-            client = self.environ[CLIENT] = self._parse_client()
-        return client
-
-    def _parse_client(self) -> _Client:
-        client = self._peer
-        proxies: Networks = self.environ.get(TRUSTED_PROXIES, ())
-        if not proxies or not client.is_in(proxies):
-            return client
-        forwarded = self.environ.get("HTTP_X_FORWARDED_FOR")
-        if forwarded is None:
-            # The proxy sent this request itself.
-            return client
-        for hop in reversed(forwarded.split(",")):
-            client = _parse_client(hop.strip(_BLANK))
-            if not client.is_in(proxies):
-                break
-        return client
+        return _client(self.environ).text
 
     @property
     def came_by_https(self) -> bool:
         """True if the client used HTTPS, to this server or to a trusted proxy."""
         if self.environ.get("wsgi.url_scheme") == "https":
             return True
-        is_trusted = self._peer.is_in(self.environ.get(TRUSTED_PROXIES, ()))
+        is_trusted = _peer(self.environ).is_in(self.environ.get(TRUSTED_PROXIES, ()))
         return is_trusted and self.environ.get("HTTP_X_FORWARDED_PROTO") == "https"
-
-    @property
-    def _peer(self) -> _Client:
-        return _parse_client(self.environ.get("REMOTE_ADDR", ""))
 
     def read_body(self, limit: int, seconds: float) -> bytes:
         """The whole body.
@@ -162,6 +133,14 @@ _ADDRESS = re.compile(
 )
 
 
+def request_id(environ: dict[str, Any]) -> str:
+    """The identifier of a request in the response, the log and the audit."""
+    identifier: str | None = environ.get(REQUEST_ID)
+    if identifier is None:
+        identifier = environ[REQUEST_ID] = os.urandom(8).hex()
+    return identifier
+
+
 def _too_slow() -> errors.SubmissionTooSlow:
     return errors.SubmissionTooSlow("the body did not arrive in time")
 
@@ -177,6 +156,33 @@ class _Client(NamedTuple):
 
 
 _UNKNOWN = _Client(None, "unknown")
+
+
+def _client(environ: dict[str, Any]) -> _Client:
+    client: _Client | None = environ.get(CLIENT)
+    if client is None:
+        client = environ[CLIENT] = _find_client(environ)
+    return client
+
+
+def _find_client(environ: dict[str, Any]) -> _Client:
+    client = _peer(environ)
+    proxies: Networks = environ.get(TRUSTED_PROXIES, ())
+    if not proxies or not client.is_in(proxies):
+        return client
+    forwarded = environ.get("HTTP_X_FORWARDED_FOR")
+    if forwarded is None:
+        # The proxy sent this request itself.
+        return client
+    for hop in reversed(forwarded.split(",")):
+        client = _parse_client(hop.strip(_BLANK))
+        if not client.is_in(proxies):
+            break
+    return client
+
+
+def _peer(environ: dict[str, Any]) -> _Client:
+    return _parse_client(environ.get("REMOTE_ADDR", ""))
 
 
 def _parse_client(text: str) -> _Client:

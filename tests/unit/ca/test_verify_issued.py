@@ -6,6 +6,7 @@ import datetime
 from dataclasses import replace
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -37,7 +38,9 @@ def issue(tmp_path):
     def once(change=unchanged, *, key=ca.key, afterwards=unchanged):
         template = build_template(csr, issuer, profile, utc_now())
         der = change(template).sign(key, profile.signing_hash).public_bytes(Encoding.DER)
-        return template, verify_issued(afterwards(der), template)
+        certificate = x509.load_der_x509_certificate(afterwards(der))
+        verify_issued(certificate, template)
+        return template, certificate
 
     return once
 
