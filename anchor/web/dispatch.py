@@ -53,7 +53,10 @@ class StrictDispatch(PecanBase):  # type: ignore[misc]  # pecan has no types
         Raises:
             UnknownPath: no method has that path, or the number of arguments is wrong.
         """
-        segments = path.split("/")[1:] if path not in ("", "/") else []
+        if not path.startswith("/"):
+            # `*`, and request lines without a slash, which some servers pass on.
+            raise UnknownPath("there is nothing here")
+        segments = path[1:].split("/") if path != "/" else []
         while segments and not iscontroller(node):
             node = _child(node, segments.pop(0))
         if not iscontroller(node):

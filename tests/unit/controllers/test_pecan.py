@@ -168,6 +168,14 @@ def test_other_attributes_are_no_paths(extended, path):
     assert extended.get(path, status=404)
 
 
+@pytest.mark.parametrize("path", ["", "*", "healthz", "x/healthz", "x/v1/sign/default"])
+def test_a_path_without_a_slash_in_front_names_nothing(service, path):
+    request = webtest.TestRequest.blank("/")
+    request.environ["PATH_INFO"] = path
+
+    assert request.get_response(service.http.app).status_int == 404
+
+
 def test_a_path_that_is_not_utf_8_is_the_clients_fault(service, http):
     assert service.http.get("/%ff%fe", status=404)
     # This one has a hook that looks at the path.
