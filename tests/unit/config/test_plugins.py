@@ -85,6 +85,28 @@ def test_a_plugin_that_marks_a_check_by_request_alone_still_works(
     assert "trouble.short uses anchor.validators.by_request_alone" in caplog.text
 
 
+def test_a_validator_gets_the_request_itself_for_its_own_threads_too(
+    serve, document, authority, plugins
+):
+    plugins(
+        "import threading\n"
+        "import pecan\n"
+        "from anchor.validators import ValidationError\n"
+        "def threaded(csr, request, wanted: str):\n"
+        "    found = [isinstance(request, pecan.Request)]\n"
+        "    look = lambda: found.append(request.client_addr == wanted)\n"
+        "    thread = threading.Thread(target=look)\n"
+        "    thread.start()\n"
+        "    thread.join()\n"
+        "    if found != [True, True]:\n"
+        "        raise ValidationError('not the request', found=found)\n",
+        "[anchor.validators]\nthreaded = trouble:threaded\n",
+    )
+    authority["validators"] = {"threaded": {"wanted": "192.0.2.7"}}
+
+    assert serve(document).issue()
+
+
 @pytest.mark.parametrize(
     ("validator", "options", "message"),
     [
