@@ -1,7 +1,8 @@
-"""Benchmark: CPU time per certificate of the service under load, and of the signature alone.
+"""Benchmark: CPU time per certificate, for the service under load and for the signature alone.
 
-The service runs under uwsgi with the sample policy, static authentication, the audit to a file and
-certificates stored; every answer is verified.  The machine may be busy or slow: the ratios stay.
+The service runs under uwsgi with the sample policy, static authentication, an audit file and stored
+certificates.  Every certificate is verified.  On a busy or slow machine the times change, but not
+the ratios.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ BOUNDARY = "------------------------d74496d66958873e"
 
 
 def main() -> None:
-    """Measure, and print a table."""
+    """Run the benchmark and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=2000, help="per kind of CA key")
     parser.add_argument("--connections", type=int, default=8)
@@ -81,14 +82,15 @@ def print_all(options: argparse.Namespace, directory: Path) -> None:
 
     for kind in options.keys:
         # In a separate process: it configures logging, and changes the current directory.
-        place = str(directory / f"{kind}-split")
+        split_directory = str(directory / f"{kind}-split")
         subprocess.run(
-            [sys.executable, __file__, "--split-only", kind, "--directory", place], check=True
+            [sys.executable, __file__, "--split-only", kind, "--directory", split_directory],
+            check=True,
         )
 
 
 def print_split(kind: str, directory: Path) -> None:
-    """Where the time goes, step by step."""
+    """Print the CPU time of each step of a request."""
     from bench_split import split  # noqa: PLC0415  # it needs this module
 
     configure(directory, kind)
@@ -100,7 +102,7 @@ def print_split(kind: str, directory: Path) -> None:
 
 @dataclass(frozen=True)
 class Row:
-    """Seconds, and megabytes (proportional share, of all processes)."""
+    """The result for one kind of CA key: seconds, and megabytes of all processes together."""
 
     bare: float
     cpu: float
@@ -110,7 +112,7 @@ class Row:
 
 
 def measure(kind: str, count: int, connections: int, directory: Path) -> Row:
-    """One kind of CA key: the service under load, and the bare signature before and after."""
+    """Measure the service under load with one kind of CA key, and the bare signature."""
     ca = configure(directory, kind)
     key = load_pem_private_key((directory / "CA/root-ca-unwrapped.key").read_bytes(), None)
     alone = max(50, count // 10)
@@ -135,7 +137,7 @@ def measure(kind: str, count: int, connections: int, directory: Path) -> Row:
 
 
 def configure(directory: Path, kind: str) -> x509.Certificate:
-    """The sample configuration with a CA of that kind, and the audit in a file."""
+    """Write the sample configuration, with a CA key of this kind and an audit file."""
     (directory / "CA").mkdir(parents=True)
     pair = create_ca.make_root("Bench CA", kind, 30)
     (directory / "CA/root-ca.crt").write_bytes(pair.certificate_pem)
@@ -152,7 +154,7 @@ def configure(directory: Path, kind: str) -> x509.Certificate:
 
 
 def make_csrs(count: int) -> list[bytes]:
-    """Different requests, each with a new P-256 key."""
+    """Make requests with different names and keys."""
     return [
         x509.CertificateSigningRequestBuilder(
             x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"host{number}.example.com")])
@@ -164,7 +166,7 @@ def make_csrs(count: int) -> list[bytes]:
 
 
 def request_body(csr: bytes) -> bytes:
-    """A form as curl sends it."""
+    """A form, encoded as curl encodes it."""
     fields = {"user": b"myusername", "secret": b"simplepassword", "encoding": b"pem", "csr": csr}
     parts = b"".join(
         b'--%s\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
@@ -176,7 +178,7 @@ def request_body(csr: bytes) -> bytes:
 
 @contextlib.contextmanager
 def serving(directory: Path) -> Iterator[tuple[int, int]]:
-    """The service under uwsgi; its port and its master's process id."""
+    """Run the service under uwsgi; yield its port and the process id of the master."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -200,9 +202,9 @@ def serving(directory: Path) -> Iterator[tuple[int, int]]:
 
 
 def load(port: int, bodies: list[bytes], connections: int) -> tuple[list[bytes], list[float]]:
-    """The answers to the requests, and how long each took in seconds."""
+    """Send the requests; return the responses, and the seconds that each took."""
 
-    # One thread that only sends and receives, so that it takes little CPU time from the service.
+    # A single thread that only sends and receives takes little CPU time from the service.
     requests = iter([_request(body) for body in bodies])
     answers: list[bytes] = []
     seconds: list[float] = []
@@ -248,7 +250,7 @@ def _body(answer: bytes) -> bytes:
 
 
 def verify(answers: list[bytes], ca: x509.Certificate) -> None:
-    """Every answer is a certificate of the CA's, and none is there twice."""
+    """Verify that each response is a different certificate of the CA."""
     serials = set()
     for answer in answers:
         certificate = x509.load_pem_x509_certificate(answer)
@@ -270,13 +272,13 @@ def bare_signature(key: object) -> float:
 
 
 def tree(pid: int) -> list[int]:
-    """A process and its children."""
+    """The ids of a process and its descendants."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [pid, *(descendant for child in children for descendant in tree(int(child)))]
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time of a process and its children, user and system."""
+    """The CPU seconds of a process and its descendants, user and system."""
     total = 0
     for process in tree(pid):
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
@@ -285,7 +287,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def proportional_memory(pid: int) -> float:
-    """Resident memory in megabytes, pages that are shared counted once."""
+    """The memory of a process and its descendants in megabytes; shared pages count once."""
     total = 0
     for process in tree(pid):
         for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():

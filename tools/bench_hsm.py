@@ -1,4 +1,4 @@
-"""What a certificate costs with the CA's key in a token, against the module's bare C_Sign.
+"""Benchmark: the time for a certificate with the CA's key in a token, and for a bare C_Sign.
 
 Needs SoftHSM 2 (Debian: softhsm2) and PyKCS11:
 
@@ -42,7 +42,7 @@ ROUNDS = 5
 
 @dataclass(frozen=True)
 class Row:
-    """Seconds for one certificate, and for one signature by the module alone."""
+    """The seconds for a certificate, and for a signature by the module alone."""
 
     kind: str
     issue_elapsed: float
@@ -52,7 +52,7 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        """How much longer a certificate takes than its signature."""
+        """The time for a certificate, divided by the time for its signature."""
         return self.issue_elapsed / self.bare_elapsed
 
     def __str__(self) -> str:
@@ -65,7 +65,7 @@ class Row:
 
 
 def measure(seconds: float = 2.0) -> Iterator[Row]:
-    """A row for each kind of key; each takes about that long."""
+    """Measure each kind of key for this many seconds."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         _make_token(directory)
@@ -117,18 +117,18 @@ def _request() -> X509Csr:
 
 
 def _bare(module: Module, location: KeyLocation) -> Callable[[], Any]:
-    """C_SignInit and C_Sign, and nothing else: over the digest that Anchor signs."""
+    """A function that only calls C_SignInit and C_Sign, with as many bytes as Anchor signs."""
     p11 = module.pykcs11
     session = module.log_in(location, PIN)
-    [found] = session.findObjects(
+    [private_key] = session.findObjects(
         [(p11.CKA_CLASS, p11.CKO_PRIVATE_KEY), (p11.CKA_ID, location.key_id)]
     )
     rsa = location.key_label is not None and location.key_label.startswith("rsa")
     mechanism = p11.CKM_RSA_PKCS if rsa else p11.CKM_ECDSA
-    octets = (DIGEST_INFO["sha256"] if rsa else b"") + bytes(32)
-    handle, key, sign = session.session.value(), found.value(), module.sign_functions.sign
-    assert sign(handle, mechanism, key, octets)[0] == p11.CKR_OK
-    return lambda: sign(handle, mechanism, key, octets)
+    signed = (DIGEST_INFO["sha256"] if rsa else b"") + bytes(32)
+    handle, key, sign = session.session.value(), private_key.value(), module.sign_functions.sign
+    assert sign(handle, mechanism, key, signed)[0] == p11.CKR_OK
+    return lambda: sign(handle, mechanism, key, signed)
 
 
 def _row(kind: str, issue: Callable[[], Any], bare: Callable[[], Any], seconds: float) -> Row:

@@ -1,7 +1,7 @@
-"""What does not grow with use: storing, a request, start-up, memory; and what the inventory takes.
+"""Benchmark: costs that should not grow with use, and the time to list certificates.
 
-Seconds are of CPU where it says so, the least of several tries, and else as a clock tells them; the
-latter mean something only while the machine has nothing else to do.
+It measures storage, requests, start-up and memory.  A line with "CPU" shows the smallest CPU time
+of several runs.  The other times are elapsed times, and are valid only on an idle machine.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ BIN = Path(sys.executable).parent
 
 
 def main() -> None:
-    """Measure, and print a table."""
+    """Run the benchmark and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=1_000_000, help="stored before")
     parser.add_argument("--authorities", type=int, default=1000)
@@ -71,12 +71,12 @@ def main() -> None:
 
 
 def show(what: str, value: str, otherwise: str = "") -> None:
-    """A line of the table."""
+    """Print a line of the table."""
     print(f"{what:44}{value:>12}{otherwise:>20}", flush=True)
 
 
 def least(work: Callable[[], object], rounds: int) -> float:
-    """The least CPU time of some rounds."""
+    """The smallest CPU time of several runs, in seconds."""
     seconds = []
     for _ in range(rounds):
         start = time.process_time()
@@ -86,12 +86,12 @@ def least(work: Callable[[], object], rounds: int) -> float:
 
 
 def storing(directory: Path, count: int) -> None:
-    """A certificate into an empty directory, and into one with many files."""
+    """Measure how long it takes to store a certificate in an empty and in a full directory."""
     stores = []
     for files in (0, count):
-        place = directory / str(files)
-        stores.append(load_store(place))
-        opened = os.open(place, os.O_RDONLY)
+        path = directory / str(files)
+        stores.append(load_store(path))
+        opened = os.open(path, os.O_RDONLY)
         for _ in range(files):
             name = f"{secrets.token_hex(32)}.crt"
             os.close(os.open(name, os.O_WRONLY | os.O_CREAT, 0o644, dir_fd=opened))
@@ -102,8 +102,8 @@ def storing(directory: Path, count: int) -> None:
 
     # Alternate, so that other load on the machine affects both.
     rounds = [[put(store) for store in stores] for _ in range(300)]
-    found = [statistics.quantiles(each, n=10)[0] for each in zip(*rounds, strict=True)]
-    show(f"{count} files: CPU to store one more", *(_micro(each) for each in reversed(found)))
+    fastest = [statistics.quantiles(each, n=10)[0] for each in zip(*rounds, strict=True)]
+    show(f"{count} files: CPU to store one more", *(_micro(each) for each in reversed(fastest)))
 
 
 def _micro(seconds: float) -> str:
@@ -111,7 +111,7 @@ def _micro(seconds: float) -> str:
 
 
 def requests(directory: Path, count: int) -> None:
-    """A request, and start-up, with one authority and with many."""
+    """Measure a request and the start-up, with one authority and with many."""
     configure(directory, "ec-p256")
     document = json.loads((directory / "config.json").read_text())
     authority = document["registration_authority"]["default"]
@@ -138,15 +138,15 @@ def requests(directory: Path, count: int) -> None:
 
 
 def starting(directory: Path, _count: int) -> None:
-    """From the start to the first certificate, and memory of four workers after some hundred."""
+    """Measure the time to the first certificate, and the memory of four workers after 400 more."""
     ca = configure(directory, "ec-p256")
     bodies = [request_body(csr) for csr in make_csrs(401)]
-    place = ["--set-placeholder", f"anchor_venv={sys.prefix}"]
-    place += ["--set-placeholder", f"anchor_run={directory}"]
+    placeholders = ["--set-placeholder", f"anchor_venv={sys.prefix}"]
+    placeholders += ["--set-placeholder", f"anchor_run={directory}"]
     pecan = ["--venv", sys.prefix, "--pecan", "config.py"]
     for what, command in (
         ("uwsgi -p 4", ["uwsgi", *pecan]),
-        ("anchor.ini", ["uwsgi", *place, "--ini", ROOT / "tools/uwsgi/anchor.ini"]),
+        ("anchor.ini", ["uwsgi", *placeholders, "--ini", ROOT / "tools/uwsgi/anchor.ini"]),
         ("anchor serve", ["anchor", "serve"]),
     ):
         with socket.socket() as free:
@@ -172,7 +172,7 @@ def starting(directory: Path, _count: int) -> None:
             show(f"{what}: memory", f"{proportional_memory(process.pid):.0f} MB")
             verify(answers, ca)
         finally:
-            # Without a master nobody else ends the workers.
+            # A service without a master leaves its workers behind.
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
@@ -187,7 +187,7 @@ def _first(process: subprocess.Popen[bytes], port: int, bodies: list[bytes]) -> 
 
 
 def listing(directory: Path, count: int) -> None:
-    """``anchor certs``, over certificates that are one but for a serial number."""
+    """Measure ``anchor certs`` with certificates that differ only in the serial number."""
     configure(directory, "ec-p256")
     stored = directory / "certs"
     stored.mkdir()

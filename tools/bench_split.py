@@ -1,8 +1,7 @@
 """Benchmark: the time of each step of a request, in one process.
 
-Every step is repeated with requests that all differ, and the best of several rounds counts, so that
-a busy machine disturbs little.  The steps are those of the service; what lies between them shows as
-the remainder.
+All requests differ.  The best of several rounds counts, so that a busy machine has little effect.
+The steps are those of the service; the last step is the rest of the request.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ REPEATED = 100
 
 
 def split(directory: Path) -> list[tuple[str, float]]:
-    """The steps of a request, in seconds of CPU each."""
+    """Measure the steps of a request, in CPU seconds."""
     os.chdir(directory)
     # Without a level for the logger of audit events, the service does not start.
     logging.getLogger("anchor").setLevel(logging.ERROR)
@@ -117,7 +116,7 @@ def _steps(
 
 
 def cpu(step: Callable[[], object]) -> float:
-    """CPU seconds of a step, user and system."""
+    """The CPU seconds of a step, user and system."""
     best = float("inf")
     for _ in range(ROUNDS):
         started = time.process_time()
@@ -128,7 +127,7 @@ def cpu(step: Callable[[], object]) -> float:
 
 
 def environment(body: bytes) -> dict[str, object]:
-    """A request as uwsgi hands it over."""
+    """The WSGI environment of a request, as uwsgi makes it."""
     return {
         "REQUEST_METHOD": "POST",
         "PATH_INFO": "/v1/sign/default",
@@ -148,7 +147,7 @@ def environment(body: bytes) -> dict[str, object]:
 
 
 def answer(application: Application, body: bytes) -> None:
-    """One request through the WSGI door."""
+    """Send one request to the WSGI application."""
     statuses: list[str] = []
     chunks = application(environment(body), lambda status, *_: statuses.append(status))
     assert statuses[0].startswith("200"), b"".join(chunks)

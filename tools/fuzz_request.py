@@ -1,9 +1,9 @@
-"""Coverage-guided fuzzing of everything that looks at a request, for `make fuzz`.
+"""Coverage-guided fuzzing of the code that reads and checks requests, for `make fuzz`.
 
     python tools/fuzz_request.py [-runs=N] [CORPUS...]
 
-Options are libFuzzer's.  A finding is any error that is not a refusal, or a certificate that is not
-the leaf that was asked for.
+The options are those of libFuzzer.  A finding is an error that is not a RequestError, or a
+certificate that differs from the request or is a CA's.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ KEY = ec.derive_private_key(4711, ec.SECP256R1())
 
 
 def make_ca() -> CACertificate:
-    """A CA that lives in memory."""
+    """A CA in memory."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Fuzzing CA")])
     certificate = (
         x509.CertificateBuilder(name, name, KEY.public_key(), 1, MOMENT, MOMENT + 24 * HOUR)
@@ -62,21 +62,21 @@ CHECKS = (
     *mandatory_checks.content_checks(intermediate=False),
     checks.Check("standards_compliance", lambda supplied: standards_compliance(supplied["csr"])),
 )
-NOBODY = checks.Context(
+CONTEXT = checks.Context(
     auth_result=AuthDetails(username="nobody", groups=[]), request=None, conf={}
 )
 
 
-def one_request(data: bytes) -> None:
-    """Read the request, judge it, and certify it when nothing but its proof is missing.
+def fuzz_one_request(data: bytes) -> None:
+    """Read and check the request, and issue a certificate if it is valid apart from its signature.
 
-    A fuzzer does not forge signatures; what lies behind that check is wanted all the same.
+    A fuzzer cannot make valid signatures, so a failed proof_of_possession is ignored.
     """
     try:
         csr = read_csr(data, detect_encoding(data))
     except RequestError:
         return
-    verdicts = checks.run_checks(CHECKS, csr, NOBODY)
+    verdicts = checks.run_checks(CHECKS, csr, CONTEXT)
     assert not any(verdict.crash for verdict in verdicts)
     if any(verdict.failure and verdict.check != PROOF for verdict in verdicts):
         return
@@ -88,8 +88,8 @@ def one_request(data: bytes) -> None:
     assert not constraints.value.ca
 
 
-def spoil(data: bytes, max_size: int, seed: int) -> bytes:
-    """Another input, of which half are DER again: lengths are put right after a change."""
+def mutate(data: bytes, max_size: int, seed: int) -> bytes:
+    """Mutate an input: half of the results are valid DER, with correct lengths."""
     source = random.Random(seed)
     try:
         tree = parse(data)
@@ -113,5 +113,5 @@ def spoil(data: bytes, max_size: int, seed: int) -> bytes:
 
 
 if __name__ == "__main__":
-    atheris.Setup(sys.argv, one_request, custom_mutator=spoil)
+    atheris.Setup(sys.argv, fuzz_one_request, custom_mutator=mutate)
     atheris.Fuzz()

@@ -14,5 +14,5 @@ version = release = anchor.__version__
 extensions = ["options", "sphinx.ext.autodoc"]
 html_theme = "alabaster"
 nitpicky = True
-# The decisions are listed by a README for who reads them in the repository, by a page for others.
+# The list of decisions for readers of the repository; the documentation has another one.
 exclude_patterns = ["adr/README.rst"]

@@ -1,8 +1,8 @@
-"""The directive ``options``: a definition list of options, from the schema that the code makes.
+"""The directive ``options``: a definition list of options, generated from the schema.
 
-Its argument is the name of a definition in the schema, such as ``validators.common_name``;
-``signing_ca.next``, or ``web`` for that section of ``config.py``.  In its body may stand what else
-there is to say about single options: their names, and indented below them what is added.
+The argument is the name of a definition in the schema, such as ``validators.common_name`` or
+``signing_ca.next``, or ``web`` for that section of ``config.py``.  The body may have remarks about
+options: the name of the option, and the remark indented below it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from anchor.config_schema import schema
 from anchor.config_schema.models import model_schema
 from anchor.web.settings import WebSettings
 
-# What strings and such are called, where JSON Schema's word is not the best one.
+# Words for readers, where those of JSON Schema are less clear.
 _WORDS = {
     "date-time": "time",
     "environment variable": "name of an environment variable",
@@ -39,7 +39,7 @@ def _shipped() -> dict[str, Any]:
 
 
 def described(name: str) -> dict[str, Any]:
-    """The schema of the options of that name."""
+    """The schema of the options with this name."""
     if name == "web":
         return model_schema(WebSettings)
     definitions = _shipped()["$defs"]
@@ -52,15 +52,15 @@ def lines(name: str, remarks: Mapping[str, Sequence[str]] | None = None) -> list
     """The definition list, in reStructuredText.
 
     Raises:
-        KeyError: there is no such definition, or a remark is about no option of it.
+        KeyError: there is no such definition, or a remark is about an unknown option.
     """
     remarks = dict(remarks or {})
-    found = described(name)
+    described_options = described(name)
     made: list[str] = []
-    for option, its in found["properties"].items():
+    for option, its in described_options["properties"].items():
         if "const" in its:
             continue
-        required = " Required." if option in found.get("required", ()) else ""
+        required = " Required." if option in described_options.get("required", ()) else ""
         default = f" Default: ``{_json(its['default'])}``." if "default" in its else ""
         kind = _capital(_phrase(its))
         made += [f"``{option}``", f"    {_quoted(its['description'])}", ""]
@@ -72,13 +72,13 @@ def lines(name: str, remarks: Mapping[str, Sequence[str]] | None = None) -> list
 
 
 def _phrase(its: Mapping[str, Any]) -> str:
-    """What an option is, in words."""
+    """The type of an option, in words."""
     if "enum" in its:
         return "one of " + ", ".join(f"{value}" for value in its["enum"])
     if "anyOf" in its:
         known = next((inner for inner in its["anyOf"] if "enum" in inner), None)
         if known:
-            return f"{_phrase(known)}, or what a plug-in is called"
+            return f"{_phrase(known)}, or the name of a plug-in"
         return ", or ".join(_phrase(inner) for inner in its["anyOf"])
     kinds = its.get("type", "object")
     kind = kinds[0] if isinstance(kinds, list) else kinds
@@ -117,7 +117,7 @@ def _capital(text: str) -> str:
 
 
 def remarks_in(body: Sequence[str]) -> dict[str, list[str]]:
-    """What a directive's body says, by the option that it is about."""
+    """The remarks in the body of a directive, by option."""
     remarks: dict[str, list[str]] = {}
     current: list[str] = []
     for line in body:
@@ -129,20 +129,20 @@ def remarks_in(body: Sequence[str]) -> dict[str, list[str]]:
 
 
 class Options(SphinxDirective):
-    """Puts the definition list where the directive stands."""
+    """The directive: it is replaced by the definition list."""
 
     required_arguments = 1
     has_content = True
     option_spec: ClassVar[dict[str, Any]] = {}
 
     def run(self) -> list[Any]:
-        """The nodes."""
+        """The nodes of the definition list."""
         self.env.note_dependency(str(Path(anchor.__file__).with_name(schema.SHIPPED)))
         made = lines(self.arguments[0], remarks_in(list(self.content)))
         return self.parse_text_to_nodes(StringList(made, f"options {self.arguments[0]}"))
 
 
 def setup(app: Any) -> dict[str, Any]:
-    """Sphinx calls this."""
+    """Register the directive; Sphinx calls this."""
     app.add_directive("options", Options)
     return {"parallel_read_safe": True}
