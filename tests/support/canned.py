@@ -1,4 +1,4 @@
-"""WSGI applications that answer what no sound service would."""
+"""WSGI applications that give wrong responses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 
 def answering(status, body, content_type="application/json", **headers):
-    """Always the same answer; a header's name has underscores for its dashes."""
+    """An application that always responds like this; header names have "_" for "-"."""
     encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
 
     def application(environ, start_response):
@@ -19,5 +19,5 @@ def answering(status, body, content_type="application/json", **headers):
 
 
 def problem(status, detail, **headers):
-    """Problem details, as the service answers them."""
+    """An application that always responds with problem details (RFC 9457)."""
     return answering(status, {"detail": detail}, "application/problem+json", **headers)

@@ -1,4 +1,4 @@
-"""A machine that asks for certificates, and its daemon."""
+"""The fixtures for a machine that requests certificates, and for its daemon."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from tests.support.machine import Machine
 
 @pytest.fixture
 def machine(tmp_path, https_anchor):
-    """A machine that is configured for the service behind HTTPS, and has nothing yet."""
+    """A machine that is configured for the service behind HTTPS and has no certificates yet."""
     return Machine(tmp_path, https_anchor)
 
 
 @pytest.fixture
 def daemon(machine):
-    """Starts the daemon as a process; it is ended with the test."""
+    """Starts the renewal daemon as a process, which the fixture stops after the test."""
     processes = []
 
     def start(*arguments):

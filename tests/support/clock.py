@@ -1,4 +1,4 @@
-"""A clock that a test can put ahead of the real time."""
+"""A clock that a test can set ahead of the real time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 
 class Clock:
-    """This machine's clock, in seconds, as a test sets it."""
+    """The time in seconds, ahead of the machine's clock by ``ahead`` seconds."""
 
     def __init__(self):
         self.ahead = 0.0

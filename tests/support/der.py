@@ -1,4 +1,4 @@
-"""A writer of DER, and of what is not quite DER, that does as it is told."""
+"""Writing valid and invalid DER, for requests that no library would make."""
 
 from __future__ import annotations
 
@@ -114,12 +114,12 @@ def public_key_info(key):
 
 
 def info(subject, public_key, *attributes, version=0):
-    """A CertificationRequestInfo."""
+    """A CertificationRequestInfo (RFC 2986 section 4.1)."""
     return unsorted_info(subject, public_key, *sorted(attributes), version=version)
 
 
 def unsorted_info(subject, public_key, *attributes, version=0):
-    """The same, with the attributes in this order, which DER allows only if it is sorted."""
+    """A CertificationRequestInfo with unsorted attributes, which DER does not allow."""
     return sequence(integer(version), subject, public_key, context(0, *attributes))
 
 
@@ -129,7 +129,7 @@ ECDSA_SHA256 = sequence(oid("1.2.840.10045.4.3.2"))
 
 
 def sign(key, message):
-    """The algorithm and the signature of a sound request."""
+    """The signature algorithm and a valid signature of a request."""
     if isinstance(key, ed25519.Ed25519PrivateKey):
         return ED25519, key.sign(message)
     if isinstance(key, rsa.RSAPrivateKey):
@@ -138,7 +138,7 @@ def sign(key, message):
 
 
 def request(key, subject=None, *attributes, public_key=None, version=0, signer=None):
-    """A request, signed by its own key unless there is another signer."""
+    """A request, signed by ``key`` or by ``signer``."""
     body = info(
         name("www.example.com") if subject is None else subject,
         public_key or public_key_info(key),
@@ -180,11 +180,11 @@ def signed_data(contents, kind=PKI_DATA, outer=SIGNED_DATA, signers=()):
 
 
 def cmc(csr):
-    """A CMC full request without signers around a PKCS#10."""
+    """A CMC full request without signers that contains a PKCS#10."""
     return signed_data(pki_data(tagged(csr)))
 
 
-# ---- RSA by hand, for moduli that no library would make
+# ---- RSA in Python, for moduli that no library makes
 
 
 def rsa_public_key(modulus, exponent, algorithm="1.2.840.113549.1.1.1", parameters=NULL):
@@ -193,7 +193,7 @@ def rsa_public_key(modulus, exponent, algorithm="1.2.840.113549.1.1.1", paramete
 
 
 def rsa_sign(message, primes, exponent, digest="sha256"):
-    """PKCS#1 1.5 with a modulus of any number of primes."""
+    """A PKCS#1 v1.5 signature; the modulus may have any number of primes."""
     kinds = {"sha256": "2.16.840.1.101.3.4.2.1"}
     modulus = 1
     for prime in primes:

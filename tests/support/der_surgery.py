@@ -1,4 +1,4 @@
-"""Changing DER while it stays DER: a tree of tags and contents, and ways to spoil it."""
+"""Mutations of DER: a tree of tags and contents, and operations that change it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from tests.support import der
 
-# OCTET STRINGs and BIT STRINGs are opened up too when there is DER in them: extensions are there.
+# Extensions are DER inside an OCTET STRING, so the contents of these are parsed too.
 _CONSTRUCTED = 0x20
 
 
 def parse(octets):
-    """The values in some DER, as pairs of a tag and octets or pairs; None if it is not DER."""
+    """The values in DER: pairs of a tag and bytes or pairs; None if it is not DER."""
     values, position = [], 0
     while position < len(octets):
         if position + 2 > len(octets) or octets[position] & 0x1F == 0x1F:
@@ -39,7 +39,7 @@ def write(values):
 
 
 def places(values):
-    """Every list in the tree with an index into it."""
+    """Every value in the tree, as the list that contains it and the index in that list."""
     found = []
     for index, (_tag, contents) in enumerate(values):
         found.append((values, index))
@@ -63,7 +63,7 @@ OPERATIONS = ("delete", "duplicate", "swap", "retag", "replace", "resize", "flip
 
 @st.composite
 def spoilt(draw, good):
-    """Some DER, after up to four operations."""
+    """The DER after one to four random operations."""
     values = parse(good)
     for _ in range(draw(st.integers(1, 4))):
         there = places(values)

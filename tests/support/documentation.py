@@ -1,4 +1,4 @@
-"""The pages of the documentation, and the blocks of code on them."""
+"""The pages of the documentation, and their code blocks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.paths import ROOT
 
 SOURCE = ROOT / "doc/source"
 
-# How a literal block without a language is called here; in these documents it holds commands.
+# The language of a literal block, which has none in its source; these blocks contain commands.
 LITERAL = "literal"
 SHELL = ("shell", "sh", "bash", LITERAL)
 
@@ -20,14 +20,14 @@ _OPTION = re.compile(r" +:(\w+): *(.*)$")
 
 @dataclass(frozen=True)
 class Block:
-    """A block of code on a page.
+    """A code block on a page.
 
     Attributes:
-        page: the page, as ``README.rst`` or ``howto/bans.rst``.
-        line: where on the page the block begins.
-        language: as the page says.
-        caption: the name of the file that the block is, if it has one.
-        text: what is in it, without its indentation.
+        page: the path of the page, such as ``README.rst`` or ``howto/bans.rst``.
+        line: the number of the block's first line.
+        language: the language in the directive.
+        caption: the name of the file that the block shows, or empty.
+        text: the code without its indentation.
     """
 
     page: str
@@ -41,13 +41,13 @@ class Block:
 
 
 def pages():
-    """The names of all pages."""
+    """The paths of all pages."""
     found = sorted(str(path.relative_to(SOURCE)) for path in SOURCE.rglob("*.rst"))
     return ["README.rst", "CONTRIBUTING.rst", *found]
 
 
 def blocks(page, *languages):
-    """The blocks of a page, in their order; only those of the languages, if any are given."""
+    """The code blocks of a page, in order; with ``languages`` only those in these languages."""
     path = ROOT / page if (ROOT / page).exists() else SOURCE / page
     found = _blocks(page, path.read_text().splitlines())
     return [block for block in found if not languages or block.language in languages]

@@ -1,4 +1,4 @@
-"""The tests' environment: built up from nothing, so that a prepared machine hides no fault."""
+"""The environment variables of the tests: few, so that the machine's settings do not matter."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import os
 import tempfile
 from pathlib import Path
 
-# PATH leads to the servers, and pip's settings to the package index.  pytest and its plug-ins pass
-# their own variables to their worker processes, and ANCHOR_LOAD is `make load`.
+# PATH is for the servers, and PIP_* for the package index.  pytest and its plug-ins pass their own
+# variables to worker processes.  `make load` sets ANCHOR_LOAD.
 KEPT = ("PATH", "TMPDIR", "ANCHOR_LOAD")
 KEPT_PREFIXES = ("PIP_", "PYTEST_", "COV_")
 
 
 def built_up(before, home):
-    """The environment that tests get.
+    """The environment variables for the tests.
 
     Args:
-        before: the environment that they were started with.
-        home: a home directory without any configuration.
+        before: the environment in which pytest was started.
+        home: a home directory without configuration.
     """
     kept = {
         name: value
@@ -35,7 +35,7 @@ def built_up(before, home):
 
 
 def enter():
-    """Give this process, and all that it starts, the tests' environment."""
+    """Set the environment variables of this process and of its children."""
     variables = built_up(os.environ, tempfile.mkdtemp(prefix="anchor-home-"))
     os.environ.clear()
     os.environ.update(variables)

@@ -18,7 +18,7 @@ ANCHOR = Path(sys.executable).with_name("anchor")
 
 
 class Machine:
-    """A machine with a state directory of its own, on which commands are run."""
+    """A machine with its own state directory, on which tests run the client's commands."""
 
     def __init__(self, path, anchor):
         self.state = path / "state"
@@ -41,7 +41,7 @@ class Machine:
         return StateDirectory(self.state).read(name)
 
     def assert_fits(self):
-        """Key and certificate load into a TLS server, whichever of the files it is given."""
+        """Require that a TLS server can load the key and the certificate from each set of files."""
         for files in (
             ("fullchain.pem", "key.pem"),
             ("cert.pem", "key.pem"),
@@ -51,7 +51,7 @@ class Machine:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*paths)
 
     def start(self, command, *arguments, prefix=(), **options):
-        """The command as a process of its own."""
+        """Start the command as a process."""
         return subprocess.Popen(
             [*prefix, ANCHOR, command, "--state", self.state, *map(str, arguments)],
             stdout=subprocess.PIPE,
@@ -62,10 +62,10 @@ class Machine:
         )
 
     def make_due(self, name="www.example.com"):
-        """Have the service have wanted it renewed long ago."""
+        """Change the state so that the service asked for a renewal hours ago."""
         tracked = self.tracked(name)
         StateDirectory(self.state).write(tracked.after(renew_after=time.time() - 36000))
 
     def leftovers(self):
-        """Names of files that no finished run leaves."""
+        """The names of temporary files, which a finished run removes."""
         return sorted(path.name for path in self.state.rglob(".*") if path.name != ".lock")

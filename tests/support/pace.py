@@ -1,4 +1,4 @@
-"""CPU seconds as every machine counts them, for tests that hold work against a limit."""
+"""CPU time limits, adapted to the speed of the machine."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sys
 import time
 from collections.abc import Callable
 
-# What the steps below take on the machine that the limits were set on, and what tracing for the
-# coverage report costs there.
+# The CPU time of _steps() on the machine on which the limits were set, and the factor by which the
+# coverage tracer slows down code there.
 _REFERENCE_SECONDS = 0.02
 _TRACED = 4
 
@@ -21,7 +21,7 @@ def _steps() -> int:
 
 
 def least_seconds(work: Callable[[], object], attempts: int = 5) -> float:
-    """The least CPU time of a few attempts: what it takes when nobody else gets in the way."""
+    """The smallest CPU time of several attempts, in seconds; other processes disturb it least."""
     seconds = []
     for _ in range(attempts):
         start = time.process_time()
@@ -31,11 +31,11 @@ def least_seconds(work: Callable[[], object], attempts: int = 5) -> float:
 
 
 def allowed(seconds: float, *, in_this_process: bool = True) -> float:
-    """A limit for this machine, now and under what traces it.
+    """The CPU time limit for this machine.
 
     Args:
-        seconds: CPU time that the work may take on the machine that limits are written for.
-        in_this_process: where the work is done: only here is it traced.
+        seconds: the limit on the machine on which the limits were set.
+        in_this_process: False if the work is done in another process, which is not traced.
     """
     slower = max(1, least_seconds(_steps) / _REFERENCE_SECONDS)
     return seconds * slower * (_TRACED if in_this_process and sys.gettrace() else 1)

@@ -1,4 +1,4 @@
-"""Pages of the documentation, as far as tests look into them."""
+"""The pages of the documentation, parsed by docutils."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ SOURCE = DOC / "source"
 
 
 def parse(path):
-    """The page as docutils reads it; what only Sphinx knows is left out without a word."""
+    """The document tree of a page, without the directives and roles of Sphinx."""
     settings = {"report_level": 5, "halt_level": 6, "file_insertion_enabled": False}
     return publish_doctree(path.read_text(), str(path), settings_overrides=settings)
 
 
 def tables(path):
-    """The tables of a page: rows of cells, each in one line of text, the head left out."""
+    """The tables of a page: rows of cells, each as one line of text, without the heading."""
     return [
         [
             [" ".join(cell.astext().split()) for cell in row.children]

@@ -1,4 +1,4 @@
-"""Where things are in the checkout."""
+"""The directories of the repository."""
 
 from pathlib import Path
 

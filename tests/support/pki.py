@@ -1,4 +1,4 @@
-"""Keys, CAs and requests for tests, and what tests say about certificates."""
+"""Keys, CAs and requests for tests, and assertions about certificates."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def make_key(kind="ec-p256"):
 
 @functools.cache
 def a_key(kind="ec-p256"):
-    """A key that tests share; RSA keys take their time."""
+    """A key that tests share, because RSA keys are slow to generate."""
     return make_key(kind)
 
 
@@ -72,8 +72,14 @@ def general_name(text):
 
 
 def make_csr(common_name="www.example.com", *alternative_names, key=None, extensions=()):
-    """A request in PEM; alternative names are text, or x509.GeneralName, extensions may be pairs
-    of a value and whether it is critical."""
+    """A request in PEM.
+
+    Args:
+        common_name: the common name; None for an empty subject.
+        alternative_names: the entries of subjectAltName, as text or as x509.GeneralName.
+        key: the key; by default one that tests share.
+        extensions: more extensions, or pairs of an extension and whether it is critical.
+    """
     key = key or a_key()
     builder = x509.CertificateSigningRequestBuilder(subject(common_name))
     if alternative_names:
@@ -89,7 +95,7 @@ def make_csr(common_name="www.example.com", *alternative_names, key=None, extens
 
 @dataclass(frozen=True)
 class CA:
-    """A CA in two files."""
+    """A CA certificate and its key, with their files."""
 
     certificate: x509.Certificate
     key: object
@@ -97,7 +103,7 @@ class CA:
     key_path: Path
 
 
-def make_ca(  # each of them is something that a test varies
+def make_ca(  # tests vary each of these
     directory,
     kind="ec-p256",
     *,
@@ -139,7 +145,7 @@ def make_ca(  # each of them is something that a test varies
 
 
 def ca_certificate(name, permitted=None, excluded=None, issuer=None, path_length=None):
-    """A CA's certificate with name constraints; all CAs here share one key."""
+    """A CA certificate with name constraints; all these CAs share one key."""
     key = a_key()
     builder = (
         x509.CertificateBuilder()
@@ -159,7 +165,7 @@ def ca_certificate(name, permitted=None, excluded=None, issuer=None, path_length
 
 
 def of_no_known_version():
-    """A certificate in PEM, but for its version."""
+    """A certificate in PEM with an invalid version number."""
     made = x509.load_pem_x509_certificate(
         create_ca.make_root("Of no version", "ec-p256", 1).certificate_pem
     )
@@ -171,20 +177,20 @@ def of_no_known_version():
 
 @contextlib.contextmanager
 def long_names():
-    """Within it the library reads common names of more than 64 bytes without a warning."""
+    """Suppress the warning about common names of more than 64 bytes during the block."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Attribute's length must be")
         yield
 
 
 def names_of(certificate):
-    """Its subjectAltName, as text."""
+    """The names in subjectAltName, as text."""
     extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     return [str(name.value) for name in extension.value]
 
 
 def assert_is_leaf(certificate, *, issued_by):
-    """A certificate of version 3 that this CA issued, and that cannot issue any itself."""
+    """Require a certificate of version 3 that this CA issued and that is not a CA's."""
     certificate.verify_directly_issued_by(issued_by.certificate)
     assert certificate.version is x509.Version.v3
     assert certificate.not_valid_after_utc <= issued_by.certificate.not_valid_after_utc

@@ -1,4 +1,4 @@
-"""Plug-ins that a test writes for itself."""
+"""Plug-ins that a test defines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stevedore.extension import ExtensionManager
 
 @pytest.fixture
 def plugins(tmp_path, monkeypatch):
-    """Offers plug-ins to this process and its children, as an installed distribution does."""
+    """Installs plug-ins for this process and its children, as a distribution would."""
 
     def offer(source, entry_points):
         place = tmp_path / "site"
@@ -22,7 +22,7 @@ def plugins(tmp_path, monkeypatch):
         monkeypatch.syspath_prepend(str(place))
         monkeypatch.setenv("PYTHONPATH", str(place))
         monkeypatch.delitem(sys.modules, "trouble", raising=False)
-        # Entry points that were looked up before do not know this place.
+        # stevedore caches the entry points.
         monkeypatch.setattr(ExtensionManager, "ENTRY_POINT_CACHE", {})
 
     return offer

@@ -1,4 +1,4 @@
-"""Policies without a service: a check or a fixup, its options, and what it makes of a request."""
+"""Policies without a service, from the options of validators and fixups."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NO_CA_KEYS = frozenset()
 
 
 def configured(validators=None, fixups=None, *, exponents=(65537,), ca_keys=NO_CA_KEYS):
-    """A policy, or a ConfigurationError."""
+    """Load a policy; raise ConfigurationError if an option is wrong."""
     return load_policy(
         validators or {}, fixups or {}, frozenset(exponents), ca_keys, Path("/nonexistent")
     )
@@ -25,12 +25,12 @@ def context(*groups, request=None):
 
 
 def approve(a_policy, pem, *groups, told=None):
-    """What the policy makes of a request; raises what it raises."""
+    """Return the request that the policy approves; raise what ``require_approved`` raises."""
     return a_policy.evaluate(X509Csr.from_pem(pem), told or context(*groups)).require_approved()
 
 
 def refusals(a_policy, pem, *groups, told=None):
-    """The reasons by the checks that refuse a request."""
+    """The reasons to refuse a request, by check."""
     try:
         approve(a_policy, pem, *groups, told=told)
     except errors.ValidationFailed as error:
@@ -39,7 +39,7 @@ def refusals(a_policy, pem, *groups, told=None):
 
 
 def complaints(*args, **kwargs):
-    """What is wrong with a policy's configuration, as text."""
+    """The text of the ConfigurationError for a policy; empty if it is valid."""
     try:
         configured(*args, **kwargs)
     except errors.ConfigurationError as error:

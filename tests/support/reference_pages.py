@@ -1,4 +1,4 @@
-"""The pages of the reference as readers see them: with the options that Sphinx puts in."""
+"""The source of reference pages, with the options that Sphinx inserts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DIRECTIVE = re.compile(r"^\.\. options:: (\S+)\n((?:\n|   .*\n)*)", re.MULTILIN
 
 
 def text(name):
-    """A page's reStructuredText, with each directive's lines in its place."""
+    """The reStructuredText of a page, with every ``options`` directive replaced by its lines."""
     page = (ROOT / f"doc/source/reference/{name}.rst").read_text()
     return _DIRECTIVE.sub(_expanded, f"{page}\n")
 
@@ -26,6 +26,6 @@ def _expanded(match):
 
 
 def documented():
-    """The names of everything that a directive stands for, on any page."""
+    """The argument of every ``options`` directive, on any page."""
     pages = (ROOT / "doc/source").rglob("*.rst")
     return {match[1] for page in pages for match in _DIRECTIVE.finditer(page.read_text() + "\n")}

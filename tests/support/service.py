@@ -1,4 +1,4 @@
-"""A CA, a configuration and a service, in the test's own process."""
+"""A CA, a configuration and a service, in the test's process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def ca(tmp_path):
 
 @pytest.fixture
 def document(ca):
-    """A small configuration in the long form, for tests to change."""
+    """A small configuration in the long form, which a test may change."""
     return {
         "authentication": {"static": {"backend": "static", "user": "alice", "secret": "s3cret"}},
         "signing_ca": {
@@ -43,7 +43,7 @@ def document(ca):
 
 
 class Service:
-    """A configured service, asked through its WSGI door."""
+    """A configured service, called as a WSGI application."""
 
     def __init__(self, path, document, **web):
         config = path / "config.json"
@@ -56,33 +56,33 @@ class Service:
         )
 
     def sign(self, csr=None, *, authority="default", status=None, headers=None, **fields):
-        """Post the form; a field that is None is left out."""
+        """Send a request; fields that are None are left out."""
         form = {"user": "alice", "secret": "s3cret", "encoding": "pem"} | fields
         form["csr"] = make_csr() if csr is None else csr
         form = {name: value for name, value in form.items() if value is not None}
         return self.http.post(f"/v1/sign/{authority}", form, headers=headers, status=status or "*")
 
     def issue(self, csr=None, **kwargs):
-        """The certificate for a request that is in order."""
+        """Return the certificate for a request that is accepted."""
         answer = self.sign(csr, status=200, **kwargs)
         return x509.load_pem_x509_certificate(answer.body)
 
 
 @pytest.fixture
 def serve(tmp_path):
-    """Makes a :class:`Service` of a configuration."""
+    """Makes a :class:`Service` from a configuration."""
     return lambda document, **web: Service(tmp_path, document, **web)
 
 
 @pytest.fixture
 def service(serve, document):
-    """A service with the small configuration."""
+    """The service of the fixture ``document``."""
     return serve(document)
 
 
 @pytest.fixture(autouse=True)
 def audit_log():
-    """A logger for the audit that keeps events, as every service needs one."""
+    """The text that the audit logger writes; without a handler, no service starts."""
     logger = logging.getLogger("anchor.audit")
     level, propagate, handlers = logger.level, logger.propagate, logger.handlers[:]
     kept = io.StringIO()
@@ -95,7 +95,7 @@ def audit_log():
 
 @pytest.fixture
 def audit(caplog):
-    """The audit events so far, as a list that is read anew each time it is asked for."""
+    """The audit events so far: each call of ``events`` reads them again."""
     caplog.set_level(logging.INFO, "anchor.audit")
 
     def events():

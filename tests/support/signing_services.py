@@ -1,4 +1,4 @@
-"""Services that sign for everyone, but not always what was asked for."""
+"""Services that sign every request, but possibly with other contents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.pki import DAY, hash_for, now
 
 
 def issue(csr, ca, **changes):
-    """A certificate for a request; the changes are what the tests vary."""
+    """A certificate for a request; the changes replace fields of the request."""
     extensions = {extension.oid: extension.value for extension in csr.extensions}
     names = extensions.get(x509.SubjectAlternativeName.oid)
     names = changes.get("names", list(names) if names else [])
@@ -39,13 +39,13 @@ def pem(certificate):
 
 
 def signing(ca, change=lambda csr: {}, *, chain=None, otherwise=None):
-    """A WSGI application that signs what is posted, and leaves all else to another one.
+    """A WSGI application that signs what is posted.
 
     Args:
-        ca: signs.
-        change: what is different from the request, given the request.
-        chain: the certificates that are answered as the chain; that of the CA if None.
-        otherwise: answers what is not posted; None for a 404.
+        ca: the CA.
+        change: a function of the request that returns the changes for :func:`issue`.
+        chain: the certificates of the chain in the response; None for the CA's.
+        otherwise: the application for all other requests; None for a 404.
     """
     links = [ca.certificate] if chain is None else chain
 

@@ -1,4 +1,4 @@
-"""A terminal, at which somebody does what a page says, from its top to its bottom."""
+"""A terminal that runs the commands of a page, from top to bottom."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from tests.support.servers.processes import PATIENCE
 
 _BIN = Path(sys.executable).parent
 
-# What is another in each run: a line that a page shows stands for any that differs in these.
+# Text that differs between runs: on both sides, it only has to match the same pattern.
 _PASSING = [
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+]00:00)?", "a time"),
     (r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4} GMT", "a time"),
     (r"(?:[0-9A-F]{2}:){15,}[0-9A-F]{2}", "a fingerprint"),
     (r"\b[0-9A-Fa-f]{16,}\b", "a number"),
     (r"\b\d+\.\d+ (?:hours|minutes|s)\b", "a duration"),
-    # OpenSSL writes "CN = www" before version 3.2, and "CN=www" from then on.
+    # OpenSSL before version 3.2 writes "CN = www", later versions "CN=www".
     (r"\bCN ?= ?", "a common name"),
     (r"\bPID \d+", "a process"),
     (r"[A-Za-z0-9+/]{48,}={0,2}", "base64"),
@@ -36,12 +36,12 @@ _PASSING = [
 
 
 class Terminal:
-    """A shell that stays: directories, variables and what runs behind remain from block to block.
+    """A shell that keeps its directory, variables and background processes between code blocks.
 
     Args:
-        directory: where it begins.
-        replace: what stands on pages, and what to type instead; a port, for example.
-        stand_ins: scripts by the names of programs that there are none of here.
+        directory: the working directory.
+        replace: text on pages, and what to type instead, such as another port.
+        stand_ins: scripts that replace programs, by the program's name.
     """
 
     def __init__(self, directory, replace=None, stand_ins=None):
@@ -83,7 +83,10 @@ class Terminal:
         self._shell.wait()
 
     def run(self, command, *, code=0):
-        """What the command prints, errors too; fails unless it ends with that exit code."""
+        """Run a command; return its output, with standard error.
+
+        It must end with this exit code; None allows any.
+        """
         return self.shown(self._run(self.typed(command), command, code))
 
     def _run(self, typed, command, code=0):
@@ -107,7 +110,7 @@ class Terminal:
         return output
 
     def start(self, command, *, log, until):
-        """Leave a command running behind, and wait until it has written that to its log."""
+        """Start a command in the background, and wait until this text is in its log."""
         log.touch()
         self.run(f"({command}) >{shlex.quote(str(log))} 2>&1 </dev/null &")
         deadline = time.monotonic() + PATIENCE
@@ -116,21 +119,18 @@ class Terminal:
             time.sleep(0.05)
 
     def typed(self, text):
-        """What stands on the page, as it is typed here."""
+        """The text of a page, as it is typed here."""
         return _replaced(text, self.replace)
 
     def shown(self, text):
-        """What is printed here, as the page shows it."""
+        """The output, as the page shows it."""
         return _replaced(text, {str(here): shown for shown, here in self.replace.items()})
 
     def follow(self, block, **servers):
-        """Do what one block says.
+        """Run the commands of a code block.
 
-        A block with a caption is a file to write.  In a ``console`` block each ``$ command`` is
-        run, and has to print what stands below it.  Everything else is a script for the shell.
-
-        Args:
-            servers: by the beginning of commands that stay, what they write when they are ready.
+        A block with a caption is written to a file.  In a ``console`` block, each ``$ command`` is
+        run and has to print the lines below it.  Every other block is run as a shell script.
         """
         if block.caption:
             text = shlex.quote(self.typed(block.text).rstrip("\n"))
@@ -146,7 +146,7 @@ class Terminal:
 
 
 def _replaced(text, replace):
-    """All at once, so that nothing is replaced in what was put there; longer ones go first."""
+    """Replace all texts in one pass, the longest first: no result is replaced again."""
     if not replace:
         return text
     longest_first = sorted(replace, key=len, reverse=True)
@@ -155,7 +155,7 @@ def _replaced(text, replace):
 
 
 def conversation(block):
-    """The commands of a console block, each with the lines that it shows."""
+    """The commands of a console block, each with the output that the block shows."""
     found = []
     for line in block.text.splitlines():
         if line.startswith("$ "):
@@ -168,9 +168,9 @@ def conversation(block):
 
 
 def assert_shows(expected, real, what=""):
-    """What a page shows is what is printed, but for what is another each time.
+    """Require that the output is what a page shows, except for text that differs between runs.
 
-    ``...`` stands for any part of a line, and alone on its line for any number of lines.
+    ``...`` stands for any part of a line, or, alone on its line, for any number of lines.
     """
     pattern = "\n".join(map(_pattern, expected.splitlines())).replace("<LINES>\n", "(?:.*\n)*?")
     pattern = pattern.replace("\n<LINES>", "(?:\n.*)*")

@@ -1,4 +1,4 @@
-"""Anchor itself, behind the servers that the documentation names."""
+"""The service, started as the documentation describes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.servers.processes import answers, free_port, program, running
 
 EVERY_SERVER = ("pecan", "anchor", "uwsgi", "uwsgi.ini", "gunicorn")
 
-# As the Dockerfile starts it, and with what else decides which processes load the application.
+# The options in the Dockerfile, and --preload, which changes the process that loads the service.
 GUNICORNS = {
     "gunicorn in the image": ("--workers", "2", "--threads", "8"),
     "gunicorn in the image with preload": ("--workers", "2", "--threads", "8", "--preload"),
@@ -26,7 +26,7 @@ GUNICORNS = {
 
 @dataclass(frozen=True)
 class Running:
-    """A service that listens."""
+    """A service that accepts requests."""
 
     port: int
     directory: Path
@@ -42,7 +42,7 @@ class Running:
 
 
 def arguments(server, port, config_py):
-    """The command line of a server, as the documentation has it but for the port."""
+    """The documented command line of a server, with another port."""
     if server == "anchor":
         return [program("anchor", "anchor, in place"), "serve", "--port", port]
     if server == "pecan":
@@ -71,11 +71,11 @@ def arguments(server, port, config_py):
 
 
 def uwsgi_ini(directory, *more):
-    """The command line for the shipped ini, with the socket in that directory.
+    """The command line for the shipped ini file.
 
     Args:
-        directory: that of the configuration.
-        more: further options; those before the ini are the ones that it leaves alone.
+        directory: the directory of the configuration; the socket is made in it.
+        more: further options; they come before the ini file, which then does not set them.
     """
     return [
         program("uwsgi", "uwsgi, from PyPI"),
@@ -88,13 +88,13 @@ def uwsgi_ini(directory, *more):
 
 @contextlib.contextmanager
 def serving(server, directory, environment=None, under=()):
-    """Anchor under one of the servers, with the config.json in that directory.
+    """Run the service under a server until the end of the block.
 
     Args:
-        server: one of :data:`EVERY_SERVER`.
-        directory: with the config.json.
-        environment: variables to add.
-        under: what runs the server, with its arguments.
+        server: one of :data:`EVERY_SERVER` or of :data:`GUNICORNS`.
+        directory: contains config.json.
+        environment: additional environment variables.
+        under: a program that runs the server, with its arguments.
     """
     port = free_port()
     config_py = directory / "config.py"
@@ -105,7 +105,7 @@ def serving(server, directory, environment=None, under=()):
     with running(
         [*under, *arguments(server, port, config_py)],
         log=directory / "server.log",
-        # A worker that is just being made may miss the signal that stops it, so wait for an answer.
+        # Wait for a response: a worker that is still starting may ignore the signal that stops it.
         ready=lambda: answers(port),
         cwd=directory,
         env={**os.environ, **(environment or {})},
@@ -115,5 +115,5 @@ def serving(server, directory, environment=None, under=()):
 
 @pytest.fixture(params=["pecan", "uwsgi"])
 def server(request):
-    """The name of each server in turn; a few tests ask for every one that is documented."""
+    """The name of a server; the test runs with each."""
     return request.param

@@ -1,4 +1,4 @@
-"""Servers that do not do what they should."""
+"""Servers that misbehave."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _garbage(connection, stop):
 
 
 def _trickling(connection, stop):
-    """The beginning of a long LDAP message or of a long header, and an octet of it now and then."""
+    """Send the beginning of a long LDAP message or HTTP header, then one byte at a time."""
     connection.recv(1)
     start = b"0\x84\x7f\xff\xff\xff"
     if connection.recv(3).startswith(b"ET"):
@@ -44,7 +44,11 @@ WAYS = {
 
 @contextlib.contextmanager
 def broken_server(way):
-    """The port of a server that is broken in one of the ``WAYS``, or answers as a function does."""
+    """Run a server until the end of the block, and yield its port.
+
+    Args:
+        way: a key of ``WAYS``, or a function that handles a connection.
+    """
     stop = threading.Event()
     behave = WAYS.get(way, way)
     connections = []
@@ -80,12 +84,12 @@ def broken_server(way):
 
 @pytest.fixture
 def black_hole():
-    """A port on which nothing answers, not even to a connection that is being opened."""
+    """A port that does not answer, not even to a SYN packet."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
-        # Its queue is full after that, and the system drops what else comes.
+        # Fill the queue of connections; then the kernel drops further SYN packets.
         for _ in range(2):
             client = stack.enter_context(socket.socket())
             client.setblocking(False)

@@ -1,4 +1,4 @@
-"""Certificates for servers that tests run against."""
+"""Certificates for servers in tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.pki import DAY, general_name, key_pem, make_key, now, subject
 
 
 def make_server_certificate(directory, ca, *names):
-    """A certificate and its key for a server of these names and addresses, in two files."""
+    """Make a certificate and a key for a server's names and addresses; return their files."""
     key = make_key()
     certificate = (
         x509.CertificateBuilder()

@@ -1,4 +1,4 @@
-"""certmonger on a private D-Bus, with everything it keeps in one directory."""
+"""certmonger on a private D-Bus, with all its files in one directory."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuratio
 </busconfig>
 """
 
-# Both Debian's architectures and those of others have it somewhere below.
+# The directory of the library differs between architectures.
 _FAKETIME = "/usr/lib/*/faketime/libfaketime.so.1"
 
 
 class Certmonger:
-    """A running certmonger, and the ``getcert`` that talks to it."""
+    """A certmonger daemon, and its command ``getcert``."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -59,7 +59,7 @@ class Certmonger:
         self._daemon = None
 
     def start(self, clock=None):
-        """Start it; ``clock`` moves its time, ``+13h`` for example."""
+        """Start the daemon; ``clock`` is an offset to its time, such as ``+13h``."""
         environment = dict(self.environment)
         if clock:
             found = sorted(Path("/").glob(_FAKETIME.lstrip("/")))
@@ -78,18 +78,18 @@ class Certmonger:
         )
 
     def stop(self):
-        """Stop it; what it knows stays."""
+        """Stop the daemon and keep its files."""
         if self._daemon is not None:
             _end(self._daemon)
             self._daemon = None
 
     def close(self):
-        """Stop everything."""
+        """Stop the daemon and the D-Bus."""
         self.stop()
         _end(self._bus)
 
     def getcert(self, *arguments):
-        """Run ``getcert``, which has to work; answers what it says."""
+        """Run ``getcert``; it must succeed.  Return its output."""
         finished = self._getcert(*arguments)
         assert finished.returncode == 0, finished.stdout + finished.stderr
         return finished.stdout
@@ -105,7 +105,7 @@ class Certmonger:
         )
 
     def request(self, identifier):
-        """What ``getcert list`` shows of a request, as a dictionary."""
+        """The fields that ``getcert list`` shows for a request."""
         shown = {}
         for line in self.getcert("list", "-i", identifier).splitlines():
             name, colon, value = line.strip().partition(": ")
@@ -114,7 +114,7 @@ class Certmonger:
         return shown
 
     def knows_of_ca(self, name):
-        """The nicknames of the certificates that it keeps for a CA, by their kind."""
+        """The nicknames of the certificates that certmonger stores for a CA, by kind."""
         kept = {}
         for path in (self.path / "cas").iterdir():
             lines = path.read_text().splitlines()
@@ -129,7 +129,7 @@ class Certmonger:
         return kept
 
     def wait_for(self, identifier, status):
-        """What is shown of a request once it has a status."""
+        """Wait until a request has this status; return its fields."""
 
         def reached():
             shown = self.request(identifier)
@@ -150,7 +150,7 @@ def _end(process):
 
 @pytest.fixture
 def certmonger(tmp_path):
-    """A certmonger that runs, and knows nothing yet."""
+    """A running certmonger without requests."""
     assert os.geteuid() == 0, "certmonger runs as root only"
     instance = Certmonger(tmp_path / "certmonger")
     try:

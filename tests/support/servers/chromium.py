@@ -1,4 +1,4 @@
-"""A real browser without a window, told what to do over Chromium's DevTools protocol."""
+"""Headless Chromium, controlled by the DevTools protocol."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 
 from tests.support.servers.processes import PATIENCE, program, running, wait_for
 
-# The protocol runs over a pair of pipes: no port that others could get at, and no library.
-# First out of the way, then to the numbers that the browser knows them by.
+# The protocol uses a pair of pipes, so it needs neither a port nor a library.
+# Chromium expects descriptors 3 and 4.  A pipe may already be 3 or 4, so move both away first.
 _COMMAND = """
 exec {in}<&"$BROWSER_IN" {out}>&"$BROWSER_OUT"
 exec "$@" 3<&"$in" 4>&"$out"
@@ -23,17 +23,17 @@ exec "$@" 3<&"$in" 4>&"$out"
 
 
 class Browser:
-    """A page in a browser, and all that happened to it.
+    """A page in a browser, and a record of what it did.
 
     Attributes:
-        complaints: errors, exceptions, violations of policies, and what could not be loaded.
-        requested: the URLs that were asked for.
+        complaints: errors, exceptions, policy violations, and requests that failed.
+        requested: the requested URLs.
     """
 
     def __init__(self, to_browser, from_browser):
         self._to, self._from = to_browser, from_browser
         self._buffer = b""
-        # What happened and nobody has waited for yet.
+        # Events that no call of _wait() has returned yet.
         self._events = collections.deque()
         self._count = 0
         self._session = None
@@ -45,7 +45,7 @@ class Browser:
             self.call(f"{domain}.enable")
 
     def call(self, method, **parameters):
-        """What the browser answers to a command."""
+        """Send a command and return its result."""
         self._count += 1
         message = {"id": self._count, "method": method, "params": parameters}
         if self._session and not method.startswith("Browser."):
@@ -60,25 +60,25 @@ class Browser:
             self._events.append(answer)
 
     def open(self, url):
-        """Load a page, and wait until all of it is there."""
+        """Load a page, with everything that it includes."""
         self._events.clear()
         self.call("Page.navigate", url=url)
         self._wait(lambda event: event["method"] == "Page.loadEventFired")
 
     def evaluate(self, expression):
-        """The value of an expression in the page, which scripts of its own cannot be in."""
+        """The value of a JavaScript expression in the page."""
         answer = self.call(
             "Runtime.evaluate",
             expression=expression,
             returnByValue=True,
-            # Without it a second download could be one that a person has to allow.
+            # Otherwise Chromium may ask for permission for a second download.
             userGesture=True,
         )
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
     def set_screen(self, width, height, *, dark=False):
-        """Be a screen of that size, of somebody who likes it dark or light."""
+        """Set the size of the screen and the preferred colour scheme."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -90,12 +90,12 @@ class Browser:
         self.call("Emulation.setEmulatedMedia", features=[scheme])
 
     def screenshot(self):
-        """The whole page as PNG."""
+        """The whole page, as PNG."""
         answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
         return base64.b64decode(answer["data"])
 
     def download(self, selector, directory):
-        """Click on what should be downloaded; its contents and the name that it is saved by."""
+        """Click on a link; return the suggested name of the download, and its contents."""
         self.call(
             "Browser.setDownloadBehavior",
             behavior="allowAndName",
@@ -116,7 +116,7 @@ class Browser:
         return begun["params"]["suggestedFilename"], path.read_bytes()
 
     def _wait(self, wanted):
-        """The first event that is wanted; it may have come before the answer to a command."""
+        """Return the first matching event, also one that came before the result of a command."""
         while True:
             if self._events:
                 event = self._events.popleft()
@@ -134,7 +134,7 @@ class Browser:
             case "Log.entryAdded" | "Runtime.exceptionThrown" | "Audits.issueAdded":
                 self.complaints.append(parameters)
             case "Runtime.consoleAPICalled" | "Network.loadingFailed":
-                # A download is a navigation that comes to nothing.
+                # Chromium reports a download as a cancelled navigation.
                 if not parameters.get("canceled"):
                     self.complaints.append(parameters)
 
@@ -182,7 +182,7 @@ def _browser(directory):
 
 @pytest.fixture
 def browser(tmp_path):
-    """A browser with a page of its own."""
+    """A browser with an empty page."""
     directory = tmp_path / "browser"
     directory.mkdir()
     with _browser(directory) as found:

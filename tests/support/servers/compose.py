@@ -1,7 +1,7 @@
-"""tools/docker/compose.yaml as a whole, in a network of its own.
+"""The stack of tools/docker/compose.yaml, in its own network namespace.
 
-There is no Docker engine: podman-compose reads the file.  What a registry would give is made here:
-``anchor`` from the Dockerfile, and nginx from this machine's.
+podman-compose runs it, since there is no Docker engine.  The images are made here instead of being
+downloaded: ``anchor`` from the Dockerfile, and nginx from this machine's files.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ http {
 }
 """
 
-# Debian 13's netavark would use nftables, Debian 12's knows iptables only.  Nothing here runs
-# health checks by itself, so the Dockerfile's own is run when somebody waits for it.
+# netavark on Debian 13 would use nftables, on Debian 12 it supports iptables only.  podman does not
+# run health checks here, so "wait" runs the command of the Dockerfile's HEALTHCHECK.
 _PODMAN = """#!/bin/sh
 export NETAVARK_FW=iptables
 podman() {{
@@ -51,7 +51,7 @@ podman "$@"
 
 @dataclass(frozen=True)
 class Compose:
-    """The stack, up or down."""
+    """The stack, running or not."""
 
     engine: object
     directory: Path
@@ -62,7 +62,7 @@ class Compose:
             [
                 *(program("podman-compose", "podman-compose, from PyPI"), "--no-ansi"),
                 *("--podman-path", self.directory / "podman"),
-                # What this machine wants, as for single containers; no health checks run here.
+                # The same limits as for single containers; there are no health checks here.
                 "--podman-run-args=--no-healthcheck "
                 "--ulimit nofile=1024:4096 --ulimit nproc=4096:4096",
                 *("-p", self.namespace, "-f", "compose.yaml", *arguments),
@@ -78,7 +78,7 @@ class Compose:
         return finished
 
     def curl(self, path, *options):
-        """What a client on the host gets, by the status and the body; ``None`` if nothing."""
+        """Send a request from the host; return status and body, or None without a response."""
         certificate = self.directory / "tools/docker/tls/anchor.crt"
         finished = self._inside(
             *(program("curl", "curl"), "--silent", "--cacert", certificate),
@@ -109,7 +109,7 @@ class Compose:
 
 
 def _healthcheck():
-    """The command of the Dockerfile's HEALTHCHECK."""
+    """The command in HEALTHCHECK of the Dockerfile."""
     [command] = re.findall(
         r"(?m)^HEALTHCHECK .*\\\n +CMD (\[.*\])$", (ROOT / "Dockerfile").read_text()
     )
@@ -117,7 +117,7 @@ def _healthcheck():
 
 
 def make_nginx(engine, directory):
-    """An image with this machine's nginx, which finds its site where nginx' own image does."""
+    """Make an image of this machine's nginx, with the configuration paths of the official image."""
     root = directory / "nginx"
     nginx = program("nginx", "nginx-light")
     linked = subprocess.run(["ldd", nginx], capture_output=True, text=True, check=True).stdout
@@ -140,7 +140,7 @@ def make_nginx(engine, directory):
 
 @pytest.fixture
 def compose(engine, image, tmp_path):
-    """The stack of compose.yaml, which is not up yet; its files are a copy."""
+    """The stack of compose.yaml, not started yet; its files are copies."""
     namespace = f"anchor-{uuid.uuid4().hex[:8]}"
     stack = Compose(engine, tmp_path, namespace)
     shutil.copytree(ROOT / "tools/docker", tmp_path / "tools/docker")

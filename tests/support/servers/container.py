@@ -1,7 +1,7 @@
 """The container image, built from the Dockerfile and run without a Docker engine.
 
-The Dockerfile starts from an image of a registry; here one of Debian's Python stands in for it,
-which knows how this machine reaches its package index.
+The base image in the Dockerfile is replaced by one with Debian's Python, which has this machine's
+settings for pip.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ import pytest
 from tests.support.servers.anchor import ROOT
 from tests.support.servers.processes import free_port, program, wait_for
 
-# As the Dockerfile names it, with its registry.
+# The base image, with the name of its registry.
 [BASE] = {
     f"docker.io/library/{name}"
     for name in re.findall(r"(?m)^FROM (\S+)", (ROOT / "Dockerfile").read_text())
 }
 BASE_TAR = ROOT / ".cache/container-base.tar"
-# The newest Debian whose Python the image's name promises.
+# The Debian release in the name of the base image.
 SUITE = "bookworm"
 
 _ENVIRONMENT = {**os.environ, "STORAGE_DRIVER": "overlay", "BUILDAH_ISOLATION": "chroot"}
-# Newer versions of buildah raise limits by default, which needs a privilege of the machine.
+# Newer versions of buildah raise limits by default, which needs a privilege.
 _CONTAINERS_CONF = """[containers]
 default_ulimits = ["nofile=1024:4096", "nproc=4096:4096"]
 """
@@ -39,7 +39,7 @@ default_ulimits = ["nofile=1024:4096", "nproc=4096:4096"]
 
 @dataclass(frozen=True)
 class Engine:
-    """Images and containers in a directory of their own."""
+    """buildah and podman, with their own directory for images and containers."""
 
     directory: Path
 
@@ -63,7 +63,7 @@ class Engine:
 
     @property
     def podman_command(self):
-        """podman, with the options that come before its own commands."""
+        """podman with its global options."""
         return [
             *self._command("podman"),
             *("--storage-driver", "overlay", "--cgroup-manager", "cgroupfs", "--runtime", "runc"),
@@ -77,7 +77,7 @@ class Engine:
 
 
 def make_base(engine):
-    """The image that the Dockerfile starts from."""
+    """Make the base image for the Dockerfile."""
     if not BASE_TAR.exists():
         BASE_TAR.parent.mkdir(exist_ok=True)
         passing = BASE_TAR.with_name(f"{uuid.uuid4().hex}.tar")
@@ -109,8 +109,8 @@ def make_base(engine):
 
 @pytest.fixture(scope="session")
 def engine():
-    """buildah and podman, with nothing in them."""
-    # Sockets are made below it, whose paths may not be long.
+    """buildah and podman without images."""
+    # A short path: it contains sockets, whose paths are limited to 108 bytes.
     directory = Path(tempfile.mkdtemp(prefix="anchor-c-"))
     (directory / "containers.conf").write_text(_CONTAINERS_CONF)
     made = Engine(directory)
@@ -123,7 +123,7 @@ def engine():
 
 @pytest.fixture(scope="session")
 def image(engine):
-    """The name of the image that was built from the Dockerfile."""
+    """The name of the image, built from the Dockerfile."""
     make_base(engine)
     engine.buildah("build", "--pull-never", "--format", "docker", "-t", "anchor:test", ROOT)
     return "localhost/anchor:test"
@@ -131,7 +131,7 @@ def image(engine):
 
 @dataclass(frozen=True)
 class Container:
-    """A container that serves."""
+    """A running container."""
 
     engine: Engine
     name: str
@@ -148,7 +148,7 @@ class Container:
 
 @pytest.fixture
 def run_container(engine, image):
-    """Runs the image as it is documented, with less than it would be allowed."""
+    """Runs the image with the documented options, and with fewer privileges."""
     with contextlib.ExitStack() as stack:
 
         def run(*options):

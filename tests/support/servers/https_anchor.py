@@ -1,4 +1,4 @@
-"""The service behind HTTPS, in a thread of the test's own process."""
+"""The service behind HTTPS, in a thread of the test's process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
     def handle_error(self, request, client_address):
-        """Clients that hang up are what some tests are about."""
+        """Ignore clients that disconnect, as some tests do."""
 
 
 class _Quiet(WSGIRequestHandler):
@@ -35,13 +35,13 @@ class _Quiet(WSGIRequestHandler):
         pass
 
     def get_stderr(self):
-        """Where wsgiref writes of clients that hang up."""
+        """Discard what wsgiref writes about clients that disconnect."""
         return io.StringIO()
 
 
 @dataclass(frozen=True)
 class TLSFiles:
-    """A private CA's certificate, and a server's certificate and key."""
+    """The certificate and the key of a server, and the CA that issued it."""
 
     ca: CA
     certificate: Path
@@ -49,7 +49,7 @@ class TLSFiles:
 
 
 def make_tls(directory, *, name="Private TLS CA", not_after=None, address="127.0.0.1") -> TLSFiles:
-    """A server's certificate for localhost, from a CA that nobody knows."""
+    """Make a certificate for localhost, from a CA that no system trusts."""
     directory.mkdir(exist_ok=True)
     ca = make_ca(directory, name=name)
     key = make_key()
@@ -76,7 +76,7 @@ def make_tls(directory, *, name="Private TLS CA", not_after=None, address="127.0
 
 
 class HTTPSAnchor:
-    """A running service; ``wsgi`` may be replaced, and :meth:`stop` and :meth:`start` be called."""
+    """A service in a thread.  A test may replace ``wsgi``, and stop and start the service."""
 
     def __init__(self, path, tls: TLSFiles | None, wsgi):
         self.path = path
@@ -93,7 +93,7 @@ class HTTPSAnchor:
 
     @property
     def submissions(self):
-        """How often a certificate was asked for."""
+        """The number of POST requests."""
         return sum(method == "POST" for method, _ in self.requests)
 
     @property
@@ -114,7 +114,7 @@ class HTTPSAnchor:
         self._thread.start()
 
     def stop(self):
-        """Be gone: connections are refused."""
+        """Close the listener, so that connections are refused."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -122,7 +122,7 @@ class HTTPSAnchor:
             self._server = None
 
     def client_json(self, path=None, **changes):
-        """A client.json for it, with good credentials; an option that is None is left out."""
+        """Write a client.json with valid credentials; options that are None are left out."""
         directory = self.path
         secret = directory / "secret"
         if not secret.exists():
@@ -144,20 +144,20 @@ class HTTPSAnchor:
 
 @pytest.fixture
 def private_tls(tmp_path):
-    """TLS for a server on loopback, from a private CA."""
+    """A certificate for a server on loopback, from a private CA."""
     return make_tls(tmp_path / "tls")
 
 
 @pytest.fixture
 def https_anchor(tmp_path, document, private_tls):
-    """The small configuration's service, with TLS from a private CA; it signs for everyone."""
+    """The service of the fixture ``document``, with TLS from a private CA."""
     with running(tmp_path, document, private_tls) as server:
         yield server
 
 
 @contextlib.contextmanager
 def running(path, document, tls, wsgi=None):
-    """A service until the end of the block."""
+    """Run the service until the end of the block."""
     if wsgi is None:
         config = path / "config.json"
         config.write_text(json.dumps(document))

@@ -1,4 +1,4 @@
-"""OpenStack Keystone in a virtual environment of its own, which is kept in .cache/."""
+"""OpenStack Keystone, in a virtual environment that is kept in .cache/."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ enabled = true
 backend = oslo_cache.dict
 """
 
-# Keystone in a process of its own, asked once; its tokens live for as long as it is told.
+# One request to a Keystone in another process, with another lifetime for tokens.
 _ISSUE = """
 import io, json, sys
 from keystone.wsgi.api import application
@@ -64,7 +64,7 @@ list(application(environ, start_response))
 
 @dataclass
 class Keystone:
-    """A running Keystone, and what its administrator can do with it."""
+    """A running Keystone, and requests of its administrator."""
 
     url: str
     directory: Path
@@ -73,7 +73,7 @@ class Keystone:
     _ids: dict = field(default_factory=dict)
 
     def call(self, method, path, body=None, token=None, headers=()):
-        """What Keystone answers: the token in its header, and the JSON."""
+        """Send a request; return the token in the response's header, and the JSON."""
         request = urllib.request.Request(
             f"{self.url}{path}",
             None if body is None else json.dumps(body).encode(),
@@ -91,7 +91,7 @@ class Keystone:
                 raise AssertionError(f"{method} {path}: {error.read().decode()}") from None
 
     def token(self, user, password, scope="unscoped"):
-        """A token by password."""
+        """Get a token with a password."""
         return self.call("POST", "/auth/tokens", _password(user, password, scope))[0]
 
     def token_by_application_credential(self, identifier, secret):
@@ -100,7 +100,7 @@ class Keystone:
         return self.call("POST", "/auth/tokens", {"auth": {"identity": identity}})[0]
 
     def expired_token(self, user, password, scope):
-        """A token that has just expired."""
+        """Get a token that has just expired."""
         configuration = self.directory / "short.conf"
         configuration.write_text(_CONFIGURATION.format(directory=self.directory, expiration=1))
         done = subprocess.run(
@@ -111,35 +111,36 @@ class Keystone:
             check=True,
             timeout=120,
         )
-        # Keystone counts whole seconds; one that it has once found valid it would remember as such.
+        # Keystone counts whole seconds.  The running Keystone must not see the token before it
+        # expires, because it caches valid tokens.
         time.sleep(2)
         return done.stdout.decode().rpartition("TOKEN ")[2]
 
     def revoke(self, token):
-        """End a token."""
+        """Revoke a token."""
         self.call("DELETE", "/auth/tokens", token=self._admin, headers={"X-Subject-Token": token})
 
     def admin(self, method, path, body=None):
-        """Do something as the administrator."""
+        """Send a request as the administrator; return the JSON."""
         return self.call(method, path, body, self._admin)[1]
 
     def id(self, kind, name):
-        """The identifier of a user, a project or a role."""
+        """The id of a user, a project or a role."""
         return self._ids[kind, name]
 
     def make(self, kind, name, **more):
-        """Make a user, a project or a role."""
+        """Create a user, a project or a role."""
         made = self.admin("POST", f"/{kind}s", {kind: {"name": name, **more}})
         self._ids[kind, name] = made[kind]["id"]
         return self._ids[kind, name]
 
     def grant(self, user, role, where):
-        """Give a user a role at a project, at a domain or at the system."""
+        """Give a user a role on a project, on a domain or on the system."""
         user, role = self.id("user", user), self.id("role", role)
         self.admin("PUT", f"/{where}/users/{user}/roles/{role}")
 
     def log_in(self):
-        """Begin to act as the administrator, and learn what is there already."""
+        """Log in as the administrator, and read the ids of existing objects."""
         self._admin = self.token("admin", "adminpw", _project("admin"))
         for kind in ("user", "project", "role"):
             for found in self.admin("GET", f"/{kind}s")[f"{kind}s"]:
@@ -161,7 +162,7 @@ COMPUTE = _project("compute")
 
 @pytest.fixture(scope="session")
 def keystone(tmp_path_factory):
-    """Keystone with a project ``compute``, in which ``nora`` is a member with the role ``Nova``."""
+    """Keystone with a project ``compute``; the user ``nora`` is a member with the role ``Nova``."""
     _install()
     directory = tmp_path_factory.mktemp("keystone")
     for repository in ("fernet", "receipts", "credential"):
@@ -211,7 +212,7 @@ def _fill(keystone):
 
 
 def _install():
-    """Once, also when several processes want it at the same time."""
+    """Install Keystone, once even if several processes need it at the same time."""
     CACHE.mkdir(exist_ok=True)
     done = VENV / "installed"
     with (CACHE / "keystone.lock").open("w") as lock:

@@ -1,4 +1,4 @@
-"""The service as it runs in production: uwsgi behind nginx with TLS."""
+"""The service under uwsgi, behind nginx with TLS."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ http {{
 
 @pytest.fixture
 def nginx_anchor(tmp_path, document, private_tls):
-    """The small configuration's service; only ``url`` and ``client_json`` are of use."""
+    """The service of the fixture ``document``; only ``url`` and ``client_json`` can be used."""
     directory = tmp_path / "nginx"
     directory.mkdir()
     (tmp_path / "config.json").write_text(json.dumps(document))
     port = free_port()
     (directory / "nginx.conf").write_text(
         _CONFIGURATION.format(
-            # Its workers have to get at a directory that is for us alone.
+            # The directory is private, and nginx' workers run as another user by default.
             user="user root;" if os.geteuid() == 0 else "",
             directory=directory,
             port=port,

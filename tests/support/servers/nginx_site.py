@@ -1,4 +1,4 @@
-"""The shipped nginx site in front of the shipped uwsgi.ini."""
+"""The shipped nginx site and the shipped uwsgi.ini."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ http {{
 
 @dataclass(frozen=True)
 class Site:
-    """A service that can be asked over TLS."""
+    """A service that accepts requests over TLS."""
 
     port: int
     directory: Path
@@ -53,7 +53,7 @@ class Site:
         return (self.directory / "uwsgi.log").read_text()
 
     def connect(self, source="127.0.0.1"):
-        """A connection from one of this machine's own addresses."""
+        """A connection from one of the machine's loopback addresses."""
         connection = http.client.HTTPSConnection(
             "127.0.0.1", self.port, timeout=60, context=self.tls, source_address=(source, 0)
         )
@@ -61,7 +61,7 @@ class Site:
         return connection
 
     def ask(self, method, path, body=None, headers=None, *, source="127.0.0.1"):
-        """Status, headers and body of one answer."""
+        """Send a request; return status, headers and body of the response."""
         with contextlib.closing(self.connect(source)) as connection:
             connection.request(method, path, body, {"Host": HOST, **(headers or {})})
             with connection.getresponse() as answer:
@@ -79,7 +79,7 @@ class Site:
 
 
 def prepare(directory, document, replace):
-    """The configuration's files, and the text of the site with the test's own places in it."""
+    """Write the configuration of the service and of nginx, with replacements in the site."""
     (directory / "config.json").write_text(json.dumps(document))
     if not (directory / "config.py").exists():
         shutil.copy(ROOT / "config.py", directory)
@@ -90,7 +90,7 @@ def prepare(directory, document, replace):
     (directory / "site.conf").write_text(site)
     (directory / "nginx.conf").write_text(
         _AROUND.format(
-            # Its workers have to get at a directory that is for us alone.
+            # The directory is private, and nginx' workers run as another user by default.
             user="user root;" if os.geteuid() == 0 else "",
             directory=directory,
         )
@@ -100,7 +100,7 @@ def prepare(directory, document, replace):
 
 @contextlib.contextmanager
 def site(directory, document, ca, *uwsgi_options, replace=None):
-    """nginx and uwsgi as they are shipped, but for the places, and what is to be replaced."""
+    """Run nginx and uwsgi with the shipped configuration, except for paths and replacements."""
     port = free_port()
     tls = make_ca(directory, name=HOST, issuer=ca, ca=False, usage=None)
     prepare(
@@ -134,6 +134,6 @@ def site(directory, document, ca, *uwsgi_options, replace=None):
 
 @pytest.fixture
 def nginx_site(tmp_path, document, ca):
-    """The service with the small configuration."""
+    """The service of the fixture ``document``, behind nginx."""
     with site(tmp_path, document, ca) as served:
         yield served

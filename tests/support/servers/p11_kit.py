@@ -1,4 +1,4 @@
-"""p11-kit: SoftHSM behind a socket (``p11-kit-client.so``) or behind ``p11-kit-proxy.so``."""
+"""p11-kit: SoftHSM through ``p11-kit-client.so`` or ``p11-kit-proxy.so``."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ PROXY = _LIBRARIES / "p11-kit-proxy.so"
 
 @pytest.fixture(params=[CLIENT, PROXY], ids=["client", "proxy"])
 def p11_kit(softhsm, tmp_path, monkeypatch, request):
-    """Each module of p11-kit in turn, with the token ``anchor`` behind it."""
+    """A module of p11-kit that provides the token ``anchor``; the test runs with each module."""
     assert request.param.exists(), "the Debian packages p11-kit and p11-kit-modules are needed"
-    # The client reads its server's address only when it is loaded.
+    # The client reads the address of its server only once, when it is loaded.
     pkcs11_module.module_at.cache_clear()
     with _behind(request.param, tmp_path / "p11-kit", monkeypatch):
         yield request.param
@@ -45,7 +45,7 @@ def _behind(module, socket, monkeypatch):
         start_new_session=True,
     )
     try:
-        # It prints its address once it listens.
+        # The server prints its address once it listens.
         assert "P11_KIT_SERVER_ADDRESS" in server.stdout.readline()
         monkeypatch.setenv("P11_KIT_SERVER_ADDRESS", f"unix:path={socket}")
         yield

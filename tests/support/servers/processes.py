@@ -1,4 +1,4 @@
-"""Starting real servers, waiting until they answer, and stopping them by their process id."""
+"""Starting real servers, waiting until they respond, and stopping them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ PATIENCE = 60
 
 
 def free_port():
-    """A port of the loopback interface that nobody listens on."""
+    """A free port of the loopback interface."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
 
 
 def program(name, package):
-    """The path of a program; without it the test fails, and says what to install."""
+    """The path of a program; if it is missing, the test fails with the name of the package."""
     beside_python = Path(sys.executable).with_name(name)
     path = str(beside_python) if beside_python.exists() else shutil.which(name)
     if path is None:
@@ -35,7 +35,7 @@ def program(name, package):
 
 
 def wait_for(condition, process=None, what="the condition"):
-    """What the condition returned once it is true; fails when it does not become so."""
+    """Wait until the condition is true and return its result; fail after a minute."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         result = condition()
@@ -54,7 +54,7 @@ def listens(port, host="127.0.0.1"):
 
 
 def answers(port, host="127.0.0.1"):
-    """Whether an HTTP server answers anything."""
+    """True if an HTTP server responds."""
     with contextlib.suppress(OSError, http.client.HTTPException):
         connection = http.client.HTTPConnection(host, port, timeout=5)
         with contextlib.closing(connection):
@@ -65,7 +65,7 @@ def answers(port, host="127.0.0.1"):
 
 @contextlib.contextmanager
 def running(arguments, *, log, ready, stop=signal.SIGTERM, **popen):
-    """A server process, from the moment that it is ready until the block ends."""
+    """Run a server until the end of the block, which begins when the server is ready."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             [str(argument) for argument in arguments],
@@ -83,9 +83,9 @@ def running(arguments, *, log, ready, stop=signal.SIGTERM, **popen):
 
 
 def end(process, number):
-    """Ask a process to end, by a signal and more than once: uwsgi does not hear it while it starts.
+    """Stop a process, and kill its session if it does not end.
 
-    One that does not is killed with its session.
+    The signal is sent several times, because uwsgi ignores it during its start.
     """
     for _ in range(PATIENCE // 5):
         if process.poll() is not None:
@@ -99,7 +99,7 @@ def end(process, number):
 
 
 def children(pid):
-    """The processes that one has started, as far as they are there."""
+    """The ids of the process' children; empty if it has ended."""
     try:
         return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except (FileNotFoundError, ProcessLookupError):
@@ -107,12 +107,12 @@ def children(pid):
 
 
 def descendants(pid):
-    """A process and all that descend from it, as far as they are there."""
+    """The ids of the process and its descendants."""
     return [pid, *(found for child in children(pid) for found in descendants(child))]
 
 
 def alive(pids):
-    """Those of the processes that still run; one that nobody waits for yet has ended."""
+    """The processes that still run; a zombie has ended."""
     states = {pid: _state(pid) for pid in pids}
     return [pid for pid, state in states.items() if state not in ("", "Z")]
 

@@ -1,4 +1,4 @@
-"""RabbitMQ, on loopback, in a directory of its own."""
+"""RabbitMQ on loopback, with its own directory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
 
 class RabbitMQ:
-    """A broker that can be stopped and started again with what it had."""
+    """A broker that keeps its data when it is stopped and started again."""
 
     def __init__(self, path):
         self.path = path
@@ -51,7 +51,7 @@ class RabbitMQ:
     def start(self):
         assert SERVER.exists(), "the Debian package rabbitmq-server is missing"
         if self._epmd is None:
-            # Started here: the one that the server starts by itself would outlive it.
+            # If the server started epmd, epmd would keep running after the test.
             epmd = shutil.which("epmd")
             assert epmd, "the Debian package erlang-base is missing"
             self._epmd = subprocess.Popen([epmd], env=self._environment)
@@ -96,7 +96,7 @@ class RabbitMQ:
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory):
-    """A running :class:`RabbitMQ`; a test that stops it starts it again."""
+    """A running broker; a test that stops it has to start it again."""
     server = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
     try:
         server.start()

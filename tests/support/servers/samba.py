@@ -49,7 +49,7 @@ path = {directory}/state/sysvol
 path = {directory}/state/sysvol/{domain}/scripts
 """
 
-# What is in the directory: arguments of samba-tool.
+# The entries of the directory, as arguments of samba-tool.
 _RECIPE = (
     ("ou", "create", "OU=Groups"),
     ("user", "create", "alice", "Al1ce-Passw0rd!"),
@@ -58,7 +58,7 @@ _RECIPE = (
     ("user", "disable", "mallory"),
     ("user", "create", "eve", "Ev3-Passw0rd!"),
     ("user", "setexpiry", "eve", "--days=-1"),
-    # A bind as someone@ad.example.com is one as trent.
+    # A bind as someone@ad.example.com authenticates trent.
     ("user", "create", "trent", "Tr3nt-Passw0rd!"),
     ("user", "rename", "trent", "--upn=someone@ad.example.com"),
     ("group", "add", "Nova", "--groupou=OU=Groups"),
@@ -80,7 +80,7 @@ class Samba:
     ca_file: Path
 
     def options(self, **changes):
-        """Options for it with nothing that need not be said."""
+        """The required options of the LDAP backend, and changes to them."""
         return {
             "backend": "ldap",
             "host": self.address,
@@ -92,7 +92,7 @@ class Samba:
 
 @pytest.fixture(scope="session")
 def samba(tmp_path_factory):
-    """An Active Directory with some users and groups; its ports are 389 and 636."""
+    """An Active Directory with users and groups, on ports 389 and 636."""
     directory = tmp_path_factory.mktemp("samba")
     shutil.copytree(_provisioned(), directory, dirs_exist_ok=True, symlinks=True)
     address = _spare_address()
@@ -123,7 +123,7 @@ def _configure(directory, address):
 
 
 def _spare_address():
-    """An address of this machine's own on which nothing serves LDAP; Samba's ports are fixed."""
+    """A loopback address whose LDAP ports are free; Samba's ports are fixed."""
     for number in range(10, 250):
         address = f"127.0.{os.getpid() % 250}.{number}"
         if not (listens(389, address) or listens(636, address)):
@@ -132,7 +132,7 @@ def _spare_address():
 
 
 def _provisioned():
-    """The directory with everything of the recipe in it; made when there is none yet."""
+    """The provisioned directory, which is made if there is none yet."""
     recipe = hashlib.sha256(repr((_CONFIGURATION, _RECIPE)).encode()).hexdigest()[:16]
     kept = CACHE / f"samba-{recipe}"
     if kept.is_dir():
@@ -147,7 +147,7 @@ def _provisioned():
     provision += ["--dns-backend=NONE", "--adminpass=Adm1n-Passw0rd!"]
     provision += ["--host-name=dc1", "--host-ip=127.0.0.10"]
     _run(provision)
-    # It has rewritten it.
+    # samba-tool has overwritten the configuration.
     _configure(making, "127.0.0.10")
     where = ["-H", f"{making}/private/sam.ldb", f"--configfile={configuration}"]
     for arguments in _RECIPE:
@@ -155,7 +155,7 @@ def _provisioned():
     try:
         making.rename(kept)
     except OSError:
-        # Another run of the tests was faster.
+        # Another run of the tests was first.
         shutil.rmtree(making)
     return kept
 

@@ -1,4 +1,4 @@
-"""OpenLDAP's slapd: LDAPS, StartTLS and plain, with users, groups, and some odd entries."""
+"""OpenLDAP's slapd, with LDAPS and StartTLS, users, groups, and unusual entries."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class Slapd:
     process: subprocess.Popen
 
     def operations(self, kind):
-        """How many operations of that kind it has carried out."""
+        """The number of completed operations of this kind."""
         search = [program("ldapsearch", "ldap-utils"), "-x", "-LLL", "-s", "base"]
         search += ["-H", f"ldap://127.0.0.1:{self.port}/"]
         search += ["-b", f"cn={kind},cn=Operations,cn=Monitor", "monitorOpCompleted"]
@@ -161,7 +161,7 @@ class Slapd:
         return int(re.search(rb"monitorOpCompleted: (\d+)", found.stdout)[1])
 
     def options(self, **changes):
-        """Options for LDAPS with a service account; a change to None leaves an option out."""
+        """Options for LDAPS with a service account; options that are None are left out."""
         options = {
             "backend": "ldap",
             "host": "localhost",
@@ -176,7 +176,7 @@ class Slapd:
 
 @pytest.fixture(scope="module")
 def slapd(tmp_path_factory):
-    """OpenLDAP with some users and groups, and access for nobody who is not bound."""
+    """OpenLDAP with users and groups, which only authenticated users can read."""
     directory = tmp_path_factory.mktemp("slapd")
     ldapadd = program("ldapadd", "ldap-utils")
     ca = make_ca(directory, name="directory-ca")
@@ -200,7 +200,8 @@ def slapd(tmp_path_factory):
     log = directory / "slapd.log"
     with running(command, log=log, ready=lambda: listens(tls_port)) as process:
         added = subprocess.run(
-            # -M: a referral is an entry here.  Added, not loaded: else memberOf stays empty.
+            # -M: add the referral as an entry.  Entries that are loaded offline would not get
+            # memberOf.
             [ldapadd, "-x", "-M", "-H", plain, "-D", ADMIN, "-w", "adminpw"],
             input=_ENTRIES.encode(),
             check=False,

@@ -1,4 +1,4 @@
-"""SoftHSM 2: tokens in a directory of the test's own."""
+"""SoftHSM 2, with tokens in the test's directory."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ PIN = "4711-pin"
 
 @dataclass(frozen=True)
 class Tokens:
-    """A directory of tokens, and the configuration that leads the module to it."""
+    """A directory of tokens, and the configuration file that names it."""
 
     directory: Path
     conf: Path
 
     def init(self, label="anchor", pin=PIN):
-        """Make one more token."""
+        """Initialise another token."""
         run(
             "softhsm2-util",
             "--init-token",
@@ -39,7 +39,7 @@ class Tokens:
         self.reload()
 
     def generate(self, kind, identifier, label, token="anchor"):
-        """Have a key pair made in a token; ``kind`` is as pkcs11-tool says it."""
+        """Generate a key pair in a token; ``kind`` is a key type of pkcs11-tool."""
         run(
             "pkcs11-tool", "--module", MODULE, "--token-label", token, "--login", "--pin", PIN,
             "--keypairgen", "--key-type", kind, "--usage-sign", "--id", identifier,
@@ -59,13 +59,13 @@ class Tokens:
         self.reload()
 
     def make_ca(self, kind="ec-p256", identifier="01", **kwargs):
-        """A CA whose key is in the token as well as in a file."""
+        """Make a CA whose key is in the token, and in a file too."""
         ca = make_ca(self.directory.parent, kind, **kwargs)
         self.put(ca.key, identifier)
         return ca
 
     def section(self, ca, **options):
-        """The options of a signing CA whose key is in the token."""
+        """The options of a signing CA with its key in the token."""
         return {
             "backend": "pkcs11",
             "cert_path": str(ca.cert_path),
@@ -77,7 +77,7 @@ class Tokens:
         } | options
 
     def slot(self, label="anchor"):
-        """The number of a token's slot."""
+        """The slot number of a token."""
         library = pkcs11_module.module_at(MODULE).library
         [slot] = [
             slot
@@ -92,23 +92,23 @@ class Tokens:
         return library.getTokenInfo(self.slot(label)).serialNumber.strip()
 
     def take_away(self):
-        """Take the tokens out."""
+        """Remove the tokens."""
         self.directory.rename(self.directory.with_suffix(".away"))
 
     def put_back(self):
-        """Put them in again."""
+        """Insert the tokens again."""
         self.directory.with_suffix(".away").rename(self.directory)
 
     @staticmethod
     def reload():
-        """Have the module in this process see what other programs did."""
+        """Make the module in this process read the changes of other programs."""
         module = pkcs11_module.module_at(MODULE)
         module.finalise()
         module.initialise()
 
 
 def run(*command):
-    """Run one of the tools that come with SoftHSM and OpenSC."""
+    """Run a tool of SoftHSM or OpenSC; it must succeed."""
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -127,13 +127,13 @@ def softhsm(tmp_path, monkeypatch, request):
     tokens = Tokens(directory, conf)
     tokens.init()
     yield tokens
-    # Tests that do not use it should not find it logged in.
+    # Log out, so that the login does not affect other tests.
     pkcs11_module.module_at(MODULE).library.lib.C_Finalize()
 
 
 @pytest.fixture
 def logins(monkeypatch):
-    """The logins that this process tries."""
+    """The arguments of each login in this process."""
     import PyKCS11
 
     tried = []

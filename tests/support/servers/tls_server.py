@@ -1,4 +1,4 @@
-"""A TLS server that takes up its certificate when it starts, and again at SIGHUP."""
+"""A TLS server that loads its certificate at its start, and again after SIGHUP."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ while True:
 
 
 class TLSServer:
-    """Runs until the end of the block."""
+    """A TLS server that runs until the end of the block."""
 
     def __init__(self, path, certificate, key):
         self.pid_file = path / "server.pid"
@@ -65,7 +65,7 @@ class TLSServer:
 
 
 def handshake(port, ca_file):
-    """The certificate that a client gets to see, which it has verified for localhost."""
+    """Connect with TLS, verify the server's certificate for localhost, and return it."""
     context = ssl.create_default_context(cafile=ca_file)
     with (
         socket.create_connection(("127.0.0.1", port), 20) as plain,

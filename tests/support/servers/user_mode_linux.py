@@ -1,6 +1,6 @@
-"""A Linux of our own with AppArmor in its kernel: Debian's user-mode-linux.
+"""A Linux kernel with AppArmor, as a process: Debian's user-mode-linux.
 
-Its root is this machine's, read-only; what is to be written goes to a tmpfs on /run.
+Its root file system is this machine's, read-only.  A tmpfs on /run can be written.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ sleep 60
 
 
 def boot(directory, script):
-    """What a shell script prints in there, followed by what the kernel denied.
+    """Run a shell script as root; return its output and the kernel's messages about denied access.
 
     Args:
-        directory: for the script.
-        script: runs as root.
+        directory: for the file with the script.
+        script: the script.
     """
     return _boot(directory, script, _INIT)
 
@@ -62,7 +62,7 @@ def _boot(directory, script, first):
     return finished.stdout.decode("utf-8", "replace").replace("\r", "")
 
 
-# systemd has to be the first process.  What it and a script write goes to a tmpfs.
+# systemd has to be process 1.  Both systemd and the script write to a tmpfs.
 _SYSTEMD_INIT = """#!/bin/sh
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
@@ -95,12 +95,12 @@ exec /lib/systemd/systemd --system --unit=script.target --log-target=null --show
 
 
 def boot_systemd(directory, script):
-    """What a shell script prints in there, when systemd is what was booted.
+    """Run a shell script as root in a system with systemd; the result is that of :func:`boot`.
 
     ``/etc``, ``/opt``, ``/run``, ``/var/lib`` and ``/var/log`` can be written.
 
     Args:
-        directory: for the script.
-        script: runs as root.
+        directory: for the file with the script.
+        script: the script.
     """
     return _boot(directory, script, _SYSTEMD_INIT)

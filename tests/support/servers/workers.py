@@ -1,4 +1,4 @@
-"""Anchor under uwsgi, in several worker processes."""
+"""The service under uwsgi, with several worker processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.servers.processes import end, free_port
 
 
 class Workers:
-    """Four processes that serve a configuration; those that die are replaced."""
+    """A service with four worker processes; a worker that dies is replaced."""
 
     def __init__(self, path, document, *options):
         config = path / "config.json"
@@ -56,7 +56,7 @@ class Workers:
         return True
 
     def sign(self, csr):
-        """The status of the answer, and its text; no status if the worker died over it."""
+        """Send a request; return the status and the body, or no status if the worker died."""
         form = {"user": "alice", "secret": "s3cret", "encoding": "pem", "csr": csr}
         body = urllib.parse.urlencode(form).encode()
         try:
@@ -72,7 +72,7 @@ class Workers:
         return self.log.stat().st_size
 
     def answering(self, since=0):
-        """The ids of the processes that have signed something, by uwsgi's own log."""
+        """The ids of the processes that handled a POST, from uwsgi's log."""
         with self.log.open(errors="replace") as log:
             log.seek(since)
             return {
@@ -87,7 +87,7 @@ class Workers:
 
 @pytest.fixture
 def workers(tmp_path):
-    """Makes :class:`Workers` of a configuration."""
+    """Starts :class:`Workers` with a configuration."""
     running = []
 
     def start(document, *options):

@@ -1,4 +1,4 @@
-"""Authentication: functions and a class."""
+"""Authentication backends: functions and a class."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from anchor.options import Secret
 
 
 def check(ra_name: str, user: str, secret: str, conf: Mapping[str, Any]) -> AuthDetails | None:
-    """One secret for all users of an authority."""
+    """Accept every user who has the authority's secret."""
     if secret != conf["secrets"].get(ra_name):
         return None
     return AuthDetails(user, ["staff"])
 
 
 def check_without_conf(ra_name: str, user: str, secret: str) -> AuthDetails | None:
-    """The name of the authority is the secret."""
+    """Accept the name of the authority as the secret."""
     return AuthDetails(user) if secret == ra_name else None
 
 
 class Users:
-    """Several users with one secret."""
+    """Several users with the same secret."""
 
     def __init__(self, users: tuple[str, ...], secret: Secret):
         self._users = users
         self._secret = secret.get_secret_value()
 
     def authenticate(self, user: str, secret: str) -> AuthDetails:
-        """The user, if they are one of the users."""
+        """Return the identity of a listed user."""
         if user not in self._users or secret != self._secret:
             raise NotAuthenticated()
         return AuthDetails(user, groups=["users"])
 
 
 def wrong_answer(ra_name: str, user: str, secret: str) -> object:
-    """True is not an identity."""
+    """Return True, which is not an identity."""
     return True
 
 
 def raises(ra_name: str, user: str, secret: str) -> object:
-    """Has a bug, and tells the secret."""
+    """Raise an error whose text contains the secret."""
     raise KeyError(secret)

@@ -1,3 +1,3 @@
-"""Cannot be imported."""
+"""A module that cannot be imported."""
 
 import a_module_that_nobody_has  # noqa: F401

@@ -15,18 +15,18 @@ from anchor.X509.signing_request import X509Csr
 
 
 def organisation(csr: X509Csr, name: str) -> X509Csr:
-    """Put the organisation into the subject."""
+    """Add an organisation to the subject."""
     attribute = x509.NameAttribute(NameOID.ORGANIZATION_NAME, name)
     return csr.with_subject(x509.Name([*csr.subject, attribute]))
 
 
 def nonsense(csr: X509Csr) -> str:
-    """Not a request."""
+    """Return a value that is not a request."""
     return "nonsense"
 
 
 def other_key(csr: X509Csr) -> X509Csr:
-    """The request, for somebody else's key."""
+    """Return a request for another key."""
     key = ec.generate_private_key(ec.SECP256R1())
     builder = x509.CertificateSigningRequestBuilder(csr.subject)
     request = builder.sign(key, hashes.SHA256())
@@ -34,10 +34,10 @@ def other_key(csr: X509Csr) -> X509Csr:
 
 
 def raises(csr: X509Csr) -> X509Csr:
-    """Has a bug."""
+    """Raise an unexpected error."""
     raise KeyError("a bug")
 
 
 def refuses(csr: X509Csr) -> X509Csr:
-    """Cannot mend anything."""
+    """Reject every request."""
     raise ValidationError("this cannot be mended", name="a.example.com")

@@ -1,4 +1,4 @@
-"""Signing backends: a function that answers a certificate, and a class that has a key."""
+"""Signing backends: functions that return a certificate, and a class that has a key."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from anchor.X509.signing_request import X509Csr
 
 
 def sign(csr: X509Csr, conf: Mapping[str, Any]) -> str:
-    """A certificate in PEM, made by another CA software."""
+    """Return a certificate in PEM, made by other CA software."""
     return _certificate(csr, conf, csr.alternative_names).decode()
 
 
 def sign_other_names(csr: X509Csr, conf: Mapping[str, Any]) -> bytes:
-    """A certificate for a name that nobody approved."""
+    """Return a certificate for a name that was not approved."""
     return _certificate(csr, conf, [x509.DNSName("evil.example.com")])
 
 
 def sign_nothing(csr: X509Csr, conf: Mapping[str, Any]) -> None:
-    """No certificate at all."""
+    """Return no certificate."""
 
 
 def _certificate(csr: X509Csr, conf: Mapping[str, Any], names: Any) -> bytes:
@@ -49,7 +49,7 @@ def _certificate(csr: X509Csr, conf: Mapping[str, Any], names: Any) -> bytes:
 
 
 class Key:
-    """The CA's key, from where only this plug-in finds it."""
+    """The CA's key, from a file that only this plug-in reads."""
 
     def __init__(self, vault: FilePath, attempts: int = 1):
         self._key = load_pem_private_key(vault.read_bytes(), None)

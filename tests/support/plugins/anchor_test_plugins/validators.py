@@ -1,4 +1,4 @@
-"""Validators, in the new style and in the old one."""
+"""Validators with declared options, and a validator in the old style."""
 
 from __future__ import annotations
 
@@ -33,29 +33,29 @@ def old_style(csr=None, allowed=(), **kwargs):
 
 
 def raises(csr: X509Csr) -> None:
-    """Has a bug."""
+    """Raise an unexpected error."""
     raise KeyError("a bug with the secret hunter2")
 
 
 def exits(csr: X509Csr) -> None:
-    """Ends the process."""
+    """End the process."""
     raise SystemExit("a bug with the secret hunter2")
 
 
 async def coroutine(csr: X509Csr) -> None:
-    """Nobody awaits it."""
+    """Return a coroutine, which raises nothing unless it is awaited."""
     raise ValidationError("never reached")
 
 
 def generator(csr: X509Csr) -> Iterator[str]:
-    """Nobody iterates over it."""
+    """Return a generator, which raises nothing unless it is iterated."""
     yield "never reached"
 
 
 def answers_false(csr: X509Csr) -> bool:
-    """Thinks that an answer refuses."""
+    """Return False, although a validator has to raise."""
     return False
 
 
 def positional(csr: X509Csr, /) -> None:
-    """Cannot be called by keyword."""
+    """Take the request as a positional argument only."""
