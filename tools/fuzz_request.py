@@ -34,7 +34,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.support.der_surgery import parse, places, write  # it is not an installed package
+from tests.support.der_surgery import parse, positions, write  # it is not an installed package
 
 MOMENT = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 HOUR = datetime.timedelta(hours=1)
@@ -97,7 +97,7 @@ def mutate(data: bytes, max_size: int, seed: int) -> bytes:
         tree = None
     if not tree or source.random() < 0.5:
         return bytes(atheris.Mutate(data, max_size))
-    siblings, index = source.choice(places(tree))
+    siblings, index = source.choice(positions(tree))
     tag, contents = siblings[index]
     match source.randrange(5):
         case 0:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.documentation import blocks
 from tests.support.servers.processes import free_port
-from tests.support.terminal import Terminal, assert_shows, conversation
+from tests.support.terminal import Terminal, assert_shows, console_commands
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def terminal(tmp_path):
 def follow(terminal, page, directory):
     """Do everything on a page; ``anchor serve`` stays, as in a shell of its own."""
     for number, block in enumerate(blocks(page)):
-        command, shown = conversation(block)[-1] if block.language == "console" else ("", "")
+        command, shown = console_commands(block)[-1] if block.language == "console" else ("", "")
         if not command.startswith("anchor serve"):
             terminal.follow(block)
             continue

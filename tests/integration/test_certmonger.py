@@ -123,7 +123,7 @@ def test_an_intermediate_is_never_taken_for_a_root(certmonger, document, tmp_pat
 
     assert [root.certificate] == x509.load_pem_x509_certificates(saved)
     issued(tmp_path).verify_directly_issued_by(intermediate.certificate)
-    kept = certmonger.knows_of_ca("Anchor")
+    kept = certmonger.ca_certificates("Anchor")
     assert ["CN=root"] == kept["ca_root_certs"]
     assert "CN=intermediate" not in kept["ca_other_root_certs"]
     assert ["CN=intermediate"] == kept["ca_other_certs"]

@@ -394,7 +394,7 @@ def full_after(count):
 
 
 def test_keys_of_others_in_the_token_stay(softhsm, tmp_path, pin_file):
-    softhsm.put(a_key(), "02", "other")
+    softhsm.import_key(a_key(), "02", "other")
     words = ["--pkcs11", str(MODULE), "--token", "anchor", "--pin-file", str(pin_file)]
     before = objects_in(softhsm)
 

@@ -300,9 +300,9 @@ def test_results_come_in_pages(slapd, monkeypatch):
     monkeypatch.setattr(ldap_connection, "_PAGE", 2)
     place = ldap_connection.Directory(("127.0.0.1",), slapd.port, None, False, 5, 5)
 
-    def ask(conversation):
-        assert conversation.bind(f"cn=anchor,ou=services,{SUFFIX}", "service-secret")
-        return conversation.search_all(PEOPLE, "(objectClass=inetOrgPerson)")
+    def ask(connection):
+        assert connection.bind(f"cn=anchor,ou=services,{SUFFIX}", "service-secret")
+        return connection.search_all(PEOPLE, "(objectClass=inetOrgPerson)")
 
     found = place.with_connection(ask)
     assert f"uid=alice,{PEOPLE}" in found

@@ -114,10 +114,10 @@ def test_workers_try_a_pin_that_became_wrong_once_together(configure, softhsm, s
         assert {200} == set(pool.map(post, [url] * 16))
         # Another PIN, and a token that was away: all sessions are lost.
         change_pin(softhsm)
-        softhsm.take_away()
+        softhsm.remove_tokens()
         assert 500 in set(pool.map(post, [url] * 32))
         before = spied()
-        softhsm.put_back()
+        softhsm.insert_tokens()
         answers = list(pool.map(post, [url] * 32))
         log = service.log
 

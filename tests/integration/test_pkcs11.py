@@ -157,7 +157,7 @@ def test_a_token_need_not_have_the_public_key(softhsm, configure, csr):
 
 def test_a_key_in_a_token_does_nothing_but_sign(softhsm, configure):
     rsa_key = configure(softhsm.section(softhsm.make_ca("rsa-2048"))).generations[0].signer.key
-    softhsm.put(a_key(), "02")
+    softhsm.import_key(a_key(), "02")
     ca = make_ca(softhsm.directory.parent, key=a_key(), name="second")
     ec_key = configure(softhsm.section(ca, key_id="02")).generations[0].signer.key
 
@@ -240,7 +240,7 @@ def test_a_key_that_is_not_the_certificates_is_refused(
 
 def test_two_keys_of_one_name_are_refused(softhsm, complaints_of):
     ca = softhsm.make_ca()
-    softhsm.put(a_key(), "02", "ca")
+    softhsm.import_key(a_key(), "02", "ca")
     section = softhsm.section(ca, key_label="ca")
     del section["key_id"]
 
@@ -396,7 +396,7 @@ def test_without_its_token_a_request_is_an_internal_error_with_the_cause_in_the_
     document["signing_ca"]["local"] = softhsm.section(softhsm.make_ca())
     service = serve(document)
     service.issue()
-    softhsm.take_away()
+    softhsm.remove_tokens()
 
     before = time.monotonic()
     answers = [service.sign(status=500) for _ in range(3)]
@@ -407,7 +407,7 @@ def test_without_its_token_a_request_is_an_internal_error_with_the_cause_in_the_
     assert "CKR_" in caplog.text
     assert PIN not in caplog.text
     assert 1 == len(list((service.path / "certs").iterdir()))
-    softhsm.put_back()
+    softhsm.insert_tokens()
     service.issue()
     service.issue()
 
@@ -435,7 +435,7 @@ def test_a_session_that_somebody_logged_out_or_closed_is_made_again(softhsm, con
 
 def test_after_the_module_began_anew_no_key_signs_for_another(softhsm, configure, csr):
     first_ca = softhsm.make_ca()
-    softhsm.put(a_key("ec-p384"), "02", "second")
+    softhsm.import_key(a_key("ec-p384"), "02", "second")
     second_ca = make_ca(softhsm.directory.parent, key=a_key("ec-p384"), name="second")
     first = configure(softhsm.section(first_ca))
     second = configure(softhsm.section(second_ca, key_id="02"))

@@ -305,12 +305,12 @@ def test_no_spelling_that_the_directory_takes_counts_apart(slapd):
         ):
             variants |= {f"al{character}ice", f"alice{character}", f"{character}alice"}
 
-    def ask(conversation):
-        assert conversation.bind(f"cn=anchor,ou=services,{SUFFIX}", "service-secret")
+    def ask(connection):
+        assert connection.bind(f"cn=anchor,ou=services,{SUFFIX}", "service-secret")
         return [
             variant
             for variant in sorted(variants)
-            if conversation.search(PEOPLE, f"(uid={escape_in_filter(variant)})", ("uid",))
+            if connection.search(PEOPLE, f"(uid={escape_in_filter(variant)})", ("uid",))
         ]
 
     found = directory.with_connection(ask)

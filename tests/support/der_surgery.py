@@ -38,14 +38,14 @@ def write(values):
     )
 
 
-def places(values):
+def positions(values):
     """Every value in the tree, as the list that contains it and the index in that list."""
-    found = []
+    result = []
     for index, (_tag, contents) in enumerate(values):
-        found.append((values, index))
+        result.append((values, index))
         if isinstance(contents, list):
-            found += places(contents)
-    return found
+            result += positions(contents)
+    return result
 
 
 TAGS = st.sampled_from(
@@ -66,10 +66,10 @@ def spoilt(draw, good):
     """The DER after one to four random operations."""
     values = parse(good)
     for _ in range(draw(st.integers(1, 4))):
-        there = places(values)
-        if not there:
+        candidates = positions(values)
+        if not candidates:
             break
-        siblings, index = there[draw(st.integers(0, len(there) - 1))]
+        siblings, index = candidates[draw(st.integers(0, len(candidates) - 1))]
         tag, contents = siblings[index]
         match draw(st.sampled_from(OPERATIONS)):
             case "delete":
@@ -92,8 +92,8 @@ def spoilt(draw, good):
                     flat[draw(st.integers(0, len(flat) - 1))] ^= 1 << draw(st.integers(0, 7))
                 siblings[index] = [tag, bytes(flat)]
             case "graft":
-                source, place = there[draw(st.integers(0, len(there) - 1))]
-                if place < len(source):
-                    graft = write([source[place]])
+                source, position = candidates[draw(st.integers(0, len(candidates) - 1))]
+                if position < len(source):
+                    graft = write([source[position]])
                     siblings.insert(index, parse(graft)[0])
     return write(values)

@@ -12,7 +12,7 @@ KEPT = ("PATH", "TMPDIR", "ANCHOR_LOAD")
 KEPT_PREFIXES = ("PIP_", "PYTEST_", "COV_")
 
 
-def built_up(before, home):
+def clean_environment(before, home):
     """The environment variables for the tests.
 
     Args:
@@ -36,6 +36,6 @@ def built_up(before, home):
 
 def enter():
     """Set the environment variables of this process and of its children."""
-    variables = built_up(os.environ, tempfile.mkdtemp(prefix="anchor-home-"))
+    variables = clean_environment(os.environ, tempfile.mkdtemp(prefix="anchor-home-"))
     os.environ.clear()
     os.environ.update(variables)

@@ -22,7 +22,7 @@ from tests.support.servers.processes import PATIENCE
 _BIN = Path(sys.executable).parent
 
 # Text that differs between runs: on both sides, it only has to match the same pattern.
-_PASSING = [
+_VARIABLE = [
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+]00:00)?", "a time"),
     (r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4} GMT", "a time"),
     (r"(?:[0-9A-F]{2}:){15,}[0-9A-F]{2}", "a fingerprint"),
@@ -138,7 +138,7 @@ class Terminal:
             if block.text.startswith("#!"):
                 self._run(f"chmod +x {block.caption}", block)
         elif block.language == "console":
-            for command, expected in conversation(block):
+            for command, expected in console_commands(block):
                 assert_shows(expected, self.run(command, code=None), f"{block}: {command}")
         else:
             assert block.language in SHELL, f"{block} is nothing to do at a terminal"
@@ -154,7 +154,7 @@ def _replaced(text, replace):
     return re.sub(pattern, lambda found: str(replace[found[0]]), text)
 
 
-def conversation(block):
+def console_commands(block):
     """The commands of a console block, each with the output that the block shows."""
     found = []
     for line in block.text.splitlines():
@@ -180,12 +180,12 @@ def assert_shows(expected, real, what=""):
 def _pattern(line):
     if line.strip() == "...":
         return "<LINES>"
-    passing = "|".join(f"(?:{pattern})" for pattern, _ in _PASSING)
+    variable = "|".join(f"(?:{pattern})" for pattern, _ in _VARIABLE)
     parts = []
-    for part in re.split(rf"((?:{passing})|\.\.\.)", line.rstrip()):
+    for part in re.split(rf"((?:{variable})|\.\.\.)", line.rstrip()):
         if part == "...":
             parts.append(".*")
         else:
-            [stands_for] = [p for p, _ in _PASSING if re.fullmatch(p, part)][:1] or [None]
+            [stands_for] = [p for p, _ in _VARIABLE if re.fullmatch(p, part)][:1] or [None]
             parts.append(stands_for or re.escape(part))
     return "".join(parts) + " *"

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from tests.support.environment import built_up
+from tests.support.environment import clean_environment
 
 
 def test_nothing_of_python_or_of_the_user_is_left():
@@ -29,7 +29,7 @@ def test_nothing_of_python_or_of_the_user_is_left():
         "TERM": "dumb",
         "PIP_CACHE_DIR": "/home/alice/.cache/pip",
         "PIP_INDEX_URL": "https://pypi.example.com/simple",
-    } == built_up(before, "/nobody")
+    } == clean_environment(before, "/nobody")
 
 
 def test_what_tests_start_has_that_environment():

@@ -113,7 +113,7 @@ class Certmonger:
                 shown[name] = value.strip()
         return shown
 
-    def knows_of_ca(self, name):
+    def ca_certificates(self, name):
         """The nicknames of the certificates that certmonger stores for a CA, by kind."""
         kept = {}
         for path in (self.path / "cas").iterdir():

@@ -185,5 +185,5 @@ def browser(tmp_path):
     """A browser with an empty page."""
     directory = tmp_path / "browser"
     directory.mkdir()
-    with _browser(directory) as found:
-        yield found
+    with _browser(directory) as browser:
+        yield browser

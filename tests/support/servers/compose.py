@@ -122,11 +122,11 @@ def make_nginx(engine, directory):
     nginx = program("nginx", "nginx-light")
     linked = subprocess.run(["ldd", nginx], capture_output=True, text=True, check=True).stdout
     for file in (nginx, "/etc/nginx/mime.types", *re.findall(r"(/\S+) \(0x", linked)):
-        place = root / Path(file).relative_to("/")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(file, place)
-    for place in ("var/log/nginx", "var/lib/nginx", "run", "tmp", "etc/nginx/conf.d"):
-        (root / place).mkdir(parents=True)
+        path = root / Path(file).relative_to("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, path)
+    for path in ("var/log/nginx", "var/lib/nginx", "run", "tmp", "etc/nginx/conf.d"):
+        (root / path).mkdir(parents=True)
     (root / "etc/passwd").write_text(
         "root:x:0:0::/:/\nwww-data:x:33:33::/:/\nnobody:x:65534:33::/:/\n"
     )

@@ -80,17 +80,17 @@ def make_base(engine):
     """Make the base image for the Dockerfile."""
     if not BASE_TAR.exists():
         BASE_TAR.parent.mkdir(exist_ok=True)
-        passing = BASE_TAR.with_name(f"{uuid.uuid4().hex}.tar")
+        partial = BASE_TAR.with_name(f"{uuid.uuid4().hex}.tar")
         packages = "python3,python3-venv,ca-certificates"
         subprocess.run(
             [
                 *(program("mmdebstrap", "mmdebstrap"), "--variant=minbase", "--quiet"),
-                *(f"--include={packages}", SUITE, passing),
+                *(f"--include={packages}", SUITE, partial),
             ],
             check=True,
             timeout=600,
         )
-        passing.rename(BASE_TAR)
+        partial.rename(BASE_TAR)
     container = engine.buildah("from", "scratch")
     engine.buildah("add", "--quiet", container, BASE_TAR, "/")
     link = "ln -s /usr/bin/python3 /usr/local/bin/python3"

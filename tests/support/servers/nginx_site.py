@@ -21,7 +21,7 @@ from tests.support.servers.processes import free_port, listens, program, running
 SITE = ROOT / "tools/nginx/anchor.conf"
 HOST = "anchor.example.com"
 
-_AROUND = """
+_NGINX_CONF = """
 {user}
 daemon off;
 pid {directory}/nginx.pid;
@@ -89,7 +89,7 @@ def prepare(directory, document, replace):
         site = site.replace(old, new)
     (directory / "site.conf").write_text(site)
     (directory / "nginx.conf").write_text(
-        _AROUND.format(
+        _NGINX_CONF.format(
             # The directory is private, and nginx' workers run as another user by default.
             user="user root;" if os.geteuid() == 0 else "",
             directory=directory,

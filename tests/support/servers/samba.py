@@ -139,24 +139,24 @@ def _provisioned():
         return kept
     tool = program("samba-tool", "samba-ad-dc")
     CACHE.mkdir(exist_ok=True)
-    making = CACHE / f"samba-{recipe}.{os.getpid()}"
-    making.mkdir()
-    configuration = _configure(making, "127.0.0.10")
+    partial = CACHE / f"samba-{recipe}.{os.getpid()}"
+    partial.mkdir()
+    configuration = _configure(partial, "127.0.0.10")
     provision = [tool, "domain", "provision", f"--configfile={configuration}"]
     provision += [f"--realm={DOMAIN.upper()}", "--domain=AD", "--server-role=dc"]
     provision += ["--dns-backend=NONE", "--adminpass=Adm1n-Passw0rd!"]
     provision += ["--host-name=dc1", "--host-ip=127.0.0.10"]
     _run(provision)
     # samba-tool has overwritten the configuration.
-    _configure(making, "127.0.0.10")
-    where = ["-H", f"{making}/private/sam.ldb", f"--configfile={configuration}"]
+    _configure(partial, "127.0.0.10")
+    where = ["-H", f"{partial}/private/sam.ldb", f"--configfile={configuration}"]
     for arguments in _RECIPE:
         _run([tool, *arguments, *where])
     try:
-        making.rename(kept)
+        partial.rename(kept)
     except OSError:
         # Another run of the tests was first.
-        shutil.rmtree(making)
+        shutil.rmtree(partial)
     return kept
 
 

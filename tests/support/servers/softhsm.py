@@ -47,7 +47,7 @@ class Tokens:
         )  # fmt: skip
         self.reload()
 
-    def put(self, key, identifier="01", label="ca", token="anchor", pin=PIN):
+    def import_key(self, key, identifier="01", label="ca", token="anchor", pin=PIN):
         """Import a key."""
         file = self.directory.parent / "imported.p8"
         file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
@@ -61,7 +61,7 @@ class Tokens:
     def make_ca(self, kind="ec-p256", identifier="01", **kwargs):
         """Make a CA whose key is in the token, and in a file too."""
         ca = make_ca(self.directory.parent, kind, **kwargs)
-        self.put(ca.key, identifier)
+        self.import_key(ca.key, identifier)
         return ca
 
     def section(self, ca, **options):
@@ -91,11 +91,11 @@ class Tokens:
         library = pkcs11_module.module_at(MODULE).library
         return library.getTokenInfo(self.slot(label)).serialNumber.strip()
 
-    def take_away(self):
+    def remove_tokens(self):
         """Remove the tokens."""
         self.directory.rename(self.directory.with_suffix(".away"))
 
-    def put_back(self):
+    def insert_tokens(self):
         """Insert the tokens again."""
         self.directory.with_suffix(".away").rename(self.directory)
 
