@@ -72,8 +72,8 @@ def test_every_example_is_a_configuration_that_starts(namespace, name, tmp_path)
         assert configured(**{namespace.removeprefix("anchor."): options})
 
 
-def test_every_rule_that_nothing_switches_off_is_on_the_page(tmp_path):
-    text = section("anchor.validators", "Rules that nothing switches off")
+def test_every_mandatory_check_is_on_the_page(tmp_path):
+    text = section("anchor.validators", "Mandatory checks")
     rules = [
         *key_checks(frozenset(), Allowed()),
         *content_checks(intermediate=True, bans=BanFile(tmp_path / "bans.json", utc_now)),
