@@ -1,4 +1,4 @@
-"""The how-to's backends, installed as it says, work as it says."""
+"""The backends of the how-to work when they are installed as it says."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def blocks(language):
 
 @pytest.fixture
 def ask(tmp_path):
-    """Asks backends in a Python that has the how-to's distribution."""
+    """Calls a backend in a Python environment with the how-to's package."""
     (tmp_path / "example_auth.py").write_text("\n".join(blocks("python")))
     [registration] = blocks("ini")
     metadata = tmp_path / "example_auth-1.dist-info"

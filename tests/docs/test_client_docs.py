@@ -1,4 +1,4 @@
-"""The pages about the client say what there is, and their examples are in order."""
+"""The pages about the client are complete, and their examples are valid."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The pages about the command line and about policy tests say what there is, and their examples
-run."""
+"""The pages about commands and policy tests are complete, and their examples work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The decisions in doc/adr: all of one form, and each listed."""
+"""The decisions in doc/adr have the same form, and all of them are listed."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
-"""Every example on every page is run, or proved by what reads such things.
+"""Every example on every page is run, or is parsed by the program that would read it.
 
-Most of it needs nothing here.  JSON that is a configuration, or a part of one, goes through
-``anchor check``; what nginx, systemd and Python's logging read, they read; a command in the
-reference is run by itself.  Other commands, and what else has to be *done*, are done by some test,
-at a ``tests.support.terminal.Terminal``: it is listed in ``RUN``, with the number of blocks that
-it does.
+``anchor check`` reads JSON that is a configuration or a part of one.  nginx, systemd and Python's
+logging read their own configurations.  Single commands in the reference are run here.  All other
+examples are run by another test, in a ``tests.support.terminal.Terminal``; ``RUN`` lists these
+tests with the number of blocks that each runs.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ from tests.support.pki import DAY, make_ca, now
 from tests.support.servers.processes import program
 from tests.support.terminal import Terminal
 
-# The tests that do what a page says, top to bottom or block by block: by the page and the kind of
-# its blocks, how many there are, and the file of the test, which has the name of the page in it.
+# For a page and the language of its blocks: the number of blocks, and the test file that runs them.
+# The file contains the name of the page.
 RUN = {
     ("README.rst", LITERAL): (8, "test_documents.py"),
     ("howto/audit.rst", "console"): (2, "test_howto_commands.py"),
@@ -64,7 +63,7 @@ RUN = {
     ("tutorial/renewal.rst", "shell"): (1, "test_tutorial.py"),
 }
 
-# What cannot be done here: the page and the block's first line, and why.
+# Blocks that cannot be run here: the page, the first line of the block, and the reason.
 NOT_RUN = {
     ("README.rst", "make test"): "this is it",
     ("README.rst", ".venv/python3/bin/python -m pytest"): "this is it",
@@ -100,7 +99,7 @@ def entry_points(namespace):
 
 
 def kind_of(block):
-    """What proves the block by itself, or nothing."""
+    """The kind of an example that this file can verify; None for others."""
     match block.language:
         case "json":
             return kind_of_json(block.text)
@@ -115,21 +114,21 @@ def kind_of(block):
 
 
 def kind_of_ini(text):
-    """What such lines are."""
+    """``uwsgi`` or ``unit``, by the program that reads the lines; None for others."""
     if not text.startswith("["):
         return "uwsgi"
     return "unit" if re.search(r"^\[(Unit|Service)\]$", text, re.MULTILINE) else None
 
 
 def kind_of_command(block):
-    """Whether it can be done without knowing what it is about."""
+    """The kind of a command that can be run without the rest of its page; None for others."""
     if block.page.startswith("reference/"):
         return "command"
     return "pip" if re.fullmatch(r"pip install .*\n", block.text) else None
 
 
 def kind_of_json(text):
-    """What such JSON is, if a part of Anchor reads it."""
+    """The kind of JSON, if Anchor reads it; None for others."""
     try:
         document = json.loads(text)
     except ValueError:
@@ -138,9 +137,9 @@ def kind_of_json(text):
         return None
     keys = set(document)
     sections = document.get("authentication", {}).values()
-    # What else there is comes from plug-ins, which those who test the page have.
+    # Other keys are the options of plug-ins, which the tests of that page install.
     installed = all(s.get("backend") in {"static", "ldap", "keystone"} for s in sections)
-    # A validator and a fixup have this name; only the fixup has one of these options.
+    # A validator and a fixup have this name; only the fixup has these options.
     of_a_fixup = {"keep", "fixed"} & set(document.get("subject_attributes", {}))
     kinds = {
         "configuration": keys <= CONFIGURATION and installed,
@@ -155,14 +154,14 @@ def kind_of_json(text):
 
 FOLLOWED = {page for page, language in RUN if language in {"console", *SHELL}}
 ALL = [block for page in pages() for block in blocks(page)]
-# A file, which whoever does the page writes.
+# A file that the test of that page writes.
 FILES = {block for block in ALL if block.caption and block.page in FOLLOWED}
 BY_KIND = [(block, kind) for block in ALL if block not in FILES and (kind := kind_of(block))]
 
 
 def of_kind(*kinds):
     found = [pytest.param(block, kind, id=str(block)) for block, kind in BY_KIND if kind in kinds]
-    # There may be none of a kind, and then there is nothing to test.
+    # Without an example of some kind, there is nothing to test.
     return pytest.mark.parametrize(("block", "kind"), found) if found else lambda _test: None
 
 
@@ -205,12 +204,12 @@ def test_no_excuse_is_out_of_date():
         assert [b for b in blocks(page) if b.text.startswith(start)], (page, start)
 
 
-# What is proved by those who read it.
+# ---- examples that a program reads
 
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """Makes the files and secrets that an example names, and returns the example for here."""
+    """Makes the files that an example refers to; returns the example with their paths."""
     root = make_ca(tmp_path, name="root", not_after=now() + 3650 * DAY)
     ca = make_ca(tmp_path, name="ca", issuer=root, not_after=now() + 3650 * DAY)
     second = make_ca(tmp_path, name="second", not_after=now() + 3650 * DAY)
@@ -263,7 +262,7 @@ def test_an_example_of_a_configuration_passes_anchor_check(block, kind, place, t
     example = place(json.loads(block.text))
     token = example.get("backend") == "pkcs11"
     if kind == "configuration":
-        # What only shows a section is completed by what the tests have of the others.
+        # Complete an example that is only a section.
         if not {"auth", "ca"} & set(example):
             authorities = document["registration_authority"] | example.get(
                 "registration_authority", {}
@@ -285,7 +284,7 @@ def test_an_example_of_a_configuration_passes_anchor_check(block, kind, place, t
     path = tmp_path / "config.json"
     path.write_text(json.dumps(document))
 
-    # A token with that key is not here; test_pkcs11.py has one.
+    # There is no token with that key here; test_pkcs11.py has one.
     assert load_authorities(path, offline=token).authorities
 
 
@@ -322,7 +321,7 @@ WebSettings(**web)
 def test_an_example_of_config_py_is_taken(block, kind, tmp_path):
     text = block.text.replace('"loghost"', '"127.0.0.1"').replace("/var/log/anchor", str(tmp_path))
     if not text.startswith("web"):
-        # A part of the dictionary that logging is, or of its handlers.
+        # The example is a part of the logging dictionary, or of its handlers.
         text = f"logging_part = {{\n{text}\n}}\n"
     shipped = (ROOT / "config.py").read_text()
     (tmp_path / "example.py").write_text(f"{shipped}\n{text}\n{_TAKE_CONFIG_PY}")
@@ -369,7 +368,7 @@ def test_an_example_for_prometheus_names_metrics_that_there_are(block, kind):
 
 @of_kind("unit")
 def test_systemd_takes_an_example_for_it(block, kind, tmp_path):
-    """A drop-in for the shipped unit."""
+    """The example is a drop-in for the shipped unit."""
     unit = (ROOT / "tools/systemd/anchor.service").read_text()
     unit = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit, flags=re.MULTILINE)
     (tmp_path / "anchor.service").write_text(unit)
@@ -399,7 +398,7 @@ def test_lines_for_uwsgi_are_those_of_the_shipped_ini(block, kind):
 
 @of_kind("command")
 def test_a_command_in_the_reference_works_by_itself(block, kind, tmp_path, document):
-    """In a directory with a small configuration."""
+    """The command is run in a directory with a small configuration."""
     (tmp_path / "config.json").write_text(json.dumps(document))
 
     with Terminal(tmp_path) as terminal:

@@ -1,4 +1,4 @@
-"""What the documents say is so: their commands run, and they leave out no option."""
+"""The commands in the documents work, and the documents list every option."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def commands(text):
 
 
 def command(start):
-    """The README's command that begins like this."""
+    """The command in the README that begins with this text."""
     [found] = [line for line in commands(README) if line.startswith(start)]
     return found
 
@@ -51,7 +51,7 @@ def run(line, directory):
 
 @pytest.fixture
 def clone(tmp_path):
-    """What of the repository a newcomer's commands touch."""
+    """A copy of the files that the README's commands need."""
     (tmp_path / "CA").mkdir()
     for name in ("config.py", "config.json"):
         shutil.copy(ROOT / name, tmp_path)
@@ -81,7 +81,7 @@ def test_the_readme_leads_from_nothing_to_a_certificate(clone, server):
 
 
 def test_make_serve_makes_a_ca_serves_and_shows_the_readmes_commands(tmp_path):
-    """In a clone whose virtual environment is there already."""
+    """In a clone that already has a virtual environment."""
     for name in ("Makefile", "config.json", "setup.cfg", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     port = free_port()
@@ -94,7 +94,7 @@ def test_make_serve_makes_a_ca_serves_and_shows_the_readmes_commands(tmp_path):
         line.split(), log=tmp_path / "log", ready=lambda: answers(port), cwd=tmp_path
     ) as process:
         log = (tmp_path / "log").read_text()
-        # make waits for what it has started.
+        # make waits for its child processes.
         os.killpg(process.pid, signal.SIGTERM)
 
     assert (tmp_path / "CA/root-ca.crt").exists()
@@ -117,7 +117,7 @@ def test_targets_and_files_that_are_named_are_there(page):
     named = re.findall(r"``((?:doc|tests|tools|anchor|CA)/[\w./-]*)``", text)
 
     assert set() == set(re.findall(r"``make (\w+)", text)) - targets
-    # `make docs` makes that one.
+    # `make docs` makes this directory.
     named = [name for name in named if name != "doc/build/"]
     assert [] == [name for name in named if not (ROOT / name).exists()]
 

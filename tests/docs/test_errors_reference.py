@@ -1,4 +1,4 @@
-"""The page of errors: every status, every kind, every sentence that a client can get."""
+"""The page of errors lists every status, every error class and every message."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.servers.anchor import ROOT
 
 PAGE = (ROOT / "doc/source/reference/errors.rst").read_text()
 
-# What stands in literals on the page, over the ends of lines.
+# The literals on the page, which may contain line breaks.
 LITERALS = {" ".join(literal.split()) for literal in re.findall(r"``([^`]+)``", PAGE)}
 
 REFUSALS = {
@@ -27,12 +27,12 @@ REFUSALS = {
     if isinstance(kind, type) and issubclass(kind, errors.RequestError)
 } | {"ValidationError", "refuse_any"}
 
-# Packages whose errors are for other eyes than a requester's.
+# Packages whose errors no requester sees.
 ELSEWHERE = {"anchor/cli", "anchor/client"}
 
 
 def sections():
-    """The text below each heading that begins with a status."""
+    """The text below the headings of each status."""
     parts = re.split(r"^(\d{3}): .*\n=+\n", PAGE, flags=re.MULTILINE)
     found = {}
     for status, text in zip(parts[1::2], parts[2::2], strict=True):
@@ -41,7 +41,7 @@ def sections():
 
 
 def template(node):
-    """A sentence in the code, with … for what differs."""
+    """A message in the code, with … for the parts that vary."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.JoinedStr):
@@ -52,7 +52,7 @@ def template(node):
 
 
 def spoken(node, module):
-    """The sentence that a requester gets from a piece of code, if it has one."""
+    """The message for a requester in this node; None if there is none."""
     match node:
         case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=[first, *_]):
             return template(first) if name in REFUSALS else None
@@ -64,7 +64,7 @@ def spoken(node, module):
 
 
 def sentences():
-    """Those of the code, by where they stand."""
+    """The messages in the code, with their locations."""
     return [
         pytest.param(found, id=f"{path.relative_to(ROOT)}:{node.lineno}")
         for path in sorted((ROOT / "anchor").rglob("*.py"))

@@ -1,4 +1,4 @@
-"""How-to pages whose commands are run here, as they stand there but for places and addresses."""
+"""The commands of how-to pages work; only paths and addresses are replaced."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.terminal import Terminal
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """A terminal in a directory that has what pages name in ``/etc``, ``/var`` and so on."""
+    """Makes a terminal in a directory that replaces ``/etc``, ``/var`` and others."""
     root = tmp_path / "root"
     places = ("/etc/anchor", "/etc/systemd/system", "/etc/pki", "/var/lib", "/var/log", "/run")
     for place in places:
@@ -61,7 +61,7 @@ def test_a_key_goes_into_an_hsm(here, tmp_path, softhsm):
 
 @pytest.fixture
 def audited(serve, document, tmp_path):
-    """A service that keeps its record in a file, with the page's configuration."""
+    """A service with an audit file and the page's configuration."""
     [block] = blocks("howto/audit.rst", "json")
     section = json.loads(block.text)["audit"]
     section["path"] = str(tmp_path / "root/var/log/anchor/audit.jsonl")
@@ -100,7 +100,7 @@ def test_a_name_is_banned(here, service, tmp_path):
 
 @pytest.fixture
 def configured(document, tmp_path):
-    """The small configuration in the directory that the terminal begins in."""
+    """The small configuration, in the directory where the terminal starts."""
     (tmp_path / "config.json").write_text(json.dumps(document))
     shutil.copy(ROOT / "config.py", tmp_path)
 
@@ -135,7 +135,7 @@ def test_a_reload_replaces_workers_and_a_bad_configuration_is_not_loaded(
 
 
 def test_a_token_of_keystones_is_sent(here, https_anchor, document, tmp_path):
-    """``openstack`` is a stand-in, which prints the secret; test_keystone.py has a Keystone."""
+    """A script replaces ``openstack``; test_keystone.py has a real Keystone."""
     [curl] = [b for b in blocks("howto/keystone.rst", "shell") if b.text.startswith("curl")]
     (tmp_path / "host.csr").write_bytes(make_csr())
     shutil.copy(https_anchor.tls.ca.cert_path, tmp_path / "tls-ca.pem")
@@ -154,7 +154,7 @@ SYSTEMCTL = "echo systemctl $* >>$HOME/systemctl.log"
 
 @pytest.fixture
 def client(https_anchor, tmp_path):
-    """What the pages write as ``/etc/anchor/client.json``, for the service that is here."""
+    """The page's ``/etc/anchor/client.json``, for the service of this test."""
     path = tmp_path / "root/etc/anchor/client.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     https_anchor.client_json(path, secret_file="secret")
@@ -199,7 +199,7 @@ def test_machines_renew_without_certmonger(here, client, tmp_path):
 
 
 def script(terminal, name, block):
-    """Write a block that is a program."""
+    """Write a code block to an executable file."""
     terminal.follow(dataclasses.replace(block, caption=name))
 
 

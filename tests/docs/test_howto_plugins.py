@@ -1,4 +1,4 @@
-"""doc/source/howto/plugins.rst: its files make a distribution, and that works."""
+"""doc/source/howto/plugins.rst: its files are a distribution that works."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NUMBER = 0x1234567890ABCDEF
 
 
 def files_on(page):
-    """The code blocks of a page, by their captions."""
+    """The code blocks of a page that have a caption, by their captions."""
     blocks = re.findall(
         r"^\.\. code-block:: \w+\n   :caption: (\S+)\n\n((?:   .*\n|\n)+)",
         page.read_text(),
@@ -31,7 +31,7 @@ def files_on(page):
 
 
 def install(directory, files):
-    """What pip makes of them: the modules, and beside them what is known about them."""
+    """Install the files: the modules, and the metadata that pip would write."""
     project = tomllib.loads(files["pyproject.toml"])["project"]
     known = directory / "example_plugins-1.0.dist-info"
     known.mkdir()
@@ -49,13 +49,13 @@ def install(directory, files):
 
 @pytest.fixture
 def example(tmp_path, monkeypatch, serve):
-    """A service with the page's plug-ins and its configuration."""
+    """A service with the page's plug-ins and configuration."""
     files = files_on(PAGE)
     installed = tmp_path / "installed"
     installed.mkdir()
     install(installed, files)
     monkeypatch.syspath_prepend(installed)
-    # stevedore remembers what it has found, once for all.
+    # stevedore caches the entry points of a process.
     monkeypatch.setattr(ExtensionManager, "ENTRY_POINT_CACHE", {})
     key = ec.derive_private_key(NUMBER, ec.SECP256R1())
     hex_ca = make_ca(tmp_path, name="ca", key=key)

@@ -1,4 +1,4 @@
-"""The pictures of the documentation: readable by everyone, and whole by themselves."""
+"""The pictures of the documentation are accessible and self-contained."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ PICTURES = sorted(SOURCE.rglob("*.svg"))
 
 @pytest.fixture(scope="module")
 def shown():
-    """The alternative texts of each picture, by its path, from all pages that show it."""
+    """The alternative texts of each picture on all pages, by the picture's path."""
     found = {}
     for page in SOURCE.rglob("*.rst"):
         if ".svg" in page.read_text():
             for image in parse(page).findall(nodes.image):
-                # Relative to the page: that is how both Sphinx and a repository's viewer find it.
+                # Relative to the page, which works for Sphinx and for repository viewers.
                 path = (page.parent / image["uri"]).resolve()
                 found.setdefault(path, []).append(image.get("alt", ""))
     return found
@@ -72,7 +72,7 @@ def test_a_pictures_text_stays_in_its_box(path):
         if text.get("transform"):
             continue
         kinds = (text.get("class") or "").split()
-        # Wide letters of a sans-serif, on average.
+        # The average width of a wide sans-serif letter.
         width = len(text.text) * (12 if "small" in kinds else 14) * 0.52
         x, y = float(text.get("x")), float(text.get("y"))
         left = x - width * (0.5 if "middle" in kinds else 1 if "end" in kinds else 0)

@@ -1,4 +1,4 @@
-"""The pages about certificates, bans and the audit name every option and field that there is."""
+"""The pages about certificates, bans and the audit list every option and every field."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AUDIT = (SOURCE / "reference/audit.rst").read_text()
 
 
 def parsers():
-    """The parser of each command, those below ``anchor audit`` by both their words."""
+    """The parser of each command; the commands of ``anchor audit`` have two words."""
     subparsers = argparse.ArgumentParser().add_subparsers()
     for module in (certs, ban, audit_command):
         module.add_to(subparsers)

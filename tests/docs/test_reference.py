@@ -1,4 +1,4 @@
-"""The reference of validators and fixups: complete, and its examples work."""
+"""The reference of validators and fixups is complete, and its examples work."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def entry_points(namespace):
 
 
 def section(namespace, title):
-    """A section of a page: from its title to the next one."""
+    """A section of a page, from its title to the next title."""
     text = reference_pages.text(PAGES[namespace])
     parts = re.split(r"^(.+)\n=+\n", text, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True)).get(title)

@@ -1,4 +1,4 @@
-"""The tutorial: each page is done from its top to its bottom, and shows what really comes out."""
+"""The tutorial: all commands of each page work, and print what the page shows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.terminal import Terminal, assert_shows, console_commands
 
 @pytest.fixture
 def terminal(tmp_path):
-    """A terminal in a fresh directory, for a service on a port that is free."""
+    """A terminal in an empty directory, for a service on a free port."""
     port = free_port()
     replace = {
         "anchor serve": f"anchor serve --port {port}",
@@ -25,7 +25,7 @@ def terminal(tmp_path):
 
 
 def follow(terminal, page, directory):
-    """Do everything on a page; ``anchor serve`` stays, as in a shell of its own."""
+    """Run all code blocks of a page; ``anchor serve`` keeps running in the background."""
     for number, block in enumerate(blocks(page)):
         command, shown = console_commands(block)[-1] if block.language == "console" else ("", "")
         if not command.startswith("anchor serve"):

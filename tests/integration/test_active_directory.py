@@ -1,4 +1,4 @@
-"""Authentication by Active Directory, against a real Samba domain controller over LDAPS."""
+"""Authentication by Active Directory: a real Samba domain controller with LDAPS."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.servers.samba import BASE
 
 @pytest.fixture
 def authenticate(samba, tmp_path):
-    """Asks a backend with changed options for an identity."""
+    """Authenticates with changed options of the backend."""
 
     def ask(user, secret, **changes):
         authenticator = load_authenticator("ad", samba.options(**changes), tmp_path)
@@ -72,8 +72,9 @@ def test_a_user_without_memberof_has_no_groups(authenticate):
     ids=ascii,
 )
 def test_others_are_refused_alike(authenticate, user, secret):
-    """A wrong password, no such user, one that is disabled, one that has expired, and names that
-    would be somebody else's."""
+    """Wrong passwords, unknown, disabled and expired users, and names that could belong to another
+    user.
+    """
     with pytest.raises(NotAuthenticated) as refused:
         authenticate(user, secret)
 

@@ -1,4 +1,4 @@
-"""``audit.target: file``: a chain of hashes that holds, and that can be proved."""
+"""``audit.target: file``: a chain of hashes that can be verified."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from tests.support.pki import make_ca, make_csr
 
 @pytest.fixture
 def key(tmp_path):
-    """The audit's key, and its public part, as files."""
+    """The files with the audit key and its public key."""
     assert main.main(["audit", "init", str(tmp_path / "audit.key")]) == 0
     return tmp_path / "audit.key"
 
@@ -56,7 +56,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def trail(path, key):
-    """Makes the trail; with a checkpoint after so many events."""
+    """Makes an audit sink, with a checkpoint after this many events."""
 
     def make(events=1000):
         return FileSink(
@@ -139,7 +139,7 @@ def test_checkpoints_come_at_intervals_of_time(path, key):
     assert found == [2, 5]
 
 
-# ---- what verification finds
+# ---- verification
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def tamper(path, change):
 
 
 def rehash(line):
-    """The line with a hash that fits what it says now."""
+    """Compute the hash of a changed line again."""
     said = json.loads(line)
     del said["hash"]
     previous, number = said.pop("previous"), said.pop("number")
@@ -275,7 +275,7 @@ def test_a_head_says_nothing_of_a_part_that_was_rotated_away(trail, record):
 
 
 def forged(path):
-    """Things that somebody could append who can write to the file."""
+    """Lines that an attacker with write access could append."""
     following = next_line(path, user="mallory")
     complete = following.replace(b"torn", b"alice")
     yield "a line of their own", b'{"event":"audit.sign","user":"mallory","fingerprint":"00"}\n'
@@ -418,7 +418,7 @@ def test_a_cut_end_is_found_however_the_files_are_named(trail, record, capsys, m
     assert main.main(["audit", "verify", *everything]) == 0
 
 
-# ---- the files of a record, and its key
+# ---- the files of a record, and the audit key
 
 
 @pytest.mark.parametrize(
@@ -495,7 +495,7 @@ def test_without_its_head_file_the_chain_goes_on_from_a_file_named_by_its_date(t
     prove(*files_of(record))
 
 
-# ---- what requesters got
+# ---- the certificates of a requester
 
 
 def test_what_a_requester_got_is_read_from_verified_lines_only(trail, record):
@@ -548,7 +548,7 @@ def test_a_cut_end_is_found_by_a_checkpoint_that_was_kept_elsewhere(record, capl
 
 
 def rewrite(path, key, mend):
-    """The whole file anew, as somebody would who can write it and knows the format."""
+    """Write a new file, as an attacker with write access could who knows the format."""
     link, written = chain.GENESIS, []
     for said in fields(path):
         for name in ("previous", "number", "hash"):
@@ -593,7 +593,7 @@ def test_a_file_without_its_checkpoints_does_not_pass_with_the_key(record, publi
 
 
 def next_line(path, **said):
-    """The line that a writer would append."""
+    """The line that a writer would append next."""
     last = fields(path)[-1]
     link = chain.Link(last["number"], last["hash"])
     return chain.encode_line({**event("torn").as_dict(), **said}, link)[0]
@@ -684,7 +684,7 @@ def test_wherever_a_crash_cuts_a_line_the_chain_goes_on_and_the_rest_is_whole(tr
 
 
 def test_lines_that_a_power_failure_took_were_never_answered_and_are_not_missed(trail, record):
-    """The head was on disk, the lines were not: nobody waited for them to be."""
+    """The head was on disk, the lines were not, and no answer was sent for them."""
     head = record.with_name(f"{record.name}.head")
     tamper(record, lambda found: found.__delitem__(slice(-3, None)))
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -699,7 +699,7 @@ def test_lines_that_a_power_failure_took_were_never_answered_and_are_not_missed(
 def test_a_disk_that_fills_up_costs_the_event_and_its_certificate_but_not_the_chain(
     serve, audited, path
 ):
-    """The limit on the size of files stands in for the disk; both cut a write short."""
+    """A limit on the size of files replaces a full disk; both interrupt a write."""
     service = serve(audited)
     service.issue()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -757,7 +757,7 @@ WRITER = textwrap.dedent(
 def test_many_writers_make_one_chain_across_kill_9_and_rotation_and_lose_nothing(
     path, key, tmp_path
 ):
-    """Eight processes of two threads each; half of them die at random moments, others come."""
+    """Eight processes with two threads each; half of them are killed at random moments."""
     chance = random.Random(7)
     answered = tmp_path / "answered"
     names = itertools.count()
@@ -861,7 +861,7 @@ def test_a_file_missing_between_two_others_is_named(trail, record):
 
 
 def test_rotation_right_after_a_crash_loses_nothing(trail, record):
-    """A line that is in the file, but not in the head file: its writer was killed in between."""
+    """A writer was killed after it wrote a line and before it updated the head file."""
     head = record.with_name(f"{record.name}.head")
     before = head.read_bytes()
     trail().record(event("just before the crash"))
@@ -878,7 +878,7 @@ def test_rotation_right_after_a_crash_loses_nothing(trail, record):
 
 @pytest.fixture(scope="module")
 def million(tmp_path_factory):
-    """A record of a million events, made by the same code for lines."""
+    """A record of a million events, written with the functions that encode lines."""
     path = tmp_path_factory.mktemp("million") / "audit.jsonl"
     said = event(names=["DNS:www.example.com"]).as_dict()
     link = chain.GENESIS
@@ -949,7 +949,7 @@ def test_progress_is_shown_on_a_terminal(million):
 
 @pytest.fixture
 def audited(document, key):
-    """The small configuration, with the record in a file."""
+    """The small configuration with the target ``file``."""
     document["audit"] = {
         "target": "file",
         "path": "audit.jsonl",

@@ -1,4 +1,4 @@
-"""``audit.target: messaging``: CADF events on a real broker, which may be away."""
+"""``audit.target: messaging``: CADF events to a real broker, which may be unavailable."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.servers.processes import free_port
 
 
 class Listener:
-    """Takes notifications off the bus."""
+    """Receives notifications from the broker."""
 
     def __init__(self, url):
         self.heard = []
@@ -76,7 +76,7 @@ def listener(broker):
 
 @pytest.fixture
 def serve(serve):
-    """The same, and the connections to the broker end with the test."""
+    """Makes services; their connections to the broker are closed after the test."""
     services = []
 
     def serve_and_remember(document):
@@ -146,7 +146,7 @@ def test_with_the_broker_away_signing_goes_on_and_the_log_has_what_was_not_sent(
     seconds = time.monotonic() - started
 
     assert seconds < 5
-    # Twenty events: four wait, one is in hand, the others are in the log at once.
+    # Twenty events: four wait, one is being sent, and the others went to the log at once.
     logged = [record for record in caplog.records if record.name == "anchor.audit"]
     assert len(logged) >= 20 - 4 - 1
     assert json.loads(logged[-1].message)["event"] in {"audit.auth", "audit.sign"}
@@ -172,7 +172,7 @@ def test_what_waited_arrives_when_the_broker_is_back(serve, messaged, broker, li
 
 
 def test_an_event_is_sent_or_in_the_log_when_the_queue_overflows():
-    """The sender is a stand-in: no real broker is slow on demand."""
+    """A stand-in for the broker, because a real one cannot be made slow."""
     hold, sent, logged = threading.Event(), [], []
 
     class SlowBus:
@@ -292,7 +292,7 @@ def test_a_broker_that_accepts_and_never_answers_delays_nobody(tmp_path):
 
 
 def test_a_process_that_ends_and_may_start_no_thread_sends_what_waits(broker, listener, tmp_path):
-    """As with Python 3.12.0 to 3.12.2; the driver wants a thread for its heartbeat."""
+    """As with Python 3.12.0 to 3.12.2; the driver starts a thread for its heartbeat."""
     options = {"target": "messaging", "url": broker.url, "flush_seconds": 60}
     subprocess.run(
         [sys.executable, "-c", NO_HEARTBEAT + END, json.dumps(options), str(tmp_path / "log")],
@@ -340,8 +340,8 @@ def test_complaints_about_the_url_never_repeat_it(serve, document, monkeypatch):
 
 
 def test_worker_processes_send_what_waits_when_they_are_stopped(workers, messaged, listener):
-    # As anchor.ini has it.  By itself uwsgi would end a worker in the middle of a request, and the
-    # last one is not over yet when its client has the answer.
+    # As in anchor.ini.  By default uwsgi kills a worker within a request, and the last request may
+    # still run after its client has the response.
     gracefully = ("--hook-master-start", "unix_signal:15 gracefully_kill_them_all")
     server = workers(messaged, "--enable-threads", *gracefully)
     csr = make_csr()
@@ -351,7 +351,7 @@ def test_worker_processes_send_what_waits_when_they_are_stopped(workers, message
     assert statuses == [200] * 12
 
     def given_up():
-        # A broker that is slow to answer a busy machine: what does not get there is in the log.
+        # On a busy machine the broker may be slow; events that were not sent are in the log.
         return server.log.read_text().count("an audit event could not be sent")
 
     arrived = comes_true(lambda: len(listener.heard) + given_up() >= 24)
@@ -359,11 +359,11 @@ def test_worker_processes_send_what_waits_when_they_are_stopped(workers, message
     assert listener.heard
 
 
-# ---- when the log is away as well
+# ---- neither broker nor log
 
 
 class Away:
-    """A broker and a log that both refuse, until they do not."""
+    """A broker and a log that fail while their attributes are True."""
 
     def __init__(self):
         self.log_is_away = self.broker_is_away = True
@@ -384,7 +384,7 @@ class Away:
 
 
 def fill(trail):
-    """How many events it takes until one is refused."""
+    """Record events until one fails; return how many succeeded."""
     for number in range(100):
         try:
             trail.record(event(number))

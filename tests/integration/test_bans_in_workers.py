@@ -1,4 +1,4 @@
-"""A ban in every worker process of uwsgi."""
+"""A ban is in force in every worker process of uwsgi."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_a_ban_is_in_force_for_the_next_request_in_every_worker_process(
     config = ["--config", str(tmp_path / "config.json")]
 
     def ask_all():
-        """So many requests that each of the workers has answered one."""
+        """Send requests until every worker has responded to one."""
         statuses, asked = set(), server.log_size()
         deadline = time.monotonic() + 120
         while len(server.answering(since=asked)) < 4:

@@ -1,4 +1,4 @@
-"""The real certmonger, with Anchor's helper: from the first issue to a TLS server's restart."""
+"""The real certmonger with Anchor's helper, from the first certificate to a server's restart."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HELPER = Path(sys.executable).with_name("anchor-certmonger")
 
 @pytest.fixture
 def document(document, tmp_path):
-    """A second authority, with a CA of its own."""
+    """The configuration with a second authority, which has another CA."""
     other = make_ca(tmp_path, name="Other CA")
     document["signing_ca"]["other"] = document["signing_ca"]["local"] | {
         "cert_path": str(other.cert_path),
@@ -40,7 +40,7 @@ def document(document, tmp_path):
 
 @pytest.fixture
 def add_ca(certmonger, https_anchor):
-    """Makes Anchor a CA of certmonger's."""
+    """Adds Anchor to certmonger as a CA."""
 
     def add(**changes):
         config = https_anchor.client_json(**changes)
@@ -51,7 +51,7 @@ def add_ca(certmonger, https_anchor):
 
 @pytest.fixture
 def request_it(certmonger, tmp_path):
-    """Asks for a certificate for localhost, tracked as ``r1``."""
+    """Requests a certificate for localhost, tracked as ``r1``."""
 
     def request(*more, name="localhost"):
         certmonger.getcert(
@@ -64,7 +64,7 @@ def request_it(certmonger, tmp_path):
 
 
 def issued(path):
-    """The certificate in the file, with a key beside it that fits."""
+    """The certificate in the file; its key must match."""
     certificate = x509.load_pem_x509_certificate((path / "s.pem").read_bytes())
     key = load_pem_private_key((path / "s.key").read_bytes(), None)
     assert key.public_key() == certificate.public_key()
@@ -198,7 +198,7 @@ def test_renewal_restarts_a_server_whose_client_then_sees_the_new_certificate(
         )
         certmonger.stop()
 
-        # A day's certificate is renewed when half of it is left.
+        # certmonger renews a certificate of 24 hours when 12 hours are left.
         certmonger.start(clock="+13h")
 
         wait_for(

@@ -1,4 +1,4 @@
-"""The client under a clock that is wrong, with faketime."""
+"""The client with a wrong clock, simulated by faketime."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def tracking(machine):
 
 
 def at(shift, *arguments):
-    """Run a command under another clock."""
+    """Run a command with an offset to the clock."""
     return subprocess.run(
         [program("faketime", "faketime"), "-f", shift, ANCHOR, *arguments],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""The client against the service as it runs in production, behind nginx."""
+"""The client with the service behind nginx."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_server_gets_its_certificates_from_behind_nginx(machine, tmp_path, ca)
 
 @pytest.fixture
 def intermediate(document, tmp_path):
-    """Has the service sign with an intermediate; answers its root."""
+    """Make the service sign with an intermediate CA; return its root."""
     root = make_ca(tmp_path, name="root")
     intermediate = make_ca(tmp_path, name="intermediate", issuer=root)
     document["signing_ca"]["local"] |= {

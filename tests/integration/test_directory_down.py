@@ -1,4 +1,4 @@
-"""A directory or a Keystone that is down, slow or broken: 503 in bounded time, and logged once."""
+"""A directory or Keystone that is down, slow or broken: a 503 in bounded time, logged once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LDAP = {
 }
 PLAIN = {"ssl": False, "allow_plaintext": True}
 START_TLS = {"ssl": False, "start_tls": True}
-BOUND = 10  # far more than the options say, and far less than for ever, however busy the machine
+BOUND = 10  # far longer than the configured timeouts, even on a busy machine
 
 
 def assert_unavailable(path, options):

@@ -1,4 +1,4 @@
-"""From a user of a real directory to a certificate, by the groups that the directory knows."""
+"""From a user of a real directory to a certificate, with a policy about groups."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ACTIVE_DIRECTORY = ("samba", "alice", "Al1ce-Passw0rd!", "bob", "B0b-Passw0rd!")
 
 
 def assert_groups_decide(service, ca, audit, member, stranger):
-    """Nova's members may use Nova's prefix, and others may not."""
+    """Require that only members of Nova may use Nova's prefix."""
     name = "nv-compute1.example.com"
     certificate = service.issue(make_csr(name, name), **member)
     refusal = service.sign(make_csr(name, name), **stranger, status=400)
@@ -27,7 +27,7 @@ def assert_groups_decide(service, ca, audit, member, stranger):
 
 @pytest.fixture
 def by_group(document):
-    """A configuration in which Nova's members may use names that begin with ``nv-``."""
+    """A configuration in which members of Nova may use names that begin with ``nv-``."""
     validators = document["registration_authority"]["default"]["validators"]
     validators["server_group"] = {"group_prefixes": {"Nova": "nv"}}
     return document

@@ -1,4 +1,4 @@
-"""The front page: what it says, to whom, in which form, and what it keeps to itself."""
+"""The front page: its contents in each format, and what it does not publish."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VOID = {"meta", "link", "wbr", "circle", "path"}
 
 
 class Strict(html.parser.HTMLParser):
-    """A page whose every element ends, with what it is made of."""
+    """An HTML parser that requires every element to be closed, and collects text and attributes."""
 
     def __init__(self, page):
         super().__init__()
@@ -372,7 +372,7 @@ def test_other_queries_change_nothing(service, query):
 
 
 class Clock:
-    """A clock that tests set."""
+    """A clock that a test sets."""
 
     def __init__(self):
         self.moment = now()
@@ -467,7 +467,7 @@ def test_behind_nginx_the_commands_have_the_url_that_the_client_used(nginx_ancho
 
     shown = subprocess.run([*curl, nginx_anchor.url], check=True, capture_output=True, text=True)
 
-    # Debian's uwsgi_params leave out the port, which in production is the usual one.
+    # Debian's uwsgi_params do not contain the port; in production it is the default one.
     port = rf"(:{nginx_anchor.port})?"
     assert re.search(rf"'https://127\.0\.0\.1{port}/v1/sign/default'", shown.stdout)
 

@@ -1,4 +1,4 @@
-"""The front page as a browser shows it: whole, by itself, on every screen."""
+"""The front page in a browser: complete, self-contained, and readable on every screen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCREENS = [
     for (width, height), dark in itertools.product([(1280, 900), (360, 740)], [False, True])
 ]
 
-# Every text, with its colour and the colour behind it, as [r, g, b, a].
+# Every text with its colour and its background colour, as [r, g, b, a].
 COLOURS = """(() => {
   const canvas = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
   const rgba = colour => {
@@ -41,7 +41,7 @@ COLOURS = """(() => {
 
 @pytest.fixture
 def site(tmp_path, document):
-    """A service with all that a front page can show."""
+    """A service that shows everything that a front page can contain."""
     root = make_ca(tmp_path, name="Root CA", not_after=now() + 3000 * DAY)
     first = make_ca(
         tmp_path,
@@ -100,7 +100,7 @@ def test_the_page_is_whole_and_legible(browser, site, tmp_path, width, height, d
     assert width == browser.evaluate("window.innerWidth")
     overflowing = "[...document.querySelectorAll('body *')].filter(e => e.scrollWidth > innerWidth)"
     assert 0 == browser.evaluate(f"{overflowing}.length")
-    # The style sheet is in force: the ground has its colour.
+    # The style sheet was applied: the background has its colour.
     ground = browser.evaluate("getComputedStyle(document.body).backgroundColor")
     assert ("rgb(17, 24, 29)" if dark else "rgb(244, 246, 247)") == ground
     for text, ink, behind in browser.evaluate(COLOURS):
@@ -139,7 +139,7 @@ def test_no_script_can_be_added_to_the_page(browser, site):
 
 
 def luminance(colour):
-    """WCAG 2.2's relative luminance."""
+    """The relative luminance (WCAG 2.2)."""
     channels = [value / 255 for value in colour[:3]]
     red, green, blue = (
         c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels
@@ -148,6 +148,6 @@ def luminance(colour):
 
 
 def contrast(one, other):
-    """WCAG 2.2's contrast ratio."""
+    """The contrast ratio (WCAG 2.2)."""
     dark, light = sorted((luminance(one), luminance(other)))
     return (light + 0.05) / (dark + 0.05)

@@ -1,4 +1,4 @@
-"""``anchor init``: what it makes is a CA that works, in a file or in a token."""
+"""``anchor init`` makes a CA that works, with its key in a file or in a token."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.support.servers.softhsm import MODULE, PIN, Tokens
 
 @pytest.fixture
 def issue():
-    """A certificate from the CA that was made in a directory."""
+    """Issue a certificate with the CA in a directory."""
 
     def issue(directory):
         config = directory / "config.json"
@@ -55,7 +55,7 @@ def pin_file(tmp_path):
 
 
 def verified_by_openssl(directory, *untrusted):
-    """Whether OpenSSL, at its strictest, finds the way from the leaf to the root."""
+    """True if OpenSSL verifies the chain of the leaf with all strict checks."""
     options = [word for path in untrusted for word in ("-untrusted", path)]
     finished = subprocess.run(
         [
@@ -207,11 +207,11 @@ def test_options_that_make_no_sense_are_refused(tmp_path, capsys, words, complai
     assert not (tmp_path / "new").exists()
 
 
-# ---- what the help says, and no more
+# ---- the options in the help
 
 
 def contents(directory):
-    """Everything below a directory, with what is in the files."""
+    """The contents of all files below a directory."""
     return {
         str(path.relative_to(directory)): path.read_bytes() if path.is_file() else None
         for path in directory.rglob("*")
@@ -308,7 +308,7 @@ def test_a_configuration_that_is_there_does_not_matter_to_ca_only(tmp_path):
     assert {"CA", "config.json"} == {path.name for path in tmp_path.iterdir()}
 
 
-# ---- a failure leaves nothing behind
+# ---- after a failure
 
 
 def objects_in(softhsm):
@@ -354,7 +354,7 @@ def test_a_failed_init_leaves_neither_a_key_nor_a_file(
 
     assert 0 != main(["init", str(new), *words])
 
-    # The token's own files are among them.
+    # The directory also contains the token's files.
     ours = {path for path in contents(tmp_path) if path.startswith("new")}
     assert {path for path in before if path.startswith("new")} == ours
     assert [] == objects_in(softhsm)
@@ -381,7 +381,7 @@ def interrupted(*_):
 
 
 def full_after(count):
-    """A disk on which so many files have room."""
+    """Make the disk full after this many files."""
     real, written = new_files.write_new, []
 
     def write_new(path, contents, mode):
@@ -418,7 +418,7 @@ def test_a_token_can_be_named_by_its_serial_number(softhsm, tmp_path, issue, pin
 
 
 def shell_examples(page):
-    """The commands of a how-to, but for those that install something."""
+    """The commands of a how-to, except those that install packages."""
     text = (ROOT / "doc/source/howto" / page).read_text()
     blocks = re.findall(r"\.\. code-block:: sh\n\n((?:    .*\n|\n)+)", text)
     return [block for block in blocks if "pip install" not in block]

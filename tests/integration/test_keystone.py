@@ -1,4 +1,4 @@
-"""Authentication by Keystone tokens, against a real Keystone."""
+"""Authentication by tokens of a real Keystone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.servers.keystone import COMPUTE
 
 @pytest.fixture(scope="module")
 def application_credential(keystone):
-    """Options with an application credential of the service account's."""
+    """Options with an application credential of the service account."""
     token = keystone.token("anchor", "anchor-secret", COMPUTE)
     made = keystone.call(
         "POST",
@@ -37,7 +37,7 @@ PASSWORD = {
 
 @pytest.fixture(params=["by itself", "application credential", "password"])
 def way(request):
-    """How a token is validated."""
+    """The account that validates tokens; the test runs with each."""
     match request.param:
         case "by itself":
             return {}
@@ -49,7 +49,7 @@ def way(request):
 
 @pytest.fixture
 def configure(keystone, tmp_path):
-    """A backend with changed options."""
+    """Loads a backend with changed options."""
 
     def make(**changes):
         section = {"backend": "keystone", "url": keystone.url} | changes
@@ -60,7 +60,7 @@ def configure(keystone, tmp_path):
 
 @pytest.fixture
 def authenticate(configure):
-    """Asks a backend with changed options whose token it is."""
+    """Authenticates a token with changed options of the backend."""
     return lambda token, **changes: configure(**changes).authenticate("default", "any", token)
 
 
@@ -73,13 +73,13 @@ def token(keystone):
 def test_a_token_has_a_name_roles_and_ids(keystone, authenticate, token, way):
     expected = AuthDetails(
         "nora",
-        # To be a member implies to be a reader.
+        # The role "member" implies the role "reader".
         ("Nova", "member", "reader"),
         keystone.id("user", "nora"),
         keystone.id("project", "compute"),
     )
     assert expected == authenticate(token, **way)
-    # The library keeps what Keystone told it of the service account.
+    # The library caches Keystone's answers about the service account.
     assert expected == authenticate(token, **way)
 
 
@@ -100,7 +100,7 @@ def test_garbage_is_refused(authenticate, way, garbage):
 
 @pytest.fixture(scope="module")
 def expired_token(keystone):
-    """A token that was good for a second."""
+    """A token that was valid for a second."""
     return keystone.expired_token("nora", "nora-secret", COMPUTE)
 
 
@@ -178,7 +178,7 @@ def test_tokens_and_secrets_are_in_no_log_even_of_libraries(
 
 
 def test_connections_are_kept_and_not_shared_with_a_forked_process(tmp_path):
-    """A stand-in that counts connections; Keystone under uWSGI's --http-socket closes them."""
+    """A stand-in, because Keystone under uWSGI's --http-socket closes every connection."""
     token = {"user": {"id": "1", "name": "nora"}, "project": {"id": "2", "name": "compute"}}
     body = json.dumps({"token": token})
     answer = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()

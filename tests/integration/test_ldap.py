@@ -1,4 +1,4 @@
-"""Authentication by LDAP, against a real OpenLDAP."""
+"""Authentication by a real OpenLDAP."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BY_DN = {"service_dn": None, "service_secret": None, "user_dn": f"uid={{user}},{
 
 @pytest.fixture
 def authenticate(slapd, tmp_path):
-    """Asks a backend with changed options for an identity."""
+    """Authenticates with changed options of the backend."""
 
     def ask(user, secret, **changes):
         authenticator = load_authenticator("corp", slapd.options(**changes), tmp_path)
@@ -100,7 +100,7 @@ def test_wrong_unknown_and_without_a_password_are_refused_alike(authenticate, wa
 
 
 def test_an_unknown_user_is_asked_for_a_secret_too(slapd, tmp_path):
-    """The directory sees as many binds, so that it takes about as long."""
+    """The directory gets as many binds as for a known user, so the time is about the same."""
     authenticator = load_authenticator("corp", slapd.options(), tmp_path)
     counts = []
     for user in ("alice", "nobody"):
@@ -123,12 +123,12 @@ def test_an_empty_secret_or_what_a_server_may_take_for_one_does_not_reach_the_di
     with pytest.raises(NotAuthenticated):
         authenticator.authenticate("default", "alice", secret)
 
-    # One is that of the question itself.
+    # One of them is the search for this number.
     assert slapd.operations("Bind") == before + 1
 
 
 def test_a_secret_is_not_changed_on_its_way(authenticate):
-    """SASLprep would leave the soft hyphen out."""
+    """SASLprep would remove the soft hyphen."""
     with pytest.raises(NotAuthenticated):
         authenticate("alice", "alice-\u00adsecret")
 
@@ -309,7 +309,7 @@ def test_results_come_in_pages(slapd, monkeypatch):
     assert len(set(found)) == len(found) > 4
 
 
-# ---- what directories put into attributes
+# ---- unusual attributes
 
 
 def ber(tag, *parts):
@@ -320,7 +320,7 @@ def ber(tag, *parts):
 
 @contextlib.contextmanager
 def directory_with(attributes):
-    """The port of a directory in which everybody has these attributes, and can bind."""
+    """The port of a directory in which every user has these attributes and every bind succeeds."""
     attribute_list = ber(
         0x30,
         *(

@@ -1,4 +1,4 @@
-"""CA keys behind p11-kit, whose modules give each caller a new function list."""
+"""CA keys behind p11-kit, whose modules have a separate function list for each caller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A refused PIN is not tried again: by this process, by its siblings, or after a restart."""
+"""No process tries a refused PIN again, not even after a restart."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from tests.support.servers.softhsm import MODULE, PIN
 
 SPY = Path("/usr/lib/x86_64-linux-gnu/pkcs11/pkcs11-spy.so")
 WRONG = "wrong-pin-4711"
-# PKCS#11 2.40, 3.2: the flags of a token, and where SoftHSM keeps them in its file.
+# PKCS#11 2.40, 3.2: the flags of a token, and the attribute of SoftHSM that contains them.
 COUNT_LOW, FINAL_TRY, LOCKED = 0x10000, 0x20000, 0x40000
 SOFTHSM_FLAGS = bytes.fromhex("000000008000534b 0000000000000002".replace(" ", ""))
 
 
 @pytest.fixture
 def spied(softhsm, tmp_path, monkeypatch):
-    """How often anything tried to log in through pkcs11-spy."""
+    """The number of logins through pkcs11-spy."""
     assert SPY.exists(), "the Debian package opensc-pkcs11 is needed"
     log = tmp_path / "spy.log"
     monkeypatch.setenv("PKCS11SPY", str(MODULE))
@@ -46,7 +46,7 @@ def spied(softhsm, tmp_path, monkeypatch):
 
 @pytest.fixture
 def configure(document, softhsm, tmp_path):
-    """Write a configuration; returns its directory."""
+    """Write a configuration and return its directory."""
     ca = softhsm.make_ca()
 
     def configure(**options):
@@ -59,7 +59,7 @@ def configure(document, softhsm, tmp_path):
 
 
 def ended(server, directory):
-    """How a server ended that should not have started, and what it said."""
+    """Start a server that must not start; return its exit code and its output."""
     port = free_port()
     config_py = directory / "config.py"
     text = (ROOT / "config.py").read_text().replace('"port": "5016"', f'"port": "{port}"')
@@ -112,7 +112,7 @@ def test_workers_try_a_pin_that_became_wrong_once_together(configure, softhsm, s
     with serving(server, configure()) as service, ThreadPoolExecutor(8) as pool:
         url = f"{service.url}/v1/sign/default"
         assert {200} == set(pool.map(post, [url] * 16))
-        # Another PIN, and a token that was away: all sessions are lost.
+        # Another PIN, and a token that was removed in between: all sessions are lost.
         change_pin(softhsm)
         softhsm.remove_tokens()
         assert 500 in set(pool.map(post, [url] * 32))
@@ -175,7 +175,7 @@ def test_a_corrected_pin_is_tried(softhsm, tmp_path):
 
 
 def set_flags(softhsm, flags):
-    """Have SoftHSM, which never locks a token, say that it is about to, or did."""
+    """Change the flags of a token: SoftHSM never locks one."""
     [file] = softhsm.directory.glob("*/token.object")
     contents = file.read_bytes()
     at = contents.index(SOFTHSM_FLAGS) + len(SOFTHSM_FLAGS)
@@ -227,7 +227,7 @@ def test_init_does_not_log_in_to_a_token_that_may_lock(softhsm, tmp_path, capsys
     assert not (tmp_path / "new").exists()
 
 
-# ---- the file that workers have in common
+# ---- the file that workers share
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""CA keys in a token, reached through PKCS#11: a real module, SoftHSM 2."""
+"""CA keys in a token, with the real PKCS#11 module SoftHSM 2."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_token_key_and_pin_can_be_named_in_several_ways(
             del section["token_label"]
             section["slot"] = softhsm.slot()
         case "serial":
-            # Another token of the same label does not matter then.
+            # Another token with the same label is ignored then.
             serial = softhsm.serial()
             softhsm.init()
             del section["token_label"]
@@ -128,7 +128,7 @@ def test_a_key_pair_that_the_token_made_signs(softhsm, configure, csr, tmp_path)
     key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), bytes(point)[2:])
 
     class Half:
-        """What make_ca wants to know of a key whose certificate another one signs."""
+        """A key with the interface that make_ca needs, certified by another key."""
 
         public_key = staticmethod(lambda: key)
         private_bytes = staticmethod(lambda *_: b"")
@@ -175,7 +175,7 @@ def test_a_key_in_a_token_does_nothing_but_sign(softhsm, configure):
         rsa_key.sign(b"", padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256())
 
 
-# ---- the start
+# ---- start-up
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_without_pykcs11_the_start_says_how_to_install_it(softhsm, complaints_of
     ca = softhsm.make_ca()
     real_import = builtins.__import__
 
-    # A mock: this environment has PyKCS11, and others do not.
+    # A mock, because PyKCS11 is installed in this environment.
     def without_pykcs11(name, *args, **kwargs):
         if name == "PyKCS11":
             raise ModuleNotFoundError(name)
@@ -387,7 +387,7 @@ def test_a_module_that_does_not_come_back_is_not_waited_for_without_end(
         ca.issue(csr, utc_now())
 
 
-# ---- losing the token, and having it again
+# ---- removing and inserting the token
 
 
 def test_without_its_token_a_request_is_an_internal_error_with_the_cause_in_the_log(
@@ -464,7 +464,7 @@ def test_a_pin_that_was_refused_is_tried_once(softhsm, configure, csr, logins):
     assert 1 == len(logins)
 
 
-# ---- a module that lies
+# ---- a module that returns wrong signatures
 
 
 def test_a_wrong_signature_goes_nowhere(serve, document, softhsm, monkeypatch, caplog):
@@ -472,7 +472,7 @@ def test_a_wrong_signature_goes_nowhere(serve, document, softhsm, monkeypatch, c
     service = serve(document)
     real = pkcs11_session.TokenKey.sign
 
-    # A mock: SoftHSM does not miscalculate.
+    # A mock, because SoftHSM signs correctly.
     def faulty(self, mechanism, octets):
         signature = real(self, mechanism, octets)
         return signature[:-1] + bytes([signature[-1] ^ 1])

@@ -1,4 +1,4 @@
-"""A CA that knows what follows it: the switch, the bundle before it, and warnings in time."""
+"""The rollover of a CA: the bundle before it, the switch, and the warnings."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ HOUR = datetime.timedelta(hours=1)
 
 @pytest.fixture
 def second(tmp_path):
-    """The CA that follows."""
+    """The next CA."""
     return make_ca(tmp_path, "ec-p384", name="Second CA", not_after=now() + 800 * DAY)
 
 
 @pytest.fixture
 def rolling(document, second):
-    """A configuration in which the second CA follows in ten days."""
+    """A configuration that switches to the next CA in ten days."""
     document["signing_ca"]["local"]["next"] = following(second, now() + 10 * DAY)
     return document
 
@@ -41,7 +41,7 @@ def following(ca, moment):
 
 
 class Clock:
-    """A clock that tests set."""
+    """A clock that a test sets."""
 
     def __init__(self):
         self.moment = now()
@@ -57,7 +57,7 @@ def clock():
 
 @pytest.fixture
 def serve_at(tmp_path, clock):
-    """A service that goes by the tests' clock."""
+    """Makes a service with the test's clock."""
 
     def serve(document):
         service = Service(tmp_path, document)
@@ -171,7 +171,7 @@ def test_the_keys_of_a_rollover_may_be_in_a_file_and_in_a_token(
     assert_is_leaf(service.issue(), issued_by=second)
 
 
-# ---- the start
+# ---- start-up
 
 
 def test_a_next_ca_may_become_valid_later_but_not_after_it_is_used(

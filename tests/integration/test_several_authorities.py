@@ -1,4 +1,4 @@
-"""Authorities with different backends, side by side under the production command."""
+"""Authorities with different backends in one service, started as in production."""
 
 from __future__ import annotations
 

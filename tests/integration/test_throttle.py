@@ -1,4 +1,4 @@
-"""Guessing is slowed: too many failures of a user name or an address are answered 429."""
+"""Guessing is slowed down: after too many failures of a user or an address, the answer is a 429."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PEOPLE = f"ou=people,{SUFFIX}"
 
 
 class Clock:
-    """A clock that stands still until it is set."""
+    """A clock that stands still until a test sets it."""
 
     def __init__(self):
         self.now = 1000.0
@@ -34,18 +34,18 @@ class Clock:
 
 @pytest.fixture
 def clock():
-    """A clock for the throttle."""
+    """The clock of the throttle."""
     return Clock()
 
 
 @pytest.fixture
 def throttle(clock):
-    """Three failures a name, and five an address, in a minute; three of each are remembered."""
+    """A throttle that allows three failures per name and five per address in a minute."""
     return Throttle(3, 5, 60, clock, size=3)
 
 
 def attempt(throttle, address="192.0.2.1", user="alice", *, error=NotAuthenticated):
-    """The seconds to wait, if the attempt comes too early."""
+    """The seconds to wait if the attempt is rejected."""
     with contextlib.suppress(NotAuthenticated, BackendUnavailable):
         try:
             with throttle.attempt(address, user):
@@ -172,7 +172,7 @@ def test_authorities_that_ask_one_authentication_count_together(serve, document)
     service.sign(authority="another", secret="wrong", status=401)
     service.sign(authority="many", secret="wrong", status=401)
     service.sign(authority="many", status=429)
-    # A success anywhere is a new start everywhere.
+    # A success at one authority resets the count for all.
     service.sign(authority="any", status=200)
     service.sign(authority="one", status=200)
 
@@ -285,13 +285,13 @@ def test_a_success_by_another_name_is_a_new_start(slapd, serve, document):
     service = directory_service(serve, document, slapd.options(filter=MAIL))
     assert 401 == wrong(service, "alice")
     service.sign(user="alice@example.com", secret="alice-secret", status=200)
-    # One more by the first name, which a directory need not find for the same user later.
+    # One more failure with the first name, for which the directory may find no user later.
     assert 401 == wrong(service, "alice@example.com")
     service.sign(user="alice@example.com", secret="alice-secret", status=200)
 
 
 def test_no_spelling_that_the_directory_takes_counts_apart(slapd):
-    """Asks the directory about each character that could stand for one of a name, or for none."""
+    """Try every character that a directory could treat as equal to one in the name, or ignore."""
     directory = slapd_directory(slapd)
     variants = set()
     for number in range(sys.maxunicode + 1):

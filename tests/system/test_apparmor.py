@@ -1,4 +1,4 @@
-"""The AppArmor profiles: loaded into a kernel that enforces them, with the service inside."""
+"""The AppArmor profiles, with the service in a kernel that enforces them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.servers.user_mode_linux import boot
 
 PROFILES = ("anchor_debug", "anchor_production")
 
-# A validator that does what somebody would do who got into the service.
+# A validator that does what an attacker in the process would try.
 BURGLAR = """
 import os, subprocess, sys
 
@@ -85,7 +85,7 @@ def test_the_parser_takes_the_profile(name, hsm, tmp_path):
 
 
 def adapted(name, directory, *, hsm=False):
-    """The profile with this machine's places in it, as an operator adapts it."""
+    """The profile with the paths of this machine."""
     text = (ROOT / "tools/apparmor" / name).read_text()
     for variable, value in {
         "ANCHOR_VENV": sys.prefix,
@@ -99,24 +99,24 @@ def adapted(name, directory, *, hsm=False):
         text, count = re.subn(rf"(?m)^@{{{variable}}}=.*$", f"@{{{variable}}}={value}", text)
         assert 1 == count, variable
     text = text.replace("$ANCHOR_HSM=false", f"$ANCHOR_HSM={'true' if hsm else 'false'}")
-    # This Anchor is installed in place.
+    # The tests' Anchor is an editable install, so its code is in the clone.
     return text.replace(
         "  include if exists <local", f"  {ROOT}/anchor/{{,**}} mr,\n  include if exists <local"
     )
 
 
 def served(name, directory, ca, prepare):
-    """What the confined service says, with the configuration and the profile of a directory.
+    """Run the confined service and return its output.
 
     Args:
-        directory: it has config/config.json and the file profile.
-        prepare: a shell script that runs before the service is started.
+        directory: contains config/config.json and the file profile.
+        prepare: a shell script that runs before the service.
     """
     config = directory / "config"
     shutil.copy(ROOT / "config.py", config)
     (directory / "csr.pem").write_bytes(make_csr())
     if name == "anchor_production":
-        # The ini beside the configuration, as an operator puts it.
+        # Copy the ini file to the configuration, as an operator does.
         shutil.copy(ROOT / "tools/uwsgi/anchor.ini", config)
         *start, _ini = uwsgi_ini("/run/anchor/sock")
         port, command = 5020, [*start, "anchor.ini", "--http-socket", "127.0.0.1:5020"]
@@ -187,7 +187,7 @@ def test_the_confined_service_signs_and_can_do_nothing_else(name, document, ca, 
     denials = [line for line in printed.splitlines() if "DENIED" in line]
     for path in ("/etc/shadow", "/run/anchor/CA/root.key", "/bin/dash", "/bin/bash"):
         assert any(path in line and f'profile="{name}"' in line for line in denials), printed
-    # Nothing that the service itself needs is among them.
+    # The service itself needs none of these.
     programs = ("/bin/id", "/bin/dash", "/bin/bash", "/bin/python", "/bin/anchor", "ld-linux")
     expected = ("/etc/shadow", "/run/anchor/CA/", "/run/elsewhere", "x.pth", ".crt", "/program")
     assert [] == [line for line in denials if not any(path in line for path in expected + programs)]
@@ -225,7 +225,7 @@ def test_the_confined_service_signs_with_a_key_in_an_hsm(name, softhsm, document
 
 
 def offer(site):
-    """The validator as a distribution that is installed."""
+    """Install the validator as a distribution."""
     metadata = site / "trouble-1.0.dist-info"
     metadata.mkdir(parents=True)
     (site / "trouble.py").write_text(BURGLAR)

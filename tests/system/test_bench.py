@@ -1,4 +1,4 @@
-"""``make bench`` runs; what it measures is for people to look at, not for a test."""
+"""``make bench`` runs; its results are for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The container image, as a user builds and runs it."""
+"""The container image, built and run as documented."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_container_makes_a_ca_at_its_first_start_and_signs_as_nobody_special(r
     assert 1 == len(container.run("ls", "/certs").stdout.split())
     assert container.run("touch", "/opt/anchor/x", check=False).returncode != 0
 
-    # What it made it keeps.
+    # The container keeps the CA that it made.
     container.engine.podman("restart", "--time", "30", container.name)
     healthy = container.engine.podman("wait", "--condition", "running", container.name)
     assert healthy.returncode == 0
@@ -131,7 +131,7 @@ def test_a_container_makes_a_ca_at_its_first_start_and_signs_as_nobody_special(r
 
 @pytest.fixture
 def own(tmp_path, document):
-    """Directories of the operator's, with a CA and a configuration, owned as the image wants."""
+    """Directories with a CA and a configuration, owned by the user of the image."""
     key, config = tmp_path / "key", tmp_path / "config"
     key.mkdir()
     config.mkdir()
@@ -218,7 +218,7 @@ def test_a_proxy_that_is_trusted_says_who_the_client_is(run_container, tmp_path)
     config = tmp_path / "config"
     config.mkdir()
     text = (ROOT / "tools/docker/config.py").read_text()
-    # Where requests through a published port come from, here.
+    # The source address of requests through a published port.
     (config / "config.py").write_text(text.replace("172.30.16.0/24", "10.0.0.0/8"))
     config.chmod(0o755)
     container = run_container("--volume", f"{config}:/config:ro")
@@ -234,7 +234,7 @@ def test_a_proxy_that_is_trusted_says_who_the_client_is(run_container, tmp_path)
 
 def test_the_compose_stack_signs_over_tls_and_keeps_its_ca(compose):
     directory = compose.directory / "tools/docker"
-    # The command for nginx' certificate, as the file has it.
+    # The command that makes nginx' certificate, from the comment in the file.
     text = (directory / "compose.yaml").read_text()
     [command] = re.findall(r"(?m)^#     (openssl .*\\\n#  .*)$", text)
     (directory / "tls").mkdir()
@@ -251,9 +251,9 @@ def test_the_compose_stack_signs_over_tls_and_keeps_its_ca(compose):
         status, pem = compose.curl("/v1/sign/default", "--data", form)
         assert 200 == status, pem
         signed.append((x509.load_pem_x509_certificate(root.encode()), pem))
-        # nginx says who the client is, and Anchor believes it.
+        # nginx sets the client's address, and Anchor accepts it.
         assert {"172.30.16.1"} == set(re.findall('"address":"([^"]*)"', compose.log))
-        # Certificates persist, too.
+        # The volume with the certificates is persistent.
         names = compose("exec", "-T", "anchor", "ls", "/certs").stdout.split()
         assert len(signed) == len([name for name in names if name.endswith(".crt")])
         compose("down", "--timeout", "60")

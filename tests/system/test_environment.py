@@ -1,4 +1,4 @@
-"""Tests have nothing of the environment of whoever runs them."""
+"""The tests do not depend on the environment of the user who runs them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several X-Forwarded-For headers, behind real servers."""
+"""Requests with several X-Forwarded-For headers, under real servers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_several_forwarded_headers_are_one_list(tmp_path, document, server):
 
 
 def post_with(port, forwarded):
-    """The status of a submission with one X-Forwarded-For header for each value."""
+    """The status of a request with one X-Forwarded-For header for each value."""
     form = {"user": "alice", "secret": "s3cret", "encoding": "pem", "csr": make_csr()}
     body = urllib.parse.urlencode(form).encode()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)

@@ -1,4 +1,4 @@
-"""What the two commands say on a machine that lacks something."""
+"""The messages of the two commands on a machine that lacks a program."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOBODY = 65534
 
 @pytest.fixture
 def without_sudo():
-    """A directory of programs in which there is no sudo, for everyone to use."""
+    """A directory with the usual programs but without sudo, readable for every user."""
     with tempfile.TemporaryDirectory() as directory:
         programs = Path(directory)
         programs.chmod(0o755)
@@ -44,7 +44,7 @@ def test_the_readme_names_what_make_serve_needs():
     readme = (ROOT / "README.rst").read_text()
     named = re.search(r"sudo apt-get install (.*)", readme)[1].split()
 
-    # venv and ensurepip, the clone, the Makefile, and the commands of the README.
+    # For venv and ensurepip, the clone, the Makefile, and the commands of the README.
     assert {"python3", "python3-venv", "git", "make", "curl", "openssl"} <= set(named)
 
 

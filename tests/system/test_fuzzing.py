@@ -1,4 +1,4 @@
-"""A short burst of what `make fuzz` does for as long as it is let."""
+"""A short run of `make fuzz`."""
 
 from __future__ import annotations
 
@@ -38,6 +38,6 @@ def test_a_burst_of_fuzzing_finds_nothing(tmp_path):
     assert burst.returncode == 0, burst.stderr[-4000:]
     runs = re.search(r"Done (\d+) runs", burst.stderr)
     assert runs, burst.stderr[-4000:]
-    # All of the table at least, and some more even where the machine is busy.
+    # More inputs than the vectors, even on a busy machine.
     assert int(runs[1]) > 200
     assert [] == list(tmp_path.glob("finding-*"))

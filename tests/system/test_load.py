@@ -1,6 +1,6 @@
-"""The service under load, and under what goes wrong under load, behind nginx and uwsgi.
+"""The service behind nginx and uwsgi under load, with and without failures.
 
-``make load`` runs the same with the numbers that the documentation gives, and shows what came out.
+``make load`` runs the same tests with the numbers in the documentation, and prints the results.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ REQUESTS = 100_000 if FULL else 1_000
 CONNECTIONS = 64 if FULL else 16
 SLOW = 2_000 if FULL else 200
 
-# One client asks for more than the site allows one.
+# More requests than the shipped site allows one client.
 UNLIMITED = {
     "rate=10r/s": "rate=100000r/s",
     "burst=20": "burst=10000",
@@ -52,7 +52,7 @@ def served(tmp_path, document, ca):
 
 @pytest.fixture
 def say(capsys):
-    """Shows a result, where somebody asked for the full load."""
+    """Print a result, under ``make load`` only."""
 
     def show(text):
         if FULL:
@@ -64,7 +64,7 @@ def say(capsys):
 
 @dataclass(frozen=True)
 class Answered:
-    """What came of a request; the status is 0 when there was no answer."""
+    """The outcome of a request; the status is 0 without a response."""
 
     status: int
     body: bytes
@@ -77,7 +77,7 @@ class Answered:
 
 
 def load(served, count, connections, each=lambda number: None):
-    """So many requests over so many connections that are kept open."""
+    """Send this many requests over this many persistent connections."""
     bodies = [
         urlencode(
             {
@@ -153,7 +153,7 @@ def test_the_memory_of_the_workers_stays_flat(served, say):
     assert tenths[0].keys() == tenths[-1].keys()
     shown = " ".join(f"{max(tenth.values()) / 1024:.1f}" for tenth in tenths)
     say(f"{REQUESTS} requests: megabytes of the largest worker after each tenth: {shown}")
-    # What a worker allocates for the first of its requests it keeps.
+    # A worker keeps the memory that it allocates for its first requests.
     assert max(tenths[-1][pid] - tenths[4][pid] for pid in tenths[-1]) < 2048
 
 
@@ -173,7 +173,7 @@ def test_a_worker_that_is_killed_loses_no_certificate_that_was_answered(served, 
     good = [answer for answer in answers if answer.status == 200]
     lost = [answer for answer in answers if answer.status != 200]
     assert {answer.file for answer in good} <= stored(served)
-    # What was in the middle is lost to its client, who is told so.
+    # The clients of interrupted requests get an error.
     assert len(lost) <= 8
     assert {answer.status for answer in lost} <= {0, 502, 503}
     assert 200 == served.sign()[0]
@@ -185,7 +185,7 @@ def test_a_worker_that_is_killed_loses_no_certificate_that_was_answered(served, 
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system that is full soon, where the certificates go."""
+    """A small file system for the certificates, which is soon full."""
     certs = tmp_path / "certs"
     certs.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", certs]
@@ -218,7 +218,7 @@ def test_a_full_disk_is_a_500_and_passes_by_itself(small_disk, served, say):
 def test_slow_connections_do_not_stop_honest_ones(tmp_path, document, ca, say):
     patient = {
         **UNLIMITED,
-        # So that they last as long as the test, whatever the machine is busy with.
+        # The connections last as long as the test, even on a busy machine.
         "client_header_timeout 10s": "client_header_timeout 300s",
         "client_body_timeout 10s": "client_body_timeout 300s",
     }

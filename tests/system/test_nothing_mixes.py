@@ -1,4 +1,6 @@
-"""Many requests at once, of different users, authorities and forms: none gets what is another's."""
+"""Simultaneous requests of different users, authorities and forms: no response gets data of
+another.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ BOUNDARY = "------------------------d74496d66958873e"
 
 @dataclass(frozen=True)
 class Asked:
-    """A request, and all in it that may show in its own answer and record only."""
+    """A request, with the texts that only its response and its record may contain."""
 
     number: int
     kind: str
@@ -76,7 +78,7 @@ class Asked:
         return f"secret of {whose}"
 
     def http(self):
-        """Headers and body."""
+        """The headers and the body of the request."""
         csr = make_csr(
             self.name, self.name, f"alt{self.number}.{self.authority}.example", key=a_key(self.key)
         )
@@ -112,7 +114,7 @@ class Asked:
 def asked():
     chosen = random.Random(9)
     for key in KEYS:
-        # Made here: several threads that ask for a key first get one each.
+        # Make the keys here: several threads that ask for a key first would get different ones.
         a_key(key)
     return [
         Asked(
@@ -129,7 +131,7 @@ def asked():
 
 @pytest.fixture
 def cas(tmp_path, capsys):
-    """The CA of each authority; the configuration is beside them."""
+    """The CA of each authority; the configuration is in the same directory."""
     found = {}
     document = {
         "authentication": {},
@@ -167,7 +169,7 @@ def cas(tmp_path, capsys):
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """The response to a request."""
 
     status: int
     request_id: str
@@ -193,7 +195,7 @@ def by_http(port, one):
 
 @contextlib.contextmanager
 def server(kind, directory):
-    """Something to ask: several threads, and under servers several processes with several each."""
+    """A server with several threads, or with several processes that have several threads each."""
     port = free_port()
     config_py = directory / "config.py"
     config_py.write_text((ROOT / "config.py").read_text())
@@ -250,7 +252,7 @@ def test_every_answer_and_every_record_is_of_its_own_request(kind, tmp_path, cas
     serials = set()
     for one, answer in zip(asked, answers, strict=True):
         assert one.status == answer.status, answer.body
-        # Another request's host would show by its number.
+        # The host name contains the number of the request.
         if one.status != 200:
             said = re.findall(rb"host(\d+)", answer.body)
             assert {int(number) for number in said} <= {one.number}
@@ -284,7 +286,7 @@ def _key_hash(one):
 
 
 def _prove(one, answer, event, cas, path):
-    """Return the serial number of a certificate that is what this request asked for."""
+    """Return the serial number of a certificate after checking that it matches the request."""
     pem = answer.body
     if one.wants_json:
         pem = json.loads(answer.body)["certificate"].encode()

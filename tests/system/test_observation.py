@@ -32,7 +32,7 @@ from tests.system.test_real_servers import post
 
 
 def read(text):
-    """The samples in Prometheus' text, by name and labels."""
+    """The samples in Prometheus' text format, by name and labels."""
     return {
         (sample.name, *sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
@@ -42,7 +42,7 @@ def read(text):
 
 @pytest.fixture
 def metrics(service):
-    """What the service tells a client on its own machine."""
+    """The metrics of a service, requested from this machine."""
 
     def ask():
         answer = service.http.get("/metrics", extra_environ={"REMOTE_ADDR": "127.0.0.1"})
@@ -75,7 +75,7 @@ def test_a_service_that_can_issue_is_ready(service):
 
 
 def unready(service):
-    """The problems of a service that is not ready."""
+    """The problems that a service reports when it is not ready."""
     headers = {"Accept": "application/json"}
     found = service.http.get("/readyz", headers=headers, status=503).json
     assert not found["ready"]
@@ -371,7 +371,7 @@ def test_workers_that_are_killed_lose_no_count(document, tmp_path):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(worker, signal.SIGKILL)
             wait_for(lambda: ask_when_there(service), what="new workers")
-        # A worker that is told to end in the moment of its making does not hear it.
+        # A worker that is still starting ignores the signal.
         wait_for(lambda: all_loaded(service), what="all new workers")
 
 
@@ -399,7 +399,7 @@ def test_counts_in_a_configured_directory_outlive_a_restart(document, tmp_path):
 
 
 def exposed(service):
-    """The names and labels of the metrics that there are, in Prometheus' terms."""
+    """The names and labels of all metrics."""
     families = Metrics(service.settings.authorities).families()
     return {
         sample.name: {label for label, _ in sample.labels} for f in families for sample in f.samples
@@ -439,7 +439,7 @@ def test_every_metric_is_in_the_reference(service):
 
 @pytest.fixture
 def logged():
-    """What a formatter makes of log records."""
+    """The output of a formatter for log records."""
     stream = io.StringIO()
     logger = logging.Logger("anchor.test")
     handler = logging.StreamHandler(stream)

@@ -1,4 +1,4 @@
-"""The package as it is installed."""
+"""The installed package."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def test_no_release_of_pyasn1_with_known_vulnerabilities_satisfies_the_extra(ver
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """A virtual environment with Anchor installed into it, not in place."""
+    """A virtual environment with Anchor installed, not as an editable install."""
     directory = tmp_path_factory.mktemp("installed")
     venv.create(directory / "venv", with_pip=True)
     pip = [directory / "venv/bin/python", "-m", "pip", "install", "--quiet"]
-    # What it needs is what this environment has; installing that again would prove nothing.
+    # The dependencies come from this environment; the test is about Anchor's package only.
     subprocess.run([*pip, "--no-deps", ROOT], check=True, cwd=directory)
     site = next((directory / "venv/lib").glob("python*/site-packages"))
     here = next(path for path in sys.path if path.endswith("site-packages"))

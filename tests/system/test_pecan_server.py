@@ -1,4 +1,4 @@
-"""Pecan's own server, behind `pecan serve` and `anchor serve`: where it listens, what it says."""
+"""Pecan's server, behind `pecan serve` and `anchor serve`: its address and its output."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def directory(tmp_path, document):
 
 
 def configure(directory, host, port):
-    """A config.py that listens there."""
+    """Write a config.py with this address."""
     text = (ROOT / "config.py").read_text()
     text, number = re.subn(r"^server = .*$", f"server = {{'host': {host!r}, 'port': {port!r}}}",
                            text, flags=re.MULTILINE)  # fmt: skip
@@ -45,7 +45,7 @@ def command(line):
 
 
 def start(line, directory):
-    """The finished command, which is to refuse to start."""
+    """Run a command that must not start the service; return its result."""
     return subprocess.run(
         command(line), cwd=directory, capture_output=True, text=True, timeout=60, check=False
     )
@@ -116,7 +116,7 @@ def test_it_listens_where_it_is_told_and_says_so_at_once(directory, line, host, 
     configure(directory, host, port)
     log = directory / "log"
 
-    # The log is a file, and nothing tells Python to write lines to it at once.
+    # The log is a file, so Python buffers lines unless it is told otherwise.
     with running(
         command(line),
         log=log,
@@ -139,7 +139,7 @@ def test_a_port_that_is_none_is_told_when_it_is_an_option(directory, port):
 
 
 def test_an_address_with_a_zone_is_told_in_one_line(directory):
-    """Pecan hands wsgiref an address without the number of its zone."""
+    """Pecan passes the address to wsgiref without the number of its zone."""
     zones = [
         f"{ip_address(bytes.fromhex(words[0]))}%{words[5]}"
         for line in Path("/proc/net/if_inet6").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""The service as it is shipped for production: uwsgi.ini, gunicorn, and nginx in front."""
+"""The shipped production configuration: uwsgi.ini, gunicorn, and nginx in front of them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_nginx_refuses_a_body_over_the_limit(nginx_site):
 
 
 def heads():
-    """Request lines and headers of all sizes, and the statuses that they may be answered with."""
+    """Request lines and headers of all sizes, with the statuses that are allowed in response."""
     for size in (3000, 5000, 7900, 9000, 12000, 20000, 30000, 40000, 70000):
         statuses = {404} if size < 8000 else {404, 414}
         yield f"path of {size}", f"GET /{'a' * size} HTTP/1.1\r\nHost: x\r\n", statuses
@@ -88,8 +88,8 @@ def heads():
 
 
 def first_line(connection, head):
-    """The status of the answer to a request line and headers."""
-    # The server may answer, and close, before it has read everything.
+    """The status of the response to a request line and headers."""
+    # The server may respond and close before it has read everything.
     with contextlib.suppress(ConnectionError):
         connection.sendall(f"{head}Connection: close\r\n\r\n".encode())
     answer = b""
@@ -217,7 +217,7 @@ def test_an_unhandled_error_behind_nginx_is_a_500_with_a_request_id(
 
 @pytest.fixture
 def slow(document, tmp_path, plugins):
-    """Has the service wait, in the middle of a request, until this is called."""
+    """Make the service wait within a request until the returned function is called."""
     plugins(SLOW, "[anchor.validators]\nslow = trouble:slow\n")
     document["registration_authority"]["default"]["validators"] = {"slow": {"place": str(tmp_path)}}
     (tmp_path / "config.json").write_text(json.dumps(document))
@@ -225,7 +225,7 @@ def slow(document, tmp_path, plugins):
 
 
 def started(directory):
-    """The processes that are, or have been, in the middle of a request."""
+    """The ids of the processes that are or were within a request."""
     return {int(path.name.removeprefix("started-")) for path in directory.glob("started-*")}
 
 
@@ -237,7 +237,7 @@ def test_a_sigterm_finishes_what_runs_and_leaves_nothing_behind(server, slow, tm
         processes = descendants(service.process.pid)
         service.process.send_signal(signal.SIGTERM)
         if len(processes) > 1:
-            # The idle workers have ended: the signal has been heard.
+            # The idle workers have ended, so the signal has arrived.
             wait_for(lambda: len(alive(processes)) < len(processes), what="idle workers to end")
         time.sleep(0.3)
         slow()
@@ -290,12 +290,12 @@ def test_uwsgi_without_a_master_finishes_what_runs_and_leaves_nothing_behind(tol
 def test_the_end_of_uwsgis_first_process_while_it_starts_the_last_is_the_end_of_all(
     document, tmp_path
 ):
-    """The last one serves already, and nobody has noted who it is."""
+    """The last worker serves already, but uwsgi has not stored its id yet."""
     (tmp_path / "config.json").write_text(json.dumps(document))
     slow_fork = [
         program("strace", "strace"),
         *("-f", "-qq", "-o", "/dev/null", "-e", "trace=clone,clone3,fork"),
-        # Microseconds between the last of three forks and what uwsgi makes of it.
+        # Microseconds between the last of three forks and uwsgi's use of its result.
         *("-e", "inject=clone,clone3,fork:delay_exit=4000000:when=3"),
     ]
     with serving("uwsgi", tmp_path, under=slow_fork) as service:
@@ -345,18 +345,18 @@ def test_the_ini_stops_the_start_over_a_bad_configuration(document, tmp_path):
 
 
 def log_to(place):
-    """What runs a server with its log in another place."""
+    """The command that runs a server with its log in another file."""
     return ["sh", "-c", f'exec "$@" >{place} 2>&1', "sh"]
 
 
 def audit_file(directory):
-    """A record that does not need the log."""
+    """An audit file, which does not need the log."""
     assert 0 == main(["audit", "init", str(directory / "audit.key")])
     return {"target": "file", "path": "audit.jsonl", "checkpoint_key_path": "audit.key"}
 
 
 def processor_time(pids):
-    """What processes have used of the processor, in ticks."""
+    """The CPU time of processes, in ticks."""
     stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
     return sum(int(stat[11]) + int(stat[12]) for stat in stats)
 
@@ -385,7 +385,7 @@ def test_a_server_whose_log_nobody_reads_any_more_serves_and_does_not_spin(
         reader.wait()
 
 
-# A record that cannot be written means no certificate: in the log it cannot.
+# The audit events go to the log, which cannot be written, so there is no certificate.
 @pytest.mark.parametrize(("target", "status"), [("file", 200), ("log", 500)])
 @pytest.mark.parametrize("server", ["uwsgi", "uwsgi.ini", "gunicorn"])
 def test_a_server_starts_when_the_disk_of_its_log_is_full(
@@ -452,7 +452,7 @@ def test_the_samples_secret_is_warned_of_loudly_unless_nobody_else_can_connect(
     with serving(server, tmp_path) as service:
         log = service.log
 
-    # Each of these knows its address before it loads the service.
+    # Each of these servers knows its address before it loads the service.
     known = server in {"pecan", "anchor", "uwsgi"}
     assert ("WARNING anchor.auth.static: the user 'myusername'" in log) == known
     assert ("CRITICAL anchor.auth.static: DANGER: EVERYONE" in log) != known

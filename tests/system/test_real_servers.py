@@ -1,4 +1,4 @@
-"""The service as it is run: under Pecan's server and under uwsgi, up to a TLS handshake."""
+"""The service under Pecan's server and under uwsgi, up to a TLS handshake."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def test_a_request_made_by_openssl_becomes_a_certificate_that_tls_accepts(
 
 
 def tls_handshake(ca, files):
-    """The common names that the two ends of a mutually authenticated connection see."""
+    """The common names that both ends of a mutually authenticated connection see."""
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=ca.cert_path)
     server.verify_mode = ssl.CERT_REQUIRED
     client = ssl.create_default_context(cafile=ca.cert_path)
     for context, name in ((server, "server"), (client, "client")):
-        # What Python 3.13 does by itself.
+        # The default of Python 3.13.
         context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
         context.load_cert_chain(*map(str, files[name]))
     near, far = socket.socketpair()
@@ -117,7 +117,7 @@ def test_many_writers_in_several_processes_lose_nothing(running_service, tmp_pat
 
 
 def raw(service, octets, *, finish=False, patience=60):
-    """What comes back for these octets on a connection of their own."""
+    """Send these bytes over a new connection; return the response."""
     with socket.create_connection(("127.0.0.1", service.port), timeout=patience) as connection:
         connection.sendall(octets)
         if finish:
@@ -219,7 +219,7 @@ def test_a_bad_configuration_stops_the_start_with_its_errors(document, tmp_path)
 
 
 def test_the_key_that_is_certified_can_be_used(running_service, ca, tmp_path):
-    """Client and server with keys that are not RSA's, in one handshake."""
+    """A handshake between client and server with keys other than RSA."""
     files = {}
     for name, kind in (("server", "ec-p384"), ("client", "ed25519")):
         csr = make_csr(f"{name}.example.com", f"{name}.example.com", key=a_key(kind))

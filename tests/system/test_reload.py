@@ -1,4 +1,4 @@
-"""A graceful reload of uwsgi and gunicorn, under load, whatever the new configuration is."""
+"""A graceful reload of uwsgi and gunicorn under load, with valid and invalid configurations."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PATIENCE = 240
 
 
 class Load:
-    """Clients that ask for certificates without a pause, and what they got."""
+    """Clients that request certificates without a pause, and the responses."""
 
     def __init__(self, port):
         self._port = port
@@ -62,7 +62,7 @@ class Load:
             self._answers.append((asked, self._ask()))
 
     def _ask(self):
-        """How many hours the certificate is valid, or what went wrong."""
+        """The validity of the certificate in hours, or the error."""
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
         try:
             connection.request(
@@ -84,16 +84,16 @@ class Load:
         return round(life.total_seconds() / 3600)
 
     def since(self, moment):
-        """The answers to what was asked after that."""
+        """The responses to requests that were sent after this time."""
         return [answer for asked, answer in list(self._answers) if asked > moment]
 
     @property
     def all(self):
-        """What the answers have been, each once."""
+        """The different responses so far."""
         return set(self.since(0))
 
     def latest(self, count=40):
-        """What the answers are to what is asked from now on, each once."""
+        """The different responses to requests that are sent from now on."""
         now = time.monotonic()
         wait_for(lambda: len(self.since(now)) >= count, what="answers")
         return set(self.since(now))
@@ -108,7 +108,7 @@ def directory(tmp_path, document):
 
 
 def write(directory, document, **options):
-    """Put a configuration in the place of the one before, as editors and deployments do."""
+    """Replace the configuration, as editors and deployment tools do."""
     document["signing_ca"]["local"] |= options
     (directory / "new.json").write_text(json.dumps(document))
     (directory / "new.json").rename(directory / "config.json")
@@ -129,9 +129,9 @@ def failures(log):
 
 
 def replace_the_workers(process, reload):
-    """Reload until the last worker that there is now has gone.
+    """Reload until all current workers have ended.
 
-    While one reload is on its way uwsgi ignores the next, so it is asked for again.
+    The request to reload is repeated, because uwsgi ignores it during another reload.
     """
     old = children(process.pid)
     deadline = time.monotonic() + PATIENCE
@@ -146,7 +146,7 @@ def replace_the_workers(process, reload):
 @pytest.mark.parametrize("how", ["SIGHUP", "touch"])
 def test_a_reload_under_load_fails_no_request(directory, document, how):
     port = free_port()
-    # uwsgi looks at whole seconds.
+    # uwsgi compares whole seconds.
     moments = itertools.count(int(time.time()) + 60, 60)
     with uwsgi(directory, port) as process, Load(port) as load:
         log = directory / "server.log"
@@ -180,7 +180,7 @@ def test_a_worker_that_is_told_to_end_answers_whom_it_has_just_accepted(director
     slow_accept = [
         program("strace", "strace"),
         *("-D", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "trace=accept4"),
-        # Microseconds between the connection's acceptance and what uwsgi makes of it.
+        # Microseconds between accepting the connection and uwsgi's next step.
         *("-e", "inject=accept4:delay_exit=50000"),
     ]
     port = free_port()
@@ -229,7 +229,9 @@ IMAGE = json.loads(re.search(r"(?m)^CMD (\[.*\])$", (ROOT / "Dockerfile").read_t
 
 
 def gunicorn(directory, port, *, settings=True):
-    """gunicorn as the image starts it, but for the port; perhaps without Anchor's settings."""
+    """gunicorn, started as in the image but with another port, optionally without Anchor's
+    settings.
+    """
     options = [option for option in IMAGE[1:] if not option.startswith("--bind=")]
     if not settings:
         options = [option for option in options if not option.startswith("--config=")]
@@ -281,7 +283,7 @@ def test_gunicorn_goes_on_with_what_it_loaded_when_the_configuration_breaks(
         wait_for(lambda: not alive(old), what="other workers")
         assert {24} == load.latest()
         assert "the service goes on with the configuration it had" in log.read_text()
-        # The record goes on as well.
+        # The audit continues as well.
         assert log.read_text().count("audit.sign") > events
         assert process.poll() is None
 

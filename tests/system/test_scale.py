@@ -1,4 +1,4 @@
-"""A request costs the same whatever was issued before, and however many authorities there are."""
+"""The cost of a request does not depend on stored certificates or on the number of authorities."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def full(tmp_path_factory):
 def test_storing_costs_the_same_in_a_full_directory(full, tmp_path):
     stores = [load_store(path) for path in (tmp_path / "certs", full)]
     least = [1.0, 1.0]
-    # In turns, so that what else the machine does is in the way of both.
+    # Alternate, so that other load on the machine affects both.
     for _ in range(300):
         for number, store in enumerate(stores):
             name = secrets.token_hex(32)
@@ -67,9 +67,9 @@ _watched: dict[str, list[object]] = {}
 
 @contextlib.contextmanager
 def watching(*events):
-    """What is given to these functions, as Python's auditing tells."""
+    """The arguments of these functions, from Python's audit events."""
     if not _watched:
-        # A hook stays for good, so there is one.
+        # An audit hook cannot be removed, so install only one.
         sys.addaudithook(lambda event, given: event in _watched and _watched[event].extend(given))
     found = []
     _watched.update(dict.fromkeys(events, found))
@@ -82,7 +82,7 @@ def watching(*events):
 
 @pytest.fixture
 def thousand(document):
-    """The small configuration, with as many authorities as nobody has."""
+    """The small configuration with a thousand authorities."""
     authority = document["registration_authority"]["default"]
     authority["validators"] = {
         "standards_compliance": {},

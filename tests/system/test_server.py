@@ -1,4 +1,4 @@
-"""What Anchor finds out about the web server that runs it, under the real ones."""
+"""Anchor's detection of the web server, under the real servers."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_uwsgi_without_a_master(tmp_path, lazy):
 
 @contextlib.contextmanager
 def ending(session):
-    """Kill a session of processes at the end."""
+    """Kill a session of processes at the end of the block."""
     try:
         yield
     finally:
@@ -95,7 +95,7 @@ def ending(session):
 
 
 def ask(directory, command, rest, environment):
-    """What the application found, and the process that was started."""
+    """What the application detected, and the process of the server."""
     (directory / "asked.py").write_text(_APPLICATION)
     port = free_port()
     with (
@@ -106,7 +106,7 @@ def ask(directory, command, rest, environment):
             cwd=directory,
             env={**os.environ, **environment},
         ) as process,
-        # uwsgi without a master has processes that a signal to the first one does not end.
+        # Without a master, a signal to the first process does not end uwsgi's other processes.
         ending(process.pid),
         urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as answer,
     ):

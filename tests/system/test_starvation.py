@@ -1,4 +1,4 @@
-"""An authority whose directory hangs, beside others, under the production command."""
+"""An authority whose directory hangs does not block others; started as in production."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.support.pki import make_csr
 from tests.support.servers.anchor import GUNICORNS, serving
 from tests.support.servers.broken import broken_server
 
-PRESSING = 24  # clients of the authority that hangs: more than any server here serves at once
-# Long enough to see the first requests time out, and the first that looks again.
+PRESSING = 24  # clients of that authority: more than any server here serves at once
+# Long enough for the first requests to time out, and for the next attempt.
 SECONDS = 25
 
 
 def post(port, authority, user="alice"):
-    """The status of an answer, and how long it took."""
+    """Send a request; return the status and the duration."""
     form = {"user": user, "secret": "s3cret", "encoding": "pem", "csr": make_csr()}
     url = f"http://127.0.0.1:{port}/v1/sign/{authority}"
     start = time.monotonic()
@@ -37,7 +37,7 @@ def post(port, authority, user="alice"):
 
 @pytest.fixture
 def hanging(document):
-    """A configuration with an authority whose directory never answers."""
+    """A configuration with an authority whose directory never responds."""
     with broken_server("silent") as port:
         document["authentication"]["hanging"] = {
             "backend": "ldap",
@@ -82,6 +82,6 @@ def test_an_authority_that_hangs_does_not_starve_the_others(tmp_path, hanging, s
     slowest = max(took for _, took in answers)
     assert {200} == {status for status, _ in answers}
     assert {503} == set(statuses)
-    # One question takes five seconds.
+    # One call takes five seconds.
     assert slowest < 4
     assert len(answers) > 50

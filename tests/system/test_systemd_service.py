@@ -1,4 +1,4 @@
-"""The service's unit: booted by systemd, in a Linux of its own, as the how-to says."""
+"""The unit of the service, run by systemd in a separate Linux kernel, as the how-to says."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.support.documentation import ROOT, blocks
 from tests.support.pki import make_csr, names_of
 from tests.support.servers.user_mode_linux import boot_systemd
 
-# Where a unit of that kind sees nothing, though Python and Anchor may be there on this machine.
-# The test's drop-in shows it the homes: with tmpfs in their place systemd 257 lets in root only.
+# The unit hides these directories, in which this machine may have Python and Anchor.  The test's
+# drop-in makes home directories visible: with a tmpfs instead, systemd 257 admits only root.
 _HIDDEN = ("/root", "/home", "/tmp", "/var/tmp")
 
 
-# Processes are slow in there, most of all beside other tests: workers may take minutes to load.
-# As the page about nginx has it: its user gets to the socket through the group.
+# Processes are slow in this kernel: workers may take minutes to load.
+# The page about nginx adds nginx' user to the group of the socket.
 _NGINX = """
         usermod -aG anchor www-data
         mkdir -p /var/log/nginx /var/lib/nginx
@@ -38,7 +38,7 @@ END
 
 @pytest.fixture
 def printed(tmp_path):
-    """What is printed when somebody does what the page says, and asks for a certificate."""
+    """The output of the page's commands, and of a request for a certificate."""
     venv, configuration, places, start = (b.text for b in blocks("howto/systemd.rst", "shell"))
     [user] = [line for line in venv.splitlines() if line.startswith("useradd")]
     (tmp_path / "csr.pem").write_bytes(make_csr("www.example.com"))

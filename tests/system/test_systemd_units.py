@@ -1,4 +1,4 @@
-"""The units that are shipped."""
+"""The shipped systemd units."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_the_command_of_a_unit_is_one_that_there_is(unit, tmp_path, monkeypatch)
     program, *arguments = shlex.split(line.removeprefix("ExecStart="))
     assert "/usr/bin/anchor" == program
 
-    # The daemon would stay.
+    # The daemon would keep running.
     arguments = [word for word in arguments if word != "--daemon"]
     assert 0 == main.main(arguments)
 

@@ -1,4 +1,4 @@
-"""What plug-ins of others do with Anchor's types; mypy reads it, and nothing runs it."""
+"""A third-party plug-in that uses Anchor's types; mypy checks it, and nothing runs it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Makes the hostile requests beside this file, and the table of where they come from.
+"""Makes the hostile requests in this directory, and the table in README.rst.
 
-Run as ``python -m tests.vectors.make``.  Everything is deterministic: keys come from fixed seeds,
-signatures take no random number, and so each run makes the same octets.
+Run as ``python -m tests.vectors.make``.  The output is deterministic: keys come from fixed seeds,
+and signatures use no random numbers.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Vector:
-    """A request, and what is odd about it."""
+    """A request, and what is unusual about it."""
 
     file: str
     oddity: str
@@ -62,7 +62,7 @@ class Vector:
 def pem(contents, label="CERTIFICATE REQUEST", newline=b"\n"):
     lines = base64.encodebytes(contents).splitlines()
     body = [f"-----BEGIN {label}-----".encode(), *lines, f"-----END {label}-----".encode()]
-    # encodebytes folds at 76, and RFC 7468 at 64; both have to be read.
+    # encodebytes() makes lines of 76 characters, RFC 7468 of 64; both have to be accepted.
     return newline.join(body) + newline
 
 
@@ -84,7 +84,7 @@ def is_prime(number):
 
 def next_prime(number):
     number |= 1
-    # 65537 must be invertible, and 3 too.
+    # Both 65537 and 3 must be invertible.
     while not (number % 3 == 2 and number % 65537 != 1 and is_prime(number)):
         number += 2
     return number
@@ -930,14 +930,14 @@ GROUPS = (
 
 
 def vectors():
-    """Every vector there is."""
+    """All vectors."""
     for group in GROUPS:
         for file, oddity, contents in group():
             yield Vector(file if "." in file else f"{file}.der", oddity, contents)
 
 
 def ten_thousand_names():
-    """More names than any machine has; made when it is wanted, for its size."""
+    """A request with 10,000 names, which is too large to store as a file."""
     return with_names(*(dns(f"{number:x}") for number in range(10_000)))
 
 
