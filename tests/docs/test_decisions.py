@@ -58,7 +58,7 @@ def test_no_number_is_taken_twice():
     assert len(set(numbers)) == len(numbers)
 
 
-def test_the_documentation_has_them():
+def test_the_documentation_lists_every_decision():
     assert (SOURCE / "adr").resolve() == ADR
     page = (SOURCE / "explanation/decisions.rst").read_text()
     globs = re.findall(r"^   /adr/(\S+)$", page, re.MULTILINE)
@@ -70,13 +70,13 @@ def test_the_documentation_has_them():
 @pytest.mark.parametrize(
     "path", [*PAGES, *sorted((SOURCE / "explanation").glob("*.rst"))], ids=lambda path: path.stem
 )
-def test_a_decision_and_an_explanation_name_only_files_that_there_are(path):
+def test_decisions_and_explanations_name_existing_files(path):
     files = re.findall(r"``((?:anchor|doc|tests|tools)/[\w./-]+)``", path.read_text())
 
     assert [] == [file for file in files if not (ROOT / file).exists()]
 
 
-def test_whoever_refers_to_a_decision_refers_to_one_that_there_is():
+def test_references_to_decisions_exist():
     numbers = {path.name[:4] for path in PAGES}
     suffixes = {".py", ".rst", ".ini", ".conf"}
     texts = {

@@ -86,8 +86,8 @@ NOT_RUN = {
     ): "OpenStack's own command; test_keystone.py makes one through Keystone's API",
 }
 
-PROVED = {"nginx", "yaml"}
-LANGUAGES = {*SHELL, *PROVED, "console", "json", "python", "ini", "toml", "text"}
+PARSED = {"nginx", "yaml"}
+LANGUAGES = {*SHELL, *PARSED, "console", "json", "python", "ini", "toml", "text"}
 LONG = {"authentication", "signing_ca", "registration_authority"}
 SHORT = {"auth", "ca", "validators", "fixups"}
 CONFIGURATION = LONG | SHORT | {"audit", "bans", "$schema"}
@@ -110,7 +110,7 @@ def kind_of(block):
         case language if language in SHELL:
             return kind_of_command(block)
         case language:
-            return language if language in PROVED else None
+            return language if language in PARSED else None
 
 
 def kind_of_ini(text):
@@ -169,14 +169,14 @@ def is_excused(block):
     return any(block.page == page and block.text.startswith(start) for page, start in NOT_RUN)
 
 
-def test_every_example_is_run_or_proved():
-    proved = {block for block, _ in BY_KIND}
+def test_every_example_is_run_or_parsed():
+    parsed = {block for block, _ in BY_KIND}
     left = {}
     for block in ALL:
         assert block.language in LANGUAGES, (
             f"{block}: nobody knows this language; LANGUAGES in {__name__} has those that are known"
         )
-        if block.language == "text" or block in proved | FILES or is_excused(block):
+        if block.language == "text" or block in parsed | FILES or is_excused(block):
             continue
         left.setdefault((block.page, block.language), []).append(block)
 
@@ -193,13 +193,13 @@ def test_every_example_is_run_or_proved():
 
 
 @pytest.mark.parametrize("key", RUN, ids="-".join)
-def test_what_is_said_to_run_a_page_reads_it(key):
+def test_the_test_that_runs_a_page_reads_it(key):
     _, by = RUN[key]
 
     assert Path(key[0]).stem in next((ROOT / "tests").rglob(by)).read_text()
 
 
-def test_no_excuse_is_out_of_date():
+def test_every_block_that_is_not_run_still_exists():
     for page, start in NOT_RUN:
         assert [b for b in blocks(page) if b.text.startswith(start)], (page, start)
 
@@ -318,7 +318,7 @@ WebSettings(**web)
 
 
 @of_kind("config.py")
-def test_an_example_of_config_py_is_taken(block, kind, tmp_path):
+def test_an_example_of_config_py_is_accepted(block, kind, tmp_path):
     text = block.text.replace('"loghost"', '"127.0.0.1"').replace("/var/log/anchor", str(tmp_path))
     if not text.startswith("web"):
         # The example is a part of the logging dictionary, or of its handlers.
@@ -332,7 +332,7 @@ def test_an_example_of_config_py_is_taken(block, kind, tmp_path):
 
 
 @of_kind("nginx")
-def test_nginx_takes_an_example_for_it(block, kind, tmp_path, ca):
+def test_nginx_accepts_the_examples_for_it(block, kind, tmp_path, ca):
     text = block.text
     (tmp_path / "chain.pem").write_bytes(ca.cert_path.read_bytes())
     (tmp_path / "key.pem").write_bytes(ca.key_path.read_bytes())
@@ -357,7 +357,7 @@ def test_nginx_takes_an_example_for_it(block, kind, tmp_path, ca):
 
 
 @of_kind("yaml")
-def test_an_example_for_prometheus_names_metrics_that_there_are(block, kind):
+def test_examples_for_prometheus_name_existing_metrics(block, kind):
     document = yaml.safe_load(block.text)
 
     named = set(re.findall(r"\banchor_\w+", json.dumps(document)))
@@ -367,7 +367,7 @@ def test_an_example_for_prometheus_names_metrics_that_there_are(block, kind):
 
 
 @of_kind("unit")
-def test_systemd_takes_an_example_for_it(block, kind, tmp_path):
+def test_systemd_accepts_the_examples_for_it(block, kind, tmp_path):
     """The example is a drop-in for the shipped unit."""
     unit = (ROOT / "tools/systemd/anchor.service").read_text()
     unit = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit, flags=re.MULTILINE)
@@ -406,7 +406,7 @@ def test_a_command_in_the_reference_works_by_itself(block, kind, tmp_path, docum
 
 
 @of_kind("pip")
-def test_what_is_installed_is_an_extra_that_there_is(block, kind):
+def test_extras_that_pages_install_exist(block, kind):
     setup = (ROOT / "setup.cfg").read_text()
     [extra] = re.findall(r"'anchor\[([\w-]+)\]'", block.text)
 

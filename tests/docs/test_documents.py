@@ -104,7 +104,7 @@ def test_make_serve_makes_a_ca_serves_and_shows_the_readmes_commands(tmp_path):
         assert set() == set(re.sub(r"['\"]", "", command(start)).split()) - shown
 
 
-def test_the_readmes_directory_of_ones_own_is_in_order(tmp_path):
+def test_the_readmes_anchor_init_makes_a_valid_directory(tmp_path):
     with Terminal(tmp_path) as terminal:
         terminal.run(command("anchor init"))
         terminal.run("cd my-anchor && anchor check")

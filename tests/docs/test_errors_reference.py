@@ -75,11 +75,11 @@ def sentences():
 
 
 @pytest.mark.parametrize("sentence", sentences())
-def test_every_sentence_of_a_refusal_is_on_the_page(sentence):
+def test_every_message_of_a_refusal_is_on_the_page(sentence):
     assert sentence in LITERALS
 
 
-def test_the_sentences_are_found_at_all():
+def test_many_messages_are_found():
     assert len(sentences()) > 100
 
 
@@ -91,12 +91,12 @@ def test_the_sentences_are_found_at_all():
         errors.WrongMethod(("…",)),
     ],
 )
-def test_the_sentences_that_errors_make_themselves_are_there(error):
+def test_messages_in_error_classes_are_on_the_page(error):
     assert str(error) in LITERALS
 
 
 @pytest.mark.parametrize("kind", list(problems.STATUSES))
-def test_every_error_stands_by_its_status(kind):
+def test_every_error_is_in_the_section_of_its_status(kind):
     assert f"``{kind.__name__}``" in sections()[problems.STATUSES[kind]] or kind in (
         errors.RequestError,  # one of the others, or a plug-in's
     )

@@ -38,7 +38,7 @@ def follow(terminal, page, *languages):
         terminal.follow(block)
 
 
-def test_the_way_from_0_4(here, tmp_path):
+def test_the_migration_from_0_4_works(here, tmp_path):
     (tmp_path / "CA").mkdir()
     ca = make_ca(tmp_path)
     ca.cert_path.rename(tmp_path / "CA/root-ca.crt")
@@ -49,7 +49,7 @@ def test_the_way_from_0_4(here, tmp_path):
         follow(terminal, "howto/moving-from-0.4.rst")
 
 
-def test_a_key_goes_into_an_hsm(here, tmp_path, softhsm):
+def test_a_key_is_made_in_an_hsm(here, tmp_path, softhsm):
     softhsm.init("production")
     (tmp_path / "pin").write_text("4711-pin\n")
     (tmp_path / "pin").chmod(0o400)
@@ -71,7 +71,7 @@ def audited(serve, document, tmp_path):
     return lambda: serve(document)
 
 
-def test_a_record_is_kept_proved_and_read(here, audited, tmp_path):
+def test_an_audit_file_is_written_verified_and_read(here, audited, tmp_path):
     made, verified = blocks("howto/audit.rst", "console")
     [read] = blocks("howto/audit.rst", "sh")
 

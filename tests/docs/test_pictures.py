@@ -50,7 +50,7 @@ def test_a_picture_needs_nothing_from_elsewhere(path):
 
 
 @pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.name)
-def test_a_picture_has_a_ground_of_its_own_in_light_and_dark(path):
+def test_a_picture_has_a_background_in_light_and_dark(path):
     root = ET.parse(path).getroot()
     first = next(child for child in root if child.tag == f"{SVG}rect")
 
@@ -97,7 +97,7 @@ def test_there_are_pictures_and_no_page_shows_one_that_is_not_there(shown):
     assert set(PICTURES) == set(shown)
 
 
-def test_the_way_of_a_request_shows_statuses_that_there_are_and_leaves_none_out():
+def test_the_picture_of_a_request_shows_every_status():
     root = ET.parse(SOURCE / "pictures/request.svg").getroot()
     elsewhere = {"403", "404", "405"}  # for other paths and methods
     [errors] = [table for table in tables(SOURCE / "reference/http.rst") if table[0][0] == "400"]
@@ -107,7 +107,7 @@ def test_the_way_of_a_request_shows_statuses_that_there_are_and_leaves_none_out(
     assert {status for status, _ in errors} - elsewhere == shown
 
 
-def test_the_way_of_a_request_has_the_steps_of_its_page():
+def test_the_picture_of_a_request_has_the_steps_of_its_page():
     root = ET.parse(SOURCE / "pictures/request.svg").getroot()
     page = (SOURCE / "explanation/request.rst").read_text()
 

@@ -71,7 +71,7 @@ def test_a_user_without_memberof_has_no_groups(authenticate):
     ],
     ids=ascii,
 )
-def test_others_are_refused_alike(authenticate, user, secret):
+def test_wrong_credentials_are_refused_in_the_same_way(authenticate, user, secret):
     """Wrong passwords, unknown, disabled and expired users, and names that could belong to another
     user.
     """
@@ -81,7 +81,7 @@ def test_others_are_refused_alike(authenticate, user, secret):
     assert str(refused.value) == "the credentials were not accepted"
 
 
-def test_a_name_of_its_own_kind_binds_as_its_own_user(authenticate):
+def test_a_sam_account_name_without_a_matching_upn_binds(authenticate):
     assert authenticate("trent", "Tr3nt-Passw0rd!").username == "trent"
 
 
@@ -111,7 +111,7 @@ def test_a_service_account_can_look_for_users_by_their_mail_or_anything(authenti
 
 
 @pytest.mark.parametrize("way", ["domain", "DN template"])
-def test_no_spelling_that_the_domain_takes_counts_apart(samba, authenticate, way):
+def test_all_spellings_that_the_domain_accepts_count_together(samba, authenticate, way):
     changes = {}
     if way == "DN template":
         changes = {"domain": None, "user_dn": f"CN={{user}},CN=Users,{BASE}"}

@@ -83,7 +83,7 @@ def users(*paths):
     return [found["user"] for path in paths for found in fields(path) if "user" in found]
 
 
-def prove(*paths, **options):
+def verify(*paths, **options):
     return Verification(**options).verify(paths)
 
 
@@ -96,7 +96,7 @@ def test_each_line_carries_the_hash_of_the_one_before(trail, path):
     assert found[0]["previous"] == "0" * 64
     assert [line["hash"] for line in found[:-1]] == [line["previous"] for line in found[1:]]
     assert users(path) == ["user0", "user1", "user2"]
-    assert prove(path).lines == 4
+    assert verify(path).lines == 4
 
 
 def test_the_first_event_is_followed_by_a_signed_checkpoint_that_is_in_the_log_too(
@@ -112,7 +112,7 @@ def test_the_first_event_is_followed_by_a_signed_checkpoint_that_is_in_the_log_t
     first, second = fields(path)
     assert (first["number"], first["hash"]) == (copy.link.number, copy.link.hash)
     assert second["event"] == "audit.checkpoint"
-    assert prove(path, key=public_key, copies=[copy]).signed == 1
+    assert verify(path, key=public_key, copies=[copy]).signed == 1
 
 
 def test_checkpoints_come_at_intervals_of_events(trail, path):
@@ -164,75 +164,75 @@ def rehash(line):
     return chain.encode_line(said, chain.Link(number - 1, previous))[0]
 
 
-def test_a_changed_line_is_named(record):
+def test_a_changed_line_is_reported(record):
     tamper(record, lambda found: found.__setitem__(9, found[9].replace(b"192.0.2.7", b"192.0.2.8")))
 
     with pytest.raises(BrokenRecord, match="line 10: it was changed"):
-        prove(record)
+        verify(record)
 
 
-def test_a_changed_last_line_is_named(record):
+def test_a_changed_last_line_is_reported(record):
     def change(found):
         found[-1] = found[-1].replace(b"192.0.2.7", b"192.0.2.8")
 
     tamper(record, change)
 
     with pytest.raises(BrokenRecord, match="it was changed"):
-        prove(record)
+        verify(record)
 
 
-def test_a_line_that_was_changed_together_with_its_hash_is_named(record):
+def test_a_line_that_was_changed_together_with_its_hash_is_reported(record):
     def change(found):
         found[9] = rehash(found[9].replace(b"192.0.2.7", b"192.0.2.8"))
 
     tamper(record, change)
 
     with pytest.raises(BrokenRecord, match="line 11: the line before it was replaced"):
-        prove(record)
+        verify(record)
 
 
-def test_removed_lines_are_named(record):
+def test_removed_lines_are_reported(record):
     tamper(record, lambda found: found.__delitem__(9))
 
     with pytest.raises(BrokenRecord, match="line 10: event 10 was removed before this line"):
-        prove(record)
+        verify(record)
 
     tamper(record, lambda found: found.__delitem__(slice(9, 11)))
     with pytest.raises(
         BrokenRecord, match="line 10: events 10 to 12 were removed before this line"
     ):
-        prove(record)
+        verify(record)
 
 
-def test_reordered_lines_are_named(record):
+def test_reordered_lines_are_reported(record):
     def swap(found):
         found[9], found[10] = found[10], found[9]
 
     tamper(record, swap)
 
     with pytest.raises(BrokenRecord, match="line 10: event 10 was here: the lines were reordered"):
-        prove(record)
+        verify(record)
 
 
-def test_a_repeated_line_is_named(record):
+def test_a_repeated_line_is_reported(record):
     tamper(record, lambda found: found.insert(10, found[9]))
 
     with pytest.raises(BrokenRecord, match="line 11: event 10 is out of its place"):
-        prove(record)
+        verify(record)
 
 
-def test_a_record_without_any_event_is_none(record):
+def test_an_empty_file_is_not_a_record(record):
     record.write_bytes(b"")
 
     with pytest.raises(BrokenRecord, match="there is no event in it"):
-        prove(record)
+        verify(record)
 
 
-def test_a_missing_beginning_is_named(record):
+def test_a_missing_beginning_is_reported(record):
     tamper(record, lambda found: found.__delitem__(slice(0, 5)))
 
     with pytest.raises(BrokenRecord, match="the record begins with event 6"):
-        prove(record)
+        verify(record)
 
 
 def test_a_cut_end_is_found_by_the_head_file(record, key, capsys):
@@ -247,7 +247,7 @@ def test_a_cut_end_is_found_by_the_head_file(record, key, capsys):
     assert main.main(command) == 1
 
 
-def test_after_a_power_failure_a_cut_end_is_told_with_what_it_may_be(record, capsys):
+def test_a_cut_end_after_a_power_failure_is_explained(record, capsys):
     head = record.with_name(f"{record.name}.head")
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     head.write_text(head.read_text().replace(boot, "another boot"))
@@ -264,7 +264,7 @@ def test_a_rewritten_end_is_found_by_the_head_file(record, capsys):
     assert "the head file has another hash" in capsys.readouterr().out
 
 
-def test_a_head_says_nothing_of_a_part_that_was_rotated_away(trail, record):
+def test_the_head_file_does_not_apply_to_a_rotated_file(trail, record):
     record.rename(record.with_name("audit.jsonl.1"))
     trail().record(event("afterwards"))
 
@@ -305,7 +305,7 @@ def forged(path):
 
 @pytest.mark.parametrize("number", range(20))
 @pytest.mark.parametrize("continued", [False, True])
-def test_what_is_no_beginning_of_the_next_line_was_not_left_by_a_crash(
+def test_text_that_does_not_begin_the_next_line_is_tampering(
     trail, record, number, continued, caplog
 ):
     what, added = list(forged(record))[number]
@@ -316,10 +316,10 @@ def test_what_is_no_beginning_of_the_next_line_was_not_left_by_a_crash(
         assert "ends with something that Anchor did not write" in caplog.text, what
 
     with pytest.raises(BrokenRecord):
-        prove(record)
+        verify(record)
 
 
-def test_every_beginning_of_the_next_line_may_have_been_left_by_a_crash(record):
+def test_every_beginning_of_the_next_line_is_accepted_as_torn(record):
     following = next_line(
         record, names=["DNS:a", "\x1b\u20ac\\"], more={"a": [1, -2.5, None, True]}
     )
@@ -334,7 +334,7 @@ def test_every_beginning_of_the_next_line_may_have_been_left_by_a_crash(record):
 
 
 @pytest.mark.parametrize("what", ["event", "signed", "checkpoint", "torn"])
-def test_a_rewritten_line_that_is_no_event_is_named(record, key, capsys, what):
+def test_a_rewritten_line_that_is_no_event_is_reported(record, key, capsys, what):
     said = {
         "event": b'"event":"audit.sign","user":"alice","fingerprint"',
         "signed": b'"event":"audit.sign","user":["alice"],"fingerprint":5',
@@ -369,7 +369,7 @@ HEADS = {
 
 
 @pytest.mark.parametrize("damage", HEADS)
-def test_a_damaged_head_file_is_named_and_the_chain_goes_on(trail, record, damage, capsys):
+def test_a_damaged_head_file_is_reported_and_the_chain_continues(trail, record, damage, capsys):
     head = heads.path_of(record)
     head.write_bytes(HEADS[damage](json.loads(head.read_bytes())))
     record.write_bytes(b"".join(lines(record)[:10]))
@@ -383,7 +383,7 @@ def test_a_damaged_head_file_is_named_and_the_chain_goes_on(trail, record, damag
     assert main.main(["audit", "verify", str(record)]) == 0
 
 
-def test_a_missing_head_file_is_told(record, capsys):
+def test_a_missing_head_file_is_reported(record, capsys):
     heads.path_of(record).unlink()
     assert main.main(["audit", "verify", str(record)]) == 0
     assert "events missing at the end would not be noticed" in capsys.readouterr().err
@@ -424,7 +424,7 @@ def test_a_cut_end_is_found_however_the_files_are_named(trail, record, capsys, m
 @pytest.mark.parametrize(
     "name", ["audit.jsonl-signing.pem", "audit.jsonl.sha256", "audit.jsonl~", "audit.jsonl.swp"]
 )
-def test_other_files_beside_a_record_are_no_part_of_it(trail, record, name):
+def test_other_files_in_the_directory_are_ignored(trail, record, name):
     record.rename(record.with_name("audit.jsonl.1"))
     record.with_name(name).write_bytes(b"-----BEGIN PRIVATE KEY-----\n")
     trail().record(event("afterwards"))
@@ -469,8 +469,8 @@ def test_a_rotated_record_is_verified_with_the_key_of_the_record_it_was_rotated_
         assert "not signed with the audit's key" in capsys.readouterr().out
 
 
-def test_a_rotated_part_without_a_checkpoint_is_no_fault(trail, record, key, capsys):
-    before = prove(record).last.hash
+def test_a_rotated_file_without_a_checkpoint_is_valid(trail, record, key, capsys):
+    before = verify(record).last.hash
     record.rename(record.with_name("audit.jsonl.1"))
     trail().record(event("afterwards"))
     key.with_name("audit.key.pub").rename(record.with_name("audit.jsonl.key.pub"))
@@ -481,7 +481,7 @@ def test_a_rotated_part_without_a_checkpoint_is_no_fault(trail, record, key, cap
     assert main.main(["audit", "verify", str(record), "--previous", before, "--key", key]) == 1
 
 
-def test_a_key_beside_a_record_is_no_part_of_it(record, key):
+def test_a_key_in_the_directory_is_not_part_of_the_record(record, key):
     for suffix in (".key", ".key.pub"):
         record.with_name(f"audit.jsonl{suffix}").write_text("a key")
     assert files_of(record) == [record]
@@ -492,13 +492,13 @@ def test_without_its_head_file_the_chain_goes_on_from_a_file_named_by_its_date(t
     record.with_name(f"{record.name}.head").unlink()
     trail().record(event("afterwards"))
 
-    prove(*files_of(record))
+    verify(*files_of(record))
 
 
 # ---- the certificates of a requester
 
 
-def test_what_a_requester_got_is_read_from_verified_lines_only(trail, record):
+def test_a_requesters_certificates_are_read_from_verified_lines_only(trail, record):
     trail().record(event("mallory", fingerprint="aa"))
     assert issued_to(record, "mallory") == {"aa"}
     whole = record.read_bytes()
@@ -521,7 +521,7 @@ def test_what_a_requester_got_is_read_from_verified_lines_only(trail, record):
         issued_to(record, "mallory")
 
 
-def test_what_a_requester_got_is_known_although_older_files_were_deleted(trail, record):
+def test_a_requesters_certificates_are_found_although_older_files_were_deleted(trail, record):
     record.rename(record.with_name("audit.jsonl.1"))
     trail().record(event("alice", fingerprint="aa"))
     record.with_name("audit.jsonl.1").unlink()
@@ -529,7 +529,7 @@ def test_what_a_requester_got_is_known_although_older_files_were_deleted(trail, 
     assert issued_to(record, "alice") == {"aa"}
 
 
-def test_of_a_record_that_has_not_begun_nothing_is_known(path):
+def test_a_record_without_events_has_no_certificates(path):
     assert issued_to(path, "alice") == frozenset()
     path.touch()
     assert issued_to(path, "alice") == frozenset()
@@ -538,13 +538,13 @@ def test_of_a_record_that_has_not_begun_nothing_is_known(path):
 def test_a_cut_end_is_found_by_a_checkpoint_that_was_kept_elsewhere(record, caplog):
     last = [line["checkpoint"] for line in fields(record) if "checkpoint" in line][-1]
     [copy] = checkpoints.find_checkpoints(json.dumps({"checkpoint": last}))
-    assert prove(record, copies=[copy]).lines
+    assert verify(record, copies=[copy]).lines
 
     tamper(record, lambda found: found.__delitem__(slice(10, None)))
 
-    assert prove(record).lines == 10
+    assert verify(record).lines == 10
     with pytest.raises(BrokenRecord, match="cut after event 10"):
-        prove(record, copies=[copy])
+        verify(record, copies=[copy])
 
 
 def rewrite(path, key, mend):
@@ -568,14 +568,14 @@ def test_a_rewritten_file_is_found_by_the_key_and_by_a_checkpoint_that_was_kept(
 
     rewrite(record, another, lambda said: said.update(address="192.0.2.99"))
 
-    assert prove(record).lines
+    assert verify(record).lines
     with pytest.raises(BrokenRecord, match="not signed with the audit's key"):
-        prove(record, key=public_key)
+        verify(record, key=public_key)
     with pytest.raises(BrokenRecord, match="rewritten"):
-        prove(record, copies=[copy])
+        verify(record, copies=[copy])
 
 
-def test_a_file_without_its_checkpoints_does_not_pass_with_the_key(record, public_key):
+def test_a_file_without_its_checkpoints_fails_verification_with_the_key(record, public_key):
     link, written = chain.GENESIS, []
     for said in fields(record):
         if "checkpoint" not in said:
@@ -586,7 +586,7 @@ def test_a_file_without_its_checkpoints_does_not_pass_with_the_key(record, publi
     record.write_bytes(b"".join(written))
 
     with pytest.raises(BrokenRecord, match="there is no checkpoint"):
-        prove(record, key=public_key)
+        verify(record, key=public_key)
 
 
 # ---- crashes
@@ -599,14 +599,14 @@ def next_line(path, **said):
     return chain.encode_line({**event("torn").as_dict(), **said}, link)[0]
 
 
-def test_a_torn_last_line_is_recognised_and_no_tampering(trail, record):
+def test_a_torn_last_line_is_not_tampering(trail, record):
     record.write_bytes(record.read_bytes() + next_line(record)[:200])
 
-    report = prove(record)
+    report = verify(record)
     assert len(report.torn) == 1
 
     trail().record(event("afterwards"))
-    report = prove(record)
+    report = verify(record)
     assert users(record)[-1] == "afterwards"
     [torn] = report.torn
     assert "unfinished, as a crash leaves it" in torn
@@ -618,16 +618,16 @@ def test_a_torn_line_is_recognised_however_often_the_writer_crashes_again(trail,
             file.write(ending)
     trail().record(event("afterwards"))
 
-    assert prove(record).torn
+    assert verify(record).torn
     assert users(record)[-1] == "afterwards"
 
 
-def test_a_line_that_lacks_nothing_but_its_break_counts(trail, record):
+def test_a_line_without_its_line_break_is_complete(trail, record):
     record.write_bytes(record.read_bytes()[:-1])
 
     trail().record(event("afterwards"))
 
-    assert prove(record).torn == []
+    assert verify(record).torn == []
     assert users(record)[-2:] == ["user19", "afterwards"]
 
 
@@ -638,7 +638,7 @@ def test_a_torn_line_that_is_changed_later_is_tampering(trail, record):
     record.write_bytes(record.read_bytes().replace(b'"12\n', b'"13\n'))
 
     with pytest.raises(BrokenRecord, match="it was changed"):
-        prove(record)
+        verify(record)
 
 
 def test_a_writer_does_not_take_a_last_line_that_was_changed_for_a_torn_one(trail, record):
@@ -648,17 +648,17 @@ def test_a_writer_does_not_take_a_last_line_that_was_changed_for_a_torn_one(trai
     trail().record(event("afterwards"))
 
     with pytest.raises(BrokenRecord):
-        prove(record)
+        verify(record)
 
 
-def test_a_writer_does_not_continue_a_file_that_was_cut_as_if_nothing_were(trail, record, caplog):
+def test_a_writer_logs_that_a_file_was_cut(trail, record, caplog):
     tamper(record, lambda found: found.__delitem__(slice(10, None)))
 
     trail().record(event("afterwards"))
 
     assert "are gone from it" in caplog.text
     with pytest.raises(BrokenRecord, match="removed before this line"):
-        prove(record)
+        verify(record)
 
 
 def test_without_its_head_file_the_chain_goes_on(trail, record):
@@ -666,10 +666,10 @@ def test_without_its_head_file_the_chain_goes_on(trail, record):
     for damage in (head.unlink, lambda: head.write_bytes(b"\0" * 512)):
         damage()
         trail().record(event("afterwards"))
-        assert prove(record).torn == []
+        assert verify(record).torn == []
 
 
-def test_wherever_a_crash_cuts_a_line_the_chain_goes_on_and_the_rest_is_whole(trail, record):
+def test_the_chain_continues_after_a_crash_at_any_byte(trail, record):
     head = record.with_name(f"{record.name}.head")
     before, known = record.read_bytes(), head.read_bytes()
     trail().record(event("in the middle"))
@@ -678,12 +678,12 @@ def test_wherever_a_crash_cuts_a_line_the_chain_goes_on_and_the_rest_is_whole(tr
         record.write_bytes(after[:end])
         head.write_bytes(known)
         trail().record(event("afterwards"))
-        report = prove(record)
+        report = verify(record)
         assert users(record)[-1] == "afterwards"
         assert len(report.torn) == (0 if end in {len(before), len(after) - 1} else 1)
 
 
-def test_lines_that_a_power_failure_took_were_never_answered_and_are_not_missed(trail, record):
+def test_lines_lost_in_a_power_failure_are_not_missed(trail, record):
     """The head was on disk, the lines were not, and no answer was sent for them."""
     head = record.with_name(f"{record.name}.head")
     tamper(record, lambda found: found.__delitem__(slice(-3, None)))
@@ -692,13 +692,11 @@ def test_lines_that_a_power_failure_took_were_never_answered_and_are_not_missed(
 
     trail().record(event("afterwards"))
 
-    prove(record)
+    verify(record)
     assert users(record)[-1] == "afterwards"
 
 
-def test_a_disk_that_fills_up_costs_the_event_and_its_certificate_but_not_the_chain(
-    serve, audited, path
-):
+def test_a_full_disk_fails_the_request_and_keeps_the_chain_valid(serve, audited, path):
     """A limit on the size of files replaces a full disk; both interrupt a write."""
     service = serve(audited)
     service.issue()
@@ -712,7 +710,7 @@ def test_a_disk_that_fills_up_costs_the_event_and_its_certificate_but_not_the_ch
         signal.signal(signal.SIGXFSZ, ignored)
     service.issue()
 
-    assert prove(path).torn
+    assert verify(path).torn
 
 
 def test_without_its_head_file_the_chain_goes_on_from_what_was_rotated_away(trail, record):
@@ -721,7 +719,7 @@ def test_without_its_head_file_the_chain_goes_on_from_what_was_rotated_away(trai
         record.with_name(f"{record.name}.head").unlink()
         trail().record(event("afterwards"))
 
-    prove(*files_of(record))
+    verify(*files_of(record))
 
 
 WRITER = textwrap.dedent(
@@ -789,7 +787,7 @@ def test_many_writers_make_one_chain_across_kill_9_and_rotation_and_lose_nothing
     wait_until(lambda: files_of(path))
     paths = files_of(path)
     assert len(paths) == 3
-    prove(*paths)
+    verify(*paths)
     recorded = users(*paths)
     assert len(recorded) == len(set(recorded))
     assert set(answered.read_text().split()) <= set(recorded)
@@ -811,10 +809,10 @@ def test_the_chain_goes_on_in_a_new_file_after_rotation(trail, record):
 
     old, new = record.with_name("audit.jsonl.1"), record
     assert in_order([new, old]) == [old, new]
-    assert prove(old, new).last.number == prove(old).last.number + 1
+    assert verify(old, new).last.number == verify(old).last.number + 1
     with pytest.raises(BrokenRecord, match="the record begins with event"):
-        prove(new)
-    assert prove(new, previous=prove(old).last.hash).lines == 1
+        verify(new)
+    assert verify(new, previous=verify(old).last.hash).lines == 1
 
 
 def test_a_rotated_file_may_be_compressed(trail, record):
@@ -825,7 +823,7 @@ def test_a_rotated_file_may_be_compressed(trail, record):
 
     paths = files_of(record)
     assert [path.name for path in paths] == ["audit.jsonl.1.gz", "audit.jsonl"]
-    prove(*paths)
+    verify(*paths)
 
 
 def test_logrotate_may_take_the_file_away_and_compress_it(trail, path, tmp_path):
@@ -847,17 +845,17 @@ def test_logrotate_may_take_the_file_away_and_compress_it(trail, path, tmp_path)
     assert ["audit.jsonl.4.gz", "audit.jsonl.3.gz", "audit.jsonl.2.gz", "audit.jsonl.1"] == [
         found.name for found in paths[:-1]
     ]
-    prove(*paths)
+    verify(*paths)
 
 
-def test_a_file_missing_between_two_others_is_named(trail, record):
+def test_a_file_missing_between_two_others_is_reported(trail, record):
     for number in (2, 1):
         record.rename(record.with_name(f"audit.jsonl.{number}"))
         trail().record(event(f"after{number}"))
     record.with_name("audit.jsonl.1").unlink()
 
     with pytest.raises(BrokenRecord, match="was removed before this line"):
-        prove(*files_of(record))
+        verify(*files_of(record))
 
 
 def test_rotation_right_after_a_crash_loses_nothing(trail, record):
@@ -870,7 +868,7 @@ def test_rotation_right_after_a_crash_loses_nothing(trail, record):
 
     trail().record(event("afterwards"))
 
-    prove(*files_of(record))
+    verify(*files_of(record))
 
 
 # ---- a million events
@@ -891,14 +889,14 @@ def million(tmp_path_factory):
 
 def test_a_million_events_are_verified_at_tens_of_thousands_a_second(million):
     started = time.process_time()
-    report = prove(million)
+    report = verify(million)
     seconds = time.process_time() - started
 
     assert report.lines == 1_000_000
     assert seconds < allowed(report.lines / 30_000)
 
 
-def test_the_writer_finds_its_place_in_a_million_events_at_once(million, key):
+def test_the_writer_finds_the_end_of_a_million_events_quickly(million, key):
     million.with_name(f"{million.name}.head").unlink(missing_ok=True)
     trail = FileSink(
         million, CheckpointKey.from_pem(key.read_bytes()), CheckpointInterval(10**6, 10**9)
@@ -958,9 +956,7 @@ def audited(document, key):
     return document
 
 
-def test_who_what_whence_and_the_certificate_are_on_record_before_it_is_answered(
-    serve, audited, path
-):
+def test_the_event_is_complete_and_recorded_before_the_response(serve, audited, path):
     service = serve(audited)
 
     certificate = service.issue(make_csr("www.example.com", "www.example.com", "192.0.2.1"))
@@ -975,7 +971,7 @@ def test_who_what_whence_and_the_certificate_are_on_record_before_it_is_answered
     assert signing["not_after"] == certificate.not_valid_after_utc.isoformat()
     assert signing["dropped_extensions"] == []
     assert len(signing["fingerprint"]) == 64
-    prove(path)
+    verify(path)
 
 
 def test_the_check_that_refused_is_on_record_by_its_name(serve, audited, path):
@@ -991,7 +987,7 @@ def test_the_check_that_refused_is_on_record_by_its_name(serve, audited, path):
     assert signing["requested"]["names"] == ["DNS:www.example.com"]
 
 
-def test_what_cannot_be_recorded_is_not_handed_out(serve, audited, path, caplog):
+def test_a_certificate_that_cannot_be_recorded_is_not_sent(serve, audited, path, caplog):
     service = serve(audited)
     path.mkdir()
 
@@ -1001,7 +997,7 @@ def test_what_cannot_be_recorded_is_not_handed_out(serve, audited, path, caplog)
     assert "AuditError" in caplog.text
 
 
-def test_an_audit_that_fails_does_not_hide_what_failed_before(serve, audited, path, caplog):
+def test_a_failing_audit_does_not_hide_an_earlier_error(serve, audited, path, caplog):
     service = serve(audited)
     path.mkdir()
 
@@ -1011,7 +1007,7 @@ def test_an_audit_that_fails_does_not_hide_what_failed_before(serve, audited, pa
     assert "AuditError" in caplog.text
 
 
-def test_complaints_about_the_audit_name_their_options(document, serve, key, ca, tmp_path):
+def test_errors_in_the_audit_section_name_the_option(document, serve, key, ca, tmp_path):
     from anchor.errors import ConfigurationError
 
     edwards = make_ca(tmp_path, "ed25519", name="edwards")
@@ -1038,7 +1034,7 @@ def test_complaints_about_the_audit_name_their_options(document, serve, key, ca,
         assert complaint in str(refused.value)
 
 
-def test_the_command_proves_the_configured_record(serve, audited, path, key, capsys, caplog):
+def test_the_command_verifies_the_configured_record(serve, audited, path, key, capsys, caplog):
     caplog.set_level("INFO")
     service = serve(audited)
     service.issue()
@@ -1077,7 +1073,7 @@ def test_a_checkpoint_that_a_requester_put_into_the_log_does_not_count(
     assert "1 of 2 checkpoints are not signed" in capsys.readouterr().err
 
 
-def test_the_key_is_made_for_nobody_else_to_read_and_never_over_another(key):
+def test_the_key_file_is_private_and_never_overwritten(key):
     assert key.stat().st_mode & 0o777 == 0o400
     before = key.read_bytes()
 
@@ -1118,7 +1114,7 @@ def test_no_event_is_lost_whose_certificate_a_worker_answered_before_it_was_kill
             client.join()
 
     paths = files_of(path)
-    prove(*paths)
+    verify(*paths)
     recorded = {found.get("fingerprint") for one in paths for found in fields(one)}
     assert len(answered) >= 240
     assert set(answered) <= recorded

@@ -128,9 +128,7 @@ def test_a_failure_arrives_with_its_reason_and_without_secrets(serve, messaged, 
     assert "hunter2" not in json.dumps(payload)
 
 
-def test_with_the_broker_away_signing_goes_on_and_the_log_has_what_was_not_sent(
-    serve, document, caplog
-):
+def test_without_the_broker_signing_continues_and_unsent_events_are_logged(serve, document, caplog):
     caplog.set_level(logging.INFO, "anchor.audit")
     document["audit"] = {
         "target": "messaging",
@@ -154,7 +152,7 @@ def test_with_the_broker_away_signing_goes_on_and_the_log_has_what_was_not_sent(
     assert "pa55word" not in caplog.text
 
 
-def test_what_waited_arrives_when_the_broker_is_back(serve, messaged, broker, listener):
+def test_waiting_events_arrive_when_the_broker_is_back(serve, messaged, broker, listener):
     service = serve(messaged)
     service.issue()
     listener.wait_for(2)
@@ -196,7 +194,7 @@ def test_an_event_is_sent_or_in_the_log_when_the_queue_overflows():
     assert len(logged) in {6, 7}
 
 
-def test_what_comes_while_the_queue_was_found_empty_is_sent_before_the_end(monkeypatch):
+def test_an_event_that_arrives_as_the_sender_ends_is_sent(monkeypatch):
     first, last = event(1), event(2)
     sent = []
 
@@ -254,7 +252,7 @@ NO_HEARTBEAT = textwrap.dedent(
 )
 
 
-def test_the_end_of_a_process_sends_what_waits(broker, listener, tmp_path):
+def test_a_process_that_ends_sends_waiting_events(broker, listener, tmp_path):
     options = {"target": "messaging", "url": broker.url, "flush_seconds": 60}
     subprocess.run(
         [sys.executable, "-c", END, json.dumps(options), str(tmp_path / "log")], check=True
@@ -264,7 +262,7 @@ def test_the_end_of_a_process_sends_what_waits(broker, listener, tmp_path):
     assert {f"user{n}" for n in range(20)} == {found["initiator"]["name"] for _, _, found in heard}
 
 
-def test_the_end_of_a_process_waits_no_longer_than_it_may_and_logs_the_rest(tmp_path):
+def test_a_process_that_ends_logs_events_that_it_cannot_send_in_time(tmp_path):
     url = f"rabbit://guest:guest@127.0.0.1:{free_port()}/"
     options = {"target": "messaging", "url": url, "flush_seconds": 0.5}
     started = time.monotonic()
@@ -291,7 +289,9 @@ def test_a_broker_that_accepts_and_never_answers_delays_nobody(tmp_path):
     assert all(f'"user":"user{number}"' in log for number in range(20))
 
 
-def test_a_process_that_ends_and_may_start_no_thread_sends_what_waits(broker, listener, tmp_path):
+def test_a_process_that_ends_and_cannot_start_threads_sends_waiting_events(
+    broker, listener, tmp_path
+):
     """As with Python 3.12.0 to 3.12.2; the driver starts a thread for its heartbeat."""
     options = {"target": "messaging", "url": broker.url, "flush_seconds": 60}
     subprocess.run(
@@ -326,7 +326,7 @@ def test_what_is_sent_is_valid_cadf(kind, reasons):
     json.dumps(document)
 
 
-def test_complaints_about_the_url_never_repeat_it(serve, document, monkeypatch):
+def test_errors_about_the_url_never_quote_it(serve, document, monkeypatch):
     for section, complaint in (
         ({}, "exactly one of 'url'"),
         ({"url": "nosuch://user:pa55word@host"}, "audit.url: is not usable"),
@@ -339,7 +339,7 @@ def test_complaints_about_the_url_never_repeat_it(serve, document, monkeypatch):
         assert "pa55word" not in str(refused.value)
 
 
-def test_worker_processes_send_what_waits_when_they_are_stopped(workers, messaged, listener):
+def test_worker_processes_send_waiting_events_when_they_are_stopped(workers, messaged, listener):
     # As in anchor.ini.  By default uwsgi kills a worker within a request, and the last request may
     # still run after its client has the response.
     gracefully = ("--hook-master-start", "unix_signal:15 gracefully_kill_them_all")

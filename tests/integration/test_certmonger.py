@@ -148,9 +148,7 @@ def test_a_rejection_shows_the_services_sentence(certmonger, add_ca, request_it,
     assert not (tmp_path / "s.pem").exists()
 
 
-def test_wrong_credentials_are_for_the_machines_owner_to_mend(
-    certmonger, add_ca, request_it, tmp_path
-):
+def test_wrong_credentials_are_a_configuration_error(certmonger, add_ca, request_it, tmp_path):
     (tmp_path / "secret").write_text("wrong")
     (tmp_path / "secret").chmod(0o600)
     add_ca()
@@ -164,7 +162,7 @@ def test_wrong_credentials_are_for_the_machines_owner_to_mend(
     certmonger.wait_for("r1", "MONITORING")
 
 
-def test_a_service_that_is_down_is_waited_for(
+def test_certmonger_waits_for_a_service_that_is_down(
     certmonger, add_ca, request_it, https_anchor, tmp_path, ca
 ):
     https_anchor.stop()

@@ -28,7 +28,7 @@ def at(shift, *arguments):
     )
 
 
-def test_a_pair_that_is_not_valid_yet_is_listed_as_that(machine):
+def test_a_certificate_that_is_not_valid_yet_is_listed_as_such(machine):
     process = at("-2h", "list", "--state", machine.state)
 
     assert 1 == process.returncode
@@ -39,7 +39,7 @@ def test_a_pair_that_is_not_valid_yet_is_listed_as_that(machine):
     ("shift", "words", "asked"),
     [("+30h", "ahead of", 1), ("-30h", "behind", 0)],
 )
-def test_the_command_says_so_too(machine, tmp_path, document, shift, words, asked):
+def test_renew_reports_a_wrong_clock(machine, tmp_path, document, shift, words, asked):
     (tmp_path / "plain").mkdir()
     with running(tmp_path / "plain", document, None) as anchor:
         machine.config = anchor.client_json(allow_http=True)
@@ -52,7 +52,7 @@ def test_the_command_says_so_too(machine, tmp_path, document, shift, words, aske
         assert 1 + asked == anchor.submissions
 
 
-def test_a_server_certificate_that_seems_expired_shows_what_time_it_is_here(machine):
+def test_an_expired_server_certificate_is_reported_with_the_local_time(machine):
     process = at("+400d", "renew", "--state", machine.state)
 
     year = (now() + datetime.timedelta(days=400)).year

@@ -62,7 +62,7 @@ def test_a_client_that_knows_the_root_alone_verifies_the_server(intermediate, ma
     assert [certificate, chain[0]] == presented
 
 
-def test_a_limit_of_the_proxys_is_kept(machine, nginx_anchor, capsys):
+def test_the_client_obeys_the_proxys_retry_after(machine, nginx_anchor, capsys):
     nginx_anchor.client_json(url=f"{nginx_anchor.url}/few/")
     assert 0 == machine.request("www.example.com")
 
@@ -73,7 +73,7 @@ def test_a_limit_of_the_proxys_is_kept(machine, nginx_anchor, capsys):
     assert 77 == pytest.approx(history.keep_off_until - history.tried)
 
 
-def test_a_proxy_whose_service_is_gone_is_for_now(machine, nginx_anchor, tmp_path, capsys):
+def test_a_proxy_without_its_service_counts_as_unavailable(machine, nginx_anchor, tmp_path, capsys):
     assert 0 == machine.request("www.example.com")
     (tmp_path / "nginx" / "app.sock").rename(tmp_path / "gone")
 

@@ -123,7 +123,7 @@ def test_a_keystone_that_answers_nonsense_is_unavailable(tmp_path, caplog, statu
 
 
 @pytest.mark.parametrize("tls", [{}, START_TLS], ids=["ldaps", "start_tls"])
-def test_a_certificate_of_another_ca_is_not_talked_to(slapd, tmp_path, tls):
+def test_a_directory_with_another_cas_certificate_is_rejected(slapd, tmp_path, tls):
     another = make_ca(tmp_path, name="another")
     port = slapd.port if tls else slapd.tls_port
     options = slapd.options(ca_file=str(another.cert_path), port=port) | tls
@@ -134,14 +134,14 @@ def test_a_certificate_of_another_ca_is_not_talked_to(slapd, tmp_path, tls):
 
 
 @pytest.mark.parametrize("tls", [{}, START_TLS], ids=["ldaps", "start_tls"])
-def test_a_certificate_of_another_name_is_not_talked_to(slapd, tmp_path, tls):
+def test_a_directory_with_another_names_certificate_is_rejected(slapd, tmp_path, tls):
     port = slapd.port if tls else slapd.tls_port
     options = slapd.options(port=port, host="127.1") | tls
 
     assert "certificate verify failed" in assert_unavailable(tmp_path, options)
 
 
-def test_not_verifying_is_a_setting_and_warned_of(slapd, tmp_path, caplog):
+def test_verification_can_be_switched_off_with_a_warning(slapd, tmp_path, caplog):
     another = make_ca(tmp_path, name="another")
     options = slapd.options(ca_file=str(another.cert_path), verify=False)
 
@@ -158,12 +158,12 @@ def test_the_next_host_is_asked_when_one_is_down(slapd, tmp_path):
     assert authenticator.authenticate("default", "bob", "bob-secret") == AuthDetails("bob")
 
 
-def test_a_service_account_that_is_not_accepted_is_the_operators_problem(slapd, tmp_path):
+def test_a_refused_service_account_is_a_503(slapd, tmp_path):
     text = assert_unavailable(tmp_path, slapd.options(service_secret="wrong"))
     assert "service account" in text
 
 
-def test_the_requester_is_told_to_come_back_and_the_operator_why(serve, document, audit, caplog):
+def test_the_requester_gets_a_503_and_the_log_has_the_reason(serve, document, audit, caplog):
     document["authentication"]["static"] = LDAP | {"port": free_port()}
 
     answer = serve(document).sign(secret="alice-secret", status=503)

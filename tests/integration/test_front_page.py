@@ -121,7 +121,7 @@ def test_programs_get_json(service, ca):
         ("a/b," * 10_000 + "text/html", "text/html"),
     ],
 )
-def test_the_form_is_the_one_that_the_client_prefers(service, accept, expected):
+def test_the_format_is_the_one_that_the_client_prefers(service, accept, expected):
     answer = service.http.get("/", extra_environ={} if accept is None else {"HTTP_ACCEPT": accept})
 
     assert expected == answer.content_type
@@ -218,7 +218,7 @@ def test_the_short_page_keeps_the_policy_to_itself(serve, document):
             assert word not in answer
 
 
-def test_no_form_of_it_has_a_secret_a_path_or_a_host_of_a_backend(serve, document, tmp_path):
+def test_no_format_contains_a_secret_a_path_or_a_host_of_a_backend(serve, document, tmp_path):
     (tmp_path / "blocklist.dat").write_bytes(bytes(16))
     document["registration_authority"]["default"]["validators"] = {
         "compromised_keys": {"blocklist": str(tmp_path / "blocklist.dat")}
@@ -255,7 +255,7 @@ def test_no_form_of_it_has_a_secret_a_path_or_a_host_of_a_backend(serve, documen
         ("a:99999999", front.PLACEHOLDER),
     ],
 )
-def test_only_a_host_is_taken_for_a_host(service, host, url):
+def test_a_malformed_host_header_is_ignored(service, host, url):
     for accept in ("*/*", BROWSER):
         answer = service.http.get("/", extra_environ={"HTTP_HOST": host, "HTTP_ACCEPT": accept})
         assert f"'{url}/v1/sign/default'" in answer.text
@@ -288,7 +288,7 @@ def test_only_a_trusted_proxy_says_that_it_came_by_https(serve, document, peer, 
     assert f"'{scheme}://a.example/v1/" in service.http.get("/", extra_environ=environ).text
 
 
-def test_a_service_below_a_path_says_so(service):
+def test_the_url_contains_the_path_of_the_service(service):
     environ = {"SCRIPT_NAME": "/p'ki<", "HTTP_HOST": "a.example", "wsgi.url_scheme": "https"}
 
     answer = service.http.get("/", extra_environ=environ)
@@ -381,7 +381,7 @@ class Clock:
         return self.moment
 
 
-def test_the_page_goes_with_the_time_and_shows_the_ca_to_come(tmp_path, document, ca):
+def test_the_page_changes_with_time_and_shows_the_next_ca(tmp_path, document, ca):
     second = make_ca(tmp_path, "ec-p384", name="Second CA", not_after=now() + 800 * DAY)
     document["signing_ca"]["local"]["next"] = {
         "from": (now() + 10 * DAY).isoformat(),
@@ -410,7 +410,7 @@ def test_the_page_goes_with_the_time_and_shows_the_ca_to_come(tmp_path, document
     assert "bundle=1" not in [link["href"] for link in over.all("a")]
 
 
-def test_an_ended_ca_has_no_life_left(service):
+def test_an_expired_ca_has_no_time_left(service):
     clock = Clock()
     front_page = FrontPage(service.settings.authorities, clock=clock)
     clock.moment = now() + 400 * DAY

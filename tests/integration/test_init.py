@@ -34,8 +34,8 @@ def issue():
 
     def issue(directory):
         config = directory / "config.json"
-        proved = load_authorities(config)
-        assert () == proved.warnings
+        loaded = load_authorities(config)
+        assert () == loaded.warnings
         section = json.loads(config.read_text())["signing_ca"]["local"]
         ca = load_signing_ca("local", section, directory, utc_now(), with_key=True)
         csr = X509Csr.from_pem(make_csr("host.example.com", "host.example.com"))
@@ -116,7 +116,7 @@ def test_an_intermediate_signs_while_its_root_is_offline(tmp_path, issue, kind):
     assert intermediate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
 
 
-def test_an_intermediate_can_be_issued_by_a_root_that_is_there(tmp_path, issue):
+def test_an_intermediate_can_be_issued_by_an_existing_root(tmp_path, issue):
     passphrase = tmp_path / "passphrase"
     passphrase.write_text("correct horse\n")
     passphrase.chmod(0o400)
@@ -269,7 +269,7 @@ def test_exactly_what_the_help_says_is_made(softhsm, tmp_path, pin_file, words, 
     ],
 )
 @pytest.mark.parametrize("kind", ["file", "link"])
-def test_what_is_there_is_not_touched_and_nothing_else_is_made(tmp_path, words, path, kind, capsys):
+def test_existing_files_are_kept_and_nothing_is_made(tmp_path, words, path, kind, capsys):
     new = tmp_path / "new"
     (new / path).parent.mkdir(parents=True)
     if kind == "file":
@@ -284,7 +284,7 @@ def test_what_is_there_is_not_touched_and_nothing_else_is_made(tmp_path, words, 
     assert before == contents(new)
 
 
-def test_files_and_directories_that_do_not_get_in_the_way_are_kept(tmp_path, issue):
+def test_optional_files_that_exist_are_kept(tmp_path, issue):
     new = tmp_path / "new"
     (new / "certs").mkdir(parents=True)
     (new / "certs/old.crt").write_text("old")
@@ -299,7 +299,7 @@ def test_files_and_directories_that_do_not_get_in_the_way_are_kept(tmp_path, iss
     issue(new)
 
 
-def test_a_configuration_that_is_there_does_not_matter_to_ca_only(tmp_path):
+def test_ca_only_ignores_an_existing_configuration(tmp_path):
     (tmp_path / "config.json").write_text("mine")
 
     assert 0 == main(["init", str(tmp_path), "--ca-only"])
@@ -363,7 +363,7 @@ def test_a_failed_init_leaves_neither_a_key_nor_a_file(
         assert ["anchor-ca", "anchor-ca"] == objects_in(softhsm)
 
 
-def test_a_disk_that_is_full_is_told_with_the_file(tmp_path, capsys):
+def test_a_full_disk_is_reported_with_the_file(tmp_path, capsys):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
     try:

@@ -93,7 +93,7 @@ def test_a_wrong_pin_ends_each_server_after_one_attempt(configure, spied, server
 
 
 @pytest.mark.parametrize("server", ["pecan", "uwsgi.ini"])
-def test_another_error_is_no_reason_not_to_restart(configure, server):
+def test_after_other_errors_a_restart_is_allowed(configure, server):
     code, printed = ended(server, configure(token_label="other"))
 
     assert 1 == code, printed
@@ -236,7 +236,7 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_what_one_knows_the_other_knows_and_the_pin_is_not_in_the_file(place):
+def test_processes_share_refusals_and_the_pin_is_not_in_the_file(place):
     first, second = pin_refusals.PinRefusals(), pin_refusals.PinRefusals()
     with first.turn(1) as turn:
         assert not turn.refused_before("token", WRONG)
@@ -264,7 +264,7 @@ def test_without_a_directory_for_it_a_process_knows_of_its_own_refusals(monkeypa
         assert turn.refused_before("token", WRONG)
 
 
-def test_a_turn_is_not_waited_for_without_end(place):
+def test_waiting_for_a_turn_has_a_time_limit(place):
     first, second = pin_refusals.PinRefusals(), pin_refusals.PinRefusals()
 
     with first.turn(1), pytest.raises(TimeoutError), second.turn(0.05):
@@ -281,7 +281,7 @@ def test_files_of_services_that_ended_are_removed(place):
     assert [] == [path.name for path in directory.iterdir() if path.name.startswith("9999")]
 
 
-def test_a_place_that_somebody_else_took_is_not_used(place):
+def test_a_directory_of_another_user_is_not_used(place):
     pin_refusals.PinRefusals()
     [directory] = place.iterdir()
     shutil.rmtree(directory)
@@ -296,7 +296,7 @@ def test_a_place_that_somebody_else_took_is_not_used(place):
     assert [] == list(directory.iterdir())
 
 
-def test_a_busy_place_fails_the_login_and_not_for_good(softhsm, tmp_path, monkeypatch):
+def test_a_login_that_waits_too_long_fails_and_can_be_repeated(softhsm, tmp_path, monkeypatch):
     section = softhsm.section(softhsm.make_ca())
     monkeypatch.setattr(pkcs11_module, "LOCK_SECONDS", 0.05)
     module = pkcs11_module.module_at(MODULE)

@@ -65,7 +65,7 @@ def test_each_kind_of_key_signs_with_each_hash(softhsm, configure, csr, kind, di
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_issued_is_the_same_as_from_a_key_in_a_file(
+def test_certificates_are_the_same_as_with_a_key_in_a_file(
     softhsm, configure, csr, kind, monkeypatch
 ):
     ca = softhsm.make_ca(kind)
@@ -216,7 +216,7 @@ def test_a_key_in_a_token_does_nothing_but_sign(softhsm, configure):
         ({"key_path": "x"}, "unknown option 'key_path'"),
     ],
 )
-def test_what_is_wrong_is_named_at_the_start(softhsm, complaints_of, options, complaint):
+def test_the_start_reports_the_option_that_is_wrong(softhsm, complaints_of, options, complaint):
     section = softhsm.section(softhsm.make_ca()) | options
     section = {name: value for name, value in section.items() if value is not None}
 
@@ -374,9 +374,7 @@ def test_a_process_logs_in_and_looks_for_the_key_once(softhsm, configure, csr, m
     assert ["login", "findObjects"] == calls
 
 
-def test_a_module_that_does_not_come_back_is_not_waited_for_without_end(
-    softhsm, configure, csr, monkeypatch
-):
+def test_waiting_for_a_module_that_hangs_has_a_time_limit(softhsm, configure, csr, monkeypatch):
     monkeypatch.setattr(pkcs11_module, "LOCK_SECONDS", 0.05)
     ca = configure(softhsm.section(softhsm.make_ca()))
 
@@ -412,7 +410,7 @@ def test_without_its_token_a_request_is_an_internal_error_with_the_cause_in_the_
     service.issue()
 
 
-def test_a_module_that_somebody_finalised_is_used_again(softhsm, configure, csr):
+def test_a_module_that_other_code_finalised_is_initialised_again(softhsm, configure, csr):
     ca = configure(softhsm.section(softhsm.make_ca()))
     library = pkcs11_module.module_at(MODULE).library.lib
 
@@ -423,7 +421,7 @@ def test_a_module_that_somebody_finalised_is_used_again(softhsm, configure, csr)
     ca.issue(csr, utc_now())
 
 
-def test_a_session_that_somebody_logged_out_or_closed_is_made_again(softhsm, configure, csr):
+def test_a_session_that_other_code_closed_is_opened_again(softhsm, configure, csr):
     ca = configure(softhsm.section(softhsm.make_ca()))
     library = pkcs11_module.module_at(MODULE).library
 
@@ -433,7 +431,7 @@ def test_a_session_that_somebody_logged_out_or_closed_is_made_again(softhsm, con
     ca.issue(csr, utc_now())
 
 
-def test_after_the_module_began_anew_no_key_signs_for_another(softhsm, configure, csr):
+def test_after_a_new_initialisation_no_key_signs_for_another(softhsm, configure, csr):
     first_ca = softhsm.make_ca()
     softhsm.import_key(a_key("ec-p384"), "02", "second")
     second_ca = make_ca(softhsm.directory.parent, key=a_key("ec-p384"), name="second")
@@ -467,7 +465,7 @@ def test_a_pin_that_was_refused_is_tried_once(softhsm, configure, csr, logins):
 # ---- a module that returns wrong signatures
 
 
-def test_a_wrong_signature_goes_nowhere(serve, document, softhsm, monkeypatch, caplog):
+def test_a_wrong_signature_is_never_sent(serve, document, softhsm, monkeypatch, caplog):
     document["signing_ca"]["local"] = softhsm.section(softhsm.make_ca("rsa-2048"))
     service = serve(document)
     real = pkcs11_session.TokenKey.sign
@@ -485,7 +483,7 @@ def test_a_wrong_signature_goes_nowhere(serve, document, softhsm, monkeypatch, c
     assert [] == list((service.path / "certs").iterdir())
 
 
-def test_a_signature_of_a_wrong_length_goes_nowhere(softhsm, configure, csr, monkeypatch):
+def test_a_signature_of_a_wrong_length_is_never_sent(softhsm, configure, csr, monkeypatch):
     ca = configure(softhsm.section(softhsm.make_ca()))
     monkeypatch.setattr(pkcs11_session.TokenKey, "sign", lambda *_: b"\1" * 63)
 

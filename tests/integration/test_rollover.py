@@ -61,9 +61,9 @@ def serve_at(tmp_path, clock):
 
     def serve(document):
         service = Service(tmp_path, document)
-        proved = load_authorities(tmp_path / "config.json", clock=clock)
-        service.http.app = Application(proved.authorities, WebSettings())
-        service.settings = proved
+        loaded = load_authorities(tmp_path / "config.json", clock=clock)
+        service.http.app = Application(loaded.authorities, WebSettings())
+        service.settings = loaded
         return service
 
     return serve
@@ -81,7 +81,7 @@ def complaints(path, document, **kwargs):
     return [str(complaint) for complaint in raised.value.problems]
 
 
-def test_the_next_ca_signs_from_its_moment_on(serve_at, rolling, ca, second, clock):
+def test_the_next_ca_signs_from_its_start(serve_at, rolling, ca, second, clock):
     service = serve_at(rolling)
 
     clock.moment = now() + 10 * DAY - HOUR
@@ -95,7 +95,7 @@ def test_the_next_ca_signs_from_its_moment_on(serve_at, rolling, ca, second, clo
         assert [issuer.cert_path.read_text()] == answer["chain"]
 
 
-def test_machines_can_learn_of_the_next_ca_before_it_signs(serve_at, rolling, ca, second, clock):
+def test_the_bundle_contains_the_next_ca_before_it_signs(serve_at, rolling, ca, second, clock):
     service = serve_at(rolling)
     seen = []
     for days in (0, 11, 400):
@@ -207,7 +207,7 @@ def test_a_next_ca_may_become_valid_later_but_not_after_it_is_used(
         ({"from": "2999-01-01T00:00:00Z"}, "signing_ca.local.next.cert_path: "),
     ],
 )
-def test_what_is_wrong_with_the_next_ca_is_named(rolling, tmp_path, change, complaint):
+def test_errors_in_the_next_ca_are_reported(rolling, tmp_path, change, complaint):
     changed = rolling["signing_ca"]["local"]["next"] | change
     changed = {name: value for name, value in changed.items() if value is not None}
     rolling["signing_ca"]["local"]["next"] = changed
@@ -263,9 +263,9 @@ def test_once_the_next_ca_has_taken_over_the_first_may_end_and_lose_its_key(
     ca.key_path.unlink()
     clock.moment = now() + 400 * DAY
 
-    proved = load_authorities(service.path / "config.json", clock=clock)
+    loaded = load_authorities(service.path / "config.json", clock=clock)
 
-    assert second.certificate == proved.authorities["default"].signing_ca.at(clock()).certificate
+    assert second.certificate == loaded.authorities["default"].signing_ca.at(clock()).certificate
 
 
 # ---- warnings

@@ -56,7 +56,7 @@ def attempt(throttle, address="192.0.2.1", user="alice", *, error=NotAuthenticat
     return None
 
 
-def test_after_too_many_failures_one_has_to_wait_until_the_window_ends(throttle, clock):
+def test_after_too_many_failures_a_client_waits_until_the_window_ends(throttle, clock):
     assert [None] * 3 == [attempt(throttle) for _ in range(3)]
     clock.now += 20.5
 
@@ -82,7 +82,7 @@ def test_an_address_that_tries_many_names_has_to_wait(throttle):
     assert attempt(throttle, "192.0.2.2", "another") is None
 
 
-def test_a_success_is_a_new_start_for_its_name_only(throttle):
+def test_a_success_resets_the_count_of_its_name_only(throttle):
     for _ in range(2):
         attempt(throttle)
     attempt(throttle, error=None)
@@ -91,7 +91,7 @@ def test_a_success_is_a_new_start_for_its_name_only(throttle):
     assert 60 == attempt(throttle, user="bob")
 
 
-def test_a_backend_that_is_down_is_nobodys_failure(throttle):
+def test_an_unavailable_backend_does_not_count_as_a_failure(throttle):
     for _ in range(9):
         assert attempt(throttle, error=BackendUnavailable) is None
 
@@ -231,12 +231,12 @@ def test_what_directories_compare_as_equal_counts_as_one(one, other):
     ("one", "other"),
     [("alice", "alice2"), ("a b", "ab"), ("a@b", "a@c"), ("web-1", "web1"), ("\u0437", "3")],
 )
-def test_other_names_count_apart(one, other):
+def test_other_names_count_separately(one, other):
     assert principals.key(one) != principals.key(other)
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S", "M", "Zs", "Cf"]), max_size=20))
-def test_case_and_normal_form_make_no_other_user(name):
+def test_case_and_normal_form_make_no_difference(name):
     key = principals.key(name)
     assert key == principals.key(key)
     for form in ("NFC", "NFD", "NFKC", "NFKD"):
@@ -271,7 +271,7 @@ def test_one_user_of_a_directory_has_one_count(slapd, serve, document, way):
 MAIL = "(|(uid={user})(mail={user})(cn={user}))"
 
 
-def test_one_user_has_one_count_by_whatever_the_filter_finds_them(slapd, serve, document):
+def test_all_names_that_the_filter_matches_have_one_count(slapd, serve, document):
     service = directory_service(serve, document, slapd.options(filter=MAIL))
     assert 401 == wrong(service, "alice")
     assert 401 == wrong(service, "alice@example.com")
@@ -281,7 +281,7 @@ def test_one_user_has_one_count_by_whatever_the_filter_finds_them(slapd, serve, 
     service.sign(user="bob@example.com", secret="bob-secret", status=200)
 
 
-def test_a_success_by_another_name_is_a_new_start(slapd, serve, document):
+def test_a_success_with_another_name_of_the_user_resets_the_count(slapd, serve, document):
     service = directory_service(serve, document, slapd.options(filter=MAIL))
     assert 401 == wrong(service, "alice")
     service.sign(user="alice@example.com", secret="alice-secret", status=200)
@@ -290,7 +290,7 @@ def test_a_success_by_another_name_is_a_new_start(slapd, serve, document):
     service.sign(user="alice@example.com", secret="alice-secret", status=200)
 
 
-def test_no_spelling_that_the_directory_takes_counts_apart(slapd):
+def test_all_spellings_that_the_directory_accepts_count_together(slapd):
     """Try every character that a directory could treat as equal to one in the name, or ignore."""
     directory = slapd_directory(slapd)
     variants = set()
@@ -323,7 +323,7 @@ def slapd_directory(slapd):
     return Directory(("localhost",), slapd.port, None, False, 10, 10)
 
 
-def test_forms_with_a_domain_are_the_user_of_the_domain(tmp_path):
+def test_names_with_a_domain_count_as_the_user(tmp_path):
     options = {
         "backend": "ldap",
         "host": "localhost",
@@ -335,7 +335,7 @@ def test_forms_with_a_domain_are_the_user_of_the_domain(tmp_path):
     assert {"alice"} == {authenticator.principal(form) for form in forms}
 
 
-def test_another_user_name_is_no_new_start_for_who_tries_tokens(serve, document):
+def test_another_user_name_does_not_reset_the_count_of_tokens(serve, document):
     def behave(connection, _stop):
         connection.recv(65536)
         body = json.dumps({"error": {"code": 401}})
@@ -350,7 +350,7 @@ def test_another_user_name_is_no_new_start_for_who_tries_tokens(serve, document)
     assert [401, 401, 401, 429, 429] == statuses
 
 
-def test_an_attempt_that_is_over_counts_no_more(throttle):
+def test_an_attempt_that_has_ended_counts_no_names(throttle):
     with contextlib.suppress(BackendUnavailable), throttle.attempt("192.0.2.1", "a") as late:
         late.identified("cn=a")
         late.identified("CN=A")
@@ -362,7 +362,7 @@ def test_an_attempt_that_is_over_counts_no_more(throttle):
     assert before == throttle.remembered() == 0
 
 
-def test_names_that_the_backend_knows_are_apart_from_those_that_are_sent(throttle):
+def test_canonical_names_and_sent_names_count_separately(throttle):
     def fail(user, name):
         with contextlib.suppress(NotAuthenticated), throttle.attempt("192.0.2.1", user) as known:
             known.identified(name)

@@ -34,7 +34,7 @@ def test_the_benchmark_prints_its_figures():
     assert "C_Sign" in done.stdout
 
 
-def test_the_benchmark_of_what_does_not_grow_prints_its_figures():
+def test_the_scale_benchmark_prints_its_figures():
     few = ["--files", "50", "--authorities", "5", "--listed", "50"]
     done = subprocess.run(
         [sys.executable, ROOT / "tools/bench_scale.py", *few],

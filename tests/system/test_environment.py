@@ -9,7 +9,7 @@ import sys
 from tests.support.environment import clean_environment
 
 
-def test_nothing_of_python_or_of_the_user_is_left():
+def test_variables_of_python_and_of_the_user_are_removed():
     before = {
         "HOME": "/home/alice",
         "PATH": "/usr/bin",
@@ -32,7 +32,7 @@ def test_nothing_of_python_or_of_the_user_is_left():
     } == clean_environment(before, "/nobody")
 
 
-def test_what_tests_start_has_that_environment():
+def test_child_processes_have_the_clean_environment():
     names = subprocess.run(
         [sys.executable, "-c", "import os; print(*os.environ, sep='\\n')"],
         capture_output=True,

@@ -237,7 +237,7 @@ def in_this_process(directory):
 
 
 @pytest.mark.parametrize("kind", ["uwsgi", "gunicorn", "threads"])
-def test_every_answer_and_every_record_is_of_its_own_request(kind, tmp_path, cas, asked):
+def test_every_response_and_every_event_belongs_to_its_request(kind, tmp_path, cas, asked):
     place = in_this_process(tmp_path) if kind == "threads" else server(kind, tmp_path)
     with place as ask, concurrent.futures.ThreadPoolExecutor(CONNECTIONS) as pool:
         answers = list(pool.map(ask, asked))
@@ -267,7 +267,7 @@ def test_every_answer_and_every_record_is_of_its_own_request(kind, tmp_path, cas
             assert _key_hash(one) == record[-1]["requested"]["key"]
             assert f"DNS:{one.name}" == record[-1]["requested"]["names"][0]
         if one.status == 200:
-            serials.add(_prove(one, answer, record[-1], cas, tmp_path))
+            serials.add(_check(one, answer, record[-1], cas, tmp_path))
     assert len(serials) == sum(one.status == 200 for one in asked)
 
 
@@ -285,7 +285,7 @@ def _key_hash(one):
     ).hexdigest()
 
 
-def _prove(one, answer, event, cas, path):
+def _check(one, answer, event, cas, path):
     """Return the serial number of a certificate after checking that it matches the request."""
     pem = answer.body
     if one.wants_json:

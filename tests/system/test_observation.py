@@ -209,7 +209,7 @@ def test_each_outcome_is_counted(serve, document, tmp_path):
     assert 364 * 86400 < left < 366 * 86400
 
 
-def test_a_check_that_nobody_knew_of_is_counted_too(service, metrics, monkeypatch):
+def test_an_unknown_check_is_counted_as_other(service, metrics, monkeypatch):
     from anchor.errors import Failure, ValidationFailed
 
     def refuse(*_):
@@ -325,7 +325,7 @@ def test_directories_of_services_that_are_gone_are_removed(tmp_path, monkeypatch
     assert made != process_directory.prepare(None, tmp_path / "other.json")
 
 
-def test_a_place_that_somebody_else_prepared_is_not_used(tmp_path, monkeypatch):
+def test_a_directory_of_another_user_is_not_used(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     (tmp_path / f"anchor-metrics-{os.getuid()}").mkdir(mode=0o777)
     (tmp_path / f"anchor-metrics-{os.getuid()}").chmod(0o777)
@@ -464,7 +464,7 @@ def test_a_line_of_text_names_the_request_it_is_about(logged):
     assert during.endswith("INFO anchor.test [abc123]: during")
 
 
-def test_no_message_begins_a_line_of_its_own_or_commands_a_terminal(logged):
+def test_no_message_starts_a_new_line_or_controls_a_terminal(logged):
     logger, stream = logged(logs.Text())
     logger.info("name %s", "x\n2026-01-01 INFO anchor: forged\x1b[2J\x9b")
 

@@ -61,7 +61,7 @@ def run(installed, *command, **environment):
     )
 
 
-def test_an_installed_anchor_makes_and_proves_a_configuration_of_its_own(installed):
+def test_an_installed_anchor_makes_and_validates_a_configuration(installed):
     made = run(installed, "anchor", "init", "mine")
     checked = run(installed, "anchor", "check", "--config", "mine/config.json")
     found = run(installed, "anchor", "check", ANCHOR_CONF="mine/config.json")

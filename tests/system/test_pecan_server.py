@@ -61,7 +61,7 @@ def assert_one_clear_line(finished, *words):
 
 @pytest.mark.parametrize("line", COMMANDS)
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
-def test_a_port_that_is_taken_is_told_in_one_line(directory, line, host):
+def test_a_port_that_is_in_use_is_reported_in_one_line(directory, line, host):
     family, _, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
     with socket.create_server(address, family=family) as other:
         port = other.getsockname()[1]
@@ -72,9 +72,7 @@ def test_a_port_that_is_taken_is_told_in_one_line(directory, line, host):
 
 @pytest.mark.parametrize("line", COMMANDS)
 @pytest.mark.parametrize("taken", ["127.0.0.1", "0.0.0.0"])
-def test_a_port_that_is_taken_on_ipv4_only_is_told_when_all_addresses_are_wanted(
-    directory, line, taken
-):
+def test_a_port_that_is_in_use_on_ipv4_only_is_reported_for_all_addresses(directory, line, taken):
     with socket.create_server((taken, 0)) as other:
         port = other.getsockname()[1]
         configure(directory, "::", port)
@@ -84,7 +82,7 @@ def test_a_port_that_is_taken_on_ipv4_only_is_told_when_all_addresses_are_wanted
 
 @pytest.mark.parametrize("line", COMMANDS)
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "99999999999", "http", "", "50 16"])
-def test_a_port_that_is_none_is_told_in_one_line(directory, line, port):
+def test_an_invalid_port_is_reported_in_one_line(directory, line, port):
     configure(directory, "127.0.0.1", port)
 
     assert_one_clear_line(start(line, directory), repr(port), "from 1 to 65535")
@@ -95,7 +93,7 @@ def test_a_port_that_is_none_is_told_in_one_line(directory, line, port):
     "192.0.2.1", "2001:db8::1", "nowhere.invalid", "[::1]", "a" * 80, "*", "fe80::1%lo", "::1%lo",
     "http://127.0.0.1",
 ])  # fmt: skip
-def test_an_address_that_is_not_this_machines_is_told_in_one_line(directory, line, host):
+def test_an_address_of_another_machine_is_reported_in_one_line(directory, line, host):
     configure(directory, host, free_port())
 
     assert_one_clear_line(start(line, directory), host)
@@ -132,13 +130,13 @@ def test_it_listens_where_it_is_told_and_says_so_at_once(directory, line, host, 
 
 
 @pytest.mark.parametrize("port", ["0", "-1", "65536"])
-def test_a_port_that_is_none_is_told_when_it_is_an_option(directory, port):
+def test_an_invalid_port_option_is_reported(directory, port):
     configure(directory, "127.0.0.1", free_port())
 
     assert_one_clear_line(start(f"anchor serve --port {port}", directory), port, "from 1 to 65535")
 
 
-def test_an_address_with_a_zone_is_told_in_one_line(directory):
+def test_an_address_with_a_zone_is_reported_in_one_line(directory):
     """Pecan passes the address to wsgiref without the number of its zone."""
     zones = [
         f"{ip_address(bytes.fromhex(words[0]))}%{words[5]}"
@@ -150,7 +148,7 @@ def test_an_address_with_a_zone_is_told_in_one_line(directory):
     assert_one_clear_line(start("anchor serve", directory), "fe80:")
 
 
-def test_a_configuration_that_is_wrong_is_told_without_a_traceback(directory):
+def test_an_invalid_configuration_is_reported_without_a_traceback(directory):
     shutil.copy(ROOT / "config.py", directory)
     (directory / "config.json").write_text("{}")
 
@@ -162,7 +160,7 @@ def test_a_configuration_that_is_wrong_is_told_without_a_traceback(directory):
         assert "registration_authority" in finished.stderr
 
 
-def test_other_servers_are_not_taken_for_pecans(monkeypatch):
+def test_other_servers_are_not_mistaken_for_pecans(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/usr/bin/gunicorn", "anchor.wsgi:application"])
     assert not pecan_serve.is_serving()
 

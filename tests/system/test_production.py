@@ -148,7 +148,7 @@ def test_nginx_slows_one_client_down_and_nobody_else(document, tmp_path, ca):
         assert 200 == served.sign(source="127.0.0.6")[0]
 
 
-def test_nginx_gives_up_a_client_that_does_not_send(document, tmp_path, ca):
+def test_nginx_disconnects_a_client_that_sends_nothing(document, tmp_path, ca):
     short = {
         "client_header_timeout 10s": "client_header_timeout 1s",
         "client_body_timeout 10s": "client_body_timeout 1s",
@@ -287,9 +287,7 @@ def test_uwsgi_without_a_master_finishes_what_runs_and_leaves_nothing_behind(tol
             post(service, make_csr())
 
 
-def test_the_end_of_uwsgis_first_process_while_it_starts_the_last_is_the_end_of_all(
-    document, tmp_path
-):
+def test_all_processes_end_if_uwsgis_first_process_ends_during_the_start(document, tmp_path):
     """The last worker serves already, but uwsgi has not stored its id yet."""
     (tmp_path / "config.json").write_text(json.dumps(document))
     slow_fork = [

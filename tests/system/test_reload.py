@@ -176,7 +176,7 @@ def test_a_reload_under_load_fails_no_request(directory, document, how):
 
 
 @pytest.mark.parametrize("told", [signal.SIGHUP, signal.SIGTERM])
-def test_a_worker_that_is_told_to_end_answers_whom_it_has_just_accepted(directory, told):
+def test_a_worker_that_ends_responds_on_a_connection_it_has_just_accepted(directory, told):
     slow_accept = [
         program("strace", "strace"),
         *("-D", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "trace=accept4"),
@@ -288,7 +288,7 @@ def test_gunicorn_goes_on_with_what_it_loaded_when_the_configuration_breaks(
         assert process.poll() is None
 
 
-def test_gunicorn_reloads_what_is_mended(directory, document):
+def test_gunicorn_reloads_a_corrected_configuration(directory, document):
     port = free_port()
     with gunicorn(directory, port) as process, Load(port) as load:
         assert {24} == load.latest()

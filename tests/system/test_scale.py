@@ -50,7 +50,7 @@ def test_storing_costs_the_same_in_a_full_directory(full, tmp_path):
     assert many < 1.5 * empty
 
 
-def test_nobody_looks_through_what_is_stored(serve, document, full):
+def test_no_request_lists_the_stored_certificates(serve, document, full):
     document["signing_ca"]["local"]["output_path"] = str(full)
     with watching("os.scandir", "os.listdir", "glob.glob") as looked_at:
         service = serve(document)

@@ -113,7 +113,7 @@ def ask(directory, command, rest, environment):
         return json.loads(answer.read()), process.pid
 
 
-def test_without_a_server_nothing_is_known():
+def test_without_a_server_the_capacity_is_unknown():
     code = """if True:
         import os
         from anchor.runtime import server

@@ -25,7 +25,7 @@ def test_there_are_units_for_a_timer_for_the_daemon_and_for_the_service():
     ] == [unit.name for unit in UNITS]
 
 
-def test_systemd_finds_nothing_wrong_with_them(tmp_path):
+def test_systemd_analyze_verifies_the_units(tmp_path):
     for unit in UNITS:
         text = unit.read_text().replace("/usr/bin/anchor ", f"{ANCHOR} ")
         text = text.replace("/opt/anchor/bin/uwsgi", str(ANCHOR.with_name("uwsgi")))
@@ -65,7 +65,7 @@ def test_the_service_is_as_little_exposed_as_the_page_says(tmp_path):
     "unit",
     [unit for unit in UNITS if unit.name.startswith("anchor-renew") and unit.suffix == ".service"],
 )
-def test_the_command_of_a_unit_is_one_that_there_is(unit, tmp_path, monkeypatch):
+def test_the_command_of_a_unit_exists(unit, tmp_path, monkeypatch):
     monkeypatch.setenv("ANCHOR_STATE", str(tmp_path))
     (line,) = [line for line in unit.read_text().splitlines() if line.startswith("ExecStart=")]
     program, *arguments = shlex.split(line.removeprefix("ExecStart="))
