@@ -48,7 +48,7 @@ class Meaning:
         addresses: IP addresses; an IPv4-mapped one is followed by its IPv4 address.
         mailboxes: in lower case, with hosts in the form of ``hosts``.
         uris: in lower case, without percent-encoding and without a slash at the end.
-        understood: False if the name may name more than that.
+        understood: False if the name may contain other hosts or addresses too.
     """
 
     hosts: list[str] = field(default_factory=list)

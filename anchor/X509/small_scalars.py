@@ -78,7 +78,7 @@ def _x_coordinates(name: str) -> frozenset[int]:
     base = ec.derive_private_key(1, curve).public_key().public_numbers()
 
     def add(first: Point, second: Point) -> Fraction:
-        """Add points (SEC 1 section 2.2.1); the denominator is that of the slope, cubed."""
+        """Add points (SEC 1 section 2.2.1); the denominator is the cube of the slope's."""
         (x, y), (u, v) = first, second
         rise, run = (3 * (x * x - 1), 2 * y) if first == second else (v - y, u - x)
         square = run * run % p

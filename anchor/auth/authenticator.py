@@ -78,10 +78,10 @@ class Authenticator:
         self.name = name
         self.backend = backend
         self._principal = principal
-        self._ask = ask if breaker is None else _through(breaker, ask)
+        self._ask = ask if breaker is None else _with_circuit_breaker(breaker, ask)
 
     def principal(self, user: str) -> str:
-        """The same text for all names of one user.
+        """A text that is the same for all names of one user.
 
         Raises:
             PluginError: the backend failed.
@@ -200,16 +200,16 @@ def load_authenticator(
     )
 
 
-def _through(breaker: CircuitBreaker, ask: Ask) -> Ask:
-    """The same function, called only when the circuit breaker allows it."""
+def _with_circuit_breaker(breaker: CircuitBreaker, ask: Ask) -> Ask:
+    """Wrap a function so that the circuit breaker can reject the call."""
 
-    def ask_through_breaker(
+    def ask_with_circuit_breaker(
         authority: str, user: str, secret: str, identified: Callable[[str], None]
     ) -> Any:
         with breaker.calling():
             return ask(authority, user, secret, identified)
 
-    return ask_through_breaker
+    return ask_with_circuit_breaker
 
 
 class CommonSettings(pydantic.BaseModel):

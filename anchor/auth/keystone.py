@@ -152,7 +152,7 @@ class KeystoneAuthentication:
 
     @staticmethod
     def principal(_user: str) -> str:
-        """The same for all: a new user name does not reset the count of failures."""
+        """The same text for all users: a new user name does not reset the count of failures."""
         return ""
 
     def authenticate(self, user: str, secret: str) -> AuthDetails:

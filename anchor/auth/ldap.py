@@ -196,7 +196,7 @@ class LdapAuthentication:
         if not (_is_plain(user) and _is_secret(secret)):
             raise NotAuthenticated()
         if self._domain is not None and not set("@\\/").isdisjoint(user):
-            # The name could be that of a user in another domain.
+            # The name could belong to a user in another domain.
             raise NotAuthenticated()
 
         identity = self._deadline.call(

@@ -141,7 +141,7 @@ class UserLookup:
             return ()
         entries = self._search(connection, user)
         # Active Directory first reads the name as a userPrincipalName, then as a sAMAccountName.
-        # If two users share it in different attributes, the bind may be that of the other user.
+        # If two users share it in different attributes, the bind may authenticate the other user.
         query = f"(userPrincipalName={escape_in_filter(principal)})"
         bound = connection.search(self.base, query, ("userPrincipalName",))
         if {entry.name for entry in bound} - {entry.name for entry in entries}:

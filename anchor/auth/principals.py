@@ -26,7 +26,7 @@ _IGNORED = frozenset({"Cc", "Cf", "Mn", "Me"})
 
 
 def key(name: str) -> str:
-    """The same text for all spellings that a directory may accept for one user.
+    """A text that is the same for all spellings that a directory may accept for one user.
 
     This follows LDAP's caseIgnoreMatch (RFC 4518) and Active Directory.  Two users can have the
     same key, so it is for counting only, never for identification.

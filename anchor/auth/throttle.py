@@ -22,7 +22,7 @@ class _UserAtNetwork(NamedTuple):
 
     Attributes:
         network: the client's IPv4 address, or the /64 of its IPv6 address.
-        name: the same text for all spellings of the name.
+        name: a text that is the same for all spellings of the name.
         is_canonical: True if the backend returned the name, False if the client sent it.
     """
 

@@ -35,7 +35,7 @@ def read_chain(
     """Read the certificates between a CA and its root from a PEM file.
 
     Raises:
-        ValueError: a certificate is not a valid CA's, or did not issue the one before it.
+        ValueError: a certificate is not a valid CA's, or did not issue the previous one.
     """
     chain = tuple(_read(path))
     issued = ca

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(sys.argv[1:] if arguments is None else list(arguments))
     except OutputError as error:
         if error.errno == errno.EPIPE:
-            # The reader has read enough, as `head` does after its last line.
+            # The reader has closed the pipe, as `head` does after its last line.
             return 1
         # Standard error may be on the same full disk.
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""What is due for a tracked certificate: a renewal, the hook, or a wait after a failure."""
+"""The next step for a tracked certificate: a renewal, the hook, or a wait after a failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a success or a failure changes in the history of a tracked certificate."""
+"""Changes to the history of a tracked certificate after a success or a failure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def after_issuance(
 
     Args:
         tracked: the certificate as it was tracked before.
-        issued: what the service answered.
+        issued: the service's answer.
         pair: the new pair.
         now: in seconds since the epoch.
     """

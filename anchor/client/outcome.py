@@ -12,7 +12,7 @@ from anchor.timestamps import timestamp
 
 
 class Result(enum.Enum):
-    """What happened; the values are for scripts."""
+    """The result; the values are for scripts."""
 
     ISSUED = "issued"
     RENEWED = "renewed"
@@ -26,7 +26,7 @@ class Result(enum.Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What happened to one certificate; ``message`` and ``warning`` are one line each."""
+    """The result for one certificate; ``message`` and ``warning`` are one line each."""
 
     name: str
     result: Result

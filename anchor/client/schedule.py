@@ -30,7 +30,7 @@ def renewal(
     Args:
         life: the begin and the end of the certificate's validity.
         fingerprint: the certificate's fingerprint in hexadecimal. It works as a random number that
-            differs between machines but is the same in each run.
+            differs between machines and is the same in each run.
         renew_after: the time that the service asks for; None for a third of the life before the
             end.
         when_left: the fraction of the life that is left at the renewal, from the command line.

@@ -100,7 +100,7 @@ def default_state_directory(environment: Mapping[str, str] = os.environ) -> Path
 
 
 def _roots_directory(parent: Path) -> Path:
-    """Root's directory, or the one of earlier versions if it is still in use."""
+    """Root's directory, or the directory of earlier versions if it is still in use."""
     directory, former = parent / "anchor-client", parent / "anchor"
     if (directory / "tracked").exists():
         return directory

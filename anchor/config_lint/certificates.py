@@ -21,7 +21,7 @@ LONGEST_VALIDITY = datetime.timedelta(days=7)
 
 
 def ca_ends_soon(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """The warnings of the start about CAs that expire soon."""
+    """Find CAs that expire soon; the service logs the same warnings at its start."""
     yield from review.loaded.warnings
 
 

@@ -1,1 +1,1 @@
-"""What answers each path."""
+"""The controllers: the code that responds to each path."""

@@ -83,7 +83,7 @@ def _verdict(check: Check, arguments: Mapping[str, object]) -> Verdict:
         return Verdict(check.name, failure=Failure(check.name, str(error), error.data))
     except (Exception, SystemExit) as error:  # noqa: BLE001  # a plug-in may raise anything
         return Verdict(check.name, crash=_crash(check, "failed", error))
-    # The author of a check that returns False meant to refuse.
+    # A check that returns False was probably meant to reject the request.
     if result is False:
         return Verdict(check.name, crash=_crash(check, "answered False, and did not raise"))
     return Verdict(check.name)

@@ -18,7 +18,7 @@ PORTS = range(1, 65535 + 1)
 
 def is_serving() -> bool:
     """Whether this process was started by ``pecan serve`` or ``anchor serve``."""
-    # pecan.commands.serve in sys.modules proves nothing: other servers import it too.
+    # pecan.commands.serve in sys.modules is not sufficient: other servers import it too.
     return Path(sys.argv[0]).name in {"pecan", "anchor"} and sys.argv[1:2] == ["serve"]
 
 

@@ -1,4 +1,4 @@
-"""The end of a start that must not be repeated: a token rejected the PIN (doc/adr/0034)."""
+"""Ending a start that must not be repeated: a token rejected the PIN (doc/adr/0034)."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ def _may_be_a_certificate(name: str) -> bool:
 
 
 def is_certificate(name: str) -> bool:
-    """Whether a file name is that of a stored certificate."""
+    """True if a stored certificate can have this file name."""
     return _FILE(name) is not None
 
 

@@ -102,7 +102,7 @@ def _child(node: object, segment: str) -> Any:
 
 @functools.cache
 def _exposes_methods(kind: type[Any]) -> bool:
-    """True if the class has an exposed method, its own or inherited."""
+    """True if the class defines or inherits an exposed method."""
     return any(iscontroller(member) for base in kind.__mro__ for member in vars(base).values())
 
 

@@ -50,7 +50,7 @@ def respond_to_error(error: Exception, request: Request) -> Response:
     headers = _headers(error)
     if not wants_json(request):
         return respond(request, f"{detail}\n".encode(), "text/plain", status, headers)
-    # RFC 9457 4.2.1: about:blank means that the type says no more than the status.
+    # RFC 9457 4.2.1: about:blank means that the type adds nothing to the status.
     problem: dict[str, Any] = {
         "type": "about:blank",
         "title": status.phrase,

@@ -31,7 +31,7 @@ class CA:
         not_after: the end of the CA, or of a certificate in its chain if that is earlier.
         time_left: the time until then, in words.
         percent_left: the remaining part of the validity, 0 to 100.
-        is_due: True if the CA should be replaced now.
+        is_due: True if the operator should replace the CA now.
     """
 
     role: str
