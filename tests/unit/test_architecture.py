@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.paths import ROOT
 
-# From the ground up, as doc/source/explanation/architecture.rst draws them.
+# From the lowest layer to the highest, as in doc/source/explanation/architecture.rst.
 LAYERS = (
     ("errors", "timestamps"),
     ("logs",),

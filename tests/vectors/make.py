@@ -956,10 +956,10 @@ def main():
     rows = "".join(f"{f'``{v.file}``':{width}} {v.oddity}\n" for v in made)
     (HERE / "README.rst").write_text(
         "================\nHostile requests\n================\n\n"
-        "Every file was made by ``python -m tests.vectors.make``, which writes DER by hand\n"
-        "(``tests/support/der.py``) with keys from fixed seeds; no other source was used.  What\n"
-        "becomes of each, and the larger ones, are in\n"
-        "``tests/unit/X509/test_hostile_requests.py``.\n"
+        "Every file was made by ``python -m tests.vectors.make``, which writes DER\n"
+        "(``tests/support/der.py``) with keys from fixed seeds; no other source was used.\n"
+        "``tests/unit/X509/test_hostile_requests.py`` has the\n"
+        "expected results and larger requests.\n"
         f"\n{rule}{'File':{width}} What is odd about it\n{rule}{rows}{rule}"
     )
 

@@ -1,4 +1,4 @@
-"""The page about what a certificate contains: a real certificate has these fields and no other."""
+"""The page about certificates: a real certificate has the documented fields and no others."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FIELDS, EXTENSIONS = tables(SOURCE / "explanation/certificate.rst")
 
 USAGE = x509.KeyUsage(True, False, False, False, True, False, False, False, False)
 PURPOSES = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
-# Everything that a request may have and that a certificate does not take over.
+# Extensions and attributes that a request may have and a certificate does not copy.
 IGNORED = (
     x509.SubjectKeyIdentifier(b"\1" * 20),
     x509.BasicConstraints(False, None),
@@ -33,7 +33,7 @@ IGNORED = (
 
 @pytest.fixture
 def issued(service):
-    """A certificate whose request asked for all there is."""
+    """A certificate whose request contained all of them."""
     return service.issue(
         make_csr(
             "www.example.com",

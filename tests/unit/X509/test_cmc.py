@@ -14,7 +14,7 @@ from tests.unit.X509.test_hostile_requests import post_bare
 
 
 def wrapped_by_openssl(directory, csr, *options, form="DER"):
-    """SignedData around a PKIData, signed by somebody that Anchor has never heard of."""
+    """SignedData around a PKIData, signed by an unknown signer."""
     signer = make_ca(directory, name="an enrolment agent")
     contents = directory / "pki-data.der"
     contents.write_bytes(der.pki_data(der.tagged(csr)))

@@ -1,4 +1,4 @@
-"""Keys whose private half anybody, or the CA, can compute are refused; sound ones never are."""
+"""Keys whose private key can be computed are refused, and strong keys never are."""
 
 from __future__ import annotations
 
@@ -249,11 +249,11 @@ def test_dsa_keys_with_small_exponents_are_refused(exponent):
     judge(key)
 
 
-# ---- the CA's key in disguise
+# ---- keys related to the CA's key
 
 
 def disguises():
-    """Keys of a CA, and keys that the same secret belongs to."""
+    """Keys of a CA, and keys that have the same secret."""
     numbers = a_key("rsa-2048").private_numbers()
     n = numbers.public_numbers.n
     yield (

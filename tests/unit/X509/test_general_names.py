@@ -1,4 +1,4 @@
-"""A name has one meaning: no spelling and no kind of name gets around a ban or a blacklist."""
+"""A name means the same everywhere: no spelling and no kind of name evades a ban or a deny-list."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def principal(realm, *components, tag=0x1B):
 
 
 def spellings(host):
-    """Texts that some program takes for a host."""
+    """Texts that some program reads as this host."""
     full_width = "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in host)
     yield from (host, host.upper(), f"{host}.", f"{host}..", f" {host}", full_width)
     yield host.replace(".", "\N{IDEOGRAPHIC FULL STOP}")

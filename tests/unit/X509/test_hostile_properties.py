@@ -1,4 +1,4 @@
-"""Whatever the request: never a fault of ours, and never a certificate that breaks a rule."""
+"""For any request: never an internal error, and never a certificate that breaks a rule."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ RICH = der.unsorted_info(
 
 @pytest.fixture
 def strict(serve, document):
-    """A service that keeps to the standards and certifies for one hour."""
+    """A service with standards_compliance, and certificates for one hour."""
     document["registration_authority"]["default"]["validators"] = {
         "standards_compliance": {},
         "subject_attributes": {"allowed": {"O": ["%"], "C": ["DE"]}},
@@ -68,7 +68,7 @@ CERTIFIED = {"UTF8String", "PrintableString", "IA5String", "NumericString", "Vis
 
 
 def assert_harmless(answer, ca):
-    """Refused, or a leaf within its validity whose names are printable."""
+    """Require a refusal, or a leaf within its validity with printable names."""
     assert answer.status_int in {200, 400}, answer.text
     if answer.status_int == 400:
         assert answer.text.isascii()

@@ -1,4 +1,4 @@
-"""The table of hostile requests, and what becomes of each: accepted, or refused for a reason."""
+"""The table of hostile requests with the result of each: accepted, or refused for a reason."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ AFTER_IT = "there is something after it"
 CONTROL = "printable_names: a name has a control character in it"
 KEY_ENCODING = "its public key is encoded in a way that is not supported"
 
-# With no validators configured at all: these are the rules that nothing switches off.
+# Without validators: these are the mandatory checks.
 EXPECTED = {
     "bad-self-signature.der": POSSESSION,
     "foreign-self-signature.der": POSSESSION,
@@ -253,7 +253,7 @@ def inner(path):
 
 @pytest.fixture
 def strict(serve, document):
-    """A service that keeps to the standards."""
+    """A service with standards_compliance."""
     authority = document["registration_authority"]["default"]
     authority["validators"] = {"standards_compliance": {}, **ANY_UNIT}
     return serve(document)
@@ -261,7 +261,7 @@ def strict(serve, document):
 
 @pytest.fixture
 def lenient(serve, document):
-    """A service without any validator of names."""
+    """A service without validators for names."""
     document["registration_authority"]["default"]["validators"] = ANY_UNIT
     return serve(document)
 
@@ -432,7 +432,7 @@ def test_odd_names_are_judged_without_a_warning(service):
 
 
 def test_a_panic_in_rust_is_a_refusal_like_any_other(service, monkeypatch):
-    """No input is known to cause one, so this stands in for the day when there is one."""
+    """No known input causes a panic, so the parser is replaced."""
 
     class PanicException(BaseException):  # what pyo3 calls it
         pass

@@ -1,4 +1,4 @@
-"""A CA whose certificate has name constraints certifies no name that relying parties reject."""
+"""A CA with name constraints issues no certificate that relying parties reject."""
 
 from __future__ import annotations
 

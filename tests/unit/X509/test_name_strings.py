@@ -1,4 +1,4 @@
-"""Names in any string type: the certificate has the same text, in the type that it should have."""
+"""Names in any string type: the certificate has the same text in a type of RFC 5280."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests as text: any encoding, any line ends, any text around the one block, at every door."""
+"""Requests as text, with any encoding, line ends and surrounding text, in all ways to send them."""
 
 from __future__ import annotations
 

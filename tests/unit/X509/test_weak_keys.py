@@ -1,4 +1,4 @@
-"""Keys whose private half others can compute, made for the purpose, and refused with the reason."""
+"""Weak keys, made for these tests, are refused with the reason."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def random_prime(bits, source):
 
 
 def private_key(p, q, e=65537):
-    """A key that signs, whatever is wrong with its primes."""
+    """A key that can sign, although its primes are wrong."""
     d = pow(e, -1, math.lcm(p - 1, q - 1))
     public = rsa.RSAPublicNumbers(e, p * q)
     numbers = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), public)
@@ -79,7 +79,7 @@ def roca_prime(bits, source):
 
 
 def reason(key):
-    """Why a request with this key is refused, its proof of possession being in order."""
+    """The reason to refuse a request with this key and a valid signature."""
     found = refusals(configured(), make_csr("a.example.com", key=key))
     assert found.keys() <= {"strong_key"}
     return found.get("strong_key", "")

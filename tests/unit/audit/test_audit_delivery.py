@@ -1,4 +1,4 @@
-"""``audit.target: log``: an event that cannot be written costs the answer, and is never lost."""
+"""``audit.target: log``: a request whose event cannot be written fails, and no event is lost."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def users(text):
 
 
 class Quiet(logging.Handler):
-    """Swallows records, as a handler of somebody's own may."""
+    """A handler that ignores errors, as a third-party one may."""
 
     def emit(self, record):
         pass

@@ -1,4 +1,4 @@
-"""The handler for the audit's lines: whole, at once, and failing nobody who logs."""
+"""The handler for audit lines: complete lines, written at once, and no errors for callers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What keeps a backend that hangs from being waited for by everyone."""
+"""The circuit breaker: a backend that hangs does not block all requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from anchor.errors import BackendUnavailable, NotAuthenticated
 
 
 class Clock:
-    """A clock that is set, and that goes on when somebody sleeps."""
+    """A clock that a test sets, and that a sleep advances."""
 
     def __init__(self):
         self.now = 1000.0
@@ -45,7 +45,7 @@ def ask(breaker, clock, error, seconds):
 
 
 def hang(breaker, clock, seconds=6.0):
-    """Wait in vain."""
+    """Wait until the timeout."""
     fail(breaker, clock, BackendUnavailable("timed out"), seconds)
 
 

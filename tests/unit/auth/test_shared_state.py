@@ -1,4 +1,4 @@
-"""What the processes of a service share of a backend, however they were started."""
+"""The state of a backend that the processes of a service share, however they were started."""
 
 from __future__ import annotations
 

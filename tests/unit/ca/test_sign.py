@@ -1,4 +1,4 @@
-"""A request in, a certificate out: the authority's pipeline through the WSGI door."""
+"""From a request to a certificate, through the WSGI application."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys in files, and signing backends of others: classes with a key, functions with an answer."""
+"""Keys in files, and third-party signing backends: classes with a key, and functions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def csr():
 
 @pytest.fixture
 def backend(monkeypatch):
-    """Has a name stand for a backend, as an installed distribution would."""
+    """Registers a backend under a name, as an installed distribution would."""
     offered = {}
     real = load_plugin
 
@@ -168,7 +168,7 @@ def test_a_key_that_claims_to_be_another_is_found_out_at_the_start(
 
 
 class RemoteCA:
-    """A CA that makes certificates as it likes."""
+    """A CA that issues certificates with any contents."""
 
     def __init__(self, ca):
         self.ca = ca

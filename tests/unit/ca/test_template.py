@@ -1,4 +1,4 @@
-"""What a certificate says, for any request that can be read, and any moment."""
+"""The contents of a certificate, for any readable request and any time."""
 
 from __future__ import annotations
 

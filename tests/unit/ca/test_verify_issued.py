@@ -1,4 +1,4 @@
-"""What was signed is compared with what was approved before it is answered."""
+"""A signed certificate is compared with the approved template before it is sent."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_another_name_than_the_cas_is_noticed(issue, tmp_path):
 
 
 def test_another_algorithm_than_the_one_that_signed_is_noticed(issue):
-    """It stands behind what is signed, and says how the signature is to be verified."""
+    """The algorithm after the signed contents says how to verify the signature."""
     sha256, sha512 = bytes.fromhex("06082a8648ce3d040302"), bytes.fromhex("06082a8648ce3d040304")
 
     def mislabelled(octets):

@@ -1,4 +1,4 @@
-"""What the helper answers to each operation, as certmonger's protocol wants it."""
+"""The helper's reply to each operation of certmonger's protocol."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.servers.https_anchor import make_tls, running
 
 @pytest.fixture
 def helper(https_anchor, monkeypatch, capsys):
-    """Runs the helper as certmonger would; answers its exit code and what it printed."""
+    """Runs the helper as certmonger would; returns its exit code and its output."""
     for name in [name for name in os.environ if name.startswith("CERTMONGER_")]:
         monkeypatch.delenv(name)
 

@@ -1,4 +1,4 @@
-"""A good pair is never replaced by a certificate that was not asked for."""
+"""A working key and certificate are never replaced by a certificate that was not requested."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ BAD = {
 
 @pytest.fixture
 def keeping(machine, https_anchor, capsys):
-    """Asserts that a renewal keeps the pair, and says why in one line."""
+    """Require that a renewal keeps the files, and reports the reason in one line."""
     assert 0 == machine.request("www.example.com")
     first = machine.certificate()
 
@@ -115,7 +115,7 @@ def test_a_bad_certificate_does_not_replace_a_good_one(keeping, ca, changes):
 
 @pytest.fixture
 def chains(ca, tmp_path, https_anchor):
-    """Services that answer a good certificate with a chain that is not."""
+    """Services that return a valid certificate with an invalid chain."""
     stranger = make_ca(tmp_path, name="Stranger")
     (tmp_path / "other").mkdir()
     same_name = make_ca(tmp_path / "other", name="Test CA")

@@ -1,4 +1,4 @@
-"""``anchor renew --daemon``, and when it does what."""
+"""``anchor renew --daemon``: what it does, and when."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def outcomes():
 
 @pytest.fixture
 def inside(machine, clock, outcomes):
-    """The daemon in this process, of which a test makes one turn at a time."""
+    """The daemon in this process; a test runs one cycle at a time."""
     renewer = Renewer(StateDirectory(machine.state), lambda _line: None, clock)
     return Daemon(renewer, outcomes.append, outcomes.append)
 

@@ -1,4 +1,4 @@
-"""Faults in the middle of a renewal: the old pair or the new one, never a mixture."""
+"""Faults during a renewal leave the old key and certificate or the new ones, never a mixture."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.support.canned import answering, problem
 from tests.support.pki import make_ca, of_no_known_version
 from tests.support.servers.processes import wait_for
 
-# Each step that lasts ends with an fsync, so dying before each of them is dying between any two.
-# Nothing real dies at a chosen step.
+# Each step that is kept on disk ends with an fsync.  So being killed before each fsync covers being
+# killed between any two steps. A real kill cannot be aimed at a step.
 _DIE_AT_STEP = """
 import os, signal, sys
 from anchor.cli import main
@@ -35,7 +35,7 @@ sys.exit(main.main(sys.argv[2:]))
 
 
 def die_at_step(step, machine, *arguments):
-    """Run a command that is killed at a step; answers whether it was."""
+    """Run a command that is killed at a step; return True if it was killed."""
     command = [sys.executable, "-c", _DIE_AT_STEP, step, arguments[0], "--state", machine.state]
     finished = subprocess.run(
         [*map(str, command), *map(str, arguments[1:])], capture_output=True, check=False
@@ -140,7 +140,7 @@ def test_a_full_disk_leaves_what_was_there(machine):
     assert 0 == machine.request("www.example.com")
     first = machine.certificate()
 
-    # Files of no size at all may be written: what a full disk is like, for one process.
+    # Only empty files can be written, as on a full disk, but for one process.
     process = machine.start(
         "renew", "--force", prefix=["sh", "-c", 'ulimit -f 0; trap "" XFSZ; exec "$@"', "sh"]
     )

@@ -1,4 +1,4 @@
-"""Files of certificates that come back from a backup, not quite as they were."""
+"""Files that were restored from a backup with missing or changed links."""
 
 from __future__ import annotations
 

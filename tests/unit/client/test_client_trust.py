@@ -1,4 +1,4 @@
-"""The client uses no path that another user could have written."""
+"""The client uses no path that another user could have changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""config.json: both forms, every error at once, and each with its path."""
+"""config.json in both forms: all errors are reported at once, each with its path."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.pki import DAY, make_ca, make_csr, now, of_no_known_version
 
 @pytest.fixture
 def complaints(tmp_path):
-    """What is wrong with a configuration, as a list of lines."""
+    """The errors of a configuration, as a list of lines."""
 
     def prove(document):
         text = document if isinstance(document, str) else json.dumps(document)

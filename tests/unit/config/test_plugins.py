@@ -1,4 +1,4 @@
-"""Plug-ins of another distribution (tests/support/plugins), found by their entry points."""
+"""Plug-ins of another distribution (tests/support/plugins), loaded by their entry points."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def authority(document):
 
 
 def refusal(serve, document):
-    """What is wrong with a configuration."""
+    """The errors of a configuration."""
     with pytest.raises(ConfigurationError) as caught:
         serve(document)
     return str(caught.value)
@@ -157,7 +157,7 @@ def test_a_name_that_is_offered_twice_stops_the_start(
 
 
 def assert_internal_error(service, caplog, *, blames):
-    """Nothing is signed, the log says why, and the requester learns nothing of it."""
+    """Require that nothing is signed, the log has the reason, and the response does not."""
     answer = service.sign(make_csr("a.example.com", "a.example.com"), status=500)
 
     assert "internal error" in answer.text

@@ -1,4 +1,4 @@
-"""The JSON Schema of config.json: what it refuses the service refuses, and the other way round."""
+"""The JSON Schema of config.json: it and the service reject the same configurations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DOCUMENTS = sorted((ROOT / "doc/source").rglob("*.rst"))
 
 
 def validator(of=SHIPPED, part=None):
-    """What judges a configuration, or a part of one."""
+    """A validator for a configuration, or for a part of one."""
     if part is None:
         return jsonschema.Draft202012Validator(of)
     registry = referencing.Registry().with_resource(
@@ -116,7 +116,7 @@ CLIENT = {"url", "secret_file"}
 
 
 def part_of(example):
-    """The parts of a configuration that an example consists of: pairs of a schema and a value."""
+    """The parts of a configuration in an example, as pairs of a schema and a value."""
     sections = SHIPPED["properties"]
     if set(SHIPPED["else"]["required"]) <= example.keys() or "auth" in example:
         return [(None, example)]
@@ -158,7 +158,7 @@ def test_every_example_in_the_documentation_keeps_to_the_schema(page):
 
 @pytest.fixture
 def complete(ca, tmp_path):
-    """A configuration with every option there is."""
+    """A configuration with every option."""
     (tmp_path / "blocklist.dat").write_bytes(bytes(16))
     local = {"cert_path": str(ca.cert_path), "key_path": "ca.key", "passphrase_env": "X"}
     token = {
@@ -368,9 +368,9 @@ def places(node, path=()):
 
 
 def parts(document):
-    """Smaller documents that together have all of it, and what of them is not in others.
+    """Smaller documents that together contain the whole document.
 
-    To prove all of it for every change to it takes its time.
+    Testing every change on the whole document would take too long.
     """
     small = copy.deepcopy(document)
     authority = small["registration_authority"]["default"]
@@ -393,7 +393,7 @@ def parts(document):
 
 
 def variants(document, below=()):
-    """The document with one thing about it changed, below some path, and what that was."""
+    """The document with one change below a path, and a description of the change."""
     for path in [below, *places(_at(document, below), below)]:
         number = isinstance(_at(document, path), int | float)
         changes = [*WRONG, *(WRONG_NUMBERS if number else ()), MISSING] if path else []

@@ -1,4 +1,4 @@
-"""``anchor check`` as a friend: what it advises, why, and when that counts."""
+"""The advice of ``anchor check``: each rule, its message, and the exit code."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STRICT = {
     "ext_key_usage": {"allowed_usage": ["serverAuth", "clientAuth"]},
     "subject_attributes": {"allowed": {"O": ["Example"]}},
 }
-# What does not look at names.
+# Validators that do not look at names.
 NAMELESS = ("standards_compliance", "source_cidrs", "ext_key_usage", "subject_attributes")
 LDAP = {
     "backend": "ldap",
@@ -43,7 +43,7 @@ LDAP = {
 
 @pytest.fixture
 def good(document, tmp_path):
-    """A configuration about which there is nothing to say."""
+    """A configuration without advice."""
     (tmp_path / "secret").write_text("a-long-secret-that-nobody-guesses\n")
     main(["audit", "init", str(tmp_path / "audit.key")])
     root = make_ca(tmp_path, name="Root")
@@ -71,7 +71,7 @@ def good(document, tmp_path):
 
 @pytest.fixture
 def advise(tmp_path, capsys, monkeypatch):
-    """What is advised about a configuration: paths and messages by the identifier."""
+    """The advice on a configuration: paths and messages by identifier."""
     monkeypatch.delenv("PECAN_CONFIG", raising=False)
 
     def advise(document, config_py="", *words, code=0):
@@ -98,7 +98,7 @@ def test_of_a_good_configuration_nothing_is_said(good, advise, tmp_path, capsys)
 
 
 def change(document, path, value):
-    """Put a value at a dotted path; `...` takes it away."""
+    """Set the value at a dotted path; `...` removes it."""
     *parents, last = path.split("/")
     for parent in parents:
         document = document.setdefault(parent, {})

@@ -1,4 +1,4 @@
-"""What Pecan's documentation promises holds: exposed controllers, hooks, ``pecan.request``."""
+"""Pecan's documented features work: exposed controllers, hooks, ``pecan.request``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What fixups make of a request, and that it is judged again."""
+"""Fixups change a request, and the result is checked again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fixup mends what a validator refuses; what is certified has passed every check."""
+"""A fixup may correct what a validator refuses; a certified request has passed every check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What judging a request costs, in CPU: little, whatever is in the request or the policy."""
+"""The CPU time to check a request is small, for any request and any policy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A policy in plain words: all of it, and nothing that is not for everyone."""
+"""The description of a policy is complete, and contains nothing that is not public."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.policies import configured
 KNOWN = {"anchor.validators": summary.VALIDATORS, "anchor.fixups": summary.FIXUPS}
 EVERY = [(namespace, name) for namespace in KNOWN for name in entry_points(namespace)]
 
-# What an option says when it is set; None if it is for nobody to see.
+# The text that describes an option; None if the option is not public.
 SAID = {
     ("standards_compliance", "label_re"): ("[a-z]+", "[a-z]+"),
     ("standards_compliance", "allow_ipv4_mapped"): (True, "IPv4-mapped"),

@@ -1,4 +1,4 @@
-"""``anchor explain``: what would become of a request, told without signing it."""
+"""``anchor explain`` shows how a request would be handled, without signing it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CERT_SIGN = x509.KeyUsage(False, False, False, False, False, True, False, False,
 
 @pytest.fixture
 def policy(document):
-    """A configuration with something to check and something to mend."""
+    """A configuration with checks and fixups."""
     document["registration_authority"]["default"] |= {
         "validators": {
             "standards_compliance": {},
@@ -39,7 +39,7 @@ def policy(document):
 
 @pytest.fixture
 def explain(tmp_path, capsys):
-    """Runs the command over a request; gives its exit code, its output and its errors."""
+    """Runs the command on a request; returns the exit code, the output and the errors."""
 
     def run(document, csr, *options):
         config, request = tmp_path / "config.json", tmp_path / "request.csr"
@@ -56,7 +56,7 @@ def explain(tmp_path, capsys):
 
 @pytest.fixture
 def explain_in_json(explain):
-    """Likewise, with the object that --json prints."""
+    """Runs the command with --json; returns the object too."""
 
     def run(document, csr, *options):
         code, out, err = explain(document, csr, "--json", *options)

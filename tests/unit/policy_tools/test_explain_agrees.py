@@ -1,4 +1,4 @@
-"""Whatever is asked, ``anchor explain`` foretells what the service answers."""
+"""``anchor explain`` and the service agree on every request."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DER = x509.load_pem_x509_csr(
 
 @pytest.fixture
 def agree(serve, document):
-    """Asks both, and compares."""
+    """Sends the request to both and compares the results."""
     document["registration_authority"]["default"] |= {
         "validators": {"standards_compliance": {}, "source_cidrs": {"cidrs": ["192.0.2.0/24"]}},
         "fixups": {"enforce_alternative_names_present": {}},

@@ -1,4 +1,4 @@
-"""``anchor test-policy``: cases that stand beside a configuration."""
+"""``anchor test-policy`` runs test cases against a configuration."""
 
 from __future__ import annotations
 

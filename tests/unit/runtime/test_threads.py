@@ -1,4 +1,4 @@
-"""Threads beside the one that serves leave the process's signals to it."""
+"""Background threads leave the signals of the process to the main thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bans: in force for the next request, in every process, and for as long as they say."""
+"""Bans are in force from the next request on, in every process, until they end."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def command(service):
 
 
 def refused(service, csr=None, **fields):
-    """Why the request is refused; None when it is not."""
+    """The reason to refuse the request; None if it is accepted."""
     answer = service.sign(csr, headers={"Accept": "application/json"}, **fields)
     if answer.status_int == 200:
         return None

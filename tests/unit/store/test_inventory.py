@@ -1,4 +1,4 @@
-"""``anchor certs``: what was issued, and when the last of it is gone."""
+"""``anchor certs``: the issued certificates, and when the last one expires."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def listed(certs, *arguments):
 
 
 def keep(directory, ca, *names, not_before=None, not_after):
-    """A certificate from another time, stored as the service does."""
+    """Store a certificate from another time, as the service does."""
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject(names[0]))
@@ -65,7 +65,7 @@ def keep(directory, ca, *names, not_before=None, not_after):
 
 @pytest.fixture
 def kept(service, ca):
-    """Certificates from other times; where they are."""
+    """Stores certificates from other times; returns their directory."""
     directory = service.path / "certs"
     keep(directory, ca, "old.example.com", not_after=now() - 10 * DAY)
     keep(directory, ca, "gone.example.com", not_after=now() - HOUR)

@@ -1,4 +1,4 @@
-"""Stored certificates: whole or not at all, and before the answer."""
+"""Certificates are stored completely or not at all, before the response."""
 
 from __future__ import annotations
 

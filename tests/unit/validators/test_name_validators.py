@@ -1,4 +1,4 @@
-"""The checks on names: what each of them lets through, and that doubt means no."""
+"""The validators of names: what each accepts, and that they refuse names in doubt."""
 
 from __future__ import annotations
 

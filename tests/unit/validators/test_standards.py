@@ -1,4 +1,4 @@
-"""The page about standards, and what it says that no other test shows."""
+"""The page about standards, with tests for the rows that no other test covers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attributes of the subject: no certificate has one that its policy does not name."""
+"""A certificate has no subject attribute that its policy does not name."""
 
 from __future__ import annotations
 
@@ -330,7 +330,7 @@ def test_an_intermediate_keeps_what_the_policy_names_and_has_a_subject(serve, do
     assert [O] == subject_of(service.issue(request(O)))
 
 
-# ---- what is told about it
+# ---- descriptions
 
 
 def test_explain_tells_what_is_left_out(document, tmp_path, capsys):

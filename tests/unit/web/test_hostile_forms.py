@@ -1,4 +1,4 @@
-"""HTTP bodies that no well-meaning client sends."""
+"""HTTP bodies that only hostile or broken clients send."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def post(service, body, content_type="multipart/form-data; boundary=frontier", p
 
 
 def ask(service, body, **environ):
-    """Post with exactly this WSGI environment; webtest would put the headers right."""
+    """Send a request with exactly this WSGI environment, which webtest would correct."""
     request = webtest.TestRequest.blank("/v1/sign/default", method="POST", body=body)
     request.environ.update(environ)
     return request.get_response(service.http.app)

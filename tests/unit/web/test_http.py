@@ -1,4 +1,4 @@
-"""The HTTP door: what is answered to whom, with which status."""
+"""HTTP responses and their statuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The OpenAPI description: sound, and true of the service."""
+"""The OpenAPI description is valid and matches the service."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def form(**fields):
 
 
 class Holds:
-    """Asks the service, and holds each answer against the description."""
+    """Sends requests to the service and validates each response against the description."""
 
     def __init__(self):
         self.seen = set()
@@ -97,7 +97,7 @@ def conform(value, schema):
 
 
 class Late(io.RawIOBase):
-    """Stands for a client that sends no more; a socket would make the test wait for it."""
+    """A client that sends no more; with a socket the test would have to wait."""
 
     def read(self, size=-1):
         raise TimeoutError
