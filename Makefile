@@ -24,7 +24,8 @@ check: $(VENV)/check.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --quiet --numprocesses=auto --dist=worksteal -m 'not slow' tests/unit $(PYTEST)
+	$(BIN)/python -m pytest --quiet --numprocesses=auto --dist=worksteal \
+	    --hypothesis-profile=check -m 'not slow' tests/unit $(PYTEST)
 
 test: lint docs $(VENV)/packages.stamp CA/root-ca.crt
 	$(BIN)/anchor test-policy tests/policy/sample.json

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
-from tests.support import environment
+from tests.support import environment, properties
 from tests.support.plugin_offers import plugins
 from tests.support.service import audit, audit_log, ca, document, serve, service
 

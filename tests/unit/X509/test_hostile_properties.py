@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from tests.support import der
 from tests.support.der_surgery import spoilt
 from tests.support.pki import a_key, assert_is_leaf, long_names, make_csr, now
+from tests.support.properties import examples
 from tests.unit.X509.test_hostile_requests import post_bare
 from tests.vectors import make
 
 BURST = settings(
-    max_examples=400,
+    max_examples=examples(400),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -19,6 +19,7 @@ from anchor.X509.name_constraints import names_in, violations
 from anchor.X509.signing_request import X509Csr
 from tests.support.pace import allowed, least_seconds
 from tests.support.pki import DAY, a_key, ca_certificate, key_pem, make_csr, now, subject
+from tests.support.properties import examples
 
 DNS, MAIL, URI = x509.DNSName, x509.RFC822Name, x509.UniformResourceIdentifier
 
@@ -185,7 +186,9 @@ NAMES = st.sampled_from(
 
 
 @hypothesis_settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     st.lists(BASES, max_size=3, unique=True),

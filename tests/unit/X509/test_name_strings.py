@@ -19,6 +19,7 @@ from anchor.X509.csr_reader import read_csr
 from tests.support import der
 from tests.support.der import BMP, IA5, NUMERIC, PRINTABLE, TELETEX, UNIVERSAL, UTF8, VISIBLE
 from tests.support.pki import a_key, assert_is_leaf, long_names
+from tests.support.properties import examples
 from tests.unit.X509.test_hostile_properties import BURST
 from tests.unit.X509.test_hostile_requests import post_bare
 from tests.vectors import make
@@ -137,7 +138,7 @@ def openssl_subject(certificate):
     return [line.partition(" = ")[2] for line in lines]
 
 
-@settings(BURST, max_examples=150)
+@settings(BURST, max_examples=examples(150))
 @given(wanted=st.lists(directory_strings(), min_size=1, max_size=4))
 def test_any_text_in_any_string_type_is_certified_as_utf8_or_printable(service, ca, wanted):
     subject = der.name(*((oid, value(text, tag), tag) for oid, text, tag in wanted))
@@ -153,7 +154,7 @@ def test_any_text_in_any_string_type_is_certified_as_utf8_or_printable(service, 
     assert expected == list(types_in(name.public_bytes()))
 
 
-@settings(BURST, max_examples=25)
+@settings(BURST, max_examples=examples(25))
 @given(wanted=st.lists(directory_strings(), min_size=1, max_size=4))
 def test_openssl_reads_the_text_that_was_requested(service, ca, wanted):
     subject = der.name(*((oid, value(text, tag), tag) for oid, text, tag in wanted))
@@ -161,7 +162,7 @@ def test_openssl_reads_the_text_that_was_requested(service, ca, wanted):
     assert [text for _, text, _ in wanted] == openssl_subject(certified(service, ca, subject))
 
 
-@settings(BURST, max_examples=100)
+@settings(BURST, max_examples=examples(100))
 @given(wanted=st.lists(directory_strings(), min_size=1, max_size=3))
 def test_a_directory_name_is_certified_in_the_same_types(service, ca, wanted):
     name = der.name(*((oid, value(text, tag), tag) for oid, text, tag in wanted))
@@ -179,7 +180,7 @@ def test_a_directory_name_is_certified_in_the_same_types(service, ca, wanted):
     ] == list(types_in(directory.public_bytes()))
 
 
-@settings(BURST, max_examples=100)
+@settings(BURST, max_examples=examples(100))
 @given(units=st.lists(directory_strings(), min_size=2, max_size=6))
 def test_an_rdn_may_have_several_values_but_none_twice(service, ca, units):
     rdn = [(OU, value(text, tag), tag) for _, text, tag in units]
@@ -354,7 +355,7 @@ ATTRIBUTES = (
 )
 
 
-@settings(BURST, max_examples=60)
+@settings(BURST, max_examples=examples(60))
 @given(order=st.permutations(ATTRIBUTES), kind=st.sampled_from(["ed25519", "rsa-2048", "ec-p256"]))
 def test_the_order_of_attributes_does_not_matter(service, ca, order, kind):
     key = a_key(kind)
@@ -371,7 +372,7 @@ def test_the_order_of_attributes_does_not_matter(service, ca, order, kind):
         assert ["www.example.com"] == names.get_values_for_type(x509.DNSName)
 
 
-@settings(BURST, max_examples=60)
+@settings(BURST, max_examples=examples(60))
 @given(
     order=st.permutations(ATTRIBUTES).filter(lambda order: sorted(order) != list(order)),
     other=st.permutations(ATTRIBUTES),
@@ -413,7 +414,7 @@ def test_a_critical_flag_that_is_written_out_changes_nothing(service, ca, critic
     assert not found.critical
 
 
-@settings(BURST, max_examples=25)
+@settings(BURST, max_examples=examples(25))
 @given(texts=st.permutations(["Web", "Ops", "A", "Longer than the others"]))
 def test_an_rdn_is_certified_in_the_order_of_der_whatever_its_order(service, ca, texts):
     unsorted = der.tlv(0x31, *(der.attribute_value(OU, text) for text in texts))

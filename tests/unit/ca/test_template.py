@@ -19,6 +19,7 @@ from anchor.X509.ca_certificate import CACertificate
 from anchor.X509.signing_request import X509Csr
 from tests.support.paths import VECTORS
 from tests.support.pki import DAY, KEY_KINDS, a_key, general_name, make_ca, make_csr, subject
+from tests.support.properties import examples
 
 NOON = datetime.datetime(2026, 11, 22, 12, tzinfo=datetime.UTC)
 HOUR = datetime.timedelta(hours=1)
@@ -101,7 +102,7 @@ USAGES = st.lists(st.booleans(), min_size=7, max_size=7).filter(any)
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None, derandomize=True)
 @given(
     serial_number=st.integers(1, (1 << 159) - 1),
     moments=st.tuples(MOMENTS, MOMENTS).map(sorted),

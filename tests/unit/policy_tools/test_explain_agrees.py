@@ -18,6 +18,7 @@ from anchor.policy_tools import explain
 from anchor.policy_tools.explain import FAILED, REFUSED, SIGNED, UNREADABLE, Requester
 from anchor.policy_tools.sample_csrs import KEYS, Description, Maker
 from tests.support.pki import make_csr
+from tests.support.properties import examples
 
 STATUSES = {SIGNED: 200, REFUSED: 400, UNREADABLE: 400, FAILED: 500}
 ASKER = Requester(AuthDetails("alice"), ip_address("192.0.2.7"))
@@ -75,7 +76,7 @@ descriptions = st.builds(
     ca=st.booleans(),
 )
 often = hypothesis_settings(
-    max_examples=150,
+    max_examples=examples(150),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.pki import make_csr
+from tests.support.properties import examples
 from tests.unit.X509.test_hostile_requests import BASIC
 
 CRLF = b"\r\n"
@@ -248,7 +249,7 @@ def test_credentials_in_both_places_are_refused(service):
 
 
 BURST = settings(
-    max_examples=300,
+    max_examples=examples(300),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

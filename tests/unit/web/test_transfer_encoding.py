@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from anchor.errors import MalformedSubmission
 from anchor.web import forms, transfer_encoding
 from tests.support.pki import make_csr
+from tests.support.properties import examples
 from tests.unit.web.test_hostile_forms import fields, multipart, part, post
 from tests.unit.X509.test_hostile_requests import VECTORS
 
@@ -160,7 +161,7 @@ def test_der_in_base64_is_still_der(service):
 
 
 ANYTHING = settings(
-    max_examples=300,
+    max_examples=examples(300),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
