@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -162,6 +162,23 @@ def ca_certificate(name, permitted=None, excluded=None, issuer=None, path_length
     if permitted or excluded:
         builder = builder.add_extension(x509.NameConstraints(permitted, excluded), True)
     return builder.sign(key, hashes.SHA256())
+
+
+def signed_with_sha1(signed, key):
+    """A certificate or request in PEM, signed again with SHA-1, as cryptography makes none.
+
+    Args:
+        signed: what an RSA key signed with SHA-256.
+        key: the RSA key to sign with.
+    """
+    # The last bytes of PKCS #1's sha256WithRSAEncryption and sha1WithRSAEncryption.
+    sha256, sha1 = bytes.fromhex("f70d01010b0500"), bytes.fromhex("f70d0101050500")
+    request = isinstance(signed, x509.CertificateSigningRequest)
+    body = signed.tbs_certrequest_bytes if request else signed.tbs_certificate_bytes
+    signature = key.sign(body.replace(sha256, sha1), padding.PKCS1v15(), hashes.SHA1())
+    octets = signed.public_bytes(Encoding.DER).replace(sha256, sha1)
+    label = b"CERTIFICATE REQUEST" if request else b"CERTIFICATE"
+    return pem.encode(octets[: -len(signature)] + signature, label)
 
 
 def of_no_known_version():

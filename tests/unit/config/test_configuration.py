@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import subprocess
 
 import pytest
 from cryptography.hazmat.primitives.serialization import (
@@ -19,7 +18,15 @@ from anchor.cli.main import main
 from anchor.config.document import find_config
 from anchor.errors import ConfigurationError, SigningError
 from anchor.X509.signing_request import X509Csr
-from tests.support.pki import DAY, make_ca, make_csr, now, of_no_known_version
+from tests.support.pki import (
+    DAY,
+    a_key,
+    make_ca,
+    make_csr,
+    now,
+    of_no_known_version,
+    signed_with_sha1,
+)
 
 
 @pytest.fixture
@@ -195,15 +202,10 @@ def test_a_chain_that_does_not_lead_on_is_refused(complaints, document, tmp_path
 
 
 def test_a_chain_with_a_broken_hash_is_refused_for_that(complaints, document, tmp_path):
-    root, middle = make_ca(tmp_path, name="root"), make_ca(tmp_path, name="middle")
-    request = ["req", "-new", "-key", middle.key_path, "-subj", "/CN=middle", "-out", "middle.csr"]
-    issue = ["x509", "-req", "-in", "middle.csr", "-CA", root.cert_path, "-CAkey", root.key_path]
-    (tmp_path / "ca.ext").write_text("basicConstraints = critical, CA:TRUE\n")
-    for arguments in (
-        request,
-        [*issue, "-sha1", "-extfile", "ca.ext", "-days", "2", "-out", middle.cert_path],
-    ):
-        subprocess.run(["openssl", *arguments], cwd=tmp_path, check=True, capture_output=True)
+    key = a_key("rsa-2048")
+    root = make_ca(tmp_path, name="root", key=key)
+    middle = make_ca(tmp_path, name="middle", issuer=root)
+    middle.cert_path.write_bytes(signed_with_sha1(middle.certificate, key))
     document["signing_ca"]["local"] |= {
         "cert_path": str(middle.cert_path),
         "key_path": str(middle.key_path),

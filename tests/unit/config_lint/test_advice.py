@@ -19,9 +19,16 @@ from docutils.nodes import make_id
 from anchor.cli import check
 from anchor.cli.main import main
 from anchor.config_lint.rules import PAGE, RULES, Level
-from tests.support.pki import DAY, a_key, ca_certificate, key_pem, make_ca, make_key, now
+from tests.support.pki import (
+    DAY,
+    a_key,
+    ca_certificate,
+    key_pem,
+    make_ca,
+    now,
+    signed_with_sha1,
+)
 from tests.support.servers.anchor import ROOT
-from tests.support.servers.processes import program
 
 STRICT = {
     "standards_compliance": {},
@@ -273,43 +280,19 @@ def test_what_could_be_better_is_said_where_it_stands(
         assert secret not in json.dumps(advise.found)
 
 
-def signed_with_sha1(tmp_path, key, issuer):
-    """A CA's certificate, signed with SHA-1; cryptography no longer makes any."""
-    (tmp_path / "old.key").write_bytes(key_pem(key))
-    (tmp_path / "ca.cnf").write_text("basicConstraints=critical,CA:TRUE\n")
-    openssl = program("openssl", "openssl")
-    request = subprocess.run(
-        [openssl, "req", "-new", "-key", "old.key", "-subj", "/CN=Old"],
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
-    ).stdout
-    return subprocess.run(
-        [
-            *(openssl, "x509", "-req", "-sha1", "-days", "365", "-extfile", "ca.cnf"),
-            *("-CA", issuer.cert_path, "-CAkey", issuer.key_path),
-        ],
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
-        input=request,
-    ).stdout
-
-
 @pytest.mark.parametrize("place", ["cert_path", "chain_path", "ca_file"])
 def test_a_certificate_signed_with_sha1_is_found_wherever_it_is(good, advise, tmp_path, place):
-    root = make_ca(tmp_path, "rsa-2048", name="Old root")
-    key = make_key("rsa-2048")
-    (tmp_path / "old.crt").write_bytes(signed_with_sha1(tmp_path, key, root))
+    key = a_key("rsa-2048")
+    root = make_ca(tmp_path, name="Old root", key=key)
+    old = make_ca(tmp_path, name="Old", issuer=root)
+    (tmp_path / "old.crt").write_bytes(signed_with_sha1(old.certificate, key))
     section = good["signing_ca"]["local"]
     match place:
         case "cert_path":
             # With its issuer in 'chain_path' it is refused at the start.
-            section |= {"cert_path": "old.crt", "chain_path": None, "key_path": "old.key"}
-            (tmp_path / "old.key").chmod(0o400)
+            section |= {"cert_path": "old.crt", "chain_path": None, "key_path": "Old.key"}
             path = "signing_ca.local.cert_path"
         case "chain_path":
-            old = make_ca(tmp_path, "rsa-2048", name="Old", key=key)
             ca = make_ca(tmp_path, name="Leafward", issuer=old)
             section |= {"cert_path": str(ca.cert_path), "key_path": str(ca.key_path)}
             section["chain_path"] = "old.crt"
@@ -332,7 +315,7 @@ def test_a_directorys_ca_that_has_expired_is_found(good, advise, tmp_path):
 
 def test_a_ca_with_a_weak_key_is_a_danger(good, advise, tmp_path):
     root = make_ca(tmp_path, "rsa-1024", name="Old root")
-    ca = make_ca(tmp_path, "rsa-2048", name="Leafward", issuer=root)
+    ca = make_ca(tmp_path, name="Leafward", issuer=root)
     good["signing_ca"]["local"] |= {
         "cert_path": str(ca.cert_path),
         "key_path": str(ca.key_path),
