@@ -17,7 +17,22 @@ from tests.support import der
 from tests.support.pages import SOURCE, tables
 from tests.support.pki import a_key, make_csr, now, subject
 
-FIELDS, EXTENSIONS = tables(SOURCE / "explanation/certificate.rst")
+
+@pytest.fixture(scope="module")
+def fields_and_extensions():
+    """The two tables of the page."""
+    return tables(SOURCE / "explanation/certificate.rst")
+
+
+@pytest.fixture
+def fields(fields_and_extensions):
+    return fields_and_extensions[0]
+
+
+@pytest.fixture
+def extensions(fields_and_extensions):
+    return fields_and_extensions[1]
+
 
 USAGE = x509.KeyUsage(True, False, False, False, True, False, False, False, False)
 PURPOSES = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
@@ -49,7 +64,7 @@ def parts_of(certificate):
     return asn1.decode_der(Sequence, der.sequence(certificate.tbs_certificate_bytes)).value
 
 
-def test_the_fields_are_those_on_the_page(issued, ca):
+def test_the_fields_are_those_on_the_page(issued, ca, fields):
     began = issued.not_valid_before_utc
     checks = {
         "version": ("3", issued.version is x509.Version.v3),
@@ -74,10 +89,10 @@ def test_the_fields_are_those_on_the_page(issued, ca):
         ),
     }
 
-    assert {name: (content, True) for name, _, content, _ in FIELDS} == checks
+    assert {name: (content, True) for name, _, content, _ in fields} == checks
 
 
-def test_the_extensions_are_those_on_the_page(issued, ca):
+def test_the_extensions_are_those_on_the_page(issued, ca, extensions):
     names = {
         "basicConstraints": ExtensionOID.BASIC_CONSTRAINTS,
         "subjectKeyIdentifier": ExtensionOID.SUBJECT_KEY_IDENTIFIER,
@@ -99,8 +114,8 @@ def test_the_extensions_are_those_on_the_page(issued, ca):
     }
 
     found = {extension.oid: extension for extension in issued.extensions}
-    assert [names[name] for name, *_ in EXTENSIONS] == list(found)
-    for name, _, shown, content, _ in EXTENSIONS:
+    assert [names[name] for name, *_ in extensions] == list(found)
+    for name, _, shown, content, _ in extensions:
         extension = found[names[name]]
         assert critical[shown] == extension.critical, name
         assert contents.get(content, extension.value) == extension.value, name
@@ -110,8 +125,8 @@ def test_the_extensions_are_those_on_the_page(issued, ca):
     ]
 
 
-def test_every_row_names_its_section_of_rfc_5280():
-    sections = {name: section for name, section, *_ in (*FIELDS, *EXTENSIONS)}
+def test_every_row_names_its_section_of_rfc_5280(fields, extensions):
+    sections = {name: section for name, section, *_ in (*fields, *extensions)}
 
     assert sections == {
         "version": "4.1.2.1",
@@ -138,10 +153,10 @@ def test_nothing_else_is_in_a_certificate(issued):
     assert [b"\xa0", b"\x02", *[b"\x30"] * 5, b"\xa3"] == tags
 
 
-def test_only_what_was_asked_for_is_there(service):
+def test_only_what_was_asked_for_is_there(service, extensions):
     certificate = service.issue(make_csr(None, "www.example.com"))
 
-    always = [name for name, *_, origin in EXTENSIONS if "request" not in origin]
+    always = [name for name, *_, origin in extensions if "request" not in origin]
     assert ["basicConstraints", "subjectKeyIdentifier", "authorityKeyIdentifier"] == always
     found = {extension.oid: extension.critical for extension in certificate.extensions}
     assert len(always) + 1 == len(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import random
 import subprocess
@@ -252,46 +253,60 @@ def test_dsa_keys_with_small_exponents_are_refused(exponent):
 # ---- keys related to the CA's key
 
 
-def disguises():
-    """Keys of a CA, and keys that have the same secret."""
+def rsa_disguise(exponent, multiply):
+    """A key of a CA, and another RSA key that ``multiply`` makes of its numbers."""
     numbers = a_key("rsa-2048").private_numbers()
-    n = numbers.public_numbers.n
-    yield (
-        "modulus",
+    return (
         a_key("rsa-2048").public_key(),
-        rsa.RSAPublicNumbers(3, n).public_key(),
-        "has the modulus of the CA's key",
+        rsa.RSAPublicNumbers(exponent, multiply(numbers)).public_key(),
     )
-    other = next_prime(numbers.q + (1 << 1000))
-    yield (
-        "factor",
-        a_key("rsa-2048").public_key(),
-        rsa.RSAPublicNumbers(65537, numbers.p * other).public_key(),
-        "has a factor in common",
-    )
-    for curve in CURVES:
-        key = ec.generate_private_key(curve())
-        negative = curve().group_order - key.private_numbers().private_value
-        yield (
-            curve.name,
-            key.public_key(),
-            ec.derive_private_key(negative, curve()).public_key(),
-            "negative of the CA's key",
-        )
-    for name, kind in (
-        ("ed25519", ed25519.Ed25519PublicKey),
-        ("ed448", ed448.Ed448PublicKey),
-    ):
-        key = make_key(name).public_key()
-        raw = key.public_bytes_raw()
-        flipped = raw[:-1] + bytes([raw[-1] ^ 0x80])
-        yield name, key, kind.from_public_bytes(flipped), "negative of the CA's key"
+
+
+def curve_disguise(curve):
+    """A key of a CA, and its negative."""
+    key = ec.generate_private_key(curve())
+    negative = curve().group_order - key.private_numbers().private_value
+    return key.public_key(), ec.derive_private_key(negative, curve()).public_key()
+
+
+def edwards_disguise(kind):
+    """A key of a CA, and its negative."""
+    key = make_key(kind).public_key()
+    raw = key.public_bytes_raw()
+    return key, EDWARDS[kind].kind.from_public_bytes(raw[:-1] + bytes([raw[-1] ^ 0x80]))
+
+
+NEGATIVE = "negative of the CA's key"
 
 
 @pytest.mark.parametrize(
-    ("ca_key", "key", "words"), [pytest.param(*rest, id=name) for name, *rest in disguises()]
+    ("make", "words"),
+    [
+        pytest.param(
+            lambda: rsa_disguise(3, lambda numbers: numbers.public_numbers.n),
+            "has the modulus of the CA's key",
+            id="modulus",
+        ),
+        pytest.param(
+            lambda: rsa_disguise(
+                65537, lambda numbers: numbers.p * next_prime(numbers.q + (1 << 1000))
+            ),
+            "has a factor in common",
+            id="factor",
+        ),
+        *(
+            pytest.param(functools.partial(curve_disguise, curve), NEGATIVE, id=curve.name)
+            for curve in CURVES
+        ),
+        *(
+            pytest.param(functools.partial(edwards_disguise, kind), NEGATIVE, id=kind)
+            for kind in ("ed25519", "ed448")
+        ),
+    ],
 )
-def test_what_shares_its_secret_with_the_cas_key_is_refused(ca_key, key, words):
+def test_what_shares_its_secret_with_the_cas_key_is_refused(make, words):
+    ca_key, key = make()
+
     with pytest.raises(WeakKey, match=words):
         require_unrelated(key, ca_key)
 

@@ -7,10 +7,11 @@ import threading
 
 import pytest
 
+from anchor.audit.events import SIGNING, Event
 from anchor.audit.messaging_sink import MessagingSink
 from anchor.auth.deadline import Deadline
 from anchor.runtime import threads
-from tests.integration.test_audit_messaging import event
+from anchor.timestamps import utc_now
 
 ENDING = {signal.SIGHUP, signal.SIGINT, signal.SIGTERM}
 
@@ -55,7 +56,7 @@ def test_neither_questions_nor_what_is_sent_are_interrupted():
             pass
 
     trail = MessagingSink(FakeBus, 3, 20, print)
-    trail.record(event())
+    trail.record(Event(SIGNING, utc_now(), "default", "alice", "192.0.2.7", "id"))
     trail.close()
 
     assert len(masks) == 2

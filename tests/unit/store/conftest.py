@@ -1,3 +1,0 @@
-"""Fixtures for these tests."""
-
-from tests.support.servers.workers import workers
