@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import random
-import subprocess
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
@@ -16,15 +15,9 @@ from anchor.X509.weak_keys import WeakKey, require_strong
 from tests.support.pace import allowed, least_seconds
 from tests.support.pki import a_key, make_ca, make_csr, make_key
 from tests.support.policies import configured, refusals
-from tests.support.servers.processes import program
 from tests.unit.X509.test_weak_keys import SEED, is_prime, next_prime, private_key, random_prime
 
 CURVES = [ec.SECP256R1, ec.SECP384R1, ec.SECP521R1]
-
-
-def openssl_prime(bits):
-    command = [program("openssl", "openssl"), "prime", "-generate", "-bits", str(bits)]
-    return int(subprocess.run(command, check=True, capture_output=True).stdout)
 
 
 def judge_modulus(modulus):
@@ -36,13 +29,6 @@ def judge(key):
 
 
 # ---- RSA
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("bits", [2048, 3072, 4096])
-def test_a_prime_modulus_is_refused(bits):
-    with pytest.raises(WeakKey, match="is a prime"):
-        judge_modulus(openssl_prime(bits))
 
 
 @pytest.mark.slow

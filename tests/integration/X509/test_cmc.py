@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.support import der
 from tests.support.pki import a_key, assert_is_leaf, key_pem, make_ca, make_csr, names_of
+from tests.support.servers.processes import program
 from tests.unit.X509.test_hostile_requests import post_bare
 
 
@@ -18,7 +19,16 @@ def wrapped_by_openssl(directory, csr, *options, form="DER"):
     signer = make_ca(directory, name="an enrolment agent")
     contents = directory / "pki-data.der"
     contents.write_bytes(der.pki_data(der.tagged(csr)))
-    command = ["openssl", "cms", "-sign", "-binary", "-nodetach", "-outform", form, *options]
+    command = [
+        program("openssl", "openssl"),
+        "cms",
+        "-sign",
+        "-binary",
+        "-nodetach",
+        "-outform",
+        form,
+        *options,
+    ]
     command += ["-econtent_type", der.PKI_DATA, "-in", str(contents)]
     command += ["-signer", str(signer.cert_path), "-inkey", str(signer.key_path)]
     return subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
