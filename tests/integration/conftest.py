@@ -1,6 +1,6 @@
 """Fixtures for these tests."""
 
-from tests.support.client import machine
+from tests.support.client import daemon, machine
 from tests.support.servers.anchor import server
 from tests.support.servers.broken import black_hole
 from tests.support.servers.certmonger import certmonger

@@ -1,84 +1,72 @@
-"""A command whose output cannot be written reports that and fails."""
+"""Standard output that cannot be written: one line about it, and an exit code of its own."""
 
 from __future__ import annotations
 
-import os
-import subprocess
+import errno
+import sys
 
 import pytest
 
-from tests.support.machine import ANCHOR
+from anchor.cli import main
 
 
-@pytest.fixture(params=["", "1"], ids=["buffered", "unbuffered"])
-def environment(request, tmp_path):
-    return os.environ | {"PYTHONUNBUFFERED": request.param, "ANCHOR_STATE": str(tmp_path)}
+class Failing:
+    """A standard output that takes nothing."""
+
+    def __init__(self, number):
+        self.error = OSError(number, "the reason")
+
+    def write(self, _text):
+        raise self.error
+
+    def flush(self):
+        raise self.error
+
+    def fileno(self):
+        return self.descriptor
 
 
 @pytest.fixture
-def run(environment):
-    def run_command(*arguments, stdout):
-        return subprocess.run(
-            [ANCHOR, *arguments],
-            stdout=stdout,
-            stderr=subprocess.PIPE,
-            env=environment,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+def failing(monkeypatch, tmp_path):
+    """Has standard output fail with an error of the system."""
+    # The command closes what it could not write, by its descriptor.
+    descriptor = (tmp_path / "stdout").open("w")
 
-    return run_command
+    def fail(number):
+        output = Failing(number)
+        output.descriptor = descriptor.fileno()
+        monkeypatch.setattr(sys, "stdout", output)
 
-
-@pytest.mark.parametrize("arguments", [["schema"], ["list", "--json"], ["renew", "--help"]])
-def test_a_full_disk_under_standard_output_is_told_in_one_line(run, arguments):
-    with open("/dev/full", "w") as full:  # noqa: PTH123  # it is a device
-        finished = run(*arguments, stdout=full)
-
-    assert (74, "anchor: cannot write standard output: No space left on device\n") == (
-        finished.returncode,
-        finished.stderr,
-    )
+    yield fail
+    descriptor.close()
 
 
-def test_a_reader_that_has_read_enough_is_told_nothing(run):
-    reading, writing = os.pipe()
-    os.close(reading)
-    try:
-        finished = run("schema", stdout=writing)
-    finally:
-        os.close(writing)
+def test_a_full_disk_is_told_in_one_line(failing, capfd):
+    failing(errno.ENOSPC)
 
-    assert (1, "") == (finished.returncode, finished.stderr)
+    assert main.main(["schema"]) == main.OUTPUT_FAILED == 74
+    assert capfd.readouterr().err == "anchor: cannot write standard output: the reason\n"
 
 
-def test_a_full_disk_under_all_output_fails_too(environment):
-    finished = subprocess.run(
-        f"'{ANCHOR}' schema >/dev/full 2>&1", shell=True, env=environment, timeout=60, check=False
-    )
+def test_a_reader_that_has_read_enough_is_told_nothing(failing, capfd):
+    failing(errno.EPIPE)
 
-    assert 0 != finished.returncode
-
-
-def test_a_closed_standard_output_is_no_error(environment):
-    finished = subprocess.run(
-        f"'{ANCHOR}' schema >&-",
-        shell=True,
-        env=environment,
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-
-    assert (0, b"") == (finished.returncode, finished.stderr)
+    assert main.main(["schema"]) == 1
+    assert capfd.readouterr().err == ""
 
 
-def test_an_error_is_told_before_the_full_disk(run, tmp_path):
-    (tmp_path / "config.json").write_text("[")
+@pytest.mark.parametrize("command", main.COMMANDS)
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main.main([command, "--help"])
 
-    with open("/dev/full", "w") as full:  # noqa: PTH123  # it is a device
-        finished = run("certs", "--config", str(tmp_path / "config.json"), stdout=full)
+    assert ended.value.code == 0
+    assert f"anchor {command}" in capsys.readouterr().out
 
-    assert 1 == finished.returncode
-    assert "is not JSON" in finished.stderr
+
+def test_a_command_that_is_unknown_is_named(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main.main(["nonsense"])
+
+    assert ended.value.code == 2
+    assert "nonsense" in capsys.readouterr().err

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -354,28 +351,3 @@ def test_a_mistake_of_our_own_is_not_waited_out_for_seven_days(monkeypatch, caps
 
     assert 5 == certmonger.main(["--config", "x"])
     assert "anchor-1" == capsys.readouterr().out.split()[1]
-
-
-def test_a_sentence_in_any_language_gets_through_in_any_locale(https_anchor):
-    environment = os.environ | {
-        "PYTHONIOENCODING": "ascii",
-        "CERTMONGER_CSR": make_csr().decode(),
-    }
-    https_anchor.wsgi = problem("400 Bad Request", "name nicht erlaubt: bücher\x1b[31m")
-    finished = subprocess.run(
-        [
-            Path(sys.executable).with_name("anchor-certmonger"),
-            "--config",
-            https_anchor.client_json(),
-        ],
-        env=environment,
-        capture_output=True,
-        check=False,
-    )
-
-    assert 2 == finished.returncode, finished.stderr
-    assert rb"name nicht erlaubt: b\xfccher\x1b[31m" == finished.stdout.strip()
-
-    https_anchor.wsgi = problem("400 Bad Request", "bücher")
-    again = subprocess.run(finished.args, env=environment, capture_output=True, check=False)
-    assert "bücher\n".encode() == again.stdout

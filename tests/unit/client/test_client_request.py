@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import grp
 import json
 import os
-import pty
 import pwd
 import shutil
 import stat
-import subprocess
-import sys
 import time
 
 import pytest
@@ -19,7 +15,6 @@ from cryptography import x509
 
 from anchor.client.tracking import StateDirectory
 from tests.support.canned import problem
-from tests.support.machine import ANCHOR
 from tests.support.pki import assert_is_leaf, names_of
 from tests.support.servers.broken import broken_server
 
@@ -391,46 +386,3 @@ def test_a_request_may_wait_for_the_service(machine, https_anchor):
     asked.clear()
     assert 0 == machine.request("www.example.com", "--wait", "120")
     assert asked[1] - asked[0] >= 6
-
-
-def on_a_terminal(machine, *arguments):
-    """Run a command with a terminal as its output; answers what a person would see."""
-    leader, follower = pty.openpty()
-    process = subprocess.Popen(
-        [ANCHOR, arguments[0], "--state", machine.state, *map(str, arguments[1:])],
-        stdout=follower,
-        stderr=follower,
-        env=os.environ | {"TERM": "xterm", "NO_COLOR": ""},
-    )
-    os.close(follower)
-    seen = b""
-    with contextlib.suppress(OSError):
-        while chunk := os.read(leader, 4096):
-            seen += chunk
-    os.close(leader)
-    assert 0 == process.wait(60)
-    return seen.decode()
-
-
-def test_a_terminal_shows_progress_colours_and_how_long_it_is_to_go(machine):
-    asked = on_a_terminal(machine, "request", "--config", machine.config, "www.example.com")
-    listed = on_a_terminal(machine, "list")
-
-    assert "www.example.com: asking https://127.0.0.1" in asked
-    assert "\x1b[32mwww.example.com: issued, valid until 2" in asked
-    assert "(24 h)" in listed
-
-
-def test_a_client_needs_none_of_the_services_libraries():
-    program = """if True:
-        import contextlib, sys
-        from anchor.cli import main
-        with contextlib.suppress(SystemExit):
-            main.main(["renew", "--help"])
-        print(sorted({"pecan", "webob", "multipart", "keystoneauth1"} & set(sys.modules)))
-        """
-    finished = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-
-    assert "[]" == finished.stdout.splitlines()[-1]

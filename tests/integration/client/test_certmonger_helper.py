@@ -1,0 +1,36 @@
+"""certmonger's helper as a process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.canned import problem
+from tests.support.pki import make_csr
+
+
+def test_a_sentence_in_any_language_gets_through_in_any_locale(https_anchor):
+    environment = os.environ | {
+        "PYTHONIOENCODING": "ascii",
+        "CERTMONGER_CSR": make_csr().decode(),
+    }
+    https_anchor.wsgi = problem("400 Bad Request", "name nicht erlaubt: bücher\x1b[31m")
+    finished = subprocess.run(
+        [
+            Path(sys.executable).with_name("anchor-certmonger"),
+            "--config",
+            https_anchor.client_json(),
+        ],
+        env=environment,
+        capture_output=True,
+        check=False,
+    )
+
+    assert 2 == finished.returncode, finished.stderr
+    assert rb"name nicht erlaubt: b\xfccher\x1b[31m" == finished.stdout.strip()
+
+    https_anchor.wsgi = problem("400 Bad Request", "bücher")
+    again = subprocess.run(finished.args, env=environment, capture_output=True, check=False)
+    assert "bücher\n".encode() == again.stdout

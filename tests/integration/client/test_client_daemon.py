@@ -1,0 +1,56 @@
+"""``anchor renew --daemon`` as a process."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from anchor.client.daemon import LONGEST_SLEEP
+from tests.support.servers.processes import wait_for
+
+
+def test_the_daemon_renews_what_is_due_and_ends_when_told(machine, daemon):
+    assert 0 == machine.request("www.example.com")
+    first = machine.certificate()
+    machine.make_due()
+
+    process = daemon()
+    wait_for(lambda: machine.certificate() != first, what="a renewal")
+
+    assert process.stdout.readline().startswith("www.example.com: renewed, valid until 2")
+    process.send_signal(signal.SIGTERM)
+    assert 0 == process.wait(30)
+    machine.assert_fits()
+    assert [] == machine.leftovers()
+
+
+def test_a_hangup_has_it_look_again(machine, daemon):
+    assert 0 == machine.request("www.example.com")
+    first = machine.certificate()
+    process = daemon()
+    machine.make_due()
+
+    def renewed():
+        # The signal may come before the daemon has come to rest.
+        process.send_signal(signal.SIGHUP)
+        return machine.certificate() != first
+
+    before = time.monotonic()
+    wait_for(renewed, what="a renewal")
+    # Without the signal it would have slept for a minute.
+    assert time.monotonic() - before < LONGEST_SLEEP - 5
+    assert process.poll() is None
+
+
+def test_it_waits_for_a_service_that_is_away(machine, daemon, https_anchor):
+    assert 0 == machine.request("www.example.com")
+    first = machine.certificate()
+    machine.make_due()
+    https_anchor.stop()
+    process = daemon()
+    assert "is not available: Connection refused" in process.stderr.readline()
+
+    https_anchor.start()
+
+    wait_for(lambda: machine.certificate() != first, what="a renewal")
+    assert "www.example.com: renewed" in process.stdout.readline()

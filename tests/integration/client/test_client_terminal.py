@@ -1,0 +1,38 @@
+"""What a person at a terminal sees of the client."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import subprocess
+
+from tests.support.machine import ANCHOR
+
+
+def on_a_terminal(machine, *arguments):
+    """Run a command with a terminal as its output; answers what a person would see."""
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [ANCHOR, arguments[0], "--state", machine.state, *map(str, arguments[1:])],
+        stdout=follower,
+        stderr=follower,
+        env=os.environ | {"TERM": "xterm", "NO_COLOR": ""},
+    )
+    os.close(follower)
+    seen = b""
+    with contextlib.suppress(OSError):
+        while chunk := os.read(leader, 4096):
+            seen += chunk
+    os.close(leader)
+    assert 0 == process.wait(60)
+    return seen.decode()
+
+
+def test_a_terminal_shows_progress_colours_and_how_long_it_is_to_go(machine):
+    asked = on_a_terminal(machine, "request", "--config", machine.config, "www.example.com")
+    listed = on_a_terminal(machine, "list")
+
+    assert "www.example.com: asking https://127.0.0.1" in asked
+    assert "\x1b[32mwww.example.com: issued, valid until 2" in asked
+    assert "(24 h)" in listed
