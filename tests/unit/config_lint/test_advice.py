@@ -6,8 +6,6 @@ import copy
 import json
 import re
 import shutil
-import subprocess
-import sys
 from ipaddress import ip_network
 
 import pytest
@@ -612,15 +610,3 @@ def test_every_advice_has_its_section_and_every_section_its_advice():
 
 def test_the_command_knows_the_levels():
     assert list(check.LEVELS) == [str(level) for level in sorted(Level)]
-
-
-def test_the_service_imports_none_of_it():
-    code = "import sys, anchor.app; print([m for m in sys.modules if m.startswith('anchor.')])"
-
-    modules = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
-    ).stdout
-
-    assert "anchor.authorities" in modules
-    for unwanted in ("anchor.config_lint", "anchor.config_schema"):
-        assert unwanted not in modules
