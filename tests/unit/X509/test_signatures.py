@@ -90,6 +90,7 @@ def test_an_algorithm_of_another_kind_of_key_verifies_nothing():
             verification(key.public_key(), its, used)(b"signature", b"octets")
 
 
+@pytest.mark.slow
 def test_dsa_verifies_by_its_hash():
     key = dsa.generate_private_key(2048)
     used = hashes.SHA256()

@@ -163,12 +163,14 @@ def test_a_weak_key_is_refused_each_time_and_under_each_rule():
         require_strong(public_key, allowed)
 
 
+@pytest.mark.slow
 def test_keys_of_the_roca_generator_are_refused():
     source = random.Random(SEED)
 
     assert "ROCA" in reason(private_key(roca_prime(1024, source), roca_prime(1024, source)))
 
 
+@pytest.mark.slow
 def test_one_sound_prime_is_not_what_the_roca_generator_makes():
     source = random.Random(SEED)
 
@@ -202,6 +204,7 @@ def test_other_curves_are_refused(curve):
     assert "curve" in reason(ec.generate_private_key(curve()))
 
 
+@pytest.mark.slow
 def test_dsa_is_refused_unless_it_is_listed_and_of_a_sound_size():
     small, sound = dsa.generate_private_key(1024), dsa.generate_private_key(2048)
     listed = configured({"public_key": {"allowed_keys": {"DSA": 0}}})
@@ -211,6 +214,7 @@ def test_dsa_is_refused_unless_it_is_listed_and_of_a_sound_size():
     assert "strong_key" in refusals(listed, make_csr("a", key=small))
 
 
+@pytest.mark.slow
 def test_a_dsa_key_outside_its_subgroup_is_refused():
     numbers = dsa.generate_private_key(2048).public_key().public_numbers()
     parameters = numbers.parameter_numbers

@@ -30,6 +30,8 @@ from tests.unit.X509.test_general_names import (
     utf8,
 )
 
+pytestmark = pytest.mark.slow
+
 MILLISECOND = 0.001
 
 LARGE = {
@@ -83,7 +85,6 @@ def dns(text):
     return x509.DNSName(text)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [
@@ -269,7 +270,6 @@ COSTLY = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("make", COSTLY.values(), ids=COSTLY.keys())
 def test_names_of_any_kind_cost_less_than_a_tenth_of_a_second_while_names_are_banned(banning, make):
     a_policy, told = banning

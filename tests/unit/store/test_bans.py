@@ -327,6 +327,7 @@ def test_the_next_ban_removes_what_a_killed_writer_left(command, service, ended)
     assert ["a.example.com", "c.example.com"] == [ban["value"] for ban in bans]
 
 
+@pytest.mark.slow
 def test_every_state_is_seen_however_quickly_it_changes(tmp_path):
     path = tmp_path / "bans.json"
     writer = BanFile(path, lambda: datetime.datetime.now(datetime.UTC))
