@@ -8,12 +8,8 @@ import logging
 from types import SimpleNamespace
 
 import pytest
-import webtest
 from cryptography import x509
 
-from anchor.app import Application
-from anchor.authorities import load_authorities
-from anchor.web.settings import WebSettings
 from tests.support.pki import make_ca, make_csr
 
 
@@ -46,6 +42,13 @@ class Service:
     """A configured service, called as a WSGI application."""
 
     def __init__(self, path, document, **web):
+        # These take a second to import, and most files of tests do without a service.
+        import webtest
+
+        from anchor.app import Application
+        from anchor.authorities import load_authorities
+        from anchor.web.settings import WebSettings
+
         config = path / "config.json"
         config.write_text(json.dumps(document))
         self.path = path
