@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from anchor.ca.pkcs11 import module as pkcs11_module
 from tests.support.pki import make_ca
+from tests.support.servers.processes import program
 
 MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")
 PIN = "4711-pin"
@@ -107,9 +108,11 @@ class Tokens:
         module.initialise()
 
 
-def run(*command):
-    """Run a tool of SoftHSM or OpenSC; it must succeed."""
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+def run(tool, *arguments):
+    """Run one of the tools that come with SoftHSM and OpenSC."""
+    package = {"softhsm2-util": "softhsm2", "pkcs11-tool": "opensc"}[tool]
+    command = [program(tool, package), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

@@ -12,6 +12,7 @@ from anchor.client import hook
 from anchor.client.certificate_directory import CertificateDirectory
 from tests.support.canned import answering, problem
 from tests.support.pki import make_ca, of_no_known_version
+from tests.support.servers.processes import wait_for
 
 
 def test_what_a_run_is_writing_at_this_moment_is_left_alone(machine):
@@ -225,4 +226,11 @@ def test_a_hook_that_hangs_is_ended_with_its_children(tmp_path):
         hook.run([str(hooked)], {}, 1)
 
     status = Path("/proc", (tmp_path / "child").read_text().strip(), "status")
-    assert not status.exists() or "\nState:\tZ" in status.read_text()
+
+    def ended():
+        try:
+            return "\nState:\tZ" in status.read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+
+    wait_for(ended, what="the end of the hook's child")
