@@ -48,7 +48,7 @@ _FREE_TEXT = frozenset(
 Attribute = x509.NameAttribute[str | bytes]
 
 
-class Named(NamedTuple):
+class InterpretedName(NamedTuple):
     """A name and its meaning.
 
     Attributes:
@@ -83,16 +83,16 @@ def mail_addresses(subject: Iterable[Attribute]) -> Iterator[str]:
     return map(describe_attribute, mail_attributes(subject))
 
 
-def named(
+def interpret_names(
     subject: Iterable[Attribute], alternative_names: Iterable[x509.GeneralName]
-) -> Iterator[Named]:
+) -> Iterator[InterpretedName]:
     """Each name in a subject and a subjectAltName with its meaning, even an empty one."""
     reader = NameReader()
-    yield from _named_by_subject(reader, subject)
+    yield from _interpret_subject(reader, subject)
     for name in alternative_names:
         meaning = reader.start()
         _read(reader, name)
-        yield Named(name, meaning)
+        yield InterpretedName(name, meaning)
 
 
 def exact_texts(meaning: Meaning) -> Iterator[str]:
@@ -111,7 +111,9 @@ def user_principal_name(name: x509.GeneralName) -> str | None:
     return text if text is not None and "@" in text.strip("@") else None
 
 
-def _named_by_subject(reader: NameReader, attributes: Iterable[Attribute]) -> Iterator[Named]:
+def _interpret_subject(
+    reader: NameReader, attributes: Iterable[Attribute]
+) -> Iterator[InterpretedName]:
     components, common_names = [], []
     for attribute in attributes:
         if attribute.oid == NameOID.DOMAIN_COMPONENT:
@@ -121,11 +123,11 @@ def _named_by_subject(reader: NameReader, attributes: Iterable[Attribute]) -> It
             reader.text(str(attribute.value), of_mailboxes=attribute.oid in MAIL)
             if attribute.oid == NameOID.COMMON_NAME:
                 common_names.append(str(attribute.value))
-            yield Named(attribute, meaning)
+            yield InterpretedName(attribute, meaning)
     if components:
         meaning = reader.start()
         _read_domain(reader, [str(component.value) for component in components], common_names)
-        yield Named(components[0], meaning)
+        yield InterpretedName(components[0], meaning)
 
 
 def _read_domain(reader: NameReader, components: list[str], common_names: list[str]) -> None:

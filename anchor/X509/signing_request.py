@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
 
 from anchor import errors
 from anchor.X509 import csr_encoding, pem
-from anchor.X509.general_names import Named, named
+from anchor.X509.general_names import InterpretedName, interpret_names
 from anchor.X509.oids import name_of_extension
 from anchor.X509.parse_errors import parsing, without_length_warnings
 from anchor.X509.signatures import verify_signature
@@ -248,9 +248,9 @@ class X509Csr:
         )
 
     @cached_property
-    def named(self) -> tuple[Named, ...]:
+    def interpreted_names(self) -> tuple[InterpretedName, ...]:
         """The names in subject and subjectAltName, with the hosts and mailboxes they name."""
-        return tuple(named(self.subject_attributes, self.alternative_names))
+        return tuple(interpret_names(self.subject_attributes, self.alternative_names))
 
     def extension(self, kind: type[ExtensionType]) -> x509.Extension[ExtensionType] | None:
         """The extension of that type, or None."""

@@ -143,21 +143,21 @@ class Bans:
             self._check_names(csr, now)
 
     def _check_names(self, csr: X509Csr, now: datetime.datetime) -> None:
-        for named in csr.named:
-            for text in general_names.exact_texts(named.meaning):
+        for name in csr.interpreted_names:
+            for text in general_names.exact_texts(name.meaning):
                 if self.find("name", text, now):
                     raise Banned("the name is banned", name=text)
-            for host in named.meaning.hosts:
+            for host in name.meaning.hosts:
                 for key in name_matching.lookup_keys(host):
                     if ("name", key) not in self.by_key:
                         continue
                     for ban in self.find("name", key, now):
                         if name_matching.overlaps(ban.value, host):
                             raise Banned("the name is banned", name=host)
-            if not named.meaning.understood:
+            if not name.meaning.understood:
                 raise Banned(
                     "a name is of a kind that cannot be compared with the names that are banned",
-                    name=str(named),
+                    name=str(name),
                 )
 
 

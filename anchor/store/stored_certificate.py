@@ -88,7 +88,7 @@ class StoredCertificate:
     def plain_names(self) -> tuple[str, ...]:
         """The hosts, addresses, mailboxes and URIs that the certificate names."""
         names: dict[str, None] = {}
-        for name in general_names.named(self._subject, self._alternative_names):
+        for name in general_names.interpret_names(self._subject, self._alternative_names):
             names |= dict.fromkeys(name.meaning.hosts)
             names |= dict.fromkeys(general_names.exact_texts(name.meaning))
         return tuple(names)

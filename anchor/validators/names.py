@@ -181,7 +181,7 @@ def blacklist_names(
 
     refuse_any(
         "names are refused, or of a kind that cannot be judged",
-        names=(name for name in csr.named if is_refused(name.meaning)),
+        names=(name for name in csr.interpreted_names if is_refused(name.meaning)),
     )
 
 

@@ -20,7 +20,7 @@ from anchor.store.ban_file import BanFile
 from anchor.store.bans import Ban
 from anchor.X509 import der_texts
 from anchor.X509.general_name_text import describe
-from anchor.X509.general_names import named
+from anchor.X509.general_names import interpret_names
 from anchor.X509.written_names import parse_name
 from tests.support import der
 from tests.support.pki import a_key, hash_for, make_csr
@@ -394,7 +394,7 @@ def test_any_mixture_of_case_width_dots_and_encoding_is_the_same_host(host, data
 
     written = uri(f"https://{''.join(map(spelled, host))}/")
 
-    [found] = named((), [written])
+    [found] = interpret_names((), [written])
     assert found.meaning.hosts == [parse_name(host)]
     assert found.meaning.understood
 
