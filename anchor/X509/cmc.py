@@ -19,7 +19,7 @@ from anchor.X509.csr_encoding import (
     Sequence,
     unwrap,
 )
-from anchor.X509.parse_errors import parsing
+from anchor.X509.parse_errors import translate_parse_errors
 
 PEM_LABELS = frozenset({"CMC", "CMS", "PKCS7"})
 
@@ -119,7 +119,7 @@ def extract_csr(der: bytes) -> bytes:
     Raises:
         UnreadableRequest: it does not contain exactly one PKCS#10 and nothing else.
     """
-    with parsing("CMC request"):
+    with translate_parse_errors("CMC request"):
         data = asn1.decode_der(_PKIData, _pki_data(der))
         if data.contents:
             raise UnreadableRequest("the CMC request has another CMS message in it")

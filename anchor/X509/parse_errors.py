@@ -25,7 +25,7 @@ MALFORMED = (
 
 
 @contextlib.contextmanager
-def parsing(what: str) -> Iterator[None]:
+def translate_parse_errors(what: str) -> Iterator[None]:
     """Raise UnreadableRequest for any exception of a parser in the ``with`` block.
 
     Args:

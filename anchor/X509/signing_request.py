@@ -24,7 +24,7 @@ from anchor import errors
 from anchor.X509 import csr_encoding, pem
 from anchor.X509.general_names import InterpretedName, interpret_names
 from anchor.X509.oids import name_of_extension
-from anchor.X509.parse_errors import parsing, without_length_warnings
+from anchor.X509.parse_errors import translate_parse_errors, without_length_warnings
 from anchor.X509.signatures import verify_signature
 
 PublicKey = (
@@ -82,7 +82,7 @@ class Submitted:
         if self.broken_hash is not None or not self._algorithm_fits_key():
             return False
         try:
-            with parsing("signature"):
+            with translate_parse_errors("signature"):
                 verify_signature(
                     self.public_key,
                     self.request.signature_algorithm_parameters,
@@ -137,7 +137,7 @@ class X509Csr:
             UnreadableRequest: it is malformed, repeats extensions, or a part that the certificate
                 would repeat is not in DER.
         """
-        with parsing("certificate signing request"):
+        with translate_parse_errors("certificate signing request"):
             parsed = csr_encoding.parse(der)
             request = x509.load_der_x509_csr(parsed.canonical)
             is_canonical = request.public_bytes(Encoding.DER) == parsed.canonical
