@@ -106,7 +106,7 @@ class AttributePatterns:
                 patterns.setdefault(attribute.oid, []).append(ValuePattern(attribute.value))
         return cls(patterns)
 
-    def mentions(self, oid: ObjectIdentifier) -> bool:
+    def lists(self, oid: ObjectIdentifier) -> bool:
         """True if the attribute is listed."""
         return oid in self._values
 

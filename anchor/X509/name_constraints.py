@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 
 from anchor.X509.dns_names import is_address
 from anchor.X509.general_name_text import describe
-from anchor.X509.name_patterns import canonical, unmapped
+from anchor.X509.name_patterns import canonical, without_ipv4_mapping
 from anchor.X509.signing_request import X509Csr
 
 # OpenSSL checks a common name of this form as a DNS name if subjectAltName has no DNS name.
@@ -140,7 +140,7 @@ def _is_within(kind: type[x509.GeneralName], name: Any, base: Any, *, excluded: 
         exact, suffix, wildcard = base
         return name == exact or name.endswith(suffix) or (excluded and name == wildcard)
     if kind is x509.IPAddress:
-        return name in base or (excluded and unmapped(name) in base)
+        return name in base or (excluded and without_ipv4_mapping(name) in base)
     if kind is x509.RFC822Name:
         (local, host), (base_local, base_host) = name, base
         return base_local in (None, local) and _host_is_within(host, base_host)

@@ -35,7 +35,7 @@ def canonical(name: str) -> str:
     return name.lower().removesuffix(".") if name.isascii() else name
 
 
-def address(text: str) -> Address | None:
+def parse_address(text: str) -> Address | None:
     """The address in a text; None if it is none or has a zone (``fe80::1%eth0``)."""
     if ":" not in text and not _DOTTED_NUMBERS.fullmatch(text):
         return None
@@ -43,10 +43,10 @@ def address(text: str) -> Address | None:
         ip = ip_address(text)
     except ValueError:
         return None
-    return None if "%" in text else unmapped(ip)
+    return None if "%" in text else without_ipv4_mapping(ip)
 
 
-def unmapped(ip: Address) -> Address:
+def without_ipv4_mapping(ip: Address) -> Address:
     """The IPv4 address in an IPv4-mapped one (RFC 4291 section 2.5.5.2); others unchanged."""
     return getattr(ip, "ipv4_mapped", None) or ip
 
@@ -205,7 +205,7 @@ class NamePattern:
         if "%" in text:
             raise ValueError(f"{text!r} has a '%' in an address: write a range")
         try:
-            return cls(normalised(ip_network(text)))
+            return cls(network_without_ipv4_mapping(ip_network(text)))
         except ValueError as error:
             raise ValueError(str(error)) from None
 
@@ -229,7 +229,7 @@ class PatternSet:
 
     def has_address(self, ip: Address) -> bool:
         """True if an address is in a listed network."""
-        return unmapped(ip) in self._networks
+        return without_ipv4_mapping(ip) in self._networks
 
     def has_name(self, name: str, *, wildcards: bool) -> bool:
         """True if a name is listed.
@@ -261,7 +261,7 @@ class PatternSet:
         return parts is not None and self._mailboxes.matches(parts)
 
 
-def normalised(network: Network) -> Network:
+def network_without_ipv4_mapping(network: Network) -> Network:
     """The IPv4 network for a network of IPv4-mapped addresses; others unchanged."""
     if isinstance(network, IPv6Network) and network.prefixlen >= 96:
         mapped = network.network_address.ipv4_mapped

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from anchor.X509.dns_names import MAX_NAME, ends_in_a_number
 from anchor.X509.host_forms import ascii_forms, fold, numeric_addresses, percent_decode
-from anchor.X509.name_patterns import Address, unmapped
+from anchor.X509.name_patterns import Address, without_ipv4_mapping
 
 # For all names of a request together; 1000 usual names stay below it.
 MAX_PIECES = 10_000
@@ -77,7 +77,7 @@ class NameReader:
 
     def address(self, ip: Address) -> None:
         """Add an address, and the IPv4 address in an IPv4-mapped one."""
-        self._meaning.addresses.extend(dict.fromkeys((ip, unmapped(ip))))
+        self._meaning.addresses.extend(dict.fromkeys((ip, without_ipv4_mapping(ip))))
 
     def text(self, text: str, *, of_mailboxes: bool = False) -> None:
         """Read a text that may be a host, an address, a mailbox, a principal or a sentence.

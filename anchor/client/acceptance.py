@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
 from anchor.X509.dns_names import to_a_labels
-from anchor.X509.name_patterns import address, canonical, unmapped
+from anchor.X509.name_patterns import canonical, parse_address, without_ipv4_mapping
 from anchor.X509.parse_errors import MALFORMED
 
 # The largest difference between two clocks before one of them counts as wrong.
@@ -105,7 +105,7 @@ def _normalized(name: x509.GeneralName) -> object:
         case x509.IPAddress():
             # The library also parses networks, which are not valid in a certificate.
             if isinstance(name.value, IPv4Address | IPv6Address):
-                return unmapped(name.value)
+                return without_ipv4_mapping(name.value)
             return name
         case x509.RFC822Name():
             return name.value.lower()
@@ -122,7 +122,7 @@ def _subject_names(subject: x509.Name, oids: Collection[x509.ObjectIdentifier]) 
 
 def _normalized_host(text: str) -> object:
     # The service converts a common name that is not ASCII to punycode.
-    return address(text) or canonical(to_a_labels(text) or text)
+    return parse_address(text) or canonical(to_a_labels(text) or text)
 
 
 def _is_ca(certificate: x509.Certificate) -> bool:

@@ -35,7 +35,7 @@ from anchor.X509.name_patterns import (
     NamePattern,
     NetworkSet,
     PatternSet,
-    normalised,
+    network_without_ipv4_mapping,
     parse_domain,
 )
 from anchor.X509.oids import (
@@ -119,7 +119,7 @@ def _network(value: Any) -> IPv4Network | IPv6Network:
         network = ip_network(value)
     except ValueError as error:
         raise ValueError(str(error)) from None
-    return normalised(network)
+    return network_without_ipv4_mapping(network)
 
 
 Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_network), text("network")]

@@ -20,7 +20,7 @@ from anchor.X509.attribute_names import NameAttribute, attribute_oid
 from anchor.X509.attribute_patterns import AttributePatterns
 from anchor.X509.dns_names import host_name, resembles_host_name
 from anchor.X509.key_usages import unsupported_usages
-from anchor.X509.name_patterns import address, canonical, unmapped
+from anchor.X509.name_patterns import canonical, parse_address, without_ipv4_mapping
 from anchor.X509.oids import USAGES, usages_in
 from anchor.X509.signing_request import X509Csr
 
@@ -47,7 +47,7 @@ def enforce_alternative_names_present(csr: X509Csr) -> X509Csr:
         if name is None:
             # A person or a role, such as "Example Server A" or system:node:worker-1.
             continue
-        host = address(common_name) or canonical(str(name.value))
+        host = parse_address(common_name) or canonical(str(name.value))
         if host not in hosts:
             hosts.add(host)
             names.append(name)
@@ -61,7 +61,7 @@ def _is_internationalised(common_name: str) -> bool:
 
 
 def _as_general_name(common_name: str) -> x509.DNSName | x509.IPAddress | None:
-    if address(common_name):
+    if parse_address(common_name):
         return x509.IPAddress(ip_address(common_name))
     try:
         name = host_name(common_name)
@@ -76,11 +76,11 @@ def _hosts(csr: X509Csr) -> set[str | IPv4Address | IPv6Address]:
     """The hosts in subjectAltName, in the form in which they can be compared."""
     if not csr.alternative_names:
         return set()
-    return {*map(canonical, csr.dns_names), *map(unmapped, csr.ip_addresses)}
+    return {*map(canonical, csr.dns_names), *map(without_ipv4_mapping, csr.ip_addresses)}
 
 
 def _host(text: str) -> str | IPv4Address | IPv6Address:
-    return address(text) or canonical(text)
+    return parse_address(text) or canonical(text)
 
 
 def _default_key_usage(names: tuple[str, ...]) -> x509.KeyUsage:
@@ -240,7 +240,7 @@ def subject_attributes(
     fixed_oids = {attribute.oid for attribute in fixed}
 
     def kept(attribute: NameAttribute) -> bool:
-        if attribute.oid == NameOID.COMMON_NAME and not keep.mentions(attribute.oid):
+        if attribute.oid == NameOID.COMMON_NAME and not keep.lists(attribute.oid):
             return True
         return attribute.oid not in fixed_oids and keep.has(attribute)
 

@@ -12,7 +12,7 @@ import pydantic
 
 from anchor.auth.results import AuthDetails
 from anchor.errors import AnchorError, Rejected
-from anchor.X509 import general_names, name_matching, written_names
+from anchor.X509 import general_names, name_matching, name_parsing
 from anchor.X509.signing_request import X509Csr
 
 Kind = Literal["name", "requester", "key"]
@@ -78,8 +78,8 @@ def canonical_name(text: str) -> str:
     stripped = text.strip()
     is_domain = stripped.startswith(".")
     try:
-        name = written_names.parse_name(stripped[1:] if is_domain else stripped)
-        if is_domain and (stripped[1:2] == "." or not written_names.is_domain(name)):
+        name = name_parsing.parse_name(stripped[1:] if is_domain else stripped)
+        if is_domain and (stripped[1:2] == "." or not name_parsing.is_domain(name)):
             raise ValueError
     except ValueError:
         raise ValueError(

@@ -14,7 +14,7 @@ from anchor.store import certificate_files
 from anchor.store.stored_certificate import StoredCertificate
 from anchor.timestamps import timestamp
 from anchor.X509.name_matching import matches
-from anchor.X509.written_names import canonical
+from anchor.X509.name_parsing import canonical
 
 # Nearly every file fits in one block of this many bytes.
 _BLOCK = 1 << 13

@@ -16,7 +16,14 @@ from anchor.X509.general_names import (
     mail_attributes,
     user_principal_name,
 )
-from anchor.X509.name_patterns import Address, DomainSet, NetworkSet, PatternSet, address, unmapped
+from anchor.X509.name_patterns import (
+    Address,
+    DomainSet,
+    NetworkSet,
+    PatternSet,
+    parse_address,
+    without_ipv4_mapping,
+)
 from anchor.X509.name_texts import Meaning
 from anchor.X509.signing_request import X509Csr
 
@@ -42,7 +49,7 @@ def common_name(
     if not csr.common_names and not csr.alternative_names:
         raise ValidationError("there is neither a common name nor a subjectAltName")
     for name in csr.common_names:
-        ip = address(name)
+        ip = parse_address(name)
         if ip is None and name not in allowed_domains:
             raise ValidationError("the common name is not in an allowed domain", name=name)
         if ip is not None and ip not in allowed_networks:
@@ -123,7 +130,7 @@ def whitelist_names(
     def is_allowed(name: x509.GeneralName) -> bool:
         match name:
             case x509.DNSName(value=text):
-                return allow_dns_id and address(text) is None and is_listed(text)
+                return allow_dns_id and parse_address(text) is None and is_listed(text)
             case x509.UniformResourceIdentifier(value=text):
                 return allow_uri_id and names.has_uri(text)
             case x509.RFC822Name(value=text):
@@ -136,7 +143,7 @@ def whitelist_names(
 
     def offending() -> Iterator[object]:
         for text in csr.common_names:
-            ip = address(text)
+            ip = parse_address(text)
             listed = is_listed(text) if ip is None else names.has_address(ip)
             if not (allow_cn_id and listed):
                 yield f"CN:{text}"
@@ -187,5 +194,5 @@ def blacklist_names(
 
 def _ip_address(name: x509.GeneralName) -> Address | None:
     if isinstance(name, x509.IPAddress) and isinstance(name.value, IPv4Address | IPv6Address):
-        return unmapped(name.value)
+        return without_ipv4_mapping(name.value)
     return None

@@ -44,7 +44,7 @@ def subject_attributes(
 
 
 def _is_allowed(attribute: NameAttribute, allowed: AttributePatterns) -> bool:
-    if attribute.oid == NameOID.COMMON_NAME and not allowed.mentions(attribute.oid):
+    if attribute.oid == NameOID.COMMON_NAME and not allowed.lists(attribute.oid):
         # Other validators check common names.
         return True
     return allowed.has(attribute)

@@ -21,7 +21,7 @@ from anchor.store.bans import Ban
 from anchor.X509 import der_texts
 from anchor.X509.general_name_text import describe
 from anchor.X509.general_names import interpret_names
-from anchor.X509.written_names import parse_name
+from anchor.X509.name_parsing import parse_name
 from tests.support import der
 from tests.support.pki import a_key, hash_for, make_csr
 from tests.support.policies import configured, refusals

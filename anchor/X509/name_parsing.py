@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from anchor.X509.dns_names import ends_in_a_number
-from anchor.X509.name_patterns import unmapped
+from anchor.X509.name_patterns import without_ipv4_mapping
 from anchor.X509.name_texts import Meaning, NameReader
 
 # Characters that are in no host and no address; a local part may have some.
@@ -68,7 +68,7 @@ def _names_several(meaning: Meaning, text: str) -> bool:
     """True if the text contains more than one host or address."""
     # A host that is not ASCII may have two forms, by IDNA 2003 and 2008.
     forms = 1 if text.isascii() else 2
-    return len({*meaning.hosts}) > forms or len({*map(unmapped, meaning.addresses)}) > 1
+    return len({*meaning.hosts}) > forms or len({*map(without_ipv4_mapping, meaning.addresses)}) > 1
 
 
 def _is_host(name: str) -> bool:
