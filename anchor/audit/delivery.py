@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from logging.handlers import SysLogHandler
 from weakref import WeakSet
 
-from anchor.audit.promises import broken_promise, describe, handlers_of
+from anchor.audit.reliable_handlers import broken_promise, describe, handlers_of
 from anchor.audit.syslog import send
 from anchor.errors import AuditError
 from anchor.logs.lines import Lines, is_deleted

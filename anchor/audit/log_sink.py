@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import logging
 
-from anchor.audit import promises
 from anchor.audit.delivery import Delivery
 from anchor.audit.events import Event
+from anchor.audit.reliable_handlers import require_reliable_handlers
 from anchor.errors import AuditError
 from anchor.logs import AUDIT
 
@@ -28,7 +28,7 @@ class LogSink:
         Raises:
             ConfigurationError: it would lose events.
         """
-        promises.require_reliable_handlers(self._logger)
+        require_reliable_handlers(self._logger)
 
     def record(self, event: Event) -> None:
         """Log the event, with escapes for control characters and non-ASCII.

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from anchor import logs
-from anchor.audit import promises
+from anchor.audit import reliable_handlers
 from anchor.audit.events import SIGNING, Event
 from anchor.audit.log_sink import LogSink
 from anchor.errors import AuditError, ConfigurationError
@@ -337,7 +337,7 @@ def test_a_class_of_ones_own_may_promise(service, logger):
             except OSError:
                 self.handleError(record)
 
-    assert promises.PROMISE in vars(Reports)
+    assert reliable_handlers.PROMISE in vars(Reports)
     handler = Reports()
     logger.to(handler)
     LogSink().check()
