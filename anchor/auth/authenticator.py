@@ -206,7 +206,7 @@ def _with_circuit_breaker(breaker: CircuitBreaker, ask: Ask) -> Ask:
     def ask_with_circuit_breaker(
         authority: str, user: str, secret: str, identified: Callable[[str], None]
     ) -> Any:
-        with breaker.calling():
+        with breaker.call():
             return ask(authority, user, secret, identified)
 
     return ask_with_circuit_breaker

@@ -96,7 +96,7 @@ class CircuitBreaker:
         )
 
     @contextmanager
-    def calling(self) -> Iterator[None]:
+    def call(self) -> Iterator[None]:
         """Let the block call the backend.
 
         Raises:

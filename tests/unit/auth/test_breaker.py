@@ -39,7 +39,7 @@ def fail(breaker, clock, error, seconds=6.0):
 
 
 def ask(breaker, clock, error, seconds):
-    with breaker.calling():
+    with breaker.call():
         clock.now += seconds
         raise error
 
@@ -51,7 +51,7 @@ def hang(breaker, clock, seconds=6.0):
 
 def is_open(breaker):
     try:
-        with breaker.calling():
+        with breaker.call():
             return True
     except BackendUnavailable:
         return False
@@ -62,7 +62,7 @@ def test_after_a_hang_nobody_waits_for_a_while(clock):
 
     hang(breaker, clock)
 
-    with pytest.raises(BackendUnavailable, match="left alone") as refused, breaker.calling():
+    with pytest.raises(BackendUnavailable, match="left alone") as refused, breaker.call():
         pass
     assert 12 == refused.value.retry_after
     clock.now += 12
@@ -75,7 +75,7 @@ def test_one_request_finds_out_whether_it_is_back(clock):
     hang(breaker, clock)
     clock.now += 12
 
-    with breaker.calling():
+    with breaker.call():
         assert not is_open(breaker)
     assert is_open(breaker)
 
@@ -108,10 +108,10 @@ def test_another_error_after_a_long_wait_is_a_hang(clock):
 
 def test_not_more_than_the_limit_wait(clock):
     breaker = CircuitBreaker(2, clock, clock.sleep)
-    with breaker.calling():
-        with breaker.calling():
+    with breaker.call():
+        with breaker.call():
             start = clock.now
-            with pytest.raises(BackendUnavailable, match="too many"), breaker.calling():
+            with pytest.raises(BackendUnavailable, match="too many"), breaker.call():
                 pass
             assert 0.5 == pytest.approx(clock.now - start, abs=0.02)
             # Nobody got on since: the next does not wait.
@@ -126,7 +126,7 @@ def test_a_request_gets_its_turn_when_another_is_done(clock):
     inside, done = threading.Event(), threading.Event()
 
     def occupy():
-        with breaker.calling():
+        with breaker.call():
             inside.set()
             done.wait(20)
 

@@ -39,7 +39,7 @@ from pathlib import Path
 from anchor.auth.circuit_breaker import CircuitBreaker, SharedSlots
 shared_slots = SharedSlots(Path(sys.argv[1]), 1.0)
 breaker = CircuitBreaker(int(sys.argv[2]), shared_slots=shared_slots, name="corp")
-with breaker.calling():
+with breaker.call():
     print("inside", flush=True)
     time.sleep(60)
 """
@@ -62,7 +62,7 @@ def occupied(shared_slots, limit):
 
 def passes(breaker):
     try:
-        with breaker.calling():
+        with breaker.call():
             return True
     except BackendUnavailable:
         return False
@@ -92,7 +92,7 @@ def test_processes_that_did_not_fork_share_the_slots(shared_slots, breaker):
 def test_a_slot_is_free_when_its_thread_ends_with_an_error(breaker):
     mine = breaker(1)
     for _ in range(5):
-        with pytest.raises(ZeroDivisionError), mine.calling():
+        with pytest.raises(ZeroDivisionError), mine.call():
             raise ZeroDivisionError
     assert passes(mine)
 
@@ -101,7 +101,7 @@ def hang(shared_slots, clock, limit=1):
     breaker = CircuitBreaker(limit, clock, shared_slots=shared_slots, name="corp")
 
     def ask():
-        with breaker.calling():
+        with breaker.call():
             clock.now += 5
             raise OSError("odd")
 
@@ -151,7 +151,7 @@ def test_what_is_left_over_from_another_boot_is_no_pause(shared_slots, breaker):
 
 def test_a_process_takes_no_more_than_its_share(shared_slots):
     breaker = CircuitBreaker(5, process_limit=2, shared_slots=None)
-    with breaker.calling(), breaker.calling():
+    with breaker.call(), breaker.call():
         assert not passes(breaker)
     assert passes(breaker)
 
@@ -162,7 +162,7 @@ def test_threads_take_no_more_slots_than_there_are(shared_slots, breaker):
 
     def ask():
         for _ in range(20):
-            with contextlib.suppress(BackendUnavailable), mine.calling():
+            with contextlib.suppress(BackendUnavailable), mine.call():
                 with lock:
                     inside.append(1)
                     most.append(len(inside))
@@ -241,7 +241,7 @@ def test_what_others_may_have_a_hand_in_is_not_used(shared_slots, breaker, caplo
     way(shared_slots.file("corp"))
 
     mine = breaker(1)
-    with mine.calling():
+    with mine.call():
         assert not passes(mine)
     assert "share the limit" in caplog.text
     elsewhere = shared_slots.directory.parent / "elsewhere"
