@@ -174,7 +174,7 @@ class LdapAuthentication:
             timeout=timeout,
         )
         # Half a second more, so that ldap3's own timeout, with a better message, comes first.
-        self._deadline = Deadline(self._directory.bound + 0.5)
+        self._deadline = Deadline(self._directory.max_seconds + 0.5)
 
     def principal(self, user: str) -> str:
         """The user name, without its domain if ``domain`` is configured."""

@@ -154,7 +154,7 @@ class Directory:
     timeout: float
 
     @property
-    def bound(self) -> float:
+    def max_seconds(self) -> float:
         """How many seconds it takes at most until every host has failed."""
         return len(self.hosts) * (self.connect_timeout + self.timeout)
 
