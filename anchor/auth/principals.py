@@ -25,7 +25,7 @@ _NOTHING = frozenset("\u1806\ufffc\u115f\u1160\u3164")
 _IGNORED = frozenset({"Cc", "Cf", "Mn", "Me"})
 
 
-def key(name: str) -> str:
+def counting_key(name: str) -> str:
     """A text that is the same for all spellings that a directory may accept for one user.
 
     This follows LDAP's caseIgnoreMatch (RFC 4518) and Active Directory.  Two users can have the

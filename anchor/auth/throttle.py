@@ -101,7 +101,7 @@ class Throttle:
         Raises:
             TooManyAttempts: on entering the block, if the limit is reached.
         """
-        return Attempt(self, _UserAtNetwork(_network(address), principals.key(user)))
+        return Attempt(self, _UserAtNetwork(_network(address), principals.counting_key(user)))
 
     def begin(self, user: _UserAtNetwork) -> None:
         """Count an attempt; raise TooManyAttempts if the limit is reached."""
@@ -168,7 +168,7 @@ class Attempt:
         Raises:
             TooManyAttempts: the user failed too often, under any of their names.
         """
-        user = _UserAtNetwork(self._user.network, principals.key(name), is_canonical=True)
+        user = _UserAtNetwork(self._user.network, principals.counting_key(name), is_canonical=True)
         with self._lock:
             # The backend may still run in its thread after the request has ended.
             if not self._ended and user not in self._users:
