@@ -80,7 +80,7 @@ class RegistrationAuthority:
             principal = self.authenticator.principal(credentials.user)
             with self.throttle.attempt(origin.address, principal) as attempt:
                 identity = self.authenticator.authenticate(
-                    self.name, credentials.user, credentials.secret, attempt.identified
+                    self.name, credentials.user, credentials.secret, attempt.count_for
                 )
         except BaseException as error:
             self._record(AUTHENTICATION, origin, error=error)

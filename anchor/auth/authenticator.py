@@ -50,7 +50,7 @@ class Backend(Protocol):
         """
 
 
-class CountedBackend(Protocol):
+class IdentifyingBackend(Protocol):
     """A backend that finds the user's canonical name before it checks the secret."""
 
     def authenticate(
@@ -98,7 +98,7 @@ class Authenticator:
         authority: str,
         user: str,
         secret: str,
-        identified: Callable[[str], None] = lambda _name: None,
+        on_identified: Callable[[str], None] = lambda _name: None,
     ) -> AuthDetails:
         """Return the identity that belongs to the credentials.
 
@@ -106,7 +106,7 @@ class Authenticator:
             authority: the name of the registration authority.
             user: the user name.
             secret: the password or token.
-            identified: called with the user's canonical name, if the backend finds it before it
+            on_identified: called with the user's canonical name, if the backend finds it before it
                 checks the secret.
 
         Raises:
@@ -117,7 +117,7 @@ class Authenticator:
         if not secret:
             raise NotAuthenticated()
         try:
-            identity = self._ask(authority, user, secret, identified)
+            identity = self._ask(authority, user, secret, on_identified)
         except BackendUnavailable as error:
             # Several backends may be configured: name the one that failed.
             raise BackendUnavailable(
@@ -183,11 +183,11 @@ def load_authenticator(
     takes_identified = "identified" in inspect.signature(instance.authenticate).parameters
 
     def ask(
-        _authority: str, user: str, secret: str, identified: Callable[[str], None]
+        _authority: str, user: str, secret: str, on_identified: Callable[[str], None]
     ) -> AuthDetails:
         if takes_identified:
-            counted = cast(CountedBackend, instance)
-            return counted.authenticate(user, secret, identified=identified)
+            identifying = cast(IdentifyingBackend, instance)
+            return identifying.authenticate(user, secret, identified=on_identified)
         return instance.authenticate(user, secret)
 
     principal = getattr(instance, "principal", None)
@@ -204,10 +204,10 @@ def _with_circuit_breaker(breaker: CircuitBreaker, ask: Ask) -> Ask:
     """Wrap a function so that the circuit breaker can reject the call."""
 
     def ask_with_circuit_breaker(
-        authority: str, user: str, secret: str, identified: Callable[[str], None]
+        authority: str, user: str, secret: str, on_identified: Callable[[str], None]
     ) -> Any:
         with breaker.call():
-            return ask(authority, user, secret, identified)
+            return ask(authority, user, secret, on_identified)
 
     return ask_with_circuit_breaker
 
@@ -224,7 +224,7 @@ class CommonSettings(pydantic.BaseModel):
     )
 
 
-def _unavailable_offline(_authority: str, _user: str, _secret: str, _identified: object) -> None:
+def _unavailable_offline(_authority: str, _user: str, _secret: str, _on_identified: object) -> None:
     raise BackendUnavailable("the configuration was loaded offline")
 
 
@@ -238,5 +238,5 @@ def _call_function(function: Callable[..., Any], options: Mapping[str, Any]) -> 
         if options:
             unknown = ", ".join(map(repr, options))
             raise ConfigurationError.about("", f"unknown option {unknown}") from None
-        return lambda authority, user, secret, _identified: function(authority, user, secret)
-    return lambda authority, user, secret, _identified: function(authority, user, secret, conf)
+        return lambda authority, user, secret, _on_identified: function(authority, user, secret)
+    return lambda authority, user, secret, _on_identified: function(authority, user, secret, conf)

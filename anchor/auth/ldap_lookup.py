@@ -70,7 +70,7 @@ class UserLookup:
         connection: LdapConnection,
         user: str,
         secret: str,
-        identified: Callable[[str], None],
+        on_identified: Callable[[str], None],
     ) -> AuthDetails | None:
         """Return the user's identity, or None if the credentials are wrong.
 
@@ -78,11 +78,11 @@ class UserLookup:
             connection: an open connection to the directory.
             user: the user name.
             secret: the password.
-            identified: called with the DN of the user's entry before the password is checked, if
+            on_identified: called with the DN of the user's entry before the password is checked, if
                 the service account finds exactly one.
         """
         if self.service is not None:
-            entries = self._find_and_bind(connection, self.service, user, secret, identified)
+            entries = self._find_and_bind(connection, self.service, user, secret, on_identified)
         elif self.user_dn is not None:
             entries = self._bind_and_read(connection, self.user_dn, user, secret)
         else:
@@ -107,14 +107,14 @@ class UserLookup:
         service: ServiceAccount,
         user: str,
         secret: str,
-        identified: Callable[[str], None],
+        on_identified: Callable[[str], None],
     ) -> Sequence[Entry]:
         service.bind(connection)
         entries = self._search(connection, user)
         if len(entries) == 1:
             # The filter may match one entry by several of its names.
             dn = entries[0].name
-            identified(dn)
+            on_identified(dn)
         else:
             # Bind for an unknown user too, so that the time does not tell who exists.
             dn = f"cn={secrets.token_hex(8)},{self.base}"

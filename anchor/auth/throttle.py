@@ -162,7 +162,7 @@ class Attempt:
         self._lock = threading.Lock()
         self._ended = False
 
-    def identified(self, name: str) -> None:
+    def count_for(self, name: str) -> None:
         """Count the attempt for the user's canonical name, before the secret is checked.
 
         Raises:

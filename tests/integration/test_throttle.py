@@ -354,12 +354,12 @@ def test_another_user_name_does_not_reset_the_count_of_tokens(serve, document):
 
 def test_an_attempt_that_has_ended_counts_no_names(throttle):
     with contextlib.suppress(BackendUnavailable), throttle.attempt("192.0.2.1", "a") as late:
-        late.identified("cn=a")
-        late.identified("CN=A")
+        late.count_for("cn=a")
+        late.count_for("CN=A")
         raise BackendUnavailable("no answer")
     before = throttle.remembered()
 
-    late.identified("cn=b")
+    late.count_for("cn=b")
 
     assert before == throttle.remembered() == 0
 
@@ -367,7 +367,7 @@ def test_an_attempt_that_has_ended_counts_no_names(throttle):
 def test_canonical_names_and_sent_names_count_separately(throttle):
     def fail(user, name):
         with contextlib.suppress(NotAuthenticated), throttle.attempt("192.0.2.1", user) as known:
-            known.identified(name)
+            known.count_for(name)
             raise NotAuthenticated
 
     for number in range(3):
