@@ -238,14 +238,14 @@ def place(tmp_path, monkeypatch):
 
 def test_processes_share_refusals_and_the_pin_is_not_in_the_file(place):
     first, second = pin_refusals.PinRefusals(), pin_refusals.PinRefusals()
-    with first.turn(1) as turn:
-        assert not turn.refused_before("token", WRONG)
-        turn.add("token", WRONG)
+    with first.login_lock(1) as locked:
+        assert not locked.refused_before("token", WRONG)
+        locked.add("token", WRONG)
 
-    with second.turn(1) as turn:
-        assert turn.refused_before("token", WRONG)
-        assert not turn.refused_before("token", PIN)
-        assert not turn.refused_before("another token", WRONG)
+    with second.login_lock(1) as locked:
+        assert locked.refused_before("token", WRONG)
+        assert not locked.refused_before("token", PIN)
+        assert not locked.refused_before("another token", WRONG)
     [file] = place.glob("anchor-pins-*/*")
     assert 0o600 == file.stat().st_mode & 0o777
     assert WRONG.encode() not in file.read_bytes()
@@ -258,16 +258,16 @@ def test_without_a_directory_for_it_a_process_knows_of_its_own_refusals(monkeypa
     monkeypatch.setattr(pin_refusals.tempfile, "gettempdir", none_found)
     refusals = pin_refusals.PinRefusals()
 
-    with refusals.turn(1) as turn:
-        turn.add("token", WRONG)
-    with refusals.turn(1) as turn:
-        assert turn.refused_before("token", WRONG)
+    with refusals.login_lock(1) as locked:
+        locked.add("token", WRONG)
+    with refusals.login_lock(1) as locked:
+        assert locked.refused_before("token", WRONG)
 
 
 def test_waiting_for_a_turn_has_a_time_limit(place):
     first, second = pin_refusals.PinRefusals(), pin_refusals.PinRefusals()
 
-    with first.turn(1), pytest.raises(TimeoutError), second.turn(0.05):
+    with first.login_lock(1), pytest.raises(TimeoutError), second.login_lock(0.05):
         pass
 
 
@@ -289,9 +289,9 @@ def test_a_directory_of_another_user_is_not_used(place):
     directory.chmod(0o777)
     refusals = pin_refusals.PinRefusals()
 
-    with refusals.turn(1) as turn:
-        turn.add("token", WRONG)
-        assert turn.refused_before("token", WRONG)
+    with refusals.login_lock(1) as locked:
+        locked.add("token", WRONG)
+        assert locked.refused_before("token", WRONG)
 
     assert [] == list(directory.iterdir())
 
@@ -301,7 +301,10 @@ def test_a_login_that_waits_too_long_fails_and_can_be_repeated(softhsm, tmp_path
     monkeypatch.setattr(pkcs11_module, "LOCK_SECONDS", 0.05)
     module = pkcs11_module.module_at(MODULE)
 
-    with module._refusals.turn(1), pytest.raises((ConfigurationError, SigningError)) as raised:
+    with (
+        module._refusals.login_lock(1),
+        pytest.raises((ConfigurationError, SigningError)) as raised,
+    ):
         load_signing_ca("hsm", section, tmp_path, utc_now(), with_key=True)
 
     assert "other processes have been logging in" in str(raised.value)

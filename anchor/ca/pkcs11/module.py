@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from anchor.ca.pkcs11.key_location import KeyLocation, Step, TokenError
-from anchor.ca.pkcs11.pin_refusals import LoginTurn, PinRefusals
+from anchor.ca.pkcs11.pin_refusals import LockedRefusals, PinRefusals
 from anchor.ca.pkcs11.sign_functions import SignFunctions, has_one_function_list
 
 LOG = logging.getLogger(__name__)
@@ -120,8 +120,8 @@ class Module:
         """
         slot = self._slot(location)
         try:
-            with self._refusals.turn(LOCK_SECONDS) as turn:
-                return self._log_in(location, slot, pin, flags, turn)
+            with self._refusals.login_lock(LOCK_SECONDS) as refusals:
+                return self._log_in(location, slot, pin, flags, refusals)
         except TimeoutError:
             raise TokenError(
                 Step.TOKEN,
@@ -130,13 +130,13 @@ class Module:
             ) from None
 
     def _log_in(
-        self, location: KeyLocation, slot: int, pin: str, flags: int, turn: LoginTurn
+        self, location: KeyLocation, slot: int, pin: str, flags: int, refusals: LockedRefusals
     ) -> Any:
         pykcs11 = self.pykcs11
         info = self.library.getTokenInfo(slot)
         # A slot can contain another token later, so the slot number does not identify it.
         token = "\0".join((info.manufacturerID, info.model, info.serialNumber, info.label))
-        if turn.refused_before(token, pin):
+        if refusals.refused_before(token, pin):
             raise TokenError(
                 Step.PIN,
                 f"the {location.token} has refused the PIN, which is not tried again: correct it, "
@@ -157,7 +157,7 @@ class Module:
                     Step.PIN, f"the {location.token} is logged in to with another PIN"
                 ) from error
             if self._is_refusal(error, slot, info.flags):
-                turn.add(token, pin)
+                refusals.add(token, pin)
                 session.closeSession()
                 raise TokenError(
                     Step.PIN, f"the {location.token} refuses the PIN: {error}"

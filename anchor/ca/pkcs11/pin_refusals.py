@@ -35,7 +35,7 @@ class PinRefusals:
         self._path = _refusals_path()
 
     @contextmanager
-    def turn(self, timeout: float) -> Iterator[LoginTurn]:
+    def login_lock(self, timeout: float) -> Iterator[LockedRefusals]:
         """Wait until no other process of the service logs in, and keep others out meanwhile.
 
         Args:
@@ -48,7 +48,7 @@ class PinRefusals:
             file = os.fdopen(os.open(self._path or "", os.O_RDWR | os.O_CREAT, 0o600), "r+b")
         except OSError:
             # Without a shared file, each process tries a PIN once.
-            yield LoginTurn(self._refused, None)
+            yield LockedRefusals(self._refused, None)
             return
         with file:
             deadline = time.monotonic() + timeout
@@ -56,10 +56,10 @@ class PinRefusals:
                 if time.monotonic() > deadline:
                     raise TimeoutError
                 time.sleep(0.01)
-            yield LoginTurn(self._refused, file)
+            yield LockedRefusals(self._refused, file)
 
 
-class LoginTurn:
+class LockedRefusals:
     """The refused PINs, while no other process logs in."""
 
     def __init__(self, refused: set[tuple[str, str]], file: BinaryIO | None):
