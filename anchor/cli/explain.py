@@ -122,7 +122,7 @@ def _lines(explained: Explanation, painter: Painter) -> Iterator[str]:
     groups = f" of {', '.join(identity.groups)}" if identity.groups else ""
     yield printable(f"{explained.authority}: asked by {identity.username}{groups} from {address}")
     for title, rows in (
-        ("The request", _checks(explained.checks, explained.evaluation.mended)),
+        ("The request", _checks(explained.checks, explained.evaluation.resolved_by_fixups)),
         ("The fixups", _fixups(explained)),
         ("The request as the fixups leave it", _checks(explained.rechecks)),
     ):
@@ -136,9 +136,9 @@ def _lines(explained: Explanation, painter: Painter) -> Iterator[str]:
 Row = tuple[str, str, str]
 
 
-def _checks(checks: tuple[Verdict, ...], mended: frozenset[str] = frozenset()) -> list[Row]:
+def _checks(checks: tuple[Verdict, ...], resolved: frozenset[str] = frozenset()) -> list[Row]:
     return [
-        (explain.word(verdict, mended), verdict.check, explain.reason(verdict))
+        (explain.verdict_word(verdict, resolved), verdict.check, explain.reason(verdict))
         for verdict in checks
     ]
 
@@ -146,11 +146,11 @@ def _checks(checks: tuple[Verdict, ...], mended: frozenset[str] = frozenset()) -
 def _fixups(explained: Explanation) -> list[Row]:
     return [
         (
-            explain.word(mending),
-            mending.fixup,
-            explain.reason(mending) or "; ".join(mending.changes),
+            explain.verdict_word(result),
+            result.fixup,
+            explain.reason(result) or "; ".join(result.changes),
         )
-        for mending in explained.fixups
+        for result in explained.fixups
     ]
 
 
@@ -189,4 +189,5 @@ def _contents(explained: Explanation) -> Iterator[str]:
 def _conclusion(explained: Explanation, painter: Painter) -> str:
     if explained.outcome == SIGNED:
         return painter.paint(GREEN, "It would be signed.")
-    return painter.paint(RED, "It would not be signed: ") + printable(explain.why_not(explained))
+    reason = explain.rejection_reason(explained)
+    return painter.paint(RED, "It would not be signed: ") + printable(reason)

@@ -12,11 +12,11 @@ from anchor.cli.terminal import printable
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a case; ``objection`` says why it failed, ``seconds`` is the duration."""
+    """The result of a case; ``failure`` says why it failed, ``seconds`` is the duration."""
 
     file: str
     case: str
-    objection: str | None
+    failure: str | None
     seconds: float
 
 
@@ -38,7 +38,7 @@ def write(path: Path, results: Iterable[Result]) -> None:
 def _counts(results: list[Result]) -> dict[str, str]:
     return {
         "tests": str(len(results)),
-        "failures": str(sum(result.objection is not None for result in results)),
+        "failures": str(sum(result.failure is not None for result in results)),
         "errors": "0",
         "skipped": "0",
         "time": f"{sum(result.seconds for result in results):.3f}",
@@ -55,6 +55,6 @@ def _add(suite: ET.Element, result: Result) -> None:
             "time": f"{result.seconds:.3f}",
         },
     )
-    if result.objection is not None:
-        message = printable(result.objection)
+    if result.failure is not None:
+        message = printable(result.failure)
         ET.SubElement(case, "failure", {"message": message}).text = message

@@ -14,7 +14,7 @@ from anchor.cli.junit import Result
 from anchor.cli.terminal import GREEN, RED, Painter, is_coloured, printable
 from anchor.errors import ConfigurationError
 from anchor.policy_tools import test_cases
-from anchor.policy_tools.sample_csrs import Maker
+from anchor.policy_tools.sample_csrs import CsrFactory
 from anchor.policy_tools.test_cases import Case
 
 
@@ -47,7 +47,7 @@ def run(namespace: argparse.Namespace) -> int:
             result = _try(path, case)
             results.append(result)
             print(f"  {_line(result, painter)}")
-    failed = sum(result.objection is not None for result in results)
+    failed = sum(result.failure is not None for result in results)
     summary = f"{len(results) - failed} passed, {failed} failed"
     print(painter.paint(RED if failed else GREEN, summary))
     if namespace.junit:
@@ -62,12 +62,12 @@ def run(namespace: argparse.Namespace) -> int:
 
 def _load(files: list[Path], config: Path | None) -> dict[Path, tuple[Case, ...]] | None:
     """The cases of every file; None, after printing all errors, if a file has any."""
-    maker = Maker()
+    factory = CsrFactory()
     suites: dict[Path, tuple[Case, ...]] = {}
     count = 0
     for path in files:
         try:
-            suites[path] = test_cases.load(path, maker, config)
+            suites[path] = test_cases.load(path, factory, config)
         except ConfigurationError as error:
             for problem in error.problems:
                 print(printable(f"{path}: {problem}"), file=sys.stderr)
@@ -80,12 +80,12 @@ def _load(files: list[Path], config: Path | None) -> dict[Path, tuple[Case, ...]
 
 def _try(path: Path, case: Case) -> Result:
     start = time.perf_counter()
-    objection = case.objection()
-    return Result(str(path), case.name, objection, time.perf_counter() - start)
+    failure = case.failure()
+    return Result(str(path), case.name, failure, time.perf_counter() - start)
 
 
 def _line(result: Result, painter: Painter) -> str:
-    if result.objection is None:
+    if result.failure is None:
         return f"{painter.paint(GREEN, 'ok')}      {printable(result.case)}"
     failed = painter.paint(RED, "FAILED")
-    return f"{failed}  {printable(result.case)}: {printable(result.objection)}"
+    return f"{failed}  {printable(result.case)}: {printable(result.failure)}"

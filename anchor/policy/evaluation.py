@@ -68,7 +68,7 @@ class Evaluation:
         )
 
     @property
-    def mended(self) -> frozenset[str]:
+    def resolved_by_fixups(self) -> frozenset[str]:
         """The checks that refused the submitted request and accept it after the fixups."""
         passed = {verdict.check for verdict in self.rechecks if not verdict.failure}
         return frozenset(

@@ -162,7 +162,7 @@ def as_json(explanation: Explanation) -> Mapping[str, Any]:
         "outcome": explanation.outcome,
         "fault": str(explanation.fault) if explanation.fault else None,
         "checks": [
-            _verdict_as_json(verdict, explanation.evaluation.mended)
+            _verdict_as_json(verdict, explanation.evaluation.resolved_by_fixups)
             for verdict in explanation.checks
         ],
         "fixups": [_fixup_as_json(result) for result in explanation.fixups],
@@ -185,7 +185,7 @@ def as_json(explanation: Explanation) -> Mapping[str, Any]:
 
 
 def _fixup_as_json(result: FixupResult) -> Mapping[str, Any]:
-    shown: dict[str, Any] = {"fixup": result.fixup, "verdict": word(result)}
+    shown: dict[str, Any] = {"fixup": result.fixup, "verdict": verdict_word(result)}
     if result.changes:
         shown["changes"] = list(result.changes)
     if reason(result):
@@ -193,24 +193,24 @@ def _fixup_as_json(result: FixupResult) -> Mapping[str, Any]:
     return shown
 
 
-def _verdict_as_json(verdict: Verdict, mended: frozenset[str] = frozenset()) -> Mapping[str, Any]:
-    shown = {"check": verdict.check, "verdict": word(verdict, mended)}
+def _verdict_as_json(verdict: Verdict, resolved: frozenset[str] = frozenset()) -> Mapping[str, Any]:
+    shown = {"check": verdict.check, "verdict": verdict_word(verdict, resolved)}
     if reason(verdict):
         shown["reason"] = reason(verdict)
     return shown
 
 
-def word(step: Verdict | FixupResult, mended: frozenset[str] = frozenset()) -> str:
+def verdict_word(step: Verdict | FixupResult, resolved: frozenset[str] = frozenset()) -> str:
     """The verdict in one word: ``ok``, ``changed``, ``mended``, ``refused`` or ``crashed``.
 
     Args:
         step: the verdict of a check, or the result of a fixup.
-        mended: the checks that refused the request before the fixups and accept it afterwards.
+        resolved: the checks that refused the request before the fixups and accept it afterwards.
     """
     if step.crash:
         return "crashed"
     if step.failure:
-        return "mended" if isinstance(step, Verdict) and step.check in mended else "refused"
+        return "mended" if isinstance(step, Verdict) and step.check in resolved else "refused"
     return "changed" if isinstance(step, FixupResult) and step.changes else "ok"
 
 
@@ -227,7 +227,7 @@ def cause(crash: PluginError) -> str:
     return f"{type(error).__name__}: {error}" if error else str(crash)
 
 
-def why_not(explanation: Explanation) -> str:
+def rejection_reason(explanation: Explanation) -> str:
     """Why no certificate would be issued, in one line."""
     if explanation.fault:
         return str(explanation.fault)

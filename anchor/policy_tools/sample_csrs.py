@@ -106,7 +106,7 @@ class Description(pydantic.BaseModel):
         return self
 
 
-class Maker:
+class CsrFactory:
     """Builds sample requests, with one key for each kind because RSA keys are slow to generate."""
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ from anchor.config.plugins import validate_options
 from anchor.errors import ConfigurationError
 from anchor.policy_tools import explain
 from anchor.policy_tools.explain import REFUSED, SIGNED, UNREADABLE, Explanation, Requester
-from anchor.policy_tools.sample_csrs import Address, Description, Maker
+from anchor.policy_tools.sample_csrs import Address, CsrFactory, Description
 
 
 def _one_or_more(value: Any) -> Any:
@@ -96,7 +96,7 @@ class Case:
     refused_by: tuple[str, ...]
     names: tuple[str, ...]
 
-    def objection(self) -> str | None:
+    def failure(self) -> str | None:
         """How the outcome differs from the expected one; None if it does not."""
         explained = explain.explain(self.authority, self.csr, self.requester)
         if explained.outcome != self.expect:
@@ -116,17 +116,17 @@ def _describe_outcome(explained: Explanation) -> str:
     if explained.outcome == SIGNED:
         return "would be signed"
     if explained.outcome in (REFUSED, UNREADABLE):
-        return f"is {explained.outcome}: {explain.why_not(explained)}"
+        return f"is {explained.outcome}: {explain.rejection_reason(explained)}"
     causes = [explain.cause(crash) for crash in explained.crashes]
-    return f"{explain.why_not(explained)}: {'; '.join(causes)}".removesuffix(": ")
+    return f"{explain.rejection_reason(explained)}: {'; '.join(causes)}".removesuffix(": ")
 
 
-def load(path: Path, maker: Maker, config: Path | None = None) -> tuple[Case, ...]:
+def load(path: Path, factory: CsrFactory, config: Path | None = None) -> tuple[Case, ...]:
     """The cases in a file.
 
     Args:
         path: the path of the file.
-        maker: builds the requests from their descriptions.
+        factory: builds the requests from their descriptions.
         config: the configuration to test.  By default it is the one that the file names, or the
             ``config.json`` in the same directory.
 
@@ -152,7 +152,7 @@ def load(path: Path, maker: Maker, config: Path | None = None) -> tuple[Case, ..
             if settings.name in names:
                 problems.add(f"cases.{position}.name", "another case has the same name")
             names.add(settings.name)
-            case = _build_case(settings, authorities, maker)
+            case = _build_case(settings, authorities, factory)
             if case is not None:
                 cases.append(case)
     problems.raise_if_any()
@@ -160,14 +160,16 @@ def load(path: Path, maker: Maker, config: Path | None = None) -> tuple[Case, ..
 
 
 def _build_case(
-    settings: CaseSettings, authorities: Mapping[str, RegistrationAuthority] | None, maker: Maker
+    settings: CaseSettings,
+    authorities: Mapping[str, RegistrationAuthority] | None,
+    factory: CsrFactory,
 ) -> Case | None:
     """The case; None if the configuration could not be loaded."""
     problems = Diagnostics()
     csr = b""
     authority: RegistrationAuthority | None = None
     with problems.at():
-        csr = _load_csr(settings, maker)
+        csr = _load_csr(settings, factory)
     if authorities is not None:
         with problems.at():
             authority = _authority(settings, authorities)
@@ -189,7 +191,7 @@ def _build_case(
     )
 
 
-def _load_csr(case: CaseSettings, maker: Maker) -> bytes:
+def _load_csr(case: CaseSettings, factory: CsrFactory) -> bytes:
     if case.csr_file is not None:
         try:
             return case.csr_file.read_bytes()
@@ -200,7 +202,7 @@ def _load_csr(case: CaseSettings, maker: Maker) -> bytes:
             ) from None
     assert case.csr is not None
     try:
-        return maker.make(case.csr)
+        return factory.make(case.csr)
     except ValueError as error:
         raise ConfigurationError.about("csr", f"cannot be made: {error}") from None
 

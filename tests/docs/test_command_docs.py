@@ -84,7 +84,7 @@ def test_the_example_of_an_explanation_has_the_lines_of_a_real_one(tmp_path, doc
     (tmp_path / "config.json").write_text(json.dumps(document))
     request = tmp_path / "www.csr"
     description = sample_csrs.Description(common_name="www.example.com")
-    request.write_bytes(sample_csrs.Maker().make(description))
+    request.write_bytes(sample_csrs.CsrFactory().make(description))
     example = re.search(r"\$ anchor explain (.*) www.csr\n((?:    .*\n|\n)+)", HOWTO)
 
     main.main(

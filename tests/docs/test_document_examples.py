@@ -299,7 +299,7 @@ def test_an_example_of_client_json_is_good(block, kind, place, tmp_path):
 @of_kind("policy tests")
 def test_an_example_of_policy_tests_is_well_formed(block, kind):
     file = validate_options(test_cases.FileSettings, json.loads(block.text), Path())
-    maker = sample_csrs.Maker()
+    maker = sample_csrs.CsrFactory()
 
     for section in file.cases:
         case = validate_options(test_cases.CaseSettings, section, Path())

@@ -16,7 +16,7 @@ from anchor.auth.results import AuthDetails
 from anchor.authorities import load_authorities
 from anchor.policy_tools import explain
 from anchor.policy_tools.explain import FAILED, REFUSED, SIGNED, UNREADABLE, Requester
-from anchor.policy_tools.sample_csrs import KEYS, Description, Maker
+from anchor.policy_tools.sample_csrs import KEYS, CsrFactory, Description
 from tests.support.pki import make_csr
 from tests.support.properties import examples
 
@@ -54,7 +54,7 @@ def agree(serve, document):
         json.dumps(explain.as_json(told))
         assert STATUSES[told.outcome] == answer.status_int, told
         if answer.status_int == 400:
-            assert f"{explain.why_not(told)}\n" == answer.text
+            assert f"{explain.rejection_reason(told)}\n" == answer.text
         return told
 
     return ask
@@ -80,7 +80,7 @@ often = hypothesis_settings(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-MAKER = Maker()
+MAKER = CsrFactory()
 
 
 @pytest.mark.slow

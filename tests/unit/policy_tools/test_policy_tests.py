@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 from anchor.cli import main
-from anchor.policy_tools.sample_csrs import Description, Maker
+from anchor.policy_tools.sample_csrs import CsrFactory, Description
 from anchor.X509 import create_ca
 from tests.support.paths import ROOT as REPOSITORY
 from tests.support.pki import make_csr
@@ -366,7 +366,7 @@ def test_everything_that_a_description_says_is_in_the_request():
         )
     )
 
-    request = x509.load_pem_x509_csr(Maker().make(description))
+    request = x509.load_pem_x509_csr(CsrFactory().make(description))
 
     values = {extension.value.__class__: extension for extension in request.extensions}
     assert request.is_signature_valid
@@ -406,7 +406,7 @@ def test_everything_that_a_description_says_is_in_the_request():
     ],
 )
 def test_every_kind_of_key_is_made_once(kind, family):
-    maker = Maker()
+    maker = CsrFactory()
 
     first, second = (
         x509.load_pem_x509_csr(maker.make(Description(key=kind, common_name=name))).public_key()
