@@ -27,7 +27,7 @@ MAX_BYTES = 1 << 24
 COLOURS = {"ok": GREEN, "changed": YELLOW, "mended": YELLOW, "refused": RED, "crashed": RED}
 
 
-class NotUnderstood(Exception):
+class UsageError(Exception):
     """The command line names a file or an authority that does not exist."""
 
 
@@ -77,7 +77,7 @@ def run(namespace: argparse.Namespace) -> int:
         contents = _read(namespace.request)
         path = namespace.config or find_config()
         authority = _choose(load_authorities(path, offline=True).authorities, namespace.ra)
-    except NotUnderstood as error:
+    except UsageError as error:
         print(f"anchor explain: {error}", file=sys.stderr)
         return 2
     explained = explain.explain(authority, contents, requester)
@@ -97,9 +97,9 @@ def _read(name: str) -> bytes:
             with Path(name).open("rb") as file:
                 contents = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise NotUnderstood(f"{printable(name)} cannot be read: {error.strerror}") from None
+        raise UsageError(f"{printable(name)} cannot be read: {error.strerror}") from None
     if len(contents) > MAX_BYTES:
-        raise NotUnderstood(f"{printable(name)} is larger than {MAX_BYTES} bytes")
+        raise UsageError(f"{printable(name)} is larger than {MAX_BYTES} bytes")
     return contents
 
 
@@ -109,11 +109,11 @@ def _choose(
     names = ", ".join(sorted(authorities))
     if name is None:
         if len(authorities) != 1:
-            raise NotUnderstood(f"--ra is needed, one of {names}")
+            raise UsageError(f"--ra is needed, one of {names}")
         [only] = authorities.values()
         return only
     if name not in authorities:
-        raise NotUnderstood(f"there is no registration authority {name!a}, but {names}")
+        raise UsageError(f"there is no registration authority {name!a}, but {names}")
     return authorities[name]
 
 
