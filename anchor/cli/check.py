@@ -91,7 +91,7 @@ def _validate(path: Path) -> tuple[list[str], list[Advice]]:
     own_handlers = logging.getLogger().handlers[:]
     with problems.at("config.py"):
         config_py = read(path)
-        if config_py.is_there:
+        if config_py.exists:
             sinks = [each.audit for each in loaded.authorities.values()] if loaded else []
             log_configuration.dry_run(config_py.logging, sinks, own_handlers)
     problems.raise_if_any()

@@ -22,13 +22,13 @@ class ConfigPy(NamedTuple):
         host: the address to listen on, if it is set.
         web: the ``web`` section.
         logging: the ``logging`` section, if there is one.
-        is_there: False if ``config.py`` was not found.
+        exists: False if ``config.py`` was not found.
     """
 
     host: str | None
     web: WebSettings
     logging: Mapping[str, Any] | None
-    is_there: bool = True
+    exists: bool = True
 
 
 def read(config_json: Path) -> ConfigPy:
@@ -45,7 +45,7 @@ def read(config_json: Path) -> ConfigPy:
         path = Path(named) if named else find_config_py(config_json)
     except ConfigurationError:
         # The service may still be started with another path.
-        return ConfigPy(None, validate_options(WebSettings, {}, Path()), None, is_there=False)
+        return ConfigPy(None, validate_options(WebSettings, {}, Path()), None, exists=False)
     try:
         values = runpy.run_path(str(path))
     except (Exception, SystemExit) as error:
