@@ -54,7 +54,7 @@ def renewer(namespace: argparse.Namespace) -> Renewer:
     return Renewer(state_directory(namespace), progress)
 
 
-def tell(outcome: Outcome, namespace: argparse.Namespace) -> None:
+def print_outcome(outcome: Outcome, namespace: argparse.Namespace) -> None:
     """Print one line: a success to standard output, a failure to standard error."""
     if outcome.warning:
         print(_coloured(f"{outcome.name}: {outcome.warning}", "33", sys.stderr), file=sys.stderr)

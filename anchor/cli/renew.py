@@ -45,12 +45,12 @@ def run(namespace: argparse.Namespace) -> int:
     if not namespace.dry_run:
         renewer.state.sweep()
     outcomes = [
-        renewer.renew(name, force=namespace.force, patient=False, dry_run=namespace.dry_run)
+        renewer.renew(name, force=namespace.force, back_off=False, dry_run=namespace.dry_run)
         for name in namespace.names or renewer.state.names()
     ]
     for outcome in outcomes:
         if outcome.result is not Result.NOT_DUE or namespace.names:
-            client_options.tell(outcome, namespace)
+            client_options.print_outcome(outcome, namespace)
     if namespace.json:
         client_options.print_json([client_options.as_json(outcome) for outcome in outcomes])
     elif not namespace.quiet and all(each.result is Result.NOT_DUE for each in outcomes):
@@ -70,7 +70,7 @@ def _nothing_due(outcomes: list[Outcome]) -> str:
 
 def _run_daemon(namespace: argparse.Namespace) -> int:
     def report(outcome: Outcome) -> None:
-        client_options.tell(outcome, namespace)
+        client_options.print_outcome(outcome, namespace)
         if namespace.json:
             client_options.print_json(client_options.as_json(outcome))
 

@@ -115,7 +115,7 @@ def run(namespace: argparse.Namespace) -> int:
     except Unavailable as error:
         print(f"anchor: {error}", file=sys.stderr)
         return client_options.UNAVAILABLE
-    client_options.tell(outcome, namespace)
+    client_options.print_outcome(outcome, namespace)
     if namespace.json:
         client_options.print_json(client_options.as_json(outcome))
     return client_options.exit_code(outcome)

@@ -26,7 +26,13 @@ from pathlib import Path
 from cryptography import x509
 
 from anchor.client import certificate_version, files, locks, trust
-from anchor.client.certificate_version import CERTIFICATE, NAMES, Access, Pair, read_pair
+from anchor.client.certificate_version import (
+    CERTIFICATE,
+    NAMES,
+    Access,
+    KeyAndCertificate,
+    read_key_and_certificate,
+)
 from anchor.client.errors import Unwritable
 from anchor.client.service import IssuedCertificate
 from anchor.X509.parse_errors import MALFORMED
@@ -55,14 +61,14 @@ class CertificateDirectory:
         trust.require(self._versions)
         return locks.exclusive(self.path / LOCK, patience)
 
-    def current(self) -> Pair | None:
-        """The pair that servers read now; None if it is missing or damaged."""
+    def current(self) -> KeyAndCertificate | None:
+        """The key and certificate that servers read now; None if missing or damaged."""
         try:
             # Read the link once, so that both files are of the same version.
             version = self.path / self._current.readlink()
         except OSError:
             return None
-        return read_pair(version)
+        return read_key_and_certificate(version)
 
     def certificate(self) -> x509.Certificate | None:
         """The certificate, for users who may not read the key."""
@@ -110,7 +116,7 @@ class CertificateDirectory:
         elif current.exists():
             raise _in_the_way(current)
         else:
-            number = next((n for n in numbers if read_pair(self._version(n))), None)
+            number = next((n for n in numbers if read_key_and_certificate(self._version(n))), None)
         if number is not None:
             self._make_current(number)
 
@@ -126,7 +132,7 @@ class CertificateDirectory:
             if link.exists() and not is_copy:
                 raise _in_the_way(link)
             if target.is_file():
-                files.point(link, f"{CURRENT}/{name}")
+                files.replace_symlink(link, f"{CURRENT}/{name}")
 
     def current_access(self) -> dict[str, Access]:
         """The owner, group and mode of each current file, which a renewal keeps."""
@@ -168,7 +174,7 @@ class CertificateDirectory:
             files.sync_directory(self._versions)
             for name in NAMES:
                 if not (self.path / name).is_symlink():
-                    files.point(self.path / name, f"{CURRENT}/{name}")
+                    files.replace_symlink(self.path / name, f"{CURRENT}/{name}")
             self._make_current(number)
             # Keep the previous version: a server may be reading it.
             for old in self._numbers():
@@ -184,7 +190,7 @@ class CertificateDirectory:
                 leftover.unlink(missing_ok=True)
 
     def _make_current(self, number: int) -> None:
-        files.point(self._current, f"{VERSIONS}/{number}")
+        files.replace_symlink(self._current, f"{VERSIONS}/{number}")
 
     @property
     def _current(self) -> Path:

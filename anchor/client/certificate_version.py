@@ -53,7 +53,7 @@ class Access:
 
 
 @dataclass(frozen=True)
-class Pair:
+class KeyAndCertificate:
     """A private key and a certificate for this key."""
 
     key_pem: bytes = field(repr=False)
@@ -66,8 +66,8 @@ class Pair:
         return self.certificate.fingerprint(hashes.SHA256()).hex()
 
 
-def read_pair(version: Path) -> Pair | None:
-    """The pair in a version's directory; None if a file is missing, damaged or for another key.
+def read_key_and_certificate(version: Path) -> KeyAndCertificate | None:
+    """The contents of a version; None if a file is missing, damaged or for another key.
 
     Raises:
         Unwritable: the current user may not read the files.
@@ -82,7 +82,7 @@ def read_pair(version: Path) -> Pair | None:
         raise Unwritable(f"{error.filename}: {error.strerror}") from None
     except (OSError, *MALFORMED):
         return None
-    return Pair(key_pem, key, certificate)  # type: ignore[arg-type]  # a kind that was certified
+    return KeyAndCertificate(key_pem, key, certificate)  # type: ignore[arg-type]  # a kind that was certified
 
 
 def read_access(version: Path) -> dict[str, Access]:
@@ -121,7 +121,7 @@ def write_version(
     """
     directory.mkdir(mode=0o755)
     directory.chmod(0o755)
-    full_chain = issued.presented_pem
+    full_chain = issued.full_chain_pem
     for name, contents, mode in (
         (KEY, key_pem, access.mode),
         (CERTIFICATE, issued.pem, 0o644),

@@ -97,7 +97,7 @@ class Helper:
         except (Unavailable, ClientError) as error:
             return self._later(error)
         # certmonger stores the chain above the leaf; it gets the root by FETCH-ROOTS.
-        return HelperReply(ISSUED, certified.presented_pem.decode("ascii"))
+        return HelperReply(ISSUED, certified.full_chain_pem.decode("ascii"))
 
     def _later(self, error: ClientError, least: float = 0) -> HelperReply:
         """Reply that certmonger should retry, after a wait that grows with each failure.

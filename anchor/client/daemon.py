@@ -97,13 +97,13 @@ class Daemon:
         if tracked.history.credentials_refused:
             identity = _identity(tracked)
             changed = identity is not None and identity != self._refused.get(name)
-        left = self.renewer.next_time(tracked, patient=not changed) - clock()
+        left = self.renewer.next_time(tracked, back_off=not changed) - clock()
         if left > 0:
             self._backoffs.pop(name, None)
             return left
         # Hash the credentials before their use, so that the next check notices a change in between.
         self._refused[name] = _identity(tracked)
-        outcome = self.renewer.renew(name, force=False, patient=not changed)
+        outcome = self.renewer.renew(name, force=False, back_off=not changed)
         if outcome.result is not Result.NOT_DUE:
             self.report(outcome)
         left = self.renewer.next_time(self.renewer.state.read(name)) - clock()

@@ -45,13 +45,13 @@ def has_time_left(certificate: x509.Certificate | None, now: float) -> bool:
     return end.timestamp() - now > (end - begin).total_seconds() / 10
 
 
-def waits(tracked: TrackedCertificate, now: float, *, patient: bool) -> list[float]:
+def retry_times(tracked: TrackedCertificate, now: float, *, back_off: bool) -> list[float]:
     """The times to wait for before another try, in seconds since the epoch.
 
     Args:
         tracked: the certificate.
         now: in seconds since the epoch.
-        patient: also wait after failures for which the service did not ask to wait.
+        back_off: also wait after failures for which the service did not ask to wait.
     """
     history = tracked.history
     # If the clock was set back since the last try, do not wait.
@@ -59,6 +59,6 @@ def waits(tracked: TrackedCertificate, now: float, *, patient: bool) -> list[flo
         return []
     return [
         until
-        for until in (history.keep_off_until, history.wait_until if patient else None)
+        for until in (history.keep_off_until, history.wait_until if back_off else None)
         if until is not None and now < until <= now + schedule.LONGEST_ASKED
     ]

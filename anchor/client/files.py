@@ -37,7 +37,7 @@ def replace(path: Path, contents: bytes, mode: int) -> None:
     sync_directory(path.parent)
 
 
-def point(link: Path, target: str) -> None:
+def replace_symlink(link: Path, target: str) -> None:
     """Make a symbolic link, or replace one in a single step."""
     temporary = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
     try:

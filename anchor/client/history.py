@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from anchor.client import due, schedule
-from anchor.client.certificate_version import Pair
+from anchor.client.certificate_version import KeyAndCertificate
 from anchor.client.errors import ClientError, CredentialsRefused, Refused, WrongAddress, WrongClock
 from anchor.client.outcome import one_line
 from anchor.client.service import IssuedCertificate
@@ -12,7 +12,7 @@ from anchor.errors import AnchorError
 
 
 def after_issuance(
-    tracked: TrackedCertificate, issued: IssuedCertificate, pair: Pair, now: float
+    tracked: TrackedCertificate, issued: IssuedCertificate, pair: KeyAndCertificate, now: float
 ) -> TrackedCertificate:
     """The certificate after a new pair was installed.
 
@@ -46,7 +46,7 @@ def after_issuance(
 
 
 def after_failure(
-    tracked: TrackedCertificate, error: AnchorError, pair: Pair | None, now: float
+    tracked: TrackedCertificate, error: AnchorError, pair: KeyAndCertificate | None, now: float
 ) -> TrackedCertificate:
     """The certificate after a failure, with the times before which it is not tried again.
 

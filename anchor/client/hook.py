@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from anchor.client import certificate_version, trust
-from anchor.client.certificate_version import Pair
+from anchor.client.certificate_version import KeyAndCertificate
 from anchor.client.outcome import format_time
 from anchor.client.tracking import TrackedCertificate
 from anchor.client.trust import Untrusted
@@ -68,7 +68,7 @@ def run(command: Sequence[str], variables: Mapping[str, str], timeout: float = T
         raise HookFailed(f"the hook {program} exited with {code}")
 
 
-def variables(tracked: TrackedCertificate, pair: Pair) -> dict[str, str]:
+def variables(tracked: TrackedCertificate, pair: KeyAndCertificate) -> dict[str, str]:
     """The environment variables that describe a certificate to its hook."""
     directory = tracked.spec.directory
     return {

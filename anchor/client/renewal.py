@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from anchor.client import configuration, due, history, hook, signing_request
 from anchor.client.acceptance import MAX_SKEW
 from anchor.client.certificate_directory import CertificateDirectory
-from anchor.client.certificate_version import Access, Pair
+from anchor.client.certificate_version import Access, KeyAndCertificate
 from anchor.client.errors import ClientError, Unavailable, WrongClock
 from anchor.client.hook import HookFailed
 from anchor.client.outcome import Outcome, Result, format_time, one_line, validity
@@ -50,12 +50,12 @@ class Renewer:
             outcome = self._finish(tracked, directory, Result.ISSUED)
             return replace(outcome, warning=issued.clock_error)
 
-    def next_time(self, tracked: TrackedCertificate, *, patient: bool = True) -> float:
+    def next_time(self, tracked: TrackedCertificate, *, back_off: bool = True) -> float:
         """The time of the next work for a certificate, in seconds since the epoch.
 
         Args:
             tracked: the certificate.
-            patient: as for :meth:`renew`.
+            back_off: as for :meth:`renew`.
         """
         now = self.clock()
         certificate = CertificateDirectory(tracked.spec.directory).certificate()
@@ -67,15 +67,15 @@ class Renewer:
             when = now
         else:
             when = due.renewal_time(tracked, certificate).timestamp()
-        return max([when, *due.waits(tracked, now, patient=patient)])
+        return max([when, *due.retry_times(tracked, now, back_off=back_off)])
 
-    def renew(self, name: str, *, force: bool, patient: bool, dry_run: bool = False) -> Outcome:
+    def renew(self, name: str, *, force: bool, back_off: bool, dry_run: bool = False) -> Outcome:
         """Renew one certificate if it is due.
 
         Args:
             name: the name under which it is tracked.
             force: renew it even if it is not due.
-            patient: wait after a failure, as the daemon does; a run by hand or by cron does not.
+            back_off: wait after a failure, as the daemon does; a run by hand or by cron does not.
             dry_run: only say what would be done.
         """
         try:
@@ -84,7 +84,7 @@ class Renewer:
                 # Another run may have changed it before we got the lock.
                 tracked = self.state.read(name)
                 return self._renew(
-                    tracked, directory, force=force, patient=patient, dry_run=dry_run
+                    tracked, directory, force=force, back_off=back_off, dry_run=dry_run
                 )
         except Unavailable as error:
             # Another run holds the lock.
@@ -98,14 +98,14 @@ class Renewer:
         directory: CertificateDirectory,
         *,
         force: bool,
-        patient: bool,
+        back_off: bool,
         dry_run: bool,
     ) -> Outcome:
         if not dry_run:
             directory.repair()
         pair = directory.current()
         now = self.clock()
-        postponed = not force and bool(due.waits(tracked, now, patient=patient))
+        postponed = not force and bool(due.retry_times(tracked, now, back_off=back_off))
         early = pair is not None and due.is_not_yet_valid(pair.certificate, now)
         is_due = (
             pair is None or early or now >= due.renewal_time(tracked, pair.certificate).timestamp()
@@ -138,7 +138,7 @@ class Renewer:
         outcome = self._finish(tracked, directory, Result.RENEWED)
         return replace(outcome, warning=issued.clock_error)
 
-    def _check_clock(self, tracked: TrackedCertificate, pair: Pair | None) -> None:
+    def _check_clock(self, tracked: TrackedCertificate, pair: KeyAndCertificate | None) -> None:
         """Ask the service for the time, which costs less than a certificate.
 
         Raises:
@@ -202,7 +202,7 @@ class Renewer:
         return tracked
 
     def _record_failure(
-        self, tracked: TrackedCertificate, error: AnchorError, pair: Pair | None
+        self, tracked: TrackedCertificate, error: AnchorError, pair: KeyAndCertificate | None
     ) -> None:
         """Write the failure for `anchor list` and for the wait before the next try."""
         # If the disk is full, report the failure itself, not that it cannot be written.
@@ -228,10 +228,10 @@ class Renewer:
             self.state.write(tracked)
         return self._outcome(tracked, pair, result)
 
-    def _has_time_left(self, pair: Pair | None) -> bool:
+    def _has_time_left(self, pair: KeyAndCertificate | None) -> bool:
         return due.has_time_left(pair.certificate if pair else None, self.clock())
 
-    def _failed(self, name: str, error: AnchorError, pair: Pair | None) -> Outcome:
+    def _failed(self, name: str, error: AnchorError, pair: KeyAndCertificate | None) -> Outcome:
         message = f"{name}: {one_line(error)}"
         if pair is None:
             return Outcome(name, Result.FAILED, message)
@@ -245,7 +245,11 @@ class Renewer:
         )
 
     def _outcome(
-        self, tracked: TrackedCertificate, pair: Pair | None, result: Result, reason: str = ""
+        self,
+        tracked: TrackedCertificate,
+        pair: KeyAndCertificate | None,
+        result: Result,
+        reason: str = "",
     ) -> Outcome:
         end = renews = None
         parts = [reason or result.value]

@@ -23,7 +23,7 @@ def renewal(
     life: tuple[datetime.datetime, datetime.datetime],
     fingerprint: str,
     renew_after: datetime.datetime | None,
-    when_left: float | None,
+    fraction_left: float | None,
 ) -> datetime.datetime:
     """The time from which a certificate is due for renewal.
 
@@ -33,11 +33,11 @@ def renewal(
             differs between machines and is the same in each run.
         renew_after: the time that the service asks for; None for a third of the life before the
             end.
-        when_left: the fraction of the life that is left at the renewal, from the command line.
+        fraction_left: the fraction of the life that is left at the renewal, from the command line.
     """
     begin, end = life
-    if when_left is not None:
-        start = end - (end - begin) * when_left
+    if fraction_left is not None:
+        start = end - (end - begin) * fraction_left
     elif renew_after is not None:
         start = renew_after
     else:

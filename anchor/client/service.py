@@ -59,14 +59,14 @@ class IssuedCertificate:
         return b"".join(link.public_bytes(Encoding.PEM) for link in self.chain)
 
     @property
-    def presented(self) -> tuple[x509.Certificate, ...]:
+    def full_chain(self) -> tuple[x509.Certificate, ...]:
         """The certificates that a server sends: certificate and chain without the root."""
         return (self.certificate, *(link for link in self.chain if link.issuer != link.subject))
 
     @property
-    def presented_pem(self) -> bytes:
+    def full_chain_pem(self) -> bytes:
         """The certificates that a server sends, in PEM."""
-        return b"".join(link.public_bytes(Encoding.PEM) for link in self.presented)
+        return b"".join(link.public_bytes(Encoding.PEM) for link in self.full_chain)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def renewer(machine, clock):
 def renew(renewer):
     """One run of `anchor renew`, by hand or by cron."""
     return lambda **options: renewer.renew(
-        "www.example.com", **{"force": False, "patient": False} | options
+        "www.example.com", **{"force": False, "back_off": False} | options
     )
 
 

@@ -216,7 +216,7 @@ def test_nobody_asks_before_the_service_wants_it(
     clock.ahead = min(seconds, 86400) - 60
     inside.cycle()
     assert asked == https_anchor.submissions
-    inside.renewer.renew("www.example.com", force=False, patient=False)
+    inside.renewer.renew("www.example.com", force=False, back_off=False)
     assert asked == https_anchor.submissions
 
     clock.ahead += 120
