@@ -28,7 +28,7 @@ from anchor.errors import ConfigurationError, UnreadableRequest
 from anchor.store import bans, inventory
 from anchor.store.ban_file import BanFile, BanSettings, load_bans
 from anchor.store.bans import Ban
-from anchor.store.inventory import Choice, read_certificates
+from anchor.store.inventory import Predicate, read_certificates
 from anchor.timestamps import timestamp, utc_now
 from anchor.X509 import pem
 from anchor.X509.csr_reader import detect_encoding, read_csr
@@ -198,7 +198,7 @@ def _describe(ban: Ban, now: datetime.datetime) -> str:
 
 def _print_last_expiry(locations: CertificateLocations, ban: Ban, now: datetime.datetime) -> None:
     what = f"certificate of the {ban.kind}"
-    is_banned: Choice = _banned(ban, ())
+    is_banned: Predicate = _banned(ban, ())
     if ban.kind == "requester" and locations.audit is not None:
         what = "certificate of the requester on record"
         is_banned = _banned(ban, issued_to(locations.audit, ban.value))
@@ -218,7 +218,7 @@ def _print_last_expiry(locations: CertificateLocations, ban: Ban, now: datetime.
     problems.raise_if_any()
 
 
-def _banned(ban: Ban, issued: Collection[str]) -> Choice:
+def _banned(ban: Ban, issued: Collection[str]) -> Predicate:
     """A test whether a certificate matches the ban.
 
     Args:

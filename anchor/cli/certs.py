@@ -19,7 +19,7 @@ from anchor.config.diagnostics import Diagnostics
 from anchor.config.document import Document, find_config
 from anchor.errors import ConfigurationError
 from anchor.store import inventory
-from anchor.store.inventory import Choice, read_certificates
+from anchor.store.inventory import Predicate, read_certificates
 from anchor.store.stored_certificate import StoredCertificate
 from anchor.timestamps import timestamp
 
@@ -89,9 +89,9 @@ def run(namespace: argparse.Namespace) -> int:
         _print_last_for_name(namespace, locations, now, problems)
         problems.raise_if_any()
         return 0
-    choices = [_time_choice(namespace, now)]
+    predicates = [_time_predicate(namespace, now)]
     if namespace.name is not None:
-        choices.append(inventory.good_for(namespace.name))
+        predicates.append(inventory.valid_for(namespace.name))
     if namespace.requester is not None:
         if locations.audit is None:
             raise ConfigurationError.about(
@@ -101,8 +101,8 @@ def run(namespace: argparse.Namespace) -> int:
         from anchor.audit.requesters import issued_to  # noqa: PLC0415
 
         issued = issued_to(locations.audit, namespace.requester)
-        choices.append(lambda certificate: certificate.fingerprint in issued)
-    texts = [text for _, text in _read(namespace, locations, choices, now, problems)]
+        predicates.append(lambda certificate: certificate.fingerprint in issued)
+    texts = [text for _, text in _read(namespace, locations, predicates, now, problems)]
     if namespace.json:
         sys.stdout.write(f"[{', '.join(texts)}]\n")
     else:
@@ -125,24 +125,24 @@ _quoted = json.encoder.encode_basestring_ascii
 def _read(
     namespace: argparse.Namespace,
     locations: CertificateLocations,
-    choices: list[Choice],
+    predicates: list[Predicate],
     now: datetime.datetime,
     problems: Diagnostics,
 ) -> list[tuple[str, str]]:
-    """The end and the text to print of each certificate that matches all choices, by end."""
+    """The end and the text to print of each certificate that matches all predicates, by end."""
     text = _as_json_at(now) if namespace.json else _line_at(now)
     rows = read_certificates(
         locations.directories,
-        choices[0]
-        if len(choices) == 1
-        else lambda certificate: all(choice(certificate) for choice in choices),
+        predicates[0]
+        if len(predicates) == 1
+        else lambda certificate: all(predicate(certificate) for predicate in predicates),
         lambda certificate: (certificate.not_after, text(certificate)),
         problems,
     )
     return sorted(rows, key=itemgetter(0))
 
 
-def _time_choice(namespace: argparse.Namespace, now: datetime.datetime) -> Choice:
+def _time_predicate(namespace: argparse.Namespace, now: datetime.datetime) -> Predicate:
     if namespace.expired:
         end = timestamp(now)
         return lambda certificate: certificate.not_after < end
@@ -168,8 +168,8 @@ def _print_last_for_name(
     now: datetime.datetime,
     problems: Diagnostics,
 ) -> None:
-    choices = [inventory.in_force(now), inventory.good_for(namespace.good_for)]
-    rows = _read(namespace, locations, choices, now, problems)
+    predicates = [inventory.in_force(now), inventory.valid_for(namespace.good_for)]
+    rows = _read(namespace, locations, predicates, now, problems)
     last = rows[-1][0] if rows else None
     if namespace.json:
         report = {

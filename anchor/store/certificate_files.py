@@ -137,7 +137,7 @@ def remove_leftovers(path: Path, now: float) -> int:
     return removed
 
 
-def walk(path: str) -> Iterator[tuple[str, list[str], list[str]]]:
+def list_certificate_files(path: str) -> Iterator[tuple[str, list[str], list[str]]]:
     """List the certificate files in a directory and those below it.
 
     Yields:
@@ -161,7 +161,7 @@ def walk(path: str) -> Iterator[tuple[str, list[str], list[str]]]:
         ],
     )
     for name in directories:
-        yield from walk(f"{path}/{name}")
+        yield from list_certificate_files(f"{path}/{name}")
 
 
 def _may_be_a_certificate(name: str) -> bool:

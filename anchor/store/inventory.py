@@ -21,22 +21,22 @@ _BLOCK = 1 << 13
 # No certificate has more bytes.
 _MAX_BYTES = 1 << 20
 
-Choice = Callable[[StoredCertificate], bool]
+Predicate = Callable[[StoredCertificate], bool]
 Result = TypeVar("Result")
 
 
 def read_certificates(
     directories: Iterable[Path],
-    choose: Choice,
-    shape: Callable[[StoredCertificate], Result],
+    predicate: Predicate,
+    convert: Callable[[StoredCertificate], Result],
     problems: Diagnostics,
 ) -> list[Result]:
-    """Read the stored certificates; return a value for each certificate that is chosen.
+    """Read the stored certificates; return a value for each certificate that matches.
 
     Args:
         directories: where certificates are stored.
-        choose: whether to include a certificate.
-        shape: makes the value for a certificate.
+        predicate: whether to include a certificate.
+        convert: makes the value for a certificate.
         problems: gets every file that should hold a certificate and does not.
 
     Raises:
@@ -47,7 +47,7 @@ def read_certificates(
     for directory in directories:
         if directory.is_dir():
             try:
-                for path, names, more in certificate_files.walk(str(directory)):
+                for path, names, more in certificate_files.list_certificate_files(str(directory)):
                     directory_of |= dict.fromkeys(names, path)
                     others += (f"{path}/{name}" for name in more)
             except OSError as error:
@@ -58,8 +58,8 @@ def read_certificates(
         if isinstance(certificate, _Broken):
             problems.add("", certificate.reason)
         # A certificate under another name is not from the service.
-        elif certificate and certificate_files.is_certificate(name) and choose(certificate):
-            results.append(shape(certificate))
+        elif certificate and certificate_files.is_certificate(name) and predicate(certificate):
+            results.append(convert(certificate))
     for path in others:
         if isinstance(broken := _read(path), _Broken):
             problems.add("", broken.reason)
@@ -96,18 +96,18 @@ def _read(path: str) -> StoredCertificate | _Broken | None:
 
 
 def any_certificate(_certificate: StoredCertificate) -> bool:
-    """Choose every certificate."""
+    """Match every certificate."""
     return True
 
 
-def good_for(name: str) -> Choice:
-    """Choose certificates that clients accept for a name, also by a wildcard."""
+def valid_for(name: str) -> Predicate:
+    """Match certificates that clients accept for a name, also by a wildcard."""
     wanted = canonical(name)
     return lambda certificate: any(matches(held, wanted) for held in certificate.plain_names)
 
 
-def in_force(now: datetime.datetime) -> Choice:
-    """Choose certificates that have not expired."""
+def in_force(now: datetime.datetime) -> Predicate:
+    """Match certificates that have not expired."""
     moment = timestamp(now)
     return lambda certificate: certificate.not_after >= moment
 
