@@ -71,5 +71,5 @@ def service_url(request: Request) -> str:
     host = request.environ.get("HTTP_HOST", "")
     if not _HOST.fullmatch(host):
         return PLACEHOLDER
-    scheme = "https" if request.came_by_https else "http"
+    scheme = "https" if request.is_https else "http"
     return f"{scheme}://{host}{quote(request.environ.get('SCRIPT_NAME', '').rstrip('/'))}"

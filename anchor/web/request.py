@@ -48,7 +48,7 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
         return _client(self.environ).text
 
     @property
-    def came_by_https(self) -> bool:
+    def is_https(self) -> bool:
         """True if the client used HTTPS, to this server or to a trusted proxy."""
         if self.environ.get("wsgi.url_scheme") == "https":
             return True
