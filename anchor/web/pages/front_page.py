@@ -18,7 +18,7 @@ from mako.template import Template
 from anchor.authority import RegistrationAuthority
 from anchor.policy.description import summary
 from anchor.timestamps import timestamp, utc_now
-from anchor.web.pages import facts
+from anchor.web.pages import page_data
 from anchor.web.settings import FrontPageMode
 
 HTML, TEXT, JSON = "text/html", "text/plain", "application/json"
@@ -64,7 +64,7 @@ class FrontPage:
         self._authorities = authorities
         self._mode = mode
         self._clock = clock
-        self._policies: dict[str, facts.PolicySummary] = {}
+        self._policies: dict[str, page_data.PolicySummary] = {}
         self._pages: dict[tuple[str, str | None], RenderedPage] = {}
         # Random, so that no certificate's subject and no name can contain it.
         self._url_placeholder = secrets.token_hex(16)
@@ -94,7 +94,7 @@ class FrontPage:
             links = [{"name": each, "page": f"?authority={each}"} for each in names]
             document = {
                 "service": "anchor",
-                "authorities": links if names_only else list(map(facts.as_json, authorities)),
+                "authorities": links if names_only else list(map(page_data.as_json, authorities)),
             }
             text = json.dumps(document)
         else:
@@ -113,21 +113,21 @@ class FrontPage:
         digest = hashlib.sha256("".join(parts).encode()).hexdigest()
         return RenderedPage(minute, tuple(parts), digest[:32])
 
-    def _authority(self, name: str, now: datetime.datetime) -> facts.Authority:
+    def _authority(self, name: str, now: datetime.datetime) -> page_data.Authority:
         authority = self._authorities[name]
         ca = authority.signing_ca
-        return facts.Authority(
+        return page_data.Authority(
             name=name,
-            cas=tuple(facts.cas(ca, now)),
+            cas=tuple(page_data.cas(ca, now)),
             has_chain=bool(ca.at(now).chain),
             policy=self._policy(authority) if self._mode == "full" else None,
         )
 
-    def _policy(self, authority: RegistrationAuthority) -> facts.PolicySummary:
+    def _policy(self, authority: RegistrationAuthority) -> page_data.PolicySummary:
         # Cached: a policy does not change, and can list ten thousand names.
         policy = self._policies.get(authority.name)
         if policy is None:
-            policy = self._policies[authority.name] = facts.PolicySummary.of(authority)
+            policy = self._policies[authority.name] = page_data.PolicySummary.of(authority)
         return policy
 
 
