@@ -26,7 +26,7 @@ from anchor.runtime import server
 NAMESPACE = "anchor.authentication"
 
 # The arguments: authority, user, secret, and the function that counts the user's canonical name.
-Ask = Callable[[str, str, str, Callable[[str], None]], Any]
+AuthenticateFunction = Callable[[str, str, str, Callable[[str], None]], Any]
 
 
 class Backend(Protocol):
@@ -70,7 +70,7 @@ class Authenticator:
     def __init__(
         self,
         name: str,
-        ask: Ask,
+        authenticate: AuthenticateFunction,
         breaker: CircuitBreaker | None,
         backend: str = "",
         principal: Callable[[str], str] | None = None,
@@ -78,7 +78,9 @@ class Authenticator:
         self.name = name
         self.backend = backend
         self._principal = principal
-        self._ask = ask if breaker is None else _with_circuit_breaker(breaker, ask)
+        self._authenticate = (
+            authenticate if breaker is None else _with_circuit_breaker(breaker, authenticate)
+        )
 
     def principal(self, user: str) -> str:
         """A text that is the same for all names of one user.
@@ -117,7 +119,7 @@ class Authenticator:
         if not secret:
             raise NotAuthenticated()
         try:
-            identity = self._ask(authority, user, secret, on_identified)
+            identity = self._authenticate(authority, user, secret, on_identified)
         except BackendUnavailable as error:
             # Several backends may be configured: name the one that failed.
             raise BackendUnavailable(
@@ -182,7 +184,7 @@ def load_authenticator(
 
     takes_identified = "identified" in inspect.signature(instance.authenticate).parameters
 
-    def ask(
+    def authenticate(
         _authority: str, user: str, secret: str, on_identified: Callable[[str], None]
     ) -> AuthDetails:
         if takes_identified:
@@ -193,23 +195,25 @@ def load_authenticator(
     principal = getattr(instance, "principal", None)
     return Authenticator(
         name=name,
-        ask=ask,
+        authenticate=authenticate,
         breaker=breaker() if getattr(instance, "waits", True) else None,
         backend=kind,
         principal=principal if callable(principal) else None,
     )
 
 
-def _with_circuit_breaker(breaker: CircuitBreaker, ask: Ask) -> Ask:
+def _with_circuit_breaker(
+    breaker: CircuitBreaker, authenticate: AuthenticateFunction
+) -> AuthenticateFunction:
     """Wrap a function so that the circuit breaker can reject the call."""
 
-    def ask_with_circuit_breaker(
+    def authenticate_with_circuit_breaker(
         authority: str, user: str, secret: str, on_identified: Callable[[str], None]
     ) -> Any:
         with breaker.call():
-            return ask(authority, user, secret, on_identified)
+            return authenticate(authority, user, secret, on_identified)
 
-    return ask_with_circuit_breaker
+    return authenticate_with_circuit_breaker
 
 
 class CommonSettings(pydantic.BaseModel):
@@ -228,7 +232,9 @@ def _unavailable_offline(_authority: str, _user: str, _secret: str, _on_identifi
     raise BackendUnavailable("the configuration was loaded offline")
 
 
-def _call_function(function: Callable[..., Any], options: Mapping[str, Any]) -> Ask:
+def _call_function(
+    function: Callable[..., Any], options: Mapping[str, Any]
+) -> AuthenticateFunction:
     """Wrap a plug-in function, with its options as ``conf`` if it takes four arguments."""
     conf = MappingProxyType(dict(options))
     parameters = inspect.signature(function)

@@ -22,7 +22,7 @@ LOG = logging.getLogger(__name__)
 SLOW = 1.0
 """A failure after this many seconds opens the circuit: other requests would wait as long."""
 
-PATIENCE = 0.5
+SLOT_TIMEOUT = 0.5
 """How many seconds a request waits for a slot while no other request finishes."""
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 5.0, 60.0
@@ -138,7 +138,7 @@ class CircuitBreaker:
                 if slot is not None:
                     state[_PROGRESS] = now
                     return slot
-                if not now - PATIENCE < state[_PROGRESS] <= now:
+                if not now - SLOT_TIMEOUT < state[_PROGRESS] <= now:
                     raise BackendUnavailable("too many requests are waiting for the backend", 1)
             self._sleep(0.01)
 

@@ -159,7 +159,7 @@ class KeystoneAuthentication:
         """Return the user and the roles of a token."""
         if not _TOKEN.fullmatch(secret):
             raise NotAuthenticated()
-        body = self._deadline.call(lambda: self._ask(secret))
+        body = self._deadline.call(lambda: self._fetch_token_data(secret))
         try:
             token = _Token.model_validate(body["token"])
         except (TypeError, KeyError, pydantic.ValidationError):
@@ -173,7 +173,7 @@ class KeystoneAuthentication:
             token.project.id if token.project else None,
         )
 
-    def _ask(self, token: str) -> Any:
+    def _fetch_token_data(self, token: str) -> Any:
         """Keystone's description of the token, as JSON."""
         adapter = LegacyJsonAdapter(
             self._sessions.get(),
@@ -208,7 +208,7 @@ def _is_from_keystone(error: Any) -> bool:
         return False
 
 
-class _Named(pydantic.BaseModel):
+class _Entity(pydantic.BaseModel):
     id: Annotated[str, pydantic.Field(min_length=1)]
     name: Annotated[str, pydantic.Field(min_length=1)]
 
@@ -218,10 +218,10 @@ class _Token(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(strict=True)
 
-    user: _Named
-    roles: list[_Named] = []
-    project: _Named | None = None
-    domain: _Named | None = None
+    user: _Entity
+    roles: list[_Entity] = []
+    project: _Entity | None = None
+    domain: _Entity | None = None
     system: dict[str, Any] | None = None
 
 
