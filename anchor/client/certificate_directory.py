@@ -48,18 +48,18 @@ class CertificateDirectory:
 
     path: Path
 
-    def locked(self, patience: float | None = None) -> contextlib.AbstractContextManager[None]:
+    def locked(self, timeout: float | None = None) -> contextlib.AbstractContextManager[None]:
         """Lock the directory against other runs.
 
         Args:
-            patience: how many seconds to wait for another run; two minutes if None.
+            timeout: how many seconds to wait for another run; two minutes if None.
 
         Raises:
             Untrusted: another user could change the directory and redirect our writes.
         """
         trust.require(self.path)
         trust.require(self._versions)
-        return locks.exclusive(self.path / LOCK, patience)
+        return locks.exclusive(self.path / LOCK, timeout)
 
     def current(self) -> KeyAndCertificate | None:
         """The key and certificate that servers read now; None if missing or damaged."""

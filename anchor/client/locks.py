@@ -13,16 +13,16 @@ from anchor.client import files, trust
 from anchor.client.errors import Unavailable, Unwritable
 
 # The seconds to wait for another run.
-PATIENCE = 120.0
+TIMEOUT = 120.0
 
 
 @contextlib.contextmanager
-def exclusive(path: Path, patience: float | None = None) -> Iterator[None]:
+def exclusive(path: Path, timeout: float | None = None) -> Iterator[None]:
     """Hold a lock during the block; the kernel releases it if the process is killed.
 
     Args:
         path: the lock file; it is made if needed, and never removed.
-        patience: the seconds to wait for another run; ``PATIENCE`` if None.
+        timeout: the seconds to wait for another run; ``TIMEOUT`` if None.
 
     Raises:
         Unavailable: another run held the lock for longer than that.
@@ -35,7 +35,7 @@ def exclusive(path: Path, patience: float | None = None) -> Iterator[None]:
     except OSError as error:
         raise Unwritable(f"{path}: {error.strerror}") from None
     try:
-        _wait(descriptor, path, time.monotonic() + (PATIENCE if patience is None else patience))
+        _wait(descriptor, path, time.monotonic() + (TIMEOUT if timeout is None else timeout))
         # Another user may have made the directory just before us, for example in /tmp.
         trust.require(path.parent)
         yield

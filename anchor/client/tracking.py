@@ -188,7 +188,7 @@ class StateDirectory:
                 # Skip a directory that another run has locked.
                 with (
                     contextlib.suppress(ClientError),
-                    CertificateDirectory(directory.parent).locked(patience=0),
+                    CertificateDirectory(directory.parent).locked(timeout=0),
                 ):
                     CertificateDirectory(directory.parent).sweep()
 

@@ -256,7 +256,7 @@ def test_a_run_that_takes_very_long_is_not_waited_for_without_end(
     machine, inside, monkeypatch, capsys
 ):
     assert 0 == machine.request("www.example.com")
-    monkeypatch.setattr(locks, "PATIENCE", 0.2)
+    monkeypatch.setattr(locks, "TIMEOUT", 0.2)
 
     with locks.exclusive(machine.directory / ".lock"):
         assert 75 == machine.renew("--force")
