@@ -151,12 +151,12 @@ def _check_chain(certificate: x509.Certificate, chain: Sequence[x509.Certificate
     for cas_below, link in enumerate(chain):
         if not _issued(link, issued):
             raise Unacceptable("a chain that does not fit")
-        if reason := _why_not_ca(link, cas_below):
+        if reason := _ca_problem(link, cas_below):
             raise Unacceptable(f"a chain in which {link.subject.rfc4514_string()[:200]!a} {reason}")
         issued = link
 
 
-def _why_not_ca(certificate: x509.Certificate, cas_below: int) -> str:
+def _ca_problem(certificate: x509.Certificate, cas_below: int) -> str:
     """The reason why a certificate must not issue others; empty if it may.
 
     Args:

@@ -43,10 +43,10 @@ def fetch_token(
         }
     if not settings.get("auth_url"):
         raise Misconfigured("keystone: neither OS_AUTH_URL nor a cloud says where it is")
-    return _ask(settings, timeout)
+    return _request_token(settings, timeout)
 
 
-def _ask(settings: Mapping[str, Any], timeout: float) -> str:
+def _request_token(settings: Mapping[str, Any], timeout: float) -> str:
     loading = _import("keystoneauth1.loading", "keystoneauth1")
     session_module = _import("keystoneauth1.session", "keystoneauth1")
     exceptions = _import("keystoneauth1.exceptions", "keystoneauth1")

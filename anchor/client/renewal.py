@@ -64,10 +64,10 @@ class Renewer:
             or due.is_hook_due(tracked, certificate)
             or due.is_not_yet_valid(certificate, now)
         ):
-            when = now
+            due_at = now
         else:
-            when = due.renewal_time(tracked, certificate).timestamp()
-        return max([when, *due.retry_times(tracked, now, back_off=back_off)])
+            due_at = due.renewal_time(tracked, certificate).timestamp()
+        return max([due_at, *due.retry_times(tracked, now, back_off=back_off)])
 
     def renew(self, name: str, *, force: bool, back_off: bool, dry_run: bool = False) -> Outcome:
         """Renew one certificate if it is due.

@@ -110,7 +110,7 @@ class Service:
             "encoding": "pem",
             "csr": csr.public_bytes(Encoding.PEM).decode("ascii"),
         }
-        answer, reply = self._ask(
+        answer, reply = self._request_json(
             "POST",
             f"/v1/sign/{quote(self.authority, safe='')}",
             urlencode(form).encode("ascii"),
@@ -126,11 +126,11 @@ class Service:
                 raise WrongClock(f"{clock_error}; it answered {error}") from None
             # Without the service's time, retry seldom: each try issues another certificate.
             later = None if reply.date else schedule.LONGEST_WAIT
-            raise self._confused(f"it answered {error}", later) from None
+            raise self._invalid_answer(f"it answered {error}", later) from None
         except Unacceptable as error:
-            raise self._confused(f"it answered {error}") from None
+            raise self._invalid_answer(f"it answered {error}") from None
         except MALFORMED as error:
-            raise self._confused("its answer does not hold a certificate") from error
+            raise self._invalid_answer("its answer does not hold a certificate") from error
         self._check_issuer(chain, previous)
         renew_after = _renew_after(answer.get("renew_after"), certificate)
         return IssuedCertificate(certificate, chain, renew_after, self._clock_error(reply))
@@ -156,7 +156,7 @@ class Service:
 
     def ca(self) -> tuple[x509.Certificate, ...]:
         """The CA's certificate and its chain to a root; raises the errors of :meth:`sign`."""
-        answer, _ = self._ask("GET", f"/v1/ca/{quote(self.authority, safe='')}")
+        answer, _ = self._request_json("GET", f"/v1/ca/{quote(self.authority, safe='')}")
         certificate = self._certificate(answer.get("certificate"))
         chain = self._chain(answer.get("chain"))
         issued = certificate
@@ -164,7 +164,7 @@ class Service:
             try:
                 issued.verify_directly_issued_by(link)
             except (InvalidSignature, *MALFORMED) as error:
-                raise self._confused("it answered a chain that does not fit") from error
+                raise self._invalid_answer("it answered a chain that does not fit") from error
             issued = link
         return (certificate, *chain)
 
@@ -176,7 +176,9 @@ class Service:
         if self.issuers is not None:
             if acceptance.leads_to(chain, self.issuers):
                 return
-            raise self._confused(f"it answered a certificate by {issuer}, not in issuer_ca_file")
+            raise self._invalid_answer(
+                f"it answered a certificate by {issuer}, not in issuer_ca_file"
+            )
         if previous is not None and acceptance.has_same_ca(previous, chain):
             return
         try:
@@ -185,24 +187,24 @@ class Service:
             if previous is None:
                 # Trust on first use: there is no certificate yet that could be lost.
                 return
-            raise self._confused(
+            raise self._invalid_answer(
                 f"it answered a certificate by {issuer}, another CA than before, and did not "
                 f"confirm it: {error}"
             ) from error
         if not acceptance.leads_to(chain, trusted):
-            raise self._confused(
+            raise self._invalid_answer(
                 f"it answered a certificate by {issuer}, which is not its CA {self.authority!r}"
             )
 
     def bundle(self) -> tuple[x509.Certificate, ...]:
         """The current, next and previous CA; raises the errors of :meth:`sign`."""
-        answer, _ = self._ask("GET", f"/v1/ca/{quote(self.authority, safe='')}?bundle=1")
+        answer, _ = self._request_json("GET", f"/v1/ca/{quote(self.authority, safe='')}?bundle=1")
         others = answer.get("bundle", [])
         if not isinstance(others, list) or len(others) > _MAX_CHAIN:
-            raise self._confused("its answer does not hold a bundle")
+            raise self._invalid_answer("its answer does not hold a bundle")
         return tuple(self._certificate(pem) for pem in [answer.get("certificate"), *others])
 
-    def _ask(
+    def _request_json(
         self, method: str, path: str, body: bytes | None = None, media_type: str = ""
     ) -> tuple[Mapping[str, Any], Reply]:
         reply = self.transport.exchange(method, path, body, media_type)
@@ -210,7 +212,7 @@ class Service:
             raise self._problem(reply)
         answer = _json(reply)
         if answer is None:
-            raise self._confused("its answer is not that of Anchor")
+            raise self._invalid_answer("its answer is not that of Anchor")
         return answer, reply
 
     def _problem(self, reply: Reply) -> Exception:
@@ -237,16 +239,16 @@ class Service:
             certificate.public_key()
             tuple(certificate.extensions)
         except MALFORMED as error:
-            raise self._confused("its answer does not hold a certificate") from error
+            raise self._invalid_answer("its answer does not hold a certificate") from error
         return certificate
 
     def _chain(self, chain: object) -> tuple[x509.Certificate, ...]:
         """The certificates of a chain, not verified yet."""
         if not isinstance(chain, list) or len(chain) > _MAX_CHAIN:
-            raise self._confused("its answer does not hold a chain")
+            raise self._invalid_answer("its answer does not hold a chain")
         return tuple(self._certificate(link) for link in chain)
 
-    def _confused(self, reason: str, retry_after: float | None = None) -> Unavailable:
+    def _invalid_answer(self, reason: str, retry_after: float | None = None) -> Unavailable:
         return Unavailable(f"{self.transport.url.text} is not in order: {reason}", retry_after)
 
 

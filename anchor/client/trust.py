@@ -30,17 +30,17 @@ def require(path: Path) -> None:
     This also checks each directory above it, and each symbolic link in the path with its target. If
     the path does not exist, its directory is checked.
     """
-    here = Path("/")
-    _check(here, here.lstat(), is_last=False)
+    directory = Path("/")
+    _check(directory, directory.lstat(), is_last=False)
     todo = list(reversed(path.absolute().parts[1:]))
     links = 0
     while todo:
         part = todo.pop()
         if part == "..":
-            # All links in "here" are resolved, so its parent is the real one.
-            here = here.parent
+            # All links in the directory are resolved, so its parent is the real one.
+            directory = directory.parent
             continue
-        entry = here / part
+        entry = directory / part
         try:
             status = entry.lstat()
             target = entry.readlink() if stat.S_ISLNK(status.st_mode) else None
@@ -49,13 +49,13 @@ def require(path: Path) -> None:
             return
         _check(entry, status, is_last=not todo)
         if target is None:
-            here = entry
+            directory = entry
             continue
         links += 1
         if links > _MAX_LINKS:
             raise Untrusted(f"{path} leads through more than {_MAX_LINKS} symbolic links")
         if target.is_absolute():
-            here, target = Path("/"), target.relative_to("/")
+            directory, target = Path("/"), target.relative_to("/")
         todo.extend(reversed(target.parts))
 
 
