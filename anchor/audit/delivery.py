@@ -40,12 +40,12 @@ class Delivery:
             AuditError: no handler that promises to write took it, or one of these failed.
         """
         name = self._logger.name
-        kept = self._logger.filter(record)
-        if not kept:
+        accepted = self._logger.filter(record)
+        if not accepted:
             raise AuditError(f"a filter of the logger {name!r} rejected the audit event")
         # Since Python 3.12 a filter may return another record.
-        record = kept if isinstance(kept, logging.LogRecord) else record
-        taken = False
+        record = accepted if isinstance(accepted, logging.LogRecord) else record
+        written = False
         failed: list[tuple[logging.Handler, Exception]] = []
         for handler in handlers_of(self._logger):
             if record.levelno < handler.level:
@@ -54,13 +54,13 @@ class Delivery:
                 _offer(handler, record)
                 continue
             try:
-                taken = self._write(handler, record) or taken
+                written = self._write(handler, record) or written
             except Exception as error:  # noqa: BLE001  # any error means that it did not write
                 failed.append((handler, error))
         if failed:
-            what = "; ".join(f"{describe(handler)}: {_text(error)}" for handler, error in failed)
-            raise AuditError(f"the audit event could not be written: {what}") from failed[0][1]
-        if not taken:
+            reasons = "; ".join(f"{describe(handler)}: {_text(error)}" for handler, error in failed)
+            raise AuditError(f"the audit event could not be written: {reasons}") from failed[0][1]
+        if not written:
             raise AuditError(
                 f"no handler of the logger {name!r} that can promise to write took the audit event"
             )
@@ -72,10 +72,10 @@ class Delivery:
             Exception: the handler could not write.
         """
         if isinstance(handler, Lines):
-            kept = handler.filter(record)
-            if kept:
-                handler.deliver(kept if isinstance(kept, logging.LogRecord) else record)
-            return bool(kept)
+            accepted = handler.filter(record)
+            if accepted:
+                handler.deliver(accepted if isinstance(accepted, logging.LogRecord) else record)
+            return bool(accepted)
         with _locked(handler):
             if isinstance(handler, SysLogHandler):
                 return send(handler, record, handle)
@@ -91,11 +91,11 @@ class Delivery:
         stream = getattr(handler, "stream", None)
         if handler in self._torn and stream is not None:
             stream.write("\n")
-        kept = handle(handler, record)
-        if kept and isinstance(handler, logging.FileHandler) and handler.stream is None:
+        accepted = handle(handler, record)
+        if accepted and isinstance(handler, logging.FileHandler) and handler.stream is None:
             raise OSError(errno.EBADF, "the handler is closed")
         self._torn.discard(handler)
-        return kept
+        return accepted
 
 
 def _offer(handler: logging.Handler, record: logging.LogRecord) -> None:
@@ -133,7 +133,7 @@ def handle(handler: logging.Handler, record: logging.LogRecord) -> bool:
     original = attributes.get("handleError")
     attributes["handleError"] = trap
     try:
-        kept = bool(handler.handle(record))
+        accepted = bool(handler.handle(record))
     finally:
         if original is None:
             del attributes["handleError"]
@@ -141,7 +141,7 @@ def handle(handler: logging.Handler, record: logging.LogRecord) -> bool:
             attributes["handleError"] = original
     if errors:
         raise errors[0]
-    return kept
+    return accepted
 
 
 @contextmanager

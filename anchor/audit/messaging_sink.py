@@ -149,10 +149,10 @@ class _Sender:
         if bus is not None:
             bus.close()
 
-    def _is_logged(self, event: Event, why: str) -> bool:
+    def _is_logged(self, event: Event, reason: str) -> bool:
         """Log an unsent event; return True if that succeeded."""
         try:
-            self._log_unsent(event, why)
+            self._log_unsent(event, reason)
         except AuditError as error:
             LOG.error("an audit event could not be logged either: %s", error)
             return False
@@ -162,8 +162,8 @@ class _Sender:
         if not self._is_logged(event, "the process ends"):
             LOG.error("an audit event is lost: the process ends")
 
-    def _log_unsent(self, event: Event, why: str) -> None:
-        LOG.error("an audit event could not be sent: %s", why)
+    def _log_unsent(self, event: Event, reason: str) -> None:
+        LOG.error("an audit event could not be sent: %s", reason)
         self._log_event(event)
 
 

@@ -115,7 +115,7 @@ def _promise_problem(handler: logging.Handler) -> str | None:
 
 def _writing_problem(logger: logging.Logger) -> str | None:
     """The first problem of the handlers that have to write events, or None."""
-    taken = False
+    accepted = False
     for handler in handlers_of(logger):
         if _promise_problem(handler) is not None:
             continue
@@ -124,10 +124,10 @@ def _writing_problem(logger: logging.Logger) -> str | None:
         record = logged and _filtered(handler, logged)
         if record is None:
             continue
-        taken = True
+        accepted = True
         for problem in _problems(handler, record):
             return f"{describe(handler)} {problem}"
-    return None if taken else "the filters of its handlers reject them"
+    return None if accepted else "the filters of its handlers reject them"
 
 
 def _filtered(
@@ -135,11 +135,11 @@ def _filtered(
 ) -> logging.LogRecord | None:
     """The record after the filters; None if one of them rejects it."""
     try:
-        kept = filterer.filter(record)
+        result = filterer.filter(record)
     except Exception:  # noqa: BLE001  # a filter may raise anything
         return None
     # Since Python 3.12 a filter may return another record.
-    return kept if isinstance(kept, logging.LogRecord) else record if kept else None
+    return result if isinstance(result, logging.LogRecord) else record if result else None
 
 
 def _problems(handler: logging.Handler, record: logging.LogRecord) -> Iterator[str]:

@@ -46,10 +46,10 @@ def _send(handler: Any, record: logging.LogRecord, handle: Handle) -> bool:
     if by_udp:
         # Only a connected UDP socket gets the error that no process listens.
         connection.connect(handler.address)
-    kept = handle(handler, record)
+    accepted = handle(handler, record)
     if by_udp and (code := connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
         raise OSError(code, os.strerror(code))
-    return kept
+    return accepted
 
 
 def _is_gone(connection: socket.socket) -> bool:
