@@ -53,7 +53,7 @@ def parse_name(text: str) -> str:
         names = meaning.hosts
     # The IPv4 address comes after the IPv4-mapped IPv6 address.
     names = names or [str(address) for address in meaning.addresses[-1:]]
-    if not meaning.understood or not names or _names_several(meaning, text):
+    if not meaning.understood or not names or _has_several_names(meaning, text):
         raise ValueError("it is no name, or more than one")
     hosts = meaning.hosts if meaning.uris else [names[0].rpartition("@")[2]]
     is_host = not meaning.uris and not meaning.addresses
@@ -64,7 +64,7 @@ def parse_name(text: str) -> str:
     return names[0]
 
 
-def _names_several(meaning: Meaning, text: str) -> bool:
+def _has_several_names(meaning: Meaning, text: str) -> bool:
     """True if the text contains more than one host or address."""
     # A host that is not ASCII may have two forms, by IDNA 2003 and 2008.
     forms = 1 if text.isascii() else 2

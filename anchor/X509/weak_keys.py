@@ -109,7 +109,7 @@ def _refuse_weak_rsa(key: rsa.RSAPublicNumbers, allowed: Allowed) -> None:
         raise WeakKey("the RSA key's modulus is even")
     if factoring.has_small_factor(key.n):
         raise WeakKey("the RSA key's modulus has a small factor")
-    if _made_by_a_roca_generator(key.n):
+    if _has_roca_modulus(key.n):
         raise WeakKey("the RSA key was made by a broken generator (ROCA, CVE-2017-15361)")
     if factoring.has_close_factors(key.n):
         raise WeakKey("the RSA key's primes are too close (Fermat, CVE-2022-26320)")
@@ -135,7 +135,7 @@ _ROCA_MARKS = tuple(
 )
 
 
-def _made_by_a_roca_generator(modulus: int) -> bool:
+def _has_roca_modulus(modulus: int) -> bool:
     return all(modulus % prime in residues for prime, residues in _ROCA_MARKS)
 
 

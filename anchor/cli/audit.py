@@ -124,8 +124,8 @@ def run_verify(namespace: argparse.Namespace) -> int:
         raise ConfigurationError.about("", f"cannot be read: {error}") from None
     for torn in report.torn:
         print(torn)
-    which = "the key" if namespace.key else f"the key in {key_path}" if key else None
-    print(_summary(report, len(copies), time.monotonic() - started, which))
+    key_name = "the key" if namespace.key else f"the key in {key_path}" if key else None
+    print(_summary(report, len(copies), time.monotonic() - started, key_name))
     return 0
 
 

@@ -35,11 +35,11 @@ def show_ca(request: Request, authority: RegistrationAuthority) -> Response:
         raise MalformedSubmission("'encoding' is pem or der, and 'chain' and 'bundle' are 0 or 1")
     with_chain, with_bundle = chain == ["1"], bundle == ["1"]
     cas = authority.signing_ca.trust_bundle(authority.clock())
-    shown = cas if with_bundle else cas[:1]
+    listed = cas if with_bundle else cas[:1]
     if wants_json(request):
         body = _as_json(cas[0])
         if with_bundle:
-            body["bundle"] = [_pem(ca.certificate) for ca in shown]
+            body["bundle"] = [_pem(ca.certificate) for ca in listed]
         return respond(request, json.dumps(body).encode(), "application/json")
     if encoding == ["der"]:
         if with_chain or with_bundle:
@@ -49,7 +49,7 @@ def show_ca(request: Request, authority: RegistrationAuthority) -> Response:
     # Generations may have the same root, which is listed once.
     certificates = dict.fromkeys(
         certificate
-        for ca in shown
+        for ca in listed
         for certificate in (ca.certificate, *(ca.chain if with_chain else ()))
     )
     return respond(request, "".join(map(_pem, certificates)).encode(), "text/plain")

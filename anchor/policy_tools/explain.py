@@ -132,11 +132,11 @@ def explain(authority: RegistrationAuthority, data: bytes, requester: Requester)
 
 def _fixup_results(steps: tuple[FixupStep, ...]) -> Iterator[FixupResult]:
     for step in steps:
-        made = () if step.after is None else tuple(changes(step.before, step.after))
+        applied = () if step.after is None else tuple(changes(step.before, step.after))
         if step.failures:
             yield from (FixupResult(step.fixup, failure=failure) for failure in step.failures)
-        elif step.crash or made or not step.implied:
-            yield FixupResult(step.fixup, made, crash=step.crash)
+        elif step.crash or applied or not step.implied:
+            yield FixupResult(step.fixup, applied, crash=step.crash)
 
 
 def _request(authority: str, requester: Requester) -> Request:
@@ -185,19 +185,19 @@ def as_json(explanation: Explanation) -> Mapping[str, Any]:
 
 
 def _fixup_as_json(result: FixupResult) -> Mapping[str, Any]:
-    shown: dict[str, Any] = {"fixup": result.fixup, "verdict": verdict_word(result)}
+    document: dict[str, Any] = {"fixup": result.fixup, "verdict": verdict_word(result)}
     if result.changes:
-        shown["changes"] = list(result.changes)
+        document["changes"] = list(result.changes)
     if reason(result):
-        shown["reason"] = reason(result)
-    return shown
+        document["reason"] = reason(result)
+    return document
 
 
 def _verdict_as_json(verdict: Verdict, resolved: frozenset[str] = frozenset()) -> Mapping[str, Any]:
-    shown = {"check": verdict.check, "verdict": verdict_word(verdict, resolved)}
+    document = {"check": verdict.check, "verdict": verdict_word(verdict, resolved)}
     if reason(verdict):
-        shown["reason"] = reason(verdict)
-    return shown
+        document["reason"] = reason(verdict)
+    return document
 
 
 def verdict_word(step: Verdict | FixupResult, resolved: frozenset[str] = frozenset()) -> str:

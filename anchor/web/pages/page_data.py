@@ -122,7 +122,7 @@ def duration(time: datetime.timedelta) -> str:
 
 def as_json(authority: Authority) -> Mapping[str, Any]:
     """The authority in JSON's types."""
-    shown: dict[str, Any] = {
+    document: dict[str, Any] = {
         "name": authority.name,
         "sign": f"v1/sign/{authority.name}",
         "ca": f"v1/ca/{authority.name}",
@@ -130,11 +130,11 @@ def as_json(authority: Authority) -> Mapping[str, Any]:
     }
     policy = authority.policy
     if policy is not None:
-        shown["credentials"] = policy.credentials
-        shown["validity"] = policy.validity
-        shown["rules"] = [_rule_as_json(rule) for rule in policy.rules]
-        shown["fixups"] = [_rule_as_json(rule) for rule in policy.fixups]
-    return shown
+        document["credentials"] = policy.credentials
+        document["validity"] = policy.validity
+        document["rules"] = [_rule_as_json(rule) for rule in policy.rules]
+        document["fixups"] = [_rule_as_json(rule) for rule in policy.fixups]
+    return document
 
 
 def _ca_as_json(ca: CA) -> Mapping[str, Any]:
