@@ -58,16 +58,16 @@ def run(namespace: argparse.Namespace) -> int:
     """Validate the configuration and print errors or advice."""
     errors: tuple[ConfigProblem, ...] = ()
     authorities: list[str] = []
-    given: list[Advice] = []
+    findings: list[Advice] = []
     path: Path | None = namespace.config
     try:
         path = path or find_config()
-        authorities, given = _validate(path)
+        authorities, findings = _validate(path)
     except ConfigurationError as error:
         errors = error.problems
     show = _as_json if namespace.format == "json" else _as_text
-    show(path, authorities, errors, given)
-    worst = max((advice.level for advice in given), default=0)
+    show(path, authorities, errors, findings)
+    worst = max((advice.level for advice in findings), default=0)
     fails = namespace.fail_on and worst > LEVELS.index(namespace.fail_on)
     if errors:
         return max(each.exit_status for each in errors)
@@ -123,7 +123,7 @@ def _as_text(
     path: Path | None,
     authorities: list[str],
     errors: tuple[ConfigProblem, ...],
-    given: list[Advice],
+    findings: list[Advice],
 ) -> None:
     for problem in errors:
         print(problem, file=sys.stderr)
@@ -131,7 +131,7 @@ def _as_text(
         count = len(errors)
         print(f"{path or 'anchor'}: {count} error{'s' if count > 1 else ''}", file=sys.stderr)
         return
-    for advice in given:
+    for advice in findings:
         print(advice, file=sys.stderr)
     print(f"{path}: good, for {', '.join(authorities)}")
 
@@ -140,7 +140,7 @@ def _as_json(
     path: Path | None,
     authorities: list[str],
     errors: tuple[ConfigProblem, ...],
-    given: list[Advice],
+    findings: list[Advice],
 ) -> None:
     report = {
         "config": str(path) if path else None,
@@ -155,7 +155,7 @@ def _as_json(
                 "message": each.message,
                 "link": each.link,
             }
-            for each in given
+            for each in findings
         ],
     }
     print(json.dumps(report, indent=2))

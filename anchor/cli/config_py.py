@@ -40,9 +40,9 @@ def read(config_json: Path) -> ConfigPy:
     Raises:
         ConfigurationError: it cannot be run, or a section is not valid.
     """
-    named = os.environ.get("PECAN_CONFIG")
+    configured = os.environ.get("PECAN_CONFIG")
     try:
-        path = Path(named) if named else find_config_py(config_json)
+        path = Path(configured) if configured else find_config_py(config_json)
     except ConfigurationError:
         # The service may still be started with another path.
         return ConfigPy(None, validate_options(WebSettings, {}, Path()), None, exists=False)

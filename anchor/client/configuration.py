@@ -203,12 +203,12 @@ def _issuers(path: Path | None) -> tuple[x509.Certificate, ...] | None:
 
 
 def _source(settings: ClientSettings) -> Source:
-    given = [
+    configured = [
         name
         for name in ("secret_file", "secret_command", "keystone")
         if getattr(settings, name) is not None
     ]
-    if len(given) != 1:
+    if len(configured) != 1:
         raise ConfigurationError.about(
             "", "exactly one of 'secret_file', 'secret_command' and 'keystone' is needed"
         )

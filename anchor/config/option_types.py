@@ -285,12 +285,12 @@ def one_secret(what: str, *sources: Secret | None) -> str:
     Raises:
         ConfigurationError: no source or more than one is configured, or the secret is empty.
     """
-    given = [source for source in sources if source is not None]
-    if len(given) != 1:
+    configured = [source for source in sources if source is not None]
+    if len(configured) != 1:
         raise ConfigurationError.about(
             "", f"exactly one of {what!r}, '{what}_file' and '{what}_env' is needed"
         )
-    revealed = given[0].get_secret_value()
+    revealed = configured[0].get_secret_value()
     if not revealed:
         raise ConfigurationError.about(what, "is empty")
     return revealed

@@ -59,13 +59,17 @@ def document_schema(plugins: PluginSchemas) -> Schema:
         "bans": model_schema(ban_file.BanSettings),
         **_audit(),
     }
-    for name, own in plugins.options["authentication"].items():
+    for name, options in plugins.options["authentication"].items():
         common = definitions["authentication"]["properties"]
-        definitions[f"authentication.{name}"] = _merged(own, common, {"backend": {"const": name}})
-    for name, own in plugins.options["signing_ca"].items():
-        definitions |= _signing_backend(name, own, definitions["signing_ca"], plugins)
+        definitions[f"authentication.{name}"] = _merged(
+            options, common, {"backend": {"const": name}}
+        )
+    for name, options in plugins.options["signing_ca"].items():
+        definitions |= _signing_backend(name, options, definitions["signing_ca"], plugins)
     for kind in ("validators", "fixups"):
-        definitions |= {f"{kind}.{name}": own for name, own in plugins.options[kind].items()}
+        definitions |= {
+            f"{kind}.{name}": options for name, options in plugins.options[kind].items()
+        }
     return {
         "$schema": DIALECT,
         "title": "Anchor's config.json",
@@ -85,7 +89,7 @@ def document_schema(plugins: PluginSchemas) -> Schema:
 def _sections(plugins: PluginSchemas, signing_ca: Schema) -> Schema:
     """The keys of the document, in both forms."""
 
-    def named(kind: str, description: str) -> Schema:
+    def named_sections(kind: str, description: str) -> Schema:
         return {
             "description": description,
             "type": "object",
@@ -99,11 +103,11 @@ def _sections(plugins: PluginSchemas, signing_ca: Schema) -> Schema:
             "type": "string",
             "description": "The path or URL of this schema, for editors.",
         },
-        "authentication": named(
+        "authentication": named_sections(
             "authentication", "Ways to authenticate requesters, by their names."
         ),
-        "signing_ca": named("signing_ca", "Signing CAs, by their names."),
-        "registration_authority": named(
+        "signing_ca": named_sections("signing_ca", "Signing CAs, by their names."),
+        "registration_authority": named_sections(
             "registration_authority",
             "Registration authorities, by their names.",
         ),
@@ -156,20 +160,20 @@ def _signing_ca(plugins: PluginSchemas) -> Schema:
 
 
 def _signing_backend(
-    name: str, own: Schema, signing_ca: Schema, plugins: PluginSchemas
+    name: str, options: Schema, signing_ca: Schema, plugins: PluginSchemas
 ) -> dict[str, Schema]:
     """The schemas of a section with that backend, and of ``next`` with that backend."""
     common = dict.fromkeys(signing_ca["properties"], True)
     next_common = dict.fromkeys(signing_ca["properties"]["next"]["properties"], True)
     selector = {"backend": {"const": name}}
-    section = _merged(own, common, selector)
+    section = _merged(options, common, selector)
     section.setdefault("properties", {})["next"] = {
         "allOf": plugins.cases("signing_ca", "next", name)
     }
     # ``next`` may be null, so its schema must not require an object.
-    next_options = {key: own[key] for key in own if key != "type"}
-    if "properties" in own:
-        next_options["properties"] = _references(own, f"signing_ca.{name}")
+    next_options = {key: options[key] for key in options if key != "type"}
+    if "properties" in options:
+        next_options["properties"] = _references(options, f"signing_ca.{name}")
     return {
         f"signing_ca.{name}": section,
         f"next.{name}": _merged(next_options, next_common, selector),
@@ -213,11 +217,11 @@ def _cases(section: str, names: Iterable[str], key: str, default: str | None) ->
     ]
 
 
-def _merged(own: Schema, common: Mapping[str, Any], selector: Schema) -> Schema:
+def _merged(options: Schema, common: Mapping[str, Any], selector: Schema) -> Schema:
     """A plug-in's options together with the common options and the key that selects it."""
-    if "properties" not in own:
-        return dict(own)
-    return own | {"properties": {**common, **selector, **own["properties"]}}
+    if "properties" not in options:
+        return dict(options)
+    return options | {"properties": {**common, **selector, **options["properties"]}}
 
 
 def _references(schema: Schema, name: str) -> Schema:

@@ -83,11 +83,11 @@ def _gunicorn(kind: str) -> Any:
     module = {"Arbiter": "gunicorn.arbiter", "Worker": "gunicorn.workers.base"}[kind]
     if module not in sys.modules:
         return None
-    wanted = getattr(sys.modules[module], kind)
+    expected_class = getattr(sys.modules[module], kind)
     frame = inspect.currentframe()
     while frame is not None:
         owner = frame.f_locals.get("self")
-        if isinstance(owner, wanted):
+        if isinstance(owner, expected_class):
             return owner
         frame = frame.f_back
     return None

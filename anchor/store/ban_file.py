@@ -104,9 +104,9 @@ class BanFile:
         """Lift a ban; return False if there is none."""
         with self._rewriting() as bans:
             normalized = normalize(kind, value)
-            kept = [ban for ban in bans if not _has_value(ban, kind, normalized)]
-            was_banned = len(kept) < len(bans)
-            bans[:] = kept
+            remaining = [ban for ban in bans if not _has_value(ban, kind, normalized)]
+            was_banned = len(remaining) < len(bans)
+            bans[:] = remaining
         return was_banned
 
     @contextmanager

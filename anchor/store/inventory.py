@@ -102,8 +102,10 @@ def any_certificate(_certificate: StoredCertificate) -> bool:
 
 def valid_for(name: str) -> Predicate:
     """Match certificates that clients accept for a name, also by a wildcard."""
-    wanted = canonical(name)
-    return lambda certificate: any(matches(held, wanted) for held in certificate.plain_names)
+    canonical_name = canonical(name)
+    return lambda certificate: any(
+        matches(pattern, canonical_name) for pattern in certificate.plain_names
+    )
 
 
 def in_force(now: datetime.datetime) -> Predicate:

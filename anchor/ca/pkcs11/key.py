@@ -75,9 +75,9 @@ class Pkcs11Key:
         key_id: KeyId | None = None,
         key_label: str | None = None,
     ):
-        named = {"slot": slot, "token_label": token_label, "token_serial": token_serial}
-        given = [option for option, value in named.items() if value is not None]
-        if len(given) != 1:
+        selectors = {"slot": slot, "token_label": token_label, "token_serial": token_serial}
+        configured = [option for option, value in selectors.items() if value is not None]
+        if len(configured) != 1:
             raise ConfigurationError.about(
                 "", "exactly one of 'slot', 'token_label' and 'token_serial' is needed"
             )
@@ -86,7 +86,7 @@ class Pkcs11Key:
         secret = one_secret("pin", pin, pin_file, pin_env)
         option = {
             Step.MODULE: "pkcs11_path",
-            Step.TOKEN: given[0],
+            Step.TOKEN: configured[0],
             Step.PIN: "pin" if pin else "pin_file" if pin_file else "pin_env",
             Step.KEY: "key_label" if key_id is None else "key_id",
         }

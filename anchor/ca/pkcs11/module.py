@@ -228,13 +228,13 @@ class Module:
                 # This token is being removed.
                 continue
             names[slot] = (info.serialNumber if by_serial else info.label).rstrip(" \0")
-        wanted = location.token_serial if by_serial else location.token_label
-        matches = [slot for slot, name in names.items() if name == wanted]
+        expected = location.token_serial if by_serial else location.token_label
+        matches = [slot for slot, name in names.items() if name == expected]
         if len(matches) != 1:
             verb = "have the serial number" if by_serial else "are labelled"
             raise TokenError(
                 Step.TOKEN,
-                f"{len(matches) or 'no'} tokens {verb} {wanted!r}; there are "
+                f"{len(matches) or 'no'} tokens {verb} {expected!r}; there are "
                 f"{sorted(name for name in names.values() if name)}",
             )
         return matches[0]
