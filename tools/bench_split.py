@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pecan
 from bench import BOUNDARY, bare_signature, make_csrs, request_body
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor.app import Application
@@ -77,7 +78,7 @@ def _steps(
         id(each): each.sign(signer.key, profile.signing_hash).public_bytes(Encoding.DER)
         for each in templates
     }
-    certificate = verify_issued(der[id(templates[0])], templates[0])
+    certificate = x509.load_der_x509_certificate(der[id(templates[0])])
     issued = IssuedCertificate(certificate=certificate, ca=ca)
 
     def read_and_verify() -> None:
@@ -88,7 +89,7 @@ def _steps(
 
     def verify() -> None:
         template = next(unverified)
-        verify_issued(der[id(template)], template)
+        verify_issued(x509.load_der_x509_certificate(der[id(template)]), template)
 
     def audit() -> None:
         details = describe_certificate(issued, approved[0])
