@@ -19,7 +19,7 @@ from anchor.X509 import oids
 from anchor.X509.weak_keys import Allowed
 from tests.support import reference_pages
 from tests.support.paths import ROOT
-from tests.support.policies import configured
+from tests.support.policies import make_policy
 
 PAGES = {"anchor.validators": "validators", "anchor.fixups": "fixups"}
 
@@ -69,7 +69,7 @@ def test_every_example_is_a_configuration_that_starts(namespace, name, tmp_path)
     for example in examples:
         options = json.loads(example.replace("/var/lib/anchor", str(tmp_path)))
         assert name in options
-        assert configured(**{namespace.removeprefix("anchor."): options})
+        assert make_policy(**{namespace.removeprefix("anchor."): options})
 
 
 def test_every_mandatory_check_is_on_the_page(tmp_path):

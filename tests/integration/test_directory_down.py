@@ -12,7 +12,7 @@ from anchor.auth.authenticator import load_authenticator
 from anchor.auth.results import AuthDetails
 from anchor.errors import BackendUnavailable
 from tests.support.pki import make_ca
-from tests.support.servers.broken import WAYS, broken_server
+from tests.support.servers.broken import BEHAVIOURS, broken_server
 from tests.support.servers.processes import free_port
 
 LDAP = {
@@ -38,10 +38,10 @@ def assert_unavailable(path, options):
     return str(unavailable.value)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("behaviour", BEHAVIOURS)
 @pytest.mark.parametrize("tls", [{}, PLAIN, START_TLS], ids=["ldaps", "plain", "start_tls"])
-def test_a_broken_directory_is_unavailable(tmp_path, way, tls):
-    with broken_server(way) as port:
+def test_a_broken_directory_is_unavailable(tmp_path, behaviour, tls):
+    with broken_server(behaviour) as port:
         assert_unavailable(tmp_path, LDAP | tls | {"port": port})
 
 
@@ -58,9 +58,9 @@ def test_a_host_without_an_address_is_unavailable(tmp_path):
     assert_unavailable(tmp_path, LDAP | {"host": "nowhere.invalid"})
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_broken_keystone_is_unavailable(tmp_path, way):
-    with broken_server(way) as port:
+@pytest.mark.parametrize("behaviour", BEHAVIOURS)
+def test_a_broken_keystone_is_unavailable(tmp_path, behaviour):
+    with broken_server(behaviour) as port:
         options = {"backend": "keystone", "url": f"http://127.0.0.1:{port}", "timeout": 0.4}
         assert_unavailable(tmp_path, options)
 

@@ -22,7 +22,7 @@ from anchor.cli import init, new_files
 from anchor.cli.main import main
 from anchor.timestamps import utc_now
 from anchor.X509.signing_request import X509Csr
-from tests.support.pki import a_key, key_pem, make_csr
+from tests.support.pki import key_pem, make_csr, shared_key
 from tests.support.servers.anchor import ROOT
 from tests.support.servers.processes import program
 from tests.support.servers.softhsm import MODULE, PIN, Tokens
@@ -394,7 +394,7 @@ def full_after(count):
 
 
 def test_keys_of_others_in_the_token_stay(softhsm, tmp_path, pin_file):
-    softhsm.import_key(a_key(), "02", "other")
+    softhsm.import_key(shared_key(), "02", "other")
     words = ["--pkcs11", str(MODULE), "--token", "anchor", "--pin-file", str(pin_file)]
     before = objects_in(softhsm)
 
@@ -441,7 +441,7 @@ def test_the_documented_way_into_a_token_works(tmp_path, monkeypatch, issue):
     (tmp_path / "own").mkdir()
     conf.write_text(f"directories.tokendir = {tmp_path}/own\nlog.level = ERROR\n")
     monkeypatch.setenv("SOFTHSM2_CONF", str(conf))
-    (tmp_path / "key.p8").write_bytes(key_pem(a_key()))
+    (tmp_path / "key.p8").write_bytes(key_pem(shared_key()))
     made, imported = shell_examples("softhsm.rst")
 
     run_shell(made, tmp_path)

@@ -21,7 +21,7 @@ from anchor.ca.pkcs11 import session as pkcs11_session
 from anchor.errors import ConfigurationError, SigningError
 from anchor.timestamps import utc_now
 from anchor.X509.signing_request import X509Csr
-from tests.support.pki import a_key, assert_is_leaf, make_ca, make_csr
+from tests.support.pki import assert_is_leaf, make_ca, make_csr, shared_key
 from tests.support.servers.anchor import serving
 from tests.support.servers.softhsm import MODULE, PIN
 
@@ -157,15 +157,15 @@ def test_a_token_need_not_have_the_public_key(softhsm, configure, csr):
 
 def test_a_key_in_a_token_does_nothing_but_sign(softhsm, configure):
     rsa_key = configure(softhsm.section(softhsm.make_ca("rsa-2048"))).generations[0].signer.key
-    softhsm.import_key(a_key(), "02")
-    ca = make_ca(softhsm.directory.parent, key=a_key(), name="second")
+    softhsm.import_key(shared_key(), "02")
+    ca = make_ca(softhsm.directory.parent, key=shared_key(), name="second")
     ec_key = configure(softhsm.section(ca, key_id="02")).generations[0].signer.key
 
     for refused in (
         lambda: rsa_key.decrypt(b"", padding.PKCS1v15()),
         rsa_key.private_numbers,
         rsa_key.private_bytes,
-        lambda: ec_key.exchange(ec.ECDH(), a_key().public_key()),
+        lambda: ec_key.exchange(ec.ECDH(), shared_key().public_key()),
         ec_key.private_numbers,
         ec_key.private_bytes,
     ):
@@ -240,7 +240,7 @@ def test_a_key_that_is_not_the_certificates_is_refused(
 
 def test_two_keys_of_one_name_are_refused(softhsm, complaints_of):
     ca = softhsm.make_ca()
-    softhsm.import_key(a_key(), "02", "ca")
+    softhsm.import_key(shared_key(), "02", "ca")
     section = softhsm.section(ca, key_label="ca")
     del section["key_id"]
 
@@ -433,8 +433,8 @@ def test_a_session_that_other_code_closed_is_opened_again(softhsm, configure, cs
 
 def test_after_a_new_initialisation_no_key_signs_for_another(softhsm, configure, csr):
     first_ca = softhsm.make_ca()
-    softhsm.import_key(a_key("ec-p384"), "02", "second")
-    second_ca = make_ca(softhsm.directory.parent, key=a_key("ec-p384"), name="second")
+    softhsm.import_key(shared_key("ec-p384"), "02", "second")
+    second_ca = make_ca(softhsm.directory.parent, key=shared_key("ec-p384"), name="second")
     first = configure(softhsm.section(first_ca))
     second = configure(softhsm.section(second_ca, key_id="02"))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 
-def answering(status, body, content_type="application/json", **headers):
+def response(status, body, content_type="application/json", **headers):
     """An application that always responds like this; header names have "_" for "-"."""
     encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
 
@@ -18,6 +18,6 @@ def answering(status, body, content_type="application/json", **headers):
     return application
 
 
-def problem(status, detail, **headers):
+def problem_response(status, detail, **headers):
     """An application that always responds with problem details (RFC 9457)."""
-    return answering(status, {"detail": detail}, "application/problem+json", **headers)
+    return response(status, {"detail": detail}, "application/problem+json", **headers)

@@ -62,7 +62,7 @@ OPERATIONS = ("delete", "duplicate", "swap", "retag", "replace", "resize", "flip
 
 
 @st.composite
-def spoilt(draw, good):
+def mutated(draw, good):
     """The DER after one to four random operations."""
     values = parse(good)
     for _ in range(draw(st.integers(1, 4))):

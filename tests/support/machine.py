@@ -40,7 +40,7 @@ class Machine:
     def tracked(self, name="www.example.com"):
         return StateDirectory(self.state).read(name)
 
-    def assert_fits(self):
+    def assert_key_matches(self):
         """Require that a TLS server can load the key and the certificate from each set of files."""
         for files in (
             ("fullchain.pem", "key.pem"),
@@ -61,7 +61,7 @@ class Machine:
             **options,
         )
 
-    def make_due(self, name="www.example.com"):
+    def force_renewal_due(self, name="www.example.com"):
         """Change the state so that the service asked for a renewal hours ago."""
         tracked = self.tracked(name)
         StateDirectory(self.state).write(tracked.after(renew_after=time.time() - 36000))

@@ -30,7 +30,7 @@ def least_seconds(work: Callable[[], object], attempts: int = 5) -> float:
     return min(seconds)
 
 
-def allowed(seconds: float, *, in_this_process: bool = True) -> float:
+def cpu_limit(seconds: float, *, in_this_process: bool = True) -> float:
     """The CPU time limit for this machine.
 
     Args:

@@ -45,7 +45,7 @@ def make_key(kind="ec-p256"):
 
 
 @functools.cache
-def a_key(kind="ec-p256"):
+def shared_key(kind="ec-p256"):
     """A key that tests share, because RSA keys are slow to generate."""
     return make_key(kind)
 
@@ -80,7 +80,7 @@ def make_csr(common_name="www.example.com", *alternative_names, key=None, extens
         key: the key; by default one that tests share.
         extensions: more extensions, or pairs of an extension and whether it is critical.
     """
-    key = key or a_key()
+    key = key or shared_key()
     builder = x509.CertificateSigningRequestBuilder(subject(common_name))
     if alternative_names:
         names = [general_name(n) if isinstance(n, str) else n for n in alternative_names]
@@ -146,7 +146,7 @@ def make_ca(  # tests vary each of these
 
 def ca_certificate(name, permitted=None, excluded=None, issuer=None, path_length=None):
     """A CA certificate with name constraints; all these CAs share one key."""
-    key = a_key()
+    key = shared_key()
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject(name))
@@ -181,7 +181,7 @@ def signed_with_sha1(signed, key):
     return pem.encode(octets[: -len(signature)] + signature, label)
 
 
-def of_no_known_version():
+def certificate_with_invalid_version():
     """A certificate in PEM with an invalid version number."""
     made = x509.load_pem_x509_certificate(
         create_ca.make_root("Of no version", "ec-p256", 1).certificate_pem
@@ -193,7 +193,7 @@ def of_no_known_version():
 
 
 @contextlib.contextmanager
-def long_names():
+def without_length_warnings():
     """Suppress the warning about common names of more than 64 bytes during the block."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Attribute's length must be")

@@ -13,35 +13,37 @@ from anchor.X509.signing_request import X509Csr
 NO_CA_KEYS = frozenset()
 
 
-def configured(validators=None, fixups=None, *, exponents=(65537,), ca_keys=NO_CA_KEYS):
+def make_policy(validators=None, fixups=None, *, exponents=(65537,), ca_keys=NO_CA_KEYS):
     """Load a policy; raise ConfigurationError if an option is wrong."""
     return load_policy(
         validators or {}, fixups or {}, frozenset(exponents), ca_keys, Path("/nonexistent")
     )
 
 
-def context(*groups, request=None):
+def make_context(*groups, request=None):
     return Context(auth_result=AuthDetails("alice", groups), request=request, conf={})
 
 
-def approve(a_policy, pem, *groups, told=None):
+def approve(a_policy, pem, *groups, context=None):
     """Return the request that the policy approves; raise what ``require_approved`` raises."""
-    return a_policy.evaluate(X509Csr.from_pem(pem), told or context(*groups)).require_approved()
+    return a_policy.evaluate(
+        X509Csr.from_pem(pem), context or make_context(*groups)
+    ).require_approved()
 
 
-def refusals(a_policy, pem, *groups, told=None):
+def refusals(a_policy, pem, *groups, context=None):
     """The reasons to refuse a request, by check."""
     try:
-        approve(a_policy, pem, *groups, told=told)
+        approve(a_policy, pem, *groups, context=context)
     except errors.ValidationFailed as error:
         return {failure.check: failure.reason for failure in error.failures}
     return {}
 
 
-def complaints(*args, **kwargs):
+def config_errors(*args, **kwargs):
     """The text of the ConfigurationError for a policy; empty if it is valid."""
     try:
-        configured(*args, **kwargs)
+        make_policy(*args, **kwargs)
     except errors.ConfigurationError as error:
         return str(error)
     return ""

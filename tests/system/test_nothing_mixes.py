@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from anchor.cli import main
-from tests.support.pki import a_key, make_ca, make_csr
+from tests.support.pki import make_ca, make_csr, shared_key
 from tests.support.servers.anchor import arguments
 from tests.support.servers.processes import answers, free_port, running
 from tests.support.service import Service
@@ -80,7 +80,10 @@ class Asked:
     def http(self):
         """The headers and the body of the request."""
         csr = make_csr(
-            self.name, self.name, f"alt{self.number}.{self.authority}.example", key=a_key(self.key)
+            self.name,
+            self.name,
+            f"alt{self.number}.{self.authority}.example",
+            key=shared_key(self.key),
         )
         if self.kind == "garbage":
             csr = b"garbage"
@@ -115,7 +118,7 @@ def asked():
     chosen = random.Random(9)
     for key in KEYS:
         # Make the keys here: several threads that ask for a key first would get different ones.
-        a_key(key)
+        shared_key(key)
     return [
         Asked(
             number,
@@ -279,7 +282,7 @@ def _expected_outcomes(one):
 
 
 def _key_hash(one):
-    key = a_key(one.key).public_key()
+    key = shared_key(one.key).public_key()
     return hashlib.sha256(
         key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     ).hexdigest()
@@ -300,7 +303,7 @@ def _check(one, answer, event, cas, path):
     assert [one.name, f"alt{one.number}.{one.authority}.example"] == names.get_values_for_type(
         x509.DNSName
     )
-    assert a_key(one.key).public_key() == certificate.public_key()
+    assert shared_key(one.key).public_key() == certificate.public_key()
     assert life // datetime.timedelta(hours=1) == AUTHORITIES[one.authority][2]
     assert (fingerprint, f"{certificate.serial_number:x}") == (
         event["fingerprint"],

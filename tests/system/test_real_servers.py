@@ -17,7 +17,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from tests.support.pki import a_key, assert_is_leaf, key_pem, make_csr
+from tests.support.pki import assert_is_leaf, key_pem, make_csr, shared_key
 from tests.support.servers.anchor import EVERY_SERVER, ROOT, serving
 from tests.support.servers.processes import program, wait_for
 
@@ -222,11 +222,11 @@ def test_the_key_that_is_certified_can_be_used(running_service, ca, tmp_path):
     """A handshake between client and server with keys other than RSA."""
     files = {}
     for name, kind in (("server", "ec-p384"), ("client", "ed25519")):
-        csr = make_csr(f"{name}.example.com", f"{name}.example.com", key=a_key(kind))
+        csr = make_csr(f"{name}.example.com", f"{name}.example.com", key=shared_key(kind))
         status, pem = post(running_service, csr)
         assert status == 200
         files[name] = (tmp_path / f"{name}.crt", tmp_path / f"{name}.key")
         files[name][0].write_bytes(pem)
-        files[name][1].write_bytes(key_pem(a_key(kind)))
+        files[name][1].write_bytes(key_pem(shared_key(kind)))
 
     assert ("server.example.com", "client.example.com") == tls_handshake(ca, files)

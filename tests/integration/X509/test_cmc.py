@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.support import der
-from tests.support.pki import a_key, assert_is_leaf, key_pem, make_ca, make_csr, names_of
+from tests.support.pki import assert_is_leaf, key_pem, make_ca, make_csr, names_of, shared_key
 from tests.support.servers.processes import program
 from tests.unit.X509.test_hostile_requests import post_bare
 
@@ -50,7 +50,7 @@ def test_a_message_from_openssl_is_unwrapped(service, ca, tmp_path, csr, options
     certificate = x509.load_pem_x509_certificate(answer.body)
     assert_is_leaf(certificate, issued_by=ca)
     assert ["www.example.com"] == names_of(certificate)
-    assert certificate.public_key() == a_key().public_key()
+    assert certificate.public_key() == shared_key().public_key()
 
 
 @pytest.mark.parametrize("label", ["CMS", "PKCS7", "CMC", "CERTIFICATE REQUEST"])
@@ -69,8 +69,8 @@ def test_a_message_in_ber_is_refused_with_its_reason(service, tmp_path, csr):
 
 
 def test_the_signature_around_a_request_proves_nothing_about_its_key(service, tmp_path):
-    key = a_key("ed25519")
-    foreign = der.request(key, signer=a_key())
+    key = shared_key("ed25519")
+    foreign = der.request(key, signer=shared_key())
     message = wrapped_by_openssl(tmp_path, foreign)
 
     answer = post_bare(service, message, "application/cmc")
@@ -79,7 +79,7 @@ def test_the_signature_around_a_request_proves_nothing_about_its_key(service, tm
 
 
 def test_a_private_key_in_place_of_a_message_is_not_repeated_in_the_answer(service):
-    pem = key_pem(a_key())
+    pem = key_pem(shared_key())
 
     answer = service.sign(pem, status=400)
 

@@ -14,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from anchor.X509.name_constraints import names_in, violations
-from tests.support.pki import DAY, a_key, ca_certificate, now
+from tests.support.pki import DAY, ca_certificate, now, shared_key
 from tests.support.properties import examples
 from tests.support.servers.processes import program
 from tests.unit.X509.test_name_constraints import (
@@ -43,7 +43,7 @@ def openssl_accepts(directory_, request, ca):
     )
     for extension in request.extensions:
         builder = builder.add_extension(extension.value, extension.critical)
-    leaf = builder.sign(a_key(), hashes.SHA256())
+    leaf = builder.sign(shared_key(), hashes.SHA256())
     paths = directory_ / "ca.pem", directory_ / "leaf.pem"
     for path, certificate in zip(paths, (ca, leaf), strict=True):
         path.write_bytes(certificate.public_bytes(Encoding.PEM))

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.canned import problem
+from tests.support.canned import problem_response
 from tests.support.pki import make_csr
 
 
@@ -16,7 +16,7 @@ def test_a_sentence_in_any_language_gets_through_in_any_locale(https_anchor):
         "PYTHONIOENCODING": "ascii",
         "CERTMONGER_CSR": make_csr().decode(),
     }
-    https_anchor.wsgi = problem("400 Bad Request", "name nicht erlaubt: bücher\x1b[31m")
+    https_anchor.wsgi = problem_response("400 Bad Request", "name nicht erlaubt: bücher\x1b[31m")
     finished = subprocess.run(
         [
             Path(sys.executable).with_name("anchor-certmonger"),
@@ -31,6 +31,6 @@ def test_a_sentence_in_any_language_gets_through_in_any_locale(https_anchor):
     assert 2 == finished.returncode, finished.stderr
     assert rb"name nicht erlaubt: b\xfccher\x1b[31m" == finished.stdout.strip()
 
-    https_anchor.wsgi = problem("400 Bad Request", "bücher")
+    https_anchor.wsgi = problem_response("400 Bad Request", "bücher")
     again = subprocess.run(finished.args, env=environment, capture_output=True, check=False)
     assert "bücher\n".encode() == again.stdout

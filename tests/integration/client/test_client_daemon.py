@@ -12,7 +12,7 @@ from tests.support.servers.processes import wait_for
 def test_the_daemon_renews_what_is_due_and_ends_when_told(machine, daemon):
     assert 0 == machine.request("www.example.com")
     first = machine.certificate()
-    machine.make_due()
+    machine.force_renewal_due()
 
     process = daemon()
     wait_for(lambda: machine.certificate() != first, what="a renewal")
@@ -20,7 +20,7 @@ def test_the_daemon_renews_what_is_due_and_ends_when_told(machine, daemon):
     assert process.stdout.readline().startswith("www.example.com: renewed, valid until 2")
     process.send_signal(signal.SIGTERM)
     assert 0 == process.wait(30)
-    machine.assert_fits()
+    machine.assert_key_matches()
     assert [] == machine.leftovers()
 
 
@@ -28,7 +28,7 @@ def test_a_hangup_has_it_look_again(machine, daemon):
     assert 0 == machine.request("www.example.com")
     first = machine.certificate()
     process = daemon()
-    machine.make_due()
+    machine.force_renewal_due()
 
     def renewed():
         # The signal may come before the daemon has come to rest.
@@ -45,7 +45,7 @@ def test_a_hangup_has_it_look_again(machine, daemon):
 def test_it_waits_for_a_service_that_is_away(machine, daemon, https_anchor):
     assert 0 == machine.request("www.example.com")
     first = machine.certificate()
-    machine.make_due()
+    machine.force_renewal_due()
     https_anchor.stop()
     process = daemon()
     assert "is not available: Connection refused" in process.stderr.readline()

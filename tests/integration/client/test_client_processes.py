@@ -42,14 +42,14 @@ def test_killed_at_any_step_of_a_renewal_leaves_a_pair_that_fits(machine):
     assert 0 == machine.request("www.example.com")
     step = 1
     while die_at_step(step, machine, "renew", "--force", "--quiet"):
-        machine.assert_fits()
+        machine.assert_key_matches()
         assert 0 == machine.run("list")
         assert 0 == machine.renew()
         assert [] == machine.leftovers()
         step += 1
 
     assert step > 8
-    machine.assert_fits()
+    machine.assert_key_matches()
     assert 0 == machine.renew("--force")
     assert [] == machine.leftovers()
     assert 2 == len(list((machine.directory / "versions").iterdir()))
@@ -60,7 +60,7 @@ def test_killed_at_any_step_of_the_first_request_leaves_all_or_nothing(machine):
     request = ("request", "--config", machine.config, "www.example.com")
     while die_at_step(step, machine, *request):
         if (machine.directory / "key.pem").exists():
-            machine.assert_fits()
+            machine.assert_key_matches()
         else:
             assert not (machine.directory / "cert.pem").exists()
         assert 0 == machine.renew()
@@ -68,7 +68,7 @@ def test_killed_at_any_step_of_the_first_request_leaves_all_or_nothing(machine):
         step += 1
 
     assert step > 8
-    machine.assert_fits()
+    machine.assert_key_matches()
     assert 0 == machine.renew("--force")
     assert [] == machine.leftovers()
 
@@ -110,7 +110,7 @@ def test_what_killed_runs_have_left_is_removed_by_the_next_run_of_any_kind(machi
     assert [] == machine.leftovers()
 
     leave()
-    machine.make_due()
+    machine.force_renewal_due()
     first = machine.certificate()
     daemon()
     wait_for(lambda: machine.certificate() != first, what="a renewal")
@@ -131,21 +131,21 @@ def test_a_full_disk_leaves_what_was_there(machine):
     assert "File too large; valid until" in err
     assert 1 == err.count("\n")
     assert first == machine.certificate()
-    machine.assert_fits()
+    machine.assert_key_matches()
     assert [] == machine.leftovers()
     assert 0 == machine.renew("--force")
 
 
 def test_two_runs_at_once_renew_once(machine, https_anchor):
     assert 0 == machine.request("www.example.com")
-    machine.make_due()
+    machine.force_renewal_due()
 
     runs = [machine.start("renew") for _ in range(3)]
     outputs = [run.communicate(timeout=120) for run in runs]
 
     assert [0, 0, 0] == [run.returncode for run in runs], outputs
     assert 2 == https_anchor.submissions
-    machine.assert_fits()
+    machine.assert_key_matches()
     assert [] == machine.leftovers()
 
 
@@ -157,7 +157,7 @@ def test_forced_runs_at_once_take_turns(machine, https_anchor):
 
     assert [0, 0, 0] == [run.returncode for run in runs], outputs
     assert 4 == https_anchor.submissions
-    machine.assert_fits()
+    machine.assert_key_matches()
     assert [] == machine.leftovers()
 
 

@@ -34,7 +34,7 @@ def _trickling(connection, stop):
         connection.sendall(b"a")
 
 
-WAYS = {
+BEHAVIOURS = {
     "silent": _silent,
     "closing": _closing,
     "garbage": _garbage,
@@ -43,19 +43,19 @@ WAYS = {
 
 
 @contextlib.contextmanager
-def broken_server(way):
+def broken_server(behaviour):
     """Run a server until the end of the block, and yield its port.
 
     Args:
-        way: a key of ``WAYS``, or a function that handles a connection.
+        behaviour: a key of ``BEHAVIOURS``, or a function that handles a connection.
     """
     stop = threading.Event()
-    behave = WAYS.get(way, way)
+    handle = BEHAVIOURS.get(behaviour, behaviour)
     connections = []
 
     def serve(connection):
         with connection, contextlib.suppress(OSError):
-            behave(connection, stop)
+            handle(connection, stop)
 
     def accept():
         while True:

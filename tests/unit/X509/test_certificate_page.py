@@ -15,7 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 from anchor.X509.csr_encoding import Sequence
 from tests.support import der
 from tests.support.pages import SOURCE, tables
-from tests.support.pki import a_key, make_csr, now, subject
+from tests.support.pki import make_csr, now, shared_key, subject
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_the_fields_are_those_on_the_page(issued, ca, fields):
         "subject": ("as approved; may be empty", issued.subject == subject("www.example.com")),
         "subjectPublicKeyInfo": (
             "byte for byte",
-            issued.public_key() == a_key().public_key(),
+            issued.public_key() == shared_key().public_key(),
         ),
     }
 

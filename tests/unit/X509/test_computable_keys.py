@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, r
 from anchor.X509 import factoring, small_scalars, weak_keys
 from anchor.X509.related_keys import require_unrelated
 from anchor.X509.weak_keys import WeakKey, require_strong
-from tests.support.pace import allowed, least_seconds
-from tests.support.pki import a_key, make_ca, make_csr, make_key
-from tests.support.policies import configured, refusals
+from tests.support.pace import cpu_limit, least_seconds
+from tests.support.pki import make_ca, make_csr, make_key, shared_key
+from tests.support.policies import make_policy, refusals
 from tests.unit.X509.test_weak_keys import SEED, is_prime, next_prime, private_key, random_prime
 
 CURVES = [ec.SECP256R1, ec.SECP384R1, ec.SECP521R1]
@@ -77,7 +77,7 @@ def test_such_a_request_is_refused_as_a_whole():
     p = random_prime(1024, random.Random(SEED))
     csr = make_csr("a.example.com", key=private_key(p, next_prime(3 * p // 2)))
 
-    assert "simple ratio" in refusals(configured(), csr)["strong_key"]
+    assert "simple ratio" in refusals(make_policy(), csr)["strong_key"]
 
 
 @pytest.mark.slow
@@ -109,7 +109,7 @@ def test_a_sound_rsa_key_costs_less_than_30_milliseconds(bits):
     )
     judge_modulus(modulus)
 
-    assert least_seconds(lambda: judge_modulus(modulus)) < allowed(0.03)
+    assert least_seconds(lambda: judge_modulus(modulus)) < cpu_limit(0.03)
 
 
 # ---- curves
@@ -132,7 +132,7 @@ def test_the_first_scalar_that_is_not_small_passes(curve):
 def test_a_request_with_a_small_scalar_is_refused_as_a_whole():
     csr = make_csr("a.example.com", key=ec.derive_private_key(7, ec.SECP256R1()))
 
-    assert "small number" in refusals(configured(), csr)["strong_key"]
+    assert "small number" in refusals(make_policy(), csr)["strong_key"]
 
 
 class Edwards:
@@ -241,9 +241,9 @@ def test_dsa_keys_with_small_exponents_are_refused(exponent):
 
 def rsa_disguise(exponent, multiply):
     """A key of a CA, and another RSA key that ``multiply`` makes of its numbers."""
-    numbers = a_key("rsa-2048").private_numbers()
+    numbers = shared_key("rsa-2048").private_numbers()
     return (
-        a_key("rsa-2048").public_key(),
+        shared_key("rsa-2048").public_key(),
         rsa.RSAPublicNumbers(exponent, multiply(numbers)).public_key(),
     )
 
@@ -300,7 +300,7 @@ def test_what_shares_its_secret_with_the_cas_key_is_refused(make, words):
 @pytest.mark.parametrize("kind", ["rsa-2048", "ec-p256", "ec-p384", "ed25519", "ed448"])
 def test_other_keys_have_nothing_to_do_with_the_cas(kind):
     for ca_kind in ("rsa-2048", "ec-p256", "ec-p384", "ed25519", "ed448"):
-        require_unrelated(make_key(kind).public_key(), a_key(ca_kind).public_key())
+        require_unrelated(make_key(kind).public_key(), shared_key(ca_kind).public_key())
 
 
 def test_the_negative_of_the_cas_key_gets_no_certificate(serve, document, tmp_path):

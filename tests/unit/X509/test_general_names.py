@@ -23,8 +23,8 @@ from anchor.X509.general_name_text import describe
 from anchor.X509.general_names import interpret_names
 from anchor.X509.name_parsing import parse_name
 from tests.support import der
-from tests.support.pki import a_key, hash_for, make_csr
-from tests.support.policies import configured, refusals
+from tests.support.pki import hash_for, make_csr, shared_key
+from tests.support.policies import make_policy, refusals
 
 HOST, ADDRESS, MAILBOX = "www.evil.example", "127.0.0.1", "eve@evil.example"
 BLACKLIST = {
@@ -281,8 +281,8 @@ def banning(tmp_path):
         path.write_text(json.dumps([ban.model_dump(mode="json") for ban in bans]))
         file = BanFile(path, lambda: now)
         policy = load_policy({}, {}, frozenset({65537}), frozenset(), tmp_path, bans=file)
-        told = policy.context(AuthDetails("alice"), None, {})
-        return refusals(policy, pem, told=told).get("not_banned")
+        context = policy.context(AuthDetails("alice"), None, {})
+        return refusals(policy, pem, context=context).get("not_banned")
 
     return refused
 
@@ -304,32 +304,32 @@ def test_a_ban_holds_in_every_spelling_and_in_every_kind_of_name(banning, value,
 
 @pytest.mark.parametrize("csr", [*OF_A_HOST, *OF_AN_ADDRESS, *OF_A_MAILBOX, *OF_A_U_LABEL])
 def test_a_blacklist_refuses_every_spelling_and_every_kind_of_name(csr):
-    assert refusals(configured(BLACKLIST), csr)
+    assert refusals(make_policy(BLACKLIST), csr)
 
 
 @pytest.mark.parametrize("name", NOT_UNDERSTOOD, ids=str)
 def test_what_is_not_understood_is_refused_where_names_are_denied(banning, name):
     csr = make_csr("good.example", name)
 
-    assert "cannot be judged" in refusals(configured(BLACKLIST), csr)["blacklist_names"]
+    assert "cannot be judged" in refusals(make_policy(BLACKLIST), csr)["blacklist_names"]
     refused = banning(csr, "x.example")
     assert "cannot be compared" in refused
     assert describe(name)[:100] in refused
     assert "Meaning" not in refused
-    assert refusals(configured(), csr) == {}
+    assert refusals(make_policy(), csr) == {}
     assert banning(csr) is None
 
 
 @pytest.mark.parametrize("csr", HARMLESS)
 def test_names_that_name_nothing_denied_stay_possible(banning, csr):
-    assert refusals(configured(BLACKLIST), csr) == {}
+    assert refusals(make_policy(BLACKLIST), csr) == {}
     assert banning(csr, HOST, ".evil.example", ADDRESS, MAILBOX, "0.0.0.11", "2.0.0.0") is None
 
 
 def subject_csr(*attributes):
     name = x509.Name([x509.NameAttribute(x509.ObjectIdentifier(o), v) for o, v in attributes])
     builder = x509.CertificateSigningRequestBuilder(name)
-    return builder.sign(a_key(), hash_for(a_key())).public_bytes(Encoding.PEM)
+    return builder.sign(shared_key(), hash_for(shared_key())).public_bytes(Encoding.PEM)
 
 
 @pytest.mark.parametrize(
@@ -352,7 +352,7 @@ def test_attributes_of_the_subject_name_hosts_too(banning, value, attributes):
     kept = ["DC", "emailAddress", "unstructuredName", "UID", "unstructuredAddress"]
     keeping = {"subject_attributes": {"allowed": {name: ["%"] for name in kept}}}
     assert "is banned" in banning(csr, value)
-    assert "blacklist_names" in refusals(configured(BLACKLIST | keeping), csr)
+    assert "blacklist_names" in refusals(make_policy(BLACKLIST | keeping), csr)
     assert banning(csr, "x.example") is None
 
 
@@ -469,9 +469,9 @@ CONTROLS = ["\x00", "\n", "\x1b[31m", "\x7f", "\u202e", "\u200b"]
     ],
 )
 def test_a_control_character_is_refused_at_any_depth_of_a_name(character, wrapped):
-    assert refusals(configured(), make_csr("a.example", wrapped("good"))) == {}
+    assert refusals(make_policy(), make_csr("a.example", wrapped("good"))) == {}
 
-    refused = refusals(configured(), make_csr("a.example", wrapped(f"a{character}b")))
+    refused = refusals(make_policy(), make_csr("a.example", wrapped(f"a{character}b")))
 
     assert "control character" in refused["printable_names"]
 
@@ -489,7 +489,7 @@ def test_a_control_character_is_refused_at_any_depth_of_a_name(character, wrappe
     ids=range(6),
 )
 def test_an_other_name_that_cannot_be_read_is_refused(value):
-    refused = refusals(configured(), make_csr("a.example", other_name("1.2.3", value)))
+    refused = refusals(make_policy(), make_csr("a.example", other_name("1.2.3", value)))
 
     assert "an otherName cannot be read" in refused["printable_names"]
 
@@ -503,7 +503,7 @@ def test_reading_texts_ends_whatever_the_bytes(octets):
 def test_an_ipv4_mapped_address_is_refused_unless_it_is_allowed():
     csr = make_csr("a.example", "::ffff:192.0.2.1", "2001:db8::1", "192.0.2.1")
 
-    strict = refusals(configured({"standards_compliance": {}}), csr)
+    strict = refusals(make_policy({"standards_compliance": {}}), csr)
     assert "IPv4-mapped: ask for 192.0.2.1" in strict["standards_compliance"]
     allowing = {"standards_compliance": {"allow_ipv4_mapped": True}}
-    assert refusals(configured(allowing), csr) == {}
+    assert refusals(make_policy(allowing), csr) == {}

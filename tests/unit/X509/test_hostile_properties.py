@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support import der
-from tests.support.der_surgery import spoilt
-from tests.support.pki import a_key, assert_is_leaf, long_names, make_csr, now
+from tests.support.der_surgery import mutated
+from tests.support.pki import assert_is_leaf, make_csr, now, shared_key, without_length_warnings
 from tests.support.properties import examples
 from tests.unit.X509.test_hostile_requests import post_bare
 from tests.vectors import make
@@ -75,7 +75,7 @@ def assert_harmless(answer, ca):
         assert answer.text.isascii()
         return
     certificate = x509.load_pem_x509_certificate(answer.body)
-    with long_names():
+    with without_length_warnings():
         subject = certificate.subject
     assert_is_leaf(certificate, issued_by=ca)
     assert certificate.not_valid_after_utc <= now() + datetime.timedelta(hours=1)
@@ -95,7 +95,7 @@ def test_the_request_that_is_spoilt_below_is_accepted_itself(service, ca):
 
 @pytest.mark.slow
 @BURST
-@given(body=spoilt(RICH))
+@given(body=mutated(RICH))
 def test_a_spoilt_request_that_is_signed_all_the_same_is_harmless(strict, ca, body):
     answer = post_bare(strict, der.signed(body, *der.sign(make.ED, body)))
 
@@ -104,7 +104,7 @@ def test_a_spoilt_request_that_is_signed_all_the_same_is_harmless(strict, ca, bo
 
 @pytest.mark.slow
 @BURST
-@given(octets=spoilt(der.signed(RICH, *der.sign(make.ED, RICH))))
+@given(octets=mutated(der.signed(RICH, *der.sign(make.ED, RICH))))
 def test_a_spoilt_request_is_harmless(strict, ca, octets):
     assert_harmless(post_bare(strict, octets), ca)
 
@@ -112,7 +112,7 @@ def test_a_spoilt_request_is_harmless(strict, ca, octets):
 @pytest.mark.slow
 @BURST
 @given(
-    octets=spoilt(
+    octets=mutated(
         der.signed_data(
             der.pki_data(
                 der.tagged(der.signed(RICH, *der.sign(make.ED, RICH))),
@@ -133,7 +133,7 @@ def test_a_spoilt_message_is_harmless(strict, ca, octets):
     kind=st.sampled_from(["rsa-2048", "ec-p256", "ec-p521", "ed448"]),
 )
 def test_one_flipped_bit_refuses_a_request(strict, position, bit, kind):
-    pem = make_csr("www.example.com", "www.example.com", key=a_key(kind))
+    pem = make_csr("www.example.com", "www.example.com", key=shared_key(kind))
     octets = bytearray(x509.load_pem_x509_csr(pem).public_bytes(Encoding.DER))
     octets[position % len(octets)] ^= 1 << bit
 
@@ -185,7 +185,7 @@ def test_what_is_certified_is_exactly_what_was_approved(
     builder = x509.CertificateSigningRequestBuilder(x509.Name(subject))
     for value in wanted:
         builder = builder.add_extension(value, critical=False)
-    csr = builder.sign(a_key("ed25519"), None)
+    csr = builder.sign(shared_key("ed25519"), None)
 
     answer = post_bare(strict, csr.public_bytes(Encoding.DER))
 

@@ -15,8 +15,8 @@ from anchor.X509 import cmc
 from anchor.X509.csr_reader import read_csr
 from anchor.X509.signing_request import X509Csr
 from tests.support import der
-from tests.support.pace import allowed, least_seconds
-from tests.support.pki import assert_is_leaf, long_names
+from tests.support.pace import cpu_limit, least_seconds
+from tests.support.pki import assert_is_leaf, without_length_warnings
 from tests.vectors import make
 
 VECTORS = Path(make.__file__).parent
@@ -278,7 +278,7 @@ def assert_verdict(answer, expected, ca, path):
     certificate = x509.load_pem_x509_certificate(answer.body)
     assert_is_leaf(certificate, issued_by=ca)
     asked = inner(path).request
-    with long_names():
+    with without_length_warnings():
         # Octet for octet, string types included: equality of the library's names does not see them.
         assert asked.subject.public_bytes() == certificate.subject.public_bytes()
     assert spki(asked) == spki(certificate)
@@ -330,7 +330,7 @@ def test_a_hostile_request_has_its_verdict_by_the_standards(strict, ca, file):
 
 @pytest.mark.slow
 def test_no_verdict_takes_100_milliseconds_of_cpu(strict):
-    limit = allowed(0.1)
+    limit = cpu_limit(0.1)
     slow = {
         file: seconds
         for file in EXPECTED
@@ -395,7 +395,7 @@ def test_what_fills_the_limit_is_judged_in_100_milliseconds_of_cpu(strict, conte
 
     status, words = LARGE[contents]
     assert (status, True) == (answer.status_int, words in answer.text)
-    assert least_seconds(lambda: post_bare(strict, octets), 3) < allowed(0.1)
+    assert least_seconds(lambda: post_bare(strict, octets), 3) < cpu_limit(0.1)
 
 
 @pytest.mark.slow
@@ -404,7 +404,7 @@ def test_whatever_fills_the_limit_is_refused_in_100_milliseconds_of_cpu(strict, 
     octets = (octet * 65536)[:65536]
 
     assert post_bare(strict, octets).status_int == 400
-    assert least_seconds(lambda: post_bare(strict, octets), 3) < allowed(0.1)
+    assert least_seconds(lambda: post_bare(strict, octets), 3) < cpu_limit(0.1)
 
 
 def test_five_megabytes_are_over_the_limit(service):

@@ -13,8 +13,8 @@ from cryptography.x509.oid import NameOID
 from anchor.errors import ConfigurationError
 from anchor.X509.name_constraints import names_in, violations
 from anchor.X509.signing_request import X509Csr
-from tests.support.pace import allowed, least_seconds
-from tests.support.pki import a_key, ca_certificate, key_pem, make_csr, subject
+from tests.support.pace import cpu_limit, least_seconds
+from tests.support.pki import ca_certificate, key_pem, make_csr, shared_key, subject
 
 DNS, MAIL, URI = x509.DNSName, x509.RFC822Name, x509.UniformResourceIdentifier
 
@@ -39,7 +39,7 @@ def csr(common_name, *names, organisation=None):
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), common_name is None)
     return X509Csr.from_pem(
-        builder.sign(a_key("ec-p384"), hashes.SHA256()).public_bytes(Encoding.PEM)
+        builder.sign(shared_key("ec-p384"), hashes.SHA256()).public_bytes(Encoding.PEM)
     )
 
 
@@ -145,7 +145,7 @@ def test_a_thousand_names_and_many_constraints_cost_less_than_a_tenth_of_a_secon
     def compare():
         return list(violations(names_in(request), [constraints]))
 
-    assert least_seconds(compare) < allowed(0.1)
+    assert least_seconds(compare) < cpu_limit(0.1)
 
 
 # ---- the service
@@ -161,7 +161,7 @@ def constrained(tmp_path, serve, document):
         for name, contents in (
             ("ca.pem", ca.public_bytes(Encoding.PEM)),
             ("root.pem", root.public_bytes(Encoding.PEM)),
-            ("ca.key", key_pem(a_key())),
+            ("ca.key", key_pem(shared_key())),
         ):
             (tmp_path / name).write_bytes(contents)
         (tmp_path / "ca.key").chmod(0o400)
@@ -183,7 +183,7 @@ def test_the_service_refuses_names_outside_the_constraints(constrained, in_chain
         in_chain=in_chain,
         fixups={"enforce_alternative_names_present": {}},
     )
-    key = a_key("ec-p384")
+    key = shared_key("ec-p384")
 
     service.issue(make_csr("www.example.com", "a.example.com", "192.0.2.7", key=key))
     for names in (["www.example.org"], ["x", "www.example.org"], ["x.example.com", "192.0.3.1"]):
@@ -198,7 +198,7 @@ def test_a_fixup_may_bring_a_subject_within_the_constraints(constrained):
         [directory(EXAMPLE)], fixups={"subject_attributes": {"fixed": {"O": "Example"}}}
     )
 
-    certificate = service.issue(make_csr("www.example.com", key=a_key("ec-p384")))
+    certificate = service.issue(make_csr("www.example.com", key=shared_key("ec-p384")))
 
     assert "CN=www.example.com,O=Example" == certificate.subject.rfc4514_string()
 
@@ -214,7 +214,7 @@ def test_intermediates_are_signed_only_where_the_path_has_room(
     (tmp_path / "ca.pem").write_bytes(ca.public_bytes(Encoding.PEM))
     (tmp_path / "root.pem").write_bytes(root.public_bytes(Encoding.PEM))
     document["signing_ca"]["local"] |= {"cert_path": "ca.pem", "chain_path": "root.pem"}
-    (tmp_path / "ca.key").write_bytes(key_pem(a_key()))
+    (tmp_path / "ca.key").write_bytes(key_pem(shared_key()))
     (tmp_path / "ca.key").chmod(0o400)
     document["signing_ca"]["local"]["key_path"] = "ca.key"
     document["registration_authority"]["default"]["validators"] = {
@@ -226,4 +226,4 @@ def test_intermediates_are_signed_only_where_the_path_has_room(
             serve(document)
         return
     constraints = (x509.BasicConstraints(True, 0), True)
-    serve(document).issue(make_csr("Next", key=a_key("ec-p384"), extensions=[constraints]))
+    serve(document).issue(make_csr("Next", key=shared_key("ec-p384"), extensions=[constraints]))

@@ -16,7 +16,7 @@ from anchor.X509.attribute_names import name_of_attribute
 from anchor.X509.csr_reader import read_csr
 from tests.support import der
 from tests.support.der import BMP, IA5, NUMERIC, PRINTABLE, TELETEX, UNIVERSAL, UTF8, VISIBLE
-from tests.support.pki import a_key, assert_is_leaf, long_names
+from tests.support.pki import assert_is_leaf, shared_key, without_length_warnings
 from tests.support.properties import examples
 from tests.unit.X509.test_hostile_properties import BURST
 from tests.unit.X509.test_hostile_requests import post_bare
@@ -108,7 +108,7 @@ def types_in(name):
 
 
 def subject_of(certificate):
-    with long_names():
+    with without_length_warnings():
         return certificate.subject
 
 
@@ -119,7 +119,7 @@ def certified(service, ca, subject, *attributes):
 
     assert 200 == answer.status_int, answer.text
     certificate = x509.load_pem_x509_certificate(answer.body)
-    with long_names():
+    with without_length_warnings():
         assert_is_leaf(certificate, issued_by=ca)
     return certificate
 
@@ -148,7 +148,7 @@ def test_a_directory_name_is_certified_in_the_same_types(service, ca, wanted):
 
     certificate = certified(service, ca, None, der.extension_request(extension))
 
-    with long_names():
+    with without_length_warnings():
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         assert ["www.example.com"] == names.get_values_for_type(x509.DNSName)
         [directory] = names.get_values_for_type(x509.DirectoryName)
@@ -227,7 +227,7 @@ def test_an_attribute_of_unknown_syntax_keeps_a_type_that_is_in_use(service, ca,
     | st.text(max_size=70).map(lambda text: text.encode("utf-16-be")),
 )
 def test_any_value_is_harmless(service, ca, oid, tag, octets):
-    with long_names():
+    with without_length_warnings():
         answer = post_bare(service, der.request(make.ED, der.name((oid, octets, tag))))
         if answer.status_int == 200:
             [attribute] = x509.load_pem_x509_certificate(answer.body).subject
@@ -336,7 +336,7 @@ ATTRIBUTES = (
 @settings(BURST, max_examples=examples(60))
 @given(order=st.permutations(ATTRIBUTES), kind=st.sampled_from(["ed25519", "rsa-2048", "ec-p256"]))
 def test_the_order_of_attributes_does_not_matter(service, ca, order, kind):
-    key = a_key(kind)
+    key = shared_key(kind)
     body = der.unsorted_info(der.name("www.example.com"), der.public_key_info(key), *order)
     octets = der.signed(body, *der.sign(key, body))
 
@@ -357,7 +357,7 @@ def test_the_order_of_attributes_does_not_matter(service, ca, order, kind):
 )
 def test_the_signature_is_over_the_attributes_as_they_were_submitted(service, order, other):
     assume(order != other)
-    key = a_key("ed25519")
+    key = shared_key("ed25519")
     bodies = [
         der.unsorted_info(der.name("www.example.com"), der.public_key_info(key), *attributes)
         for attributes in (order, other)

@@ -16,7 +16,7 @@ from anchor.errors import UnreadableRequest
 from anchor.X509 import csr_reader, pem
 from anchor.X509.csr_reader import detect_encoding, read_csr
 from tests.support import der
-from tests.support.pki import a_key, make_csr
+from tests.support.pki import make_csr, shared_key
 from tests.unit.X509.test_hostile_requests import VECTORS, post_bare
 from tests.vectors import make
 
@@ -77,7 +77,7 @@ def test_a_second_block_is_named_and_refused(first, second):
 
 
 def test_a_private_key_beside_a_request_is_not_echoed(service):
-    key = a_key("ec-p256").private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    key = shared_key("ec-p256").private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     words = re.findall(rb"[A-Za-z0-9+/]{16,}", key)
     assert words
 
@@ -157,7 +157,7 @@ def test_the_commands_read_what_the_service_reads(service, tmp_path, capsys, fil
 def test_keys_and_certificates_are_banned_by_text_in_any_encoding(
     service, tmp_path, capsys, encoding, mark
 ):
-    key = a_key("ec-p384")
+    key = shared_key("ec-p384")
     public = key.public_key().public_bytes(Encoding.PEM, der.PublicFormat.SubjectPublicKeyInfo)
     certificate = service.sign(make_csr(key=key), status=200).text
     for text in (public.decode(), "Certificate:\n" + certificate):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anchor.X509.signatures import verify_signature
-from tests.support.pki import a_key
+from tests.support.pki import shared_key
 
 SHA_2 = (hashes.SHA224(), hashes.SHA256(), hashes.SHA384(), hashes.SHA512())
 # What certificates are not signed with here, but what a request or a CA's chain may be signed with.
@@ -42,7 +42,7 @@ def verification(key, parameters, signature_hash):
 @pytest.mark.parametrize("used", SHA_2 + OTHERS, ids=lambda each: each.name)
 @pytest.mark.parametrize("kind", ["rsa-2048", *CURVES])
 def test_what_is_signed_there_verifies_here_and_nothing_else_does(kind, used):
-    key = a_key(kind)
+    key = shared_key(kind)
     signature = by_the_library(key, b"octets", used)
     verify = verification(key.public_key(), parameters(key, used), used)
 
@@ -58,7 +58,7 @@ def test_what_is_signed_there_verifies_here_and_nothing_else_does(kind, used):
 
 @given(octets=st.binary(), other=st.binary(), damage=st.binary(max_size=80))
 def test_ecdsa_is_over_the_octets_and_nothing_else(octets, other, damage):
-    key = a_key()
+    key = shared_key()
     used = hashes.SHA256()
     signature = by_the_library(key, octets, used)
     verify = verification(key.public_key(), ec.ECDSA(used), used)
@@ -73,7 +73,7 @@ def test_ecdsa_is_over_the_octets_and_nothing_else(octets, other, damage):
 
 
 def test_a_digest_is_not_taken_for_what_was_signed():
-    key = a_key()
+    key = shared_key()
     used = hashes.SHA256()
     digest = hashes.Hash(used)
     digest.update(b"octets")
@@ -85,7 +85,7 @@ def test_a_digest_is_not_taken_for_what_was_signed():
 
 def test_an_algorithm_of_another_kind_of_key_verifies_nothing():
     used = hashes.SHA256()
-    for key, its in ((a_key(), padding.PKCS1v15()), (a_key("rsa-2048"), ec.ECDSA(used))):
+    for key, its in ((shared_key(), padding.PKCS1v15()), (shared_key("rsa-2048"), ec.ECDSA(used))):
         with pytest.raises(UnsupportedAlgorithm):
             verification(key.public_key(), its, used)(b"signature", b"octets")
 

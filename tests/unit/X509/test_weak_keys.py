@@ -20,8 +20,8 @@ from anchor.X509 import factoring, weak_keys
 from anchor.X509.factoring import primes_below
 from anchor.X509.signing_request import X509Csr
 from anchor.X509.weak_keys import WeakKey, require_strong
-from tests.support.pki import KEY_KINDS, a_key, make_ca, make_csr, make_key
-from tests.support.policies import complaints, configured, refusals
+from tests.support.pki import KEY_KINDS, make_ca, make_csr, make_key, shared_key
+from tests.support.policies import config_errors, make_policy, refusals
 
 SEED = 20260101
 SMALL_PRIMES = math.prod(primes_below(2048))
@@ -82,7 +82,7 @@ def roca_prime(bits, source):
 
 def reason(key):
     """The reason to refuse a request with this key and a valid signature."""
-    found = refusals(configured(), make_csr("a.example.com", key=key))
+    found = refusals(make_policy(), make_csr("a.example.com", key=key))
     assert found.keys() <= {"strong_key"}
     return found.get("strong_key", "")
 
@@ -90,7 +90,7 @@ def reason(key):
 def test_small_rsa_keys_are_refused():
     assert "too small" in reason(rsa.generate_private_key(65537, 1024))
     assert "too small" in reason(rsa.generate_private_key(65537, 2047))
-    assert reason(a_key("rsa-2048")) == ""
+    assert reason(shared_key("rsa-2048")) == ""
 
 
 EXPONENTS = [3, 17, 257, 65539]
@@ -110,8 +110,8 @@ def test_other_exponents_are_refused_unless_they_are_allowed(exponent):
     p, q = primes_for_exponents()
     csr = make_csr("a.example.com", key=private_key(p, q, exponent))
 
-    assert "exponent" in refusals(configured(), csr)["strong_key"]
-    assert refusals(configured(exponents=[65537, exponent]), csr) == {}
+    assert "exponent" in refusals(make_policy(), csr)["strong_key"]
+    assert refusals(make_policy(exponents=[65537, exponent]), csr) == {}
 
 
 @pytest.mark.parametrize("distance", [2, 1 << 16, 1 << 500, 1 << 514])
@@ -196,7 +196,7 @@ def test_even_and_oversized_moduli_are_refused():
 
 def test_sound_keys_of_every_size_pass():
     for kind in ("rsa-2048", "rsa-3072"):
-        assert reason(a_key(kind)) == ""
+        assert reason(shared_key(kind)) == ""
 
 
 @pytest.mark.parametrize("curve", [ec.SECP192R1, ec.SECP224R1, ec.SECP256K1, ec.BrainpoolP256R1])
@@ -207,7 +207,7 @@ def test_other_curves_are_refused(curve):
 @pytest.mark.slow
 def test_dsa_is_refused_unless_it_is_listed_and_of_a_sound_size():
     small, sound = dsa.generate_private_key(1024), dsa.generate_private_key(2048)
-    listed = configured({"public_key": {"allowed_keys": {"DSA": 0}}})
+    listed = make_policy({"public_key": {"allowed_keys": {"DSA": 0}}})
 
     assert "DSA" in reason(sound)
     assert {} == refusals(listed, make_csr("a", key=sound))
@@ -262,7 +262,7 @@ def blocklist(path, *numbers):
 
 @pytest.mark.parametrize("kind", KEY_KINDS)
 def test_a_key_on_the_list_of_compromised_keys_is_refused(tmp_path, kind):
-    compromised, other = a_key(kind), make_key(kind)
+    compromised, other = shared_key(kind), make_key(kind)
     public = compromised.public_key()
     match kind.split("-")[0]:
         case "rsa":
@@ -271,7 +271,7 @@ def test_a_key_on_the_list_of_compromised_keys_is_refused(tmp_path, kind):
             number = public.public_numbers().x
         case _:
             number = int.from_bytes(public.public_bytes_raw(), "big")
-    a_policy = configured(blocklist(tmp_path / "blocklist.dat", number))
+    a_policy = make_policy(blocklist(tmp_path / "blocklist.dat", number))
 
     assert "compromised_keys" in refusals(a_policy, make_csr("a", key=compromised))
     assert {} == refusals(a_policy, make_csr("a", key=other))
@@ -283,7 +283,7 @@ def test_what_is_no_blocklist_does_not_start(tmp_path, contents):
     if contents is not None:
         path.write_bytes(contents)
 
-    found = complaints({"compromised_keys": {"blocklist": str(path)}})
+    found = config_errors({"compromised_keys": {"blocklist": str(path)}})
 
     assert found.startswith("validators.compromised_keys.blocklist: ")
 
@@ -310,11 +310,11 @@ def test_points_of_small_order_are_refused(encoded, sign):
 def test_a_key_that_everybody_can_sign_with_proves_no_possession():
     """With the neutral element as its key, a signature by nobody is valid."""
     neutral = b"\1" + bytes(31)
-    key = a_key("ed25519")
+    key = shared_key("ed25519")
     request = x509.load_pem_x509_csr(make_csr("a.example.com", key=key))
     der = request.public_bytes(Encoding.DER)
     der = der.replace(key.public_key().public_bytes_raw(), neutral)
     der = der.replace(request.signature, neutral + bytes(32))
     pem = x509.load_der_x509_csr(der).public_bytes(Encoding.PEM)
 
-    assert "small order" in refusals(configured(), pem)["strong_key"]
+    assert "small order" in refusals(make_policy(), pem)["strong_key"]

@@ -12,21 +12,23 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.support.pki import (
     DAY,
     KEY_KINDS,
-    a_key,
     assert_is_leaf,
     make_ca,
     make_csr,
     names_of,
     now,
+    shared_key,
 )
 
 
 @pytest.mark.parametrize("kind", KEY_KINDS)
 def test_every_kind_of_key_is_certified(service, ca, kind):
-    certificate = service.issue(make_csr("host.example.com", "host.example.com", key=a_key(kind)))
+    certificate = service.issue(
+        make_csr("host.example.com", "host.example.com", key=shared_key(kind))
+    )
 
     assert_is_leaf(certificate, issued_by=ca)
-    assert certificate.public_key() == a_key(kind).public_key()
+    assert certificate.public_key() == shared_key(kind).public_key()
     assert names_of(certificate) == ["host.example.com"]
 
 

@@ -27,7 +27,16 @@ from anchor.config.plugins import load_plugin
 from anchor.errors import ConfigurationError, SigningError
 from anchor.timestamps import utc_now
 from anchor.X509.signing_request import X509Csr
-from tests.support.pki import DAY, a_key, assert_is_leaf, key_pem, make_ca, make_csr, now, subject
+from tests.support.pki import (
+    DAY,
+    assert_is_leaf,
+    key_pem,
+    make_ca,
+    make_csr,
+    now,
+    shared_key,
+    subject,
+)
 from tests.support.servers.anchor import ROOT
 
 HOUR = datetime.timedelta(hours=1)
@@ -135,7 +144,7 @@ def test_a_class_offers_a_key_and_is_told_the_cas_certificate(
     ],
 )
 def test_the_options_of_a_class_are_proved(backend, configure, ca, monkeypatch, options, complaint):
-    monkeypatch.setattr(Vault, "keys", {"ca": ca.key, "other": a_key()})
+    monkeypatch.setattr(Vault, "keys", {"ca": ca.key, "other": shared_key()})
     backend(Vault)
 
     with pytest.raises(ConfigurationError) as raised:
@@ -279,11 +288,11 @@ def test_a_remote_cas_own_ways_are_accepted(backend, configure, csr, remote, ext
     ("changes", "field"),
     [
         ({"subject": subject("evil.example.com")}, "subject"),
-        ({"public_key": a_key("ec-p384").public_key()}, "public key"),
+        ({"public_key": shared_key("ec-p384").public_key()}, "public key"),
         ({"not_before": HOUR}, "not before"),
         ({"not_after": 2 * DAY}, "not after"),
         ({"not_after": -HOUR / 120}, "not after"),
-        ({"key": a_key("ec-p521")}, "does not verify"),
+        ({"key": shared_key("ec-p521")}, "does not verify"),
         ({"issuer": subject("another")}, "not issued in the CA's name"),
         ({"extensions": []}, "subjectAltName"),
         (

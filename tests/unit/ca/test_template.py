@@ -18,7 +18,7 @@ from anchor.errors import UnreadableRequest
 from anchor.X509.ca_certificate import CACertificate
 from anchor.X509.signing_request import X509Csr
 from tests.support.paths import VECTORS
-from tests.support.pki import DAY, KEY_KINDS, a_key, general_name, make_ca, make_csr, subject
+from tests.support.pki import DAY, KEY_KINDS, general_name, make_ca, make_csr, shared_key, subject
 from tests.support.properties import examples
 
 NOON = datetime.datetime(2026, 11, 22, 12, tzinfo=datetime.UTC)
@@ -31,7 +31,7 @@ def issuers(tmp_path_factory):
     """A CA for each kind of key."""
     return {
         kind: CACertificate.of(
-            make_ca(tmp_path_factory.mktemp("ca"), key=a_key(kind)).certificate, ()
+            make_ca(tmp_path_factory.mktemp("ca"), key=shared_key(kind)).certificate, ()
         )
         for kind in KEY_KINDS
     }
@@ -55,7 +55,7 @@ def template_for(csr, issuer, *, serial_number=4711, begin=NOON, end=NOON + DAY)
 
 def signed(template, kind="ec-p256", signing_hash=HASHES[1]):
     """The certificate, verified."""
-    certificate = template.sign(a_key(kind), signing_hash)
+    certificate = template.sign(shared_key(kind), signing_hash)
     verify_issued(certificate, template)
     return certificate
 
@@ -72,9 +72,9 @@ def test_every_kind_of_ca_key_signs_with_every_hash(issuers, kind, signing_hash)
 
 @pytest.mark.parametrize("kind", KEY_KINDS)
 def test_every_kind_of_requested_key_is_certified(issuer, kind):
-    csr = X509Csr.from_pem(make_csr("www.example.com", "192.0.2.1", key=a_key(kind)))
+    csr = X509Csr.from_pem(make_csr("www.example.com", "192.0.2.1", key=shared_key(kind)))
 
-    assert signed(template_for(csr, issuer)).public_key() == a_key(kind).public_key()
+    assert signed(template_for(csr, issuer)).public_key() == shared_key(kind).public_key()
 
 
 @pytest.mark.parametrize("path", sorted(VECTORS.glob("*.der")), ids=lambda path: path.name)

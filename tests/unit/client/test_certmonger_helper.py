@@ -9,8 +9,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor.client import certmonger
-from tests.support.canned import answering, problem
-from tests.support.pki import DAY, a_key, make_ca, make_csr, now
+from tests.support.canned import problem_response, response
+from tests.support.pki import DAY, make_ca, make_csr, now, shared_key
 from tests.support.servers.https_anchor import make_tls, running
 
 
@@ -41,7 +41,7 @@ def test_a_certificate_for_the_request_is_printed(helper, operation, ca):
 
     assert 0 == code
     certificate = x509.load_pem_x509_certificate(out.encode())
-    assert certificate.public_key() == a_key().public_key()
+    assert certificate.public_key() == shared_key().public_key()
     certificate.verify_directly_issued_by(ca.certificate)
 
 
@@ -75,7 +75,7 @@ def test_it_says_who_it_is_whatever_the_configuration(helper, tmp_path):
 
 
 def test_a_refusal_is_2_with_the_services_sentence(helper, https_anchor):
-    https_anchor.wsgi = problem("400 Bad Request", "common_name: name is not allowed")
+    https_anchor.wsgi = problem_response("400 Bad Request", "common_name: name is not allowed")
 
     assert (2, "common_name: name is not allowed\n") == helper("SUBMIT")
 
@@ -96,7 +96,7 @@ def test_a_busy_service_is_5_and_its_retry_after_is_kept(
     helper, https_anchor, status, header, least
 ):
     headers = {"Retry_After": header} if header else {}
-    https_anchor.wsgi = answering(status, b"<html>busy", "text/html", **headers)
+    https_anchor.wsgi = response(status, b"<html>busy", "text/html", **headers)
 
     code, out = helper("SUBMIT")
 
@@ -145,7 +145,7 @@ def test_the_end_of_the_old_certificate_is_not_slept_away(helper, https_anchor):
 def test_a_certificate_for_another_key_is_never_passed_on(helper, https_anchor, tmp_path):
     stranger = make_ca(tmp_path, name="stranger").certificate
     pem = stranger.public_bytes(Encoding.PEM).decode()
-    https_anchor.wsgi = answering("200 OK", {"certificate": pem, "chain": []})
+    https_anchor.wsgi = response("200 OK", {"certificate": pem, "chain": []})
 
     code, out = helper("SUBMIT")
 
@@ -167,7 +167,7 @@ def test_a_certificate_for_another_key_is_never_passed_on(helper, https_anchor, 
     ],
 )
 def test_garbage_is_never_passed_on(helper, https_anchor, body):
-    https_anchor.wsgi = answering("200 OK", body)
+    https_anchor.wsgi = response("200 OK", body)
 
     code, out = helper("SUBMIT")
 
@@ -178,7 +178,7 @@ def test_a_chain_that_does_not_fit_is_never_passed_on(helper, https_anchor, tmp_
     stranger = make_ca(tmp_path, name="stranger").certificate
     pem = stranger.public_bytes(Encoding.PEM).decode()
     _, good = helper("SUBMIT")
-    https_anchor.wsgi = answering("200 OK", {"certificate": good, "chain": [pem]})
+    https_anchor.wsgi = response("200 OK", {"certificate": good, "chain": [pem]})
 
     assert 5 == helper("SUBMIT")[0]
 
@@ -301,7 +301,7 @@ def test_an_expired_server_is_waited_for(helper, tmp_path, document):
 
 
 def test_a_redirect_is_not_followed(helper, https_anchor):
-    https_anchor.wsgi = answering(
+    https_anchor.wsgi = response(
         "302 Found", b"", "text/plain", Location="https://elsewhere.example.com/"
     )
 

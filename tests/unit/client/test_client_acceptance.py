@@ -13,17 +13,17 @@ from cryptography.x509.oid import NameOID
 from anchor.client import acceptance, certmonger
 from anchor.X509 import create_ca
 from anchor.X509.oids import USAGES
-from tests.support.canned import answering
+from tests.support.canned import response
 from tests.support.pki import (
     CA,
     DAY,
-    a_key,
     ca_certificate,
     hash_for,
     make_ca,
     make_csr,
     make_key,
     now,
+    shared_key,
     subject,
 )
 from tests.support.signing_services import issue, pem, signing
@@ -100,7 +100,7 @@ def keeping(machine, https_anchor, capsys):
         assert 1 == err.count("\n")
         assert first == machine.certificate()
         assert reason in machine.tracked().history.error
-        machine.assert_fits()
+        machine.assert_key_matches()
         assert [] == machine.leftovers()
 
     return keeps
@@ -129,7 +129,7 @@ def chains(ca, tmp_path, https_anchor):
         not_after=now() - DAY,
     )
     working = https_anchor.wsgi
-    down = answering("503 Busy", b"")
+    down = response("503 Busy", b"")
     return {
         "none": (signing(ca, chain=[], otherwise=working), "without its chain"),
         "of another": (
@@ -193,7 +193,7 @@ def test_the_next_ca_of_the_service_is_taken_over(machine, https_anchor, ca, tmp
         "chain": [],
         "bundle": [pem(successor.certificate), pem(ca.certificate)],
     }
-    https_anchor.wsgi = signing(successor, otherwise=answering("200 OK", bundle))
+    https_anchor.wsgi = signing(successor, otherwise=response("200 OK", bundle))
 
     assert 0 == machine.renew("--force")
 
@@ -298,7 +298,7 @@ def csr_of(*attributes):
     oids["emailAddress"] = NameOID.EMAIL_ADDRESS
     name = x509.Name([x509.NameAttribute(oids[short], value) for short, value in attributes])
     builder = x509.CertificateSigningRequestBuilder(name)
-    return builder.sign(a_key(), hash_for(a_key())).public_bytes(Encoding.PEM)
+    return builder.sign(shared_key(), hash_for(shared_key())).public_bytes(Encoding.PEM)
 
 
 MORE = [(NameOID.ORGANIZATION_NAME, "Example"), (NameOID.COUNTRY_NAME, "DE")]
@@ -377,7 +377,7 @@ def test_each_link_of_a_chain_has_to_be_allowed_to_issue_the_one_below(ca, tmp_p
     # All of them have one key.
     root = ca_certificate("Root", path_length=1)
     below = ca_certificate("Below", issuer=root, path_length=0)
-    signer = CA(below, a_key(), None, None)
+    signer = CA(below, shared_key(), None, None)
     acceptance.check(issue(csr, signer), [below, root], csr, now())
     root = ca_certificate("Root", path_length=0)
     with pytest.raises(

@@ -8,12 +8,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from anchor.client import acceptance
-from tests.support.pki import a_key, hash_for, make_csr, now, subject
+from tests.support.pki import hash_for, make_csr, now, shared_key, subject
 
 
 def with_subject(common_name, *attributes):
     builder = x509.CertificateSigningRequestBuilder(subject(common_name, *attributes))
-    return builder.sign(a_key(), hash_for(a_key())).public_bytes(Encoding.PEM)
+    return builder.sign(shared_key(), hash_for(shared_key())).public_bytes(Encoding.PEM)
 
 
 REQUESTS = {

@@ -69,7 +69,7 @@ def test_a_wrong_clock_is_told_at_each_run_and_costs_one_certificate_at_most(
     assert "clock" in machine.tracked().history.error
     if ahead != 20.5 * HOUR:
         assert first == machine.certificate()
-    machine.assert_fits()
+    machine.assert_key_matches()
 
     clock.ahead = 0.0
     assert Result.NOT_DUE is renew().result
@@ -80,14 +80,14 @@ def test_a_certificate_that_is_due_by_the_services_clock_too_is_renewed(
     renew, clock, machine, https_anchor
 ):
     clock.ahead = 10 * HOUR
-    machine.make_due()
+    machine.force_renewal_due()
     assert Result.RENEWED is renew().result
     clock.ahead = 20 * HOUR
     assert Result.RENEWED is renew().result
     assert Result.FAILED is renew().result
     assert 3 == https_anchor.submissions
 
-    machine.make_due()
+    machine.force_renewal_due()
     assert Result.RENEWED is renew().result
     assert 4 == https_anchor.submissions
 
@@ -108,7 +108,7 @@ def test_the_daemon_does_not_ask_for_the_time_all_the_time(renewer, clock, https
 
 def test_a_small_difference_is_nothing_to_speak_of(renew, clock, machine):
     for clock.ahead in (-240, 240):
-        machine.make_due()
+        machine.force_renewal_due()
         outcome = renew()
         assert (Result.RENEWED, "") == (outcome.result, outcome.warning)
 
@@ -146,7 +146,7 @@ def test_a_service_whose_clock_is_wrong_is_said_to_be_out_of_order(
     first = machine.certificate()
     early = {"not_before": now() + DAY, "not_after": now() + 2 * DAY}
     https_anchor.wsgi = signing(ca, lambda _csr: early, otherwise=https_anchor.wsgi)
-    machine.make_due()
+    machine.force_renewal_due()
 
     outcome = renew()
 

@@ -14,7 +14,7 @@ from anchor.client.outcome import Result
 from anchor.client.renewal import Renewer
 from anchor.client.tracking import StateDirectory
 from anchor.client.transport import retry_after
-from tests.support.canned import answering, problem
+from tests.support.canned import problem_response, response
 
 
 @pytest.fixture
@@ -63,9 +63,9 @@ def test_a_wait_that_was_written_under_another_clock_is_ignored(
     machine, inside, clock, outcomes, https_anchor
 ):
     assert 0 == machine.request("www.example.com")
-    machine.make_due()
+    machine.force_renewal_due()
     clock.ahead = 5 * 3600
-    working, https_anchor.wsgi = https_anchor.wsgi, answering("503 Busy", b"", Retry_After="3000")
+    working, https_anchor.wsgi = https_anchor.wsgi, response("503 Busy", b"", Retry_After="3000")
     inside.cycle()
     assert [Result.POSTPONED] == [outcome.result for outcome in outcomes]
 
@@ -80,8 +80,8 @@ def test_failures_are_tried_again_after_longer_and_longer_waits(
     machine, inside, clock, outcomes, https_anchor
 ):
     assert 0 == machine.request("www.example.com")
-    machine.make_due()
-    https_anchor.wsgi = answering("500 Oh", b"")
+    machine.force_renewal_due()
+    https_anchor.wsgi = response("500 Oh", b"")
     waits = []
     for _ in range(8):
         inside.cycle()
@@ -98,12 +98,12 @@ def test_failures_are_tried_again_after_longer_and_longer_waits(
 
 
 REFUSALS = {
-    "401": problem("401 Unauthorized", "no"),
-    "403": problem("403 Forbidden", "no"),
-    "400": problem("400 Bad Request", "common_name: name is not allowed"),
-    "404": problem("404 Not Found", "no such authority"),
-    "413": answering("413 Content Too Large", b""),
-    "redirect": answering("302 Found", b"", Location="https://elsewhere.example.com/"),
+    "401": problem_response("401 Unauthorized", "no"),
+    "403": problem_response("403 Forbidden", "no"),
+    "400": problem_response("400 Bad Request", "common_name: name is not allowed"),
+    "404": problem_response("404 Not Found", "no such authority"),
+    "413": response("413 Content Too Large", b""),
+    "redirect": response("302 Found", b"", Location="https://elsewhere.example.com/"),
 }
 
 
@@ -111,7 +111,7 @@ REFUSALS = {
 def refused(machine, inside, https_anchor):
     """A machine with a certificate that was due, in a cycle, when the service refused it."""
     assert 0 == machine.request("www.example.com")
-    machine.make_due()
+    machine.force_renewal_due()
 
     def refuse(how):
         https_anchor.wsgi = REFUSALS[how]
@@ -206,8 +206,8 @@ def test_nobody_asks_before_the_service_wants_it(
     machine, inside, clock, https_anchor, status, seconds
 ):
     assert 0 == machine.request("www.example.com")
-    machine.make_due()
-    https_anchor.wsgi = answering(status, b"", Retry_After=str(seconds))
+    machine.force_renewal_due()
+    https_anchor.wsgi = response(status, b"", Retry_After=str(seconds))
     inside.cycle()
     asked = https_anchor.submissions
     machine.config.with_name("secret").write_text("another")
@@ -237,7 +237,7 @@ def test_a_failure_that_cannot_be_written_down_is_not_repeated_at_once(
     machine, inside, outcomes, https_anchor, monkeypatch
 ):
     assert 0 == machine.request("www.example.com")
-    machine.make_due()
+    machine.force_renewal_due()
 
     # No disk is full for the one file and not for the others, and root may write anywhere.
     def full(_self, _tracked):
@@ -245,7 +245,7 @@ def test_a_failure_that_cannot_be_written_down_is_not_repeated_at_once(
 
     monkeypatch.setattr(StateDirectory, "write", full)
     for _ in range(5):
-        https_anchor.wsgi = answering("500 Oh", b"")
+        https_anchor.wsgi = response("500 Oh", b"")
         assert 1 <= inside.cycle() <= LONGEST_SLEEP
 
     assert 1 == len(outcomes)

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor.client import hook
 from anchor.client.certificate_directory import CertificateDirectory
-from tests.support.canned import answering, problem
-from tests.support.pki import make_ca, of_no_known_version
+from tests.support.canned import problem_response, response
+from tests.support.pki import certificate_with_invalid_version, make_ca
 from tests.support.servers.processes import wait_for
 
 
@@ -35,11 +35,11 @@ def test_a_directory_that_is_not_there_any_more_is_made_again(machine):
 
     assert 0 == machine.renew()
 
-    machine.assert_fits()
+    machine.assert_key_matches()
 
 
 @pytest.mark.parametrize("name", ["key.pem", "cert.pem"])
-@pytest.mark.parametrize("text", ["garbage", of_no_known_version()])
+@pytest.mark.parametrize("text", ["garbage", certificate_with_invalid_version()])
 def test_a_pair_that_is_no_good_any_more_is_replaced(machine, name, text):
     assert 0 == machine.request("www.example.com")
     path = (machine.directory / name).resolve()
@@ -47,7 +47,7 @@ def test_a_pair_that_is_no_good_any_more_is_replaced(machine, name, text):
 
     assert 0 == machine.renew()
 
-    machine.assert_fits()
+    machine.assert_key_matches()
 
 
 @pytest.mark.parametrize(
@@ -59,18 +59,18 @@ def test_a_pair_that_is_no_good_any_more_is_replaced(machine, name, text):
         b'{"certificate": "x"}',
         b"x" * 1000000,
         b"\xff",
-        json.dumps({"certificate": of_no_known_version(), "chain": []}).encode(),
+        json.dumps({"certificate": certificate_with_invalid_version(), "chain": []}).encode(),
     ],
 )
 def test_garbage_leaves_what_was_there(machine, https_anchor, capsys, body):
     assert 0 == machine.request("www.example.com")
     first = machine.certificate()
-    https_anchor.wsgi = answering("200 OK", body)
+    https_anchor.wsgi = response("200 OK", body)
 
     assert 75 == machine.renew("--force")
 
     assert first == machine.certificate()
-    machine.assert_fits()
+    machine.assert_key_matches()
     err = capsys.readouterr().err
     assert "; valid until 2" in err
     assert 1 == err.count("\n")
@@ -82,18 +82,18 @@ def test_a_certificate_for_another_key_leaves_what_was_there(
     assert 0 == machine.request("www.example.com")
     first = machine.certificate()
     stranger = make_ca(tmp_path, name="stranger").certificate.public_bytes(Encoding.PEM)
-    https_anchor.wsgi = answering("200 OK", {"certificate": stranger.decode(), "chain": []})
+    https_anchor.wsgi = response("200 OK", {"certificate": stranger.decode(), "chain": []})
 
     assert 75 == machine.renew("--force")
 
     assert first == machine.certificate()
-    machine.assert_fits()
+    machine.assert_key_matches()
     assert "a certificate for another key" in capsys.readouterr().err
 
 
 def test_a_service_that_is_down_is_for_now(machine, https_anchor, capsys):
     assert 0 == machine.request("www.example.com")
-    machine.make_due()
+    machine.force_renewal_due()
     https_anchor.stop()
 
     assert 75 == machine.renew()
@@ -107,9 +107,9 @@ def test_a_service_that_is_down_is_for_now(machine, https_anchor, capsys):
 
 def test_a_service_that_wants_to_be_left_alone_is(machine, https_anchor, capsys):
     assert 0 == machine.request("www.example.com")
-    machine.make_due()
+    machine.force_renewal_due()
     working = https_anchor.wsgi
-    https_anchor.wsgi = problem("503 Service Unavailable", "busy", Retry_After="600")
+    https_anchor.wsgi = problem_response("503 Service Unavailable", "busy", Retry_After="600")
 
     assert 75 == machine.renew()
     assert 75 == machine.renew()
@@ -197,7 +197,7 @@ def test_a_hook_that_fails_is_told_and_tried_again_with_the_certificate_in_place
 
     second = machine.certificate()
     assert first != second
-    machine.assert_fits()
+    machine.assert_key_matches()
     assert reason in capsys.readouterr().err
     assert reason in machine.tracked().history.error
 
@@ -216,7 +216,7 @@ def test_a_hook_that_is_missing_is_told(machine, capsys):
     assert 3 == machine.request("www.example.com", "--hook", "/no/such/hook")
 
     assert "the hook /no/such/hook cannot be run: No such file" in capsys.readouterr().err
-    machine.assert_fits()
+    machine.assert_key_matches()
 
 
 def test_a_hook_that_hangs_is_ended_with_its_children(tmp_path):

@@ -14,7 +14,7 @@ import pytest
 from cryptography import x509
 
 from anchor.client.tracking import StateDirectory
-from tests.support.canned import problem
+from tests.support.canned import problem_response
 from tests.support.pki import assert_is_leaf, names_of
 from tests.support.servers.broken import broken_server
 
@@ -30,7 +30,7 @@ def test_a_request_writes_key_certificate_and_chain_that_fit(machine, ca, capsys
     assert_is_leaf(certificate, issued_by=ca)
     assert ["www.example.com", "192.0.2.1", "::1"] == names_of(certificate)
     assert "CN=www.example.com" == certificate.subject.rfc4514_string()
-    machine.assert_fits()
+    machine.assert_key_matches()
     directory = machine.directory
     chain = (directory / "chain.pem").read_bytes()
     assert [ca.certificate] == x509.load_pem_x509_certificates(chain)
@@ -65,7 +65,7 @@ def test_renewal_makes_a_new_key_of_the_kind_that_was_asked_for(machine, kind):
     assert first.public_key() != second.public_key()
     assert kind.split("-")[1].removeprefix("p") == str(second.public_key().key_size)
     assert type(first.public_key()) is type(second.public_key())
-    machine.assert_fits()
+    machine.assert_key_matches()
 
 
 def test_a_key_is_kept_when_that_is_wanted(machine):
@@ -106,18 +106,18 @@ def test_json_tells_scripts_the_same(machine, capsys):
 def test_the_service_is_asked_when_a_certificate_is_due(machine):
     assert 0 == machine.request("www.example.com")
     first = machine.certificate()
-    machine.make_due()
+    machine.force_renewal_due()
 
     assert 0 == machine.renew()
 
     assert first != machine.certificate()
-    machine.assert_fits()
+    machine.assert_key_matches()
 
 
 def test_a_dry_run_changes_nothing(machine, https_anchor, capsys):
     assert 0 == machine.request("www.example.com")
     first = machine.certificate()
-    machine.make_due()
+    machine.force_renewal_due()
 
     assert 0 == machine.renew("--dry-run")
 
@@ -251,7 +251,7 @@ def test_the_state_is_read_and_written_in_the_format_of_earlier_versions(machine
 def test_a_refusal_leaves_what_was_there(machine, https_anchor, capsys):
     assert 0 == machine.request("www.example.com")
     first = machine.certificate()
-    https_anchor.wsgi = problem("400 Bad Request", "common_name: name is not allowed")
+    https_anchor.wsgi = problem_response("400 Bad Request", "common_name: name is not allowed")
 
     assert 1 == machine.request("www.example.com", "evil.example.com")
     assert 1 == machine.renew("--force")
@@ -306,7 +306,7 @@ def test_what_is_forgotten_keeps_its_files(machine, capsys):
     assert 0 == machine.run("forget", "www.example.com")
     assert 1 == machine.run("forget", "www.example.com")
 
-    machine.assert_fits()
+    machine.assert_key_matches()
     capsys.readouterr()
     assert 0 == machine.run("list")
     assert capsys.readouterr().out.startswith("nothing is tracked in ")
@@ -315,7 +315,7 @@ def test_what_is_forgotten_keeps_its_files(machine, capsys):
 def test_a_damaged_file_does_not_keep_the_others_from_renewing(machine, capsys):
     assert 0 == machine.request("www.example.com")
     first = machine.certificate()
-    machine.make_due()
+    machine.force_renewal_due()
     (machine.state / "tracked" / "a.example.com.json").write_text("{")
 
     assert 1 == machine.renew()
@@ -377,7 +377,7 @@ def test_a_request_may_wait_for_the_service(machine, https_anchor):
 
     def busy_at_first(environ, start_response):
         asked.append(time.monotonic())
-        answer = problem("503 Service Unavailable", "busy", Retry_After="6")
+        answer = problem_response("503 Service Unavailable", "busy", Retry_After="6")
         return (working if len(asked) > 1 else answer)(environ, start_response)
 
     https_anchor.wsgi = busy_at_first

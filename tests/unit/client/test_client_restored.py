@@ -91,7 +91,7 @@ def test_what_a_backup_has_lost_is_put_back_and_nobody_is_asked(renewed, https_a
     assert 0 == renewed.renew()
 
     assert certificate == renewed.certificate()
-    renewed.assert_fits()
+    renewed.assert_key_matches()
     assert [] == https_anchor.requests
     for name in (*NAMES, "current"):
         assert (renewed.directory / name).is_symlink()
@@ -100,7 +100,7 @@ def test_what_a_backup_has_lost_is_put_back_and_nobody_is_asked(renewed, https_a
 
     assert 0 == renewed.renew("--force")
     assert certificate != renewed.certificate()
-    renewed.assert_fits()
+    renewed.assert_key_matches()
 
 
 @pytest.mark.slow
@@ -110,7 +110,7 @@ def test_asking_again_works_on_what_a_backup_has_lost_too(renewed, way):
 
     assert 0 == renewed.request("www.example.com")
 
-    renewed.assert_fits()
+    renewed.assert_key_matches()
 
 
 @pytest.mark.parametrize("name", [*NAMES, "current"])

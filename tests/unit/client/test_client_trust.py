@@ -37,7 +37,7 @@ def tracking(machine, hook, tmp_path, https_anchor):
     """A machine that has a certificate, whose hook would run at the next renewal."""
     assert 0 == machine.request("www.example.com", "--hook", hook)
     (tmp_path / "ran").unlink()
-    machine.make_due()
+    machine.force_renewal_due()
     https_anchor.requests.clear()
     return machine
 

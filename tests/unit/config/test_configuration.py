@@ -20,11 +20,11 @@ from anchor.errors import ConfigurationError, SigningError
 from anchor.X509.signing_request import X509Csr
 from tests.support.pki import (
     DAY,
-    a_key,
+    certificate_with_invalid_version,
     make_ca,
     make_csr,
     now,
-    of_no_known_version,
+    shared_key,
     signed_with_sha1,
 )
 
@@ -202,7 +202,7 @@ def test_a_chain_that_does_not_lead_on_is_refused(complaints, document, tmp_path
 
 
 def test_a_chain_with_a_broken_hash_is_refused_for_that(complaints, document, tmp_path):
-    key = a_key("rsa-2048")
+    key = shared_key("rsa-2048")
     root = make_ca(tmp_path, name="root", key=key)
     middle = make_ca(tmp_path, name="middle", issuer=root)
     middle.cert_path.write_bytes(signed_with_sha1(middle.certificate, key))
@@ -216,7 +216,7 @@ def test_a_chain_with_a_broken_hash_is_refused_for_that(complaints, document, tm
 
 
 def test_a_certificate_of_a_version_that_nobody_knows_is_none(complaints, document, ca):
-    ca.cert_path.write_text(of_no_known_version())
+    ca.cert_path.write_text(certificate_with_invalid_version())
 
     assert any("holds no certificate in PEM" in line for line in complaints(document))
 

@@ -19,11 +19,11 @@ from anchor.cli.main import main
 from anchor.config_lint.rules import PAGE, RULES, Level
 from tests.support.pki import (
     DAY,
-    a_key,
     ca_certificate,
     key_pem,
     make_ca,
     now,
+    shared_key,
     signed_with_sha1,
 )
 from tests.support.servers.anchor import ROOT
@@ -280,7 +280,7 @@ def test_what_could_be_better_is_said_where_it_stands(
 
 @pytest.mark.parametrize("place", ["cert_path", "chain_path", "ca_file"])
 def test_a_certificate_signed_with_sha1_is_found_wherever_it_is(good, advise, tmp_path, place):
-    key = a_key("rsa-2048")
+    key = shared_key("rsa-2048")
     root = make_ca(tmp_path, name="Old root", key=key)
     old = make_ca(tmp_path, name="Old", issuer=root)
     (tmp_path / "old.crt").write_bytes(signed_with_sha1(old.certificate, key))
@@ -543,7 +543,7 @@ def constrain(good, tmp_path, in_chain, permitted):
     ca = ca_certificate("Issuing", None if in_chain else permitted, issuer=root)
     for name, certificate in (("ca.pem", ca), ("root.pem", root)):
         (tmp_path / name).write_bytes(certificate.public_bytes(Encoding.PEM))
-    (tmp_path / "ca.key").write_bytes(key_pem(a_key()))
+    (tmp_path / "ca.key").write_bytes(key_pem(shared_key()))
     (tmp_path / "ca.key").chmod(0o400)
     good["signing_ca"]["local"] |= {
         "cert_path": "ca.pem",

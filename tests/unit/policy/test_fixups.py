@@ -10,14 +10,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from tests.support.pki import a_key, make_csr, names_of, subject
-from tests.support.policies import approve, complaints, configured, refusals
+from tests.support.pki import make_csr, names_of, shared_key, subject
+from tests.support.policies import approve, config_errors, make_policy, refusals
 
 PRESENT = {"enforce_alternative_names_present": {}}
 
 
 def mend(fixups, csr):
-    return approve(configured({}, fixups), csr)
+    return approve(make_policy({}, fixups), csr)
 
 
 def names(csr):
@@ -70,7 +70,7 @@ def test_a_common_name_that_is_an_address_becomes_one():
     ],
 )
 def test_a_common_name_that_is_no_host_name_stays_out_of_the_alternative_names(common_name):
-    a_policy = configured({"standards_compliance": {}}, PRESENT)
+    a_policy = make_policy({"standards_compliance": {}}, PRESENT)
 
     alone = approve(a_policy, make_csr(common_name))
     beside = approve(a_policy, make_csr(common_name, "a.example.com"))
@@ -101,7 +101,7 @@ def test_a_common_name_that_is_no_host_name_stays_out_of_the_alternative_names(c
 @pytest.mark.parametrize("validators", [{}, {"standards_compliance": {}}])
 def test_a_common_name_that_could_pass_for_a_host_name_has_to_be_one(common_name, validators):
     for csr in (make_csr(common_name), make_csr(common_name, "a.example.com")):
-        found = refusals(configured(validators, PRESENT), csr)
+        found = refusals(make_policy(validators, PRESENT), csr)
         assert "could pass for a host name" in found["enforce_alternative_names_present"]
 
 
@@ -117,16 +117,16 @@ def test_a_common_name_that_could_pass_for_a_host_name_has_to_be_one(common_name
 def test_an_internationalised_common_name_is_added_in_punycode(common_name, expected):
     assert [expected] == names(mend(PRESENT, make_csr(common_name)))
     assert [expected] == names(mend(PRESENT, make_csr(common_name, expected)))
-    strict = configured({"standards_compliance": {}}, PRESENT)
+    strict = make_policy({"standards_compliance": {}}, PRESENT)
     assert "written in punycode" in str(refusals(strict, make_csr(common_name)))
 
 
 def test_what_a_fixup_made_is_judged_again():
     validators = {"alternative_names": {"allowed_domains": [".example.com"]}}
 
-    assert {} == refusals(configured(validators), make_csr("www.example.org"))
+    assert {} == refusals(make_policy(validators), make_csr("www.example.org"))
     assert {"alternative_names"} == set(
-        refusals(configured(validators, PRESENT), make_csr("www.example.org"))
+        refusals(make_policy(validators, PRESENT), make_csr("www.example.org"))
     )
 
 
@@ -141,7 +141,7 @@ def test_usages_are_added_where_there_are_none(serve, document):
         "ext_key_usage": {"allowed_usage": ["serverAuth", "clientAuth"]},
     }
 
-    certificate = serve(document).issue(make_csr(key=a_key("rsa-2048")))
+    certificate = serve(document).issue(make_csr(key=shared_key("rsa-2048")))
 
     usage = certificate.extensions.get_extension_for_class(x509.KeyUsage)
     extended = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
@@ -226,7 +226,7 @@ def test_a_name_of_any_type_that_is_requested_twice_is_certified_once(validators
     other = x509.DNSName("b.example.com")
     csr = make_csr(None, name, other, name, name)
 
-    approved = approve(configured(validators, fixups), csr)
+    approved = approve(make_policy(validators, fixups), csr)
 
     assert [name, other] == list(approved.alternative_names)
 
@@ -242,7 +242,7 @@ def test_a_name_of_any_type_that_is_requested_twice_is_certified_once(validators
 def test_dns_names_that_differ_in_case_or_final_dot_are_one_name(requested, expected):
     assert expected == names(mend({}, make_csr(None, *requested)))
     assert expected == names(
-        approve(configured({"standards_compliance": {}}), make_csr(None, *requested))
+        approve(make_policy({"standards_compliance": {}}), make_csr(None, *requested))
     )
 
 
@@ -263,7 +263,7 @@ def test_a_common_name_with_a_trailing_dot_is_normalised_before_it_is_judged():
         "standards_compliance": {},
         "whitelist_names": {"names": ["%.example.com"], "allow_cn_id": True, "allow_dns_id": True},
     }
-    a_policy = configured(validators, {**PRESENT, "normalize_names": {}})
+    a_policy = make_policy(validators, {**PRESENT, "normalize_names": {}})
 
     mended = approve(a_policy, make_csr("WWW.example.com.", "www.example.com."))
 
@@ -275,7 +275,7 @@ def test_a_fixup_without_anything_to_mend_returns_the_request_itself():
     usage = x509.KeyUsage(True, False, False, False, False, False, False, False, False)
     extended = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
     csr = make_csr(None, "a.example.com", extensions=[usage, extended])
-    a_policy = configured(
+    a_policy = make_policy(
         {},
         {
             **PRESENT,
@@ -290,7 +290,7 @@ def test_a_fixup_without_anything_to_mend_returns_the_request_itself():
     assert approve(a_policy, csr).extensions[0].critical
     assert [True] * 6 == [
         fixup.function({"csr": csr_value}) is csr_value
-        for csr_value in [approve(configured(), csr)]
+        for csr_value in [approve(make_policy(), csr)]
         for fixup in a_policy.fixups
     ]
 
@@ -325,7 +325,7 @@ def test_of_a_subject_only_the_common_name_is_dropped():
     )
     names_wanted = x509.SubjectAlternativeName([x509.DNSName("a.example.com")])
     builder = x509.CertificateSigningRequestBuilder(subject).add_extension(names_wanted, False)
-    csr = builder.sign(a_key(), hashes.SHA256()).public_bytes(Encoding.PEM)
+    csr = builder.sign(shared_key(), hashes.SHA256()).public_bytes(Encoding.PEM)
 
     kept = {"subject_attributes": {"keep": {"O": ["%"], "serialNumber": ["7"]}}}
     mended = mend({**kept, "drop_common_name": {}}, csr)
@@ -377,4 +377,4 @@ def test_fixups_work_in_the_order_of_the_configuration(serve, document):
     ],
 )
 def test_options_that_cannot_be_right_do_not_start(fixup, options):
-    assert complaints({}, {fixup: options}).startswith(f"fixups.{fixup}")
+    assert config_errors({}, {fixup: options}).startswith(f"fixups.{fixup}")

@@ -13,7 +13,7 @@ from anchor.cli.main import main
 from anchor.policy.checks import run_checks
 from anchor.X509.signing_request import X509Csr
 from tests.support.pki import make_csr
-from tests.support.policies import configured, context
+from tests.support.policies import make_context, make_policy
 
 CERT_SIGN = x509.KeyUsage(False, False, False, False, False, True, False, False, False)
 UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), b"\x05\0")
@@ -173,13 +173,13 @@ def test_explain_marks_the_refusals_that_the_fixups_mended(document, authority, 
     assert 0 == main(["explain", "--config", str(config), str(request)])
     text = " ".join(capsys.readouterr().out.split())
     assert 0 == main(["explain", "--config", str(config), "--json", str(request)])
-    told = json.loads(capsys.readouterr().out)
+    report = json.loads(capsys.readouterr().out)
 
     assert "mended standards_compliance the common name 'www.example.com.' has an empty" in text
     assert "ok standards_compliance" in text
-    verdicts = {each["check"]: each["verdict"] for each in told["checks"]}
+    verdicts = {each["check"]: each["verdict"] for each in report["checks"]}
     assert "mended" == verdicts["standards_compliance"]
-    assert "signed" == told["outcome"]
+    assert "signed" == report["outcome"]
 
 
 LABELS = st.sampled_from(
@@ -219,11 +219,13 @@ def test_what_is_approved_has_passed_every_check(
 ):
     alternative = [x509.DNSName(name) for name in names]
     csr = X509Csr.from_pem(make_csr(common_name, *alternative, extensions=extensions))
-    policy = configured(validators, fixups)
+    policy = make_policy(validators, fixups)
 
-    judgement = policy.evaluate(csr, context())
+    judgement = policy.evaluate(csr, make_context())
     again = (
-        [] if judgement.result is None else run_checks(policy.checks, judgement.result, context())
+        []
+        if judgement.result is None
+        else run_checks(policy.checks, judgement.result, make_context())
     )
     failures = [verdict.failure for verdict in again if verdict.failure]
 

@@ -21,7 +21,7 @@ from anchor.store.ban_file import BanFile
 from anchor.timestamps import utc_now
 from anchor.X509.weak_keys import Allowed
 from tests.docs.test_reference import entry_points
-from tests.support.policies import configured
+from tests.support.policies import make_policy
 
 KNOWN = {"anchor.validators": summary.VALIDATORS, "anchor.fixups": summary.FIXUPS}
 EVERY = [(namespace, name) for namespace in KNOWN for name in entry_points(namespace)]
@@ -154,7 +154,7 @@ def test_words_come_in_the_configurations_order_and_cannot_break_a_line():
         "standards_compliance": {},
     }
 
-    found = summary.describe_validators(configured(options), options)
+    found = summary.describe_validators(make_policy(options), options)
 
     assert ["server_group", "standards_compliance"] == [words.name for words in found]
     assert all(sentence.isprintable() for words in found for sentence in words.sentences)
@@ -199,7 +199,7 @@ def test_a_plugin_of_others_is_found_beneath_what_was_bound_to_it():
         "third_party_old_style": {"wanted": "hidden", "allowed": ["hidden"]},
     }
 
-    new, old = summary.describe_validators(configured(options), options)
+    new, old = summary.describe_validators(make_policy(options), options)
 
     assert ("No label is longer than the option says.", '{"longest": 7}') == new.sentences
     assert ("Takes everything, as validators did once.",) == old.sentences

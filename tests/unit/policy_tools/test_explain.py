@@ -17,7 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from anchor.authorities import load_authorities
 from anchor.cli import main
 from anchor.errors import ConfigurationError
-from tests.support.pki import DAY, a_key, make_ca, make_csr, names_of, now
+from tests.support.pki import DAY, make_ca, make_csr, names_of, now, shared_key
 
 ANCHOR = Path(sys.executable).with_name("anchor")
 DIGITAL_SIGNATURE = x509.KeyUsage(True, *[False] * 8)
@@ -169,7 +169,7 @@ def test_what_the_certificate_would_contain_is_what_it_does_contain(serve, expla
         "www.example.com",
         "www.example.org",
         "2001:db8::1",
-        key=a_key("rsa-2048"),
+        key=shared_key("rsa-2048"),
         extensions=[(DIGITAL_SIGNATURE, True), extended, policies],
     )
 

@@ -26,8 +26,8 @@ from anchor.store.ban_file import BanFile
 from anchor.store.bans import Ban
 from anchor.X509.name_matching import index_keys, lookup_keys, matches, overlaps
 from anchor.X509.signing_request import X509Csr
-from tests.support.pki import a_key, make_csr
-from tests.support.policies import context
+from tests.support.pki import make_csr, shared_key
+from tests.support.policies import make_context
 
 BIN = Path(sys.executable).parent
 
@@ -169,9 +169,9 @@ def test_a_requester_is_banned_whatever_the_case_of_the_name(serve, document, ca
 
 
 def test_a_key_is_banned_by_its_hash_or_by_anything_it_is_in(service, command, tmp_path, capsys):
-    csr = make_csr(key=a_key("ec-p384"))
+    csr = make_csr(key=shared_key("ec-p384"))
     certificate = service.sign(csr, status=200).body
-    public = a_key("ec-p384").public_key()
+    public = shared_key("ec-p384").public_key()
     files = {
         "csr.pem": csr,
         "certificate.pem": certificate,
@@ -381,10 +381,10 @@ def test_bans_that_nobody_looked_at_ban_everything(tmp_path):
     policy = load_policy({}, {}, frozenset({65537}), frozenset(), tmp_path, bans=bans)
 
     with pytest.raises(PluginError, match="'not_banned' failed"):
-        policy.evaluate(X509Csr.from_pem(make_csr()), context()).require_approved()
+        policy.evaluate(X509Csr.from_pem(make_csr()), make_context()).require_approved()
 
 
 def test_a_plugin_that_takes_whatever_there_is_does_not_get_the_bans(tmp_path):
     takes_all = bind_options(lambda **supplied: supplied.keys(), {}, SUPPLIED, tmp_path)
 
-    assert takes_all(context().arguments(X509Csr.from_pem(make_csr()))) == SUPPLIED
+    assert takes_all(make_context().arguments(X509Csr.from_pem(make_csr()))) == SUPPLIED

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from tests.support import der
-from tests.support.pki import a_key, make_csr
-from tests.support.policies import complaints, configured, refusals
+from tests.support.pki import make_csr, shared_key
+from tests.support.policies import config_errors, make_policy, refusals
 
 
 def several_common_names(*names, alternative=()):
@@ -22,7 +22,7 @@ def several_common_names(*names, alternative=()):
     if alternative:
         names = x509.SubjectAlternativeName([x509.DNSName(name) for name in alternative])
         builder = builder.add_extension(names, False)
-    return builder.sign(a_key(), hashes.SHA256()).public_bytes(Encoding.PEM)
+    return builder.sign(shared_key(), hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
 OTHER_NAMES = [
@@ -36,7 +36,7 @@ OTHER_NAMES = [
 
 def allowed_by_whitelist(csr, names, **options):
     everything = {"allow_cn_id": True, "allow_dns_id": True, "allow_ip_id": True}
-    a_policy = configured({"whitelist_names": {"names": names, **everything, **options}})
+    a_policy = make_policy({"whitelist_names": {"names": names, **everything, **options}})
     return refusals(a_policy, csr) == {}
 
 
@@ -138,7 +138,7 @@ def test_with_allow_wildcard_a_percent_stands_for_a_whole_wildcard_label(pattern
     ids=lambda validators: next(iter(validators)),
 )
 def test_a_name_of_another_type_is_refused(validators, name):
-    a_policy = configured(validators)
+    a_policy = make_policy(validators)
 
     assert refusals(a_policy, make_csr(None, "www.example.com")) == {}
     assert set(validators) == set(refusals(a_policy, make_csr(None, "www.example.com", name)))
@@ -155,9 +155,9 @@ def test_a_name_of_another_type_is_refused(validators, name):
 def test_each_place_for_a_name_needs_its_permission(option, csr):
     names = {"names": ["a.example.com", "10.0.0.1"]}
 
-    assert {} == refusals(configured({"whitelist_names": {**names, option: True}}), csr)
+    assert {} == refusals(make_policy({"whitelist_names": {**names, option: True}}), csr)
     others = {"allow_cn_id": True, "allow_dns_id": True, "allow_ip_id": True} | {option: False}
-    assert refusals(configured({"whitelist_names": {**names, **others}}), csr)
+    assert refusals(make_policy({"whitelist_names": {**names, **others}}), csr)
 
 
 # Letters that str.lower, or re.IGNORECASE, takes for k and s.
@@ -169,16 +169,18 @@ def test_only_ascii_letters_have_two_cases(letter):
     for name in (f"{plain}-1.example.com", "%.example.com", f"{plain}-%.example.com"):
         assert not allowed_by_whitelist(csr, [name])
     group = {"server_group": {"group_prefixes": {"G": plain}}}
-    assert refusals(configured(group), csr, "G")
+    assert refusals(make_policy(group), csr, "G")
     domain = {"common_name": {"allowed_domains": [".example.com"]}}
-    assert refusals(configured(domain), csr)
+    assert refusals(make_policy(domain), csr)
     widely = {"blacklist_names": {"domains": [f".{plain}-1.example.com"]}}
-    assert refusals(configured(widely), csr)
+    assert refusals(make_policy(widely), csr)
 
 
 def test_a_request_without_names_is_not_in_order():
     organisation = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Example")])
-    nameless = x509.CertificateSigningRequestBuilder(organisation).sign(a_key(), hashes.SHA256())
+    nameless = x509.CertificateSigningRequestBuilder(organisation).sign(
+        shared_key(), hashes.SHA256()
+    )
     validators = {
         "whitelist_names": {
             "names": ["%.example.com"],
@@ -189,13 +191,13 @@ def test_a_request_without_names_is_not_in_order():
         "server_group": {"group_prefixes": {"Nova": "nv"}},
     }
 
-    found = refusals(configured(validators), nameless.public_bytes(Encoding.PEM), "Nova")
+    found = refusals(make_policy(validators), nameless.public_bytes(Encoding.PEM), "Nova")
 
     assert {*validators, "a_name"} == set(found)
 
 
 def test_every_name_is_judged_not_only_one():
-    a_policy = configured(
+    a_policy = make_policy(
         {"whitelist_names": {"names": ["%.example.com"], "allow_cn_id": True, "allow_dns_id": True}}
     )
 
@@ -208,7 +210,7 @@ def test_every_name_is_judged_not_only_one():
 
 
 def test_of_many_offending_names_the_first_are_named_and_the_others_counted():
-    a_policy = configured({"alternative_names": {"allowed_domains": [".example.com"]}})
+    a_policy = make_policy({"alternative_names": {"allowed_domains": [".example.com"]}})
 
     csr = make_csr("x", *(f"n{number}.example.org" for number in range(500)))
     reason = refusals(a_policy, csr)["alternative_names"]
@@ -232,7 +234,7 @@ def test_of_many_offending_names_the_first_are_named_and_the_others_counted():
 )
 @pytest.mark.parametrize("name", ["a.example.com", "10.0.0.1"])
 def test_an_empty_or_missing_allow_list_refuses_every_name(validators, name):
-    assert refusals(configured(validators), make_csr(name, name))
+    assert refusals(make_policy(validators), make_csr(name, name))
 
 
 @pytest.mark.parametrize(
@@ -269,17 +271,19 @@ def test_a_common_name_is_judged_as_the_name_or_address_that_it_is(name, expecte
         "allowed_networks": ["10.0.0.0/8", "2001:db8::/32"],
     }
 
-    assert expected == (refusals(configured({"common_name": options}), make_csr(name)) == {})
+    assert expected == (refusals(make_policy({"common_name": options}), make_csr(name)) == {})
 
 
 def test_there_is_one_common_name_or_a_subject_alternative_name():
-    a_policy = configured({"common_name": {"allowed_domains": [".example.com"]}})
+    a_policy = make_policy({"common_name": {"allowed_domains": [".example.com"]}})
 
     assert refusals(a_policy, make_csr(None, "www.example.org")) == {}
     assert refusals(a_policy, several_common_names("a.example.com", "b.example.com"))
     assert refusals(a_policy, several_common_names("a.example.com", "a.example.com"))
     organisation = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Example")])
-    nameless = x509.CertificateSigningRequestBuilder(organisation).sign(a_key(), hashes.SHA256())
+    nameless = x509.CertificateSigningRequestBuilder(organisation).sign(
+        shared_key(), hashes.SHA256()
+    )
     assert "common_name" in refusals(a_policy, nameless.public_bytes(Encoding.PEM))
 
 
@@ -297,15 +301,15 @@ def test_there_is_one_common_name_or_a_subject_alternative_name():
 def test_alternative_names_are_dns_names_and_addresses_only_where_that_is_said(name, expected):
     domains, networks = {"allowed_domains": [".example.com"]}, {"allowed_networks": ["10.0.0.0/8"]}
 
-    without = configured({"alternative_names": domains})
-    with_addresses = configured({"alternative_names_ip": domains | networks})
+    without = make_policy({"alternative_names": domains})
+    with_addresses = make_policy({"alternative_names_ip": domains | networks})
 
     csr = make_csr("x", name)
     assert expected == (refusals(without, csr) == {}, refusals(with_addresses, csr) == {})
 
 
 def test_the_root_allows_every_dns_name_and_nothing_else():
-    a_policy = configured({"alternative_names": {"allowed_domains": ["."]}})
+    a_policy = make_policy({"alternative_names": {"allowed_domains": ["."]}})
 
     assert refusals(a_policy, make_csr("x", "anything.example.org", "localhost")) == {}
     assert refusals(a_policy, make_csr("x", "10.0.0.1"))
@@ -325,11 +329,11 @@ def test_a_wildcard_is_the_whole_left_most_label_in_every_validator(name, domain
     allow = {"allow_cn_id": True, "allow_dns_id": True, "allow_wildcard": True}
     by_name = {"whitelist_names": {"names": patterns, **allow}}
 
-    refused = refusals(configured({**by_domain, **by_name}), make_csr(name, name))
+    refused = refusals(make_policy({**by_domain, **by_name}), make_csr(name, name))
 
     assert set(refused) == {*by_domain, *by_name}
     a_wildcard = make_csr("*.www.example.com", "*.www.example.com")
-    assert {} == refusals(configured(by_domain), a_wildcard)
+    assert {} == refusals(make_policy(by_domain), a_wildcard)
 
 
 REFUSED = {"domains": [".evil.example"], "networks": ["10.0.0.0/8", "2001:db8::/32"]}
@@ -370,7 +374,7 @@ def test_a_blacklisted_name_is_refused_in_every_disguise(name):
         REFUSED,
         {"allowed_domains": REFUSED["domains"], "allowed_networks": REFUSED["networks"]},
     ):
-        assert refusals(configured({"blacklist_names": options}), make_csr("good.example", name))
+        assert refusals(make_policy({"blacklist_names": options}), make_csr("good.example", name))
 
 
 @pytest.mark.parametrize(
@@ -389,7 +393,7 @@ def test_a_blacklisted_name_is_refused_in_every_disguise(name):
     ],
 )
 def test_a_blacklisted_common_name_is_refused_in_every_disguise(name):
-    assert refusals(configured({"blacklist_names": REFUSED}), make_csr(name))
+    assert refusals(make_policy({"blacklist_names": REFUSED}), make_csr(name))
 
 
 @pytest.mark.parametrize(
@@ -407,11 +411,11 @@ def test_a_blacklisted_common_name_is_refused_in_every_disguise(name):
     ids=str,
 )
 def test_what_is_not_blacklisted_passes(name):
-    assert {} == refusals(configured({"blacklist_names": REFUSED}), make_csr("Jürgen", name))
+    assert {} == refusals(make_policy({"blacklist_names": REFUSED}), make_csr("Jürgen", name))
 
 
 def test_an_address_within_a_refused_ipv6_range_is_refused_in_its_mapped_form():
-    a_policy = configured({"blacklist_names": {"networks": ["::/0"]}})
+    a_policy = make_policy({"blacklist_names": {"networks": ["::/0"]}})
 
     assert refusals(a_policy, make_csr("good.example", "::ffff:192.0.2.1"))
     assert refusals(a_policy, make_csr("::ffff:192.0.2.1"))
@@ -452,7 +456,7 @@ GROUPS = {"server_group": {"group_prefixes": {"Nova": "nv", "Glance": "gl"}}}
     ],
 )
 def test_a_prefixed_name_is_for_members_of_its_group(csr, groups, expected):
-    assert expected == (refusals(configured(GROUPS), csr, *groups) == {})
+    assert expected == (refusals(make_policy(GROUPS), csr, *groups) == {})
 
 
 # The planes above the first two have only ideographs, tags and characters for private use.
@@ -467,7 +471,7 @@ DASHES = [
 
 @pytest.mark.parametrize("dash", DASHES, ids=unicodedata.name)
 def test_whatever_reads_as_a_dash_ends_a_prefix(dash):
-    a_policy = configured(GROUPS)
+    a_policy = make_policy(GROUPS)
 
     for name in (f"gl{dash}api1.domain", f"gl{dash}api1\N{IDEOGRAPHIC FULL STOP}domain"):
         assert "server_group" in refusals(a_policy, make_csr(name), "Nova")
@@ -476,13 +480,13 @@ def test_whatever_reads_as_a_dash_ends_a_prefix(dash):
 
 @pytest.mark.parametrize("name", ["\N{FULLWIDTH LATIN SMALL LETTER N}v-1.domain", "Jürgen-Server"])
 def test_a_prefix_in_other_letters_belongs_to_no_group(name):
-    assert refusals(configured(GROUPS), make_csr(name), "Nova")
-    assert {} == refusals(configured(GROUPS), make_csr("Jürgen"), "Nova")
+    assert refusals(make_policy(GROUPS), make_csr(name), "Nova")
+    assert {} == refusals(make_policy(GROUPS), make_csr("Jürgen"), "Nova")
 
 
 def test_without_prefixes_every_prefix_is_refused():
-    assert refusals(configured({"server_group": {}}), make_csr("nv-1.domain"), "Nova")
-    assert {} == refusals(configured({"server_group": {}}), make_csr("master.domain"))
+    assert refusals(make_policy({"server_group": {}}), make_csr("nv-1.domain"), "Nova")
+    assert {} == refusals(make_policy({"server_group": {}}), make_csr("master.domain"))
 
 
 @pytest.mark.parametrize(
@@ -533,7 +537,7 @@ def test_without_prefixes_every_prefix_is_refused():
 def test_what_cannot_be_right_does_not_start(validator, options, path):
     where = f"validators.{validator}" + (f".{path}" if path else "")
 
-    assert complaints({validator: options}).startswith(f"{where}: ")
+    assert config_errors({validator: options}).startswith(f"{where}: ")
 
 
 @pytest.mark.parametrize(
@@ -557,7 +561,7 @@ def test_what_cannot_be_right_does_not_start(validator, options, path):
 )
 def test_a_mail_address_in_the_subject_is_a_name(validators, kind):
     values = {key: ["%"] for key in ["emailAddress", "0.9.2342.19200300.100.1.3", "O"]}
-    a_policy = configured(validators | {"subject_attributes": {"allowed": values}})
+    a_policy = make_policy(validators | {"subject_attributes": {"allowed": values}})
 
     def with_attribute(oid, value):
         subject = x509.Name(
@@ -567,7 +571,7 @@ def test_a_mail_address_in_the_subject_is_a_name(validators, kind):
             ]
         )
         builder = x509.CertificateSigningRequestBuilder(subject)
-        return builder.sign(a_key(), hashes.SHA256()).public_bytes(Encoding.PEM)
+        return builder.sign(shared_key(), hashes.SHA256()).public_bytes(Encoding.PEM)
 
     [reason] = refusals(a_policy, with_attribute(kind, "alice@a.example.com")).values()
     assert "email:alice@a.example.com" in reason
@@ -674,7 +678,7 @@ def test_uris_mailboxes_and_principals_match_patterns_where_they_are_allowed(
     everything = {"allow_cn_id": True, "allow_dns_id": True, "allow_ip_id": True, **others}
 
     def allowed(**options):
-        return not refusals(configured({"whitelist_names": {"names": [pattern], **options}}), csr)
+        return not refusals(make_policy({"whitelist_names": {"names": [pattern], **options}}), csr)
 
     assert allowed(**{option: True}) == expected
     assert not allowed(**everything)
@@ -690,7 +694,7 @@ def test_a_pattern_of_host_names_allows_no_name_of_another_type(option):
         "www.example.com",
         "10.0.0.1",
     ):
-        assert refusals(configured(policy), make_csr(None, ALLOW[option](text)))
+        assert refusals(make_policy(policy), make_csr(None, ALLOW[option](text)))
 
 
 def test_mail_addresses_in_the_subject_are_allowed_by_pattern():
@@ -704,11 +708,11 @@ def test_mail_addresses_in_the_subject_are_allowed_by_pattern():
     builder = builder.add_extension(
         x509.SubjectAlternativeName([x509.RFC822Name("alice@example.com")]), False
     )
-    csr = builder.sign(a_key(), hashes.SHA256()).public_bytes(Encoding.PEM)
+    csr = builder.sign(shared_key(), hashes.SHA256()).public_bytes(Encoding.PEM)
 
     def refused(*names, **options):
         allow = {"allow_cn_id": True, "allow_email_id": True, **options}
-        return refusals(configured({"whitelist_names": {"names": names, **allow}}), csr)
+        return refusals(make_policy({"whitelist_names": {"names": names, **allow}}), csr)
 
     assert refused("Alice", "%@example.com") == {}
     assert refused("Alice", "alice@example.com") == {}
@@ -732,6 +736,6 @@ def test_a_common_name_that_is_a_mailbox_is_listed_as_itself_only():
      "%@a..b", "a%b@c@d", "fe80::%"],
 )  # fmt: skip
 def test_a_pattern_of_a_uri_or_a_mailbox_that_cannot_be_right_does_not_start(pattern):
-    told = complaints({"whitelist_names": {"names": [pattern]}})
+    message = config_errors({"whitelist_names": {"names": [pattern]}})
 
-    assert told.startswith("validators.whitelist_names.names.0: ")
+    assert message.startswith("validators.whitelist_names.names.0: ")

@@ -26,8 +26,8 @@ from anchor.X509.ca_certificate import CACertificate, authority_key_identifier
 from anchor.X509.oids import USAGES
 from anchor.X509.signing_request import X509Csr
 from tests.support.pages import SOURCE, parse, tables
-from tests.support.pki import DAY, a_key, make_ca, make_csr, now, subject
-from tests.support.policies import configured, refusals
+from tests.support.pki import DAY, make_ca, make_csr, now, shared_key, subject
+from tests.support.policies import make_policy, refusals
 from tests.support.servers.anchor import ROOT
 
 PAGE = SOURCE / "reference/standards.rst"
@@ -146,7 +146,7 @@ def test_a_certificate_names_nobody_to_ask_about_revocation(service):
 def test_a_request_may_be_signed_with_pss():
     pss = padding.PSS(padding.MGF1(hashes.SHA256()), 32)
     request = x509.CertificateSigningRequestBuilder(subject("www.example.com")).sign(
-        a_key("rsa-2048"), hashes.SHA256(), rsa_padding=pss
+        shared_key("rsa-2048"), hashes.SHA256(), rsa_padding=pss
     )
 
     assert X509Csr.from_der(request.public_bytes(Encoding.DER)).submitted.signature_is_valid
@@ -164,7 +164,7 @@ def test_a_ca_without_a_subject_does_not_start(serve, document, tmp_path):
 
 
 def test_a_ca_without_an_identifier_has_one_computed_from_its_key():
-    key = a_key()
+    key = shared_key()
     begin = now()
     certificate = (
         x509.CertificateBuilder(subject("CA"), subject("CA"), key.public_key(), 1)
@@ -261,8 +261,8 @@ def key_usage(*names):
 @pytest.mark.parametrize("usage", LEAF_USAGES)
 @pytest.mark.parametrize("kind", USAGES_OF_KINDS)
 def test_a_usage_has_to_fit_the_kind_of_key(kind, usage):
-    key = dsa.generate_private_key(2048) if kind == "dsa-2048" else a_key(kind)
-    policy = configured({"standards_compliance": {}, "public_key": {"allowed_keys": ALL_KEYS}})
+    key = dsa.generate_private_key(2048) if kind == "dsa-2048" else shared_key(kind)
+    policy = make_policy({"standards_compliance": {}, "public_key": {"allowed_keys": ALL_KEYS}})
     extension = key_usage("digitalSignature", usage)
 
     found = refusals(
@@ -292,7 +292,7 @@ def test_the_fixup_gives_a_key_the_usages_that_fit_it(serve, document, kind, exp
     authority["fixups"] = {"default_key_usage": {"usage": ["digitalSignature", "keyEncipherment"]}}
 
     certificate = serve(document).issue(
-        make_csr("www.example.com", "www.example.com", key=a_key(kind))
+        make_csr("www.example.com", "www.example.com", key=shared_key(kind))
     )
 
     usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
@@ -303,7 +303,7 @@ def test_the_fixup_leaves_a_key_without_usages_if_none_fits(serve, document):
     authority = document["registration_authority"]["default"]
     authority["fixups"] = {"default_key_usage": {"usage": ["keyEncipherment"]}}
 
-    certificate = serve(document).issue(make_csr("www.example.com", key=a_key("ed25519")))
+    certificate = serve(document).issue(make_csr("www.example.com", key=shared_key("ed25519")))
 
     with pytest.raises(x509.ExtensionNotFound):
         certificate.extensions.get_extension_for_class(x509.KeyUsage)

@@ -18,8 +18,8 @@ from anchor.errors import UnreadableRequest
 from anchor.X509.attribute_names import ATTRIBUTES, attribute_oid, name_of_attribute
 from anchor.X509.attribute_patterns import AttributePatterns, ValuePattern
 from anchor.X509.signing_request import X509Csr
-from tests.support.pki import a_key
-from tests.support.policies import approve, complaints, configured, context, refusals
+from tests.support.pki import shared_key
+from tests.support.policies import approve, config_errors, make_context, make_policy, refusals
 
 PRESENT = {"enforce_alternative_names_present": {}}
 UNKNOWN = x509.ObjectIdentifier("1.3.6.1.4.1.99999.1")
@@ -50,7 +50,7 @@ def a_csr(*rdns, names=("www.example.com",)):
     if names:
         alternative = x509.SubjectAlternativeName(list(map(x509.DNSName, names)))
         builder = builder.add_extension(alternative, not parts)
-    return builder.sign(a_key(), hashes.SHA256()).public_bytes(Encoding.PEM)
+    return builder.sign(shared_key(), hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
 CN = (NameOID.COMMON_NAME, "www.example.com")
@@ -154,7 +154,7 @@ def test_allowed_attributes_stay_as_they_were_requested(serve, document):
     ],
 )
 def test_the_validator_refuses_what_is_not_listed(allowed, parts, refused):
-    a_policy = configured({"subject_attributes": {"allowed": allowed}})
+    a_policy = make_policy({"subject_attributes": {"allowed": allowed}})
 
     found = refusals(a_policy, a_csr(*parts, CN))
 
@@ -166,7 +166,7 @@ def test_the_validator_refuses_what_is_not_listed(allowed, parts, refused):
 
 def test_required_attributes_have_to_be_there():
     allowed = {"O": ["Example"], "C": ["DE"]}
-    a_policy = configured({"subject_attributes": {"allowed": allowed, "required": ["C", "O"]}})
+    a_policy = make_policy({"subject_attributes": {"allowed": allowed, "required": ["C", "O"]}})
 
     assert {} == refusals(a_policy, a_csr((NameOID.COUNTRY_NAME, "DE"), O, CN))
     assert "missing" in refusals(a_policy, a_csr(O, CN))["subject_attributes"]
@@ -188,7 +188,9 @@ def test_required_attributes_have_to_be_there():
     ],
 )
 def test_options_of_the_validator_that_cannot_be_right_do_not_start(options):
-    assert complaints({"subject_attributes": options}).startswith("validators.subject_attributes")
+    assert config_errors({"subject_attributes": options}).startswith(
+        "validators.subject_attributes"
+    )
 
 
 # ---- the fixup
@@ -217,13 +219,13 @@ def test_options_of_the_validator_that_cannot_be_right_do_not_start(options):
     ],
 )
 def test_the_fixup_keeps_what_is_listed_and_sets_what_is_fixed(options, parts, expected):
-    a_policy = configured({}, {"subject_attributes": options})
+    a_policy = make_policy({}, {"subject_attributes": options})
 
     approved = approve(a_policy, a_csr(*parts, CN))
 
     assert [*expected, CN] == subject_of(approved)
-    again = configured({}, {"subject_attributes": options}).evaluate(
-        X509Csr.from_pem(a_csr(*expected, CN)), context()
+    again = make_policy({}, {"subject_attributes": options}).evaluate(
+        X509Csr.from_pem(a_csr(*expected, CN)), make_context()
     )
     assert [*expected, CN] == subject_of(again.approved)
 
@@ -296,7 +298,7 @@ def test_whatever_the_subject_a_certificate_has_named_attributes_only(parts, sec
     except UnreadableRequest:
         # Letters that an e-mail address or a country code cannot have.
         return
-    judgement = configured(*sections).evaluate(csr, context())
+    judgement = make_policy(*sections).evaluate(csr, make_context())
 
     if judgement.approved is not None:
         for attribute in judgement.approved.subject:
@@ -318,7 +320,7 @@ def test_an_intermediate_keeps_what_the_policy_names_and_has_a_subject(serve, do
     def request(*parts):
         names = x509.Name([x509.NameAttribute(*part) for part in parts])
         builder = x509.CertificateSigningRequestBuilder(names).add_extension(constraints, True)
-        return builder.sign(a_key(), hashes.SHA256()).public_bytes(Encoding.PEM)
+        return builder.sign(shared_key(), hashes.SHA256()).public_bytes(Encoding.PEM)
 
     service = serve(document)
     assert [CN] == subject_of(service.issue(request(O, CN)))
@@ -341,16 +343,16 @@ def test_explain_tells_what_is_left_out(document, tmp_path, capsys):
     assert 0 == main.main(["explain", "--config", str(config), str(csr)])
     text = capsys.readouterr().out
     assert 0 == main.main(["explain", "--config", str(config), "--json", str(csr)])
-    told = json.loads(capsys.readouterr().out)
+    report = json.loads(capsys.readouterr().out)
 
     assert "O=Example, UID=root" in text
-    assert ["O=Example", "UID=root"] == told["certificate"]["dropped_subject_attributes"]
-    assert "CN=www.example.com" == told["certificate"]["subject"]
+    assert ["O=Example", "UID=root"] == report["certificate"]["dropped_subject_attributes"]
+    assert "CN=www.example.com" == report["certificate"]["subject"]
     assert {
         "fixup": "subject_attributes",
         "verdict": "changed",
         "changes": ["makes the subject CN=www.example.com"],
-    } in told["fixups"]
+    } in report["fixups"]
 
 
 @pytest.mark.parametrize("name", ATTRIBUTES)

@@ -12,13 +12,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from anchor.X509.oids import USAGES
 from tests.support.pki import (
     KEY_KINDS,
-    a_key,
     assert_is_leaf,
     make_ca,
     make_csr,
+    shared_key,
     signed_with_sha1,
 )
-from tests.support.policies import complaints, configured, refusals
+from tests.support.policies import config_errors, make_policy, refusals
 
 
 def key_usage(*names):
@@ -61,12 +61,12 @@ EXTENSION_NAMES = [
 
 @pytest.mark.parametrize("name", EXTENSION_NAMES)
 def test_an_extension_is_known_by_its_name_or_oid(name):
-    assert complaints({"extensions": {"allowed_extensions": [name]}}) == ""
+    assert config_errors({"extensions": {"allowed_extensions": [name]}}) == ""
 
 
 @pytest.mark.parametrize("name", ["subjectAltNames", "", "keyUsage ext", "1.2.3.", "3.1", "1"])
 def test_an_unknown_extension_is_a_configuration_error(name):
-    found = complaints({"extensions": {"allowed_extensions": ["keyUsage", name]}})
+    found = config_errors({"extensions": {"allowed_extensions": ["keyUsage", name]}})
 
     assert found.startswith("validators.extensions.allowed_extensions.1: ")
 
@@ -75,13 +75,13 @@ def test_every_extension_has_to_be_allowed():
     csr = make_csr("a.example.com", "a.example.com", extensions=[POLICIES, SERVER])
 
     def refusal(*names):
-        return refusals(configured({"extensions": {"allowed_extensions": [*names]}}), csr)
+        return refusals(make_policy({"extensions": {"allowed_extensions": [*names]}}), csr)
 
     assert {} == refusal("subjectAltName", "2.5.29.32", "extKeyUsage")
     assert "'certificatePolicies'" in refusal("subjectAltName", "extKeyUsage")["extensions"]
     assert "'subjectAltName', 'certificatePolicies'" in refusal("extKeyUsage")["extensions"]
-    assert refusals(configured({"extensions": {}}), csr)
-    assert {} == refusals(configured({"extensions": {}}), make_csr("a.example.com"))
+    assert refusals(make_policy({"extensions": {}}), csr)
+    assert {} == refusals(make_policy({"extensions": {}}), make_csr("a.example.com"))
 
 
 LONG_USAGES = {
@@ -101,30 +101,30 @@ def test_a_key_usage_is_known_by_long_and_short_names(long, short):
     others = [name for name in LONG_USAGES.values() if name != short]
 
     for name in (long, short):
-        assert {} == refusals(configured({"key_usage": {"allowed_usage": [name]}}), csr)
-    refused = refusals(configured({"key_usage": {"allowed_usage": others}}), csr)
+        assert {} == refusals(make_policy({"key_usage": {"allowed_usage": [name]}}), csr)
+    refused = refusals(make_policy({"key_usage": {"allowed_usage": others}}), csr)
     assert short in refused["key_usage"]
 
 
 @pytest.mark.parametrize("long", ["Certificate Sign", "CRL Sign", "Encipher Only", "Decipher Only"])
 def test_the_other_key_usages_are_known_too(long):
-    assert complaints({"key_usage": {"allowed_usage": [long]}}) == ""
+    assert config_errors({"key_usage": {"allowed_usage": [long]}}) == ""
 
 
 def test_encipher_only_is_a_usage_of_its_own():
     csr = make_csr("a.example.com", extensions=[(key_usage("keyAgreement", "encipherOnly"), True)])
 
-    refused = refusals(configured({"key_usage": {"allowed_usage": ["keyAgreement"]}}), csr)
+    refused = refusals(make_policy({"key_usage": {"allowed_usage": ["keyAgreement"]}}), csr)
     assert "encipherOnly" in refused["key_usage"]
     both = {"allowed_usage": ["keyAgreement", "Encipher Only"]}
-    assert {} == refusals(configured({"key_usage": both}), csr)
+    assert {} == refusals(make_policy({"key_usage": both}), csr)
 
 
 def test_an_empty_list_of_usages_refuses_every_usage():
     csr = make_csr("a.example.com", extensions=[(key_usage("digitalSignature"), True), SERVER])
 
     assert {"key_usage", "ext_key_usage"} == set(
-        refusals(configured({"key_usage": {}, "ext_key_usage": {"allowed_usage": []}}), csr)
+        refusals(make_policy({"key_usage": {}, "ext_key_usage": {"allowed_usage": []}}), csr)
     )
 
 
@@ -149,7 +149,7 @@ EXTENDED_USAGES = {
 
 @pytest.mark.parametrize(("name", "oid"), EXTENDED_USAGES.items())
 def test_an_extended_key_usage_is_known_by_names_and_oid(name, oid):
-    allowed = configured({"ext_key_usage": {"allowed_usage": [name]}})
+    allowed = make_policy({"ext_key_usage": {"allowed_usage": [name]}})
 
     csr = make_csr("a.example.com", extensions=[x509.ExtendedKeyUsage([oid])])
     assert {} == refusals(allowed, csr)
@@ -160,7 +160,7 @@ def test_an_extended_key_usage_is_known_by_names_and_oid(name, oid):
 @pytest.mark.parametrize("validator", ["key_usage", "ext_key_usage"])
 @pytest.mark.parametrize("usage", ["server", "", "Digital  Signatur", "TLS", 5])
 def test_an_unknown_usage_is_a_configuration_error(validator, usage):
-    found = complaints({validator: {"allowed_usage": [usage]}})
+    found = config_errors({validator: {"allowed_usage": [usage]}})
 
     assert found.startswith(f"validators.{validator}.allowed_usage.0: ")
 
@@ -171,13 +171,13 @@ def test_an_unknown_usage_is_a_configuration_error(validator, usage):
 @pytest.mark.parametrize("kind", KEY_KINDS)
 def test_only_listed_kinds_of_keys_are_accepted(kind):
     name = {"rsa": "RSA", "ec": "EC"}.get(kind.split("-")[0], kind.upper())
-    csr = make_csr("a.example.com", key=a_key(kind))
+    csr = make_csr("a.example.com", key=shared_key(kind))
     sizes = {"RSA": 0, "EC": None, "ED25519": 0, "ED448": 0}
 
-    assert {} == refusals(configured({"public_key": {"allowed_keys": sizes}}), csr)
+    assert {} == refusals(make_policy({"public_key": {"allowed_keys": sizes}}), csr)
     del sizes[name]
-    assert name in refusals(configured({"public_key": {"allowed_keys": sizes}}), csr)["public_key"]
-    assert refusals(configured({"public_key": {}}), csr)
+    assert name in refusals(make_policy({"public_key": {"allowed_keys": sizes}}), csr)["public_key"]
+    assert refusals(make_policy({"public_key": {}}), csr)
 
 
 @pytest.mark.parametrize(
@@ -192,9 +192,9 @@ def test_only_listed_kinds_of_keys_are_accepted(kind):
     ],
 )
 def test_a_key_has_the_least_size_at_least(kind, least, expected):
-    a_policy = configured({"public_key": {"allowed_keys": least}})
+    a_policy = make_policy({"public_key": {"allowed_keys": least}})
 
-    assert expected == (refusals(a_policy, make_csr("a", key=a_key(kind))) == {})
+    assert expected == (refusals(a_policy, make_csr("a", key=shared_key(kind))) == {})
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_a_key_has_the_least_size_at_least(kind, least, expected):
     ids=str,
 )
 def test_sizes_that_cannot_be_right_do_not_start(sizes):
-    found = complaints({"public_key": {"allowed_keys": sizes}})
+    found = config_errors({"public_key": {"allowed_keys": sizes}})
 
     assert found.startswith("validators.public_key.allowed_keys")
 
@@ -249,8 +249,8 @@ CA_USAGE = (key_usage("keyCertSign", "cRLSign"), True)
 def test_without_a_request_for_a_ca_none_is_signed(extensions, expected, options):
     csr = make_csr("a.example.com", extensions=extensions)
 
-    assert expected == ("ca_status" not in refusals(configured({"ca_status": options}), csr))
-    assert expected == ("never_a_ca" not in refusals(configured({}), csr))
+    assert expected == ("ca_status" not in refusals(make_policy({"ca_status": options}), csr))
+    assert expected == ("never_a_ca" not in refusals(make_policy({}), csr))
 
 
 @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ def test_an_intermediate_is_signed_where_that_is_written_down(serve, document, c
     ],
 )
 def test_an_authority_for_intermediates_signs_nothing_else(extensions):
-    a_policy = configured({"ca_status": {"ca_requested": True}})
+    a_policy = make_policy({"ca_status": {"ca_requested": True}})
 
     assert "an_intermediate" in refusals(a_policy, make_csr("Intermediate", extensions=extensions))
 
@@ -349,7 +349,7 @@ def test_a_ca_without_room_below_it_is_not_configured_for_intermediates(
 
 
 def standards(csr, **options):
-    return refusals(configured({"standards_compliance": options}), csr).get("standards_compliance")
+    return refusals(make_policy({"standards_compliance": options}), csr).get("standards_compliance")
 
 
 @pytest.mark.parametrize(
@@ -421,8 +421,8 @@ def test_a_common_name_may_be_anybodys(name):
 def test_labels_are_matched_as_a_whole():
     assert standards(make_csr("a1.example", "a1.example"), label_re="[a-z]+$")
     assert standards(make_csr("a.example", "a.example"), label_re="[a-z]+$") is None
-    assert "label_re" in complaints({"standards_compliance": {"label_re": "["}})
-    assert "label_re" in complaints({"standards_compliance": {"label_re": 5}})
+    assert "label_re" in config_errors({"standards_compliance": {"label_re": "["}})
+    assert "label_re" in config_errors({"standards_compliance": {"label_re": 5}})
 
 
 @pytest.mark.parametrize(
@@ -465,7 +465,7 @@ def test_parts_of_a_subject_keep_to_their_bounds():
     def csr(oid, text):
         attribute = x509.NameAttribute(oid, text, _validate=False)
         builder = x509.CertificateSigningRequestBuilder(x509.Name([attribute]))
-        return builder.sign(a_key(), hashes.SHA256()).public_bytes(Encoding.PEM)
+        return builder.sign(shared_key(), hashes.SHA256()).public_bytes(Encoding.PEM)
 
     assert standards(csr(NameOID.ORGANIZATION_NAME, "x" * 64)) is None
     assert "longer than 64" in standards(csr(NameOID.ORGANIZATION_NAME, "x" * 65))
@@ -473,7 +473,7 @@ def test_parts_of_a_subject_keep_to_their_bounds():
 
 
 def test_a_broken_hash_is_refused():
-    key = a_key("rsa-2048")
+    key = shared_key("rsa-2048")
     request = x509.load_pem_x509_csr(make_csr("a", key=key))
 
     assert "sha1" in standards(signed_with_sha1(request, key))
@@ -533,7 +533,7 @@ def test_a_proxy_vouches_for_the_address_only_when_it_is_trusted(serve, document
 
 @pytest.mark.parametrize("options", [{}, {"cidrs": ["192.0.2.1/24"]}, {"cidrs": ["anywhere"]}])
 def test_ranges_that_cannot_be_right_do_not_start(options):
-    assert complaints({"source_cidrs": options}).startswith("validators.source_cidrs")
+    assert config_errors({"source_cidrs": options}).startswith("validators.source_cidrs")
 
 
 def test_a_whole_policy_signs_what_it_should_and_explains_what_it_should_not(serve, document, ca):
