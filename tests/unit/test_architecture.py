@@ -105,7 +105,7 @@ def graph():
     return imports(ROOT / "anchor")
 
 
-def test_every_package_has_its_place(graph):
+def test_every_package_has_a_layer(graph):
     assert {layer_of(module) for module in graph} - {""} == RANKS.keys()
 
 
@@ -113,11 +113,11 @@ def test_no_import_points_upwards(graph):
     assert upward_imports(graph) == []
 
 
-def test_no_modules_import_each_other_in_a_circle(graph):
+def test_there_are_no_circular_imports(graph):
     assert circles(graph) == []
 
 
-def test_few_modules_stand_beside_the_packages():
+def test_few_modules_are_outside_of_packages():
     beside = {path.stem for path in (ROOT / "anchor").glob("*.py")} - {"__init__"}
     assert len(beside) <= MOST_MODULES, beside
 
@@ -150,7 +150,7 @@ def made(tmp_path, **sources):
         "if TYPE_CHECKING:\n    from anchor.controllers import sign",
     ],
 )
-def test_an_upward_import_is_found_however_it_is_written(tmp_path, source):
+def test_an_upward_import_is_detected_in_every_spelling(tmp_path, source):
     graph = made(
         tmp_path, **{"X509/__init__": "", "X509/pem": source, "controllers/sign": "answer = 1"}
     )
@@ -158,7 +158,7 @@ def test_an_upward_import_is_found_however_it_is_written(tmp_path, source):
     assert upward_imports(graph) == ["anchor.X509.pem imports anchor.controllers.sign"]
 
 
-def test_a_circle_is_found(tmp_path):
+def test_a_circular_import_is_detected(tmp_path):
     graph = made(
         tmp_path,
         **{

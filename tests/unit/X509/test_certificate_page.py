@@ -64,7 +64,7 @@ def parts_of(certificate):
     return asn1.decode_der(Sequence, der.sequence(certificate.tbs_certificate_bytes)).value
 
 
-def test_the_fields_are_those_on_the_page(issued, ca, fields):
+def test_the_fields_match_the_page(issued, ca, fields):
     began = issued.not_valid_before_utc
     checks = {
         "version": ("3", issued.version is x509.Version.v3),
@@ -92,7 +92,7 @@ def test_the_fields_are_those_on_the_page(issued, ca, fields):
     assert {name: (content, True) for name, _, content, _ in fields} == checks
 
 
-def test_the_extensions_are_those_on_the_page(issued, ca, extensions):
+def test_the_extensions_match_the_page(issued, ca, extensions):
     names = {
         "basicConstraints": ExtensionOID.BASIC_CONSTRAINTS,
         "subjectKeyIdentifier": ExtensionOID.SUBJECT_KEY_IDENTIFIER,
@@ -146,14 +146,14 @@ def test_every_row_names_its_section_of_rfc_5280(fields, extensions):
     }
 
 
-def test_nothing_else_is_in_a_certificate(issued):
+def test_a_certificate_contains_no_other_fields(issued):
     tags = [part.tag_bytes for part in parts_of(issued)]
 
     # [0] version, serial number, then signature, issuer, validity, subject and key; [3] extensions.
     assert [b"\xa0", b"\x02", *[b"\x30"] * 5, b"\xa3"] == tags
 
 
-def test_only_what_was_asked_for_is_there(service, extensions):
+def test_optional_extensions_appear_only_if_requested(service, extensions):
     certificate = service.issue(make_csr(None, "www.example.com"))
 
     always = [name for name, *_, origin in extensions if "request" not in origin]

@@ -33,7 +33,7 @@ def judge(key):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("exponent", [65537, 65539])
-def test_a_prime_is_recognised_whatever_divides_the_number_before_it(exponent):
+def test_a_prime_is_recognised_for_any_factor_of_its_predecessor(exponent):
     number = 1 + (random.Random(SEED).getrandbits(1024) | 1 << 1023) * 2 * exponent
     while not is_prime(number):
         number += 2 * exponent
@@ -73,7 +73,7 @@ def test_primes_in_a_simple_ratio_are_refused(a, b):
         judge_modulus(p * q)
 
 
-def test_such_a_request_is_refused_as_a_whole():
+def test_a_request_with_primes_in_a_simple_ratio_is_rejected():
     p = random_prime(1024, random.Random(SEED))
     csr = make_csr("a.example.com", key=private_key(p, next_prime(3 * p // 2)))
 
@@ -82,7 +82,7 @@ def test_such_a_request_is_refused_as_a_whole():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("factor_bits", range(2, 18))
-def test_a_factor_below_the_bound_is_refused_whatever_its_size(factor_bits):
+def test_every_factor_below_the_bound_is_rejected(factor_bits):
     factor = max(p for p in factoring.primes_below(1 << factor_bits))
     rest = rsa.generate_private_key(65537, 2048).public_key().public_numbers().n
 
@@ -92,14 +92,14 @@ def test_a_factor_below_the_bound_is_refused_whatever_its_size(factor_bits):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bits", [2048, 2056, 3072, 4096])
-def test_sound_rsa_keys_pass(bits):
+def test_strong_rsa_keys_pass(bits):
     for _ in range(1 if bits == 4096 else 4):
         judge(rsa.generate_private_key(65537, bits).public_key())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bits", [2048, 3072, 4096, 8192])
-def test_a_sound_rsa_key_costs_less_than_30_milliseconds(bits):
+def test_a_strong_rsa_key_is_checked_in_30_milliseconds(bits):
     source = random.Random(SEED)
     # Numbers that get through all tests; with small factors they would be refused at once.
     modulus = next(
@@ -125,11 +125,11 @@ def test_small_scalars_and_their_negatives_are_refused(curve, scalar):
 
 
 @pytest.mark.parametrize("curve", CURVES)
-def test_the_first_scalar_that_is_not_small_passes(curve):
+def test_the_smallest_accepted_scalar_passes(curve):
     judge(ec.derive_private_key(small_scalars.MAX_SCALAR + 1, curve()).public_key())
 
 
-def test_a_request_with_a_small_scalar_is_refused_as_a_whole():
+def test_a_request_with_a_small_scalar_is_rejected():
     csr = make_csr("a.example.com", key=ec.derive_private_key(7, ec.SECP256R1()))
 
     assert "small number" in refusals(make_policy(), csr)["strong_key"]
@@ -183,7 +183,7 @@ EDWARDS = {
 }  # fmt: skip
 
 
-def test_this_arithmetic_is_that_of_the_library():
+def test_edwards_arithmetic_matches_the_library():
     seed = bytes(range(32))
     digest = bytearray(hashlib.sha512(seed).digest()[:32])
     digest[0] &= 248
@@ -214,12 +214,12 @@ def test_small_multiples_of_an_edwards_base_point_are_refused(kind, scalar):
 
 
 @pytest.mark.parametrize("kind", EDWARDS)
-def test_the_first_multiple_that_is_not_small_passes(kind):
+def test_the_smallest_accepted_multiple_passes(kind):
     judge(EDWARDS[kind].key(EDWARDS[kind].multiple(small_scalars.MAX_SCALAR + 1)))
 
 
 @pytest.mark.parametrize("kind", ["ec-p256", "ec-p384", "ec-p521", "ed25519", "ed448"])
-def test_sound_keys_on_curves_pass(kind):
+def test_random_ec_keys_pass(kind):
     for _ in range(100):
         judge(make_key(kind).public_key())
 
@@ -290,7 +290,7 @@ NEGATIVE = "negative of the CA's key"
         ),
     ],
 )
-def test_what_shares_its_secret_with_the_cas_key_is_refused(make, words):
+def test_a_key_related_to_the_ca_key_is_rejected(make, words):
     ca_key, key = make()
 
     with pytest.raises(WeakKey, match=words):
@@ -298,12 +298,12 @@ def test_what_shares_its_secret_with_the_cas_key_is_refused(make, words):
 
 
 @pytest.mark.parametrize("kind", ["rsa-2048", "ec-p256", "ec-p384", "ed25519", "ed448"])
-def test_other_keys_have_nothing_to_do_with_the_cas(kind):
+def test_unrelated_keys_pass(kind):
     for ca_kind in ("rsa-2048", "ec-p256", "ec-p384", "ed25519", "ed448"):
         require_unrelated(make_key(kind).public_key(), shared_key(ca_kind).public_key())
 
 
-def test_the_negative_of_the_cas_key_gets_no_certificate(serve, document, tmp_path):
+def test_the_negative_of_the_ca_key_is_rejected(serve, document, tmp_path):
     ca = make_ca(tmp_path, "ec-p256", name="other")
     document["signing_ca"]["local"] |= {
         "cert_path": str(ca.cert_path),

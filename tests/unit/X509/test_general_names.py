@@ -297,18 +297,18 @@ def banning(tmp_path):
         *((U_HOST, csr) for csr in OF_A_U_LABEL),
     ],
 )
-def test_a_ban_holds_in_every_spelling_and_in_every_kind_of_name(banning, value, csr):
+def test_a_ban_applies_to_every_spelling_and_name_type(banning, value, csr):
     assert "is banned" in banning(csr, value)
     assert banning(csr, "other.example") is None
 
 
 @pytest.mark.parametrize("csr", [*OF_A_HOST, *OF_AN_ADDRESS, *OF_A_MAILBOX, *OF_A_U_LABEL])
-def test_a_blacklist_refuses_every_spelling_and_every_kind_of_name(csr):
+def test_a_blacklist_applies_to_every_spelling_and_name_type(csr):
     assert refusals(make_policy(BLACKLIST), csr)
 
 
 @pytest.mark.parametrize("name", NOT_UNDERSTOOD, ids=str)
-def test_what_is_not_understood_is_refused_where_names_are_denied(banning, name):
+def test_unreadable_names_are_rejected_if_names_are_denied(banning, name):
     csr = make_csr("good.example", name)
 
     assert "cannot be judged" in refusals(make_policy(BLACKLIST), csr)["blacklist_names"]
@@ -321,7 +321,7 @@ def test_what_is_not_understood_is_refused_where_names_are_denied(banning, name)
 
 
 @pytest.mark.parametrize("csr", HARMLESS)
-def test_names_that_name_nothing_denied_stay_possible(banning, csr):
+def test_names_that_are_not_denied_are_accepted(banning, csr):
     assert refusals(make_policy(BLACKLIST), csr) == {}
     assert banning(csr, HOST, ".evil.example", ADDRESS, MAILBOX, "0.0.0.11", "2.0.0.0") is None
 
@@ -346,7 +346,7 @@ def subject_csr(*attributes):
         (ADDRESS, [(CN, "Alice"), (UNSTRUCTURED_ADDRESS, "127.1")]),
     ],
 )
-def test_attributes_of_the_subject_name_hosts_too(banning, value, attributes):
+def test_hosts_in_subject_attributes_are_checked_too(banning, value, attributes):
     csr = subject_csr(*attributes)
 
     kept = ["DC", "emailAddress", "unstructuredName", "UID", "unstructuredAddress"]
@@ -374,7 +374,7 @@ def test_attributes_of_the_subject_name_hosts_too(banning, value, attributes):
         ("a@example.com", "example.com", False),
     ],
 )
-def test_a_ban_means_what_it_says(banning, value, name, expected):
+def test_a_ban_covers_exactly_its_names(banning, value, name, expected):
     assert expected == (banning(make_csr(None, name), value) is not None)
 
 
@@ -383,7 +383,7 @@ _hosts = st.from_regex(r"[a-z][a-z0-9-]{0,8}(\.[a-z][a-z0-9]{0,5}){1,3}", fullma
 
 @pytest.mark.slow
 @given(host=_hosts, data=st.data())
-def test_any_mixture_of_case_width_dots_and_encoding_is_the_same_host(host, data):
+def test_a_host_is_recognised_in_any_case_width_and_encoding(host, data):
     def spelled(character):
         forms = [character, character.upper(), f"%{ord(character):02x}"]
         if character == ".":
@@ -407,7 +407,7 @@ def test_any_mixture_of_case_width_dots_and_encoding_is_the_same_host(host, data
      "a.1", "12345", "-", "urn:x:y", "http:www.example.com", "https://a b", "https://alice@www.example.com/",
      "..example.com", "a:b.example"],
 )  # fmt: skip
-def test_what_is_no_name_cannot_be_banned(service, capsys, name):
+def test_an_invalid_name_cannot_be_banned(service, capsys, name):
     config = ["--config", str(service.path / "config.json")]
 
     assert main.main(["ban", "name", name, *config]) == 1
@@ -430,7 +430,7 @@ def test_what_is_no_name_cannot_be_banned(service, capsys, name):
         ("bücher.example", "xn--bcher-kva.example"),
     ],
 )
-def test_what_can_be_banned_is_kept_in_one_form_and_lifted_in_any(service, written, stored):
+def test_a_ban_is_stored_in_canonical_form_and_lifted_in_any(service, written, stored):
     config = ["--config", str(service.path / "config.json")]
 
     assert main.main(["ban", "name", written, *config]) == 0
@@ -439,7 +439,7 @@ def test_what_can_be_banned_is_kept_in_one_form_and_lifted_in_any(service, writt
     assert main.main(["unban", "name", written, *config]) == 0
 
 
-def test_a_ban_that_could_not_be_made_today_can_be_lifted(service):
+def test_a_ban_that_is_no_longer_valid_can_be_lifted(service):
     now = datetime.datetime.now(datetime.UTC)
     old = Ban(kind="name", value="not a name", since=now).model_dump(mode="json")
     (service.path / "bans.json").write_text(json.dumps([old]))
@@ -495,12 +495,12 @@ def test_an_other_name_that_cannot_be_read_is_refused(value):
 
 
 @given(st.binary(max_size=60))
-def test_reading_texts_ends_whatever_the_bytes(octets):
+def test_reading_texts_ends_for_any_bytes(octets):
     with contextlib.suppress(ValueError):
         list(der_texts.texts([octets]))
 
 
-def test_an_ipv4_mapped_address_is_refused_unless_it_is_allowed():
+def test_an_ipv4_mapped_address_is_rejected_unless_allowed():
     csr = make_csr("a.example", "::ffff:192.0.2.1", "2001:db8::1", "192.0.2.1")
 
     strict = refusals(make_policy({"standards_compliance": {}}), csr)

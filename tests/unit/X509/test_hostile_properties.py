@@ -86,7 +86,7 @@ def assert_harmless(answer, ca):
     )
 
 
-def test_the_request_that_is_spoilt_below_is_accepted_itself(service, ca):
+def test_the_unmutated_request_is_accepted(service, ca):
     answer = post_bare(service, der.signed(RICH, *der.sign(make.ED, RICH)))
 
     assert 200 == answer.status_int, answer.text
@@ -96,7 +96,7 @@ def test_the_request_that_is_spoilt_below_is_accepted_itself(service, ca):
 @pytest.mark.slow
 @BURST
 @given(body=mutated(RICH))
-def test_a_spoilt_request_that_is_signed_all_the_same_is_harmless(strict, ca, body):
+def test_a_mutated_request_with_a_valid_signature_is_harmless(strict, ca, body):
     answer = post_bare(strict, der.signed(body, *der.sign(make.ED, body)))
 
     assert_harmless(answer, ca)
@@ -105,7 +105,7 @@ def test_a_spoilt_request_that_is_signed_all_the_same_is_harmless(strict, ca, bo
 @pytest.mark.slow
 @BURST
 @given(octets=mutated(der.signed(RICH, *der.sign(make.ED, RICH))))
-def test_a_spoilt_request_is_harmless(strict, ca, octets):
+def test_a_mutated_request_is_harmless(strict, ca, octets):
     assert_harmless(post_bare(strict, octets), ca)
 
 
@@ -121,7 +121,7 @@ def test_a_spoilt_request_is_harmless(strict, ca, octets):
         )
     )
 )
-def test_a_spoilt_message_is_harmless(strict, ca, octets):
+def test_a_mutated_cmc_message_is_harmless(strict, ca, octets):
     assert_harmless(post_bare(strict, octets, "application/cmc"), ca)
 
 
@@ -132,7 +132,7 @@ def test_a_spoilt_message_is_harmless(strict, ca, octets):
     bit=st.integers(0, 7),
     kind=st.sampled_from(["rsa-2048", "ec-p256", "ec-p521", "ed448"]),
 )
-def test_one_flipped_bit_refuses_a_request(strict, position, bit, kind):
+def test_a_request_with_one_flipped_bit_is_rejected(strict, position, bit, kind):
     pem = make_csr("www.example.com", "www.example.com", key=shared_key(kind))
     octets = bytearray(x509.load_pem_x509_csr(pem).public_bytes(Encoding.DER))
     octets[position % len(octets)] ^= 1 << bit
@@ -143,7 +143,7 @@ def test_one_flipped_bit_refuses_a_request(strict, position, bit, kind):
 @pytest.mark.slow
 @BURST
 @given(octets=st.binary(max_size=200))
-def test_octets_without_any_sense_are_refused(strict, octets):
+def test_random_bytes_are_rejected(strict, octets):
     answer = post_bare(strict, b"0" + octets)
 
     assert answer.status_int == 400
@@ -167,7 +167,7 @@ PURPOSES = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
     usage=st.none() | st.tuples(st.booleans(), st.booleans()).filter(any),
     purposes=st.lists(st.sampled_from(PURPOSES), unique=True),
 )
-def test_what_is_certified_is_exactly_what_was_approved(
+def test_a_certificate_contains_exactly_the_approved_values(
     strict, ca, common_name, organisation, hosts, addresses, usage, purposes
 ):
     subject = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]

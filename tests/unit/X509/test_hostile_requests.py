@@ -308,7 +308,7 @@ def test_the_table_the_files_and_the_readme_agree():
 
 
 @pytest.mark.parametrize("group", [make.subjects, make.armours, make.messages])
-def test_the_vectors_are_what_their_generator_makes(group):
+def test_the_vectors_match_their_generator(group):
     for file, _oddity, contents in group():
         name = file if "." in file else f"{file}.der"
         assert contents == (VECTORS / name).read_bytes()
@@ -316,20 +316,20 @@ def test_the_vectors_are_what_their_generator_makes(group):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", EXPECTED)
-def test_a_hostile_request_has_its_verdict_without_the_standards(lenient, ca, file):
+def test_a_hostile_request_has_the_expected_result_without_the_standards(lenient, ca, file):
     assert_verdict(post_form(lenient, VECTORS / file), EXPECTED[file], ca, VECTORS / file)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", EXPECTED)
-def test_a_hostile_request_has_its_verdict_by_the_standards(strict, ca, file):
+def test_a_hostile_request_has_the_expected_result_with_the_standards(strict, ca, file):
     answer = post_bare(strict, (VECTORS / file).read_bytes())
 
     assert_verdict(answer, EXPECTED_BY_THE_STANDARDS[file], ca, VECTORS / file)
 
 
 @pytest.mark.slow
-def test_no_verdict_takes_100_milliseconds_of_cpu(strict):
+def test_every_request_is_checked_in_100_milliseconds_of_cpu(strict):
     limit = cpu_limit(0.1)
     slow = {
         file: seconds
@@ -387,7 +387,7 @@ LARGE = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("contents", LARGE, ids=lambda function: function.__name__)
-def test_what_fills_the_limit_is_judged_in_100_milliseconds_of_cpu(strict, contents):
+def test_a_request_of_maximum_size_is_checked_in_100_milliseconds_of_cpu(strict, contents):
     octets = contents()
     assert 1000 < len(octets) < 65536
 
@@ -400,7 +400,7 @@ def test_what_fills_the_limit_is_judged_in_100_milliseconds_of_cpu(strict, conte
 
 @pytest.mark.slow
 @pytest.mark.parametrize("octet", [b"0", b"A", b"\n", b"\0", b"-----BEGIN ", b"\x30\x80"])
-def test_whatever_fills_the_limit_is_refused_in_100_milliseconds_of_cpu(strict, octet):
+def test_garbage_of_maximum_size_is_rejected_in_100_milliseconds_of_cpu(strict, octet):
     octets = (octet * 65536)[:65536]
 
     assert post_bare(strict, octets).status_int == 400
@@ -415,14 +415,14 @@ def test_five_megabytes_are_over_the_limit(service):
 
 @pytest.mark.parametrize("media_type", forms.BARE_REQUESTS)
 @pytest.mark.parametrize("file", ["cmc.der", "cmc.pem", "new-label.pem"])
-def test_a_bare_request_is_known_by_its_contents(service, ca, media_type, file):
+def test_a_bare_request_is_recognised_by_its_contents(service, ca, media_type, file):
     answer = post_bare(service, (VECTORS / file).read_bytes(), f"{media_type}; smime-type=x")
 
     assert_verdict(answer, ACCEPTED, ca, VECTORS / file)
 
 
 @pytest.mark.slow
-def test_odd_names_are_judged_without_a_warning(service):
+def test_odd_names_are_checked_without_a_warning(service):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for file in EXPECTED:
@@ -431,7 +431,7 @@ def test_odd_names_are_judged_without_a_warning(service):
     assert [] == [str(warning.message) for warning in caught if "cgi" not in str(warning.message)]
 
 
-def test_a_panic_in_rust_is_a_refusal_like_any_other(service, monkeypatch):
+def test_a_panic_in_rust_is_an_ordinary_rejection(service, monkeypatch):
     """No known input causes a panic, so the parser is replaced."""
 
     class PanicException(BaseException):  # what pyo3 calls it
@@ -447,7 +447,7 @@ def test_a_panic_in_rust_is_a_refusal_like_any_other(service, monkeypatch):
     assert (400, True) == (answer.status_int, "index out of bounds" in answer.text)
 
 
-def test_what_is_wrapped_is_unwrapped_octet_for_octet():
+def test_a_wrapped_request_is_extracted_byte_for_byte():
     csr = der.request(make.ED)
 
     assert csr == cmc.extract_csr(der.cmc(csr))

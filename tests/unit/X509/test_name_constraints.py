@@ -193,7 +193,7 @@ def test_the_service_refuses_names_outside_the_constraints(constrained, in_chain
         assert "is not within " in refused.text
 
 
-def test_a_fixup_may_bring_a_subject_within_the_constraints(constrained):
+def test_a_fixup_can_make_a_subject_satisfy_the_constraints(constrained):
     service = constrained(
         [directory(EXAMPLE)], fixups={"subject_attributes": {"fixed": {"O": "Example"}}}
     )
@@ -204,7 +204,7 @@ def test_a_fixup_may_bring_a_subject_within_the_constraints(constrained):
 
 
 @pytest.mark.parametrize("path_lengths", [(None, 0), (0, None), (1, None), (None, None), (2, 1)])
-def test_intermediates_are_signed_only_where_the_path_has_room(
+def test_intermediates_are_signed_only_if_the_path_length_allows(
     tmp_path, serve, document, path_lengths
 ):
     root_length, ca_length = path_lengths

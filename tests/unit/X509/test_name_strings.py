@@ -160,7 +160,7 @@ def test_a_directory_name_is_certified_in_the_same_types(service, ca, wanted):
 
 @settings(BURST, max_examples=examples(100))
 @given(units=st.lists(directory_strings(), min_size=2, max_size=6))
-def test_an_rdn_may_have_several_values_but_none_twice(service, ca, units):
+def test_an_rdn_can_have_several_values_but_no_duplicates(service, ca, units):
     rdn = [(OU, value(text, tag), tag) for _, text, tag in units]
     texts = [text for _, text, _ in units]
 
@@ -187,9 +187,7 @@ def test_an_rdn_may_have_several_values_but_none_twice(service, ca, units):
         (EMAIL, "a.b", IA5),
     ],
 )
-def test_attributes_with_a_syntax_of_their_own_are_certified_in_it(
-    service, ca, oid, text, wanted, tag
-):
+def test_attributes_keep_their_specific_string_type(service, ca, oid, text, wanted, tag):
     if tag == NUMERIC:
         text = "49"
 
@@ -212,7 +210,7 @@ def test_a_wildcard_as_printable_string_is_certified_as_utf8(service, ca, oid, t
 
 @pytest.mark.parametrize("oid", [UNSTRUCTURED_NAME, UNKNOWN, "2.5.4.20"])
 @pytest.mark.parametrize("tag", sorted(CODECS))
-def test_an_attribute_of_unknown_syntax_keeps_a_type_that_is_in_use(service, ca, oid, tag):
+def test_an_attribute_of_unknown_syntax_keeps_a_current_type(service, ca, oid, tag):
     certificate = certified(service, ca, der.name("a", (oid, value("0815", tag), tag)))
 
     kept = tag if tag in {UTF8, PRINTABLE, IA5, NUMERIC, VISIBLE} else UTF8
@@ -246,7 +244,7 @@ def test_any_value_is_harmless(service, ca, oid, tag, octets):
         ("\U0001f600", UNIVERSAL),
     ],
 )
-def test_a_common_name_has_64_characters_of_any_size(service, ca, letter, tag):
+def test_a_common_name_is_limited_to_64_characters_not_bytes(service, ca, letter, tag):
     certificate = certified(service, ca, der.name((CN, value(letter * 64, tag), tag)))
 
     assert [letter * 64] == [attribute.value for attribute in subject_of(certificate)]
@@ -309,7 +307,7 @@ def refusal(*parts):
         ((UNKNOWN, b"", 0x9E), f"{UNKNOWN} in the subject is of the type [0x9e]: send a UTF8"),
     ],
 )
-def test_a_refusal_names_the_attribute_and_the_character(part, words):
+def test_a_rejection_names_the_attribute_and_the_character(part, words):
     said = refusal(part)
 
     assert words in said
@@ -317,7 +315,7 @@ def test_a_refusal_names_the_attribute_and_the_character(part, words):
     assert said.isprintable()
 
 
-def test_attributes_have_their_short_names():
+def test_attributes_are_shown_by_short_name():
     dotted = ["2.5.4.3", "2.5.4.10", "2.5.4.11", "2.5.4.6", "2.5.4.5", EMAIL, DC, UID, UNKNOWN]
 
     assert ["CN", "O", "OU", "C", "serialNumber", "emailAddress", "DC", "UID", UNKNOWN] == [
@@ -355,7 +353,7 @@ def test_the_order_of_attributes_does_not_matter(service, ca, order, kind):
     order=st.permutations(ATTRIBUTES).filter(lambda order: sorted(order) != list(order)),
     other=st.permutations(ATTRIBUTES),
 )
-def test_the_signature_is_over_the_attributes_as_they_were_submitted(service, order, other):
+def test_the_signature_covers_the_attributes_as_submitted(service, order, other):
     assume(order != other)
     key = shared_key("ed25519")
     bodies = [
@@ -369,7 +367,7 @@ def test_the_signature_is_over_the_attributes_as_they_were_submitted(service, or
     assert "the request is not signed with its own key" in answer.text
 
 
-def test_the_signature_is_over_the_names_as_they_were_submitted(service):
+def test_the_signature_covers_the_names_as_submitted(service):
     converted = der.name((CN, b"www.example.com", UTF8))
     submitted = der.name((CN, b"www.example.com", IA5))
     signed, sent = (der.info(name, der.public_key_info(make.ED)) for name in (converted, submitted))
@@ -381,7 +379,7 @@ def test_the_signature_is_over_the_names_as_they_were_submitted(service):
 
 
 @pytest.mark.parametrize("critical", [b"", der.tlv(0x01, b"\x00"), der.TRUE])
-def test_a_critical_flag_that_is_written_out_changes_nothing(service, ca, critical):
+def test_an_explicit_critical_flag_changes_nothing(service, ca, critical):
     san = der.sequence(
         der.oid(der.SAN), critical, der.octets(der.sequence(der.dns("www.example.com")))
     )
@@ -394,7 +392,7 @@ def test_a_critical_flag_that_is_written_out_changes_nothing(service, ca, critic
 
 @settings(BURST, max_examples=examples(25))
 @given(texts=st.permutations(["Web", "Ops", "A", "Longer than the others"]))
-def test_an_rdn_is_certified_in_the_order_of_der_whatever_its_order(service, ca, texts):
+def test_an_rdn_is_certified_in_der_order(service, ca, texts):
     unsorted = der.tlv(0x31, *(der.attribute_value(OU, text) for text in texts))
 
     certificate = certified(service, ca, der.sequence(unsorted))

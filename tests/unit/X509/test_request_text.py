@@ -55,9 +55,7 @@ def block(label="CERTIFICATE REQUEST", newline="\n", width=64, body=BASE64):
     width=st.integers(1, 2000),
     encoding=st.sampled_from(sorted(ENCODINGS)),
 )
-def test_the_block_is_read_whatever_text_is_around_it(
-    before, after, newline, label, width, encoding
-):
+def test_the_block_is_read_with_any_text_around_it(before, after, newline, label, width, encoding):
     text = before + block(label, newline, width) + after
     octets = ENCODINGS[encoding](text)
 
@@ -66,7 +64,7 @@ def test_the_block_is_read_whatever_text_is_around_it(
 
 
 @given(first=LABELS, second=st.sampled_from(["PRIVATE KEY", "CERTIFICATE", "X", "EC PRIVATE KEY"]))
-def test_a_second_block_is_named_and_refused(first, second):
+def test_a_second_block_is_rejected_by_name(first, second):
     text = block(first) + "\n" + block(second, body=base64.b64encode(b"s3cret" * 9).decode())
 
     for encode in ENCODINGS.values():
@@ -105,7 +103,7 @@ def test_a_private_key_beside_a_request_is_not_echoed(service):
         (block().encode("utf-16-be")[:-1], "pem", "the text looks like UTF-16-BE"),
     ],
 )
-def test_what_is_wrong_with_a_text_is_said(service, octets, encoding, words):
+def test_the_response_says_why_a_text_is_rejected(service, octets, encoding, words):
     fields = {"user": "alice", "secret": "s3cret", "encoding": encoding}
     answer = service.http.post(
         "/v1/sign/default", fields, upload_files=[("csr", "x", octets)], status=400
@@ -115,7 +113,7 @@ def test_what_is_wrong_with_a_text_is_said(service, octets, encoding, words):
 
 
 @given(octets=st.binary(max_size=300))
-def test_any_bytes_are_read_or_refused(octets):
+def test_any_bytes_are_rejected_or_have_an_encoding(octets):
     for encoding in csr_reader.ENCODINGS:
         with pytest.raises(UnreadableRequest):
             read_csr(octets, encoding)
@@ -139,7 +137,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize("file", TEXTS)
-def test_the_commands_read_what_the_service_reads(service, tmp_path, capsys, file):
+def test_the_commands_accept_the_same_files_as_the_service(service, tmp_path, capsys, file):
     path, config = VECTORS / file, str(service.path / "config.json")
     fingerprint = read_csr(path.read_bytes(), path.suffix[1:]).key_fingerprint
     cases = {"config": config, "cases": [{"name": "a", "csr_file": str(path), "expect": "signed"}]}
@@ -169,7 +167,7 @@ def test_keys_and_certificates_are_banned_by_text_in_any_encoding(
         assert "is banned since" in capsys.readouterr().out
 
 
-def test_a_ban_says_why_a_file_is_not_read(service, tmp_path, capsys):
+def test_the_ban_command_says_why_a_file_is_rejected(service, tmp_path, capsys):
     (tmp_path / "two.pem").write_text(block() + "\n" + block("PRIVATE KEY"))
     config = str(service.path / "config.json")
 
@@ -181,7 +179,7 @@ def test_a_ban_says_why_a_file_is_not_read(service, tmp_path, capsys):
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("before", ["Запрос\r\n", "要求\n", "é\n", "ĀĀ-\n"])
-def test_utf16_without_a_mark_is_read_after_text_in_any_letters(encoding, before):
+def test_utf16_without_a_bom_is_read_after_text_in_any_script(encoding, before):
     octets = (before + block()).encode(encoding)
 
     assert "pem" == detect_encoding(octets)

@@ -41,7 +41,7 @@ def verification(key, parameters, signature_hash):
 
 @pytest.mark.parametrize("used", SHA_2 + OTHERS, ids=lambda each: each.name)
 @pytest.mark.parametrize("kind", ["rsa-2048", *CURVES])
-def test_what_is_signed_there_verifies_here_and_nothing_else_does(kind, used):
+def test_only_a_valid_signature_by_the_library_verifies(kind, used):
     key = shared_key(kind)
     signature = by_the_library(key, b"octets", used)
     verify = verification(key.public_key(), parameters(key, used), used)
@@ -57,7 +57,7 @@ def test_what_is_signed_there_verifies_here_and_nothing_else_does(kind, used):
 
 
 @given(octets=st.binary(), other=st.binary(), damage=st.binary(max_size=80))
-def test_ecdsa_is_over_the_octets_and_nothing_else(octets, other, damage):
+def test_an_ecdsa_signature_verifies_only_its_own_bytes(octets, other, damage):
     key = shared_key()
     used = hashes.SHA256()
     signature = by_the_library(key, octets, used)
@@ -72,7 +72,7 @@ def test_ecdsa_is_over_the_octets_and_nothing_else(octets, other, damage):
         verify(damage, octets)
 
 
-def test_a_digest_is_not_taken_for_what_was_signed():
+def test_a_digest_is_not_accepted_as_the_signed_bytes():
     key = shared_key()
     used = hashes.SHA256()
     digest = hashes.Hash(used)
@@ -91,7 +91,7 @@ def test_an_algorithm_of_another_kind_of_key_verifies_nothing():
 
 
 @pytest.mark.slow
-def test_dsa_verifies_by_its_hash():
+def test_dsa_verifies_with_its_hash():
     key = dsa.generate_private_key(2048)
     used = hashes.SHA256()
     verify = verification(key.public_key(), None, used)

@@ -106,7 +106,7 @@ def primes_for_exponents():
 
 
 @pytest.mark.parametrize("exponent", EXPONENTS)
-def test_other_exponents_are_refused_unless_they_are_allowed(exponent):
+def test_other_exponents_are_rejected_unless_allowed(exponent):
     p, q = primes_for_exponents()
     csr = make_csr("a.example.com", key=private_key(p, q, exponent))
 
@@ -147,7 +147,7 @@ def close(base, distance):
         st.builds(close, st.integers(2**16, 2**48), st.integers(0, 2**18)),
     )
 )
-def test_the_quick_factorisation_finds_what_the_plain_one_finds(modulus):
+def test_the_fast_factorisation_matches_the_plain_one(modulus):
     assert fermat(modulus) == factoring.has_close_factors(modulus)
 
 
@@ -171,7 +171,7 @@ def test_keys_of_the_roca_generator_are_refused():
 
 
 @pytest.mark.slow
-def test_one_sound_prime_is_not_what_the_roca_generator_makes():
+def test_a_modulus_with_one_ordinary_prime_is_not_a_roca_key():
     source = random.Random(SEED)
 
     assert reason(private_key(roca_prime(1024, source), random_prime(1024, source))) == ""
@@ -194,7 +194,7 @@ def test_even_and_oversized_moduli_are_refused():
             weak_keys._refuse_weak_rsa(rsa.RSAPublicNumbers(65537, modulus), weak_keys.Allowed())
 
 
-def test_sound_keys_of_every_size_pass():
+def test_strong_keys_of_every_size_pass():
     for kind in ("rsa-2048", "rsa-3072"):
         assert reason(shared_key(kind)) == ""
 
@@ -205,7 +205,7 @@ def test_other_curves_are_refused(curve):
 
 
 @pytest.mark.slow
-def test_dsa_is_refused_unless_it_is_listed_and_of_a_sound_size():
+def test_dsa_is_rejected_unless_it_is_listed_and_large_enough():
     small, sound = dsa.generate_private_key(1024), dsa.generate_private_key(2048)
     listed = make_policy({"public_key": {"allowed_keys": {"DSA": 0}}})
 
@@ -234,7 +234,7 @@ def test_a_dsa_key_outside_its_subgroup_is_refused():
 
 
 @pytest.mark.parametrize("kind", ["rsa-2048", "ec-p256", "ed25519"])
-def test_the_cas_own_key_and_those_of_its_chain_are_refused(serve, document, tmp_path, kind):
+def test_keys_of_the_ca_and_its_chain_are_rejected(serve, document, tmp_path, kind):
     root = make_ca(tmp_path, kind, name="root")
     ca = make_ca(tmp_path, kind, name="intermediate", issuer=root)
     document["signing_ca"]["local"] |= {
@@ -278,7 +278,7 @@ def test_a_key_on_the_list_of_compromised_keys_is_refused(tmp_path, kind):
 
 
 @pytest.mark.parametrize("contents", [None, b"", b"x" * 17, b"\2" * 16 + b"\1" * 16])
-def test_what_is_no_blocklist_does_not_start(tmp_path, contents):
+def test_an_invalid_blocklist_prevents_the_start(tmp_path, contents):
     path = tmp_path / "blocklist.dat"
     if contents is not None:
         path.write_bytes(contents)
@@ -307,7 +307,7 @@ def test_points_of_small_order_are_refused(encoded, sign):
         require_strong(kind.from_public_bytes(encoded), weak_keys.Allowed())
 
 
-def test_a_key_that_everybody_can_sign_with_proves_no_possession():
+def test_a_key_of_small_order_is_rejected_in_a_request():
     """With the neutral element as its key, a signature by nobody is valid."""
     neutral = b"\1" + bytes(31)
     key = shared_key("ed25519")

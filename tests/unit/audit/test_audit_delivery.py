@@ -164,7 +164,7 @@ LOSES = [
 
 
 @pytest.mark.parametrize("lose", LOSES, ids=lambda lose: lose.__name__)
-def test_a_configuration_that_loses_events_is_refused_and_hands_nothing_out(
+def test_a_configuration_that_loses_events_is_rejected_and_issues_nothing(
     service, logger, lose, capfd
 ):
     lose(logger)
@@ -275,7 +275,7 @@ def test_a_handler_that_cannot_write_is_refused(logger, tmp_path, make):
 
 
 @pytest.mark.parametrize("place", ["logger", "handler"])
-def test_a_filter_that_takes_the_event_out_of_the_record_is_refused(logger, place):
+def test_a_filter_that_removes_the_event_from_the_record_is_rejected(logger, place):
     def empty(record):
         record.msg = "something else"
         return True
@@ -312,7 +312,7 @@ def to_file(request, logger, tmp_path):
     return path
 
 
-def test_the_handlers_of_files_keep_every_event(service, to_file):
+def test_file_handlers_keep_every_event(service, to_file):
     LogSink().check()
     service.issue()
     service.sign(secret="wrong", status=401)
@@ -325,7 +325,7 @@ def test_the_handlers_of_files_keep_every_event(service, to_file):
     ]
 
 
-def test_a_class_of_ones_own_may_promise(service, logger):
+def test_a_custom_handler_can_promise_delivery(service, logger):
     class Reports(logging.Handler):
         promises_to_write = True
         works = True
@@ -346,7 +346,7 @@ def test_a_class_of_ones_own_may_promise(service, logger):
     service.sign(status=500)
 
 
-def test_one_handler_that_promises_is_enough_and_others_get_the_event_too(service, logger):
+def test_one_promising_handler_is_enough_and_all_get_the_event(service, logger):
     kept, target = io.StringIO(), io.StringIO()
     buffered = logging.handlers.MemoryHandler(0, target=logging.StreamHandler(target))
     logger.to(logging.NullHandler(), buffered, logging.StreamHandler(kept))
@@ -357,13 +357,13 @@ def test_one_handler_that_promises_is_enough_and_others_get_the_event_too(servic
     assert kept.getvalue() == target.getvalue()
 
 
-def test_a_handler_that_promises_and_fails_costs_the_answer_whatever_others_did(service, logger):
+def test_a_failing_promising_handler_fails_the_request(service, logger):
     kept = io.StringIO()
     logger.to(logging.StreamHandler(kept), logs.Lines("/dev/full"))
     service.sign(status=500)
 
 
-def test_handlers_above_count(service, logger, tmp_path):
+def test_handlers_of_parent_loggers_count(service, logger, tmp_path):
     above = logging.FileHandler(tmp_path / "log")
     logging.getLogger("anchor").addHandler(above)
     try:
@@ -375,7 +375,7 @@ def test_handlers_above_count(service, logger, tmp_path):
     assert len(users((tmp_path / "log").read_text())) == 2
 
 
-def test_an_event_that_failed_says_so_without_what_was_in_it(logger):
+def test_the_error_of_a_failed_event_omits_its_contents(logger):
     class Broken(logging.Formatter):
         def format(self, record):
             raise ValueError(record.getMessage())
@@ -389,7 +389,7 @@ def test_an_event_that_failed_says_so_without_what_was_in_it(logger):
     assert "hunter2" not in str(failed.value)
 
 
-def test_errors_of_other_loggers_are_reported_as_ever(logger, capsys):
+def test_errors_of_other_loggers_are_reported_as_usual(logger, capsys):
     """The trap is for the audit's record alone."""
     handler = logging.StreamHandler(Path("/dev/full").open("w"))  # noqa: SIM115
     logger.to(handler)
@@ -424,7 +424,7 @@ def small_files(size):
 
 
 @pytest.mark.parametrize("groups", [0, 3000])
-def test_when_a_full_disk_has_room_again_events_are_recorded(to_file, groups):
+def test_events_are_recorded_again_when_a_full_disk_has_space(to_file, groups):
     trail = LogSink()
 
     def record(**changed):
@@ -450,7 +450,7 @@ def test_when_a_full_disk_has_room_again_events_are_recorded(to_file, groups):
     assert (found[0], found[-2:]) == ("before", ["after", "last"])
 
 
-def test_a_rotation_that_fails_is_made_up_for(logger, tmp_path):
+def test_an_event_survives_a_failed_rotation(logger, tmp_path):
     path = tmp_path / "logs" / "audit.log"
     path.parent.mkdir()
     logger.to(logging.handlers.RotatingFileHandler(path, maxBytes=300, backupCount=9))
@@ -466,7 +466,7 @@ def test_a_rotation_that_fails_is_made_up_for(logger, tmp_path):
     assert "after" in users(path.read_text())
 
 
-def test_a_file_that_was_deleted_is_made_again(service, to_file):
+def test_a_deleted_file_is_created_again(service, to_file):
     service.issue()
     to_file.unlink()
 
@@ -477,7 +477,7 @@ def test_a_file_that_was_deleted_is_made_again(service, to_file):
 
 
 @pytest.mark.parametrize("to_file", [kind for kind in FILES if "later" not in kind], indirect=True)
-def test_a_directory_that_was_deleted_costs_the_answer_until_it_is_back(service, to_file):
+def test_requests_fail_while_the_directory_is_missing(service, to_file):
     service.issue()
     to_file.unlink()
     to_file.parent.rename(away := to_file.parent.with_name("away"))
@@ -490,7 +490,7 @@ def test_a_directory_that_was_deleted_costs_the_answer_until_it_is_back(service,
     assert users(to_file.read_text())[-1] == "alice"
 
 
-def test_a_pipe_that_nobody_has_opened_yet_is_not_waited_for(logger, tmp_path):
+def test_a_pipe_without_a_reader_fails_without_waiting(logger, tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with pytest.raises(OSError, match="No such device or address"):
@@ -506,9 +506,7 @@ def test_a_pipe_that_nobody_has_opened_yet_is_not_waited_for(logger, tmp_path):
     os.close(reader)
 
 
-def test_a_pipe_without_a_reader_costs_the_answer_until_there_is_one_again(
-    service, logger, tmp_path
-):
+def test_requests_fail_while_the_pipe_has_no_reader(service, logger, tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
@@ -532,7 +530,7 @@ def test_a_closed_handler_records_nothing(service, logger, tmp_path):
     service.sign(status=500)
 
 
-def test_a_descriptor_that_is_closed_records_nothing(service, logger, tmp_path):
+def test_a_closed_file_descriptor_records_nothing(service, logger, tmp_path):
     handler = logging.FileHandler(tmp_path / "audit.log")
     logger.to(handler)
     record()
@@ -547,7 +545,7 @@ def test_a_descriptor_that_is_closed_records_nothing(service, logger, tmp_path):
 
 
 @pytest.mark.parametrize("make", [logs.Lines, logging.FileHandler], ids=["Lines", "FileHandler"])
-def test_a_full_device_costs_the_answer(service, logger, make, capfd):
+def test_requests_fail_while_the_device_is_full(service, logger, make, capfd):
     logger.to(make("/dev/full"))
     assert "BEGIN" not in service.sign(status=500).text
     service.sign(secret="wrong", status=500)
@@ -601,7 +599,7 @@ class Syslog:
 
 
 @pytest.mark.parametrize("kind", ["unix", "unix stream", "udp", "tcp"])
-def test_syslog_keeps_events_and_costs_the_answer_while_it_is_away(service, logger, tmp_path, kind):
+def test_requests_fail_while_syslog_is_unavailable(service, logger, tmp_path, kind):
     syslog = Syslog(kind, tmp_path / "log")
     logger.to(syslog.handler())
     LogSink().check()

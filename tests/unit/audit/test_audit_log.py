@@ -16,7 +16,7 @@ from anchor.audit.log_sink import LogSink
 from anchor.timestamps import utc_now
 
 
-def test_an_event_is_a_log_record_like_any_other(caplog):
+def test_an_event_is_an_ordinary_log_record(caplog):
     """Formatters and filters may ask for whatever logging knows of a record."""
     caplog.set_level(logging.INFO, "anchor.audit")
     event = Event(SIGNING, utc_now(), "default", "alice", "192.0.2.1", "4711")
@@ -36,7 +36,7 @@ def test_an_event_is_a_log_record_like_any_other(caplog):
     assert caplog.records[-1].created > ours.created
 
 
-def test_a_record_is_of_the_thread_that_made_it(caplog):
+def test_a_record_names_the_thread_that_created_it(caplog):
     caplog.set_level(logging.INFO, "anchor.audit")
     trail = LogSink()
     event = Event(SIGNING, utc_now(), "default", "alice", "192.0.2.1", "4711")

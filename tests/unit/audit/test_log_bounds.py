@@ -39,7 +39,7 @@ def written(formatter, message, trace=None, logger="anchor.web.problems"):
 
 @pytest.mark.slow
 @given(message=LONG, trace=st.none() | LONG)
-def test_every_line_is_bounded_and_begins_as_it_did(message, trace):
+def test_every_line_is_bounded_and_keeps_its_beginning(message, trace):
     trace = trace and raised(trace)
     text = written(logs.Text(), message, trace)
     [line] = written(logs.JSON(), message, trace)
@@ -54,7 +54,7 @@ def test_every_line_is_bounded_and_begins_as_it_did(message, trace):
 
 
 @given(LONG)
-def test_what_was_cut_has_a_mark_and_what_fits_is_left_alone(message):
+def test_only_long_messages_are_cut_and_marked(message):
     [line] = written(logs.JSON(), message)
     cut = json.loads(line)["message"]
 
@@ -72,7 +72,7 @@ PREFIX = "2026-01-02 03:04:05,678 INFO anchor.web.problems: "
 
 
 @given(LONG, st.integers(60, 5000), st.booleans())
-def test_a_text_is_cut_to_what_there_is_room_for(text, room, keep_end):
+def test_a_text_is_cut_to_the_available_size(text, room, keep_end):
     for size in (bounds.in_utf8, bounds.in_json):
         cut = bounds.fit(text, room, size, keep_end=keep_end)
         assert size(cut) <= room
@@ -95,7 +95,7 @@ def test_a_long_trace_keeps_its_beginning_and_its_end():
     assert exception.endswith("line 4999")
 
 
-def test_a_trace_commands_no_terminal():
+def test_control_characters_in_a_trace_are_escaped():
     assert b"\x1b" not in b"".join(written(logs.Text(), "failed", raised("\x1b[2J")))
 
 
@@ -135,13 +135,13 @@ def test_a_refusal_with_many_names_makes_a_short_line_and_a_complete_event(refus
     assert event["user"] == "alice"
 
 
-def test_the_longest_user_name_is_on_record_in_full(service, audit):
+def test_the_longest_user_name_is_recorded_in_full(service, audit):
     service.sign(user="m" * 256, secret="wrong", status=401)
 
     assert audit.events()[-1]["user"] == "m" * 256
 
 
-def test_an_event_is_whole_behind_the_formatters_for_the_log(service, audit_log):
+def test_the_log_formatters_do_not_cut_events(service, audit_log):
     logger = logging.getLogger("anchor.audit")
     kept = io.StringIO()
     handler = logging.StreamHandler(kept)

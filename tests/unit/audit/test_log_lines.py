@@ -28,7 +28,7 @@ def lines(tmp_path):
     handler.close()
 
 
-def test_a_message_is_a_line_as_soon_as_it_is_logged(lines):
+def test_a_message_is_written_immediately_as_a_line(lines):
     logger, _, path = lines
     logger.info("first of %d", 2)
     assert path.read_text() == "first of 2\n"
@@ -36,7 +36,7 @@ def test_a_message_is_a_line_as_soon_as_it_is_logged(lines):
     assert path.read_text() == 'first of 2\n{"second": "100 %s"}\n'
 
 
-def test_what_is_there_stays_and_others_cannot_read_it(tmp_path):
+def test_existing_lines_are_kept_and_private(tmp_path):
     path = tmp_path / "audit.log"
     for message in ("before", "after"):
         handler = logs.Lines(str(path))
@@ -47,7 +47,7 @@ def test_what_is_there_stays_and_others_cannot_read_it(tmp_path):
     assert path.stat().st_mode & 0o007 == 0
 
 
-def test_a_line_that_the_system_takes_in_parts_is_written_whole(lines, monkeypatch):
+def test_a_line_is_complete_after_partial_writes(lines, monkeypatch):
     logger, _, path = lines
     write = os.write
     monkeypatch.setattr(os, "write", lambda file, octets: write(file, octets[:7]))
@@ -55,7 +55,7 @@ def test_a_line_that_the_system_takes_in_parts_is_written_whole(lines, monkeypat
     assert path.read_text() == "a message of some length\n"
 
 
-def test_without_a_file_it_goes_to_standard_error(capfd):
+def test_without_a_file_lines_go_to_standard_error(capfd):
     handler = logs.Lines()
     handler.handle(logging.LogRecord("audit", logging.INFO, "", 0, "event", None, None))
     handler.close()
@@ -63,7 +63,7 @@ def test_without_a_file_it_goes_to_standard_error(capfd):
     assert capfd.readouterr().err == "event\nanother\n"
 
 
-def test_a_formatter_and_filters_are_heeded(lines):
+def test_a_formatter_and_filters_are_applied(lines):
     logger, handler, path = lines
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     handler.addFilter(lambda record: "secret" not in record.getMessage())
@@ -72,7 +72,7 @@ def test_a_formatter_and_filters_are_heeded(lines):
     assert path.read_text() == "INFO event\n"
 
 
-def test_a_filter_may_answer_another_record(lines):
+def test_a_filter_can_replace_the_record(lines):
     """From Python 3.12 on; before that it only says yes."""
     logger, handler, path = lines
     other = logging.LogRecord("audit", logging.INFO, "", 0, "another", None, None)
@@ -81,20 +81,20 @@ def test_a_filter_may_answer_another_record(lines):
     assert path.read_text() == ("event\n" if sys.version_info < (3, 12) else "another\n")
 
 
-def test_what_is_no_text_is_escaped(lines):
+def test_surrogates_are_escaped(lines):
     logger, _, path = lines
     logger.info("name \udcff")
     assert path.read_text() == "name \\udcff\n"
 
 
-def test_a_full_disk_is_told_on_standard_error_and_fails_nobody(capfd):
+def test_a_full_disk_is_reported_on_standard_error_only(capfd):
     handler = logs.Lines("/dev/full")
     handler.handle(logging.LogRecord("audit", logging.INFO, "", 0, "event", None, None))
     handler.close()
     assert "No space left on device" in capfd.readouterr().err
 
 
-def test_a_line_after_one_that_was_cut_short_begins_anew(lines, monkeypatch):
+def test_a_line_after_a_truncated_one_starts_on_a_new_line(lines, monkeypatch):
     _, handler, path = lines
     write, left = os.write, [5]
 
@@ -116,7 +116,7 @@ def test_a_line_after_one_that_was_cut_short_begins_anew(lines, monkeypatch):
     assert path.read_text() == "a lon\nafterwards\nlast\n"
 
 
-def test_a_file_may_be_opened_with_the_first_line_only(tmp_path):
+def test_a_file_can_be_opened_with_the_first_line(tmp_path):
     path = tmp_path / "audit.log"
     handler = logs.Lines(str(path), delay=True)
     assert not path.exists()
@@ -125,7 +125,7 @@ def test_a_file_may_be_opened_with_the_first_line_only(tmp_path):
     assert path.read_text() == "first\n"
 
 
-def test_what_is_logged_after_the_end_goes_where_it_is_seen(lines, capfd):
+def test_messages_after_close_go_to_standard_error(lines, capfd):
     logger, handler, path = lines
     handler.close()
     logger.info("late")
@@ -159,7 +159,7 @@ def users(text):
     return [json.loads(line)["user"] for line in text.splitlines()]
 
 
-def test_an_event_that_nobody_else_looks_at_becomes_no_record(audit_to, tmp_path, monkeypatch):
+def test_an_event_without_other_handlers_creates_no_log_record(audit_to, tmp_path, monkeypatch):
     logger = audit_to(logs.Lines(str(tmp_path / "audit.log")))
     monkeypatch.setattr(logger, "handle", lambda _: pytest.fail("there is a record"))
     LogSink().record(EVENT)
@@ -172,9 +172,7 @@ def only_bob(record):
 
 
 @pytest.mark.parametrize("whose", ["logger", "handler"])
-def test_filters_are_asked_about_events_and_what_they_reject_is_not_recorded(
-    audit_to, tmp_path, whose
-):
+def test_filters_apply_to_events_and_a_filtered_event_fails(audit_to, tmp_path, whose):
     handler = logs.Lines(str(tmp_path / "audit.log"))
     logger = audit_to(handler)
     {"logger": logger, "handler": handler}[whose].addFilter(only_bob)
@@ -184,7 +182,7 @@ def test_filters_are_asked_about_events_and_what_they_reject_is_not_recorded(
     assert users((tmp_path / "audit.log").read_text()) == ["bob"]
 
 
-def test_a_formatter_is_asked_about_events(audit_to, tmp_path):
+def test_a_formatter_is_applied_to_events(audit_to, tmp_path):
     handler = logs.Lines(str(tmp_path / "audit.log"))
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     audit_to(handler)
@@ -200,7 +198,7 @@ def test_every_handler_gets_the_event(audit_to, tmp_path):
     assert users((tmp_path / "another.log").read_text()) == ["alice"]
 
 
-def test_handlers_above_get_the_event_too(audit_to, tmp_path, caplog):
+def test_handlers_of_parent_loggers_get_the_event_too(audit_to, tmp_path, caplog):
     audit_to(logs.Lines(str(tmp_path / "audit.log"))).propagate = True
     LogSink().record(EVENT)
     assert users((tmp_path / "audit.log").read_text()) == ["alice"]

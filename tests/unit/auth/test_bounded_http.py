@@ -148,7 +148,7 @@ NOT_HTTP = {
 
 
 @pytest.mark.parametrize("what", NOT_HTTP)
-def test_an_answer_that_makes_no_sense_is_unavailable(tmp_path, what):
+def test_an_answer_that_is_not_http_is_unavailable(tmp_path, what):
     with (
         keystone(lambda: [NOT_HTTP[what]], tmp_path, timeout=10) as authenticator,
         pytest.raises(BackendUnavailable),
@@ -180,7 +180,7 @@ SLOW = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", SLOW)
-def test_an_answer_that_drips_is_unavailable_and_its_reader_ends(tmp_path, what):
+def test_a_slow_answer_is_unavailable_and_its_reader_ends(tmp_path, what):
     def asking():
         return [thread for thread in threading.enumerate() if thread.name == "anchor-question"]
 
@@ -221,7 +221,7 @@ def test_an_answer_within_the_limit_is_read(tmp_path, name):
     assert AuthDetails("alice", (), "1", "2") == identity
 
 
-def test_an_answer_through_a_proxy_is_bounded_too(tmp_path, monkeypatch):
+def test_an_answer_through_a_proxy_is_limited_too(tmp_path, monkeypatch):
     def behave(connection, _stop):
         connection.recv(65536)
         for piece in TOO_LARGE["2 GB in chunks"]():
@@ -249,7 +249,7 @@ def test_the_requester_gets_a_503(serve, document):
     assert int(answer.headers["Retry-After"]) > 0
 
 
-def test_the_client_bounds_the_answer_of_its_keystone_too(tmp_path):
+def test_the_client_limits_the_answer_of_keystone_too(tmp_path):
     def behave(connection, _stop):
         connection.recv(65536)
         for piece in TOO_LARGE["2 GB in chunks"]():

@@ -57,7 +57,7 @@ def is_open(breaker):
         return False
 
 
-def test_after_a_hang_nobody_waits_for_a_while(clock):
+def test_the_breaker_rejects_calls_for_a_while_after_a_hang(clock):
     breaker = CircuitBreaker(None, clock, clock.sleep)
 
     hang(breaker, clock)
@@ -70,7 +70,7 @@ def test_after_a_hang_nobody_waits_for_a_while(clock):
     assert is_open(breaker)
 
 
-def test_one_request_finds_out_whether_it_is_back(clock):
+def test_a_single_request_tests_whether_the_backend_is_back(clock):
     breaker = CircuitBreaker(3, clock, clock.sleep)
     hang(breaker, clock)
     clock.now += 12
@@ -85,28 +85,28 @@ def test_one_request_finds_out_whether_it_is_back(clock):
     assert not is_open(breaker)
 
 
-def test_a_quick_failure_is_asked_again_at_once(clock):
+def test_a_quick_failure_does_not_open_the_breaker(clock):
     breaker = CircuitBreaker(1, clock, clock.sleep)
     hang(breaker, clock, 0.2)
 
     assert is_open(breaker)
 
 
-def test_wrong_credentials_are_an_answer_however_slow(clock):
+def test_slow_wrong_credentials_do_not_open_the_breaker(clock):
     breaker = CircuitBreaker(1, clock, clock.sleep)
     fail(breaker, clock, NotAuthenticated())
 
     assert is_open(breaker)
 
 
-def test_another_error_after_a_long_wait_is_a_hang(clock):
+def test_another_error_after_a_long_wait_counts_as_a_hang(clock):
     breaker = CircuitBreaker(1, clock, clock.sleep)
     fail(breaker, clock, OSError("odd"))
 
     assert not is_open(breaker)
 
 
-def test_not_more_than_the_limit_wait(clock):
+def test_at_most_the_limit_of_requests_wait(clock):
     breaker = CircuitBreaker(2, clock, clock.sleep)
     with breaker.call():
         with breaker.call():
@@ -121,7 +121,7 @@ def test_not_more_than_the_limit_wait(clock):
         assert is_open(breaker)
 
 
-def test_a_request_gets_its_turn_when_another_is_done(clock):
+def test_a_waiting_request_proceeds_when_another_ends(clock):
     breaker = CircuitBreaker(1)
     inside, done = threading.Event(), threading.Event()
 
@@ -142,7 +142,7 @@ def test_a_request_gets_its_turn_when_another_is_done(clock):
     occupant.join(20)
 
 
-def test_forked_processes_share_it():
+def test_forked_processes_share_the_breaker():
     breaker = CircuitBreaker(1, clock := Clock(), clock.sleep)
     child = os.fork()
     if child == 0:
@@ -156,7 +156,7 @@ def test_forked_processes_share_it():
     assert not is_open(breaker)
 
 
-def test_a_process_that_dies_leaves_the_lock_open():
+def test_a_process_that_dies_releases_the_lock():
     breaker = CircuitBreaker(2)
     child = os.fork()
     if child == 0:
@@ -167,7 +167,7 @@ def test_a_process_that_dies_leaves_the_lock_open():
     assert is_open(breaker)
 
 
-def test_an_answer_in_time_is_the_answer():
+def test_a_call_within_the_deadline_returns_its_result():
     deadline = Deadline(20)
 
     assert 1 == deadline.call(lambda: 1)
@@ -175,7 +175,7 @@ def test_an_answer_in_time_is_the_answer():
         deadline.call(lambda: 1 / 0)
 
 
-def test_what_takes_too_long_is_not_waited_for_and_not_asked_without_end():
+def test_a_call_past_the_deadline_is_abandoned_up_to_a_limit():
     stop = threading.Event()
     deadline = Deadline(0.05, max_abandoned=2)
     for _ in range(2):

@@ -36,12 +36,12 @@ from anchor.auth.distinguished_names import escape, first_value, is_below
         ("CN=\\ff,OU=c", None),
     ],
 )
-def test_the_first_value(name, value):
+def test_the_first_value_is_parsed(name, value):
     assert value == first_value(name)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
-def test_what_is_escaped_is_one_value(value):
+def test_an_escaped_value_is_a_single_value(value):
     name = f"cn={escape(value)},dc=example"
 
     assert value == first_value(name)
@@ -49,7 +49,7 @@ def test_what_is_escaped_is_one_value(value):
     assert name.count(",") == 1
 
 
-def test_below():
+def test_a_name_is_below_its_parent_and_itself():
     assert is_below("CN=Nova,OU=Groups,DC=example", "ou=groups, dc=EXAMPLE")
     assert is_below("OU=Groups,DC=example", "OU=Groups,DC=example")
     assert not is_below("CN=Nova\\,OU=Groups,DC=example", "OU=Groups,DC=example")

@@ -141,7 +141,7 @@ def test_a_newer_configuration_shares_the_slots(shared_slots, breaker):
         assert not passes(CircuitBreaker(1, shared_slots=newer, name="corp"))
 
 
-def test_what_is_left_over_from_another_boot_is_no_pause(shared_slots, breaker):
+def test_a_pause_from_an_earlier_boot_is_ignored(shared_slots, breaker):
     late = Clock()
     late.now += 1_000_000
     hang(shared_slots, late)
@@ -156,7 +156,7 @@ def test_a_process_takes_no_more_than_its_share(shared_slots):
     assert passes(breaker)
 
 
-def test_threads_take_no_more_slots_than_there_are(shared_slots, breaker):
+def test_threads_take_at_most_all_slots(shared_slots, breaker):
     inside, most, lock = [], [], threading.Lock()
     mine = breaker(3)
 
@@ -178,9 +178,7 @@ def test_threads_take_no_more_slots_than_there_are(shared_slots, breaker):
     assert 3 == max(most)
 
 
-def test_a_forked_process_that_ends_while_it_changes_the_numbers_blocks_nobody(
-    shared_slots, breaker
-):
+def test_a_forked_process_that_dies_with_the_lock_blocks_no_other(shared_slots, breaker):
     mine = breaker(2)
     assert passes(mine)
     child = os.fork()
@@ -193,7 +191,7 @@ def test_a_forked_process_that_ends_while_it_changes_the_numbers_blocks_nobody(
     assert passes(breaker(2))
 
 
-def test_only_this_user_can_write_to_it(shared_slots, breaker):
+def test_only_this_user_can_write_to_the_file(shared_slots, breaker):
     before = os.umask(0)
     try:
         assert passes(breaker(1))
@@ -237,7 +235,7 @@ def _of_another(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", [_open_to_others, _link, _open_directory, _pipe, _of_another])
-def test_what_others_may_have_a_hand_in_is_not_used(shared_slots, breaker, caplog, way):
+def test_a_file_that_others_can_change_is_not_used(shared_slots, breaker, caplog, way):
     way(shared_slots.file("corp"))
 
     mine = breaker(1)
@@ -248,20 +246,20 @@ def test_what_others_may_have_a_hand_in_is_not_used(shared_slots, breaker, caplo
     assert not elsewhere.exists() or b"" == elsewhere.read_bytes()
 
 
-def test_a_directory_of_others_is_not_used(tmp_path, shared_slots):
+def test_a_directory_that_others_can_write_to_is_not_used(tmp_path, shared_slots):
     (tmp_path / "anchor-metrics").chmod(0o777)
     with pytest.raises(NotADirectoryError):
         process_directory.make(shared_slots.directory)
 
 
-def test_the_numbers_survive_whoever_wrote_them(tmp_path):
+def test_the_numbers_persist_after_their_writer(tmp_path):
     for expected in range(3):
         with SharedState(tmp_path / "state", 2).locked() as numbers:
             assert [expected, 0] == numbers
             numbers[0] += 1
 
 
-def test_the_service_of_one_configuration_meets_in_one_file(tmp_path, document, caplog):
+def test_services_with_the_same_configuration_share_a_file(tmp_path, document, caplog):
     config = tmp_path / "config.json"
     config.write_text(json.dumps(document))
 

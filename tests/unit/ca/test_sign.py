@@ -48,7 +48,7 @@ def test_every_kind_of_ca_key_signs(serve, document, tmp_path, kind):
     assert (used and used.name) == (None if kind.startswith("ed") else "sha384")
 
 
-def test_the_certificate_is_stored_under_its_fingerprint_before_it_is_handed_out(service):
+def test_the_certificate_is_stored_by_fingerprint_before_the_response(service):
     certificate = service.issue()
 
     fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
@@ -80,9 +80,7 @@ def test_backdating_is_configurable(serve, document):
     assert validity == datetime.timedelta(seconds=3599)
 
 
-def test_near_the_cas_end_a_certificate_is_cut_and_the_operator_told(
-    serve, document, tmp_path, caplog
-):
+def test_a_certificate_ends_with_the_ca_and_the_log_says_so(serve, document, tmp_path, caplog):
     ca = make_ca(tmp_path, name="ending", not_after=now() + datetime.timedelta(hours=2))
     document["signing_ca"]["local"] |= {
         "cert_path": str(ca.cert_path),
@@ -96,7 +94,7 @@ def test_near_the_cas_end_a_certificate_is_cut_and_the_operator_told(
 
 
 @pytest.mark.parametrize(("floor", "status"), [(None, 500), (0.25, 200)])
-def test_a_ca_with_less_than_the_floor_left_signs_nothing(
+def test_a_ca_that_expires_within_the_minimum_signs_nothing(
     serve, document, tmp_path, caplog, floor, status
 ):
     ca = make_ca(tmp_path, name="ending", not_after=now() + datetime.timedelta(minutes=30))
@@ -130,7 +128,7 @@ def test_a_certificate_never_outlives_a_certificate_of_the_chain(serve, document
     assert certificate.not_valid_after_utc == root.certificate.not_valid_after_utc
 
 
-def test_of_the_request_only_names_usages_and_key_are_taken_over(service, audit, ca):
+def test_only_names_usages_and_key_are_copied_from_the_request(service, audit, ca):
     usage = x509.KeyUsage(True, False, True, False, False, False, False, False, False)
     extended = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
     forged = x509.SubjectKeyIdentifier(b"\x01" * 20)
@@ -166,7 +164,7 @@ def test_of_the_request_only_names_usages_and_key_are_taken_over(service, audit,
     assert audit.events()[-1]["dropped_extensions"] == ["2.5.29.32"]
 
 
-def test_subject_alternative_name_is_critical_exactly_without_a_subject(service):
+def test_subject_alternative_name_is_critical_only_without_a_subject(service):
     named = service.issue(make_csr("a.example.com", "a.example.com"))
     nameless = service.issue(make_csr(None, "a.example.com"))
 
@@ -186,7 +184,7 @@ def test_the_same_request_twice_gets_two_certificates(service):
     assert len(list((service.path / "certs").glob("*.crt"))) == 2
 
 
-def test_both_steps_of_a_success_are_on_record(service, audit):
+def test_both_steps_of_a_success_are_recorded(service, audit):
     certificate = service.issue(make_csr("www.example.com", "www.example.com"))
 
     authentication, signing = audit.events()
@@ -202,7 +200,7 @@ def test_both_steps_of_a_success_are_on_record(service, audit):
     assert signing["not_after"] == certificate.not_valid_after_utc.isoformat()
 
 
-def test_failures_are_on_record_with_their_reasons_and_without_secrets(service, audit, caplog):
+def test_failures_are_recorded_with_reasons_and_without_secrets(service, audit, caplog):
     service.sign(secret="hunter2-wrong", status=401)
     service.sign(b"-----BEGIN nonsense", status=400)
 

@@ -113,7 +113,7 @@ class Vault:
         return self.keys[self.key_name]
 
 
-def test_a_class_offers_a_key_and_is_told_the_cas_certificate(
+def test_a_class_provides_a_key_and_gets_the_ca_certificate(
     backend, configure, csr, ca, monkeypatch
 ):
     made = []
@@ -143,7 +143,9 @@ def test_a_class_offers_a_key_and_is_told_the_cas_certificate(
         ({"key_name": "ca", "certificate": "x"}, "unknown option 'certificate'"),
     ],
 )
-def test_the_options_of_a_class_are_proved(backend, configure, ca, monkeypatch, options, complaint):
+def test_the_options_of_a_class_are_validated(
+    backend, configure, ca, monkeypatch, options, complaint
+):
     monkeypatch.setattr(Vault, "keys", {"ca": ca.key, "other": shared_key()})
     backend(Vault)
 
@@ -160,7 +162,7 @@ def test_the_options_of_a_class_are_proved(backend, configure, ca, monkeypatch, 
         (lambda _: 1 / 0, "the key does not sign: ZeroDivisionError"),
     ],
 )
-def test_a_key_that_claims_to_be_another_is_found_out_at_the_start(
+def test_a_key_that_does_not_match_its_public_key_prevents_the_start(
     backend, configure, monkeypatch, tmp_path, sign, complaint
 ):
     ca = make_ca(tmp_path, "rsa-2048", name="rsa")
@@ -253,7 +255,9 @@ def assert_public_is(csr, certificate):
     assert csr.subject == certificate.subject
 
 
-def test_what_a_function_answers_goes_out_through_the_service(backend, serve, document, remote, ca):
+def test_the_certificate_of_a_function_is_issued_by_the_service(
+    backend, serve, document, remote, ca
+):
     backend(remote)
     document["signing_ca"]["local"] = {
         "backend": "custom",
@@ -278,7 +282,7 @@ def test_what_a_function_answers_goes_out_through_the_service(backend, serve, do
         [(SAN, False), (x509.PrecertPoison(), False)],
     ],
 )
-def test_a_remote_cas_own_ways_are_accepted(backend, configure, csr, remote, extensions):
+def test_extra_extensions_of_a_remote_ca_are_accepted(backend, configure, csr, remote, extensions):
     backend(answering(remote, extensions=extensions))
 
     assert configure(backend="custom").issue(csr, utc_now())
@@ -322,7 +326,7 @@ def test_a_remote_cas_own_ways_are_accepted(backend, configure, csr, remote, ext
         ({"extensions": [(SAN, False), (x509.OCSPNoCheck(), True)]}, "1.3.6.1.5.5.7.48.1.5"),
     ],
 )
-def test_an_answer_that_was_not_approved_goes_nowhere(
+def test_a_certificate_that_differs_from_the_approved_one_is_rejected(
     backend, configure, csr, remote, changes, field
 ):
     backend(answering(remote, **changes))
@@ -331,7 +335,7 @@ def test_an_answer_that_was_not_approved_goes_nowhere(
         configure(backend="custom").issue(csr, utc_now())
 
 
-def test_an_answer_never_outlives_the_ca(backend, configure, csr, tmp_path):
+def test_a_certificate_that_outlives_the_ca_is_rejected(backend, configure, csr, tmp_path):
     ending = make_ca(tmp_path, name="ending", not_after=now() + 2 * HOUR)
     backend(answering(RemoteCA(ending), not_after=2 * HOUR + HOUR / 60))
 
@@ -343,7 +347,7 @@ def test_an_answer_never_outlives_the_ca(backend, configure, csr, tmp_path):
     "answer",
     [None, True, "", b"", "certificate", "\u00e9", b"-----BEGIN CERTIFICATE-----\n", 1 << 70],
 )
-def test_an_answer_that_is_no_certificate_goes_nowhere(backend, configure, csr, answer):
+def test_a_result_that_is_not_a_certificate_is_rejected(backend, configure, csr, answer):
     def sign(csr, conf):
         return answer
 
@@ -354,7 +358,7 @@ def test_an_answer_that_is_no_certificate_goes_nowhere(backend, configure, csr, 
 
 
 @pytest.mark.parametrize("kind", [ConnectionError, SystemExit])
-def test_a_function_that_fails_is_an_internal_error_with_its_cause(
+def test_an_error_in_a_function_is_an_internal_error_with_its_cause(
     backend, serve, document, ca, caplog, kind
 ):
     def sign(csr, conf):
@@ -375,7 +379,7 @@ def test_a_function_that_fails_is_an_internal_error_with_its_cause(
     assert [] == list((service.path / "certs").iterdir())
 
 
-def test_the_next_ca_of_a_function_gets_its_own_configuration(
+def test_the_next_ca_of_a_function_gets_a_separate_configuration(
     backend, configure, csr, remote, ca, tmp_path
 ):
     following = make_ca(tmp_path, name="following")

@@ -78,7 +78,7 @@ def test_every_kind_of_requested_key_is_certified(issuer, kind):
 
 
 @pytest.mark.parametrize("path", sorted(VECTORS.glob("*.der")), ids=lambda path: path.name)
-def test_whatever_can_be_read_can_be_certified(issuer, path):
+def test_every_readable_request_can_be_certified(issuer, path):
     try:
         csr = X509Csr.from_der(path.read_bytes())
     except UnreadableRequest:
@@ -111,7 +111,7 @@ USAGES = st.lists(st.booleans(), min_size=7, max_size=7).filter(any)
     usages=USAGES,
     critical=st.booleans(),
 )
-def test_any_certificate_says_what_its_template_says(
+def test_any_certificate_matches_its_template(
     issuer, serial_number, moments, names, alternative_names, usages, critical
 ):
     usage = [(x509.KeyUsage(*usages, False, False), critical)] if usages[4] is False else []
@@ -137,7 +137,7 @@ def test_any_certificate_says_what_its_template_says(
         timezones=st.just(datetime.UTC),
     )
 )
-def test_a_certificates_validity_counts_from_the_second_of_its_issue(tmp_path_factory, moment):
+def test_validity_starts_at_the_second_of_issue(tmp_path_factory, moment):
     profile = Profile(2 * HOUR, datetime.timedelta(seconds=60), HOUR, hashes.SHA256())
     begin = moment.replace(microsecond=0)
     ca = _long_lived(tmp_path_factory)

@@ -45,7 +45,7 @@ def issue(tmp_path):
     return once
 
 
-def test_each_certificate_for_a_request_has_its_own_number(issue):
+def test_certificates_for_one_request_have_different_serial_numbers(issue):
     numbers = set()
     for _ in range(300):
         template, certificate = issue()
@@ -71,24 +71,24 @@ DIFFERENT = {
 
 
 @pytest.mark.parametrize("what", DIFFERENT)
-def test_other_contents_than_the_approved_ones_are_noticed(issue, what):
+def test_contents_that_differ_from_the_approved_ones_are_rejected(issue, what):
     change, field = DIFFERENT[what]
     with pytest.raises(SigningError, match=f"differs from what was approved: .*'{field}'"):
         issue(change)
 
 
-def test_another_key_than_the_cas_is_noticed(issue):
+def test_a_signature_by_another_key_is_rejected(issue):
     with pytest.raises(SigningError, match="does not verify"):
         issue(key=make_key())
 
 
-def test_another_name_than_the_cas_is_noticed(issue, tmp_path):
+def test_another_issuer_name_is_rejected(issue, tmp_path):
     other = CACertificate.of(make_ca(tmp_path, name="Other CA").certificate, ())
     with pytest.raises(SigningError, match="not issued in the CA's name"):
         issue(lambda it: replace(it, issuer=other))
 
 
-def test_another_algorithm_than_the_one_that_signed_is_noticed(issue):
+def test_a_wrong_signature_algorithm_is_rejected(issue):
     """The algorithm after the signed contents says how to verify the signature."""
     sha256, sha512 = bytes.fromhex("06082a8648ce3d040302"), bytes.fromhex("06082a8648ce3d040304")
 

@@ -41,14 +41,14 @@ def failing(monkeypatch, tmp_path):
     descriptor.close()
 
 
-def test_a_full_disk_is_told_in_one_line(failing, capfd):
+def test_a_full_disk_is_reported_in_one_line(failing, capfd):
     failing(errno.ENOSPC)
 
     assert main.main(["schema"]) == main.OUTPUT_FAILED == 74
     assert capfd.readouterr().err == "anchor: cannot write standard output: the reason\n"
 
 
-def test_a_reader_that_has_read_enough_is_told_nothing(failing, capfd):
+def test_a_closed_output_pipe_causes_no_message(failing, capfd):
     failing(errno.EPIPE)
 
     assert main.main(["schema"]) == 1
@@ -64,7 +64,7 @@ def test_every_command_has_help(command, capsys):
     assert f"anchor {command}" in capsys.readouterr().out
 
 
-def test_a_command_that_is_unknown_is_named(capsys):
+def test_an_unknown_command_is_named(capsys):
     with pytest.raises(SystemExit) as ended:
         main.main(["nonsense"])
 

@@ -55,7 +55,7 @@ def test_a_certificate_for_the_request_is_printed(helper, operation, ca):
         "MAKE-COFFEE",
     ],
 )
-def test_what_is_not_offered_is_answered_with_6(helper, operation):
+def test_an_unsupported_operation_exits_with_6(helper, operation):
     assert (6, "") == helper(operation)
 
 
@@ -66,7 +66,7 @@ def test_no_attribute_of_a_request_is_required(helper, operation):
     assert (0, "") == helper(operation)
 
 
-def test_it_says_who_it_is_whatever_the_configuration(helper, tmp_path):
+def test_identify_works_without_a_configuration(helper, tmp_path):
     code, out = helper("IDENTIFY", config=tmp_path / "missing.json")
 
     assert 0 == code
@@ -74,7 +74,7 @@ def test_it_says_who_it_is_whatever_the_configuration(helper, tmp_path):
     assert 1 == out.count("\n")
 
 
-def test_a_refusal_is_2_with_the_services_sentence(helper, https_anchor):
+def test_a_rejection_exits_with_2_and_the_reason_of_the_service(helper, https_anchor):
     https_anchor.wsgi = problem_response("400 Bad Request", "common_name: name is not allowed")
 
     assert (2, "common_name: name is not allowed\n") == helper("SUBMIT")
@@ -92,7 +92,7 @@ def test_a_refusal_is_2_with_the_services_sentence(helper, https_anchor):
         ("503 Service Unavailable", "999999999", 86400),
     ],
 )
-def test_a_busy_service_is_5_and_its_retry_after_is_kept(
+def test_a_busy_service_exits_with_5_and_its_retry_after(
     helper, https_anchor, status, header, least
 ):
     headers = {"Retry_After": header} if header else {}
@@ -106,7 +106,7 @@ def test_a_busy_service_is_5_and_its_retry_after_is_kept(
     assert least <= int(seconds) <= max(least, 10)
 
 
-def test_the_wait_grows_with_each_try_up_to_an_hour(helper, https_anchor):
+def test_the_wait_grows_with_each_attempt_up_to_an_hour(helper, https_anchor):
     https_anchor.stop()
     cookie, waits = None, []
     for _ in range(14):
@@ -121,7 +121,7 @@ def test_the_wait_grows_with_each_try_up_to_an_hour(helper, https_anchor):
 
 
 @pytest.mark.parametrize("cookie", ["anchor-99999999999999999", "anchor--1", "x" * 5000, "", "\n"])
-def test_a_strange_cookie_counts_as_none(helper, https_anchor, cookie):
+def test_an_invalid_cookie_is_ignored(helper, https_anchor, cookie):
     https_anchor.stop()
 
     code, out = helper("POLL", CA_COOKIE=cookie)
@@ -129,7 +129,7 @@ def test_a_strange_cookie_counts_as_none(helper, https_anchor, cookie):
     assert (5, "anchor-1") == (code, out.split()[1])
 
 
-def test_the_end_of_the_old_certificate_is_not_slept_away(helper, https_anchor):
+def test_the_wait_ends_before_the_old_certificate_expires(helper, https_anchor):
     code, old = helper("SUBMIT")
     assert 0 == code
     https_anchor.stop()
@@ -142,7 +142,7 @@ def test_the_end_of_the_old_certificate_is_not_slept_away(helper, https_anchor):
     assert int(out.split()[0]) <= 3600
 
 
-def test_a_certificate_for_another_key_is_never_passed_on(helper, https_anchor, tmp_path):
+def test_a_certificate_for_another_key_is_not_printed(helper, https_anchor, tmp_path):
     stranger = make_ca(tmp_path, name="stranger").certificate
     pem = stranger.public_bytes(Encoding.PEM).decode()
     https_anchor.wsgi = response("200 OK", {"certificate": pem, "chain": []})
@@ -166,7 +166,7 @@ def test_a_certificate_for_another_key_is_never_passed_on(helper, https_anchor, 
         b"x" * 1000000,
     ],
 )
-def test_garbage_is_never_passed_on(helper, https_anchor, body):
+def test_garbage_is_not_printed(helper, https_anchor, body):
     https_anchor.wsgi = response("200 OK", body)
 
     code, out = helper("SUBMIT")
@@ -174,7 +174,7 @@ def test_garbage_is_never_passed_on(helper, https_anchor, body):
     assert (5, "anchor-1") == (code, out.split()[1])
 
 
-def test_a_chain_that_does_not_fit_is_never_passed_on(helper, https_anchor, tmp_path):
+def test_a_wrong_chain_is_not_printed(helper, https_anchor, tmp_path):
     stranger = make_ca(tmp_path, name="stranger").certificate
     pem = stranger.public_bytes(Encoding.PEM).decode()
     _, good = helper("SUBMIT")
@@ -184,7 +184,7 @@ def test_a_chain_that_does_not_fit_is_never_passed_on(helper, https_anchor, tmp_
 
 
 @pytest.mark.parametrize("profile", ["../etc", "a b", "-x", "x" * 65, "näme", "a\n"])
-def test_a_profile_that_is_no_name_is_refused(helper, https_anchor, profile):
+def test_an_invalid_profile_name_is_rejected(helper, https_anchor, profile):
     code, out = helper("SUBMIT", CA_PROFILE=profile)
 
     assert 2 == code
@@ -192,20 +192,20 @@ def test_a_profile_that_is_no_name_is_refused(helper, https_anchor, profile):
     assert [] == https_anchor.requests
 
 
-def test_a_request_that_is_missing_is_refused(helper, https_anchor):
+def test_a_missing_request_is_rejected(helper, https_anchor):
     assert 2 == helper("SUBMIT", CSR=None)[0]
     assert 2 == helper("SUBMIT", CSR="garbage")[0]
     assert [] == https_anchor.requests
 
 
-def test_an_unknown_authority_is_for_the_machines_owner_to_mend(helper):
+def test_an_unknown_authority_is_a_configuration_error(helper):
     code, out = helper("SUBMIT", CA_PROFILE="nobody")
 
     assert 4 == code
     assert "has no authority 'nobody'" in out
 
 
-def test_wrong_credentials_are_for_the_machines_owner_to_mend(helper, https_anchor, tmp_path):
+def test_wrong_credentials_are_a_configuration_error(helper, https_anchor, tmp_path):
     (tmp_path / "secret").write_text("hunter2")
     (tmp_path / "secret").chmod(0o600)
 
@@ -237,7 +237,7 @@ def test_wrong_credentials_are_for_the_machines_owner_to_mend(helper, https_anch
         ({"user": None}, "missing option 'user'"),
     ],
 )
-def test_a_wrong_configuration_is_4_with_the_reason(
+def test_an_invalid_configuration_exits_with_4_and_the_reason(
     helper, https_anchor, tmp_path, changes, reason
 ):
     for name, contents in (("loose", "x"), ("empty", "")):
@@ -252,7 +252,7 @@ def test_a_wrong_configuration_is_4_with_the_reason(
     assert [] == https_anchor.requests
 
 
-def test_everything_that_is_wrong_is_told_at_once(helper, https_anchor):
+def test_all_configuration_errors_are_shown_at_once(helper, https_anchor):
     config = https_anchor.client_json(url="http://a", secret_file="missing", colour="red")
 
     _, out = helper("SUBMIT", config=config)
@@ -261,7 +261,7 @@ def test_everything_that_is_wrong_is_told_at_once(helper, https_anchor):
     assert "colour" in out
 
 
-def test_a_configuration_that_everyone_may_write_is_4(helper, https_anchor):
+def test_a_world_writable_configuration_exits_with_4(helper, https_anchor):
     config = https_anchor.client_json()
     config.chmod(0o666)
 
@@ -272,7 +272,7 @@ def test_a_configuration_that_everyone_may_write_is_4(helper, https_anchor):
     assert "should be owned by root and have mode 0644" in out
 
 
-def test_a_server_that_the_bundle_does_not_vouch_for_gets_no_secret(helper, https_anchor, tmp_path):
+def test_a_server_that_the_ca_file_does_not_verify_gets_no_secret(helper, https_anchor, tmp_path):
     other = make_tls(tmp_path / "other", name="Other")
 
     code, out = helper("SUBMIT", config=https_anchor.client_json(ca_file=str(other.ca.cert_path)))
@@ -292,7 +292,7 @@ def test_a_server_of_another_name_gets_no_secret(helper, tmp_path, document):
         assert [] == anchor.requests
 
 
-def test_an_expired_server_is_waited_for(helper, tmp_path, document):
+def test_an_expired_server_certificate_is_retried_later(helper, tmp_path, document):
 
     tls = make_tls(tmp_path / "expired", not_after=now() - DAY)
     with running(tmp_path, document, tls) as anchor:
@@ -311,7 +311,7 @@ def test_a_redirect_is_not_followed(helper, https_anchor):
     assert "https://elsewhere.example.com/" in out
 
 
-def test_roots_come_over_verified_tls_only(helper, tmp_path, document, ca):
+def test_roots_are_fetched_over_verified_tls_only(helper, tmp_path, document, ca):
     code, out = helper("FETCH-ROOTS")
     assert 0 == code
     nickname, _, pem = out.partition("\n")
@@ -325,7 +325,7 @@ def test_roots_come_over_verified_tls_only(helper, tmp_path, document, ca):
         assert [("POST", "/v1/sign/default"), ("GET", "/v1/ca/default")] == anchor.requests
 
 
-def test_roots_of_a_service_that_is_down_are_asked_for_again(helper, https_anchor):
+def test_roots_of_an_unavailable_service_are_retried_later(helper, https_anchor):
     https_anchor.stop()
 
     waits = []
@@ -337,7 +337,7 @@ def test_roots_of_a_service_that_is_down_are_asked_for_again(helper, https_ancho
     assert 30 <= min(waits) < max(waits) <= 60
 
 
-def test_a_wrong_command_line_is_4_with_the_reason(capsys):
+def test_a_wrong_command_line_exits_with_4_and_the_reason(capsys):
     with pytest.raises(SystemExit) as ended:
         certmonger.main(["--confg", "x"])
 
@@ -345,7 +345,7 @@ def test_a_wrong_command_line_is_4_with_the_reason(capsys):
     assert "unrecognized arguments" in capsys.readouterr().out
 
 
-def test_a_mistake_of_our_own_is_not_waited_out_for_seven_days(monkeypatch, capsys):
+def test_an_internal_error_is_retried_soon(monkeypatch, capsys):
     # No input is known that makes one.
     monkeypatch.setattr(certmonger.configuration, "load", lambda _path: 1 / 0)
 

@@ -185,7 +185,7 @@ def test_a_certificate_without_a_good_chain_does_not_replace_a_good_one(keeping,
     keeping(*chains[which])
 
 
-def test_the_next_ca_of_the_service_is_taken_over(machine, https_anchor, ca, tmp_path):
+def test_the_next_ca_of_the_service_is_accepted(machine, https_anchor, ca, tmp_path):
     assert 0 == machine.request("www.example.com")
     successor = make_ca(tmp_path, name="Successor")
     bundle = {
@@ -200,7 +200,7 @@ def test_the_next_ca_of_the_service_is_taken_over(machine, https_anchor, ca, tmp
     machine.certificate().verify_directly_issued_by(successor.certificate)
 
 
-def test_a_renewal_by_the_same_ca_asks_no_more_than_it_has_to(machine, https_anchor):
+def test_a_renewal_by_the_same_ca_sends_one_request(machine, https_anchor):
     assert 0 == machine.request("www.example.com")
     https_anchor.requests.clear()
 
@@ -209,7 +209,7 @@ def test_a_renewal_by_the_same_ca_asks_no_more_than_it_has_to(machine, https_anc
     assert [("POST", "/v1/sign/default")] == https_anchor.requests
 
 
-def test_a_service_that_does_not_show_its_ca_may_still_issue(machine, https_anchor, ca):
+def test_a_service_that_does_not_publish_its_ca_can_issue(machine, https_anchor, ca):
     https_anchor.wsgi = signing(ca)
 
     assert 0 == machine.request("www.example.com")
@@ -217,7 +217,7 @@ def test_a_service_that_does_not_show_its_ca_may_still_issue(machine, https_anch
 
 
 @pytest.mark.parametrize("which", ["root", "intermediate"])
-def test_the_configured_ca_decides(machine, https_anchor, ca, tmp_path, capsys, which):
+def test_the_configured_ca_takes_precedence(machine, https_anchor, ca, tmp_path, capsys, which):
     below = make_ca(tmp_path, name="Below", issuer=ca)
     stranger = make_ca(tmp_path, name="Stranger")
     known = ca if which == "root" else below
@@ -239,7 +239,7 @@ def test_the_configured_ca_decides(machine, https_anchor, ca, tmp_path, capsys, 
 @pytest.mark.parametrize(
     ("contents", "reason"), [(None, "cannot be read"), ("x", "holds no certificates in PEM")]
 )
-def test_a_file_of_cas_that_is_no_good_is_told(
+def test_an_invalid_file_of_cas_is_reported(
     machine, https_anchor, tmp_path, capsys, contents, reason
 ):
     if contents:
@@ -253,7 +253,7 @@ def test_a_file_of_cas_that_is_no_good_is_told(
 
 
 @pytest.mark.parametrize("changes", ["expired", "another name", "a CA"])
-def test_a_bad_certificate_is_not_a_first_one_either(machine, https_anchor, ca, capsys, changes):
+def test_a_bad_first_certificate_is_rejected(machine, https_anchor, ca, capsys, changes):
     difference, reason = BAD[changes]
     https_anchor.wsgi = signing(ca, lambda _csr: difference, otherwise=https_anchor.wsgi)
 
@@ -360,7 +360,7 @@ FINE = {
 
 
 @pytest.mark.parametrize("case", FINE)
-def test_what_a_fixup_may_do_is_accepted(ca, case):
+def test_changes_by_fixups_are_accepted(ca, case):
     csr, changes = FINE[case]
     csr = x509.load_pem_x509_csr(csr)
     certificate = issue(csr, ca, **changes)
@@ -368,7 +368,7 @@ def test_what_a_fixup_may_do_is_accepted(ca, case):
     acceptance.check(certificate, [ca.certificate], csr, now())
 
 
-def test_each_link_of_a_chain_has_to_be_allowed_to_issue_the_one_below(ca, tmp_path):
+def test_each_link_of_a_chain_must_be_allowed_to_issue_the_next(ca, tmp_path):
     csr = x509.load_pem_x509_csr(make_csr("a", "a"))
     crl_only = make_ca(tmp_path, name="CRLs only", issuer=ca, usage=CRL_SIGN)
     with pytest.raises(acceptance.Unacceptable, match="'CN=CRLs only' may not sign certificates"):
@@ -386,7 +386,7 @@ def test_each_link_of_a_chain_has_to_be_allowed_to_issue_the_one_below(ca, tmp_p
         acceptance.check(issue(csr, signer), [below, root], csr, now())
 
 
-def test_a_common_name_that_is_nowhere_any_more_is_missed(ca):
+def test_a_dropped_common_name_that_is_no_alternative_name_is_rejected(ca):
     csr = x509.load_pem_x509_csr(make_csr("Alice Smith", "a.example.com"))
     certificate = issue(csr, ca, subject=x509.Name([]))
 
@@ -394,7 +394,7 @@ def test_a_common_name_that_is_nowhere_any_more_is_missed(ca):
         acceptance.check(certificate, [ca.certificate], csr, now())
 
 
-def test_a_ca_that_was_asked_for_may_be_one(ca):
+def test_a_requested_ca_certificate_is_accepted(ca):
     constraints = x509.BasicConstraints(True, 0)
     csr = x509.load_pem_x509_csr(make_csr("a", "a", extensions=[(constraints, True)]))
 

@@ -49,7 +49,7 @@ def tracking(machine):
         (-9600.5 * HOUR, r"400 days, 0:\d\d:\d\d behind", 0),
     ],
 )
-def test_a_wrong_clock_is_told_at_each_run_and_costs_one_certificate_at_most(
+def test_a_wrong_clock_is_reported_at_each_run_and_renews_at_most_once(
     renew, clock, machine, https_anchor, ahead, words, asked
 ):
     first = machine.certificate()
@@ -93,7 +93,7 @@ def test_a_certificate_that_is_due_by_the_services_clock_too_is_renewed(
 
 
 @pytest.mark.slow
-def test_the_daemon_does_not_ask_for_the_time_all_the_time(renewer, clock, https_anchor):
+def test_the_daemon_rarely_requests_the_time(renewer, clock, https_anchor):
     said = []
     daemon = Daemon(renewer, said.append, said.append)
     clock.ahead = 30 * HOUR
@@ -106,14 +106,14 @@ def test_the_daemon_does_not_ask_for_the_time_all_the_time(renewer, clock, https
     assert len(https_anchor.requests) < 18
 
 
-def test_a_small_difference_is_nothing_to_speak_of(renew, clock, machine):
+def test_a_small_time_difference_is_not_reported(renew, clock, machine):
     for clock.ahead in (-240, 240):
         machine.force_renewal_due()
         outcome = renew()
         assert (Result.RENEWED, "") == (outcome.result, outcome.warning)
 
 
-def test_a_service_without_the_time_is_not_asked_for_a_certificate_at_each_run(
+def test_a_service_without_a_date_header_is_not_asked_at_each_run(
     renew, clock, machine, https_anchor
 ):
     working = https_anchor.wsgi
@@ -140,9 +140,7 @@ def test_a_service_without_the_time_is_not_asked_for_a_certificate_at_each_run(
     assert 3 == https_anchor.submissions
 
 
-def test_a_service_whose_clock_is_wrong_is_said_to_be_out_of_order(
-    renew, clock, machine, https_anchor, ca
-):
+def test_a_service_with_a_wrong_clock_is_reported(renew, clock, machine, https_anchor, ca):
     first = machine.certificate()
     early = {"not_before": now() + DAY, "not_after": now() + 2 * DAY}
     https_anchor.wsgi = signing(ca, lambda _csr: early, otherwise=https_anchor.wsgi)
@@ -156,7 +154,7 @@ def test_a_service_whose_clock_is_wrong_is_said_to_be_out_of_order(
     assert first == machine.certificate()
 
 
-def test_certmonger_comes_back_when_the_clock_may_be_right(https_anchor, ca, monkeypatch, capsys):
+def test_certmonger_retries_after_a_wrong_clock(https_anchor, ca, monkeypatch, capsys):
     def refuse(*_arguments):
         raise OutsideValidity("a certificate that expired")
 
@@ -181,7 +179,9 @@ def test_a_first_certificate_is_not_installed_under_a_wrong_clock(renewer, clock
     assert not (machine.state / "other" / "cert.pem").exists()
 
 
-def test_an_unreachable_service_leaves_the_doubt(renew, clock, machine, https_anchor):
+def test_the_clock_stays_unconfirmed_if_the_service_is_unreachable(
+    renew, clock, machine, https_anchor
+):
     clock.ahead = 20 * HOUR
     assert Result.RENEWED is renew().result
     https_anchor.stop()

@@ -29,9 +29,7 @@ def inside(machine, clock, outcomes):
     return Daemon(renewer, outcomes.append, outcomes.append)
 
 
-def test_a_clock_that_jumps_ahead_renews_once_and_not_without_end(
-    machine, inside, clock, outcomes, https_anchor
-):
+def test_a_clock_that_jumps_ahead_renews_only_once(machine, inside, clock, outcomes, https_anchor):
     assert 0 == machine.request("www.example.com")
     assert 0 < inside.cycle() <= LONGEST_SLEEP
     assert [] == outcomes
@@ -46,7 +44,7 @@ def test_a_clock_that_jumps_ahead_renews_once_and_not_without_end(
     assert "clock" in machine.tracked().history.error
 
 
-def test_a_clock_that_jumps_back_is_told_and_renews_nothing(
+def test_a_clock_that_jumps_back_is_reported_and_renews_nothing(
     machine, inside, clock, outcomes, https_anchor
 ):
     assert 0 == machine.request("www.example.com")
@@ -76,7 +74,7 @@ def test_a_wait_that_was_written_under_another_clock_is_ignored(
     assert [Result.POSTPONED, Result.RENEWED] == [outcome.result for outcome in outcomes]
 
 
-def test_failures_are_tried_again_after_longer_and_longer_waits(
+def test_failures_are_retried_after_increasing_waits(
     machine, inside, clock, outcomes, https_anchor
 ):
     assert 0 == machine.request("www.example.com")
@@ -122,7 +120,7 @@ def refused(machine, inside, https_anchor):
 
 
 @pytest.mark.parametrize("how", REFUSALS)
-def test_what_was_refused_is_left_alone_for_half_an_hour(
+def test_a_rejected_request_is_not_retried_for_half_an_hour(
     refused, inside, clock, outcomes, https_anchor, how
 ):
     refused(how)
@@ -139,7 +137,7 @@ def test_what_was_refused_is_left_alone_for_half_an_hour(
     assert [Result.FAILED] * 2 == [outcome.result for outcome in outcomes]
 
 
-def test_machines_that_were_refused_together_do_not_come_back_together():
+def test_retries_after_a_rejection_are_spread():
     waits = [schedule.wait_after_refusal() for _ in range(100)]
 
     assert 1800 <= min(waits) < max(waits) <= 2700
@@ -147,7 +145,7 @@ def test_machines_that_were_refused_together_do_not_come_back_together():
 
 
 @pytest.mark.parametrize("how", ["401", "403"])
-def test_other_credentials_are_tried_at_once_and_once(
+def test_changed_credentials_are_tried_once_without_waiting(
     refused, machine, inside, clock, https_anchor, how
 ):
     refused(how)
@@ -175,7 +173,7 @@ def test_other_credentials_are_tried_at_once_and_once(
     assert 4 == https_anchor.submissions
 
 
-def test_other_credentials_that_work_end_it(refused, machine, inside, outcomes, https_anchor):
+def test_valid_credentials_end_the_wait(refused, machine, inside, outcomes, https_anchor):
     working = https_anchor.wsgi
     secret = machine.config.with_name("secret")
     secret.write_text("wrong")
@@ -191,7 +189,7 @@ def test_other_credentials_that_work_end_it(refused, machine, inside, outcomes, 
     assert "s3cret" not in (machine.state / "tracked" / "www.example.com.json").read_text()
 
 
-def test_another_secret_does_not_help_a_refused_request(refused, machine, inside, https_anchor):
+def test_a_changed_secret_does_not_retry_a_rejected_request(refused, machine, inside, https_anchor):
     refused("400")
 
     machine.config.with_name("secret").write_text("another")
@@ -202,9 +200,7 @@ def test_another_secret_does_not_help_a_refused_request(refused, machine, inside
 
 @pytest.mark.parametrize("status", ["401 No", "403 No", "400 No", "429 No", "503 No", "500 No"])
 @pytest.mark.parametrize("seconds", [7200, 100_000_000])
-def test_nobody_asks_before_the_service_wants_it(
-    machine, inside, clock, https_anchor, status, seconds
-):
+def test_retry_after_is_respected(machine, inside, clock, https_anchor, status, seconds):
     assert 0 == machine.request("www.example.com")
     machine.force_renewal_due()
     https_anchor.wsgi = response(status, b"", Retry_After=str(seconds))
@@ -233,7 +229,7 @@ def test_a_hook_that_fails_is_not_run_each_minute(machine, inside, outcomes, tmp
     assert [] == outcomes
 
 
-def test_a_failure_that_cannot_be_written_down_is_not_repeated_at_once(
+def test_a_failure_that_cannot_be_stored_is_not_retried_at_once(
     machine, inside, outcomes, https_anchor, monkeypatch
 ):
     assert 0 == machine.request("www.example.com")
@@ -252,9 +248,7 @@ def test_a_failure_that_cannot_be_written_down_is_not_repeated_at_once(
     assert 2 == https_anchor.submissions
 
 
-def test_a_run_that_takes_very_long_is_not_waited_for_without_end(
-    machine, inside, monkeypatch, capsys
-):
+def test_a_run_that_takes_too_long_is_abandoned(machine, inside, monkeypatch, capsys):
     assert 0 == machine.request("www.example.com")
     monkeypatch.setattr(locks, "TIMEOUT", 0.2)
 
@@ -264,7 +258,7 @@ def test_a_run_that_takes_very_long_is_not_waited_for_without_end(
     assert "another run is at work on it" in capsys.readouterr().err
 
 
-def test_a_broken_file_is_complained_of_once(machine, inside, outcomes):
+def test_a_broken_file_is_reported_once(machine, inside, outcomes):
     assert 0 == machine.request("www.example.com")
     (machine.state / "tracked" / "broken.json").write_text("{")
 
@@ -296,13 +290,15 @@ def hours(count):
         ("8" + "0" * 63, BEGIN + hours(23), None, 23.25),
     ],
 )
-def test_a_third_of_the_life_is_left_at_renewal(fingerprint, renew_after, when_left, after_hours):
+def test_a_third_of_the_lifetime_remains_at_renewal(
+    fingerprint, renew_after, when_left, after_hours
+):
     moment = schedule.renewal((BEGIN, END), fingerprint, renew_after, when_left)
 
     assert abs(BEGIN + hours(after_hours) - moment) < datetime.timedelta(seconds=1)
 
 
-def test_a_thousand_machines_spread_over_a_tenth_of_the_life():
+def test_renewals_are_spread_over_a_tenth_of_the_lifetime():
     import hashlib
 
     moments = [
@@ -322,7 +318,7 @@ def test_a_thousand_machines_spread_over_a_tenth_of_the_life():
 @pytest.mark.parametrize(
     ("left", "longest"), [(86400, 3600), (600, 60), (5, 10), (0, 300), (-5, 300)]
 )
-def test_a_wait_leaves_time_for_other_tries(left, longest):
+def test_a_wait_leaves_time_for_more_attempts(left, longest):
     waits = [schedule.wait(30, left) for _ in range(200)]
 
     assert longest / 2 <= min(waits)
@@ -330,7 +326,7 @@ def test_a_wait_leaves_time_for_other_tries(left, longest):
     assert len(set(waits)) > 100
 
 
-def test_the_services_own_moment_is_kept(machine):
+def test_the_renewal_time_of_the_service_is_used(machine):
     assert 0 == machine.request("www.example.com")
     tracked, certificate = machine.tracked(), machine.certificate()
 

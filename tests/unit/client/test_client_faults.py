@@ -15,7 +15,7 @@ from tests.support.pki import certificate_with_invalid_version, make_ca
 from tests.support.servers.processes import wait_for
 
 
-def test_what_a_run_is_writing_at_this_moment_is_left_alone(machine):
+def test_files_that_a_running_command_writes_are_kept(machine):
     assert 0 == machine.request("www.example.com")
     other = CertificateDirectory(machine.state / "certificates" / "other")
     with other.locked():
@@ -28,7 +28,7 @@ def test_what_a_run_is_writing_at_this_moment_is_left_alone(machine):
     assert [] == machine.leftovers()
 
 
-def test_a_directory_that_is_not_there_any_more_is_made_again(machine):
+def test_a_deleted_directory_is_created_again(machine):
     assert 0 == machine.request("www.example.com")
     for path in sorted(machine.directory.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -40,7 +40,7 @@ def test_a_directory_that_is_not_there_any_more_is_made_again(machine):
 
 @pytest.mark.parametrize("name", ["key.pem", "cert.pem"])
 @pytest.mark.parametrize("text", ["garbage", certificate_with_invalid_version()])
-def test_a_pair_that_is_no_good_any_more_is_replaced(machine, name, text):
+def test_an_invalid_key_pair_is_replaced(machine, name, text):
     assert 0 == machine.request("www.example.com")
     path = (machine.directory / name).resolve()
     path.write_text(text)
@@ -62,7 +62,7 @@ def test_a_pair_that_is_no_good_any_more_is_replaced(machine, name, text):
         json.dumps({"certificate": certificate_with_invalid_version(), "chain": []}).encode(),
     ],
 )
-def test_garbage_leaves_what_was_there(machine, https_anchor, capsys, body):
+def test_garbage_keeps_the_existing_files(machine, https_anchor, capsys, body):
     assert 0 == machine.request("www.example.com")
     first = machine.certificate()
     https_anchor.wsgi = response("200 OK", body)
@@ -76,7 +76,7 @@ def test_garbage_leaves_what_was_there(machine, https_anchor, capsys, body):
     assert 1 == err.count("\n")
 
 
-def test_a_certificate_for_another_key_leaves_what_was_there(
+def test_a_certificate_for_another_key_keeps_the_existing_files(
     machine, https_anchor, tmp_path, capsys
 ):
     assert 0 == machine.request("www.example.com")
@@ -91,7 +91,7 @@ def test_a_certificate_for_another_key_leaves_what_was_there(
     assert "a certificate for another key" in capsys.readouterr().err
 
 
-def test_a_service_that_is_down_is_for_now(machine, https_anchor, capsys):
+def test_an_unavailable_service_is_a_temporary_failure(machine, https_anchor, capsys):
     assert 0 == machine.request("www.example.com")
     machine.force_renewal_due()
     https_anchor.stop()
@@ -105,7 +105,7 @@ def test_a_service_that_is_down_is_for_now(machine, https_anchor, capsys):
     assert machine.tracked().history.error is None
 
 
-def test_a_service_that_wants_to_be_left_alone_is(machine, https_anchor, capsys):
+def test_retry_after_of_the_service_is_respected(machine, https_anchor, capsys):
     assert 0 == machine.request("www.example.com")
     machine.force_renewal_due()
     working = https_anchor.wsgi
@@ -129,7 +129,7 @@ def script(path, text, mode=0o755):
     return path
 
 
-def test_the_hook_is_told_where_everything_is(machine, tmp_path):
+def test_the_hook_gets_all_paths(machine, tmp_path):
     told = tmp_path / "told"
     hooked = script(tmp_path / "hook", f'env >{told}; echo "$@" >>{told}')
 
@@ -151,7 +151,7 @@ def test_the_hook_is_told_where_everything_is(machine, tmp_path):
         assert expected in lines
 
 
-def test_a_hook_that_is_named_from_here_is_found_from_anywhere(machine, tmp_path, monkeypatch):
+def test_a_relative_hook_path_works_from_any_directory(machine, tmp_path, monkeypatch):
     script(tmp_path / "hook", f"touch {tmp_path}/ran")
     monkeypatch.chdir(tmp_path)
     assert 0 == machine.request("www.example.com", "--hook", "./hook one/two")
@@ -185,7 +185,7 @@ def test_the_hook_runs_only_after_a_success(machine, https_anchor, tmp_path):
         ("exit 0", 0o000, "cannot be run: Permission denied"),
     ],
 )
-def test_a_hook_that_fails_is_told_and_tried_again_with_the_certificate_in_place(
+def test_a_failed_hook_is_reported_and_retried_after_installation(
     machine, tmp_path, https_anchor, capsys, text, mode, reason
 ):
     hooked = script(tmp_path / "hook", "exit 0")
@@ -212,14 +212,14 @@ def test_a_hook_that_fails_is_told_and_tried_again_with_the_certificate_in_place
     assert machine.tracked().history.error is None
 
 
-def test_a_hook_that_is_missing_is_told(machine, capsys):
+def test_a_missing_hook_is_reported(machine, capsys):
     assert 3 == machine.request("www.example.com", "--hook", "/no/such/hook")
 
     assert "the hook /no/such/hook cannot be run: No such file" in capsys.readouterr().err
     machine.assert_key_matches()
 
 
-def test_a_hook_that_hangs_is_ended_with_its_children(tmp_path):
+def test_a_hanging_hook_is_killed_with_its_children(tmp_path):
     hooked = script(tmp_path / "hook", f"sleep 600 & echo $! >{tmp_path}/child; wait")
 
     with pytest.raises(hook.HookFailed, match="took longer than 1 seconds"):

@@ -72,7 +72,7 @@ def test_an_application_credential_gets_a_token(stub):
     assert ["application_credential"] == stub.asked[0]["identity"]["methods"]
 
 
-def test_a_token_that_is_there_is_taken_as_it_is():
+def test_an_existing_token_is_used_unchanged():
     assert "token" == keystone.fetch_token(None, 20, {"OS_TOKEN": "token"})
 
 
@@ -98,14 +98,14 @@ def test_clouds_yaml_gets_a_token(stub, tmp_path, place, named):
     assert "s3cret" == token
 
 
-def test_wrong_credentials_are_for_the_machines_owner_to_mend(stub):
+def test_wrong_credentials_are_a_configuration_error(stub):
     with pytest.raises(Misconfigured, match="keystone refused the credentials") as caught:
         keystone.fetch_token(None, 20, environment(stub, OS_PASSWORD="hunter2"))
 
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_keystone_that_is_down_is_waited_for(stub):
+def test_an_unavailable_keystone_is_retried_later(stub):
     stub.stop()
 
     with pytest.raises(Unavailable, match="keystone is not available"):
@@ -121,7 +121,7 @@ def test_a_keystone_that_is_down_is_waited_for(stub):
         {"OS_CLOUD": "x", "OS_CLIENT_CONFIG_FILE": "/dev/null"},
     ],
 )
-def test_settings_that_do_not_do_are_told_without_secrets(variables):
+def test_invalid_settings_are_reported_without_secrets(variables):
     with pytest.raises((Misconfigured, Unavailable), match="keystone") as caught:
         keystone.fetch_token(None, 5, variables)
 
@@ -129,7 +129,7 @@ def test_settings_that_do_not_do_are_told_without_secrets(variables):
 
 
 @pytest.mark.parametrize("text", ["[", "clouds: 1", "clouds: {home: 1}", "- x", "clouds: {b: {}}"])
-def test_a_clouds_yaml_that_does_not_do_is_told(tmp_path, text):
+def test_an_invalid_clouds_yaml_is_reported(tmp_path, text):
     path = tmp_path / "clouds.yaml"
     path.write_text(text)
 
@@ -137,7 +137,7 @@ def test_a_clouds_yaml_that_does_not_do_is_told(tmp_path, text):
         keystone.fetch_token("home", 5, {"OS_CLIENT_CONFIG_FILE": str(path)})
 
 
-def test_a_request_goes_out_with_a_token(stub, machine, https_anchor, monkeypatch):
+def test_a_request_is_sent_with_a_token(stub, machine, https_anchor, monkeypatch):
     for name, value in environment(stub).items():
         monkeypatch.setenv(name, value)
     machine.config = https_anchor.client_json(secret_file=None, keystone={})

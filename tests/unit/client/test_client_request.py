@@ -23,7 +23,7 @@ def mode(path):
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_a_request_writes_key_certificate_and_chain_that_fit(machine, ca, capsys):
+def test_a_request_writes_a_matching_key_certificate_and_chain(machine, ca, capsys):
     assert 0 == machine.request("www.example.com", "192.0.2.1", "::1")
 
     certificate = machine.certificate()
@@ -41,7 +41,7 @@ def test_a_request_writes_key_certificate_and_chain_that_fit(machine, ca, capsys
     assert capsys.readouterr().out.startswith("www.example.com: issued, valid until 2")
 
 
-def test_only_the_owner_may_read_what_has_the_key_in_it(machine):
+def test_only_the_owner_can_read_files_with_the_key(machine):
     assert 0 == machine.request("www.example.com")
 
     modes = {path.name: mode(path) for path in machine.directory.glob("*.pem")}
@@ -55,7 +55,7 @@ def test_only_the_owner_may_read_what_has_the_key_in_it(machine):
 
 
 @pytest.mark.parametrize("kind", ["rsa-2048", "ec-p384"])
-def test_renewal_makes_a_new_key_of_the_kind_that_was_asked_for(machine, kind):
+def test_renewal_generates_a_new_key_of_the_requested_kind(machine, kind):
     assert 0 == machine.request("www.example.com", "--key", kind)
     first = machine.certificate()
 
@@ -68,7 +68,7 @@ def test_renewal_makes_a_new_key_of_the_kind_that_was_asked_for(machine, kind):
     machine.assert_key_matches()
 
 
-def test_a_key_is_kept_when_that_is_wanted(machine):
+def test_a_key_is_reused_on_request(machine):
     assert 0 == machine.request("www.example.com", "--reuse-key")
     first = machine.certificate()
 
@@ -78,7 +78,7 @@ def test_a_key_is_kept_when_that_is_wanted(machine):
     assert first != machine.certificate()
 
 
-def test_what_is_not_due_is_left_alone(machine, capsys):
+def test_a_certificate_that_is_not_due_is_not_renewed(machine, capsys):
     assert 0 == machine.request("www.example.com")
     first = machine.certificate()
     capsys.readouterr()
@@ -89,7 +89,7 @@ def test_what_is_not_due_is_left_alone(machine, capsys):
     assert capsys.readouterr().out.startswith("nothing is due; the next is www.example.com, from 2")
 
 
-def test_json_tells_scripts_the_same(machine, capsys):
+def test_json_output_has_the_same_information(machine, capsys):
     assert 0 == machine.request("www.example.com", "--json")
     requested = json.loads(capsys.readouterr().out)
     assert 0 == machine.renew("--json")
@@ -103,7 +103,7 @@ def test_json_tells_scripts_the_same(machine, capsys):
     assert "valid" == listed["state"]
 
 
-def test_the_service_is_asked_when_a_certificate_is_due(machine):
+def test_the_service_determines_when_a_certificate_is_due(machine):
     assert 0 == machine.request("www.example.com")
     first = machine.certificate()
     machine.force_renewal_due()
@@ -126,7 +126,7 @@ def test_a_dry_run_changes_nothing(machine, https_anchor, capsys):
     assert 1 == https_anchor.submissions
 
 
-def test_quiet_says_nothing_when_all_is_well(machine, capsys):
+def test_quiet_prints_nothing_on_success(machine, capsys):
     assert 0 == machine.request("www.example.com", "--quiet")
     assert 0 == machine.renew("--quiet", "--force")
     assert 0 == machine.renew("--quiet")
@@ -167,7 +167,7 @@ def access(path):
     return (mode(path), *names)
 
 
-def test_modes_and_owners_that_were_changed_by_hand_are_kept(machine):
+def test_manually_changed_modes_and_owners_are_kept(machine):
     assert 0 == machine.request("www.example.com", "--owner", "daemon", "--key-mode", "600")
     for name, (permissions, owner, group) in BY_HAND.items():
         path = (machine.directory / name).resolve()
@@ -184,7 +184,7 @@ def test_modes_and_owners_that_were_changed_by_hand_are_kept(machine):
     assert (0o644, "root", "root") == access(machine.directory / "cert.pem")
 
 
-def test_a_key_is_never_readable_for_everyone_whatever_was_done_by_hand(machine):
+def test_a_key_is_never_world_readable_after_manual_changes(machine):
     assert 0 == machine.request("www.example.com")
     for name in ("key.pem", "combined.pem"):
         (machine.directory / name).resolve().chmod(0o4777)
@@ -196,7 +196,7 @@ def test_a_key_is_never_readable_for_everyone_whatever_was_done_by_hand(machine)
 
 
 @pytest.mark.parametrize("variable", ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])
-def test_a_proxy_in_the_environment_is_not_asked(machine, monkeypatch, variable):
+def test_a_proxy_in_the_environment_is_not_used(machine, monkeypatch, variable):
     with broken_server("closing") as port:
         monkeypatch.setenv(variable, f"http://127.0.0.1:{port}")
 
@@ -204,14 +204,14 @@ def test_a_proxy_in_the_environment_is_not_asked(machine, monkeypatch, variable)
         assert 0 == machine.renew("--force")
 
 
-def test_an_unknown_owner_is_told_before_the_service_is_asked(machine, https_anchor, capsys):
+def test_an_unknown_owner_is_reported_before_any_request(machine, https_anchor, capsys):
     assert 1 == machine.request("www.example.com", "--owner", "no-such-user")
 
     assert "no-such-user" in capsys.readouterr().err
     assert [] == https_anchor.requests
 
 
-def test_a_file_that_is_not_ours_is_never_replaced(machine, https_anchor, tmp_path, capsys):
+def test_a_foreign_file_is_never_replaced(machine, https_anchor, tmp_path, capsys):
     directory = tmp_path / "elsewhere"
     directory.mkdir()
     (directory / "key.pem").write_text("precious")
@@ -231,7 +231,7 @@ def test_two_certificates_do_not_share_a_directory(machine, tmp_path, capsys):
     assert "is that of 'a.example.com'" in capsys.readouterr().err
 
 
-def test_asking_again_changes_what_is_wanted(machine):
+def test_a_second_request_changes_the_certificate_spec(machine):
     assert 0 == machine.request("www.example.com")
     assert 0 == machine.request("www.example.com", "shop.example.com")
 
@@ -239,7 +239,7 @@ def test_asking_again_changes_what_is_wanted(machine):
     assert ("www.example.com", "shop.example.com") == machine.tracked().spec.names
 
 
-def test_the_state_is_read_and_written_in_the_format_of_earlier_versions(machine):
+def test_the_state_keeps_the_format_of_earlier_versions(machine):
     assert 0 == machine.request("www.example.com")
 
     state = json.loads((machine.state / "tracked" / "www.example.com.json").read_text())
@@ -248,7 +248,7 @@ def test_the_state_is_read_and_written_in_the_format_of_earlier_versions(machine
     assert ["www.example.com"] == state["wish"]["names"]
 
 
-def test_a_refusal_leaves_what_was_there(machine, https_anchor, capsys):
+def test_a_rejection_keeps_the_existing_files(machine, https_anchor, capsys):
     assert 0 == machine.request("www.example.com")
     first = machine.certificate()
     https_anchor.wsgi = problem_response("400 Bad Request", "common_name: name is not allowed")
@@ -263,13 +263,13 @@ def test_a_refusal_leaves_what_was_there(machine, https_anchor, capsys):
 
 
 @pytest.mark.parametrize("name", ["a b", "", "a/b", "a@b", "."])
-def test_a_name_that_is_none_is_told_before_the_service_is_asked(machine, https_anchor, name):
+def test_an_invalid_name_is_reported_before_any_request(machine, https_anchor, name):
     assert 1 == machine.request(name)
 
     assert [] == https_anchor.requests
 
 
-def test_internationalised_names_and_wildcards_are_asked_for(machine):
+def test_internationalised_names_and_wildcards_are_requested(machine):
     assert 0 == machine.request("*.example.com", "bücher.example.com")
 
     directory = machine.state / "certificates" / "_wildcard.example.com"
@@ -300,7 +300,7 @@ def test_the_list_shows_what_is_tracked(machine, capsys):
     assert second.startswith("www.example.com  valid  2")
 
 
-def test_what_is_forgotten_keeps_its_files(machine, capsys):
+def test_forgetting_a_certificate_keeps_its_files(machine, capsys):
     assert 0 == machine.request("www.example.com")
 
     assert 0 == machine.run("forget", "www.example.com")
@@ -312,7 +312,7 @@ def test_what_is_forgotten_keeps_its_files(machine, capsys):
     assert capsys.readouterr().out.startswith("nothing is tracked in ")
 
 
-def test_a_damaged_file_does_not_keep_the_others_from_renewing(machine, capsys):
+def test_a_damaged_file_does_not_prevent_other_renewals(machine, capsys):
     assert 0 == machine.request("www.example.com")
     first = machine.certificate()
     machine.force_renewal_due()
@@ -326,7 +326,7 @@ def test_a_damaged_file_does_not_keep_the_others_from_renewing(machine, capsys):
     assert 0 == machine.request("b.example.com")
 
 
-def test_a_command_may_print_the_secret(machine, https_anchor, tmp_path):
+def test_a_command_can_print_the_secret(machine, https_anchor, tmp_path):
     machine.config = https_anchor.client_json(
         secret_file=None, secret_command=["printf", "s3cret\n"]
     )
@@ -344,7 +344,7 @@ def test_a_command_may_print_the_secret(machine, https_anchor, tmp_path):
         (["sleep", "60"], 75, "took longer"),
     ],
 )
-def test_a_command_that_prints_no_secret_is_told(
+def test_a_command_that_prints_no_secret_is_reported(
     machine, https_anchor, capsys, command, code, reason
 ):
     machine.config = https_anchor.client_json(secret_file=None, secret_command=command, timeout=1)
@@ -354,7 +354,7 @@ def test_a_command_that_prints_no_secret_is_told(
     assert [] == https_anchor.requests
 
 
-def test_a_slow_service_is_not_waited_for_without_end(machine, https_anchor, capsys):
+def test_a_slow_service_times_out(machine, https_anchor, capsys):
     def drip(environ, start_response):
         start_response("200 OK", [("Content-Type", "application/json")])
         for _ in range(600):
@@ -372,7 +372,7 @@ def test_a_slow_service_is_not_waited_for_without_end(machine, https_anchor, cap
 
 
 @pytest.mark.slow
-def test_a_request_may_wait_for_the_service(machine, https_anchor):
+def test_a_request_can_wait_for_the_service(machine, https_anchor):
     working, asked = https_anchor.wsgi, []
 
     def busy_at_first(environ, start_response):

@@ -84,7 +84,7 @@ def renewed(machine, https_anchor):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_a_backup_has_lost_is_put_back_and_nobody_is_asked(renewed, https_anchor, way):
+def test_renew_restores_files_lost_in_a_backup_without_a_request(renewed, https_anchor, way):
     certificate = renewed.certificate()
     way(renewed.directory)
 
@@ -105,7 +105,7 @@ def test_what_a_backup_has_lost_is_put_back_and_nobody_is_asked(renewed, https_a
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
-def test_asking_again_works_on_what_a_backup_has_lost_too(renewed, way):
+def test_a_second_request_restores_files_lost_in_a_backup(renewed, way):
     way(renewed.directory)
 
     assert 0 == renewed.request("www.example.com")
@@ -115,7 +115,7 @@ def test_asking_again_works_on_what_a_backup_has_lost_too(renewed, way):
 
 @pytest.mark.parametrize("name", [*NAMES, "current"])
 @pytest.mark.parametrize("arguments", [(), ("--force",)])
-def test_a_file_of_somebody_else_is_named_before_anybody_is_asked(
+def test_a_foreign_file_is_reported_before_any_request(
     renewed, https_anchor, capsys, name, arguments
 ):
     path = renewed.directory / name
@@ -129,7 +129,7 @@ def test_a_file_of_somebody_else_is_named_before_anybody_is_asked(
     assert [] == https_anchor.requests
 
 
-def test_a_dry_run_puts_nothing_back(renewed):
+def test_a_dry_run_restores_nothing(renewed):
     drop_links(renewed.directory)
 
     assert 0 == renewed.renew("--dry-run")

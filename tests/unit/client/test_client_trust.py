@@ -88,7 +88,7 @@ WAYS = [
         "tls/ca.crt",
     ],
 )
-def test_nothing_is_asked_or_run_for_what_another_user_could_have_written(
+def test_files_that_another_user_can_write_prevent_the_run(
     tracking, tmp_path, https_anchor, capsys, way, place
 ):
     path = tmp_path / place
@@ -115,7 +115,7 @@ def test_nothing_is_asked_or_run_for_what_another_user_could_have_written(
 
 
 @pytest.mark.parametrize("way", [*WAYS, sticky_and_owned_by_another])
-def test_every_directory_above_counts(tracking, tmp_path, https_anchor, capsys, way):
+def test_every_parent_directory_is_checked(tracking, tmp_path, https_anchor, capsys, way):
     way(tmp_path)
 
     assert 1 == tracking.renew("--force")
@@ -125,7 +125,7 @@ def test_every_directory_above_counts(tracking, tmp_path, https_anchor, capsys, 
     assert [] == https_anchor.requests
 
 
-def test_a_sticky_directory_above_is_no_danger(tracking, tmp_path):
+def test_a_sticky_parent_directory_is_accepted(tracking, tmp_path):
     tmp_path.chmod(0o1777)
 
     assert 0 == tracking.renew("--force")
@@ -144,7 +144,7 @@ def test_a_state_directory_is_not_shared_even_if_it_is_sticky(tracking, capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("place", ["hook", "its directory", "a link on the way", "its script"])
-def test_a_hook_that_another_user_could_have_changed_is_not_run(
+def test_a_hook_that_another_user_can_change_is_not_run(
     machine, hook, tmp_path, capsys, way, place
 ):
     command, path = str(hook), hook
@@ -220,7 +220,7 @@ def script(tmp_path):
         "run-parts {open}",
     ],
 )
-def test_whatever_a_command_runs_is_checked(script, tmp_path, command):
+def test_every_program_that_a_command_runs_is_checked(script, tmp_path, command):
     words = shlex.split(command.format(tmp=tmp_path, open=script.parent))
 
     with pytest.raises(trust.Untrusted, match=f"{script.parent} is writable by everyone"):
@@ -246,7 +246,7 @@ def test_whatever_a_command_runs_is_checked(script, tmp_path, command):
         "{open}/../shell -c true",
     ],
 )
-def test_what_a_command_only_reads_and_writes_is_its_own_business(script, tmp_path, command):
+def test_files_that_a_command_only_reads_or_writes_are_not_checked(script, tmp_path, command):
     if "{open}/.." in command:
         script.parent.chmod(0o755)
     words = shlex.split(command.format(tmp=tmp_path, open=script.parent))
@@ -260,7 +260,7 @@ def test_a_named_pipe_as_a_hook_is_not_waited_for(tmp_path):
     trust.require_command([str(tmp_path / "pipe")])
 
 
-def test_a_hook_from_the_path_is_looked_at_too(machine, hook, tmp_path, monkeypatch, capsys):
+def test_a_hook_from_the_path_is_checked_too(machine, hook, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", f"{hook.parent}:{os.environ['PATH']}")
     assert 0 == machine.request("www.example.com", "--hook", "hook")
     (tmp_path / "ran").unlink()
@@ -287,7 +287,7 @@ def test_a_link_that_another_user_made_is_not_followed(tmp_path):
         trust.require(shared / "link" / "state")
 
 
-def test_each_link_of_a_chain_counts(tmp_path):
+def test_each_link_of_a_chain_is_checked(tmp_path):
     for name in ("a", "b", "end"):
         (tmp_path / name).mkdir()
     (tmp_path / "a" / "one").symlink_to("../b/two")
@@ -302,7 +302,7 @@ def test_each_link_of_a_chain_counts(tmp_path):
         (tmp_path / directory).chmod(0o755)
 
 
-def test_links_in_a_circle_end(tmp_path):
+def test_circular_links_are_rejected(tmp_path):
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
 
@@ -310,7 +310,7 @@ def test_links_in_a_circle_end(tmp_path):
         trust.require(tmp_path / "a")
 
 
-def test_a_command_that_gives_the_secret_is_looked_at(machine, https_anchor, hook, capsys):
+def test_the_secret_command_is_checked(machine, https_anchor, hook, capsys):
     machine.config = https_anchor.client_json(secret_file=None, secret_command=[str(hook)])
     owned_by_another(hook)
 
@@ -330,7 +330,7 @@ def test_no_command_uses_a_state_directory_of_another(tracking, capsys, command)
     assert (tracking.state / "tracked" / "www.example.com.json").exists()
 
 
-def test_the_daemon_ends_at_its_start_over_a_state_directory_of_another(tracking, capsys):
+def test_the_daemon_exits_if_another_user_owns_the_state_directory(tracking, capsys):
     owned_by_another(tracking.state)
 
     for option in ((), ("--quiet",), ("--json",)):
@@ -338,7 +338,7 @@ def test_the_daemon_ends_at_its_start_over_a_state_directory_of_another(tracking
         assert f"{tracking.state} is owned by nobody" in capsys.readouterr().err
 
 
-def test_the_daemon_notices_what_changes_later(tracking, https_anchor, tmp_path):
+def test_the_daemon_notices_later_changes_of_permissions(tracking, https_anchor, tmp_path):
     said = []
     renewer = Renewer(StateDirectory(tracking.state), lambda _line: None)
     daemon = Daemon(renewer, said.append, said.append)
@@ -376,7 +376,7 @@ def test_a_user_trusts_a_group_of_the_same_name_but_no_access_list(as_daemon, tm
 
 
 @pytest.mark.parametrize("which", ["state", "directory"])
-def test_a_directory_that_another_user_made_meanwhile_is_not_used(
+def test_a_directory_that_another_user_created_meanwhile_is_not_used(
     machine, hook, tmp_path, https_anchor, capsys, monkeypatch, which
 ):
     shared = tmp_path / "shared"
@@ -402,7 +402,7 @@ def test_a_directory_that_another_user_made_meanwhile_is_not_used(
     assert not (tmp_path / "ran").exists()
 
 
-def test_directories_are_made_for_their_owner_alone_whatever_the_umask(machine):
+def test_directories_are_created_private_for_any_umask(machine):
     before = os.umask(0)
     try:
         assert 0 == machine.request("www.example.com")
@@ -415,9 +415,7 @@ def test_directories_are_made_for_their_owner_alone_whatever_the_umask(machine):
     ("members", "name", "fine"),
     [([], "alice", True), (["alice"], "alice", True), (["bob"], "alice", False), ([], "x", False)],
 )
-def test_the_group_of_a_user_alone_is_no_danger_but_to_root(
-    tmp_path, monkeypatch, members, name, fine
-):
+def test_a_private_group_is_accepted_except_for_root(tmp_path, monkeypatch, members, name, fine):
     # Users and their groups cannot be made here without changing the machine.
     user = pwd.struct_passwd(("alice", "x", 4711, 4711, "", "/", "/bin/sh"))
     monkeypatch.setattr(os, "geteuid", lambda: 4711)
@@ -444,9 +442,7 @@ def test_the_group_of_a_user_alone_is_no_danger_but_to_root(
         (["anchor", "anchor-client"], 0, "anchor-client"),
     ],
 )
-def test_what_root_tracked_in_the_former_place_is_still_found(
-    tmp_path, tracked_in, owner, expected
-):
+def test_the_former_state_directory_of_root_is_still_used(tmp_path, tracked_in, owner, expected):
     for name in tracked_in:
         (tmp_path / name / "tracked").mkdir(parents=True)
         os.chown(tmp_path / name / "tracked", owner, -1)

@@ -61,7 +61,7 @@ def test_the_short_form_means_one_authority_named_default(serve, short):
     assert service.issue()
 
 
-def test_the_two_forms_do_not_mix(complaints, document, short):
+def test_mixing_the_two_forms_is_rejected(complaints, document, short):
     assert any("short form" in line for line in complaints(document | {"ca": short["ca"]}))
 
 
@@ -103,7 +103,7 @@ def test_every_error_is_shown_at_once_with_its_path(complaints, document, tmp_pa
     assert "secret" not in "".join(lines)
 
 
-def test_paths_are_those_of_the_form_that_is_used(complaints, short):
+def test_error_paths_use_the_form_of_the_configuration(complaints, short):
     short["ca"]["valid_hours"] = True
     short["auth"]["static"]["groups"] = "staff"
     short["validators"] = {"source_cidrs": {"cidrs": ["10.0.0.1/8"]}}
@@ -125,7 +125,7 @@ def test_paths_are_those_of_the_form_that_is_used(complaints, short):
         ('{"authentication": {}, "signing_ca": [], "registration_authority": {"a/b": {}}}', "a/b"),
     ],
 )
-def test_what_is_no_configuration_at_all_is_said_so(complaints, text, expected):
+def test_a_document_that_is_not_a_configuration_is_rejected(complaints, text, expected):
     assert any(expected in line for line in complaints(text))
 
 
@@ -162,7 +162,9 @@ def test_options_of_a_wrong_type_are_refused(complaints, document, option, value
         ({"usage": None}, None),
     ],
 )
-def test_a_certificate_that_is_no_cas_is_refused(complaints, document, tmp_path, broken, expected):
+def test_a_certificate_that_is_not_a_ca_certificate_is_rejected(
+    complaints, document, tmp_path, broken, expected
+):
     other = make_ca(tmp_path, name="other", **broken)
     document["signing_ca"]["local"] |= {
         "cert_path": str(other.cert_path),
@@ -186,7 +188,7 @@ def test_a_key_of_another_certificate_is_refused(complaints, document, tmp_path)
 
 
 @pytest.mark.parametrize(("mode", "good"), [(0o644, False), (0o660, False), (0o440, True)])
-def test_a_key_that_others_may_read_is_refused(complaints, document, ca, mode, good):
+def test_a_key_that_others_can_read_is_rejected(complaints, document, ca, mode, good):
     ca.key_path.chmod(mode)
 
     lines = complaints(document)
@@ -195,13 +197,13 @@ def test_a_key_that_others_may_read_is_refused(complaints, document, ca, mode, g
     assert all("key_path" in line for line in lines)
 
 
-def test_a_chain_that_does_not_lead_on_is_refused(complaints, document, tmp_path):
+def test_a_chain_with_a_wrong_issuer_is_rejected(complaints, document, tmp_path):
     document["signing_ca"]["local"]["chain_path"] = str(make_ca(tmp_path, name="alien").cert_path)
 
     assert any("did not issue the one before it" in line for line in complaints(document))
 
 
-def test_a_chain_with_a_broken_hash_is_refused_for_that(complaints, document, tmp_path):
+def test_a_chain_with_a_broken_hash_is_rejected(complaints, document, tmp_path):
     key = shared_key("rsa-2048")
     root = make_ca(tmp_path, name="root", key=key)
     middle = make_ca(tmp_path, name="middle", issuer=root)
@@ -215,7 +217,7 @@ def test_a_chain_with_a_broken_hash_is_refused_for_that(complaints, document, tm
     assert any("over sha1, which is broken" in line for line in complaints(document))
 
 
-def test_a_certificate_of_a_version_that_nobody_knows_is_none(complaints, document, ca):
+def test_a_certificate_with_an_invalid_version_is_rejected(complaints, document, ca):
     ca.cert_path.write_text(certificate_with_invalid_version())
 
     assert any("holds no certificate in PEM" in line for line in complaints(document))
@@ -269,7 +271,7 @@ def test_an_encrypted_key_takes_its_passphrase_from_a_file_or_the_environment(
         ({}, False),
     ],
 )
-def test_the_static_secret_need_not_stand_in_the_json(
+def test_the_static_secret_can_be_outside_of_the_json(
     complaints, serve, document, tmp_path, monkeypatch, options, good
 ):
     (tmp_path / "secret").write_text("s3cret\n")
@@ -282,7 +284,7 @@ def test_the_static_secret_need_not_stand_in_the_json(
         assert serve(document).issue()
 
 
-def test_the_samples_credentials_draw_a_warning(complaints, document, caplog):
+def test_the_sample_credentials_cause_a_warning(complaints, document, caplog):
     document["authentication"]["static"] |= {"user": "myusername", "secret": "simplepassword"}
 
     assert [] == complaints(document)
@@ -291,7 +293,7 @@ def test_the_samples_credentials_draw_a_warning(complaints, document, caplog):
     assert "simplepassword" not in caplog.text
 
 
-def test_config_json_is_looked_for_in_its_places_in_order(tmp_path, monkeypatch):
+def test_config_json_is_searched_in_the_documented_order(tmp_path, monkeypatch):
     home, environment, here = tmp_path / "home", tmp_path / "venv", tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
@@ -311,14 +313,12 @@ def test_config_json_is_looked_for_in_its_places_in_order(tmp_path, monkeypatch)
     assert tmp_path / "named.json" == find_config(named)
 
 
-def test_a_configuration_that_is_named_but_not_there_is_an_error(tmp_path):
+def test_a_named_configuration_that_is_missing_is_an_error(tmp_path):
     with pytest.raises(ConfigurationError, match="cannot be read"):
         load_authorities(tmp_path / "nowhere.json")
 
 
-def test_relative_paths_start_from_the_configurations_directory(
-    complaints, document, ca, monkeypatch
-):
+def test_relative_paths_are_relative_to_the_configuration(complaints, document, ca, monkeypatch):
     document["signing_ca"]["local"] |= {
         "cert_path": ca.cert_path.name,
         "key_path": ca.key_path.name,
@@ -336,7 +336,7 @@ def test_a_running_service_never_reads_configuration(serve, document, tmp_path, 
     assert service.issue()
 
 
-def test_check_shows_every_error_and_says_so_by_its_exit_code(document, tmp_path, capsys):
+def test_check_shows_every_error_and_exits_with_1(document, tmp_path, capsys):
     config = tmp_path / "config.json"
     config.write_text(json.dumps(document))
     assert main(["check", "--config", str(config)]) == 0

@@ -53,7 +53,7 @@ def test_defaults_of_a_validator_apply(serve, document, authority):
     service.sign(make_csr("x", x509.DNSName("a" * 64)), status=400)
 
 
-def test_an_old_style_validator_gets_all_there_is(serve, document, authority):
+def test_an_old_style_validator_gets_all_arguments(serve, document, authority):
     options = {"wanted": "a.example.com", "allowed": ["192.0.2.7"]}
     authority["validators"] = {"third_party_old_style": options}
     service = serve(document)
@@ -85,9 +85,7 @@ def test_a_plugin_that_marks_a_check_by_request_alone_still_works(
     assert "trouble.short uses anchor.validators.by_request_alone" in caplog.text
 
 
-def test_a_validator_gets_the_request_itself_for_its_own_threads_too(
-    serve, document, authority, plugins
-):
+def test_a_validator_can_use_the_request_in_threads(serve, document, authority, plugins):
     plugins(
         "import threading\n"
         "import pecan\n"
@@ -124,7 +122,7 @@ def test_a_validator_gets_the_request_itself_for_its_own_threads_too(
         ("third_party_organisation", {}, ": no plug-in 'third_party_organisation' is installed"),
     ],
 )
-def test_what_is_wrong_with_a_validator_stops_the_start(
+def test_a_broken_validator_prevents_the_start(
     serve, document, authority, validator, options, message
 ):
     authority["validators"] = {validator: options}
@@ -135,11 +133,11 @@ def test_what_is_wrong_with_a_validator_stops_the_start(
     assert message in found
 
 
-def test_a_broken_plugin_that_nobody_configured_does_no_harm(service):
+def test_a_broken_plugin_that_is_not_configured_is_harmless(service):
     service.issue()
 
 
-def test_a_name_that_is_offered_twice_stops_the_start(
+def test_a_plugin_name_that_is_registered_twice_prevents_the_start(
     serve, document, authority, tmp_path, monkeypatch
 ):
     other = tmp_path / "other_plugins-1.0.dist-info"
@@ -171,7 +169,7 @@ def assert_internal_error(service, caplog, *, blames):
 @pytest.mark.parametrize(
     "validator", ["third_party_raises", "third_party_exits", "third_party_answers_false"]
 )
-def test_a_validator_that_misbehaves_signs_nothing(serve, document, authority, caplog, validator):
+def test_a_faulty_validator_is_an_internal_error(serve, document, authority, caplog, validator):
     authority["validators"] = {validator: {}}
 
     assert_internal_error(serve(document), caplog, blames=validator)
@@ -185,7 +183,7 @@ def test_a_validator_that_misbehaves_signs_nothing(serve, document, authority, c
         ("third_party_fixup_raises", "failed"),
     ],
 )
-def test_a_fixup_that_answers_nonsense_signs_nothing(
+def test_a_fixup_with_an_invalid_result_is_an_internal_error(
     serve, document, authority, caplog, fixup, words
 ):
     authority["fixups"] = {fixup: {}}
@@ -203,7 +201,7 @@ def test_a_fixup_of_another_distribution_works(serve, document, authority, ca):
     assert certificate.subject.rfc4514_string() == "O=Example,CN=a.example.com"
 
 
-def test_a_fixup_may_refuse_a_request_that_it_cannot_mend(serve, document, authority):
+def test_a_fixup_can_reject_a_request(serve, document, authority):
     authority["fixups"] = {"third_party_fixup_refuses": {}}
 
     answer = serve(document).sign(status=400)
@@ -215,7 +213,7 @@ def test_a_fixup_may_refuse_a_request_that_it_cannot_mend(serve, document, autho
     ("options", "message"),
     [({}, "missing option 'name'"), ({"name": 1}, ".name: "), ({"n": "x"}, "unknown option 'n'")],
 )
-def test_a_fixups_options_are_proved(serve, document, authority, options, message):
+def test_options_of_a_fixup_are_validated(serve, document, authority, options, message):
     authority["fixups"] = {"third_party_organisation": options}
 
     found = refusal(serve, document)
@@ -226,7 +224,7 @@ def test_a_fixups_options_are_proved(serve, document, authority, options, messag
 # ---- authentication
 
 
-def test_a_function_authenticates_with_its_section_as_conf(serve, document, authority, audit):
+def test_an_authentication_function_gets_its_section_as_conf(serve, document, authority, audit):
     document["authentication"]["static"] = {
         "backend": "third_party_function",
         "secrets": {"default": "open sesame"},
@@ -263,7 +261,7 @@ def test_a_class_authenticates_with_its_options(serve, document):
 
 
 @pytest.mark.parametrize("backend", ["third_party_wrong_answer", "third_party_auth_raises"])
-def test_an_authentication_that_misbehaves_authenticates_nobody(serve, document, caplog, backend):
+def test_a_faulty_authentication_plugin_authenticates_no_user(serve, document, caplog, backend):
     document["authentication"]["static"] = {"backend": backend}
 
     assert_internal_error(serve(document), caplog, blames="'static'")
@@ -283,7 +281,7 @@ def foreign(document, ca, backend, **options):
     return document
 
 
-def test_a_function_signs(serve, document, ca):
+def test_a_signing_function_issues_certificates(serve, document, ca):
     foreign(document, ca, "third_party_function", foreign_key=str(ca.key_path))
 
     certificate = serve(document).issue(make_csr("a.example.com", "a.example.com"))
@@ -301,7 +299,9 @@ def test_a_function_signs(serve, document, ca):
         ("third_party_wrong_type", {}, "did not answer a certificate"),
     ],
 )
-def test_what_a_function_signs_is_not_trusted(serve, document, ca, caplog, backend, options, words):
+def test_the_result_of_a_signing_function_is_verified(
+    serve, document, ca, caplog, backend, options, words
+):
     foreign(document, ca, backend, **{"foreign_key": str(ca.key_path), **options})
 
     assert_internal_error(serve(document), caplog, blames=words)
@@ -315,7 +315,7 @@ def test_a_class_provides_the_key(serve, document, ca):
     assert_is_leaf(certificate, issued_by=ca)
 
 
-def test_a_key_backends_options_are_proved(serve, document, ca):
+def test_options_of_a_key_backend_are_validated(serve, document, ca):
     foreign(document, ca, "third_party_key", vault=ca.key_path.name, attempts="1", retries=2)
 
     found = refusal(serve, document)
@@ -328,7 +328,7 @@ def test_a_key_backends_options_are_proved(serve, document, ca):
 
 
 @pytest.mark.slow
-def test_plugins_of_others_type_check_against_the_installed_package(tmp_path):
+def test_third_party_plugins_type_check_against_the_installed_package(tmp_path):
     """Against a real installation: an editable one, as this test runs in, hides its types."""
     source, environment = tmp_path / "source", tmp_path / "environment"
     unwanted = shutil.ignore_patterns(".*", "build", "*.egg-info", "CA", "certs", "__pycache__")

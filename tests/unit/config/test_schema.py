@@ -42,13 +42,13 @@ def objections(document, part=None):
     ]
 
 
-def test_the_shipped_schema_is_what_the_code_makes():
+def test_the_shipped_schema_matches_the_generated_one():
     assert schema.to_json(schema.for_shipped_plugins()) == schema.shipped_text(), (
         "run tools/make-schema .venv/python3/bin/python"
     )
 
 
-def test_the_schema_is_one():
+def test_the_schema_is_valid_json_schema():
     jsonschema.Draft202012Validator.check_schema(SHIPPED)
     jsonschema.Draft202012Validator.check_schema(schema.for_installed_plugins())
 
@@ -84,7 +84,7 @@ def test_every_option_has_a_description_and_a_type():
 @pytest.mark.parametrize(
     "name", [name for name in SHIPPED["$defs"] if name.startswith(("validators.", "fixups."))]
 )
-def test_every_default_means_what_leaving_it_out_means(name, tmp_path):
+def test_writing_a_default_equals_omitting_it(name, tmp_path):
     kind, _, plugin = name.partition(".")
     signature = plugins.Signature.of(load_plugin(f"anchor.{kind}", plugin), SUPPLIED)
     described = SHIPPED["$defs"][name]["properties"].items()
@@ -104,7 +104,7 @@ def _value(default):
     return {name: _value(value) for name, value in vars(default).items()}
 
 
-def test_the_sample_names_its_schema_and_keeps_to_it():
+def test_the_sample_names_its_schema_and_matches_it():
     sample = json.loads((ROOT / "config.json").read_text())
 
     assert (ROOT / sample["$schema"]).read_text() == schema.shipped_text()
@@ -142,7 +142,7 @@ def part_of(example):
 
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.name)
-def test_every_example_in_the_documentation_keeps_to_the_schema(page):
+def test_every_documented_example_matches_the_schema(page):
     blocks = re.findall(
         r"^( *)\.\. code-block:: json\n((?:\1 +:\w.*\n)*)\n((?:\1 +.*\n|\n)+)",
         page.read_text() + "\n",
@@ -429,7 +429,7 @@ def complaints(document, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["complete", "short"])
-def test_the_schema_and_the_service_refuse_the_same(form, tmp_path, request):
+def test_the_schema_and_the_service_reject_the_same_documents(form, tmp_path, request):
     document = request.getfixturevalue(form)
     judge = validator()
 
@@ -445,7 +445,7 @@ def test_the_schema_and_the_service_refuse_the_same(form, tmp_path, request):
     assert len(tried) > 150
 
 
-def test_what_the_forms_have_in_common_does_not_mix_them(complete, short):
+def test_the_schema_rejects_a_mixture_of_both_forms(complete, short):
     assert [] != objections(complete | {"ca": short["ca"]})
     assert [] != objections({"$schema": "x"})
     assert [] != objections({**short, "auth": {**short["auth"], "ldap": {}}})
@@ -456,13 +456,13 @@ def test_schema_is_a_string(document, tmp_path, value):
     assert ["$schema: should be a string"] == complaints({**document, "$schema": value}, tmp_path)
 
 
-def test_another_key_than_the_backends_own_name_is_refused(short, tmp_path):
+def test_a_backend_that_differs_from_its_key_is_rejected(short, tmp_path):
     short["auth"]["static"]["backend"] = "ldap"
 
     assert "auth.static.backend: is named by the key already" in complaints(short, tmp_path)
 
 
-def test_the_shipped_schema_has_room_for_plugins_and_the_installations_does_not(document):
+def test_only_the_shipped_schema_accepts_unknown_plugins(document):
     authority = document["registration_authority"]["default"]
     authority["validators"] = {"not_there": {"any": ["thing"]}}
     installed = validator(schema.for_installed_plugins())
@@ -530,7 +530,7 @@ def test_the_command_prints_the_shipped_schema(capsys):
     assert schema.shipped_text() == capsys.readouterr().out
 
 
-def test_a_new_configuration_names_a_schema_beside_it(tmp_path):
+def test_a_new_configuration_names_a_schema_in_its_directory(tmp_path):
     main(["init", str(tmp_path / "new")])
 
     document = json.loads((tmp_path / "new/config.json").read_text())
@@ -559,7 +559,7 @@ def _is_empty(name):
     return not SHIPPED["$defs"][name]["properties"]
 
 
-def test_a_remark_about_an_option_that_is_not_there_fails_the_build():
+def test_a_remark_about_a_missing_option_fails_the_build():
     assert reference_pages.options.lines("bans", {"path": ["It is small."]})
     with pytest.raises(KeyError, match="no option paths"):
         reference_pages.options.lines("bans", {"paths": ["It is small."]})

@@ -95,7 +95,7 @@ def advise(tmp_path, capsys, monkeypatch):
     return advise
 
 
-def test_of_a_good_configuration_nothing_is_said(good, advise, tmp_path, capsys):
+def test_a_good_configuration_gets_no_advice(good, advise, tmp_path, capsys):
     assert {} == advise(good, "", "--fail-on", "notice")
     assert main(["check", "--config", str(tmp_path / "config.json"), "--fail-on", "notice"]) == 0
     printed = capsys.readouterr()
@@ -259,7 +259,7 @@ NETWORK_AND_NAMES = [".", "%.%", "10.0.0.0/8"]
         ),
     ],
 )
-def test_what_could_be_better_is_said_where_it_stands(
+def test_each_advice_has_the_path_of_its_option(
     good, advise, tmp_path, identifier, where, changes, config_py
 ):
     for path, value in changes.items():
@@ -279,7 +279,7 @@ def test_what_could_be_better_is_said_where_it_stands(
 
 
 @pytest.mark.parametrize("place", ["cert_path", "chain_path", "ca_file"])
-def test_a_certificate_signed_with_sha1_is_found_wherever_it_is(good, advise, tmp_path, place):
+def test_a_certificate_signed_with_sha1_is_reported_in_every_option(good, advise, tmp_path, place):
     key = shared_key("rsa-2048")
     root = make_ca(tmp_path, name="Old root", key=key)
     old = make_ca(tmp_path, name="Old", issuer=root)
@@ -304,7 +304,7 @@ def test_a_certificate_signed_with_sha1_is_found_wherever_it_is(good, advise, tm
     assert {"broken-signature": path} == {name: each["path"] for name, each in found.items()}
 
 
-def test_a_directorys_ca_that_has_expired_is_found(good, advise, tmp_path):
+def test_an_expired_ca_of_a_directory_is_reported(good, advise, tmp_path):
     expired = make_ca(tmp_path, name="Gone", not_before=now() - 2 * DAY, not_after=now() - DAY)
     good["authentication"]["static"] = {**LDAP, "ca_file": str(expired.cert_path)}
 
@@ -328,7 +328,7 @@ def test_a_ca_with_a_weak_key_is_a_danger(good, advise, tmp_path):
     assert "bits" in found["message"]
 
 
-def test_a_root_that_signs_is_noticed(good, advise, ca):
+def test_a_root_that_signs_is_reported(good, advise, ca):
     section = good["signing_ca"]["local"]
     del section["chain_path"]
     section |= {"cert_path": str(ca.cert_path), "key_path": str(ca.key_path)}
@@ -336,7 +336,7 @@ def test_a_root_that_signs_is_noticed(good, advise, ca):
     assert {"online-root"} == advise(good).keys()
 
 
-def test_files_that_others_can_write_or_read_are_found(good, advise, tmp_path, capsys):
+def test_files_that_others_can_read_or_write_are_reported(good, advise, tmp_path, capsys):
     config = tmp_path / "config.json"
     good["authentication"]["static"] = {**SAMPLE, "user": "alice"}
     advise(good)
@@ -379,7 +379,7 @@ def test_files_that_others_can_write_or_read_are_found(good, advise, tmp_path, c
         ({"whitelist_names": {"names": ["::/0"]}}, {}, "every-name-listed"),
     ],
 )
-def test_whether_names_are_restricted_is_judged_by_what_the_validators_do(
+def test_name_restrictions_are_recognised_by_their_effect(
     good, advise, validators, fixups, expected
 ):
     authority = good["registration_authority"]["default"]
@@ -390,7 +390,7 @@ def test_whether_names_are_restricted_is_judged_by_what_the_validators_do(
 
 
 @pytest.mark.parametrize("options", [{"group_base": "ou=x"}, {"group_name": "whole"}])
-def test_groups_whose_place_counts_are_nobodys_to_make(good, advise, options):
+def test_groups_that_any_user_can_create_are_reported(good, advise, options):
     good["authentication"]["static"] = {**LDAP, **options}
     validators = good["registration_authority"]["default"]["validators"]
     validators["server_group"] = {"group_prefixes": {"Nova": "nv"}}
@@ -398,7 +398,7 @@ def test_groups_whose_place_counts_are_nobodys_to_make(good, advise, options):
     assert {} == advise(good)
 
 
-def test_of_somebody_elses_validator_nothing_is_presumed(good, advise, plugins):
+def test_a_third_party_validator_gets_no_advice(good, advise, plugins):
     plugins("def mine(csr): ...", "[anchor.validators]\nmine = trouble:mine\n")
     authority = good["registration_authority"]["default"]
     authority["validators"] = {
@@ -412,7 +412,7 @@ def test_of_somebody_elses_validator_nothing_is_presumed(good, advise, plugins):
 @pytest.mark.parametrize(
     ("level", "code"), [(None, 0), ("notice", 1), ("warning", 1), ("danger", 0)]
 )
-def test_advice_counts_from_the_level_on_that_is_named(good, advise, level, code):
+def test_advice_fails_the_check_from_the_named_level(good, advise, level, code):
     good["signing_ca"]["local"]["valid_hours"] = 1000
 
     found = advise(good, "", *(["--fail-on", level] if level else []), code=code)
@@ -420,7 +420,7 @@ def test_advice_counts_from_the_level_on_that_is_named(good, advise, level, code
     assert {"long-validity"} <= found.keys()
 
 
-def test_the_short_forms_paths_are_its_own(good, advise, tmp_path, ca):
+def test_advice_uses_the_paths_of_the_short_form(good, advise, tmp_path, ca):
     short = {
         "auth": {"static": {"user": "alice", "secret": "s3cret"}},
         "ca": {"cert_path": str(ca.cert_path), "key_path": str(ca.key_path), "valid_hours": 200},
@@ -435,7 +435,7 @@ def test_the_short_forms_paths_are_its_own(good, advise, tmp_path, ca):
     assert paths["any-name"] == "validators"
 
 
-def test_a_thing_is_said_once(good, tmp_path, capsys, caplog):
+def test_each_advice_is_given_once(good, tmp_path, capsys, caplog):
     """What backends say in the log at the start is left to the advice."""
     good["authentication"]["static"] = SAMPLE
     good["authentication"]["cloud"] = {"backend": "keystone", "url": "http://k.example.com"}
@@ -450,7 +450,7 @@ def test_a_thing_is_said_once(good, tmp_path, capsys, caplog):
     assert "simplepassword" not in said
 
 
-def test_what_is_wrong_is_told_to_programs_too(good, advise):
+def test_configuration_errors_are_in_the_json_output(good, advise):
     good["registration_authority"]["default"]["nonsense"] = 1
 
     assert {} == advise(good, 'web = {"max_body_bytes": "x"}', code=1)
@@ -470,15 +470,13 @@ def test_what_is_wrong_is_told_to_programs_too(good, advise):
         ("web = 7", "should be an object"),
     ],
 )
-def test_a_config_py_that_cannot_be_run_is_an_error(good, advise, config_py, message):
+def test_a_config_py_that_fails_to_run_is_an_error(good, advise, config_py, message):
     advise(good, config_py, code=1)
 
     assert [message in error["message"] for error in advise.found["errors"]] == [True]
 
 
-def test_without_a_configuration_programs_hear_where_it_was_looked_for(
-    tmp_path, monkeypatch, capsys
-):
+def test_a_missing_configuration_lists_the_searched_paths_in_json(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("ANCHOR_CONF", str(tmp_path / "nowhere.json"))
 
     assert 1 == main(["check", "--format", "json"])
@@ -494,7 +492,7 @@ def test_without_a_configuration_programs_hear_where_it_was_looked_for(
     assert "anchor init" in found["errors"][0]["message"]
 
 
-def test_the_sample_is_told_from_what_should_serve_others(tmp_path, capsys, monkeypatch):
+def test_the_sample_configuration_is_recognised(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("PECAN_CONFIG", raising=False)
     for name in ("config.json", "config.py"):
         shutil.copy(ROOT / name, tmp_path)
@@ -530,7 +528,7 @@ def test_the_sample_is_told_from_what_should_serve_others(tmp_path, capsys, monk
         "pkInitClientAuth",
     ],
 )
-def test_every_powerful_usage_is_noticed(good, advise, usage):
+def test_every_powerful_usage_is_reported(good, advise, usage):
     change(good, f"{CHECKS}/ext_key_usage/allowed_usage", ["clientAuth", usage])
 
     assert {"powerful-usage"} == advise(good).keys()
@@ -563,7 +561,7 @@ def constrain(good, tmp_path, in_chain, permitted):
         ({"whitelist_names": {"names": ["a%.b.example.com", "192.0.2.1"]}}, None),
     ],
 )
-def test_names_that_the_cas_constraints_rule_out_are_found(
+def test_names_outside_the_ca_constraints_are_reported(
     good, advise, tmp_path, in_chain, validators, entry
 ):
     permitted = [DNSName("example.com"), IPAddress(ip_network("192.0.2.0/24"))]
@@ -580,7 +578,7 @@ def test_names_that_the_cas_constraints_rule_out_are_found(
         assert found["outside-name-constraints"]["path"].endswith(entry)
 
 
-def test_a_policy_whose_subjects_the_constraints_rule_out_is_found(good, advise, tmp_path):
+def test_a_policy_with_subjects_outside_the_constraints_is_reported(good, advise, tmp_path):
     permitted = [DirectoryName(Name([NameAttribute(NameOID.ORGANIZATION_NAME, "Example")]))]
     constrain(good, tmp_path, False, permitted)
     change(good, f"{CHECKS}/subject_attributes", ...)
@@ -588,7 +586,7 @@ def test_a_policy_whose_subjects_the_constraints_rule_out_is_found(good, advise,
     assert {"outside-name-constraints", "subject-attributes-dropped"} == advise(good).keys()
 
 
-def test_a_config_py_that_is_named_is_the_one(good, advise, tmp_path, monkeypatch):
+def test_the_named_config_py_is_used(good, advise, tmp_path, monkeypatch):
     named = tmp_path / "other.py"
     named.write_text('server = {"host": "::"}')
     advise(good)
@@ -597,7 +595,7 @@ def test_a_config_py_that_is_named_is_the_one(good, advise, tmp_path, monkeypatc
     assert 1 == main(["check", "--config", str(tmp_path / "config.json"), "--fail-on", "warning"])
 
 
-def test_every_advice_has_its_section_and_every_section_its_advice():
+def test_advice_and_documented_sections_match():
     page = (ROOT / "doc/source/reference/advice.rst").read_text()
     sections = dict(re.findall(r"^([a-z0-9-]+)\n-+\n\n(\w+)\.", page, re.MULTILINE))
 
@@ -608,5 +606,5 @@ def test_every_advice_has_its_section_and_every_section_its_advice():
     assert [str(level) for level in Level] == re.findall(r"^``(\w+)``$", page, re.MULTILINE)[::-1]
 
 
-def test_the_command_knows_the_levels():
+def test_the_command_accepts_the_levels():
     assert list(check.LEVELS) == [str(level) for level in sorted(Level)]

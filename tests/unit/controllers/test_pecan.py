@@ -49,12 +49,12 @@ def http(service, recorder):
     return webtest.TestApp(application, extra_environ={"REMOTE_ADDR": "192.0.2.7"}, lint=False)
 
 
-def test_the_doors_are_exposed_controllers():
+def test_the_entry_points_are_exposed_controllers():
     for method in (V1Controller.sign, V1Controller.ca, RootController.index):
         assert iscontroller(method)
 
 
-def test_hooks_see_a_request_from_its_route_to_its_answer(http, recorder):
+def test_hooks_see_a_request_from_routing_to_response(http, recorder):
     http.post("/v1/sign/default", FORM | {"csr": make_csr()})
 
     assert recorder.calls == [
@@ -76,7 +76,7 @@ def test_hooks_see_errors(http, recorder):
     ]
 
 
-def test_a_hook_can_answer_in_the_place_of_a_controller(service):
+def test_a_hook_can_respond_instead_of_a_controller(service):
     class Closed(PecanHook):
         def before(self, state):
             pecan.abort(403, "closed")
@@ -164,19 +164,19 @@ def test_a_controller_is_added_as_an_attribute(extended):
         "/v1/sign/%00",
     ],
 )
-def test_other_attributes_are_no_paths(extended, path):
+def test_other_attributes_are_not_paths(extended, path):
     assert extended.get(path, status=404)
 
 
 @pytest.mark.parametrize("path", ["", "*", "healthz", "x/healthz", "x/v1/sign/default"])
-def test_a_path_without_a_slash_in_front_names_nothing(service, path):
+def test_a_path_without_a_leading_slash_is_not_found(service, path):
     request = webtest.TestRequest.blank("/")
     request.environ["PATH_INFO"] = path
 
     assert request.get_response(service.http.app).status_int == 404
 
 
-def test_a_path_that_is_not_utf_8_is_the_clients_fault(service, http):
+def test_a_path_that_is_not_utf_8_is_a_client_error(service, http):
     assert service.http.get("/%ff%fe", status=404)
     # This one has a hook that looks at the path.
     assert http.get("/%ff%fe", status=400)

@@ -39,13 +39,13 @@ def names(csr):
         (make_csr(None, "a.example.com"), ["a.example.com"]),
     ],
 )
-def test_every_common_name_gets_into_the_alternative_names(csr, expected):
+def test_every_common_name_is_added_to_the_alternative_names(csr, expected):
     mended = mend(PRESENT, csr)
 
     assert expected == names(mended)
 
 
-def test_a_common_name_that_is_an_address_becomes_one():
+def test_an_ip_address_as_common_name_is_added_as_an_address():
     mended = mend(PRESENT, make_csr("192.0.2.1"))
 
     assert isinstance(mended.alternative_names[0], x509.IPAddress)
@@ -69,7 +69,7 @@ def test_a_common_name_that_is_an_address_becomes_one():
         "-",
     ],
 )
-def test_a_common_name_that_is_no_host_name_stays_out_of_the_alternative_names(common_name):
+def test_a_common_name_that_is_not_a_host_name_is_not_added(common_name):
     a_policy = make_policy({"standards_compliance": {}}, PRESENT)
 
     alone = approve(a_policy, make_csr(common_name))
@@ -99,7 +99,7 @@ def test_a_common_name_that_is_no_host_name_stays_out_of_the_alternative_names(c
     ],
 )
 @pytest.mark.parametrize("validators", [{}, {"standards_compliance": {}}])
-def test_a_common_name_that_could_pass_for_a_host_name_has_to_be_one(common_name, validators):
+def test_a_common_name_that_resembles_a_host_name_must_be_one(common_name, validators):
     for csr in (make_csr(common_name), make_csr(common_name, "a.example.com")):
         found = refusals(make_policy(validators, PRESENT), csr)
         assert "could pass for a host name" in found["enforce_alternative_names_present"]
@@ -121,7 +121,7 @@ def test_an_internationalised_common_name_is_added_in_punycode(common_name, expe
     assert "written in punycode" in str(refusals(strict, make_csr(common_name)))
 
 
-def test_what_a_fixup_made_is_judged_again():
+def test_the_result_of_a_fixup_is_checked_again():
     validators = {"alternative_names": {"allowed_domains": [".example.com"]}}
 
     assert {} == refusals(make_policy(validators), make_csr("www.example.org"))
@@ -130,7 +130,7 @@ def test_what_a_fixup_made_is_judged_again():
     )
 
 
-def test_usages_are_added_where_there_are_none(serve, document):
+def test_usages_are_added_if_the_request_has_none(serve, document):
     authority = document["registration_authority"]["default"]
     authority["fixups"] = {
         "default_key_usage": {"usage": ["Digital Signature", "keyEncipherment"]},
@@ -153,7 +153,7 @@ def test_usages_are_added_where_there_are_none(serve, document):
     ] == list(extended.value)
 
 
-def test_usages_that_are_there_stay():
+def test_requested_usages_are_kept():
     usage = x509.KeyUsage(True, False, False, False, False, False, False, False, False)
     extended = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
     fixups = {
@@ -203,7 +203,7 @@ def test_names_are_normalised(csr, common_names, alternative_names):
     assert alternative_names == names(mended)
 
 
-def test_what_is_no_common_name_is_not_normalised_into_one():
+def test_an_invalid_common_name_is_not_normalised():
     assert ["."] == list(mend({"normalize_names": {}}, make_csr(".")).common_names)
 
 
@@ -258,7 +258,7 @@ def test_a_name_that_a_fixup_adds_again_is_certified_once(serve, document, plugi
     assert ["a.example.com", "192.0.2.1"] == names_of(certificate)
 
 
-def test_a_common_name_with_a_trailing_dot_is_normalised_before_it_is_judged():
+def test_a_common_name_is_normalised_before_it_is_checked():
     validators = {
         "standards_compliance": {},
         "whitelist_names": {"names": ["%.example.com"], "allow_cn_id": True, "allow_dns_id": True},
@@ -271,7 +271,7 @@ def test_a_common_name_with_a_trailing_dot_is_normalised_before_it_is_judged():
     assert ["www.example.com"] == names(mended)
 
 
-def test_a_fixup_without_anything_to_mend_returns_the_request_itself():
+def test_a_fixup_that_changes_nothing_returns_the_same_request():
     usage = x509.KeyUsage(True, False, False, False, False, False, False, False, False)
     extended = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
     csr = make_csr(None, "a.example.com", extensions=[usage, extended])
@@ -308,7 +308,7 @@ def test_a_common_name_is_dropped_once_it_is_an_alternative_name(csr, expected):
     assert expected == list(mend({"drop_common_name": {}}, csr).common_names)
 
 
-def test_of_a_subject_only_the_common_name_is_dropped():
+def test_only_the_common_name_is_dropped_from_a_subject():
     def attribute(oid, text):
         return x509.NameAttribute(oid, text)
 
@@ -333,7 +333,7 @@ def test_of_a_subject_only_the_common_name_is_dropped():
     assert mended.subject.rfc4514_string() == "2.5.4.5=7,O=Example"
 
 
-def test_fixups_work_in_the_order_of_the_configuration(serve, document):
+def test_fixups_run_in_the_order_of_the_configuration(serve, document):
     authority = document["registration_authority"]["default"]
     authority["validators"] = {"standards_compliance": {}}
     authority["fixups"] = {**PRESENT, "normalize_names": {}, "drop_common_name": {}}
@@ -376,5 +376,5 @@ def test_fixups_work_in_the_order_of_the_configuration(serve, document):
         ("subject_attributes", {"fixed": {"O": ["a"], "organizationName": "b"}}),
     ],
 )
-def test_options_that_cannot_be_right_do_not_start(fixup, options):
+def test_invalid_options_are_rejected(fixup, options):
     assert config_errors({}, {fixup: options}).startswith(f"fixups.{fixup}")

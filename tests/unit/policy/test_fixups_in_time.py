@@ -80,7 +80,9 @@ def authority(document):
         ),
     ],
 )
-def test_what_a_fixup_mends_is_signed(serve, document, authority, validators, fixups, csr):
+def test_a_request_that_a_fixup_corrects_is_signed(
+    serve, document, authority, validators, fixups, csr
+):
     authority["validators"] = validators
     assert 400 == serve(document).sign(csr).status_int
 
@@ -99,7 +101,7 @@ def test_what_a_fixup_mends_is_signed(serve, document, authority, validators, fi
     ],
     ids=["CA", "keyCertSign", "critical", "control character", "no name"],
 )
-def test_no_fixup_sees_what_an_enforced_check_refuses(serve, document, authority, traced, csr):
+def test_fixups_do_not_run_if_a_mandatory_check_fails(serve, document, authority, traced, csr):
     authority["fixups"] = {"drop_extensions": {"extensions": ["1.2.3"]}, "trace": {}}
     service = serve(document)
 
@@ -110,9 +112,7 @@ def test_no_fixup_sees_what_an_enforced_check_refuses(serve, document, authority
     assert traced.exists()
 
 
-def test_no_fixup_sees_a_request_from_a_place_that_is_not_allowed(
-    serve, document, authority, traced
-):
+def test_fixups_do_not_run_for_a_disallowed_address(serve, document, authority, traced):
     authority["validators"] = {"source_cidrs": {"cidrs": ["10.0.0.0/8"]}}
     authority["fixups"] = {"trace": {}}
 
@@ -122,7 +122,7 @@ def test_no_fixup_sees_a_request_from_a_place_that_is_not_allowed(
     assert not traced.exists()
 
 
-def test_the_answer_tells_what_is_wrong_after_the_fixups(serve, document, authority):
+def test_the_response_describes_the_request_after_the_fixups(serve, document, authority):
     authority["validators"] = {
         "standards_compliance": {},
         "common_name": {"allowed_domains": [".example.com"]},
@@ -135,9 +135,7 @@ def test_the_answer_tells_what_is_wrong_after_the_fixups(serve, document, author
     assert "(name 'www.example.org')" in refused.text
 
 
-def test_a_fixup_that_cannot_mend_says_so_beside_what_the_checks_say(
-    serve, document, authority, traced
-):
+def test_the_failures_of_fixups_and_checks_are_shown_together(serve, document, authority, traced):
     authority["validators"] = {"common_name": {"allowed_domains": [".example.com"]}}
     authority["fixups"] = {"cannot": {}}
 
@@ -156,7 +154,7 @@ def test_a_fixup_that_cannot_mend_says_so_beside_what_the_checks_say(
         ({"common_name": {"allowed_domains": []}}, {"crashes": {}}),
     ],
 )
-def test_a_crash_in_any_round_is_an_internal_error(
+def test_a_crash_in_any_check_or_fixup_is_an_internal_error(
     serve, document, authority, traced, validators, fixups
 ):
     authority |= {"validators": validators, "fixups": fixups}
@@ -164,7 +162,7 @@ def test_a_crash_in_any_round_is_an_internal_error(
     assert "internal error" in serve(document).sign(make_csr("a"), status=500).text
 
 
-def test_explain_marks_the_refusals_that_the_fixups_mended(document, authority, tmp_path, capsys):
+def test_explain_marks_failures_that_the_fixups_corrected(document, authority, tmp_path, capsys):
     authority |= {"validators": {"standards_compliance": {}}, "fixups": {"normalize_names": {}}}
     config, request = tmp_path / "config.json", tmp_path / "request.csr"
     config.write_text(json.dumps(document))
@@ -214,9 +212,7 @@ def chosen(sections):
     st.lists(LABELS.filter(str.isascii), max_size=3),
     st.lists(st.sampled_from([POLICIES, SERVER]), unique_by=type),
 )
-def test_what_is_approved_has_passed_every_check(
-    validators, fixups, common_name, names, extensions
-):
+def test_an_approved_request_passes_every_check(validators, fixups, common_name, names, extensions):
     alternative = [x509.DNSName(name) for name in names]
     csr = X509Csr.from_pem(make_csr(common_name, *alternative, extensions=extensions))
     policy = make_policy(validators, fixups)

@@ -76,20 +76,20 @@ def said(name, **options):
 
 
 @pytest.mark.parametrize(("namespace", "name"), EVERY)
-def test_every_plugin_and_every_option_of_it_has_words(namespace, name):
+def test_every_plugin_and_option_has_a_description(namespace, name):
     signature = plugins.Signature.of(load_plugin(namespace, name), SUPPLIED)
 
     assert signature.names() == set(inspect.signature(KNOWN[namespace][name]).parameters)
     assert signature.names() <= {option for plugin, option in SAID if plugin == name}
 
 
-def test_nothing_has_words_that_is_not_there():
+def test_every_description_belongs_to_a_plugin():
     assert {name for _, name in EVERY} == {name for known in KNOWN.values() for name in known}
     assert set(entry_points("anchor.authentication")) == set(summary.AUTHENTICATION)
 
 
 @pytest.mark.parametrize(("plugin", "option"), SAID)
-def test_what_an_option_says_shows_only_when_it_is_set(plugin, option):
+def test_the_value_of_an_option_is_shown_only_if_it_is_set(plugin, option):
     value, words = SAID[plugin, option]
     required = {"names": ["%.example.com"]} if option == "allow_wildcard" else {}
 
@@ -106,7 +106,7 @@ def test_what_an_option_says_shows_only_when_it_is_set(plugin, option):
 
 
 @pytest.mark.parametrize(("namespace", "name"), EVERY)
-def test_words_are_sentences(namespace, name):
+def test_descriptions_are_sentences(namespace, name):
     known = inspect.signature(KNOWN[namespace][name]).parameters
     options = {
         option: SAID[plugin, option][0]
@@ -119,7 +119,7 @@ def test_words_are_sentences(namespace, name):
         assert sentence.endswith(".") or "regular expression" in sentence
 
 
-def test_every_rule_that_nothing_switches_off_has_words(tmp_path):
+def test_every_mandatory_check_has_a_description(tmp_path):
     rules = [
         *key_checks(frozenset(), Allowed()),
         *content_checks(intermediate=True, bans=BanFile(tmp_path / "bans.json", utc_now)),
@@ -133,13 +133,13 @@ def test_every_rule_that_nothing_switches_off_has_words(tmp_path):
     assert text.count(".") == 1
 
 
-def test_what_allows_nothing_says_so():
+def test_a_validator_that_allows_nothing_is_described_as_such():
     assert "refused" in said("source_cidrs", cidrs=[])
     assert "refused" in said("common_name")
     assert "no extensions." in said("extensions")
 
 
-def test_a_list_of_ten_thousand_is_cut():
+def test_a_list_of_ten_thousand_is_shortened():
     names = [f"host-{number}.example.com" for number in range(10_000)]
 
     text = said("whitelist_names", names=names, allow_dns_id=True)
@@ -148,7 +148,7 @@ def test_a_list_of_ten_thousand_is_cut():
     assert len(text) < 600
 
 
-def test_words_come_in_the_configurations_order_and_cannot_break_a_line():
+def test_descriptions_keep_the_configured_order_and_escape_controls():
     options = {
         "server_group": {"group_prefixes": {"No\nva\x1b[31m\u202e": "nv"}},
         "standards_compliance": {},
@@ -183,7 +183,7 @@ def third_party(
     """
 
 
-def test_of_others_plugins_the_docstring_and_the_plain_options_are_shown():
+def test_a_third_party_plugin_shows_its_docstring_and_plain_options():
     options = {name: f"hidden-{name}" for name in inspect.signature(third_party).parameters}
     options |= {"networks": ["10.0.0.0/8"], "levels": {"low": 1}}
 
@@ -193,7 +193,7 @@ def test_of_others_plugins_the_docstring_and_the_plain_options_are_shown():
     assert {"networks": ["10.0.0.0/8"], "levels": {"low": 1}} == json.loads(second)
 
 
-def test_a_plugin_of_others_is_found_beneath_what_was_bound_to_it():
+def test_a_third_party_plugin_with_bound_options_is_described():
     options = {
         "third_party_label": {"longest": 7},
         "third_party_old_style": {"wanted": "hidden", "allowed": ["hidden"]},
@@ -206,5 +206,5 @@ def test_a_plugin_of_others_is_found_beneath_what_was_bound_to_it():
 
 
 @pytest.mark.parametrize("function", [lambda csr: None, random.Random(1).random])
-def test_a_plugin_without_a_docstring_is_a_check(function):
+def test_a_plugin_without_a_docstring_is_described_as_a_check(function):
     assert all(describe_plugin(function, {"x": "hidden"}))

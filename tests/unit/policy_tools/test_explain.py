@@ -66,7 +66,7 @@ def explain_in_json(explain):
     return run
 
 
-def test_a_request_in_order_would_be_signed(explain, policy):
+def test_an_acceptable_request_would_be_signed(explain, policy):
     csr = make_csr("www.example.com", extensions=[DIGITAL_SIGNATURE])
 
     code, out, err = explain(policy, csr, "--user", "bob", "--group", "Nova", "--group", "Glance")
@@ -86,7 +86,7 @@ def test_a_request_in_order_would_be_signed(explain, policy):
     assert "It would be signed." == lines[-1]
 
 
-def test_fixups_that_find_nothing_to_do_are_shown_and_no_check_is_made_twice(explain, policy):
+def test_fixups_without_effect_are_shown_and_checks_run_once(explain, policy):
     code, out, _ = explain(policy, make_csr("www.example.com", "www.example.com"))
 
     assert 0 == code
@@ -111,9 +111,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("csr", REFUSED.values(), ids=REFUSED)
-def test_refusals_name_the_same_checks_in_the_same_words_as_the_service(
-    serve, explain_in_json, policy, csr
-):
+def test_failures_match_those_of_the_service(serve, explain_in_json, policy, csr):
     answer = serve(policy).sign(csr, status=400, headers={"Accept": "application/json"})
     code, told = explain_in_json(policy, csr)
 
@@ -128,7 +126,7 @@ def test_refusals_name_the_same_checks_in_the_same_words_as_the_service(
 
 
 @pytest.mark.parametrize("csr", REFUSED.values(), ids=REFUSED)
-def test_the_text_has_the_services_words_too(serve, explain, policy, csr):
+def test_the_text_contains_the_reasons_of_the_service(serve, explain, policy, csr):
     answer = serve(policy).sign(csr, status=400)
     code, out, _ = explain(policy, csr)
 
@@ -136,7 +134,7 @@ def test_the_text_has_the_services_words_too(serve, explain, policy, csr):
     assert f"It would not be signed: {answer.text}" in out
 
 
-def test_the_address_and_the_requester_are_what_validators_see(explain_in_json, policy, plugins):
+def test_validators_see_the_given_address_and_requester(explain_in_json, policy, plugins):
     plugins(
         "from anchor.validators import ValidationError\n"
         "def nosy(auth_result, request, conf):\n"
@@ -158,7 +156,7 @@ def test_the_address_and_the_requester_are_what_validators_see(explain_in_json, 
     assert expected == told["checks"][-1]["reason"]
 
 
-def test_what_the_certificate_would_contain_is_what_it_does_contain(serve, explain_in_json, policy):
+def test_the_described_certificate_matches_the_issued_one(serve, explain_in_json, policy):
     extended = x509.ExtendedKeyUsage(
         [ExtendedKeyUsageOID.SERVER_AUTH, x509.ObjectIdentifier("1.2.3.4")]
     )
@@ -190,7 +188,7 @@ def test_what_the_certificate_would_contain_is_what_it_does_contain(serve, expla
     assert abs((certificate.not_valid_after_utc - told_not_after).total_seconds()) < 600
 
 
-def test_neither_keys_nor_secrets_nor_directories_are_needed_or_made(
+def test_keys_secrets_and_directories_are_not_needed_or_created(
     explain, policy, tmp_path, monkeypatch
 ):
     monkeypatch.delenv("ANCHOR_NO_SUCH_SECRET", raising=False)
@@ -218,7 +216,7 @@ def test_neither_keys_nor_secrets_nor_directories_are_needed_or_made(
     assert not (tmp_path / "made").exists()
 
 
-def test_backends_are_not_made(explain, policy, plugins):
+def test_backends_are_not_created(explain, policy, plugins):
     plugins(
         "class Absent:\n"
         "    def __init__(self, host: str):\n"
@@ -239,7 +237,7 @@ def test_backends_are_not_made(explain, policy, plugins):
     assert (0, "") == (code, err)
 
 
-def test_offline_too_every_unknown_option_is_an_error(document, tmp_path):
+def test_unknown_options_are_errors_offline_too(document, tmp_path):
     document["authentication"]["static"]["colour"] = "red"
     document["signing_ca"]["local"]["pin"] = "1234"
     document["registration_authority"]["default"]["validators"]["source_cidrs"] = {"cidr": []}
@@ -257,7 +255,7 @@ def test_offline_too_every_unknown_option_is_an_error(document, tmp_path):
     } == set(map(str, caught.value.problems))
 
 
-def test_what_is_loaded_offline_authenticates_and_signs_nobody(document, tmp_path):
+def test_an_authority_loaded_offline_cannot_authenticate_or_sign(document, tmp_path):
     config = tmp_path / "config.json"
     config.write_text(json.dumps(document))
     authority = load_authorities(config, offline=True).authorities["default"]
@@ -277,7 +275,9 @@ def test_what_is_loaded_offline_authenticates_and_signs_nobody(document, tmp_pat
         (b"\x00\xff\x1b[2J", "no PEM block"),
     ],
 )
-def test_an_unreadable_request_is_shown_as_such(explain, explain_in_json, policy, octets, words):
+def test_an_unreadable_request_is_shown_as_unreadable(
+    explain, explain_in_json, policy, octets, words
+):
     code, out, _ = explain(policy, octets)
     json_code, told = explain_in_json(policy, octets)
 
@@ -295,7 +295,7 @@ def test_a_request_in_der_is_read_too(explain, policy):
     assert 0 == code
 
 
-def test_a_validator_that_crashes_is_shown_among_the_others(serve, explain, policy, plugins):
+def test_a_crashing_validator_is_shown_with_the_others(serve, explain, policy, plugins):
     plugins(
         "def crash(csr):\n    raise RuntimeError('\\x1b[31mthe validator is broken')\n",
         "[anchor.validators]\ncrash = trouble:crash\n",
@@ -334,7 +334,7 @@ def test_a_fixup_that_fails_is_shown(explain, explain_in_json, policy, plugins, 
     assert ("crashed", words) == (told["fixups"][0]["verdict"], told["fixups"][0]["reason"])
 
 
-def test_a_fixup_may_refuse_as_a_check_does(serve, explain, explain_in_json, policy, plugins):
+def test_a_fixup_can_reject_like_a_check(serve, explain, explain_in_json, policy, plugins):
     plugins(
         "from anchor.validators import ValidationError\n"
         "def mend(csr):\n    raise ValidationError('cannot be mended', name='a')\n",
@@ -352,7 +352,7 @@ def test_a_fixup_may_refuse_as_a_check_does(serve, explain, explain_in_json, pol
     assert ("refused", None) == (told["outcome"], told["certificate"])
 
 
-def test_every_kind_of_change_by_a_fixup_is_told(explain_in_json, policy, plugins):
+def test_every_kind_of_change_by_a_fixup_is_shown(explain_in_json, policy, plugins):
     plugins(
         "from cryptography import x509\n"
         "from cryptography.x509.oid import ExtendedKeyUsageOID\n"
@@ -385,7 +385,7 @@ def test_every_kind_of_change_by_a_fixup_is_told(explain_in_json, policy, plugin
     ] == told["fixups"][0]["changes"]
 
 
-def test_names_cannot_command_the_terminal(explain, document):
+def test_control_characters_in_names_are_escaped(explain, document):
     hostile = "\x1b]0;owned\x07\x9b31m\u202e\r\n"
     name = x509.DirectoryName(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, hostile)]))
 
@@ -396,14 +396,14 @@ def test_names_cannot_command_the_terminal(explain, document):
     assert "\\u202e" in out
 
 
-def test_nor_can_letters_that_look_like_others_hide(explain, document):
+def test_letters_that_resemble_ascii_are_escaped(explain, document):
     code, out, _ = explain(document, make_csr("\u0435xample.com", "example.com"))
 
     assert 0 == code
     assert "CN=\\u0435xample.com" in out
 
 
-def test_an_authority_has_to_be_chosen_among_several(explain, policy):
+def test_an_authority_is_required_if_there_are_several(explain, policy):
     authorities = policy["registration_authority"]
     authorities["second"] = authorities["default"]
 
@@ -427,7 +427,7 @@ def test_an_authority_has_to_be_chosen_among_several(explain, policy):
         ["--colour", "x.csr"],
     ],
 )
-def test_a_question_that_makes_no_sense_is_a_usage_error(options, tmp_path, monkeypatch, capsys):
+def test_invalid_options_are_a_usage_error(options, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
     try:
@@ -439,7 +439,7 @@ def test_a_question_that_makes_no_sense_is_a_usage_error(options, tmp_path, monk
     assert "" != capsys.readouterr().err
 
 
-def test_a_configuration_that_is_no_good_is_refused(explain, document, capsys):
+def test_an_invalid_configuration_is_rejected(explain, document, capsys):
     document["registration_authority"]["default"]["validators"] = {"no_such_check": {}}
 
     code, out, err = explain(document, make_csr())
@@ -448,7 +448,7 @@ def test_a_configuration_that_is_no_good_is_refused(explain, document, capsys):
     assert "registration_authority.default.validators.no_such_check" in err
 
 
-def test_a_ca_that_ends_too_soon_is_told(explain, document, tmp_path):
+def test_a_ca_that_expires_too_soon_is_reported(explain, document, tmp_path):
     ca = make_ca(tmp_path, name="ending", not_after=now() + DAY / 48)
     document["signing_ca"]["local"] |= {
         "cert_path": str(ca.cert_path),
@@ -481,7 +481,7 @@ def config(document, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_request_may_come_from_standard_input(config):
+def test_the_request_can_come_from_standard_input(config):
     done = _run(config, make_csr())
 
     assert (0, b"") == (done.returncode, done.stderr)
@@ -489,7 +489,7 @@ def test_the_request_may_come_from_standard_input(config):
 
 
 @pytest.mark.slow
-def test_output_that_nobody_reads_is_no_error(config):
+def test_a_closed_output_pipe_is_not_an_error(config):
     ours, theirs = os.pipe()
     os.close(ours)
     try:
@@ -509,7 +509,7 @@ def test_output_that_nobody_reads_is_no_error(config):
         ({"NO_COLOR": "", "TERM": "dumb"}, False),
     ],
 )
-def test_colour_is_for_terminals_that_want_it(config, environment, coloured):
+def test_colour_is_used_only_on_terminals_that_allow_it(config, environment, coloured):
     ours, theirs = os.openpty()
     try:
         _run(config, make_csr(), stdout=theirs, **environment)

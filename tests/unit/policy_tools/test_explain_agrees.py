@@ -86,18 +86,18 @@ MAKER = CsrFactory()
 @pytest.mark.slow
 @often
 @given(descriptions)
-def test_about_any_well_formed_request(agree, description):
+def test_explain_agrees_with_the_service_about_well_formed_requests(agree, description):
     agree(MAKER.make(description), "pem")
 
 
 @often
 @given(st.integers(2, len(DER) - 1), st.integers(0, 255))
-def test_about_any_damaged_request(agree, position, octet):
+def test_explain_agrees_with_the_service_about_damaged_requests(agree, position, octet):
     agree(DER[:position] + bytes([octet]) + DER[position + 1 :], "der")
 
 
 @often
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8")))
-def test_about_anything_else(agree, octets):
+def test_explain_agrees_with_the_service_about_any_bytes(agree, octets):
     if octets.strip() and not octets.startswith(b"\x30"):
         assert UNREADABLE == agree(octets, "pem").outcome

@@ -49,7 +49,7 @@ def case(**changes):
     return {key: value for key, value in whole.items() if value is not None}
 
 
-def test_cases_that_come_out_right_pass(run):
+def test_cases_with_the_expected_result_pass(run):
     code, out, err = run(
         [
             case(name="signed", names=["DNS:www.example.com"]),
@@ -92,7 +92,7 @@ def test_cases_that_come_out_right_pass(run):
         ),
     ],
 )
-def test_cases_that_come_out_otherwise_fail_and_say_how(run, wrong, words):
+def test_cases_with_another_result_fail_and_show_it(run, wrong, words):
     code, out, err = run([case(name="good"), wrong])
 
     assert (1, "") == (code, err)
@@ -101,7 +101,7 @@ def test_cases_that_come_out_otherwise_fail_and_say_how(run, wrong, words):
     assert lines[-2].startswith(f"  FAILED  a host: {words}")
 
 
-def test_a_request_may_come_from_a_file_beside_the_cases(run, tmp_path):
+def test_a_request_can_come_from_a_file_next_to_the_cases(run, tmp_path):
     (tmp_path / "csrs").mkdir()
     (tmp_path / "csrs/good.csr").write_bytes(make_csr())
     (tmp_path / "csrs/bad.csr").write_bytes(b"nonsense")
@@ -117,7 +117,7 @@ def test_a_request_may_come_from_a_file_beside_the_cases(run, tmp_path):
     assert "2 passed, 0 failed" in out
 
 
-def test_unreadable_is_not_the_same_as_refused(run, tmp_path):
+def test_an_unreadable_request_does_not_count_as_refused(run, tmp_path):
     (tmp_path / "bad.csr").write_bytes(b"nonsense")
 
     code, out, _ = run(
@@ -147,7 +147,7 @@ def test_a_plug_in_that_crashes_fails_every_expectation(run, tmp_path, document,
     assert 2 == out.count("the validator 'crash' failed: RuntimeError: broken")
 
 
-def test_the_requester_is_described(run, tmp_path, document, plugins):
+def test_a_case_describes_the_requester(run, tmp_path, document, plugins):
     plugins(
         "from anchor.validators import ValidationError\n"
         "def members(auth_result):\n"
@@ -171,7 +171,7 @@ def test_the_requester_is_described(run, tmp_path, document, plugins):
     assert 0 == code
 
 
-def test_everything_that_is_wrong_with_a_file_is_said_at_once(run, tmp_path):
+def test_every_error_in_a_file_is_shown_at_once(run, tmp_path):
     code, out, err = run(
         [
             case(name="", expect="maybe"),
@@ -254,7 +254,7 @@ def test_everything_that_is_wrong_with_a_file_is_said_at_once(run, tmp_path):
         ('{"cases": [{"name": "\\ud800\\u001b"}]}', "lone leading surrogate"),
     ],
 )
-def test_a_file_that_is_no_good_is_refused(run, text, words):
+def test_an_invalid_file_is_rejected(run, text, words):
     code, out, err = run(text)
 
     assert (1, "") == (code, out)
@@ -263,7 +263,7 @@ def test_a_file_that_is_no_good_is_refused(run, text, words):
     assert "\x1b" not in err
 
 
-def test_a_file_that_is_not_there_is_told_beside_the_others(run, tmp_path, capsys):
+def test_a_missing_file_is_reported_with_the_others(run, tmp_path, capsys):
     code, out, err = run([case(expect="maybe")], str(tmp_path / "nowhere.json"))
 
     assert (1, "") == (code, out)
@@ -271,7 +271,7 @@ def test_a_file_that_is_not_there_is_told_beside_the_others(run, tmp_path, capsy
     assert "cases.0.expect" in err
 
 
-def test_the_authority_has_to_be_named_among_several(run, document, tmp_path):
+def test_the_authority_is_required_if_there_are_several(run, document, tmp_path):
     authorities = document["registration_authority"]
     authorities["second"] = authorities["default"] | {"validators": {}}
     (tmp_path / "config.json").write_text(json.dumps(document))
@@ -292,7 +292,7 @@ def test_another_configuration_can_be_tested(run, document, tmp_path):
     assert 0 == run(json.dumps({"config": "elsewhere/other.json", "cases": [stranger]}))[0]
 
 
-def test_the_configurations_own_errors_are_told_with_its_name(run, document, tmp_path):
+def test_configuration_errors_are_shown_with_the_file_name(run, document, tmp_path):
     document["registration_authority"]["default"]["validators"]["source_cidrs"] = {}
     (tmp_path / "config.json").write_text(json.dumps(document))
 
@@ -306,7 +306,7 @@ def test_the_configurations_own_errors_are_told_with_its_name(run, document, tmp
     assert "cases.0.expect" in err
 
 
-def test_results_are_written_for_ci_systems_whatever_is_in_them(run, tmp_path):
+def test_junit_results_are_written_for_any_text(run, tmp_path):
     report = tmp_path / "report.xml"
 
     code, _, _ = run(
@@ -336,7 +336,7 @@ def test_a_report_that_cannot_be_written_is_an_error(run, tmp_path):
     assert "cannot be written: No such file or directory" in err
 
 
-def test_hostile_names_do_not_reach_the_terminal(run):
+def test_control_characters_in_names_are_escaped(run):
     hostile = "\x1b]0;owned\x07\r\n\u202e"
 
     _, out, err = run([case(name=hostile, csr={"dns_names": ["\x1b[31m"]})])
@@ -348,7 +348,7 @@ def test_hostile_names_do_not_reach_the_terminal(run):
     assert not any(character in out + err for character in "\x1b\x07\r\u202e")
 
 
-def test_everything_that_a_description_says_is_in_the_request():
+def test_a_request_contains_everything_in_its_description():
     description = Description.model_validate_json(
         json.dumps(
             {
@@ -405,7 +405,7 @@ def test_everything_that_a_description_says_is_in_the_request():
         ("ed448", ed448.Ed448PublicKey),
     ],
 )
-def test_every_kind_of_key_is_made_once(kind, family):
+def test_each_kind_of_key_is_generated_once(kind, family):
     maker = CsrFactory()
 
     first, second = (

@@ -20,7 +20,7 @@ def blocked():
     return signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-def test_a_thread_gets_no_signals_and_who_starts_it_gets_them_still():
+def test_a_thread_blocks_signals_and_its_starter_does_not():
     found = []
     before = blocked()
 
@@ -32,7 +32,7 @@ def test_a_thread_gets_no_signals_and_who_starts_it_gets_them_still():
     assert (thread.name, thread.daemon) == ("a name", True)
 
 
-def test_when_no_thread_can_be_started_signals_arrive_still(monkeypatch):
+def test_signals_stay_unblocked_if_a_thread_cannot_start(monkeypatch):
     before = blocked()
 
     def refuse(_thread):
@@ -45,7 +45,7 @@ def test_when_no_thread_can_be_started_signals_arrive_still(monkeypatch):
     assert before == blocked()
 
 
-def test_neither_questions_nor_what_is_sent_are_interrupted():
+def test_backend_calls_and_sent_events_block_signals():
     masks = [Deadline(20).call(blocked)]
 
     class FakeBus:

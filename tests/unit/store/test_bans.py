@@ -48,7 +48,7 @@ def refused(service, csr=None, **fields):
     return {failure["check"]: failure["reason"] for failure in answer.json["failures"]}
 
 
-def test_a_ban_is_in_force_for_the_next_request_and_until_it_is_lifted(service, command):
+def test_a_ban_applies_from_the_next_request_until_it_is_lifted(service, command):
     csr = make_csr("www.example.com", "www.example.com")
     service.issue(csr)
 
@@ -92,7 +92,7 @@ def test_a_ban_is_in_force_for_the_next_request_and_until_it_is_lifted(service, 
         ("xn--bcher-kva.example", ("bücher.example",), True),
     ],
 )
-def test_a_ban_of_a_name_holds_however_a_certificate_could_be_good_for_it(
+def test_a_ban_covers_every_certificate_valid_for_the_name(
     service, command, banned, asked, is_refused
 ):
     assert command("ban", "name", banned) == 0
@@ -111,7 +111,7 @@ def test_a_ban_of_a_name_holds_however_a_certificate_could_be_good_for_it(
         *("https://a,b/x", "https://-/ x", "HTTP/host@REALM", "example.com:", "example.com:x"),
     ],
 )
-def test_what_is_no_name_is_not_banned(command, capsys, tmp_path, text):
+def test_an_invalid_name_cannot_be_banned(command, capsys, tmp_path, text):
     assert command("ban", "name", text) == 1
 
     assert f"{text!a} is no name that can be banned: write a host" in capsys.readouterr().err
@@ -142,7 +142,7 @@ _names = st.from_regex(r"(\.|\*\.|a\*\.)?(a|b|ab)(\.(a|b)){0,3}", fullmatch=True
 
 
 @given(_names.filter(lambda name: not name.startswith(".")), _names)
-def test_what_touches_a_name_is_where_it_is_looked_for(name, banned):
+def test_overlapping_names_share_an_index_key(name, banned):
     if overlaps(banned, name):
         assert set(index_keys(banned)) & set(lookup_keys(name))
 
@@ -158,7 +158,7 @@ def test_a_wildcard_covers_exactly_one_label(name, data):
     assert not matches(name, wildcard)
 
 
-def test_a_requester_is_banned_whatever_the_case_of_the_name(serve, document, capsys):
+def test_a_requester_is_banned_in_any_case_of_the_name(serve, document, capsys):
     document["authentication"]["static"]["user"] = "Alice"
     service = serve(document)
     config = ["--config", str(service.path / "config.json")]
@@ -168,7 +168,7 @@ def test_a_requester_is_banned_whatever_the_case_of_the_name(serve, document, ca
     assert "the requester is banned" in refused(service, user="Alice")["not_banned"]
 
 
-def test_a_key_is_banned_by_its_hash_or_by_anything_it_is_in(service, command, tmp_path, capsys):
+def test_a_key_is_banned_by_hash_or_by_a_file_that_contains_it(service, command, tmp_path, capsys):
     csr = make_csr(key=shared_key("ec-p384"))
     certificate = service.sign(csr, status=200).body
     public = shared_key("ec-p384").public_key()
@@ -193,7 +193,7 @@ def test_a_key_is_banned_by_its_hash_or_by_anything_it_is_in(service, command, t
     assert "the last certificate of the key ends at" in capsys.readouterr().out
 
 
-def test_a_ban_with_an_end_ends(serve, document, tmp_path):
+def test_a_ban_ends_at_its_end_time(serve, document, tmp_path):
     service = serve(document)
     moment = datetime.datetime.now(datetime.UTC)
     bans = BanFile(tmp_path / "bans.json", lambda: moment)
@@ -221,12 +221,12 @@ def test_a_ban_with_an_end_ends(serve, document, tmp_path):
         ["--until", "2001-01-01"],
     ],
 )
-def test_a_ban_that_would_have_ended_is_refused(command, tmp_path, arguments):
+def test_a_ban_that_has_already_ended_is_rejected(command, tmp_path, arguments):
     assert command("ban", "name", "www.example.com", *arguments) == 1
     assert not (tmp_path / "bans.json").exists()
 
 
-def test_the_list_shows_what_is_banned_until_when_and_why(command, capsys):
+def test_the_list_shows_each_ban_with_its_end_and_reason(command, capsys):
     command("ban", "name", "www.example.com", "--until", "2999-01-31T12:00", "--reason", "stolen")
     command("ban", "requester", "bob")
     capsys.readouterr()
@@ -240,7 +240,7 @@ def test_the_list_shows_what_is_banned_until_when_and_why(command, capsys):
     assert "until it is lifted" in second
 
 
-def test_banning_says_when_the_last_certificate_is_gone(service, command, capsys):
+def test_banning_shows_when_the_last_certificate_expires(service, command, capsys):
     last = service.issue(make_csr("other.example.com", "*.example.com")).not_valid_after_utc
 
     command("ban", "name", "www.example.com")
@@ -248,9 +248,7 @@ def test_banning_says_when_the_last_certificate_is_gone(service, command, capsys
     assert f"ends at {last:%Y-%m-%dT%H:%M:%SZ}, in 24" in capsys.readouterr().out
 
 
-def test_banning_somebody_whose_certificates_are_not_known_says_when_all_are_gone(
-    service, command, capsys
-):
+def test_banning_without_an_inventory_shows_when_all_certificates_expire(service, command, capsys):
     last = service.issue().not_valid_after_utc
 
     command("ban", "requester", "alice")
@@ -261,7 +259,7 @@ def test_banning_somebody_whose_certificates_are_not_known_says_when_all_are_gon
 
 
 @pytest.mark.parametrize("contents", ["", "{", "{}", '[{"kind": "name"}]', "\x00"])
-def test_a_damaged_file_bans_everything_until_it_is_mended(service, tmp_path, caplog, contents):
+def test_a_damaged_file_bans_everything_until_it_is_repaired(service, tmp_path, caplog, contents):
     (tmp_path / "bans.json").write_text(contents)
 
     assert "internal error" in service.sign(status=500).text
@@ -271,7 +269,7 @@ def test_a_damaged_file_bans_everything_until_it_is_mended(service, tmp_path, ca
     assert refused(service) is None
 
 
-def test_a_damaged_file_stops_the_start(serve, document, tmp_path):
+def test_a_damaged_file_prevents_the_start(serve, document, tmp_path):
     document["bans"] = {"path": "elsewhere.json"}
     (tmp_path / "elsewhere.json").write_text("{")
 
@@ -287,7 +285,7 @@ def test_unknown_options_of_bans_are_refused(serve, document):
 
 
 @pytest.mark.slow
-def test_of_bans_made_at_once_none_is_lost(service, tmp_path):
+def test_concurrent_bans_are_all_kept(service, tmp_path):
     config = ["--config", str(service.path / "config.json")]
     processes = [
         subprocess.Popen(
@@ -303,7 +301,7 @@ def test_of_bans_made_at_once_none_is_lost(service, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ended", ["fsync", "utime"])
-def test_the_next_ban_removes_what_a_killed_writer_left(command, service, ended):
+def test_the_next_ban_removes_files_of_a_killed_writer(command, service, ended):
     assert command("ban", "name", "a.example.com") == 0
     directory = service.path
     others = [directory / ".bans.json.save", directory / "bans.json.12345678"]
@@ -328,7 +326,7 @@ def test_the_next_ban_removes_what_a_killed_writer_left(command, service, ended)
 
 
 @pytest.mark.slow
-def test_every_state_is_seen_however_quickly_it_changes(tmp_path):
+def test_every_change_is_seen_even_in_quick_succession(tmp_path):
     path = tmp_path / "bans.json"
     writer = BanFile(path, lambda: datetime.datetime.now(datetime.UTC))
     reader = BanFile(path, lambda: datetime.datetime.now(datetime.UTC))
@@ -341,7 +339,7 @@ def test_every_state_is_seen_however_quickly_it_changes(tmp_path):
         assert reader.bans() == ()
 
 
-def test_a_request_is_held_against_one_state_of_the_bans(tmp_path, monkeypatch):
+def test_a_request_is_checked_against_one_state_of_the_bans(tmp_path, monkeypatch):
     bans = BanFile(tmp_path / "bans.json", lambda: datetime.datetime.now(datetime.UTC))
     fixups = {"enforce_alternative_names_present": {}}
     policy = load_policy({}, fixups, frozenset({65537}), frozenset(), tmp_path, bans=bans)
@@ -362,7 +360,7 @@ def test_a_request_is_held_against_one_state_of_the_bans(tmp_path, monkeypatch):
     assert looks == [(tmp_path / "bans.json",)]
 
 
-def test_a_name_that_only_a_fixup_adds_is_held_against_the_bans_too(tmp_path):
+def test_a_name_added_by_a_fixup_is_checked_against_the_bans(tmp_path):
     bans = BanFile(tmp_path / "bans.json", lambda: datetime.datetime.now(datetime.UTC))
     bans.add(Ban(kind="name", value="other.example.com", since=datetime.datetime.now(datetime.UTC)))
     policy = load_policy({}, {}, frozenset({65537}), frozenset(), tmp_path, bans=bans)
@@ -376,7 +374,7 @@ def test_a_name_that_only_a_fixup_adds_is_held_against_the_bans_too(tmp_path):
         ).require_approved()
 
 
-def test_bans_that_nobody_looked_at_ban_everything(tmp_path):
+def test_a_request_fails_if_the_bans_were_not_read(tmp_path):
     bans = BanFile(tmp_path / "bans.json", lambda: datetime.datetime.now(datetime.UTC))
     policy = load_policy({}, {}, frozenset({65537}), frozenset(), tmp_path, bans=bans)
 
@@ -384,7 +382,7 @@ def test_bans_that_nobody_looked_at_ban_everything(tmp_path):
         policy.evaluate(X509Csr.from_pem(make_csr()), make_context()).require_approved()
 
 
-def test_a_plugin_that_takes_whatever_there_is_does_not_get_the_bans(tmp_path):
+def test_a_plugin_that_takes_all_arguments_does_not_get_the_bans(tmp_path):
     takes_all = bind_options(lambda **supplied: supplied.keys(), {}, SUPPLIED, tmp_path)
 
     assert takes_all(make_context().arguments(X509Csr.from_pem(make_csr()))) == SUPPLIED

@@ -80,7 +80,7 @@ SOON = ("DNS:soon.example.com", "CN:soon.example.com")
 WILD = ("DNS:*.example.com", "DNS:late.example.com", "CN:*.example.com")
 
 
-def test_listing_narrows_down_by_time_and_name(certs, kept):
+def test_listing_filters_by_time_and_name(certs, kept):
     assert {OLD, GONE, SOON, WILD} == listed(certs)
     assert {SOON, WILD} == listed(certs, "--in-force")
     assert {OLD, GONE} == listed(certs, "--expired")
@@ -93,7 +93,7 @@ def test_listing_narrows_down_by_time_and_name(certs, kept):
     ]
 
 
-def test_what_was_issued_just_now_is_listed_with_all_that_identifies_it(service, certs):
+def test_a_new_certificate_is_listed_with_all_its_identifiers(service, certs):
     certificate = service.issue(make_csr("www.example.com", "www.example.com", "192.0.2.1"))
 
     [found] = json.loads(certs("--json"))
@@ -104,7 +104,7 @@ def test_what_was_issued_just_now_is_listed_with_all_that_identifies_it(service,
     assert x509.load_pem_x509_certificate(Path(found["path"]).read_bytes()) == certificate
 
 
-def test_for_a_name_the_end_of_the_last_certificate_counts_wildcards_included(certs, kept):
+def test_listing_for_a_name_includes_wildcards_and_the_last_end(certs, kept):
     answer = json.loads(certs("--for", "SOON.example.com", "--json"))
     assert [tuple(found["names"]) for found in answer["certificates"]] == [WILD, SOON]
     assert answer["last_valid_until"] == answer["certificates"][0]["not_after"]
@@ -118,7 +118,7 @@ def test_for_a_name_the_end_of_the_last_certificate_counts_wildcards_included(ce
     )
 
 
-def test_for_an_address_and_for_a_common_name(service, certs):
+def test_certificates_are_listed_for_an_address_or_a_common_name(service, certs):
     service.issue(make_csr("Solo.Example.com", "2001:db8::1"))
 
     for name in ("2001:DB8:0::1", "solo.example.com"):
@@ -135,7 +135,7 @@ def test_for_an_address_and_for_a_common_name(service, certs):
         (x509.DirectoryName(subject("alt.example.com")), "ALT.example.com."),
     ],
 )
-def test_names_of_every_kind_are_found_however_they_are_written(service, certs, name, wanted):
+def test_names_of_every_type_match_in_every_spelling(service, certs, name, wanted):
     service.issue(make_csr("other.example.net", name))
     service.issue(make_csr("another.example.net"))
 
@@ -147,16 +147,14 @@ def test_names_of_every_kind_are_found_however_they_are_written(service, certs, 
 
 
 @pytest.mark.parametrize("written", ["127.1", "0x7f000001", "2130706433"])
-def test_a_common_name_that_is_an_address_to_resolvers_is_found_by_the_address(
-    service, certs, written
-):
+def test_a_common_name_that_resolves_as_an_address_matches_that_address(service, certs, written):
     service.issue(make_csr(written))
 
     [found] = json.loads(certs("--for", "127.0.0.1", "--json"))["certificates"]
     assert found["names"][-1] == f"CN:{written}"
 
 
-def test_a_file_that_is_gone_or_new_is_so_at_once(certs, kept, ca):
+def test_deleted_and_new_files_are_noticed_at_once(certs, kept, ca):
     assert {OLD, GONE, SOON, WILD} == listed(certs)
 
     for path in kept.glob("*.crt"):
@@ -208,9 +206,7 @@ SPOIL = {
 @pytest.mark.parametrize(
     "arguments", [(), ("--json",), ("--in-force",), ("--for", "x.example.com")]
 )
-def test_a_broken_file_is_named_and_the_others_are_listed_all_the_same(
-    service, kept, capsys, how, arguments
-):
+def test_a_broken_file_is_named_and_the_others_are_listed(service, kept, capsys, how, arguments):
     [broken] = [path for path in kept.glob("*.crt") if names_in(path) == ["soon.example.com"]]
     before = set(kept.rglob("*.crt"))
     SPOIL[how](broken)
@@ -259,7 +255,7 @@ def test_pruning_leaves_a_broken_file_and_names_it(service, kept, capsys):
     assert broken.exists()
 
 
-def test_a_file_of_another_name_with_a_certificate_is_left_alone(certs, kept):
+def test_certificates_in_files_with_other_names_are_ignored(certs, kept):
     [path] = [path for path in kept.glob("*.crt") if names_in(path) == ["soon.example.com"]]
     path.rename(path.with_name("mine.crt"))
     (kept / "README").write_text("not a certificate")
@@ -268,7 +264,7 @@ def test_a_file_of_another_name_with_a_certificate_is_left_alone(certs, kept):
     assert {OLD, GONE, WILD} == listed(certs)
 
 
-def test_a_certificate_that_is_not_valid_yet_is_listed_as_such(certs, service, ca):
+def test_a_certificate_that_is_not_yet_valid_is_listed_as_future(certs, service, ca):
     directory = service.path / "certs"
     begin = now() + HOUR
     keep(directory, ca, "later.example.com", not_before=begin, not_after=now() + DAY)
@@ -286,7 +282,7 @@ def test_a_certificate_that_is_not_valid_yet_is_listed_as_such(certs, service, c
     } == {found["names"][0]: found["status"] for found in json.loads(certs("--json"))}
 
 
-def test_a_certificate_in_another_ones_file_is_listed_as_what_it_says(certs, kept):
+def test_a_certificate_in_a_wrong_file_is_listed_by_its_contents(certs, kept):
     first, second = sorted(kept.glob("*.crt"))[:2]
     second.write_bytes(first.read_bytes())
 
@@ -322,7 +318,7 @@ def killed_while_writing(directory, ended):
 
 
 @pytest.mark.parametrize("ended", ["write", "fsync", "rename", "posix_fallocate"])
-def test_pruning_removes_what_killed_writers_left_an_hour_ago(certs, kept, ended):
+def test_pruning_removes_files_of_killed_writers_after_an_hour(certs, kept, ended):
     hidden = {name: kept / name for name in (".keep", f".{'b' * 64}.1234567", ".ready.x")}
     for path in hidden.values():
         path.write_text("not the service's")
@@ -339,7 +335,7 @@ def test_pruning_removes_what_killed_writers_left_an_hour_ago(certs, kept, ended
     assert {SOON, WILD} == listed(certs)
 
 
-def test_by_requester_where_the_audit_file_tells(serve, document, tmp_path, capsys):
+def test_listing_by_requester_uses_the_audit_file(serve, document, tmp_path, capsys):
     assert main.main(["audit", "init", str(tmp_path / "audit.key")]) == 0
     document["audit"] = {
         "target": "file",
@@ -371,11 +367,11 @@ def test_by_requester_where_the_audit_file_tells(serve, document, tmp_path, caps
     assert f"ends at {bobs.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}" in output
 
 
-def test_by_requester_without_an_audit_file_is_refused(certs):
+def test_listing_by_requester_requires_an_audit_file(certs):
     certs("--requester", "alice", code=1)
 
 
-def test_neither_keys_nor_secrets_nor_a_ca_still_valid_are_needed(service, certs, ca, kept):
+def test_listing_needs_no_keys_or_ca_certificate(service, certs, ca, kept):
     ca.key_path.unlink()
     ca.cert_path.unlink()
 
@@ -440,7 +436,7 @@ def many(tmp_path_factory):
         (["--for", "host17777.example.com"], 2),
     ],
 )
-def test_twenty_thousand_certificates_are_looked_through_in_seconds(many, arguments, count):
+def test_twenty_thousand_certificates_are_searched_in_seconds(many, arguments, count):
     """Seconds of CPU, the least of three tries; three are usual."""
     seconds = []
     for _ in range(3):

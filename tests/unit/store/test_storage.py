@@ -11,7 +11,7 @@ from anchor.errors import StorageError
 from anchor.store.certificate_files import load_store
 
 
-def test_a_file_is_synced_before_it_gets_its_name(tmp_path, monkeypatch):
+def test_a_file_is_synced_before_it_is_renamed(tmp_path, monkeypatch):
     """Nothing but a crash shows the order, so the calls are watched."""
     order = []
     fsync, rename = os.fsync, os.rename
@@ -26,7 +26,7 @@ def test_a_file_is_synced_before_it_gets_its_name(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("call", ["fsync", "rename"])
-def test_a_failure_leaves_nothing_behind_and_says_so(tmp_path, monkeypatch, call):
+def test_a_failure_is_reported_and_leaves_no_file(tmp_path, monkeypatch, call):
     """A full disk in the middle, which no file system shows on demand everywhere."""
 
     def full(*_, **__):
@@ -39,7 +39,7 @@ def test_a_failure_leaves_nothing_behind_and_says_so(tmp_path, monkeypatch, call
     assert [] == list((tmp_path / "certs").iterdir())
 
 
-def test_no_certificate_is_handed_out_that_could_not_be_stored(service, tmp_path):
+def test_a_certificate_that_cannot_be_stored_is_not_returned(service, tmp_path):
     (tmp_path / "certs").rmdir()
 
     assert "BEGIN" not in service.sign(status=500).text

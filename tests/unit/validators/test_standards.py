@@ -76,7 +76,7 @@ def rows(page):
             yield section.astext(), said, where.replace("\n", " ").split(", ")
 
 
-def test_every_row_names_modules_and_tests_that_there_are():
+def test_every_row_names_existing_modules_and_tests():
     found = list(rows(PAGE))
 
     assert len(found) > 80
@@ -88,7 +88,7 @@ def test_every_row_names_modules_and_tests_that_there_are():
 
 
 @pytest.mark.parametrize("page", ["security-model", "request"])
-def test_what_an_explanation_names_is_there(page):
+def test_every_file_named_in_an_explanation_exists(page):
     text = (SOURCE / f"explanation/{page}.rst").read_text()
     places = re.findall(r"``((?:anchor|tests|tools)/[\w./-]*)``", text)
 
@@ -131,7 +131,7 @@ def test_dates_until_2049_are_in_utctime_and_later_ones_in_generalizedtime(
     assert validity == re.findall(rb"\x17\x0d\d{12}Z|\x18\x0f\d{14}Z", der)
 
 
-def test_a_certificate_names_nobody_to_ask_about_revocation(service):
+def test_a_certificate_names_no_revocation_service(service):
     certificate = service.issue(make_csr("www.example.com", "www.example.com"))
 
     asking = {
@@ -143,7 +143,7 @@ def test_a_certificate_names_nobody_to_ask_about_revocation(service):
     assert set() == asking & {extension.oid for extension in certificate.extensions}
 
 
-def test_a_request_may_be_signed_with_pss():
+def test_a_request_can_be_signed_with_pss():
     pss = padding.PSS(padding.MGF1(hashes.SHA256()), 32)
     request = x509.CertificateSigningRequestBuilder(subject("www.example.com")).sign(
         shared_key("rsa-2048"), hashes.SHA256(), rsa_padding=pss
@@ -152,7 +152,7 @@ def test_a_request_may_be_signed_with_pss():
     assert X509Csr.from_der(request.public_bytes(Encoding.DER)).submitted.signature_is_valid
 
 
-def test_a_ca_without_a_subject_does_not_start(serve, document, tmp_path):
+def test_a_ca_without_a_subject_prevents_the_start(serve, document, tmp_path):
     ca = make_ca(tmp_path, name=None)
     document["signing_ca"]["local"] |= {
         "cert_path": str(ca.cert_path),
@@ -163,7 +163,7 @@ def test_a_ca_without_a_subject_does_not_start(serve, document, tmp_path):
         serve(document)
 
 
-def test_a_ca_without_an_identifier_has_one_computed_from_its_key():
+def test_a_missing_key_identifier_is_computed_from_the_ca_key():
     key = shared_key()
     begin = now()
     certificate = (
@@ -192,9 +192,7 @@ def test_name_constraints_in_a_request_are_refused(serve, document, critical, re
     assert refusal in answer.text
 
 
-def test_a_name_that_relying_parties_would_reject_for_its_constraints_is_refused(
-    serve, document, tmp_path
-):
+def test_a_name_outside_the_name_constraints_is_rejected(serve, document, tmp_path):
     ca = make_ca(tmp_path, name="constrained")
     old = ca.certificate
     builder = x509.CertificateBuilder(old.issuer, old.subject, old.public_key(), old.serial_number)
@@ -220,13 +218,13 @@ def test_a_name_that_relying_parties_would_reject_for_its_constraints_is_refused
 
 
 @pytest.mark.parametrize("path", ["/v1/ca/default", "/v1/sign/default", "/robots.txt"])
-def test_options_is_a_method_like_others_that_do_not_work(service, path):
+def test_options_is_rejected_like_other_methods(service, path):
     answer = service.http.options(path, status=405)
 
     assert answer.headers["Allow"] in ("GET, HEAD", "POST")
 
 
-def test_who_accepts_neither_text_nor_json_gets_text(service):
+def test_a_client_that_accepts_neither_text_nor_json_gets_text(service):
     answer = service.http.get("/v1/ca/default", headers={"Accept": "image/png"}, status=200)
 
     assert answer.content_type == "text/plain"
@@ -260,7 +258,7 @@ def key_usage(*names):
 @pytest.mark.slow
 @pytest.mark.parametrize("usage", LEAF_USAGES)
 @pytest.mark.parametrize("kind", USAGES_OF_KINDS)
-def test_a_usage_has_to_fit_the_kind_of_key(kind, usage):
+def test_a_usage_must_fit_the_kind_of_key(kind, usage):
     key = dsa.generate_private_key(2048) if kind == "dsa-2048" else shared_key(kind)
     policy = make_policy({"standards_compliance": {}, "public_key": {"allowed_keys": ALL_KEYS}})
     extension = key_usage("digitalSignature", usage)
@@ -286,7 +284,7 @@ def test_a_usage_has_to_fit_the_kind_of_key(kind, usage):
         ("ed25519", ["digitalSignature"]),
     ],
 )
-def test_the_fixup_gives_a_key_the_usages_that_fit_it(serve, document, kind, expected):
+def test_the_fixup_adds_the_usages_that_fit_the_key(serve, document, kind, expected):
     authority = document["registration_authority"]["default"]
     authority["validators"] = {"standards_compliance": {}}
     authority["fixups"] = {"default_key_usage": {"usage": ["digitalSignature", "keyEncipherment"]}}
@@ -299,7 +297,7 @@ def test_the_fixup_gives_a_key_the_usages_that_fit_it(serve, document, kind, exp
     assert key_usage(*expected) == usage
 
 
-def test_the_fixup_leaves_a_key_without_usages_if_none_fits(serve, document):
+def test_the_fixup_adds_no_usages_if_none_fits(serve, document):
     authority = document["registration_authority"]["default"]
     authority["fixups"] = {"default_key_usage": {"usage": ["keyEncipherment"]}}
 
@@ -309,7 +307,7 @@ def test_the_fixup_leaves_a_key_without_usages_if_none_fits(serve, document):
         certificate.extensions.get_extension_for_class(x509.KeyUsage)
 
 
-def test_keys_in_version_2_of_pkcs_8_are_not_read(tmp_path):
+def test_keys_in_version_2_of_pkcs_8_are_rejected(tmp_path):
     # RFC 8410 10.3.
     pem = b"""-----BEGIN PRIVATE KEY-----
 MHICAQEwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC
@@ -321,7 +319,7 @@ Z9w7lshQhqowtrbLDFw4rXAxZuE=
         FileKey(Private(tmp_path / "ca.key", pem))
 
 
-def test_the_hours_that_an_outage_may_last_are_those_of_the_client():
+def test_the_documented_outage_hours_match_the_client():
     [table] = [t for t in tables(SOURCE / "explanation/ephemeral-pki.rst") if t[0][0].isdigit()]
     begin = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
 

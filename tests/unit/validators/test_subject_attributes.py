@@ -63,16 +63,14 @@ def subject_of(certificate_or_csr):
 
 
 @pytest.mark.parametrize(("oid", "value"), OTHERS.items(), ids=str)
-def test_without_a_word_about_them_attributes_are_left_out_and_put_on_record(
-    serve, document, audit, oid, value
-):
+def test_attributes_are_dropped_by_default_and_recorded(serve, document, audit, oid, value):
     certificate = serve(document).issue(a_csr((oid, value), CN))
 
     assert [CN] == subject_of(certificate)
     assert audit.events()[-1]["dropped_subject_attributes"] == [f"{name_of_attribute(oid)}={value}"]
 
 
-def test_what_is_put_on_record_of_attributes_is_bounded(serve, document, audit):
+def test_the_record_of_dropped_attributes_is_bounded(serve, document, audit):
     parts = [(NameOID.ORGANIZATIONAL_UNIT_NAME, f"{number}" * 40) for number in range(10, 60)]
 
     serve(document).issue(a_csr(*parts, CN))
@@ -83,7 +81,7 @@ def test_what_is_put_on_record_of_attributes_is_bounded(serve, document, audit):
     assert all(len(text) < 80 for text in dropped)
 
 
-def test_an_empty_subject_makes_the_alternative_names_critical(serve, document):
+def test_alternative_names_are_critical_if_the_subject_is_empty(serve, document):
     certificate = serve(document).issue(a_csr(O))
 
     assert [] == subject_of(certificate)
@@ -103,7 +101,7 @@ EVERYTHING = {
 }
 
 
-def test_allowed_attributes_stay_as_they_were_requested(serve, document):
+def test_allowed_attributes_are_kept_as_requested(serve, document):
     document["registration_authority"]["default"]["validators"] = EVERYTHING
     parts = ((NameOID.COUNTRY_NAME, "DE"), [O, OU], (NameOID.ORGANIZATIONAL_UNIT_NAME, "2"), CN)
 
@@ -153,7 +151,7 @@ def test_allowed_attributes_stay_as_they_were_requested(serve, document):
         ({"CN": ["%.example.org"]}, [], "CN=www.example.com"),
     ],
 )
-def test_the_validator_refuses_what_is_not_listed(allowed, parts, refused):
+def test_the_validator_rejects_unlisted_attributes(allowed, parts, refused):
     a_policy = make_policy({"subject_attributes": {"allowed": allowed}})
 
     found = refusals(a_policy, a_csr(*parts, CN))
@@ -164,7 +162,7 @@ def test_the_validator_refuses_what_is_not_listed(allowed, parts, refused):
         assert f"{refused!a}" in found["subject_attributes"]
 
 
-def test_required_attributes_have_to_be_there():
+def test_missing_required_attributes_are_rejected():
     allowed = {"O": ["Example"], "C": ["DE"]}
     a_policy = make_policy({"subject_attributes": {"allowed": allowed, "required": ["C", "O"]}})
 
@@ -187,7 +185,7 @@ def test_required_attributes_have_to_be_there():
         {"required": ["nonsense"]},
     ],
 )
-def test_options_of_the_validator_that_cannot_be_right_do_not_start(options):
+def test_invalid_options_of_the_validator_are_rejected(options):
     assert config_errors({"subject_attributes": options}).startswith(
         "validators.subject_attributes"
     )
@@ -218,7 +216,7 @@ def test_options_of_the_validator_that_cannot_be_right_do_not_start(options):
         ),
     ],
 )
-def test_the_fixup_keeps_what_is_listed_and_sets_what_is_fixed(options, parts, expected):
+def test_the_fixup_keeps_listed_attributes_and_sets_fixed_ones(options, parts, expected):
     a_policy = make_policy({}, {"subject_attributes": options})
 
     approved = approve(a_policy, a_csr(*parts, CN))
@@ -230,7 +228,7 @@ def test_the_fixup_keeps_what_is_listed_and_sets_what_is_fixed(options, parts, e
     assert [*expected, CN] == subject_of(again.approved)
 
 
-def test_values_that_the_authority_sets_satisfy_its_validator(serve, document, audit):
+def test_values_set_by_the_authority_satisfy_its_validator(serve, document, audit):
     authority = document["registration_authority"]["default"]
     authority["validators"] = {
         "subject_attributes": {"allowed": {"O": ["Example"]}, "required": ["O"]}
@@ -254,9 +252,7 @@ def test_values_that_the_authority_sets_satisfy_its_validator(serve, document, a
         ({}, {"subject_attributes": {"keep": {"O": ["Other"]}, "fixed": {"C": "DE"}}}),
     ],
 )
-def test_a_fixup_of_others_adds_no_attribute_that_the_policy_does_not_name(
-    serve, document, validators, fixups
-):
+def test_a_third_party_fixup_cannot_add_unlisted_attributes(serve, document, validators, fixups):
     authority = document["registration_authority"]["default"]
     authority["validators"] = validators
     authority["fixups"] = fixups | {"third_party_organisation": {"name": "system:masters"}}
@@ -292,7 +288,7 @@ NAMED = {"O": ["Example"], "OU": ["team-%"]}
         ]
     ),
 )
-def test_whatever_the_subject_a_certificate_has_named_attributes_only(parts, sections):
+def test_a_certificate_has_only_listed_attributes(parts, sections):
     try:
         csr = X509Csr.from_pem(a_csr(*parts))
     except UnreadableRequest:
@@ -312,7 +308,7 @@ def test_whatever_the_subject_a_certificate_has_named_attributes_only(parts, sec
 # ---- intermediates
 
 
-def test_an_intermediate_keeps_what_the_policy_names_and_has_a_subject(serve, document):
+def test_an_intermediate_keeps_listed_attributes_and_needs_a_subject(serve, document):
     authority = document["registration_authority"]["default"]
     authority["validators"] = {"ca_status": {"ca_requested": True}}
     constraints = x509.BasicConstraints(True, 0)
@@ -335,7 +331,7 @@ def test_an_intermediate_keeps_what_the_policy_names_and_has_a_subject(serve, do
 # ---- descriptions
 
 
-def test_explain_tells_what_is_left_out(document, tmp_path, capsys):
+def test_explain_shows_dropped_attributes(document, tmp_path, capsys):
     config, csr = tmp_path / "config.json", tmp_path / "request.csr"
     config.write_text(json.dumps(document))
     csr.write_bytes(a_csr(O, (NameOID.USER_ID, "root"), CN))
@@ -356,7 +352,7 @@ def test_explain_tells_what_is_left_out(document, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", ATTRIBUTES)
-def test_every_name_of_an_attribute_is_understood_in_any_case(name):
+def test_attribute_names_are_recognised_in_any_case(name):
     oid = ATTRIBUTES[name]
 
     assert oid == attribute_oid(name.upper()) == attribute_oid(oid.dotted_string)
@@ -364,7 +360,7 @@ def test_every_name_of_an_attribute_is_understood_in_any_case(name):
 
 
 @pytest.mark.parametrize("name", ["", "nonsense", "2.5.4.010", "9.9", "\N{KELVIN SIGN}"])
-def test_what_is_no_name_of_an_attribute_is_not_understood(name):
+def test_unknown_attribute_names_are_rejected(name):
     with pytest.raises(ValueError, match=r"is neither|is not an OID"):
         attribute_oid(name)
 

@@ -47,7 +47,7 @@ def ask(service, body, **environ):
     return request.get_response(service.http.app)
 
 
-def test_the_form_that_the_others_are_variations_of_is_accepted(service):
+def test_the_unmodified_form_is_accepted(service):
     assert post(service, multipart(*fields())).status_int == 200
 
 
@@ -70,7 +70,7 @@ IGNORED = {
 
 
 @pytest.mark.parametrize("what", IGNORED)
-def test_what_a_form_may_have_but_need_not_is_ignored(service, audit, what):
+def test_unknown_parts_of_a_form_are_ignored(service, audit, what):
     assert post(service, IGNORED[what]).status_int == 200
     assert [{"alice"}] == [{event["user"] for event in audit.events()}]
 
@@ -114,7 +114,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_an_odd_multipart_form_is_refused_in_one_sentence(service, what):
+def test_a_malformed_multipart_form_is_rejected_in_one_sentence(service, what):
     body, words = REFUSED[what]
 
     answer = post(service, body)
@@ -138,7 +138,7 @@ def test_an_odd_multipart_form_is_refused_in_one_sentence(service, what):
         "multipart/form-data" + '; a="' * 20000,
     ],
 )
-def test_an_odd_boundary_is_refused_at_once(service, content_type):
+def test_a_malformed_boundary_is_rejected_quickly(service, content_type):
     start = time.process_time()
     answer = post(service, multipart(*fields()), content_type)
 
@@ -150,7 +150,7 @@ def test_an_odd_boundary_is_refused_at_once(service, content_type):
 @pytest.mark.parametrize(
     "content_type", ["", "text/plain", "application/json", "multipart/mixed; boundary=frontier"]
 )
-def test_other_media_types_are_refused_by_their_name(service, content_type):
+def test_other_media_types_are_rejected_by_name(service, content_type):
     answer = post(service, multipart(*fields()), content_type)
 
     assert (415, True) == (answer.status_int, "application/cmc" in answer.text)
@@ -167,7 +167,7 @@ def test_other_media_types_are_refused_by_their_name(service, content_type):
         ("9" * 100, "not a number"),
     ],
 )
-def test_a_content_length_that_lies_is_refused(service, length, words):
+def test_a_wrong_content_length_is_rejected(service, length, words):
     answer = ask(
         service,
         b"user=alice",
@@ -179,7 +179,7 @@ def test_a_content_length_that_lies_is_refused(service, length, words):
     assert words in answer.text
 
 
-def test_a_content_length_that_is_too_short_cuts_the_body(service):
+def test_a_content_length_that_is_too_short_truncates_the_body(service):
     body = multipart(*fields())
     answer = ask(
         service,
@@ -191,7 +191,7 @@ def test_a_content_length_that_is_too_short_cuts_the_body(service):
     assert (400, True) == (answer.status_int, "malformed" in answer.text)
 
 
-def test_credentials_in_a_query_string_are_not_looked_at(service, caplog):
+def test_credentials_in_a_query_string_are_ignored(service, caplog):
     body = b"encoding=pem&csr=x"
     answer = post(
         service, body, "application/x-www-form-urlencoded", "?user=alice&secret=s3cret&csr=y"
@@ -216,13 +216,13 @@ def test_credentials_in_a_query_string_are_not_looked_at(service, caplog):
         (b"%", 401, "credentials"),
     ],
 )
-def test_an_odd_urlencoded_form_is_refused(service, body, status, words):
+def test_a_malformed_urlencoded_form_is_rejected(service, body, status, words):
     answer = post(service, body, "application/x-www-form-urlencoded")
 
     assert (status, True) == (answer.status_int, words in answer.text)
 
 
-def test_a_urlencoded_form_may_have_any_text_in_it(serve, document):
+def test_a_urlencoded_form_can_contain_any_text(serve, document):
     document["authentication"]["static"] |= {"user": "Andr\u00e9", "secret": "p\u00e4ss w\u00f6rd"}
 
     answer = serve(document).sign(user="Andr\u00e9", secret="p\u00e4ss w\u00f6rd")
@@ -234,7 +234,7 @@ def test_a_urlencoded_form_may_have_any_text_in_it(serve, document):
     "authorization",
     ["Basic", "Basic ", "Basic !!!", "Basic YQ==", "Bearer x", "Basic \u00e9", "Basic " + "A" * 9],
 )
-def test_an_odd_authorization_header_is_refused(service, authorization):
+def test_a_malformed_authorization_header_is_rejected(service, authorization):
     answer = post(
         service, b"x", "application/pkcs10", Authorization=authorization.encode().decode("latin-1")
     )
@@ -242,7 +242,7 @@ def test_an_odd_authorization_header_is_refused(service, authorization):
     assert answer.status_int in {400, 401}
 
 
-def test_credentials_in_both_places_are_refused(service):
+def test_credentials_in_both_form_and_header_are_rejected(service):
     answer = post(service, multipart(*fields()), Authorization=BASIC)
 
     assert (400, True) == (answer.status_int, "both in the form and in the header" in answer.text)
@@ -267,7 +267,7 @@ FRAGMENTS = st.sampled_from(
 
 @BURST
 @given(body=st.lists(FRAGMENTS | st.binary(max_size=20), max_size=30).map(b"".join))
-def test_no_multipart_body_is_answered_with_a_fault_of_ours(service, body):
+def test_no_multipart_body_causes_a_server_error(service, body):
     assert post(service, b"--frontier\r\n" + body).status_int < 500
 
 
@@ -281,13 +281,13 @@ def test_no_multipart_body_is_answered_with_a_fault_of_ours(service, body):
         max_size=20,
     ).map(b"".join)
 )
-def test_no_urlencoded_body_is_answered_with_a_fault_of_ours(service, body):
+def test_no_urlencoded_body_causes_a_server_error(service, body):
     assert post(service, body, "application/x-www-form-urlencoded").status_int < 500
 
 
 @BURST
 @given(content_type=st.text(st.characters(max_codepoint=255), max_size=60))
-def test_no_content_type_is_answered_with_a_fault_of_ours(service, content_type):
+def test_no_content_type_causes_a_server_error(service, content_type):
     answer = ask(service, b"x", CONTENT_TYPE=content_type, HTTP_AUTHORIZATION=content_type)
 
     assert answer.status_int < 500

@@ -25,14 +25,14 @@ def basic(user="alice", secret="s3cret"):
     return {"Authorization": "Basic " + base64.b64encode(f"{user}:{secret}".encode()).decode()}
 
 
-def test_the_ca_is_answered_in_pem_with_and_without_saying_so(service, ca):
+def test_the_ca_is_served_in_pem_by_default_and_on_request(service, ca):
     for query in ("", "?encoding=pem"):
         answer = service.http.get(f"/v1/ca/default{query}")
         assert ca.certificate == x509.load_pem_x509_certificate(answer.body)
         assert answer.content_type == "text/plain"
 
 
-def test_the_ca_is_answered_in_der_and_in_json_too(service, ca):
+def test_the_ca_is_served_in_der_and_json_too(service, ca):
     der = service.http.get("/v1/ca/default?encoding=der")
     found = service.http.get("/v1/ca/default", headers={"Accept": "application/json"}).json
 
@@ -64,17 +64,17 @@ def test_a_wrong_query_for_the_ca_is_a_400(service, query):
     assert service.http.get(f"/v1/ca/default?{query}", status=400)
 
 
-def test_robots_are_kept_out(service):
+def test_robots_are_disallowed(service):
     assert "Disallow: /" in service.http.get("/robots.txt").text
 
 
 @pytest.mark.parametrize("path", ["/v1/sign/other", "/v1/sign/", "/v1/sign", "/v2", "/v1"])
-def test_what_is_not_there_is_a_404_whatever_is_posted(service, path):
+def test_an_unknown_path_is_a_404_for_any_posted_data(service, path):
     assert service.http.post(path, {"user": "x"}, status=404)
 
 
 @pytest.mark.parametrize("name", ["index", "_lookup", "__class__", "find", "default\n", "default/"])
-def test_names_of_attributes_are_no_authorities(service, name):
+def test_attribute_names_are_not_authorities(service, name):
     assert service.http.post(f"/v1/sign/{name.replace(chr(10), '%0a')}", {}, status=404)
 
 
@@ -93,11 +93,11 @@ def test_a_wrong_method_is_a_405_that_names_the_right_ones(service, method, path
     assert allowed == answer.headers["Allow"]
 
 
-def test_no_query_changes_the_method(service):
+def test_a_query_cannot_change_the_method(service):
     assert service.http.get("/v1/sign/default?_method=post", status=405)
 
 
-def test_an_authority_may_have_a_dot_in_its_name(serve, document):
+def test_an_authority_name_can_contain_a_dot(serve, document):
     authorities = document["registration_authority"]
     authorities["ra.pem"] = authorities.pop("default")
 
@@ -151,7 +151,7 @@ def test_static_credentials_are_one_user_with_one_secret(user, secret, claimed, 
 
 
 @given(SHIFTED, SHIFTED)
-def test_the_end_of_a_user_is_not_taken_for_the_secrets_beginning(user, secret):
+def test_user_and_secret_are_compared_separately(user, secret):
     static = StaticAuthentication(user, Secret(secret))
     both = user + secret
     for at in range(len(both) + 1):
@@ -160,7 +160,7 @@ def test_the_end_of_a_user_is_not_taken_for_the_secrets_beginning(user, secret):
                 static.authenticate(both[:at], both[at:])
 
 
-def test_credentials_in_a_query_string_are_not_looked_at(service):
+def test_credentials_in_a_query_string_are_ignored(service):
     answer = service.http.post(
         "/v1/sign/default?user=alice&secret=s3cret",
         {"encoding": "pem", "csr": make_csr()},
@@ -192,7 +192,7 @@ def test_a_bare_pkcs10_with_basic_credentials_is_signed(service, ca, encoding):
         ({"Authorization": "Basic " + base64.b64encode(b"nocolon").decode()}, 400),
     ],
 )
-def test_a_bare_pkcs10_without_good_credentials_is_refused(service, header, status):
+def test_a_bare_pkcs10_without_valid_credentials_is_rejected(service, header, status):
     service.http.post(
         "/v1/sign/default",
         make_csr(),
@@ -205,7 +205,7 @@ def test_credentials_in_two_places_are_ambiguous(service):
     assert "both" in service.sign(headers=basic(), status=400).text
 
 
-def test_an_uploaded_file_is_taken_like_a_field(service, ca):
+def test_an_uploaded_file_is_read_like_a_field(service, ca):
     fields = {"user": "alice", "secret": "s3cret", "encoding": "der"}
     der = x509.load_pem_x509_csr(make_csr()).public_bytes(Encoding.DER)
 
@@ -231,7 +231,7 @@ def test_a_body_over_the_limit_is_a_413_and_the_limit_can_be_set(serve, document
 
 
 @pytest.mark.parametrize("length", ["-1", "1e3", "٣", "9" * 30])
-def test_a_content_length_that_is_no_number_is_a_400(service, length):
+def test_a_content_length_that_is_not_a_number_is_a_400(service, length):
     environ = {"CONTENT_LENGTH": length}
     service.http.post("/v1/sign/default", b"", extra_environ=environ, status=400)
 
@@ -240,7 +240,7 @@ def test_a_body_of_unknown_length_is_a_411(service):
     service.http.post("/v1/sign/default", b"", {"Transfer-Encoding": "chunked"}, status=411)
 
 
-def test_json_has_all_that_a_client_wants_to_know(service, ca):
+def test_json_contains_the_certificate_its_chain_and_serial(service, ca):
     found = service.sign(headers={"Accept": "application/json"}, status=200).json
 
     certificate = x509.load_pem_x509_certificate(found["certificate"].encode())
@@ -253,11 +253,11 @@ def test_json_has_all_that_a_client_wants_to_know(service, ca):
 
 
 @pytest.mark.parametrize("accept", ["*/*", "text/plain", "text/html, application/json;q=0.1, */*"])
-def test_text_is_answered_unless_json_is_wanted(service, accept):
+def test_the_response_is_text_unless_json_is_requested(service, accept):
     assert service.sign(headers={"Accept": accept}, status=200).content_type == "text/plain"
 
 
-def test_errors_come_as_problem_details_when_json_is_wanted(service):
+def test_errors_are_problem_details_if_json_is_requested(service):
     answer = service.sign(b"nonsense", headers={"Accept": "application/json"}, status=400)
 
     assert answer.content_type == "application/problem+json"
@@ -266,7 +266,7 @@ def test_errors_come_as_problem_details_when_json_is_wanted(service):
     assert problem["request_id"] == answer.headers["X-Request-Id"]
 
 
-def test_a_refusal_names_every_check_that_refused(serve, document):
+def test_a_rejection_names_every_failed_check(serve, document):
     document["registration_authority"]["default"]["validators"] = {
         "source_cidrs": {"cidrs": ["10.0.0.0/8"]},
         "standards_compliance": {},
@@ -283,7 +283,7 @@ def test_a_refusal_names_every_check_that_refused(serve, document):
     assert "192.0.2.7" in text
 
 
-def test_what_is_internal_stays_internal(service, monkeypatch, caplog, tmp_path):
+def test_internal_errors_reveal_no_details(service, monkeypatch, caplog, tmp_path):
     (tmp_path / "certs").rmdir()
     (tmp_path / "certs").write_text("in the way")
 
@@ -293,7 +293,7 @@ def test_what_is_internal_stays_internal(service, monkeypatch, caplog, tmp_path)
     assert "StorageError" in caplog.text
 
 
-def test_an_error_outside_of_the_pipeline_is_a_500_too(service, monkeypatch):
+def test_an_error_outside_the_pipeline_is_a_500_too(service, monkeypatch):
     def broken(*_):
         raise RuntimeError("with a secret in it")
 
@@ -325,7 +325,7 @@ PROXIES = [ip_network("10.0.0.0/8"), ip_network("::1")]
         ("", "203.0.113.5", "unknown"),
     ],
 )
-def test_only_trusted_proxies_say_where_a_request_comes_from(peer, forwarded, expected):
+def test_only_trusted_proxies_set_the_client_address(peer, forwarded, expected):
     environ = {"REMOTE_ADDR": peer, TRUSTED_PROXIES: PROXIES}
     if forwarded is not None:
         environ["HTTP_X_FORWARDED_FOR"] = forwarded
@@ -355,7 +355,7 @@ def test_only_trusted_proxies_say_where_a_request_comes_from(peer, forwarded, ex
         ("[::ffff:203.0.113.5%eth0]:80", "203.0.113.5"),
     ],
 )
-def test_an_address_is_understood_as_proxies_write_it(element, expected):
+def test_client_addresses_are_parsed_in_every_proxy_format(element, expected):
     assert expected == client_of(element)
     assert expected == client_of(f"6.6.6.6, {element},10.0.0.2")
     assert "10.0.0.3" == client_of("10.0.0.3:4711, [::1]:80, [::ffff:10.0.0.2]:443")
@@ -388,13 +388,13 @@ UNREADABLE = [
 
 @pytest.mark.parametrize("element", UNREADABLE)
 @pytest.mark.parametrize("around", ["{}, 10.0.0.2", "6.6.6.6, {},10.0.0.2,::1", "10.0.0.3,{}"])
-def test_an_unreadable_address_is_unknown_and_not_that_of_the_proxy(element, around):
+def test_an_unreadable_address_is_unknown_not_the_proxys(element, around):
     assert "unknown" == client_of(around.format(element))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [10_000, 10_001])
-def test_ten_thousand_elements_are_read_from_the_right(count):
+def test_ten_thousand_forwarded_elements_are_read_from_the_right(count):
     assert "10.0.0.1" == client_of(",".join(["10.0.0.1"] * count))
     assert "203.0.113.5" == client_of(",".join(["6.6.6.6"] * count + ["203.0.113.5"]))
     assert "unknown" == client_of("," * count)

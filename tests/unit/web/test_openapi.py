@@ -102,13 +102,13 @@ class Late(io.RawIOBase):
         raise TimeoutError
 
 
-def test_the_description_is_sound():
+def test_the_description_is_valid_openapi():
     import openapi_spec_validator  # it is slow to import
 
     openapi_spec_validator.validate(DESCRIPTION)
 
 
-def test_every_object_is_used():
+def test_every_component_is_used():
     text = json.dumps(DESCRIPTION)
 
     for kind in ("schemas", "responses", "parameters", "headers"):
@@ -147,7 +147,7 @@ def test_exactly_the_described_methods_are_allowed(service, path):
     assert allowed in ({"POST"}, set(READ))
 
 
-def test_every_status_there_is_is_described():
+def test_every_status_is_described():
     every = {int(status) for status in problems.STATUSES.values()}
     statuses = {status for path, _, status in described() if path == "/v1/sign/{ra}"}
 
@@ -155,9 +155,7 @@ def test_every_status_there_is_is_described():
     assert every <= {status for _, _, status in described()}
 
 
-def test_every_answer_is_as_described_and_every_description_is_answered(
-    serve, document, tmp_path, monkeypatch
-):
+def test_responses_and_descriptions_match(serve, document, tmp_path, monkeypatch):
     holds = Holds()
     second = make_ca(tmp_path, name="Second CA", not_after=now() + 800 * DAY)
     document["signing_ca"]["local"]["next"] = {
@@ -268,7 +266,7 @@ def faults_are_answered(holds, service, tmp_path, monkeypatch):
         assert 500 == answer.status_int
 
 
-def test_of_many_authorities_the_page_is_as_described_too(serve, document):
+def test_the_page_of_many_authorities_matches_its_description(serve, document):
     section = document["registration_authority"]["default"]
     document["registration_authority"] = {f"ra-{n}": section for n in range(MAX_DETAILED + 1)}
     service = serve(document)

@@ -54,7 +54,7 @@ def as_ansible_writes_it(texts, files, encoder=email.encoders.encode_base64):
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
-def test_a_form_by_ansible_is_read(service, encoder):
+def test_a_form_from_ansible_is_read(service, encoder):
     content_type, body = as_ansible_writes_it(CREDENTIALS, {"csr": make_csr()}, ENCODERS[encoder])
     assert b"Content-Transfer-Encoding" in body
 
@@ -85,7 +85,7 @@ def encoded(encoding, value):
 @pytest.mark.parametrize(
     "encoding", ["base64", "BASE64", "quoted-printable", "7bit", "8bit", "Binary", " base64 "]
 )
-def test_every_field_may_have_any_known_encoding(service, encoding):
+def test_every_field_can_have_any_supported_encoding(service, encoding):
     header = b"Content-Transfer-Encoding: " + encoding.encode()
     values = {"user": b"alice", "secret": b"s3cret", "encoding": b"pem", "csr": make_csr()}
     body = multipart(
@@ -116,7 +116,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_an_unknown_or_broken_encoding_is_refused(service, what):
+def test_an_unknown_or_broken_encoding_is_rejected(service, what):
     header, value, words = REFUSED[what]
     csr = part(b"csr", value, b"Content-Transfer-Encoding: " + header)
 
@@ -130,7 +130,7 @@ def test_an_unknown_or_broken_encoding_is_refused(service, what):
 @pytest.mark.parametrize(
     ("name", "limit"), [("user", forms.MAX_USER), ("secret", forms.MAX_SECRET), ("encoding", 16)]
 )
-def test_limits_hold_for_the_decoded_value(service, name, limit):
+def test_limits_apply_to_the_decoded_value(service, name, limit):
     header = b"Content-Transfer-Encoding: base64"
     others = {key: value for key, value in CREDENTIALS.items() if key != name}
     for size, is_too_long in ((limit, False), (limit + 1, True)):
@@ -143,14 +143,14 @@ def test_limits_hold_for_the_decoded_value(service, name, limit):
         assert is_too_long == (f"the field '{name}' is longer than {limit} octets" in answer.text)
 
 
-def test_a_body_is_limited_whatever_its_encoding(service):
+def test_a_body_is_limited_in_any_encoding(service):
     value = base64.b64encode(bytes(60_000))
     csr = part(b"csr", value, b"Content-Transfer-Encoding: base64")
 
     assert 413 == post(service, multipart(*fields()[:-1], csr)).status_int
 
 
-def test_der_in_base64_is_still_der(service):
+def test_der_in_base64_is_read_as_der(service):
     der = x509.load_pem_x509_csr(make_csr()).public_bytes(Encoding.DER)
     header = b"Content-Transfer-Encoding: base64"
     csr = part(b"csr", base64.b64encode(der), header)
@@ -170,7 +170,7 @@ ANYTHING = settings(
 
 @ANYTHING
 @given(contents=st.binary(max_size=300), encoding=st.sampled_from(["base64", "quoted-printable"]))
-def test_what_was_encoded_is_decoded(contents, encoding):
+def test_decoding_reverses_encoding(contents, encoding):
     headers = [("Content-Transfer-Encoding", encoding)]
     if encoding == "quoted-printable":
         # Without newlines, which a text changes on its way.
@@ -181,7 +181,7 @@ def test_what_was_encoded_is_decoded(contents, encoding):
 
 @ANYTHING
 @given(contents=st.binary(max_size=100), encoding=st.sampled_from(["base64", "quoted-printable"]))
-def test_any_contents_are_decoded_or_refused(contents, encoding):
+def test_any_contents_are_decoded_or_rejected(contents, encoding):
     try:
         decoded = transfer_encoding.decode([("Content-Transfer-Encoding", encoding)], contents)
     except MalformedSubmission:
