@@ -43,7 +43,7 @@ def test_a_prime_is_recognised_for_any_factor_of_its_predecessor(exponent):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("power", [2, 3, 4, 5, 7, 8, 11, 13, 64, 113])
-def test_a_perfect_power_is_refused(power):
+def test_a_perfect_power_is_rejected(power):
     root = random_prime(2048 // power + 2, random.Random(SEED))
 
     with pytest.raises(WeakKey, match=r"power of one number|Fermat"):
@@ -51,7 +51,7 @@ def test_a_perfect_power_is_refused(power):
 
 
 @pytest.mark.parametrize("bits", [2048, 4096, 8192])
-def test_a_power_of_a_composite_is_refused_too(bits):
+def test_a_power_of_a_composite_is_rejected_too(bits):
     source = random.Random(SEED)
     part = bits // 6
     root = (source.getrandbits(part) | 1 << part | 1) * (source.getrandbits(part) | 1 << part | 1)
@@ -64,7 +64,7 @@ def test_a_power_of_a_composite_is_refused_too(bits):
 @pytest.mark.parametrize(
     ("a", "b"), [(2, 1), (3, 1), (3, 2), (4, 3), (5, 3), (5, 4), (7, 5), (9, 7), (15, 8), (16, 15)]
 )
-def test_primes_in_a_simple_ratio_are_refused(a, b):
+def test_primes_in_a_simple_ratio_are_rejected(a, b):
     p = random_prime(1024, random.Random(SEED))
     # Half of what is common to both.
     q = next_prime(a * p // b + (1 << 500))
@@ -117,7 +117,7 @@ def test_a_strong_rsa_key_is_checked_in_30_milliseconds(bits):
 
 @pytest.mark.parametrize("curve", CURVES)
 @pytest.mark.parametrize("scalar", [*range(1, 17), 100, 255, 256, 1000, 1023, 1024])
-def test_small_scalars_and_their_negatives_are_refused(curve, scalar):
+def test_small_scalars_and_their_negatives_are_rejected(curve, scalar):
     order = curve().group_order
     for private in (scalar, order - scalar):
         with pytest.raises(WeakKey, match="small number"):
@@ -204,7 +204,7 @@ def test_edwards_arithmetic_matches_the_library():
 
 @pytest.mark.parametrize("kind", EDWARDS)
 @pytest.mark.parametrize("scalar", [*range(1, 17), 100, 255, 256, 1000, 1023, 1024])
-def test_small_multiples_of_an_edwards_base_point_are_refused(kind, scalar):
+def test_small_multiples_of_an_edwards_base_point_are_rejected(kind, scalar):
     curve = EDWARDS[kind]
     x, y = curve.multiple(scalar)
 
@@ -226,7 +226,7 @@ def test_random_ec_keys_pass(kind):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("exponent", [1, 2, 16, 256])
-def test_dsa_keys_with_small_exponents_are_refused(exponent):
+def test_dsa_keys_with_small_exponents_are_rejected(exponent):
     key = dsa.generate_private_key(2048).public_key()
     parameters = key.public_numbers().parameter_numbers
     for power in (exponent, parameters.q - exponent):
@@ -325,7 +325,7 @@ def test_the_negative_of_the_ca_key_is_rejected(serve, document, tmp_path):
     ("private", "size"), [(ed25519.Ed25519PrivateKey, 32), (ed448.Ed448PrivateKey, 57)]
 )
 @pytest.mark.parametrize("byte", [0, 1, 7, 16, 255])
-def test_edwards_keys_of_trivial_seeds_are_refused(private, size, byte):
+def test_edwards_keys_of_trivial_seeds_are_rejected(private, size, byte):
     for seed in (byte.to_bytes(size, "little"), byte.to_bytes(size, "big"), bytes([byte]) * size):
         with pytest.raises(WeakKey, match="everybody can compute it"):
             judge(private.from_private_bytes(seed).public_key())

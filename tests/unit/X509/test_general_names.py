@@ -468,7 +468,7 @@ CONTROLS = ["\x00", "\n", "\x1b[31m", "\x7f", "\u202e", "\u200b"]
         ),
     ],
 )
-def test_a_control_character_is_refused_at_any_depth_of_a_name(character, wrapped):
+def test_a_control_character_is_rejected_at_any_depth_of_a_name(character, wrapped):
     assert refusals(make_policy(), make_csr("a.example", wrapped("good"))) == {}
 
     refused = refusals(make_policy(), make_csr("a.example", wrapped(f"a{character}b")))
@@ -488,7 +488,7 @@ def test_a_control_character_is_refused_at_any_depth_of_a_name(character, wrappe
     ],
     ids=range(6),
 )
-def test_an_other_name_that_cannot_be_read_is_refused(value):
+def test_an_other_name_that_cannot_be_read_is_rejected(value):
     refused = refusals(make_policy(), make_csr("a.example", other_name("1.2.3", value)))
 
     assert "an otherName cannot be read" in refused["printable_names"]

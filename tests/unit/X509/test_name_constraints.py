@@ -177,7 +177,7 @@ def constrained(tmp_path, serve, document):
 
 
 @pytest.mark.parametrize("in_chain", [False, True])
-def test_the_service_refuses_names_outside_the_constraints(constrained, in_chain):
+def test_the_service_rejects_names_outside_the_constraints(constrained, in_chain):
     service = constrained(
         [DNS("example.com"), network("192.0.2.0/24")],
         in_chain=in_chain,

@@ -187,7 +187,7 @@ def test_an_rdn_can_have_several_values_but_no_duplicates(service, ca, units):
         (EMAIL, "a.b", IA5),
     ],
 )
-def test_attributes_keep_their_specific_string_type(service, ca, oid, text, wanted, tag):
+def test_attributes_with_a_fixed_syntax_use_its_string_type(service, ca, oid, text, wanted, tag):
     if tag == NUMERIC:
         text = "49"
 

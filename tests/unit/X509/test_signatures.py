@@ -41,7 +41,7 @@ def verification(key, parameters, signature_hash):
 
 @pytest.mark.parametrize("used", SHA_2 + OTHERS, ids=lambda each: each.name)
 @pytest.mark.parametrize("kind", ["rsa-2048", *CURVES])
-def test_only_a_valid_signature_by_the_library_verifies(kind, used):
+def test_only_the_signed_bytes_with_the_right_hash_verify(kind, used):
     key = shared_key(kind)
     signature = by_the_library(key, b"octets", used)
     verify = verification(key.public_key(), parameters(key, used), used)

@@ -87,7 +87,7 @@ def reason(key):
     return found.get("strong_key", "")
 
 
-def test_small_rsa_keys_are_refused():
+def test_small_rsa_keys_are_rejected():
     assert "too small" in reason(rsa.generate_private_key(65537, 1024))
     assert "too small" in reason(rsa.generate_private_key(65537, 2047))
     assert reason(shared_key("rsa-2048")) == ""
@@ -115,14 +115,14 @@ def test_other_exponents_are_rejected_unless_allowed(exponent):
 
 
 @pytest.mark.parametrize("distance", [2, 1 << 16, 1 << 500, 1 << 514])
-def test_close_primes_are_refused(distance):
+def test_close_primes_are_rejected(distance):
     p = random_prime(1024, random.Random(SEED))
     q = next_prime(p + distance)
 
     assert "Fermat" in reason(private_key(p, q))
 
 
-def test_a_square_is_refused():
+def test_a_square_is_rejected():
     p = random_prime(1024, random.Random(SEED))
 
     with pytest.raises(WeakKey, match="Fermat"):
@@ -151,7 +151,7 @@ def test_the_fast_factorisation_matches_the_plain_one(modulus):
     assert fermat(modulus) == factoring.has_close_factors(modulus)
 
 
-def test_a_weak_key_is_refused_each_time_and_under_each_rule():
+def test_a_weak_key_is_rejected_every_time_by_every_rule():
     source = random.Random(SEED)
     key = private_key(random_prime(1024, source), random_prime(1024, source), (1 << 16) + 3)
     public_key = X509Csr.from_pem(make_csr("a.example.com", key=key)).public_key
@@ -164,7 +164,7 @@ def test_a_weak_key_is_refused_each_time_and_under_each_rule():
 
 
 @pytest.mark.slow
-def test_keys_of_the_roca_generator_are_refused():
+def test_keys_of_the_roca_generator_are_rejected():
     source = random.Random(SEED)
 
     assert "ROCA" in reason(private_key(roca_prime(1024, source), roca_prime(1024, source)))
@@ -179,7 +179,7 @@ def test_a_modulus_with_one_ordinary_prime_is_not_a_roca_key():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("factor", [3, 2039, 8191, 65537, 131071])
-def test_small_factors_are_refused(factor):
+def test_small_factors_are_rejected(factor):
     source = random.Random(SEED)
     other = random_prime(1024, source) * random_prime(1024, source)
 
@@ -188,7 +188,7 @@ def test_small_factors_are_refused(factor):
         weak_keys._refuse_weak_rsa(rsa.RSAPublicNumbers(65537, factor * other), weak_keys.Allowed())
 
 
-def test_even_and_oversized_moduli_are_refused():
+def test_even_and_oversized_moduli_are_rejected():
     for modulus, words in (((1 << 2047) + 2, "even"), (1 << 8200, "large")):
         with pytest.raises(WeakKey, match=words):
             weak_keys._refuse_weak_rsa(rsa.RSAPublicNumbers(65537, modulus), weak_keys.Allowed())
@@ -200,7 +200,7 @@ def test_strong_keys_of_every_size_pass():
 
 
 @pytest.mark.parametrize("curve", [ec.SECP192R1, ec.SECP224R1, ec.SECP256K1, ec.BrainpoolP256R1])
-def test_other_curves_are_refused(curve):
+def test_other_curves_are_rejected(curve):
     assert "curve" in reason(ec.generate_private_key(curve()))
 
 
@@ -215,7 +215,7 @@ def test_dsa_is_rejected_unless_it_is_listed_and_large_enough():
 
 
 @pytest.mark.slow
-def test_a_dsa_key_outside_its_subgroup_is_refused():
+def test_a_dsa_key_outside_its_subgroup_is_rejected():
     numbers = dsa.generate_private_key(2048).public_key().public_numbers()
     parameters = numbers.parameter_numbers
 
@@ -261,7 +261,7 @@ def blocklist(path, *numbers):
 
 
 @pytest.mark.parametrize("kind", KEY_KINDS)
-def test_a_key_on_the_list_of_compromised_keys_is_refused(tmp_path, kind):
+def test_a_key_on_the_list_of_compromised_keys_is_rejected(tmp_path, kind):
     compromised, other = shared_key(kind), make_key(kind)
     public = compromised.public_key()
     match kind.split("-")[0]:
@@ -299,7 +299,7 @@ SMALL_ORDER_448 = [number.to_bytes(57, "little") for number in (0, 1, P_448 - 1)
 
 @pytest.mark.parametrize("encoded", SMALL_ORDER_25519 + SMALL_ORDER_448, ids=bytes.hex)
 @pytest.mark.parametrize("sign", [0, 0x80])
-def test_points_of_small_order_are_refused(encoded, sign):
+def test_points_of_small_order_are_rejected(encoded, sign):
     encoded = encoded[:-1] + bytes([encoded[-1] | sign])
     kind = ed25519.Ed25519PublicKey if len(encoded) == 32 else ed448.Ed448PublicKey
 

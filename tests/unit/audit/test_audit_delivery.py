@@ -267,7 +267,7 @@ def syslog_that_nobody_listens_to(path):
     ],
     ids=lambda make: make.__name__,
 )
-def test_a_handler_that_cannot_write_is_refused(logger, tmp_path, make):
+def test_a_handler_that_cannot_write_is_rejected(logger, tmp_path, make):
     logger.to(make(tmp_path / "file"))
 
     with pytest.raises(ConfigurationError, match="would lose audit events"):
@@ -450,7 +450,7 @@ def test_events_are_recorded_again_when_a_full_disk_has_space(to_file, groups):
     assert (found[0], found[-2:]) == ("before", ["after", "last"])
 
 
-def test_an_event_survives_a_failed_rotation(logger, tmp_path):
+def test_events_are_recorded_again_after_a_failed_rotation(logger, tmp_path):
     path = tmp_path / "logs" / "audit.log"
     path.parent.mkdir()
     logger.to(logging.handlers.RotatingFileHandler(path, maxBytes=300, backupCount=9))

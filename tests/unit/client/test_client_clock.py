@@ -113,7 +113,7 @@ def test_a_small_time_difference_is_not_reported(renew, clock, machine):
         assert (Result.RENEWED, "") == (outcome.result, outcome.warning)
 
 
-def test_a_service_without_a_date_header_is_not_asked_at_each_run(
+def test_a_service_without_a_valid_date_header_is_not_asked_at_each_run(
     renew, clock, machine, https_anchor
 ):
     working = https_anchor.wsgi
@@ -179,7 +179,7 @@ def test_a_first_certificate_is_not_installed_under_a_wrong_clock(renewer, clock
     assert not (machine.state / "other" / "cert.pem").exists()
 
 
-def test_the_clock_stays_unconfirmed_if_the_service_is_unreachable(
+def test_the_clock_is_checked_again_after_an_unreachable_service(
     renew, clock, machine, https_anchor
 ):
     clock.ahead = 20 * HOUR

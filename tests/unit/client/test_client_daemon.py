@@ -248,7 +248,7 @@ def test_a_failure_that_cannot_be_stored_is_not_retried_at_once(
     assert 2 == https_anchor.submissions
 
 
-def test_a_run_that_takes_too_long_is_abandoned(machine, inside, monkeypatch, capsys):
+def test_waiting_for_another_run_ends_after_a_while(machine, inside, monkeypatch, capsys):
     assert 0 == machine.request("www.example.com")
     monkeypatch.setattr(locks, "TIMEOUT", 0.2)
 

@@ -103,7 +103,7 @@ def test_json_output_has_the_same_information(machine, capsys):
     assert "valid" == listed["state"]
 
 
-def test_the_service_determines_when_a_certificate_is_due(machine):
+def test_a_certificate_that_is_due_is_renewed(machine):
     assert 0 == machine.request("www.example.com")
     first = machine.certificate()
     machine.force_renewal_due()

@@ -415,7 +415,7 @@ def test_directories_are_created_private_for_any_umask(machine):
     ("members", "name", "fine"),
     [([], "alice", True), (["alice"], "alice", True), (["bob"], "alice", False), ([], "x", False)],
 )
-def test_a_private_group_is_accepted_except_for_root(tmp_path, monkeypatch, members, name, fine):
+def test_only_a_private_group_of_the_user_is_accepted(tmp_path, monkeypatch, members, name, fine):
     # Users and their groups cannot be made here without changing the machine.
     user = pwd.struct_passwd(("alice", "x", 4711, 4711, "", "/", "/bin/sh"))
     monkeypatch.setattr(os, "geteuid", lambda: 4711)

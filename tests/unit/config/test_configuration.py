@@ -145,7 +145,7 @@ def test_a_document_that_is_not_a_configuration_is_rejected(complaints, text, ex
         ("cert_path", ["a"]),
     ],
 )
-def test_options_of_a_wrong_type_are_refused(complaints, document, option, value):
+def test_options_of_a_wrong_type_are_rejected(complaints, document, option, value):
     document["signing_ca"]["local"][option] = value
     text = json.dumps(document).replace("Infinity", "1e400")
 
@@ -179,7 +179,7 @@ def test_a_certificate_that_is_not_a_ca_certificate_is_rejected(
         assert [line for line in lines if expected in line]
 
 
-def test_a_key_of_another_certificate_is_refused(complaints, document, tmp_path):
+def test_a_key_of_another_certificate_is_rejected(complaints, document, tmp_path):
     document["signing_ca"]["local"]["key_path"] = str(make_ca(tmp_path, name="other").key_path)
 
     assert ["signing_ca.local: the private key does not match the certificate in 'cert_path'"] == (

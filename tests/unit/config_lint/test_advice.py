@@ -390,7 +390,7 @@ def test_name_restrictions_are_recognised_by_their_effect(
 
 
 @pytest.mark.parametrize("options", [{"group_base": "ou=x"}, {"group_name": "whole"}])
-def test_groups_that_any_user_can_create_are_reported(good, advise, options):
+def test_restricted_groups_get_no_advice(good, advise, options):
     good["authentication"]["static"] = {**LDAP, **options}
     validators = good["registration_authority"]["default"]["validators"]
     validators["server_group"] = {"group_prefixes": {"Nova": "nv"}}
@@ -398,7 +398,7 @@ def test_groups_that_any_user_can_create_are_reported(good, advise, options):
     assert {} == advise(good)
 
 
-def test_a_third_party_validator_gets_no_advice(good, advise, plugins):
+def test_a_third_party_validator_counts_as_a_restriction(good, advise, plugins):
     plugins("def mine(csr): ...", "[anchor.validators]\nmine = trouble:mine\n")
     authority = good["registration_authority"]["default"]
     authority["validators"] = {
@@ -492,7 +492,7 @@ def test_a_missing_configuration_lists_the_searched_paths_in_json(tmp_path, monk
     assert "anchor init" in found["errors"][0]["message"]
 
 
-def test_the_sample_configuration_is_recognised(tmp_path, capsys, monkeypatch):
+def test_the_sample_configuration_gets_the_expected_advice(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("PECAN_CONFIG", raising=False)
     for name in ("config.json", "config.py"):
         shutil.copy(ROOT / name, tmp_path)

@@ -277,7 +277,7 @@ def test_a_damaged_file_prevents_the_start(serve, document, tmp_path):
         serve(document)
 
 
-def test_unknown_options_of_bans_are_refused(serve, document):
+def test_unknown_options_of_bans_are_rejected(serve, document):
     for section, complaint in (({"file": "x"}, "bans: unknown option 'file'"), (1, "bans: should")):
         document["bans"] = section
         with pytest.raises(ConfigurationError, match=complaint):

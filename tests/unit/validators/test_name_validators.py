@@ -137,7 +137,7 @@ def test_with_allow_wildcard_a_percent_matches_a_wildcard_label(pattern, name, e
     ],
     ids=lambda validators: next(iter(validators)),
 )
-def test_a_name_of_another_type_is_refused(validators, name):
+def test_a_name_of_another_type_is_rejected(validators, name):
     a_policy = make_policy(validators)
 
     assert refusals(a_policy, make_csr(None, "www.example.com")) == {}
@@ -233,7 +233,7 @@ def test_the_first_offending_names_are_shown_and_the_others_counted():
     ids=str,
 )
 @pytest.mark.parametrize("name", ["a.example.com", "10.0.0.1"])
-def test_an_empty_or_missing_allow_list_refuses_every_name(validators, name):
+def test_an_empty_or_missing_allow_list_rejects_every_name(validators, name):
     assert refusals(make_policy(validators), make_csr(name, name))
 
 
@@ -414,7 +414,7 @@ def test_a_name_that_is_not_blacklisted_passes(name):
     assert {} == refusals(make_policy({"blacklist_names": REFUSED}), make_csr("Jürgen", name))
 
 
-def test_an_address_within_a_refused_ipv6_range_is_refused_in_its_mapped_form():
+def test_an_address_within_a_refused_ipv6_range_is_rejected_in_its_mapped_form():
     a_policy = make_policy({"blacklist_names": {"networks": ["::/0"]}})
 
     assert refusals(a_policy, make_csr("good.example", "::ffff:192.0.2.1"))

@@ -52,7 +52,7 @@ def cited(text):
         yield from re.findall(r"\b\d{3,5}\b(?!\.)", re.sub(r"section\s+[\d.]+", "", found))
 
 
-def test_citations_are_found_in_lists_too():
+def test_citations_in_lists_are_recognised_too():
     text = "(RFC 1034, 1123, 5280 section 4.2.1.6, 6125, 5891) RFC 4514 2.4 and RFC 9110 12.5.1"
 
     assert ["1034", "1123", "5280", "6125", "5891", "4514", "9110"] == list(cited(text))
@@ -183,7 +183,7 @@ def test_a_missing_key_identifier_is_computed_from_the_ca_key():
     ("critical", "refusal"),
     [(False, "2.5.29.30 has to be critical"), (True, "a critical extension is not supported")],
 )
-def test_name_constraints_in_a_request_are_refused(serve, document, critical, refusal):
+def test_name_constraints_in_a_request_are_rejected(serve, document, critical, refusal):
     document["registration_authority"]["default"]["validators"] = {"standards_compliance": {}}
     constraints = x509.NameConstraints([x509.DNSName("example.com")], None)
 

@@ -90,7 +90,7 @@ def test_alternative_names_are_critical_if_the_subject_is_empty(serve, document)
 
 
 @pytest.mark.parametrize("parts", [[O], [O, OU], [(NameOID.USER_ID, "root")], []])
-def test_a_request_without_any_other_name_is_refused(serve, document, parts):
+def test_a_request_without_any_other_name_is_rejected(serve, document, parts):
     answer = serve(document).sign(a_csr(*parts, names=()), status=400)
 
     assert "the request contains no name" in answer.text

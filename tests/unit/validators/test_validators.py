@@ -120,7 +120,7 @@ def test_encipher_only_is_a_separate_usage():
     assert {} == refusals(make_policy({"key_usage": both}), csr)
 
 
-def test_an_empty_list_of_usages_refuses_every_usage():
+def test_an_empty_list_of_usages_rejects_every_usage():
     csr = make_csr("a.example.com", extensions=[(key_usage("digitalSignature"), True), SERVER])
 
     assert {"key_usage", "ext_key_usage"} == set(
@@ -320,7 +320,7 @@ def with_path_length(directory, name, length, **kwargs):
     ("root_length", "ca_length", "expected"),
     [(None, None, True), (None, 0, False), (None, 1, True), (1, None, False), (2, 1, True)],
 )
-def test_a_ca_with_path_length_zero_cannot_issue_intermediates(
+def test_only_a_ca_with_path_length_left_can_issue_intermediates(
     serve, document, tmp_path, root_length, ca_length, expected
 ):
     root = with_path_length(tmp_path, "root", root_length)
@@ -472,7 +472,7 @@ def test_long_parts_of_a_subject_are_rejected():
     assert standards(csr(NameOID.COUNTRY_NAME, "DE")) is None
 
 
-def test_a_broken_hash_is_refused():
+def test_a_broken_hash_is_rejected():
     key = shared_key("rsa-2048")
     request = x509.load_pem_x509_csr(make_csr("a", key=key))
 

@@ -70,7 +70,7 @@ IGNORED = {
 
 
 @pytest.mark.parametrize("what", IGNORED)
-def test_unknown_parts_of_a_form_are_ignored(service, audit, what):
+def test_irrelevant_parts_of_a_form_are_ignored(service, audit, what):
     assert post(service, IGNORED[what]).status_int == 200
     assert [{"alice"}] == [{event["user"] for event in audit.events()}]
 
