@@ -1,4 +1,4 @@
-"""Fixtures for these tests."""
+"""Fixtures for the integration tests."""
 
 from tests.support.client import daemon, machine
 from tests.support.servers.anchor import server

@@ -363,7 +363,7 @@ def test_worker_processes_send_waiting_events_when_they_are_stopped(workers, mes
 
 
 class Away:
-    """A broker and a log that fail while their attributes are True."""
+    """A broker and a log, each of which fails while its attribute is True."""
 
     def __init__(self):
         self.log_is_away = self.broker_is_away = True

@@ -1,4 +1,4 @@
-"""The front page: its contents in each format, and what it does not publish."""
+"""The front page: its contents in each format, without private values."""
 
 from __future__ import annotations
 

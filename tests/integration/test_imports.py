@@ -1,4 +1,4 @@
-"""What a process imports: not more than it uses."""
+"""Each process imports only the modules that it uses."""
 
 from __future__ import annotations
 

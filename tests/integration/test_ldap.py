@@ -128,7 +128,7 @@ def test_an_empty_secret_or_what_a_server_may_take_for_one_does_not_reach_the_di
 
 
 def test_a_secret_is_not_changed_on_its_way(authenticate):
-    """SASLprep would remove the soft hyphen."""
+    """The secret contains a soft hyphen, which SASLprep would remove."""
     with pytest.raises(NotAuthenticated):
         authenticate("alice", "alice-\u00adsecret")
 

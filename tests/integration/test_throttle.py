@@ -1,4 +1,4 @@
-"""Guessing is slowed down: after too many failures of a user or an address, the answer is a 429."""
+"""After too many failures of a user or an address, the response is a 429."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The packages import each other in one direction only, and without circles."""
+"""Packages import in one direction only and without circles."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def modules(package: Path) -> dict[str, Path]:
 
 
 def imports(package: Path) -> dict[str, set[str]]:
-    """What each module imports of the same package, for annotations only included."""
+    """The imports of each module from the same package, including those for annotations."""
     known = modules(package)
     graph: dict[str, set[str]] = {}
     for name, path in known.items():
@@ -69,12 +69,12 @@ def imports(package: Path) -> dict[str, set[str]]:
 
 
 def layer_of(module: str) -> str:
-    """The package, or the module beside the packages, that a module belongs to."""
+    """The package or the top-level module that a module belongs to."""
     return module.split(".")[1] if "." in module else ""
 
 
 def upward_imports(graph: dict[str, set[str]]) -> list[str]:
-    """Imports of a package by one that is below it, or beside it."""
+    """Imports of a package by a lower layer or by the same layer."""
     return sorted(
         f"{importer} imports {imported}"
         for importer, found in graph.items()
@@ -85,7 +85,7 @@ def upward_imports(graph: dict[str, set[str]]) -> list[str]:
 
 
 def circles(graph: dict[str, set[str]]) -> list[str]:
-    """Modules that import each other, directly or by way of others."""
+    """Modules that import each other directly or through other modules."""
 
     def reachable(start: str) -> set[str]:
         seen: set[str] = set()

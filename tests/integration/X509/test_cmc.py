@@ -1,4 +1,4 @@
-"""CMC full requests that OpenSSL wraps, as the vectors of tests/vectors are made by hand."""
+"""CMC full requests made by OpenSSL, in addition to the handmade vectors."""
 
 from __future__ import annotations
 

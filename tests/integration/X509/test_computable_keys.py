@@ -1,4 +1,4 @@
-"""Moduli that are primes, which OpenSSL makes."""
+"""Prime numbers from OpenSSL as moduli."""
 
 from __future__ import annotations
 

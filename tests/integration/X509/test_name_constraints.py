@@ -1,4 +1,4 @@
-"""Name constraints, as OpenSSL compares names with them."""
+"""Name constraints: Anchor and OpenSSL accept the same names."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.unit.X509.test_name_constraints import (
 
 
 def openssl_accepts(directory_, request, ca):
-    """True if OpenSSL verifies a certificate for the request, whatever Anchor says of it."""
+    """True if OpenSSL accepts a certificate for the request, made without the checks of Anchor."""
     builder = (
         x509.CertificateBuilder()
         .subject_name(request.subject)

@@ -21,7 +21,7 @@ from tests.unit.X509.test_name_strings import (
 
 
 def openssl_subject(certificate):
-    """The values of the subject as OpenSSL prints them, none escaped."""
+    """The values of the subject as OpenSSL prints them, without escapes."""
     done = subprocess.run(
         [
             program("openssl", "openssl"),

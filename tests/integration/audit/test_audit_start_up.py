@@ -1,4 +1,4 @@
-"""Logging that would lose audit events: an error for ``anchor check`` and at start-up."""
+"""Logging that would lose audit events fails ``anchor check`` and the start."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from anchor.cli.main import main
 
 
 def with_logging(tmp_path, configuration, more=""):
-    """A config.py like the shipped one, with other logging."""
+    """The shipped config.py with another logging section."""
     if isinstance(configuration, dict):
-        # Keys that are no Python names need it, for Pecan.
+        # Pecan needs it for keys that are not Python names.
         configuration = {"__force_dict__": True, **configuration}
     (tmp_path / "config.py").write_text(
         'server = {"host": "127.0.0.1", "port": "5016"}\n'
@@ -25,7 +25,7 @@ def with_logging(tmp_path, configuration, more=""):
 
 
 def audit_to(kind, **options):
-    """The audit's logger with one handler."""
+    """The audit logger with one handler."""
     return {
         "handlers": {"audit": {"class": kind, **options}},
         "loggers": {"anchor.audit": {"level": "INFO", "handlers": ["audit"], "propagate": False}},
@@ -38,7 +38,7 @@ def check_and_start(document, directory, *logging_and_more):
     (directory / "config.json").write_text(json.dumps(document))
     environment = os.environ | {"PECAN_CONFIG": str(directory / "config.py")}
     environment["ANCHOR_CONF"] = str(directory / "config.json")
-    # In one process, which is quicker: the command leaves nothing of what it tries.
+    # Run the command in this process, which is faster; it leaves no state behind.
     return subprocess.run(
         [sys.executable, "-c", CHECK_AND_START],
         stderr=subprocess.PIPE,

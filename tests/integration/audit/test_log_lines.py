@@ -1,4 +1,4 @@
-"""The handler for the audit's lines, in several processes and in odd ones."""
+"""The handler for audit lines in several processes and with closed file descriptors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_processes_that_share_a_file_mix_no_lines(tmp_path):
 
 @pytest.mark.parametrize("mode", ["closed", "for reading"])
 def test_standard_error_that_cannot_be_written_to_is_refused(mode):
-    """What is opened next may get its number, and then have the audit in it."""
+    """The next opened file could get its descriptor and then receive the audit lines."""
     refuse = "import os; os.close(2)\n"
     if mode == "for reading":
         refuse += "assert os.open('/dev/zero', os.O_RDONLY) == 2\n"

@@ -1,4 +1,4 @@
-"""A command whose output cannot be written says so and fails."""
+"""A command whose output cannot be written reports it and fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""certmonger's helper as a process."""
+"""The helper for certmonger as a process."""
 
 from __future__ import annotations
 

@@ -31,13 +31,13 @@ def test_a_hangup_has_it_look_again(machine, daemon):
     machine.force_renewal_due()
 
     def renewed():
-        # The signal may come before the daemon has come to rest.
+        # The signal can arrive before the daemon sleeps.
         process.send_signal(signal.SIGHUP)
         return machine.certificate() != first
 
     before = time.monotonic()
     wait_for(renewed, what="a renewal")
-    # Without the signal it would have slept for a minute.
+    # Without the signal it would sleep for a minute.
     assert time.monotonic() - before < LONGEST_SLEEP - 5
     assert process.poll() is None
 

@@ -1,4 +1,4 @@
-"""Processes of the client: killed at any step, without room on the disk, and several at once."""
+"""Client processes that are killed at any step, run out of disk space or run at once."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import sys
 from tests.support.servers.processes import wait_for
 from tests.unit.client.test_client_faults import script
 
-# Each step that lasts ends with an fsync, so dying before each of them is dying between any two.
-# Nothing real dies at a chosen step.
+# Each persistent step ends with an fsync, so the process dies between any two steps.
+# A real process cannot be made to die at a chosen step.
 _DIE_AT_STEP = """
 import os, signal, sys
 from anchor.cli import main
@@ -29,7 +29,7 @@ sys.exit(main.main(sys.argv[2:]))
 
 
 def die_at_step(step, machine, *arguments):
-    """Run a command that is killed at a step; answers whether it was."""
+    """Run a command that is killed at a step; return True if it was."""
     command = [sys.executable, "-c", _DIE_AT_STEP, step, arguments[0], "--state", machine.state]
     finished = subprocess.run(
         [*map(str, command), *map(str, arguments[1:])], capture_output=True, check=False
@@ -121,7 +121,7 @@ def test_a_full_disk_leaves_what_was_there(machine):
     assert 0 == machine.request("www.example.com")
     first = machine.certificate()
 
-    # Files of no size at all may be written: what a full disk is like, for one process.
+    # A file size limit of 0 simulates a full disk for one process.
     process = machine.start(
         "renew", "--force", prefix=["sh", "-c", 'ulimit -f 0; trap "" XFSZ; exec "$@"', "sh"]
     )

@@ -1,4 +1,4 @@
-"""What a person at a terminal sees of the client."""
+"""The output of the client on a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.machine import ANCHOR
 
 
 def on_a_terminal(machine, *arguments):
-    """Run a command with a terminal as its output; answers what a person would see."""
+    """Run a command with a terminal as its output; return the visible text."""
     leader, follower = pty.openpty()
     process = subprocess.Popen(
         [ANCHOR, arguments[0], "--state", machine.state, *map(str, arguments[1:])],

@@ -48,7 +48,7 @@ IGNORED = (
 
 @pytest.fixture
 def issued(service):
-    """A certificate whose request contained all of them."""
+    """A certificate for a request with all documented fields and extensions."""
     return service.issue(
         make_csr(
             "www.example.com",
@@ -60,7 +60,7 @@ def issued(service):
 
 
 def parts_of(certificate):
-    """The parts of the certificate's contents, as they are encoded."""
+    """The encoded parts of the TBSCertificate."""
     return asn1.decode_der(Sequence, der.sequence(certificate.tbs_certificate_bytes)).value
 
 
@@ -101,7 +101,7 @@ def test_the_extensions_match_the_page(issued, ca, extensions):
         "keyUsage": ExtensionOID.KEY_USAGE,
         "extendedKeyUsage": ExtensionOID.EXTENDED_KEY_USAGE,
     }
-    # The request wanted extendedKeyUsage critical, keyUsage not, and has a subject.
+    # The request has a subject, a critical extendedKeyUsage and a keyUsage that is not critical.
     critical = {"yes": True, "no": False, "if there is no subject": False, "as asked": True}
     point = issued.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     own = ca.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest

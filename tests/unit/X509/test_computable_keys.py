@@ -1,4 +1,4 @@
-"""Keys whose private key can be computed are refused, and strong keys never are."""
+"""Keys whose private key can be computed are rejected; strong keys are accepted."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_power_of_a_composite_is_rejected_too(bits):
 )
 def test_primes_in_a_simple_ratio_are_rejected(a, b):
     p = random_prime(1024, random.Random(SEED))
-    # Half of what is common to both.
+    # Half of the bits are common to both.
     q = next_prime(a * p // b + (1 << 500))
 
     with pytest.raises(WeakKey, match="close to a simple ratio"):
@@ -101,7 +101,7 @@ def test_strong_rsa_keys_pass(bits):
 @pytest.mark.parametrize("bits", [2048, 3072, 4096, 8192])
 def test_a_strong_rsa_key_is_checked_in_30_milliseconds(bits):
     source = random.Random(SEED)
-    # Numbers that get through all tests; with small factors they would be refused at once.
+    # Numbers that pass all tests; with small factors they would be rejected at once.
     modulus = next(
         n
         for n in iter(lambda: source.getrandbits(bits) | 1 | 1 << bits - 1, None)
@@ -136,7 +136,7 @@ def test_a_request_with_a_small_scalar_is_rejected():
 
 
 class Edwards:
-    """The arithmetic of RFC 8032, in affine coordinates, independent of what is tested."""
+    """The arithmetic of RFC 8032 in affine coordinates, independent of the tested code."""
 
     def __init__(self, p, a, d, base, length, kind):
         self.p, self.a, self.d, self.base = p, a, d, base
@@ -240,7 +240,7 @@ def test_dsa_keys_with_small_exponents_are_rejected(exponent):
 
 
 def rsa_disguise(exponent, multiply):
-    """A key of a CA, and another RSA key that ``multiply`` makes of its numbers."""
+    """A CA key, and an RSA key that ``multiply`` computes from its numbers."""
     numbers = shared_key("rsa-2048").private_numbers()
     return (
         shared_key("rsa-2048").public_key(),

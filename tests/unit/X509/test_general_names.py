@@ -1,4 +1,4 @@
-"""A name means the same everywhere: no spelling and no kind of name evades a ban or a deny-list."""
+"""No spelling and no name type evades a ban or a deny-list."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def uri(text):
 
 
 def mail(text):
-    """An rfc822Name, also one that the library would not make."""
+    """An rfc822Name, also one that the library does not encode."""
     return x509.RFC822Name._init_without_validation(text)
 
 
@@ -81,7 +81,7 @@ def principal(realm, *components, tag=0x1B):
 
 
 def spellings(host):
-    """Texts that some program reads as this host."""
+    """Spellings that some program reads as this host."""
     full_width = "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in host)
     yield from (host, host.upper(), f"{host}.", f"{host}..", f" {host}", full_width)
     yield host.replace(".", "\N{IDEOGRAPHIC FULL STOP}")
@@ -139,7 +139,7 @@ OF_A_HOST = [
     make_csr(None, uri(f"did:web:{HOST}")),
     make_csr(None, uri(f"{HOST}:443")),
     make_csr(None, uri(f"{HOST}:8443/x")),
-    make_csr("w\N{VARIATION SELECTOR-16}ww.evil.example \u2ff0"),  # which is in no host
+    make_csr("w\N{VARIATION SELECTOR-16}ww.evil.example \u2ff0"),  # in no host name
     make_csr(f"'{HOST}'"),
     make_csr(f"{{{HOST}}}"),
     make_csr(f"{HOST}! (prod)"),
@@ -272,7 +272,7 @@ HARMLESS = [
 
 @pytest.fixture
 def banning(tmp_path):
-    """Returns why a request is refused while names are banned; None if it is not."""
+    """Returns the reason to reject a request while names are banned; None if it is accepted."""
 
     def refused(pem, *values):
         now = datetime.datetime.now(datetime.UTC)

@@ -1,4 +1,4 @@
-"""For any request: never an internal error, and never a certificate that breaks a rule."""
+"""No request causes an internal error or a certificate that violates a rule."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ def strict(serve, document):
     return serve(document)
 
 
-# RFC 5280 4.1.2.4, and what an attribute of an unknown type may have besides.
+# RFC 5280 4.1.2.4, and the other types that an attribute of an unknown type can have.
 CERTIFIED = {"UTF8String", "PrintableString", "IA5String", "NumericString", "VisibleString"}
 
 
 def assert_harmless(answer, ca):
-    """Require a refusal, or a leaf within its validity with printable names."""
+    """Require a rejection, or a valid leaf certificate with printable names."""
     assert answer.status_int in {200, 400}, answer.text
     if answer.status_int == 400:
         assert answer.text.isascii()
@@ -152,7 +152,7 @@ def test_random_bytes_are_rejected(strict, octets):
 LABEL = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=20)
 HOST = st.builds(lambda *labels: ".".join((*labels, "example")), LABEL, LABEL)
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=15)
-# Those that are IPv4-mapped are refused.
+# IPv4-mapped addresses are rejected.
 ADDRESS = st.ip_addresses(v=4) | st.ip_addresses(v=6).filter(lambda a: a.ipv4_mapped is None)
 PURPOSES = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
 

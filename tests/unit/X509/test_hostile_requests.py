@@ -220,7 +220,7 @@ EXPECTED = {
     "cmc-trailing-octets.der": AFTER_IT,
 }
 
-# What the standards add to that, of what is accepted above.
+# The requests above that only the standards reject.
 EXPECTED_BY_THE_STANDARDS = EXPECTED | {
     "cn-homograph.der": "is not ASCII",
     "san-dns-punycode-nonsense.der": "has a label that is not valid punycode",
@@ -228,7 +228,7 @@ EXPECTED_BY_THE_STANDARDS = EXPECTED | {
     "san-dns-wildcard-inside.der": "has a wildcard that is not its whole left-most label",
 }
 
-# The vectors have these in their subjects, and the certificates are to repeat them.
+# Subject attributes of the vectors, which the certificates must contain.
 ATTRIBUTES = ("O", "OU", "C", "DC", "UID", "emailAddress", "serialNumber", "dnQualifier", "title")
 ANY_UNIT = {"subject_attributes": {"allowed": {name: ["%"] for name in ATTRIBUTES}}}
 
@@ -279,7 +279,7 @@ def assert_verdict(answer, expected, ca, path):
     assert_is_leaf(certificate, issued_by=ca)
     asked = inner(path).request
     with without_length_warnings():
-        # Octet for octet, string types included: equality of the library's names does not see them.
+        # Compare bytes: equality of the library's names ignores string types.
         assert asked.subject.public_bytes() == certificate.subject.public_bytes()
     assert spki(asked) == spki(certificate)
     wanted = {
@@ -342,7 +342,7 @@ def test_every_request_is_checked_in_100_milliseconds_of_cpu(strict):
 
 
 def oversized_dsa():
-    """As large as OpenSSL will still do a verification for."""
+    """A DSA request with the largest parameters that OpenSSL verifies."""
     algorithm = der.sequence(
         der.oid("1.2.840.10040.4.1"),
         der.sequence(
@@ -434,7 +434,7 @@ def test_odd_names_are_checked_without_a_warning(service):
 def test_a_panic_in_rust_is_an_ordinary_rejection(service, monkeypatch):
     """No known input causes a panic, so the parser is replaced."""
 
-    class PanicException(BaseException):  # what pyo3 calls it
+    class PanicException(BaseException):  # its name in pyo3
         pass
 
     def panic(_der):

@@ -1,4 +1,4 @@
-"""Names in any string type: the certificate has the same text in a type of RFC 5280."""
+"""Names in any string type are certified as the same text in a type of RFC 5280."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COUNTRY, SERIAL_NUMBER, DN_QUALIFIER = "2.5.4.6", "2.5.4.5", "2.5.4.46"
 EMAIL, DC, UID = "1.2.840.113549.1.9.1", "0.9.2342.19200300.100.1.25", "0.9.2342.19200300.100.1.1"
 UNSTRUCTURED_NAME, UNKNOWN = "1.2.840.113549.1.9.2", "1.3.6.1.4.1.99999.1"
 
-# Every attribute that a test here has in a subject.
+# Every subject attribute of these tests.
 NAMED = [ORGANISATION, OU, COUNTRY, SERIAL_NUMBER, DN_QUALIFIER, EMAIL, DC, UID, UNSTRUCTURED_NAME,
          UNKNOWN, "2.5.4.7", "2.5.4.12", "2.5.4.20"]  # fmt: skip
 
@@ -77,14 +77,14 @@ def value(text, tag):
 
 @st.composite
 def directory_strings(draw):
-    """An attribute that may have any text, in any string type: its OID, text and tag."""
+    """An attribute with any text in any string type: its OID, text and tag."""
     tag = draw(st.sampled_from(sorted(ALPHABETS)))
     text = draw(st.text(ALPHABETS[tag], min_size=1, max_size=64))
     return draw(st.sampled_from([CN, ORGANISATION, OU, UID, "2.5.4.7", "2.5.4.12"])), text, tag
 
 
 def types_in(name):
-    """The attributes in DER of each RDN, as (OID, tag, contents), read by hand."""
+    """The attributes of a name in DER as (OID, tag, contents), without the library."""
 
     def items(octets):
         found = []
@@ -113,7 +113,7 @@ def subject_of(certificate):
 
 
 def certified(service, ca, subject, *attributes):
-    # O and the like are no names, and a certificate has one.
+    # A certificate needs a name, and attributes such as O do not count.
     named = der.extension_request(der.alternative_names(der.dns("www.example.com")))
     answer = post_bare(service, der.request(make.ED, subject, *(attributes or [named])))
 

@@ -1,4 +1,4 @@
-"""Requests as text, with any encoding, line ends and surrounding text, in all ways to send them."""
+"""Requests as text in any encoding, with any line ends and surrounding text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.vectors import make
 DER = der.request(make.ED)
 BASE64 = base64.b64encode(DER).decode()
 
-# Each a way to write text that some program has.
+# The encodings in which programs write text.
 ENCODINGS = {
     "utf-8": lambda text: text.encode("utf-8"),
     "utf-8 with mark": lambda text: text.encode("utf-8-sig"),
@@ -33,7 +33,7 @@ ENCODINGS = {
     "utf-16-be with mark": lambda text: ("\ufeff" + text).encode("utf-16-be"),
     "utf-32 with mark": lambda text: text.encode("utf-32"),
 }
-# Without a mark, UTF-16 shows in the NUL bytes of the first characters.
+# Without a BOM, UTF-16 is recognised by the NUL bytes of the first characters.
 AROUND = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40).filter(
     lambda text: "-----BEGIN " not in text
 )

@@ -1,4 +1,4 @@
-"""A signature verifies over the signed bytes, with the key and algorithm that made it."""
+"""A signature verifies only with the signed bytes, the right key and the right algorithm."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from anchor.X509.signatures import verify_signature
 from tests.support.pki import shared_key
 
 SHA_2 = (hashes.SHA224(), hashes.SHA256(), hashes.SHA384(), hashes.SHA512())
-# What certificates are not signed with here, but what a request or a CA's chain may be signed with.
+# Hashes that requests and CA chains can use, but issued certificates cannot.
 OTHERS = (hashes.SHA3_256(), hashes.SHA3_512())
 CURVES = ("ec-p256", "ec-p384", "ec-p521")
 

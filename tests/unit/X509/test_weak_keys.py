@@ -1,4 +1,4 @@
-"""Weak keys, made for these tests, are refused with the reason."""
+"""Weak keys, generated for these tests, are rejected with the reason."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SMALL_PRIMES = math.prod(primes_below(2048))
 
 
 def is_prime(number, rounds=6):
-    """Miller and Rabin's test."""
+    """The Miller-Rabin test."""
     if math.gcd(number, SMALL_PRIMES) != 1:
         return False
     odd, twos = number - 1, 0
@@ -61,7 +61,7 @@ def random_prime(bits, source):
 
 
 def private_key(p, q, e=65537):
-    """A key that can sign, although its primes are wrong."""
+    """A key that can sign although its primes are weak."""
     d = pow(e, -1, math.lcm(p - 1, q - 1))
     public = rsa.RSAPublicNumbers(e, p * q)
     numbers = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), public)
@@ -69,7 +69,7 @@ def private_key(p, q, e=65537):
 
 
 def roca_prime(bits, source):
-    """k * M + (65537**a mod M), as the Infineon library made them (Nemec et al., CCS 2017)."""
+    """A prime k * M + (65537**a mod M) of the Infineon library (Nemec et al., CCS 2017)."""
     primorial = math.prod(list(primes_below(1000))[:126])
     while True:
         k = source.getrandbits(bits - primorial.bit_length()) | 1 << (
@@ -81,7 +81,7 @@ def roca_prime(bits, source):
 
 
 def reason(key):
-    """The reason to refuse a request with this key and a valid signature."""
+    """The reason to reject a request with this key and a valid signature."""
     found = refusals(make_policy(), make_csr("a.example.com", key=key))
     assert found.keys() <= {"strong_key"}
     return found.get("strong_key", "")
@@ -98,7 +98,7 @@ EXPONENTS = [3, 17, 257, 65539]
 
 @functools.cache
 def primes_for_exponents():
-    """Two primes that make a key with each of the exponents."""
+    """Two primes that are valid with each of the exponents."""
     while True:
         numbers = rsa.generate_private_key(3, 2048).private_numbers()
         if math.gcd(math.prod(EXPONENTS), (numbers.p - 1) * (numbers.q - 1)) == 1:
@@ -130,14 +130,14 @@ def test_a_square_is_rejected():
 
 
 def fermat(modulus):
-    """His factorisation as he did it, without what makes it quick."""
+    """Fermat's factorisation without optimisations."""
     middle = math.isqrt(modulus)
     differences = ((middle + step) ** 2 - modulus for step in range(101))
     return any(d >= 0 and math.isqrt(d) ** 2 == d for d in differences)
 
 
 def close(base, distance):
-    """A product that is found at about the distance's square over eight times the base."""
+    """A product that Fermat's method factors quickly if the distance is small."""
     return (base | 1) * ((base | 1) + 2 * distance)
 
 
@@ -183,7 +183,7 @@ def test_small_factors_are_rejected(factor):
     source = random.Random(SEED)
     other = random_prime(1024, source) * random_prime(1024, source)
 
-    # A key of three primes is more than cryptography makes: it is judged by its numbers.
+    # cryptography cannot make a key with three primes, so only its numbers are checked.
     with pytest.raises(WeakKey, match="small factor"):
         weak_keys._refuse_weak_rsa(rsa.RSAPublicNumbers(65537, factor * other), weak_keys.Allowed())
 
@@ -251,7 +251,7 @@ def test_keys_of_the_ca_and_its_chain_are_rejected(serve, document, tmp_path, ki
 
 
 def blocklist(path, *numbers):
-    """A file as badkeys makes it."""
+    """A blocklist file in the format of badkeys."""
     digests = {
         hashlib.sha256(number.to_bytes((number.bit_length() + 7) // 8, "big")).digest()[:15]
         for number in (*numbers, *range(1, 1000))
@@ -308,7 +308,7 @@ def test_points_of_small_order_are_rejected(encoded, sign):
 
 
 def test_a_key_of_small_order_is_rejected_in_a_request():
-    """With the neutral element as its key, a signature by nobody is valid."""
+    """With the neutral element as the key, a signature is valid without a private key."""
     neutral = b"\1" + bytes(31)
     key = shared_key("ed25519")
     request = x509.load_pem_x509_csr(make_csr("a.example.com", key=key))

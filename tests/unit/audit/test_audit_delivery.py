@@ -27,7 +27,7 @@ EVENT = Event(SIGNING, utc_now(), "default", "alice", "192.0.2.1", "4711")
 
 
 class Logger:
-    """The audit's logger, to be configured by a test."""
+    """The audit logger, which a test configures."""
 
     def __init__(self):
         self.it = logging.getLogger("anchor.audit")
@@ -172,7 +172,7 @@ def test_a_configuration_that_loses_events_is_rejected_and_issues_nothing(
     with pytest.raises(ConfigurationError, match="would lose audit events"):
         LogSink().check()
     assert "BEGIN" not in service.sign(status=500).text
-    # A refusal is an answer too.
+    # A rejection needs an audit event too.
     service.sign(secret="wrong", status=500)
 
 
@@ -306,7 +306,7 @@ FILES = {
 
 @pytest.fixture(params=FILES)
 def to_file(request, logger, tmp_path):
-    """Has the record in a file, by each handler that writes one."""
+    """The path of the audit log, written by each kind of file handler."""
     path = tmp_path / "audit.log"
     logger.to(FILES[request.param](str(path)))
     return path
@@ -390,7 +390,7 @@ def test_the_error_of_a_failed_event_omits_its_contents(logger):
 
 
 def test_errors_of_other_loggers_are_reported_as_usual(logger, capsys):
-    """The trap is for the audit's record alone."""
+    """Only errors of audit records are caught."""
     handler = logging.StreamHandler(Path("/dev/full").open("w"))  # noqa: SIM115
     logger.to(handler)
     other = logging.Logger("other")
@@ -412,7 +412,7 @@ def test_errors_of_other_loggers_are_reported_as_usual(logger, capsys):
 
 @contextmanager
 def small_files(size):
-    """Files cannot grow, as on a full disk: writes stop midway."""
+    """Limits the size of files, so that writes are cut short as on a full disk."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
@@ -440,7 +440,7 @@ def test_events_are_recorded_again_when_a_full_disk_has_space(to_file, groups):
     record(user="after", details=details)
     record(user="last")
 
-    # A line that the disk had no room for may be there in part, in whole, or not at all.
+    # A line that did not fit on the disk can be complete, truncated or missing.
     found = []
     for line in to_file.read_text().splitlines():
         try:
@@ -559,7 +559,7 @@ def test_requests_fail_while_the_device_is_full(service, logger, make, capfd):
 
 
 class Syslog:
-    """A syslog server of any kind, which can be away."""
+    """A syslog server that a test can stop and start."""
 
     def __init__(self, kind, path):
         self.kind = kind

@@ -1,4 +1,4 @@
-"""``audit.target: log``: events as lines of JSON in a logger of their own."""
+"""``audit.target: log``: events as lines of JSON in a separate logger."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from anchor.timestamps import utc_now
 
 
 def test_an_event_is_an_ordinary_log_record(caplog):
-    """Formatters and filters may ask for whatever logging knows of a record."""
+    """The record has every attribute that formatters and filters can use."""
     caplog.set_level(logging.INFO, "anchor.audit")
     event = Event(SIGNING, utc_now(), "default", "alice", "192.0.2.1", "4711")
     before = time.time()

@@ -14,7 +14,7 @@ from anchor import logs
 from anchor.logs import bounds, formatters
 from tests.support.pki import make_csr
 
-# Mostly what takes more bytes than it has characters, in one form or the other.
+# Mostly characters that take several bytes in UTF-8 or in JSON.
 LONG = st.builds(
     lambda text, times, more: text * times + more,
     st.text(min_size=1, max_size=20),
@@ -31,7 +31,7 @@ def raised(text):
 
 
 def written(formatter, message, trace=None, logger="anchor.web.problems"):
-    """The lines as they are in a file."""
+    """The lines that a file handler writes."""
     record = logging.LogRecord(logger, logging.INFO, "", 0, "%s", (message,), trace)
     text = formatter.format(record) + "\n"
     return text.encode("utf-8", "backslashreplace").splitlines(keepends=True)
@@ -110,7 +110,7 @@ def test_an_audit_event_is_never_cut(formatter):
 
 @pytest.fixture
 def refused(serve, document):
-    """A request with many names, which two validators refuse with all of them."""
+    """A request with many names, all of which two validators reject."""
     document["registration_authority"]["default"]["validators"] = {
         "common_name": {"allowed_domains": [".example.org"]},
         "alternative_names": {"allowed_domains": [".example.org"]},

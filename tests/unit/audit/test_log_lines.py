@@ -73,7 +73,7 @@ def test_a_formatter_and_filters_are_applied(lines):
 
 
 def test_a_filter_can_replace_the_record(lines):
-    """From Python 3.12 on; before that it only says yes."""
+    """Filters can replace records from Python 3.12 on."""
     logger, handler, path = lines
     other = logging.LogRecord("audit", logging.INFO, "", 0, "another", None, None)
     handler.addFilter(lambda _: other)
@@ -138,7 +138,7 @@ EVENT = Event(SIGNING, utc_now(), "default", "alice", "192.0.2.1", "4711")
 
 @pytest.fixture
 def audit_to():
-    """The audit's logger, with that handler alone."""
+    """The audit logger with only this handler."""
     logger = logging.getLogger("anchor.audit")
     handlers, propagate, level = logger.handlers[:], logger.propagate, logger.level
 

@@ -1,4 +1,4 @@
-"""An HTTP backend whose answer is too large, or never ends, is a 503 in bounded time and memory."""
+"""An HTTP backend with an oversized or endless answer causes a 503 in bounded time and memory."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tests.support.servers.broken import broken_server
 
 TOKEN = {"user": {"id": "1", "name": "alice"}, "project": {"id": "2", "name": "compute"}}
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-MEMORY = 30_000_000  # far less than what is sent
-BOUND = 10  # seconds: far more than the time-out, however busy the machine
+MEMORY = 30_000_000  # far less than the server sends
+BOUND = 10  # seconds; far longer than the timeout, even on a busy machine
 
 
 def answer_of(size):
-    """A good answer of so many bytes."""
+    """A valid answer of this size in bytes."""
     empty = json.dumps({"token": TOKEN, "padding": ""})
     return json.dumps({"token": TOKEN, "padding": "a" * (size - len(empty))}).encode()
 
@@ -49,7 +49,7 @@ def chunked(pieces):
 
 @functools.cache
 def bomb(layers=1, wbits=31):
-    """A good answer with 300 MB of spaces behind it, compressed."""
+    """A compressed valid answer that ends with 300 MB of spaces."""
     compressor = zlib.compressobj(9, wbits=wbits)
     body = compressor.compress(answer_of(200))
     for _ in range(300):
@@ -129,7 +129,7 @@ def test_an_answer_that_is_too_large_is_unavailable(tmp_path, name):
             tracemalloc.stop()
 
     assert "the-token" not in str(unavailable.value)
-    # The server's own bomb, made in this process, is smaller than that.
+    # The compressed answer, which this process generates, is smaller.
     assert peak < MEMORY
 
 
@@ -190,7 +190,7 @@ def test_a_slow_answer_is_unavailable_and_its_reader_ends(tmp_path, what):
         with pytest.raises(BackendUnavailable):
             authenticator.authenticate("default", "alice", "the-token")
         assert time.monotonic() - start < BOUND
-        # The server goes on, and nobody listens.
+        # The server keeps sending without a reader.
         end = time.monotonic() + BOUND
         while len(asking()) > before:
             assert time.monotonic() < end

@@ -1,4 +1,4 @@
-"""The circuit breaker: a backend that hangs does not block all requests."""
+"""The circuit breaker keeps a hanging backend from blocking all requests."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_at_most_the_limit_of_requests_wait(clock):
             with pytest.raises(BackendUnavailable, match="too many"), breaker.call():
                 pass
             assert 0.5 == pytest.approx(clock.now - start, abs=0.02)
-            # Nobody got on since: the next does not wait.
+            # No call has ended since, so the next one does not wait.
             start = clock.now
             assert not is_open(breaker)
             assert start == clock.now

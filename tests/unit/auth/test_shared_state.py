@@ -1,4 +1,4 @@
-"""The state of a backend that the processes of a service share, however they were started."""
+"""The backend state that all processes of a service share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from anchor.runtime import process_directory
 @pytest.fixture
 def shared_slots(tmp_path):
     """The shared files of a service."""
-    # The directories of processes that are gone are removed.
+    # The directories of ended processes are removed.
     name = process_directory.find(tmp_path / "config.json").name
     return SharedSlots(tmp_path / "anchor-metrics" / name, 1.0)
 
@@ -32,7 +32,7 @@ def private(tmp_path):
     (tmp_path / "anchor-metrics").mkdir(mode=0o700)
 
 
-# A process that shares nothing with the test but the path: it did not fork from it.
+# This process is not a fork; it shares only the path with the test.
 _OCCUPY = """
 import sys, time
 from pathlib import Path
@@ -47,7 +47,7 @@ with breaker.call():
 
 @contextlib.contextmanager
 def occupied(shared_slots, limit):
-    """Another process that waits for the backend; ended by SIGKILL."""
+    """Another process that occupies slots until it is killed."""
     process = subprocess.Popen(
         [sys.executable, "-c", _OCCUPY, str(shared_slots.directory), str(limit)],
         stdout=subprocess.PIPE,
@@ -70,7 +70,7 @@ def passes(breaker):
 
 @pytest.fixture
 def breaker(shared_slots):
-    """Makes breakers of the service."""
+    """Makes circuit breakers with shared slots."""
     return lambda limit, name="corp": CircuitBreaker(limit, shared_slots=shared_slots, name=name)
 
 
@@ -85,7 +85,7 @@ def test_processes_that_did_not_fork_share_the_slots(shared_slots, breaker):
             assert passes(breaker(3))
             os.kill(one.pid, signal.SIGKILL)
             one.wait()
-            # The kernel frees what a killed process had, at once.
+            # The kernel releases the locks of a killed process at once.
             assert passes(mine)
 
 
@@ -110,7 +110,7 @@ def hang(shared_slots, clock, limit=1):
 
 
 class Clock:
-    """The machine's clock, which can be set forward."""
+    """A clock that a test can set."""
 
     def __init__(self):
         self.now = time.monotonic()

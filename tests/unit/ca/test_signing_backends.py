@@ -97,11 +97,11 @@ def test_a_traditional_key_is_read(configure, csr, tmp_path, monkeypatch, kind, 
         assert_is_leaf(made.issue(csr, utc_now()).certificate, issued_by=ca)
 
 
-# ---- a class that offers a key
+# ---- a class that provides a key
 
 
 class Vault:
-    """A key that is kept elsewhere."""
+    """A key outside of the process."""
 
     def __init__(self, key_name: str, certificate: x509.Certificate):
         self.certificate = certificate
@@ -175,7 +175,7 @@ def test_a_key_that_does_not_match_its_public_key_prevents_the_start(
     assert [complaint] == [str(found) for found in raised.value.problems]
 
 
-# ---- a function that has certificates made elsewhere
+# ---- a function that obtains certificates
 
 
 class RemoteCA:
@@ -221,7 +221,7 @@ def remote(ca):
 
 
 def answering(remote, **changes):
-    """A plain function, as a plug-in has it."""
+    """A signing function, as in a plug-in."""
 
     def sign(csr, conf):
         return remote.certificate(csr, **changes).public_bytes(Encoding.PEM)
@@ -417,7 +417,7 @@ def test_the_next_ca_of_a_function_gets_a_separate_configuration(
 
 @pytest.fixture
 def remote_url():
-    """The address of a web server that answers what is posted by a function."""
+    """The URL of a web server that passes posted bytes to a function."""
     with contextlib.ExitStack() as stack:
 
         def start(function):
@@ -442,7 +442,7 @@ def remote_url():
 
 
 def examples():
-    """The Python in the how-to, by the name of what it defines."""
+    """The Python examples of the how-to by the name that they define."""
     text = (ROOT / "doc/source/howto/signing-backends.rst").read_text()
     blocks = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", text)
     namespace: dict = {}

@@ -89,7 +89,7 @@ def test_another_issuer_name_is_rejected(issue, tmp_path):
 
 
 def test_a_wrong_signature_algorithm_is_rejected(issue):
-    """The algorithm after the signed contents says how to verify the signature."""
+    """The outer signatureAlgorithm, which is not signed, is checked too."""
     sha256, sha512 = bytes.fromhex("06082a8648ce3d040302"), bytes.fromhex("06082a8648ce3d040304")
 
     def mislabelled(octets):

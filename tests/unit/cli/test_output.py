@@ -1,4 +1,4 @@
-"""Standard output that cannot be written: one line about it, and an exit code of its own."""
+"""Output that cannot be written causes a one-line error and a distinct exit code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from anchor.cli import main
 
 
 class Failing:
-    """A standard output that takes nothing."""
+    """A standard output that cannot be written to."""
 
     def __init__(self, number):
         self.error = OSError(number, "the reason")
@@ -28,8 +28,8 @@ class Failing:
 
 @pytest.fixture
 def failing(monkeypatch, tmp_path):
-    """Has standard output fail with an error of the system."""
-    # The command closes what it could not write, by its descriptor.
+    """Makes standard output fail with an OSError."""
+    # The command closes the file descriptor that it could not write to.
     descriptor = (tmp_path / "stdout").open("w")
 
     def fail(number):

@@ -1,4 +1,4 @@
-"""Fixtures for these tests."""
+"""Fixtures for the tests of the client."""
 
 from tests.support.client import daemon, machine
 from tests.support.clock import clock

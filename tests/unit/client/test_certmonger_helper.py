@@ -346,7 +346,7 @@ def test_a_wrong_command_line_exits_with_4_and_the_reason(capsys):
 
 
 def test_an_internal_error_is_retried_soon(monkeypatch, capsys):
-    # No input is known that makes one.
+    # No known input causes an internal error.
     monkeypatch.setattr(certmonger.configuration, "load", lambda _path: 1 / 0)
 
     assert 5 == certmonger.main(["--config", "x"])

@@ -286,7 +286,7 @@ def test_certmonger_gets_no_certificate_without_a_good_chain(
     assert "CERTIFICATE" not in capsys.readouterr().out
 
 
-# ---- what fixups may do
+# ---- changes by fixups
 
 
 ADDRESS = x509.IPAddress(ipaddress.ip_address("192.0.2.1"))
@@ -374,7 +374,7 @@ def test_each_link_of_a_chain_must_be_allowed_to_issue_the_next(ca, tmp_path):
     with pytest.raises(acceptance.Unacceptable, match="'CN=CRLs only' may not sign certificates"):
         acceptance.check(issue(csr, crl_only), [crl_only.certificate, ca.certificate], csr, now())
 
-    # All of them have one key.
+    # All certificates have the same key.
     root = ca_certificate("Root", path_length=1)
     below = ca_certificate("Below", issuer=root, path_length=0)
     signer = CA(below, shared_key(), None, None)

@@ -1,4 +1,4 @@
-"""A machine, or a service, whose clock is wrong."""
+"""Renewal with a wrong clock on the machine or on the service."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def tracking(machine):
 @pytest.mark.parametrize(
     ("ahead", "words", "asked"),
     [
-        # The certificate lives for a day.
+        # The certificate is valid for a day.
         (20.5 * HOUR, r"20:\d\d:\d\d ahead of", 1),
         (30.5 * HOUR, r"1 day, 6:\d\d:\d\d ahead of", 1),
         (9600.5 * HOUR, r"400 days, 0:\d\d:\d\d ahead of", 1),
@@ -119,7 +119,7 @@ def test_a_service_without_a_valid_date_header_is_not_asked_at_each_run(
     working = https_anchor.wsgi
 
     def without(environ, start_response):
-        # wsgiref sets the time itself where there is none.
+        # wsgiref adds a Date header if there is none.
         def start(status, headers, *rest):
             return start_response(status, [*headers, ("Date", "sometime")], *rest)
 
@@ -158,7 +158,7 @@ def test_certmonger_retries_after_a_wrong_clock(https_anchor, ca, monkeypatch, c
     def refuse(*_arguments):
         raise OutsideValidity("a certificate that expired")
 
-    # certmonger's helper has no other clock than that of the machine.
+    # A test cannot change the clock of certmonger's helper.
     monkeypatch.setattr("anchor.client.acceptance.check", refuse)
     monkeypatch.setattr(
         "anchor.client.service.Service._clock_error", lambda *_: "this machine's clock is wrong"

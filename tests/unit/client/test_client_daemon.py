@@ -1,4 +1,4 @@
-"""``anchor renew --daemon``: what it does, and when."""
+"""``anchor renew --daemon`` and its schedule."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_clock_that_jumps_ahead_renews_only_once(machine, inside, clock, outco
     for _ in range(5):
         assert 0 < inside.cycle() <= LONGEST_SLEEP
 
-    # The service's clock did not jump: the new certificate looks old here.
+    # The clock of the service did not jump, so the new certificate looks old here.
     assert [Result.RENEWED] == [outcome.result for outcome in outcomes]
     assert 2 == https_anchor.submissions
     assert "clock" in machine.tracked().history.error
@@ -107,7 +107,7 @@ REFUSALS = {
 
 @pytest.fixture
 def refused(machine, inside, https_anchor):
-    """A machine with a certificate that was due, in a cycle, when the service refused it."""
+    """A machine after a cycle in which the service rejected a renewal."""
     assert 0 == machine.request("www.example.com")
     machine.force_renewal_due()
 
@@ -160,7 +160,7 @@ def test_changed_credentials_are_tried_once_without_waiting(
         inside.cycle()
     assert 3 == https_anchor.submissions
 
-    # A secret that is being replaced is no other secret.
+    # An empty file during a replacement does not count as a changed secret.
     secret.write_text("")
     inside.cycle()
     secret.write_text("another")
@@ -208,7 +208,7 @@ def test_retry_after_is_respected(machine, inside, clock, https_anchor, status, 
     asked = https_anchor.submissions
     machine.config.with_name("secret").write_text("another")
 
-    # A day is the longest that a service is believed.
+    # A Retry-After of more than a day is limited to a day.
     clock.ahead = min(seconds, 86400) - 60
     inside.cycle()
     assert asked == https_anchor.submissions
@@ -235,7 +235,7 @@ def test_a_failure_that_cannot_be_stored_is_not_retried_at_once(
     assert 0 == machine.request("www.example.com")
     machine.force_renewal_due()
 
-    # No disk is full for the one file and not for the others, and root may write anywhere.
+    # A full disk would affect all files, and root ignores permissions.
     def full(_self, _tracked):
         raise Unwritable("No space left on device")
 

@@ -1,4 +1,4 @@
-"""Keystone's tokens as the client's secret, by the environment and by clouds.yaml."""
+"""Keystone tokens as the secret of the client, from the environment or clouds.yaml."""
 
 from __future__ import annotations
 

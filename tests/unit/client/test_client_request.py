@@ -34,7 +34,7 @@ def test_a_request_writes_a_matching_key_certificate_and_chain(machine, ca, caps
     directory = machine.directory
     chain = (directory / "chain.pem").read_bytes()
     assert [ca.certificate] == x509.load_pem_x509_certificates(chain)
-    # The CA is a root, which a server need not present.
+    # The CA is a root, which a server does not need to send.
     alone = (directory / "cert.pem").read_bytes()
     assert alone == (directory / "fullchain.pem").read_bytes()
     assert (directory / "key.pem").read_bytes() + alone == (directory / "combined.pem").read_bytes()
@@ -178,7 +178,7 @@ def test_manually_changed_modes_and_owners_are_kept(machine):
         assert 0 == machine.renew("--force")
         assert BY_HAND == {name: access(machine.directory / name) for name in BY_HAND}
 
-    # Asking again with options of one's own is how they are changed for good.
+    # A second request with options changes them permanently.
     assert 0 == machine.request("www.example.com", "--key-mode", "400")
     assert (0o400, "root", "root") == access(machine.directory / "key.pem")
     assert (0o644, "root", "root") == access(machine.directory / "cert.pem")

@@ -23,7 +23,7 @@ def copy_what_links_lead_to(directory):
 
 
 def drop_links_and_numbers(directory):
-    """Only what a link leads to is in the copy."""
+    """The backup contains copies of the link targets only."""
     copy_what_links_lead_to(directory)
     shutil.rmtree(directory / "versions")
 

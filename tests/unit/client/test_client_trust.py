@@ -16,14 +16,14 @@ from anchor.client.daemon import Daemon
 from anchor.client.renewal import Renewer
 from anchor.client.tracking import StateDirectory
 
-# The tests run as root, which alone can give files to others.
+# Only root can change the owner of files.
 NOBODY = pwd.getpwnam("nobody").pw_uid
 STAFF = grp.getgrnam("staff").gr_gid
 
 
 @pytest.fixture
 def hook(tmp_path):
-    """A hook in a directory of its own; it leaves a file behind when it runs."""
+    """A hook in a separate directory, which creates a file when it runs."""
     directory = tmp_path / "hooks"
     directory.mkdir(mode=0o755)
     path = directory / "hook"
@@ -34,7 +34,7 @@ def hook(tmp_path):
 
 @pytest.fixture
 def tracking(machine, hook, tmp_path, https_anchor):
-    """A machine that has a certificate, whose hook would run at the next renewal."""
+    """A machine with a certificate and a hook that runs at the next renewal."""
     assert 0 == machine.request("www.example.com", "--hook", hook)
     (tmp_path / "ran").unlink()
     machine.force_renewal_due()
@@ -171,7 +171,7 @@ def test_a_hook_that_another_user_can_change_is_not_run(
 
 @pytest.fixture
 def script(tmp_path):
-    """A hook that everybody could change; a safe file beside it has another in its first line."""
+    """A script in a world-writable directory, and scripts that run it as their interpreter."""
     directory = tmp_path / "open"
     directory.mkdir()
     directory.chmod(0o777)
@@ -353,7 +353,7 @@ def test_the_daemon_notices_later_changes_of_permissions(tracking, https_anchor,
 
 @pytest.fixture
 def as_daemon(monkeypatch):
-    """The current user is one with a group of the same name."""
+    """Run as a user that has a group of the same name."""
     user = pwd.getpwnam("daemon")
     monkeypatch.setattr(os, "geteuid", lambda: user.pw_uid)
     return user
@@ -416,7 +416,7 @@ def test_directories_are_created_private_for_any_umask(machine):
     [([], "alice", True), (["alice"], "alice", True), (["bob"], "alice", False), ([], "x", False)],
 )
 def test_only_a_private_group_of_the_user_is_accepted(tmp_path, monkeypatch, members, name, fine):
-    # Users and their groups cannot be made here without changing the machine.
+    # Real users and groups would change the machine.
     user = pwd.struct_passwd(("alice", "x", 4711, 4711, "", "/", "/bin/sh"))
     monkeypatch.setattr(os, "geteuid", lambda: 4711)
     monkeypatch.setattr(pwd, "getpwuid", lambda _uid: user)

@@ -288,7 +288,7 @@ def test_the_sample_credentials_cause_a_warning(complaints, document, caplog):
     document["authentication"]["static"] |= {"user": "myusername", "secret": "simplepassword"}
 
     assert [] == complaints(document)
-    # This process listens nowhere, so the service may be reached from anywhere.
+    # This process does not listen, so it is treated as reachable from anywhere.
     assert [logging.CRITICAL] == [record.levelno for record in caplog.records]
     assert "simplepassword" not in caplog.text
 

@@ -19,7 +19,7 @@ from tests.support.pki import assert_is_leaf, make_csr, names_of
 
 @pytest.fixture
 def authority(document):
-    """The one authority's section."""
+    """The section of the only authority."""
     return document["registration_authority"]["default"]
 
 
@@ -147,7 +147,7 @@ def test_a_plugin_name_that_is_registered_twice_prevents_the_start(
         "[anchor.validators]\nthird_party_label = anchor_test_plugins.validators:raises\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    # stevedore remembers what it has found, once for all.
+    # stevedore caches entry points.
     monkeypatch.setattr(ExtensionManager, "ENTRY_POINT_CACHE", {})
     authority["validators"] = {"third_party_label": {}}
 
@@ -271,7 +271,7 @@ def test_a_faulty_authentication_plugin_authenticates_no_user(serve, document, c
 
 
 def foreign(document, ca, backend, **options):
-    """A configuration whose certificates are made by a plug-in."""
+    """A configuration with a plug-in as its signing backend."""
     document["signing_ca"]["local"] = {
         "backend": backend,
         "cert_path": str(ca.cert_path),
@@ -329,7 +329,7 @@ def test_options_of_a_key_backend_are_validated(serve, document, ca):
 
 @pytest.mark.slow
 def test_third_party_plugins_type_check_against_the_installed_package(tmp_path):
-    """Against a real installation: an editable one, as this test runs in, hides its types."""
+    """Uses a real installation, because an editable one hides its types."""
     source, environment = tmp_path / "source", tmp_path / "environment"
     unwanted = shutil.ignore_patterns(".*", "build", "*.egg-info", "CA", "certs", "__pycache__")
     shutil.copytree(ROOT, source, ignore=unwanted)
@@ -338,7 +338,7 @@ def test_third_party_plugins_type_check_against_the_installed_package(tmp_path):
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", packages]
     subprocess.run([*pip, source], check=True, capture_output=True)
-    # From where it stands, mypy would find this directory's anchor first.
+    # In the current directory mypy would import the source tree first.
     shutil.copy(TYPING / "third_party.py", tmp_path)
 
     checked = subprocess.run(

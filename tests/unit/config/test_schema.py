@@ -54,7 +54,7 @@ def test_the_schema_is_valid_json_schema():
 
 
 def options(node, path=""):
-    """Every option in a schema, with the path of the object that it is of."""
+    """Every option in a schema, with the path of its object."""
     if isinstance(node, dict):
         properties = node.get("properties", {})
         for name, its in properties.items() if "if" not in path.split("/") else ():
@@ -69,7 +69,7 @@ def options(node, path=""):
 
 def test_every_option_has_a_description_and_a_type():
     found = dict(options(SHIPPED))
-    # What stands in there by the kind of key, and not by a name of ours.
+    # Objects whose keys are kinds of keys instead of option names.
     sizes = "/$defs/validators.public_key/properties/allowed_keys/"
 
     assert len(found) > 100
@@ -98,7 +98,7 @@ def test_writing_a_default_equals_omitting_it(name, tmp_path):
 
 
 def _value(default):
-    """What a default consists of."""
+    """The value of a default in the reference."""
     if not hasattr(default, "__dict__"):
         return default
     return {name: _value(value) for name, value in vars(default).items()}
@@ -111,7 +111,7 @@ def test_the_sample_names_its_schema_and_matches_it():
     assert [] == objections(sample)
 
 
-# What an example in the documentation is an example of, by the keys that it has.
+# The keys of a client configuration, which the schema does not describe.
 CLIENT = {"url", "secret_file"}
 
 
@@ -151,7 +151,7 @@ def test_every_documented_example_matches_the_schema(page):
 
     for _, options, block in blocks:
         for part, example in part_of(json.loads(block)):
-            # One that shows what is refused today says so.
+            # Examples of rejected configurations are marked.
             refused = ":caption: old" in options
             assert refused == bool(objections(example, part)), (block, objections(example, part))
 
@@ -308,7 +308,7 @@ def complete(ca, tmp_path):
 
 
 def test_the_complete_configuration_has_every_option(complete):
-    """So that what is tried below is tried for each of them."""
+    """The tests below change each option of the complete configuration."""
     told = json.dumps(complete)
     file_only = {"path", "checkpoint_key_path", "checkpoint_events", "checkpoint_seconds"}
     elsewhere = {"auth", "ca", "from", "next", "chain_path", *file_only}
@@ -320,7 +320,7 @@ def test_the_complete_configuration_has_every_option(complete):
 
 @pytest.fixture
 def short(ca, tmp_path):
-    """The short form, with a successor of the CA and an audit in a file."""
+    """The short form with a next CA and an audit file."""
     root = make_ca(tmp_path, name="root")
     second = make_ca(tmp_path, name="second", issuer=root)
     return {
@@ -351,7 +351,7 @@ WRONG = (None, True, 7, "", "x", [7], {})
 WRONG_NUMBERS = (-1, 0, 1.5)
 UNKNOWN, MISSING = "an unknown key", "left out"
 
-# What is wrong with the form of a configuration, and not with what it says.
+# Errors in the structure of a configuration, which the schema detects.
 STRUCTURAL = re.compile(
     r"(unknown|missing) (option|key)|should be (a valid|an object|a path|greater|less|one of|'sha)"
     r"|is not a valid path"
@@ -359,7 +359,7 @@ STRUCTURAL = re.compile(
 
 
 def places(node, path=()):
-    """The path of everything below a place in a document."""
+    """The path of every value below a path in a document."""
     if isinstance(node, list):
         node = dict(enumerate(node))
     for key, inner in node.items() if isinstance(node, dict) else ():
@@ -546,7 +546,7 @@ def test_a_new_configuration_names_a_schema_in_its_directory(tmp_path):
 
 
 def test_every_option_is_in_the_reference():
-    """What no page has a directive for stands in no reference."""
+    """Every option has a directive on one of the reference pages."""
     without_options = {"audit.log", *(name for name in SHIPPED["$defs"] if _is_empty(name))}
     internal = {name for name in SHIPPED["$defs"] if name.startswith("next.")}
 

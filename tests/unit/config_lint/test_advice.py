@@ -36,7 +36,7 @@ STRICT = {
     "ext_key_usage": {"allowed_usage": ["serverAuth", "clientAuth"]},
     "subject_attributes": {"allowed": {"O": ["Example"]}},
 }
-# Validators that do not look at names.
+# Validators that do not check names.
 NAMELESS = ("standards_compliance", "source_cidrs", "ext_key_usage", "subject_attributes")
 LDAP = {
     "backend": "ldap",
@@ -271,7 +271,7 @@ def test_each_advice_has_the_path_of_its_option(
     assert f"{PAGE}#{identifier}" == found[identifier]["link"]
     expected = next(rule for rule in RULES if rule.identifier == identifier)
     assert str(expected.level) == found[identifier]["level"]
-    # Nothing else is said but what goes with it.
+    # The only other advice follows from it.
     others = {"secrets-in-configuration", "unused-section"} if "authentication" in where else set()
     assert {identifier} == found.keys() - (others - {identifier})
     for secret in ("simplepassword", "hunter2", "long enough for this"):
@@ -287,7 +287,7 @@ def test_a_certificate_signed_with_sha1_is_reported_in_every_option(good, advise
     section = good["signing_ca"]["local"]
     match place:
         case "cert_path":
-            # With its issuer in 'chain_path' it is refused at the start.
+            # With its issuer in 'chain_path' the start would fail.
             section |= {"cert_path": "old.crt", "chain_path": None, "key_path": "Old.key"}
             path = "signing_ca.local.cert_path"
         case "chain_path":
@@ -436,7 +436,7 @@ def test_advice_uses_the_paths_of_the_short_form(good, advise, tmp_path, ca):
 
 
 def test_each_advice_is_given_once(good, tmp_path, capsys, caplog):
-    """What backends say in the log at the start is left to the advice."""
+    """The command suppresses the warnings that backends log at start-up."""
     good["authentication"]["static"] = SAMPLE
     good["authentication"]["cloud"] = {"backend": "keystone", "url": "http://k.example.com"}
     good["authentication"]["corp"] = {**LDAP, "verify": False}
@@ -601,7 +601,7 @@ def test_advice_and_documented_sections_match():
 
     assert {rule.identifier: str(rule.level).capitalize() for rule in RULES} == sections
     assert len(RULES) == len({rule.identifier for rule in RULES})
-    # Sphinx makes the anchor of a section of its title; other characters would not stay.
+    # Sphinx derives the anchor of a section from its title and removes other characters.
     assert [] == [rule for rule in RULES if make_id(rule.identifier) != rule.identifier]
     assert [str(level) for level in Level] == re.findall(r"^``(\w+)``$", page, re.MULTILINE)[::-1]
 

@@ -16,7 +16,7 @@ from tests.support.pki import make_csr
 
 
 class Recorder(PecanHook):
-    """Writes down what it is called for."""
+    """Records its calls."""
 
     def __init__(self):
         self.calls = []
@@ -112,7 +112,7 @@ def test_hooks_come_from_config_py(tmp_path, document, monkeypatch):
 
 
 class Greeting(HookController):
-    """A controller as an author who knows Pecan writes it."""
+    """A controller in the documented style of Pecan."""
 
     hook = Recorder()
     __hooks__ = [hook]  # noqa: RUF012  # Pecan's name for it
@@ -178,7 +178,7 @@ def test_a_path_without_a_leading_slash_is_not_found(service, path):
 
 def test_a_path_that_is_not_utf_8_is_a_client_error(service, http):
     assert service.http.get("/%ff%fe", status=404)
-    # This one has a hook that looks at the path.
+    # The service has a hook that reads the path.
     assert http.get("/%ff%fe", status=400)
 
 

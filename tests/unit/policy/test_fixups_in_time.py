@@ -1,4 +1,4 @@
-"""A fixup may correct what a validator refuses; a certified request has passed every check."""
+"""Fixups run before the checks; a certified request has passed every check."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SERVER = x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.SERVER_AUTH])
 
 @pytest.fixture
 def traced(plugins, tmp_path):
-    """Fixups of somebody else's; each writes down that it was asked."""
+    """Third-party fixups that record their calls."""
     trace = tmp_path / "trace"
     plugins(
         "from pathlib import Path\n"
@@ -228,7 +228,7 @@ def test_an_approved_request_passes_every_check(validators, fixups, common_name,
     if judgement.approved is not None:
         assert [] == failures
     elif judgement.result is not None:
-        # What is answered is what is true of the result.
+        # The failures are those of the result.
         assert {each.check for each in failures} == {each.check for each in judgement.failures}
     else:
         assert judgement.failures

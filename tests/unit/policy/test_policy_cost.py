@@ -119,7 +119,7 @@ def test_rejecting_costs_less_than_a_tenth_of_a_second(large_policy, make):
     assert cost(large_policy, make()) < cpu_limit(100 * MILLISECOND)
 
 
-# ---- names of all kinds, while names are banned
+# ---- names of all types while names are banned
 
 
 BANNED = [
@@ -128,7 +128,7 @@ BANNED = [
     *(f".x{n}.example" for n in range(1000)),
     *("10.9.9.9", "alice@example.com", "spiffe://example.com/ns/x"),
 ]
-# What lets most requests pass looks at all of their names.
+# A policy that accepts most names has to check all of them.
 LAX = {
     "standards_compliance": {},
     "blacklist_names": {"domains": [f".d{n}.evil.example" for n in range(10_000)]},
@@ -154,11 +154,11 @@ def banning(request, tmp_path_factory):
 
 
 def as_many_as_fit(make):
-    """A request with the names that ``make`` makes of 0, 1, 2..., at most 1000, below 64 KiB."""
+    """A request of less than 64 KiB with up to 1000 names: make(0), make(1), ..."""
     names, size = [], 0
     while len(names) < 1000:
         name = make(len(names))
-        # Two bytes for the SEQUENCE and two or so for its length.
+        # Two bytes for the SEQUENCE and about two for its length.
         size += len(x509.SubjectAlternativeName([name]).public_bytes()) - 2
         if size > 44_000:
             break
@@ -171,7 +171,7 @@ def a_label(text):
 
 
 def digits(number, zero):
-    """A label of digits, all of which IDNA looks at for each of them."""
+    """A label of digits that IDNA checks in quadratic time."""
     return (
         "\N{ARABIC LETTER ALEF}" + zero * 30 + "".join(chr(ord(zero) + int(d)) for d in f"{number}")
     )
@@ -186,12 +186,12 @@ HAN = "".join(chr(0x4E00 + 1370 * n) for n in range(14))
 
 
 def with_attributes(make):
-    """A request with the 64 attributes of the subject that ``make`` makes of 0, 1, 2..."""
+    """A request with 64 subject attributes: make(0), make(1), ..."""
     parts = der.name(*(make(n) for n in range(64)))
     return pem.encode(der.request(shared_key("ed25519"), parts), b"CERTIFICATE REQUEST")
 
 
-# Each is made when its test runs: making them all takes seconds.
+# Each request is made by its test, because making all of them takes seconds.
 COSTLY = {
     "1000 hosts": lambda: as_many_as_fit(lambda n: dns(f"h{n}.good.example")),
     "many labels": lambda: as_many_as_fit(lambda n: dns(f"h{n}." + "abcdefgh"[n % 8] + ".b" * 120)),

@@ -1,4 +1,4 @@
-"""The description of a policy is complete, and contains nothing that is not public."""
+"""The description of a policy is complete and reveals only public values."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ SAID = {
 
 
 def said(name, **options):
-    # A validator and a fixup may have one name, but then they have other options.
+    # A validator and a fixup can have the same name, but then their options differ.
     [speaker] = [
         known[name]
         for known in KNOWN.values()

@@ -19,7 +19,7 @@ from tests.support.pki import make_csr
 
 @pytest.fixture
 def run(tmp_path, document, capsys):
-    """Runs cases, or a whole file, against a configuration; gives code, output and errors."""
+    """Runs cases or a whole file; returns the exit code, the output and the errors."""
     document["registration_authority"]["default"] |= {
         "validators": {
             "standards_compliance": {},
@@ -40,7 +40,7 @@ def run(tmp_path, document, capsys):
 
 
 def case(**changes):
-    """A case that passes, with changes; a key that is None is left out."""
+    """A passing case with changes; a key with the value None is removed."""
     whole = {
         "name": "a host",
         "csr": {"common_name": "www.example.com"},
@@ -424,7 +424,7 @@ def test_the_sample_configuration_has_cases_that_pass(tmp_path, capsys):
     shutil.copytree(REPOSITORY / "tests/policy", tmp_path / "tests/policy")
     shutil.copy(REPOSITORY / "config.json", tmp_path)
     (tmp_path / "CA").mkdir()
-    # Only the CA's certificate is there: a policy is tested where its key is not.
+    # Policy tests do not need the key of the CA.
     certificate = create_ca.make_root("Anchor Test CA", "ec-p256", 1).certificate_pem
     (tmp_path / "CA/root-ca.crt").write_bytes(certificate)
 

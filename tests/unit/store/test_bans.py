@@ -1,4 +1,4 @@
-"""Bans are in force from the next request on, in every process, until they end."""
+"""Bans apply from the next request on, in every process, until they end."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def command(service):
 
 
 def refused(service, csr=None, **fields):
-    """The reason to refuse the request; None if it is accepted."""
+    """The reason to reject the request; None if it is accepted."""
     answer = service.sign(csr, headers={"Accept": "application/json"}, **fields)
     if answer.status_int == 200:
         return None
@@ -352,7 +352,7 @@ def test_a_request_is_checked_against_one_state_of_the_bans(tmp_path, monkeypatc
     bans.add(Ban(kind="name", value="www.example.com", since=datetime.datetime.now(datetime.UTC)))
     looks.clear()
 
-    # The fixup makes another request of it, which is held against the bans as well.
+    # The request that the fixup returns is checked against the bans as well.
     assert policy.evaluate(csr, came_before).require_approved().dns_names == ("www.example.com",)
     assert not looks
     with pytest.raises(ValidationFailed, match="the name is banned"):

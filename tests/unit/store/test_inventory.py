@@ -44,7 +44,7 @@ def listed(certs, *arguments):
 
 
 def keep(directory, ca, *names, not_before=None, not_after):
-    """Store a certificate from another time, as the service does."""
+    """Store a certificate with another validity, as the service does."""
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject(names[0]))
@@ -65,7 +65,7 @@ def keep(directory, ca, *names, not_before=None, not_after):
 
 @pytest.fixture
 def kept(service, ca):
-    """Stores certificates from other times; returns their directory."""
+    """Stores certificates with various validities; returns their directory."""
     directory = service.path / "certs"
     keep(directory, ca, "old.example.com", not_after=now() - 10 * DAY)
     keep(directory, ca, "gone.example.com", not_after=now() - HOUR)
@@ -185,7 +185,7 @@ SPOIL = {
         lambda pem: b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
     ),
     "no text": write(lambda pem: bytes(range(256))),
-    # To read it whole would take all memory.
+    # Reading the whole file would exhaust the memory.
     "8 GiB": lambda path: os.truncate(path, 1 << 33),
     "a link to nothing": in_its_place(lambda path: path.symlink_to("nowhere")),
     "a link to itself": in_its_place(lambda path: path.symlink_to(path)),
@@ -305,7 +305,7 @@ def test_pruning_deletes_expired_certificates_only(certs, kept):
 
 
 def killed_while_writing(directory, ended):
-    """Kill a process in the middle of storing a certificate, and of proving that it could."""
+    """Kill a process while it stores a certificate, and while it checks that it can."""
     code = (
         "import os, pathlib, signal\n"
         "from anchor.store import certificate_files\n"
@@ -388,7 +388,7 @@ def test_a_ca_that_stores_nothing_is_named(serve, document, capsys):
     assert "signing_ca.local stores no certificates" in capsys.readouterr().out
 
 
-# ---- many
+# ---- many certificates
 
 
 @pytest.fixture(scope="module")
@@ -437,7 +437,7 @@ def many(tmp_path_factory):
     ],
 )
 def test_twenty_thousand_certificates_are_searched_in_seconds(many, arguments, count):
-    """Seconds of CPU, the least of three tries; three are usual."""
+    """Measures the least CPU time of three attempts; three seconds are usual."""
     seconds = []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -12,7 +12,7 @@ from anchor.store.certificate_files import load_store
 
 
 def test_a_file_is_synced_before_it_is_renamed(tmp_path, monkeypatch):
-    """Nothing but a crash shows the order, so the calls are watched."""
+    """Records the calls, because only a crash would show their order."""
     order = []
     fsync, rename = os.fsync, os.rename
     monkeypatch.setattr(os, "fsync", lambda fd: (order.append("sync"), fsync(fd)))
@@ -27,7 +27,7 @@ def test_a_file_is_synced_before_it_is_renamed(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("call", ["fsync", "rename"])
 def test_a_failure_is_reported_and_leaves_no_file(tmp_path, monkeypatch, call):
-    """A full disk in the middle, which no file system shows on demand everywhere."""
+    """A mock, because a disk cannot be filled on demand everywhere."""
 
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")

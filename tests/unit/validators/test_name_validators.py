@@ -1,4 +1,4 @@
-"""The validators of names: what each accepts, and that they refuse names in doubt."""
+"""The validators of names: which names they accept, and that they reject doubtful ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.policies import config_errors, make_policy, refusals
 
 
 def several_common_names(*names, alternative=()):
-    """A request with several common names, each in an RDN of its own."""
+    """A request with several common names, each in a separate RDN."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name) for name in names])
     builder = x509.CertificateSigningRequestBuilder(subject)
     if alternative:
@@ -160,7 +160,7 @@ def test_each_name_type_must_be_allowed(option, csr):
     assert refusals(make_policy({"whitelist_names": {**names, **others}}), csr)
 
 
-# Letters that str.lower, or re.IGNORECASE, takes for k and s.
+# Letters that str.lower or re.IGNORECASE treats as k and s.
 @pytest.mark.parametrize("letter", ["\N{KELVIN SIGN}", "\N{LATIN SMALL LETTER LONG S}"])
 def test_only_ascii_letters_match_in_both_cases(letter):
     plain = {"\N{KELVIN SIGN}": "k", "\N{LATIN SMALL LETTER LONG S}": "s"}[letter]

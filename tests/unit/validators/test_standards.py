@@ -68,7 +68,7 @@ def test_every_rfc_that_the_code_cites_is_on_the_page():
 
 
 def rows(page):
-    """The section, what is said about it, and the files that are named, of each row."""
+    """The section, the text and the named files of each row."""
     for body in parse(page).findall(nodes.tbody):
         for row in body.children:
             section, cell = row.children
@@ -98,7 +98,7 @@ def test_every_file_named_in_an_explanation_exists(page):
 
 @pytest.fixture
 def certify(tmp_path):
-    """A certificate, in DER, by a CA that ends in 2070, issued at any moment."""
+    """A certificate in DER, issued at any time by a CA that expires in 2070."""
     ca = make_ca(tmp_path, not_after=datetime.datetime(2070, 1, 1, tzinfo=datetime.UTC))
     profile = Profile(
         datetime.timedelta(hours=24),
@@ -230,7 +230,7 @@ def test_a_client_that_accepts_neither_text_nor_json_gets_text(service):
     assert answer.content_type == "text/plain"
 
 
-# RFC 3279 2.3.1 and 2.3.2, RFC 8813 3, RFC 9295 3; the usages of CAs have a rule of their own.
+# RFC 3279 2.3.1 and 2.3.2, RFC 8813 3, RFC 9295 3; the usages of CAs have a separate rule.
 USAGES_OF_KINDS = {
     "rsa-2048": {"digitalSignature", "nonRepudiation", "keyEncipherment", "dataEncipherment"},
     "ec-p256": {
@@ -250,7 +250,7 @@ LEAF_USAGES = [usage for usage in USAGES if usage not in ("keyCertSign", "cRLSig
 
 
 def key_usage(*names):
-    # encipherOnly and decipherOnly say something about keyAgreement only.
+    # encipherOnly and decipherOnly have a meaning only with keyAgreement.
     names = {*names, *(["keyAgreement"] if {"encipherOnly", "decipherOnly"} & {*names} else [])}
     return x509.KeyUsage(**{attribute: name in names for name, attribute in USAGES.items()})
 

@@ -1,4 +1,4 @@
-"""A certificate has no subject attribute that its policy does not name."""
+"""A certificate has only subject attributes that its policy lists."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ OTHERS = {
 
 
 def a_csr(*rdns, names=("www.example.com",)):
-    """A request whose subject has these parts, each a list of pairs or one pair."""
+    """A request with these RDNs in its subject, each a pair or a list of pairs."""
     parts = [
         x509.RelativeDistinguishedName(
             [x509.NameAttribute(*item) for item in (part if isinstance(part, list) else [part])]
@@ -241,7 +241,7 @@ def test_values_set_by_the_authority_satisfy_its_validator(serve, document, audi
     assert ["O=system:masters", "OU=Web"] == audit.events()[-1]["dropped_subject_attributes"]
 
 
-# ---- nothing gets past
+# ---- no unlisted attribute is certified
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_a_certificate_has_only_listed_attributes(parts, sections):
     try:
         csr = X509Csr.from_pem(a_csr(*parts))
     except UnreadableRequest:
-        # Letters that an e-mail address or a country code cannot have.
+        # Letters that are invalid in an e-mail address or a country code.
         return
     judgement = make_policy(*sections).evaluate(csr, make_context())
 

@@ -22,7 +22,7 @@ from tests.support.policies import config_errors, make_policy, refusals
 
 
 def key_usage(*names):
-    """The extension with the bits of these names, as RFC 5280 has them."""
+    """The extension with the bits of these names from RFC 5280."""
     return x509.KeyUsage(**{attribute: name in names for name, attribute in USAGES.items()})
 
 
@@ -459,7 +459,7 @@ def test_a_request_needs_a_subject_or_alternative_names():
     assert standards(make_csr(None))
 
 
-# What cryptography only warns about, production refuses.
+# Warnings of cryptography are rejections in production.
 @pytest.mark.filterwarnings("ignore:Attribute's length:UserWarning")
 def test_long_parts_of_a_subject_are_rejected():
     def csr(oid, text):
@@ -488,7 +488,7 @@ def test_a_rejection_stays_readable_for_any_error():
     assert "and more" in reason
 
 
-# ---- where a request comes from
+# ---- the address of the client
 
 
 @pytest.mark.parametrize(

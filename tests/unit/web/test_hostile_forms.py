@@ -64,7 +64,7 @@ IGNORED = {
     ).replace(
         b'name="user"\r\n\r\n', b'name="user"\r\nContent-Type: a/b; charset=utf-16\r\n\r\nalice'
     ),
-    # RFC 2046 5.1.1: an epilogue is there to be ignored.
+    # RFC 2046 5.1.1: an epilogue is ignored.
     "something after the end": multipart(*fields()) + multipart(part(b"user", b"mallory")),
 }
 
@@ -143,7 +143,7 @@ def test_a_malformed_boundary_is_rejected_quickly(service, content_type):
     answer = post(service, multipart(*fields()), content_type)
 
     assert answer.status_int == 400
-    # The limit itself is a hundredth of a second; this only tells it from a quadratic parser.
+    # The aim is 10 ms; this limit only detects a quadratic parser.
     assert time.process_time() - start < 2
 
 

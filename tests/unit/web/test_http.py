@@ -135,7 +135,7 @@ def test_wrong_credentials_are_a_401_that_does_not_say_which(service, wrong):
     assert answer.text == "the credentials were not accepted\n"
 
 
-# Texts that differ in where one ends and the other begins, and in which digits stand in front.
+# Values with different boundaries between user and secret, and with leading digits.
 SHIFTED = st.text("1 ab", min_size=1, max_size=4)
 
 
@@ -401,7 +401,7 @@ def test_ten_thousand_forwarded_elements_are_read_from_the_right(count):
 
 
 def client_of(forwarded):
-    """The client's address when a trusted proxy sends this header."""
+    """The client address if a trusted proxy sends this header."""
     environ = {"REMOTE_ADDR": "10.0.0.1", TRUSTED_PROXIES: PROXIES}
     request = Request.blank("/", environ=environ | {"HTTP_X_FORWARDED_FOR": forwarded})
     text = request.client_addr

@@ -31,7 +31,7 @@ BASIC = {"Authorization": "Basic " + base64.b64encode(b"alice:s3cret").decode()}
 
 
 def resolved(node):
-    """What a reference in the description refers to."""
+    """The target of a reference in the description."""
     while "$ref" in node:
         place = DESCRIPTION
         for part in node["$ref"].removeprefix("#/").split("/"):
@@ -41,7 +41,7 @@ def resolved(node):
 
 
 def operations():
-    """What is described, by path and method."""
+    """The described operations by path and method."""
     return {
         (path, method): operation
         for path, item in DESCRIPTION["paths"].items()
@@ -51,7 +51,7 @@ def operations():
 
 
 def described():
-    """Every path, method and status that is described."""
+    """Every described path, method and status."""
     return {
         (path, method, int(status))
         for (path, method), operation in operations().items()
@@ -71,7 +71,7 @@ class Holds:
         self.seen = set()
 
     def ask(self, service, path, method="GET", *, at=None, **kwargs):
-        """The answer to a request for ``at``, which is described as ``path``."""
+        """The response to a request for ``at``, which is described as ``path``."""
         at = at or path.replace("{ra}", "default")
         answer = service.http.request(at, method=method, expect_errors=True, **kwargs)
         self.seen.add((path, method.lower(), answer.status_int))
@@ -96,7 +96,7 @@ def conform(value, schema):
 
 
 class Late(io.RawIOBase):
-    """A client that sends no more; with a socket the test would have to wait."""
+    """A client that stops sending; with a socket the test would have to wait."""
 
     def read(self, size=-1):
         raise TimeoutError
@@ -181,7 +181,7 @@ def test_responses_and_descriptions_match(serve, document, tmp_path, monkeypatch
     documents_are_answered(holds, service)
     faults_are_answered(holds, service, tmp_path, monkeypatch)
 
-    # Nothing in front of it reads the path: every method that is not allowed is a 405.
+    # No middleware reads the path, so every method that is not allowed is a 405.
     expected = {known for known in described() if known[2] != 405}
     assert expected == {known for known in holds.seen if known[2] != 405}
 
@@ -259,7 +259,7 @@ def faults_are_answered(holds, service, tmp_path, monkeypatch):
     def broken(*_):
         raise RuntimeError
 
-    # A mock: there is no fault of these that a real part could be made to show.
+    # A mock, because real parts cannot be made to fail like this.
     monkeypatch.setattr("anchor.web.dispatch.StrictDispatch.route", broken)
     for (path, method), accept in itertools.product(operations(), EITHER):
         answer = holds.ask(service, path, method.upper(), headers=accept)

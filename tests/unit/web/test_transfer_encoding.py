@@ -33,7 +33,7 @@ ENCODERS = {
 
 
 def as_ansible_writes_it(texts, files, encoder=email.encoders.encode_base64):
-    """What ansible.module_utils.urls.prepare_multipart makes: the Content-Type, and the body."""
+    """The Content-Type and the body that Ansible's prepare_multipart returns."""
     message = email.mime.multipart.MIMEMultipart("form-data")
     for name, value in sorted({**texts, **files}.items()):
         if name in files:
@@ -173,7 +173,7 @@ ANYTHING = settings(
 def test_decoding_reverses_encoding(contents, encoding):
     headers = [("Content-Transfer-Encoding", encoding)]
     if encoding == "quoted-printable":
-        # Without newlines, which a text changes on its way.
+        # Without newlines, which quoted-printable does not preserve.
         contents = contents.translate(None, b"\r\n")
 
     assert contents == transfer_encoding.decode(headers, encoded(encoding, contents))
