@@ -110,10 +110,10 @@ def test_a_service_account_can_look_for_users_by_their_mail_or_anything(authenti
     assert AuthDetails("trent") == identity
 
 
-@pytest.mark.parametrize("way", ["domain", "DN template"])
-def test_all_spellings_that_the_domain_accepts_count_together(samba, authenticate, way):
+@pytest.mark.parametrize("lookup", ["domain", "DN template"])
+def test_all_spellings_that_the_domain_accepts_count_together(samba, authenticate, lookup):
     changes = {}
-    if way == "DN template":
+    if lookup == "DN template":
         changes = {"domain": None, "user_dn": f"CN={{user}},CN=Users,{BASE}"}
         changes |= {"name_attribute": "sAMAccountName"}
     taken = []

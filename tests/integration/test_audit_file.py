@@ -158,10 +158,10 @@ def tamper(path, change):
 
 def rehash(line):
     """Compute the hash of a changed line again."""
-    said = json.loads(line)
-    del said["hash"]
-    previous, number = said.pop("previous"), said.pop("number")
-    return chain.encode_line(said, chain.Link(number - 1, previous))[0]
+    entry = json.loads(line)
+    del entry["hash"]
+    previous, number = entry.pop("previous"), entry.pop("number")
+    return chain.encode_line(entry, chain.Link(number - 1, previous))[0]
 
 
 def test_a_changed_line_is_reported(record):
@@ -335,7 +335,7 @@ def test_every_beginning_of_the_next_line_is_accepted_as_torn(record):
 
 @pytest.mark.parametrize("what", ["event", "signed", "checkpoint", "torn"])
 def test_a_rewritten_line_that_is_no_event_is_reported(record, key, capsys, what):
-    said = {
+    entry = {
         "event": b'"event":"audit.sign","user":"alice","fingerprint"',
         "signed": b'"event":"audit.sign","user":["alice"],"fingerprint":5',
         "checkpoint": b'"event":"audit.checkpoint","checkpoint":{"number":24,"hash":"0","time":'
@@ -343,7 +343,7 @@ def test_a_rewritten_line_that_is_no_event_is_reported(record, key, capsys, what
         "torn": b'"torn"',
     }[what]
     last = fields(record)[-1]
-    hashed = b'{"previous":"%s","number":25,%s' % (last["hash"].encode(), said)
+    hashed = b'{"previous":"%s","number":25,%s' % (last["hash"].encode(), entry)
     beginning = next_line(record)[:150] + b"\n" if what == "torn" else b""
     with record.open("ab") as file:
         file.write(beginning + hashed)
@@ -464,7 +464,7 @@ def test_a_rotated_record_is_verified_with_the_key_of_the_record_it_was_rotated_
 
     if ".gz" not in name:
         another = CheckpointKey.from_pem(checkpoints.make_key()[0])
-        rewrite(rotated, another, lambda said: said.update(address="192.0.2.99"))
+        rewrite(rotated, another, lambda entry: entry.update(address="192.0.2.99"))
         assert main.main(["audit", "verify", name]) == 1
         assert "not signed with the audit's key" in capsys.readouterr().out
 
@@ -547,16 +547,16 @@ def test_a_cut_end_is_found_by_a_checkpoint_that_was_kept_elsewhere(record, capl
         verify(record, copies=[copy])
 
 
-def rewrite(path, key, mend):
+def rewrite(path, key, change):
     """Write a new file, as an attacker with write access could who knows the format."""
     link, written = chain.GENESIS, []
-    for said in fields(path):
+    for entry in fields(path):
         for name in ("previous", "number", "hash"):
-            del said[name]
-        mend(said)
-        if "checkpoint" in said:
-            said["checkpoint"] = key.sign(link, datetime.datetime.now(datetime.UTC))
-        line, link = chain.encode_line(said, link)
+            del entry[name]
+        change(entry)
+        if "checkpoint" in entry:
+            entry["checkpoint"] = key.sign(link, datetime.datetime.now(datetime.UTC))
+        line, link = chain.encode_line(entry, link)
         written.append(line)
     path.write_bytes(b"".join(written))
 
@@ -566,7 +566,7 @@ def test_a_rewritten_file_is_found_by_the_key_and_by_a_checkpoint_that_was_kept(
     [copy] = checkpoints.find_checkpoints(json.dumps({"checkpoint": last}))
     another = CheckpointKey.from_pem(checkpoints.make_key()[0])
 
-    rewrite(record, another, lambda said: said.update(address="192.0.2.99"))
+    rewrite(record, another, lambda entry: entry.update(address="192.0.2.99"))
 
     assert verify(record).lines
     with pytest.raises(BrokenRecord, match="not signed with the audit's key"):
@@ -577,11 +577,11 @@ def test_a_rewritten_file_is_found_by_the_key_and_by_a_checkpoint_that_was_kept(
 
 def test_a_file_without_its_checkpoints_fails_verification_with_the_key(record, public_key):
     link, written = chain.GENESIS, []
-    for said in fields(record):
-        if "checkpoint" not in said:
+    for entry in fields(record):
+        if "checkpoint" not in entry:
             for name in ("previous", "number", "hash"):
-                del said[name]
-            line, link = chain.encode_line(said, link)
+                del entry[name]
+            line, link = chain.encode_line(entry, link)
             written.append(line)
     record.write_bytes(b"".join(written))
 
@@ -592,11 +592,11 @@ def test_a_file_without_its_checkpoints_fails_verification_with_the_key(record, 
 # ---- crashes
 
 
-def next_line(path, **said):
+def next_line(path, **entry):
     """The line that a writer would append next."""
     last = fields(path)[-1]
     link = chain.Link(last["number"], last["hash"])
-    return chain.encode_line({**event("torn").as_dict(), **said}, link)[0]
+    return chain.encode_line({**event("torn").as_dict(), **entry}, link)[0]
 
 
 def test_a_torn_last_line_is_not_tampering(trail, record):
@@ -671,12 +671,12 @@ def test_without_its_head_file_the_chain_goes_on(trail, record):
 
 def test_the_chain_continues_after_a_crash_at_any_byte(trail, record):
     head = record.with_name(f"{record.name}.head")
-    before, known = record.read_bytes(), head.read_bytes()
+    before, saved = record.read_bytes(), head.read_bytes()
     trail().record(event("in the middle"))
     after = record.read_bytes()
     for end in range(len(before), len(after)):
         record.write_bytes(after[:end])
-        head.write_bytes(known)
+        head.write_bytes(saved)
         trail().record(event("afterwards"))
         report = verify(record)
         assert users(record)[-1] == "afterwards"
@@ -878,11 +878,11 @@ def test_rotation_right_after_a_crash_loses_nothing(trail, record):
 def million(tmp_path_factory):
     """A record of a million events, written with the functions that encode lines."""
     path = tmp_path_factory.mktemp("million") / "audit.jsonl"
-    said = event(names=["DNS:www.example.com"]).as_dict()
+    entry = event(names=["DNS:www.example.com"]).as_dict()
     link = chain.GENESIS
     with path.open("wb", buffering=1 << 20) as file:
         for _ in range(1_000_000):
-            line, link = chain.encode_line(said, link)
+            line, link = chain.encode_line(entry, link)
             file.write(line)
     return path
 
@@ -1018,7 +1018,7 @@ def test_errors_in_the_audit_section_name_the_option(document, serve, key, ca, t
     good = {"target": "file", "path": "audit.jsonl", "checkpoint_key_path": str(key)}
     (tmp_path / "loose.key").write_bytes(key.read_bytes())
     (tmp_path / "loose.key").chmod(0o644)
-    for section, complaint in (
+    for section, message in (
         ({"target": "paper"}, "audit.target: should be one of log, file, messaging"),
         ({"target": "log", "path": "x"}, "audit: unknown option 'path'"),
         ({"target": "file"}, "audit: missing option 'path'"),
@@ -1031,7 +1031,7 @@ def test_errors_in_the_audit_section_name_the_option(document, serve, key, ca, t
         document["audit"] = section
         with pytest.raises(ConfigurationError) as refused:
             serve(document)
-        assert complaint in str(refused.value)
+        assert message in str(refused.value)
 
 
 def test_the_command_verifies_the_configured_record(serve, audited, path, key, capsys, caplog):

@@ -171,11 +171,11 @@ def test_waiting_events_arrive_when_the_broker_is_back(serve, messaged, broker, 
 
 def test_an_event_is_sent_or_in_the_log_when_the_queue_overflows():
     """A stand-in for the broker, because a real one cannot be made slow."""
-    hold, sent, logged = threading.Event(), [], []
+    release, sent, logged = threading.Event(), [], []
 
     class SlowBus:
         def send(self, event):
-            hold.wait()
+            release.wait()
             sent.append(event)
 
         def close(self):
@@ -185,7 +185,7 @@ def test_an_event_is_sent_or_in_the_log_when_the_queue_overflows():
     events = [event(number) for number in range(10)]
     for one in events:
         trail.record(one)
-    hold.set()
+    release.set()
 
     trail.close()
 
@@ -327,7 +327,7 @@ def test_what_is_sent_is_valid_cadf(kind, reasons):
 
 
 def test_errors_about_the_url_never_quote_it(serve, document, monkeypatch):
-    for section, complaint in (
+    for section, message in (
         ({}, "exactly one of 'url'"),
         ({"url": "nosuch://user:pa55word@host"}, "audit.url: is not usable"),
         ({"url": "rabbit://user:pa55word@host", "topic": ""}, "audit.topic"),
@@ -335,7 +335,7 @@ def test_errors_about_the_url_never_quote_it(serve, document, monkeypatch):
         document["audit"] = {"target": "messaging", **section}
         with pytest.raises(ConfigurationError) as refused:
             serve(document)
-        assert complaint in str(refused.value)
+        assert message in str(refused.value)
         assert "pa55word" not in str(refused.value)
 
 

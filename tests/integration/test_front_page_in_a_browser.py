@@ -92,7 +92,7 @@ def test_the_page_is_whole_and_legible(browser, site, tmp_path, width, height, d
     browser.open(f"{site.url}/")
     (tmp_path / "page.png").write_bytes(browser.screenshot())
 
-    assert [] == browser.complaints
+    assert [] == browser.problems
     assert {f"{site.url}/"} == {url for url in browser.requested if not url.startswith("data:")}
     assert "Anchor" == browser.evaluate("document.title")
     page = "document.scrollingElement"
@@ -123,7 +123,7 @@ def test_the_buttons_save_certificates(browser, site, ca, tmp_path, path):
     assert ("default-ca.crt", "default-ca.cer") == (pem_name, der_name)
     assert ca.certificate == x509.load_pem_x509_certificate(pem)
     assert ca.certificate == x509.load_der_x509_certificate(der)
-    assert [] == browser.complaints
+    assert [] == browser.problems
 
 
 def test_no_script_can_be_added_to_the_page(browser, site):
@@ -135,7 +135,7 @@ def test_no_script_can_be_added_to_the_page(browser, site):
     browser.evaluate("document.body.setAttribute('style', 'color: red')")
 
     assert "undefined" == browser.evaluate("typeof x")
-    assert browser.complaints
+    assert browser.problems
 
 
 def luminance(colour):

@@ -172,7 +172,7 @@ def test_a_key_in_a_token_is_never_made_twice(softhsm, tmp_path, pin_file, capsy
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("words", "message"),
     [
         (["--pkcs11", str(MODULE)], "--token-serial, and --pin-file belong together"),
         (["--token-serial", "x"], "--token-serial, and --pin-file belong together"),
@@ -200,10 +200,10 @@ def test_a_key_in_a_token_is_never_made_twice(softhsm, tmp_path, pin_file, capsy
         (["--days", "0"], "--days is from 1 to 36500"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(tmp_path, capsys, words, complaint):
+def test_options_that_make_no_sense_are_refused(tmp_path, capsys, words, message):
     assert 1 == main(["init", str(tmp_path / "new"), *words])
 
-    assert complaint in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 
 

@@ -36,7 +36,7 @@ PASSWORD = {
 
 
 @pytest.fixture(params=["by itself", "application credential", "password"])
-def way(request):
+def service_account(request):
     """The account that validates tokens; the test runs with each."""
     match request.param:
         case "by itself":
@@ -70,7 +70,7 @@ def token(keystone):
     return keystone.token("nora", "nora-secret", COMPUTE)
 
 
-def test_a_token_has_a_name_roles_and_ids(keystone, authenticate, token, way):
+def test_a_token_has_a_name_roles_and_ids(keystone, authenticate, token, service_account):
     expected = AuthDetails(
         "nora",
         # The role "member" implies the role "reader".
@@ -78,9 +78,9 @@ def test_a_token_has_a_name_roles_and_ids(keystone, authenticate, token, way):
         keystone.id("user", "nora"),
         keystone.id("project", "compute"),
     )
-    assert expected == authenticate(token, **way)
+    assert expected == authenticate(token, **service_account)
     # The library caches Keystone's answers about the service account.
-    assert expected == authenticate(token, **way)
+    assert expected == authenticate(token, **service_account)
 
 
 def test_the_url_may_leave_out_the_version(keystone, authenticate, token):
@@ -93,9 +93,9 @@ def test_the_url_may_leave_out_the_version(keystone, authenticate, token):
     ["garbage", "gAAAAA" + "x" * 180, "a b", "a\nX-Auth-Token: b", "é", "x" * 5000, "\0", "\udcff"],
     ids=lambda garbage: ascii(garbage)[:20],
 )
-def test_garbage_is_refused(authenticate, way, garbage):
+def test_garbage_is_refused(authenticate, service_account, garbage):
     with pytest.raises(NotAuthenticated):
-        authenticate(garbage, **way)
+        authenticate(garbage, **service_account)
 
 
 @pytest.fixture(scope="module")
@@ -104,13 +104,13 @@ def expired_token(keystone):
     return keystone.expired_token("nora", "nora-secret", COMPUTE)
 
 
-def test_an_expired_token_is_refused(expired_token, authenticate, way):
+def test_an_expired_token_is_refused(expired_token, authenticate, service_account):
     with pytest.raises(NotAuthenticated):
-        authenticate(expired_token, **way)
+        authenticate(expired_token, **service_account)
 
 
-def test_a_revoked_token_is_refused(keystone, configure, token, way):
-    authenticator = configure(**way)
+def test_a_revoked_token_is_refused(keystone, configure, token, service_account):
+    authenticator = configure(**service_account)
     assert authenticator.authenticate("default", "", token).username == "nora"
 
     keystone.revoke(token)
@@ -119,8 +119,8 @@ def test_a_revoked_token_is_refused(keystone, configure, token, way):
         authenticator.authenticate("default", "", token)
 
 
-def test_a_disabled_users_token_is_refused(keystone, authenticate, way):
-    name = f"gone-{len(way)}-{'service_user' in way}"
+def test_a_disabled_users_token_is_refused(keystone, authenticate, service_account):
+    name = f"gone-{len(service_account)}-{'service_user' in service_account}"
     user = keystone.make("user", name, password="gone-secret", domain_id="default")
     keystone.grant(name, "member", f"projects/{keystone.id('project', 'compute')}")
     token = keystone.token(name, "gone-secret", COMPUTE)
@@ -128,7 +128,7 @@ def test_a_disabled_users_token_is_refused(keystone, authenticate, way):
     keystone.admin("PATCH", f"/users/{user}", {"user": {"enabled": False}})
 
     with pytest.raises(NotAuthenticated):
-        authenticate(token, **way)
+        authenticate(token, **service_account)
 
 
 @pytest.mark.parametrize(
@@ -141,14 +141,14 @@ def test_a_disabled_users_token_is_refused(keystone, authenticate, way):
     ids=["unscoped", "system", "domain"],
 )
 def test_a_token_without_a_project_needs_a_setting(
-    keystone, authenticate, way, scope, option, groups
+    keystone, authenticate, service_account, scope, option, groups
 ):
     token = keystone.token("nora", "nora-secret", scope)
 
     with pytest.raises(NotAuthenticated):
-        authenticate(token, **way)
+        authenticate(token, **service_account)
 
-    identity = authenticate(token, **way, **{option: True})
+    identity = authenticate(token, **service_account, **{option: True})
     assert identity.username == "nora"
     assert identity.project_id is None
     assert set(groups) <= set(identity.groups)
@@ -162,18 +162,18 @@ def test_a_service_account_that_keystone_does_not_know_is_the_operators_problem(
 
 
 def test_tokens_and_secrets_are_in_no_log_even_of_libraries(
-    keystone, authenticate, token, way, caplog
+    keystone, authenticate, token, service_account, caplog
 ):
     caplog.set_level(logging.DEBUG)
 
-    authenticate(token, **way)
+    authenticate(token, **service_account)
     with pytest.raises(NotAuthenticated):
-        authenticate(token + "x", **way)
+        authenticate(token + "x", **service_account)
     with pytest.raises(BackendUnavailable):
-        authenticate(token, **way | {"url": keystone.url.replace("/v3", "/elsewhere")})
+        authenticate(token, **service_account | {"url": keystone.url.replace("/v3", "/elsewhere")})
 
     assert caplog.records
-    for secret in (token, way.get("service_secret")):
+    for secret in (token, service_account.get("service_secret")):
         assert secret is None or secret not in caplog.text
 
 

@@ -31,24 +31,24 @@ def authenticate(slapd, tmp_path):
     return ask
 
 
-@pytest.mark.parametrize("way", [{}, BY_DN], ids=["service account", "DN template"])
-def test_a_user_has_the_name_and_the_groups_in_the_directory(authenticate, way):
-    assert authenticate("alice", "alice-secret", **way) == NOVA
-    assert authenticate("ALICE", "alice-secret", **way) == NOVA
+@pytest.mark.parametrize("lookup", [{}, BY_DN], ids=["service account", "DN template"])
+def test_a_user_has_the_name_and_the_groups_in_the_directory(authenticate, lookup):
+    assert authenticate("alice", "alice-secret", **lookup) == NOVA
+    assert authenticate("ALICE", "alice-secret", **lookup) == NOVA
 
 
-@pytest.mark.parametrize("way", [{}, BY_DN], ids=["service account", "DN template"])
-def test_start_tls(slapd, authenticate, way):
-    way = way | {"ssl": False, "start_tls": True, "port": slapd.port}
-    assert authenticate("alice", "alice-secret", **way) == NOVA
+@pytest.mark.parametrize("lookup", [{}, BY_DN], ids=["service account", "DN template"])
+def test_start_tls(slapd, authenticate, lookup):
+    lookup = lookup | {"ssl": False, "start_tls": True, "port": slapd.port}
+    assert authenticate("alice", "alice-secret", **lookup) == NOVA
 
 
 def test_plain_text_when_it_is_asked_for(slapd, authenticate):
-    way = {"ssl": False, "allow_plaintext": True, "port": slapd.port}
-    assert authenticate("alice", "alice-secret", **way) == NOVA
+    lookup = {"ssl": False, "allow_plaintext": True, "port": slapd.port}
+    assert authenticate("alice", "alice-secret", **lookup) == NOVA
 
 
-@pytest.mark.parametrize("way", [{}, BY_DN], ids=["service account", "DN template"])
+@pytest.mark.parametrize("lookup", [{}, BY_DN], ids=["service account", "DN template"])
 @pytest.mark.parametrize(
     "user",
     [
@@ -75,26 +75,26 @@ def test_plain_text_when_it_is_asked_for(slapd, authenticate):
     ],
     ids=lambda user: ascii(user)[:20],
 )
-def test_a_hostile_name_matches_no_user(authenticate, way, user):
+def test_a_hostile_name_matches_no_user(authenticate, lookup, user):
     with pytest.raises(NotAuthenticated):
-        authenticate(user, "alice-secret", **way)
+        authenticate(user, "alice-secret", **lookup)
 
 
-@pytest.mark.parametrize("way", [{}, BY_DN], ids=["service account", "DN template"])
-def test_a_name_full_of_separators_is_one_name(authenticate, way):
-    identity = authenticate("odd,name+x=y", "odd-secret", **way)
+@pytest.mark.parametrize("lookup", [{}, BY_DN], ids=["service account", "DN template"])
+def test_a_name_full_of_separators_is_one_name(authenticate, lookup):
+    identity = authenticate("odd,name+x=y", "odd-secret", **lookup)
 
     assert AuthDetails("odd,name+x=y", ("Nova",)) == identity
 
 
-@pytest.mark.parametrize("way", [{}, BY_DN], ids=["service account", "DN template"])
+@pytest.mark.parametrize("lookup", [{}, BY_DN], ids=["service account", "DN template"])
 @pytest.mark.parametrize(
     ("user", "secret"),
     [("alice", "wrong"), ("nobody", "wrong"), ("dave", "wrong"), ("alice", "alice-secret\0")],
 )
-def test_wrong_unknown_and_without_a_password_are_refused_alike(authenticate, way, user, secret):
+def test_wrong_unknown_and_without_a_password_are_refused_alike(authenticate, lookup, user, secret):
     with pytest.raises(NotAuthenticated) as refused:
-        authenticate(user, secret, **way)
+        authenticate(user, secret, **lookup)
 
     assert str(refused.value) == "the credentials were not accepted"
 
@@ -113,11 +113,11 @@ def test_an_unknown_user_is_asked_for_a_secret_too(slapd, tmp_path):
 
 
 @pytest.mark.parametrize("secret", ["", "\0", "\udcff"], ids=ascii)
-@pytest.mark.parametrize("way", [{}, BY_DN], ids=["service account", "DN template"])
+@pytest.mark.parametrize("lookup", [{}, BY_DN], ids=["service account", "DN template"])
 def test_an_empty_secret_or_what_a_server_may_take_for_one_does_not_reach_the_directory(
-    slapd, tmp_path, way, secret
+    slapd, tmp_path, lookup, secret
 ):
-    authenticator = load_authenticator("corp", slapd.options(**way), tmp_path)
+    authenticator = load_authenticator("corp", slapd.options(**lookup), tmp_path)
     before = slapd.operations("Bind")
 
     with pytest.raises(NotAuthenticated):
@@ -134,11 +134,11 @@ def test_a_secret_is_not_changed_on_its_way(authenticate):
 
 
 def test_a_name_with_two_entries_is_refused(authenticate, caplog):
-    way = {"filter": "(mail={user})"}
-    assert authenticate("alice@example.com", "alice-secret", **way).username == "alice"
+    lookup = {"filter": "(mail={user})"}
+    assert authenticate("alice@example.com", "alice-secret", **lookup).username == "alice"
 
     with pytest.raises(NotAuthenticated):
-        authenticate("shared@example.com", "carol-secret", **way)
+        authenticate("shared@example.com", "carol-secret", **lookup)
 
     assert "more than one entry" in caplog.text
 
@@ -184,26 +184,26 @@ def test_no_memberof_is_no_groups(authenticate):
 
 
 def test_a_filter_can_restrict_the_users(authenticate):
-    way = {"filter": f"(&(uid={{user}})(memberOf=cn=Nova,ou=groups,{SUFFIX}))"}
-    assert authenticate("alice", "alice-secret", **way).username == "alice"
-    assert authenticate("alice", "alice-secret", **way, **BY_DN).username == "alice"
+    lookup = {"filter": f"(&(uid={{user}})(memberOf=cn=Nova,ou=groups,{SUFFIX}))"}
+    assert authenticate("alice", "alice-secret", **lookup).username == "alice"
+    assert authenticate("alice", "alice-secret", **lookup, **BY_DN).username == "alice"
 
     for more in ({}, BY_DN):
         with pytest.raises(NotAuthenticated):
-            authenticate("bob", "bob-secret", **way, **more)
+            authenticate("bob", "bob-secret", **lookup, **more)
 
 
-def complaints(options, tmp_path):
+def config_errors(options, tmp_path):
     with pytest.raises(ConfigurationError) as error:
         load_authenticator("corp", options, tmp_path)
-    return [str(complaint) for complaint in error.value.problems]
+    return [str(problem) for problem in error.value.problems]
 
 
 GOOD = {"backend": "ldap", "host": "localhost", "base": SUFFIX, "domain": "example.com"}
 
 
 @pytest.mark.parametrize(
-    ("changes", "complaint"),
+    ("changes", "message"),
     [
         (
             {"ssl": False},
@@ -245,16 +245,16 @@ GOOD = {"backend": "ldap", "host": "localhost", "base": SUFFIX, "domain": "examp
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_contradictory_options_are_errors(tmp_path, changes, complaint):
+def test_contradictory_options_are_errors(tmp_path, changes, message):
     options = {name: value for name, value in (GOOD | changes).items() if value is not None}
 
-    assert complaint.replace("{}", str(tmp_path)) in complaints(options, tmp_path)
+    assert message.replace("{}", str(tmp_path)) in config_errors(options, tmp_path)
 
 
 def test_all_errors_are_reported_at_once(tmp_path):
     options = GOOD | {"ssl": False, "domain": "", "filter": "uid"}
 
-    assert len(complaints(options, tmp_path)) == 3 + 1
+    assert len(config_errors(options, tmp_path)) == 3 + 1
 
 
 def test_a_missing_library_is_named_with_what_installs_it(tmp_path, monkeypatch):
@@ -264,9 +264,9 @@ def test_a_missing_library_is_named_with_what_installs_it(tmp_path, monkeypatch)
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "ldap3", None)
 
-    [complaint] = complaints(GOOD, tmp_path)
+    [message] = config_errors(GOOD, tmp_path)
 
-    assert "pip install anchor[ldap]" in complaint
+    assert "pip install anchor[ldap]" in message
 
 
 def test_neither_secrets_nor_those_of_the_service_are_in_the_log(
@@ -298,13 +298,13 @@ def test_the_audit_has_the_directorys_spelling_of_a_name(slapd, serve, document,
 
 def test_results_come_in_pages(slapd, monkeypatch):
     monkeypatch.setattr(ldap_connection, "_PAGE", 2)
-    place = ldap_connection.Directory(("127.0.0.1",), slapd.port, None, False, 5, 5)
+    directory = ldap_connection.Directory(("127.0.0.1",), slapd.port, None, False, 5, 5)
 
     def ask(connection):
         assert connection.bind(f"cn=anchor,ou=services,{SUFFIX}", "service-secret")
         return connection.search_all(PEOPLE, "(objectClass=inetOrgPerson)")
 
-    found = place.with_connection(ask)
+    found = directory.with_connection(ask)
     assert f"uid=alice,{PEOPLE}" in found
     assert len(set(found)) == len(found) > 4
 

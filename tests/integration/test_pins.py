@@ -231,12 +231,12 @@ def test_init_does_not_log_in_to_a_token_that_may_lock(softhsm, tmp_path, capsys
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
+def runtime_directory(tmp_path, monkeypatch):
     monkeypatch.setattr(pin_refusals.tempfile, "gettempdir", lambda: str(tmp_path))
     return tmp_path
 
 
-def test_processes_share_refusals_and_the_pin_is_not_in_the_file(place):
+def test_processes_share_refusals_and_the_pin_is_not_in_the_file(runtime_directory):
     first, second = pin_refusals.PinRefusals(), pin_refusals.PinRefusals()
     with first.login_lock(1) as locked:
         assert not locked.refused_before("token", WRONG)
@@ -246,7 +246,7 @@ def test_processes_share_refusals_and_the_pin_is_not_in_the_file(place):
         assert locked.refused_before("token", WRONG)
         assert not locked.refused_before("token", PIN)
         assert not locked.refused_before("another token", WRONG)
-    [file] = place.glob("anchor-pins-*/*")
+    [file] = runtime_directory.glob("anchor-pins-*/*")
     assert 0o600 == file.stat().st_mode & 0o777
     assert WRONG.encode() not in file.read_bytes()
 
@@ -264,16 +264,16 @@ def test_without_a_directory_for_it_a_process_knows_of_its_own_refusals(monkeypa
         assert locked.refused_before("token", WRONG)
 
 
-def test_waiting_for_a_turn_has_a_time_limit(place):
+def test_waiting_for_a_turn_has_a_time_limit(runtime_directory):
     first, second = pin_refusals.PinRefusals(), pin_refusals.PinRefusals()
 
     with first.login_lock(1), pytest.raises(TimeoutError), second.login_lock(0.05):
         pass
 
 
-def test_files_of_services_that_ended_are_removed(place):
+def test_files_of_services_that_ended_are_removed(runtime_directory):
     pin_refusals.PinRefusals()
-    [directory] = place.iterdir()
+    [directory] = runtime_directory.iterdir()
     (directory / "99999999_1").touch()
 
     pin_refusals.PinRefusals()
@@ -281,9 +281,9 @@ def test_files_of_services_that_ended_are_removed(place):
     assert [] == [path.name for path in directory.iterdir() if path.name.startswith("9999")]
 
 
-def test_a_directory_of_another_user_is_not_used(place):
+def test_a_directory_of_another_user_is_not_used(runtime_directory):
     pin_refusals.PinRefusals()
-    [directory] = place.iterdir()
+    [directory] = runtime_directory.iterdir()
     shutil.rmtree(directory)
     directory.mkdir(mode=0o777)
     directory.chmod(0o777)

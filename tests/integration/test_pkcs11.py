@@ -40,14 +40,14 @@ def configure(tmp_path):
 
 
 @pytest.fixture
-def complaints_of(configure):
-    def complaints(section):
+def config_errors_of(configure):
+    def config_errors(section):
         with pytest.raises(ConfigurationError) as raised:
             configure(section)
         assert PIN not in str(raised.value)
-        return [str(complaint) for complaint in raised.value.problems]
+        return [str(problem) for problem in raised.value.problems]
 
-    return complaints
+    return config_errors
 
 
 # ---- signing
@@ -179,7 +179,7 @@ def test_a_key_in_a_token_does_nothing_but_sign(softhsm, configure):
 
 
 @pytest.mark.parametrize(
-    ("options", "complaint"),
+    ("options", "message"),
     [
         ({"pkcs11_path": "/nowhere/module.so"}, "pkcs11_path: there is no file /nowhere/module.so"),
         ({"pkcs11_path": __file__}, f"pkcs11_path: {__file__} cannot be loaded"),
@@ -216,59 +216,61 @@ def test_a_key_in_a_token_does_nothing_but_sign(softhsm, configure):
         ({"key_path": "x"}, "unknown option 'key_path'"),
     ],
 )
-def test_the_start_reports_the_option_that_is_wrong(softhsm, complaints_of, options, complaint):
+def test_the_start_reports_the_option_that_is_wrong(softhsm, config_errors_of, options, message):
     section = softhsm.section(softhsm.make_ca()) | options
     section = {name: value for name, value in section.items() if value is not None}
 
-    [found] = complaints_of(section)
+    [found] = config_errors_of(section)
 
-    assert found.startswith(complaint)
+    assert found.startswith(message)
     assert "wrong-pin" not in found
 
 
 @pytest.mark.parametrize(("kind", "other"), [("ec-p256", "ec-p256"), ("ec-p256", "rsa-2048")])
 def test_a_key_that_is_not_the_certificates_is_refused(
-    softhsm, complaints_of, tmp_path, kind, other
+    softhsm, config_errors_of, tmp_path, kind, other
 ):
     softhsm.make_ca(kind)
     ca = make_ca(tmp_path, other, name="other")
 
-    found = complaints_of(softhsm.section(ca))
+    found = config_errors_of(softhsm.section(ca))
 
     assert ["the private key does not match the certificate in 'cert_path'"] == found
 
 
-def test_two_keys_of_one_name_are_refused(softhsm, complaints_of):
+def test_two_keys_of_one_name_are_refused(softhsm, config_errors_of):
     ca = softhsm.make_ca()
     softhsm.import_key(shared_key(), "02", "ca")
     section = softhsm.section(ca, key_label="ca")
     del section["key_id"]
 
-    [found] = complaints_of(section)
+    [found] = config_errors_of(section)
 
     assert "key_label: 2 private keys in the token 'anchor' have the label 'ca'" == found
 
 
-def test_two_tokens_of_one_label_are_refused(softhsm, complaints_of):
+def test_two_tokens_of_one_label_are_refused(softhsm, config_errors_of):
     ca = softhsm.make_ca()
     softhsm.init()
 
-    [found] = complaints_of(softhsm.section(ca))
+    [found] = config_errors_of(softhsm.section(ca))
 
     assert found.startswith("token_label: 2 tokens are labelled 'anchor'")
 
 
-def test_a_wrong_pin_shows_when_another_ca_has_logged_in_already(softhsm, configure, complaints_of):
+def test_a_wrong_pin_shows_when_another_ca_has_logged_in_already(
+    softhsm, configure, config_errors_of
+):
     ca = softhsm.make_ca()
     first = configure(softhsm.section(ca))
 
-    assert ["pin: the token 'anchor' is logged in to with another PIN"] == complaints_of(
+    assert ["pin: the token 'anchor' is logged in to with another PIN"] == config_errors_of(
         softhsm.section(ca, pin="wrong-pin")
     )
     del first
 
 
-def test_without_pykcs11_the_start_says_how_to_install_it(softhsm, complaints_of, monkeypatch):
+def test_without_pykcs11_the_start_says_how_to_install_it(softhsm, config_errors_of, monkeypatch):
     ca = softhsm.make_ca()
     real_import = builtins.__import__
 
@@ -282,7 +284,7 @@ def test_without_pykcs11_the_start_says_how_to_install_it(softhsm, complaints_of
     pkcs11_module.module_at.cache_clear()
 
     try:
-        found = complaints_of(softhsm.section(ca))
+        found = config_errors_of(softhsm.section(ca))
     finally:
         monkeypatch.undo()
     assert [

@@ -74,11 +74,11 @@ def bundle(service, query="bundle=1", **kwargs):
     return x509.load_pem_x509_certificates(answer.body)
 
 
-def complaints(path, document, **kwargs):
+def config_errors(path, document, **kwargs):
     (path / "config.json").write_text(json.dumps(document))
     with pytest.raises(ConfigurationError) as raised:
         load_authorities(path / "config.json", **kwargs)
-    return [str(complaint) for complaint in raised.value.problems]
+    return [str(problem) for problem in raised.value.problems]
 
 
 def test_the_next_ca_signs_from_its_start(serve_at, rolling, ca, second, clock):
@@ -184,13 +184,13 @@ def test_a_next_ca_may_become_valid_later_but_not_after_it_is_used(
     assert_is_leaf(service.issue(), issued_by=later)
 
     rolling["signing_ca"]["local"]["next"] = following(later, now() + 8 * DAY)
-    [found] = complaints(tmp_path, rolling)
+    [found] = config_errors(tmp_path, rolling)
     assert found.startswith("signing_ca.local.next.cert_path: ")
     assert "is not valid before" in found
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "message"),
     [
         ({"from": None}, "signing_ca.local.next: missing option 'from'"),
         ({"from": "soon"}, "signing_ca.local.next.from: should be a time with its zone such as"),
@@ -207,12 +207,12 @@ def test_a_next_ca_may_become_valid_later_but_not_after_it_is_used(
         ({"from": "2999-01-01T00:00:00Z"}, "signing_ca.local.next.cert_path: "),
     ],
 )
-def test_errors_in_the_next_ca_are_reported(rolling, tmp_path, change, complaint):
+def test_errors_in_the_next_ca_are_reported(rolling, tmp_path, change, message):
     changed = rolling["signing_ca"]["local"]["next"] | change
     changed = {name: value for name, value in changed.items() if value is not None}
     rolling["signing_ca"]["local"]["next"] = changed
 
-    assert any(found.startswith(complaint) for found in complaints(tmp_path, rolling))
+    assert any(found.startswith(message) for found in config_errors(tmp_path, rolling))
 
 
 def test_the_next_ca_needs_its_own_key(rolling, tmp_path, ca):
@@ -220,7 +220,7 @@ def test_the_next_ca_needs_its_own_key(rolling, tmp_path, ca):
 
     assert [
         "signing_ca.local.next: the private key does not match the certificate in 'cert_path'"
-    ] == complaints(tmp_path, rolling)
+    ] == config_errors(tmp_path, rolling)
 
 
 def test_the_next_ca_is_another_certificate(rolling, tmp_path, ca):
@@ -228,14 +228,14 @@ def test_the_next_ca_is_another_certificate(rolling, tmp_path, ca):
 
     assert [
         "signing_ca.local.next.cert_path: is the certificate that is in use already"
-    ] == complaints(tmp_path, rolling)
+    ] == config_errors(tmp_path, rolling)
 
 
 def test_there_is_no_gap_between_one_ca_and_the_next(rolling, tmp_path):
     late = make_ca(tmp_path, name="late", not_after=now() + 800 * DAY)
     rolling["signing_ca"]["local"]["next"] = following(late, now() + 400 * DAY)
 
-    [found] = complaints(tmp_path, rolling)
+    [found] = config_errors(tmp_path, rolling)
 
     assert found.startswith("signing_ca.local.next.from: is after the end of the CA")
 

@@ -258,9 +258,9 @@ def directory_service(serve, document, options, failures=2):
 BY_DN = {"service_dn": None, "service_secret": None, "user_dn": f"uid={{user}},{PEOPLE}"}
 
 
-@pytest.mark.parametrize("way", [{}, BY_DN], ids=["service account", "DN template"])
-def test_one_user_of_a_directory_has_one_count(slapd, serve, document, way):
-    service = directory_service(serve, document, slapd.options(**way))
+@pytest.mark.parametrize("lookup", [{}, BY_DN], ids=["service account", "DN template"])
+def test_one_user_of_a_directory_has_one_count(slapd, serve, document, lookup):
+    service = directory_service(serve, document, slapd.options(**lookup))
     assert [401, 401] == [wrong(service, user) for user in ("alice", "ALICE")]
 
     assert [429] * 4 == [wrong(service, user) for user in ("Alice", "a\uff2cice", "alice", "aLICE")]
@@ -366,8 +366,8 @@ def test_an_attempt_that_has_ended_counts_no_names(throttle):
 
 def test_canonical_names_and_sent_names_count_separately(throttle):
     def fail(user, name):
-        with contextlib.suppress(NotAuthenticated), throttle.attempt("192.0.2.1", user) as known:
-            known.count_for(name)
+        with contextlib.suppress(NotAuthenticated), throttle.attempt("192.0.2.1", user) as pending:
+            pending.count_for(name)
             raise NotAuthenticated
 
     for number in range(3):

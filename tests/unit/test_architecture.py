@@ -53,18 +53,18 @@ def modules(package: Path) -> dict[str, Path]:
 
 def imports(package: Path) -> dict[str, set[str]]:
     """The imports of each module from the same package, including those for annotations."""
-    known = modules(package)
+    paths = modules(package)
     graph: dict[str, set[str]] = {}
-    for name, path in known.items():
+    for name, path in paths.items():
         graph[name] = set()
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
-                graph[name] |= {alias.name for alias in node.names} & known.keys()
+                graph[name] |= {alias.name for alias in node.names} & paths.keys()
             elif isinstance(node, ast.ImportFrom):
                 assert not node.level, f"{path}: relative imports are not used"
                 for alias in node.names:
                     inner = f"{node.module}.{alias.name}"
-                    graph[name] |= {inner if inner in known else str(node.module)} & known.keys()
+                    graph[name] |= {inner if inner in paths else str(node.module)} & paths.keys()
     return graph
 
 

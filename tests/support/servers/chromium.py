@@ -26,7 +26,7 @@ class Browser:
     """A page in a browser, and a record of what it did.
 
     Attributes:
-        complaints: errors, exceptions, policy violations, and requests that failed.
+        problems: errors, exceptions, policy violations, and requests that failed.
         requested: the requested URLs.
     """
 
@@ -37,7 +37,7 @@ class Browser:
         self._events = collections.deque()
         self._count = 0
         self._session = None
-        self.complaints, self.requested = [], []
+        self.problems, self.requested = [], []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
@@ -132,11 +132,11 @@ class Browser:
             case "Network.requestWillBeSent":
                 self.requested.append(parameters["request"]["url"])
             case "Log.entryAdded" | "Runtime.exceptionThrown" | "Audits.issueAdded":
-                self.complaints.append(parameters)
+                self.problems.append(parameters)
             case "Runtime.consoleAPICalled" | "Network.loadingFailed":
                 # Chromium reports a download as a cancelled navigation.
                 if not parameters.get("canceled"):
-                    self.complaints.append(parameters)
+                    self.problems.append(parameters)
 
     def _read(self):
         deadline = time.monotonic() + PATIENCE

@@ -20,11 +20,11 @@ from tests.unit.X509.test_weak_keys import SEED, is_prime, next_prime, private_k
 CURVES = [ec.SECP256R1, ec.SECP384R1, ec.SECP521R1]
 
 
-def judge_modulus(modulus):
+def check_modulus(modulus):
     weak_keys._refuse_weak_rsa(rsa.RSAPublicNumbers(65537, modulus), weak_keys.Allowed())
 
 
-def judge(key):
+def check_key(key):
     require_strong(key, weak_keys.Allowed(dsa=True))
 
 
@@ -47,7 +47,7 @@ def test_a_perfect_power_is_rejected(power):
     root = random_prime(2048 // power + 2, random.Random(SEED))
 
     with pytest.raises(WeakKey, match=r"power of one number|Fermat"):
-        judge_modulus(root**power)
+        check_modulus(root**power)
 
 
 @pytest.mark.parametrize("bits", [2048, 4096, 8192])
@@ -70,7 +70,7 @@ def test_primes_in_a_simple_ratio_are_rejected(a, b):
     q = next_prime(a * p // b + (1 << 500))
 
     with pytest.raises(WeakKey, match="close to a simple ratio"):
-        judge_modulus(p * q)
+        check_modulus(p * q)
 
 
 def test_a_request_with_primes_in_a_simple_ratio_is_rejected():
@@ -87,14 +87,14 @@ def test_every_factor_below_the_bound_is_rejected(factor_bits):
     rest = rsa.generate_private_key(65537, 2048).public_key().public_numbers().n
 
     with pytest.raises(WeakKey, match=r"even|small factor"):
-        judge_modulus(factor * rest)
+        check_modulus(factor * rest)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bits", [2048, 2056, 3072, 4096])
 def test_strong_rsa_keys_pass(bits):
     for _ in range(1 if bits == 4096 else 4):
-        judge(rsa.generate_private_key(65537, bits).public_key())
+        check_key(rsa.generate_private_key(65537, bits).public_key())
 
 
 @pytest.mark.slow
@@ -107,9 +107,9 @@ def test_a_strong_rsa_key_is_checked_in_30_milliseconds(bits):
         for n in iter(lambda: source.getrandbits(bits) | 1 | 1 << bits - 1, None)
         if not factoring.has_small_factor(n)
     )
-    judge_modulus(modulus)
+    check_modulus(modulus)
 
-    assert least_seconds(lambda: judge_modulus(modulus)) < cpu_limit(0.03)
+    assert least_seconds(lambda: check_modulus(modulus)) < cpu_limit(0.03)
 
 
 # ---- curves
@@ -121,12 +121,12 @@ def test_small_scalars_and_their_negatives_are_rejected(curve, scalar):
     order = curve().group_order
     for private in (scalar, order - scalar):
         with pytest.raises(WeakKey, match="small number"):
-            judge(ec.derive_private_key(private, curve()).public_key())
+            check_key(ec.derive_private_key(private, curve()).public_key())
 
 
 @pytest.mark.parametrize("curve", CURVES)
 def test_the_smallest_accepted_scalar_passes(curve):
-    judge(ec.derive_private_key(small_scalars.MAX_SCALAR + 1, curve()).public_key())
+    check_key(ec.derive_private_key(small_scalars.MAX_SCALAR + 1, curve()).public_key())
 
 
 def test_a_request_with_a_small_scalar_is_rejected():
@@ -210,18 +210,18 @@ def test_small_multiples_of_an_edwards_base_point_are_rejected(kind, scalar):
 
     for point in ((x, y), (-x % curve.p, y)):
         with pytest.raises(WeakKey, match="small number"):
-            judge(curve.key(point))
+            check_key(curve.key(point))
 
 
 @pytest.mark.parametrize("kind", EDWARDS)
 def test_the_smallest_accepted_multiple_passes(kind):
-    judge(EDWARDS[kind].key(EDWARDS[kind].multiple(small_scalars.MAX_SCALAR + 1)))
+    check_key(EDWARDS[kind].key(EDWARDS[kind].multiple(small_scalars.MAX_SCALAR + 1)))
 
 
 @pytest.mark.parametrize("kind", ["ec-p256", "ec-p384", "ec-p521", "ed25519", "ed448"])
 def test_random_ec_keys_pass(kind):
     for _ in range(100):
-        judge(make_key(kind).public_key())
+        check_key(make_key(kind).public_key())
 
 
 @pytest.mark.slow
@@ -233,7 +233,7 @@ def test_dsa_keys_with_small_exponents_are_rejected(exponent):
         y = pow(parameters.g, power, parameters.p)
         with pytest.raises(WeakKey, match="small number"):
             weak_keys._refuse_weak_dsa(dsa.DSAPublicNumbers(y, parameters))
-    judge(key)
+    check_key(key)
 
 
 # ---- keys related to the CA's key
@@ -328,10 +328,10 @@ def test_the_negative_of_the_ca_key_is_rejected(serve, document, tmp_path):
 def test_edwards_keys_of_trivial_seeds_are_rejected(private, size, byte):
     for seed in (byte.to_bytes(size, "little"), byte.to_bytes(size, "big"), bytes([byte]) * size):
         with pytest.raises(WeakKey, match="everybody can compute it"):
-            judge(private.from_private_bytes(seed).public_key())
+            check_key(private.from_private_bytes(seed).public_key())
 
 
 @pytest.mark.parametrize("private", [ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey])
 def test_random_edwards_keys_pass(private):
     for _ in range(20):
-        judge(private.generate().public_key())
+        check_key(private.generate().public_key())

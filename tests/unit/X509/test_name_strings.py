@@ -308,11 +308,11 @@ def refusal(*parts):
     ],
 )
 def test_a_rejection_names_the_attribute_and_the_character(part, words):
-    said = refusal(part)
+    reason = refusal(part)
 
-    assert words in said
-    assert said.isascii()
-    assert said.isprintable()
+    assert words in reason
+    assert reason.isascii()
+    assert reason.isprintable()
 
 
 def test_attributes_are_shown_by_short_name():

@@ -172,9 +172,12 @@ def test_the_ban_command_says_why_a_file_is_rejected(service, tmp_path, capsys):
     config = str(service.path / "config.json")
 
     assert 1 == main.main(["ban", "key", str(tmp_path / "two.pem"), "--config", config])
-    said = capsys.readouterr()
-    assert "more than one PEM block in it (CERTIFICATE REQUEST, PRIVATE KEY)" in said.err + said.out
-    assert BASE64[:30] not in said.err + said.out
+    captured = capsys.readouterr()
+    assert (
+        "more than one PEM block in it (CERTIFICATE REQUEST, PRIVATE KEY)"
+        in captured.err + captured.out
+    )
+    assert BASE64[:30] not in captured.err + captured.out
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])

@@ -274,15 +274,15 @@ def test_a_handler_that_cannot_write_is_rejected(logger, tmp_path, make):
         LogSink().check()
 
 
-@pytest.mark.parametrize("place", ["logger", "handler"])
-def test_a_filter_that_removes_the_event_from_the_record_is_rejected(logger, place):
+@pytest.mark.parametrize("owner", ["logger", "handler"])
+def test_a_filter_that_removes_the_event_from_the_record_is_rejected(logger, owner):
     def empty(record):
         record.msg = "something else"
         return True
 
     handler = logging.StreamHandler(io.StringIO())
     logger.to(handler)
-    {"logger": logger.it, "handler": handler}[place].addFilter(empty)
+    {"logger": logger.it, "handler": handler}[owner].addFilter(empty)
 
     with pytest.raises(ConfigurationError, match="leaves out the message"):
         LogSink().check()

@@ -234,9 +234,11 @@ def _of_another(path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", [_open_to_others, _link, _open_directory, _pipe, _of_another])
-def test_a_file_that_others_can_change_is_not_used(shared_slots, breaker, caplog, way):
-    way(shared_slots.file("corp"))
+@pytest.mark.parametrize(
+    "make_unsafe", [_open_to_others, _link, _open_directory, _pipe, _of_another]
+)
+def test_a_file_that_others_can_change_is_not_used(shared_slots, breaker, caplog, make_unsafe):
+    make_unsafe(shared_slots.file("corp"))
 
     mine = breaker(1)
     with mine.call():

@@ -118,13 +118,13 @@ def test_a_class_provides_a_key_and_gets_the_ca_certificate(
 ):
     made = []
 
-    class Told(Vault):
+    class RecordingVault(Vault):
         def __init__(self, key_name: str, certificate: x509.Certificate):
             super().__init__(key_name, certificate)
             made.append(certificate)
 
     monkeypatch.setattr(Vault, "keys", {"ca": ca.key})
-    backend(Told)
+    backend(RecordingVault)
 
     issued = configure(backend="custom", key_name="ca").issue(csr, utc_now())
 
@@ -133,7 +133,7 @@ def test_a_class_provides_a_key_and_gets_the_ca_certificate(
 
 
 @pytest.mark.parametrize(
-    ("options", "complaint"),
+    ("options", "message"),
     [
         ({}, "missing option 'key_name'"),
         ({"key_name": 1}, "key_name: should be a valid string"),
@@ -144,7 +144,7 @@ def test_a_class_provides_a_key_and_gets_the_ca_certificate(
     ],
 )
 def test_the_options_of_a_class_are_validated(
-    backend, configure, ca, monkeypatch, options, complaint
+    backend, configure, ca, monkeypatch, options, message
 ):
     monkeypatch.setattr(Vault, "keys", {"ca": ca.key, "other": shared_key()})
     backend(Vault)
@@ -152,18 +152,18 @@ def test_the_options_of_a_class_are_validated(
     with pytest.raises(ConfigurationError) as raised:
         configure(backend="custom", **options)
 
-    assert [complaint] == [str(found) for found in raised.value.problems]
+    assert [message] == [str(problem) for problem in raised.value.problems]
 
 
 @pytest.mark.parametrize(
-    ("sign", "complaint"),
+    ("sign", "message"),
     [
         (lambda _: b"\1" * 256, "the private key does not match the certificate in 'cert_path'"),
         (lambda _: 1 / 0, "the key does not sign: ZeroDivisionError"),
     ],
 )
 def test_a_key_that_does_not_match_its_public_key_prevents_the_start(
-    backend, configure, monkeypatch, tmp_path, sign, complaint
+    backend, configure, monkeypatch, tmp_path, sign, message
 ):
     ca = make_ca(tmp_path, "rsa-2048", name="rsa")
     monkeypatch.setattr(Vault, "keys", {"ca": Pkcs11RSAKey(ca.key.public_key(), sign)})
@@ -172,7 +172,7 @@ def test_a_key_that_does_not_match_its_public_key_prevents_the_start(
     with pytest.raises(ConfigurationError) as raised:
         configure(backend="custom", cert_path=str(ca.cert_path), key_name="ca")
 
-    assert [complaint] == [str(found) for found in raised.value.problems]
+    assert [message] == [str(problem) for problem in raised.value.problems]
 
 
 # ---- a function that obtains certificates
@@ -220,7 +220,7 @@ def remote(ca):
     return RemoteCA(ca)
 
 
-def answering(remote, **changes):
+def remote_function(remote, **changes):
     """A signing function, as in a plug-in."""
 
     def sign(csr, conf):
@@ -283,7 +283,7 @@ def test_the_certificate_of_a_function_is_issued_by_the_service(
     ],
 )
 def test_extra_extensions_of_a_remote_ca_are_accepted(backend, configure, csr, remote, extensions):
-    backend(answering(remote, extensions=extensions))
+    backend(remote_function(remote, extensions=extensions))
 
     assert configure(backend="custom").issue(csr, utc_now())
 
@@ -329,7 +329,7 @@ def test_extra_extensions_of_a_remote_ca_are_accepted(backend, configure, csr, r
 def test_a_certificate_that_differs_from_the_approved_one_is_rejected(
     backend, configure, csr, remote, changes, field
 ):
-    backend(answering(remote, **changes))
+    backend(remote_function(remote, **changes))
 
     with pytest.raises(SigningError, match=field):
         configure(backend="custom").issue(csr, utc_now())
@@ -337,7 +337,7 @@ def test_a_certificate_that_differs_from_the_approved_one_is_rejected(
 
 def test_a_certificate_that_outlives_the_ca_is_rejected(backend, configure, csr, tmp_path):
     ending = make_ca(tmp_path, name="ending", not_after=now() + 2 * HOUR)
-    backend(answering(RemoteCA(ending), not_after=2 * HOUR + HOUR / 60))
+    backend(remote_function(RemoteCA(ending), not_after=2 * HOUR + HOUR / 60))
 
     with pytest.raises(SigningError, match="the CA's end"):
         configure(backend="custom", cert_path=str(ending.cert_path)).issue(csr, utc_now())

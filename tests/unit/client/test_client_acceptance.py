@@ -220,8 +220,8 @@ def test_a_service_that_does_not_publish_its_ca_can_issue(machine, https_anchor,
 def test_the_configured_ca_takes_precedence(machine, https_anchor, ca, tmp_path, capsys, which):
     below = make_ca(tmp_path, name="Below", issuer=ca)
     stranger = make_ca(tmp_path, name="Stranger")
-    known = ca if which == "root" else below
-    machine.config = https_anchor.client_json(issuer_ca_file=str(known.cert_path))
+    trusted = ca if which == "root" else below
+    machine.config = https_anchor.client_json(issuer_ca_file=str(trusted.cert_path))
     working = https_anchor.wsgi
 
     https_anchor.wsgi = signing(below)

@@ -57,9 +57,9 @@ def test_a_wrong_clock_is_reported_at_each_run_and_renews_at_most_once(
 
     for run in range(4):
         outcome = renew()
-        told = outcome.warning or outcome.message
+        message = outcome.warning or outcome.message
         sentence = rf"this machine's clock is {words} that of {https_anchor.url}: set it right"
-        assert re.search(sentence, told)
+        assert re.search(sentence, message)
         assert (Result.RENEWED if ahead == 20.5 * HOUR and not run else Result.FAILED) is (
             outcome.result
         )
@@ -94,8 +94,8 @@ def test_a_certificate_that_is_due_by_the_services_clock_too_is_renewed(
 
 @pytest.mark.slow
 def test_the_daemon_rarely_requests_the_time(renewer, clock, https_anchor):
-    said = []
-    daemon = Daemon(renewer, said.append, said.append)
+    lines = []
+    daemon = Daemon(renewer, lines.append, lines.append)
     clock.ahead = 30 * HOUR
     for _ in range(600):
         daemon.cycle()

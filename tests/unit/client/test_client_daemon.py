@@ -265,8 +265,8 @@ def test_a_broken_file_is_reported_once(machine, inside, outcomes):
     for _ in range(3):
         inside.cycle()
 
-    (complaint,) = outcomes
-    assert "broken.json is damaged" in complaint
+    (message,) = outcomes
+    assert "broken.json is damaged" in message
 
 
 # ---- the schedule
@@ -330,10 +330,10 @@ def test_the_renewal_time_of_the_service_is_used(machine):
     assert 0 == machine.request("www.example.com")
     tracked, certificate = machine.tracked(), machine.certificate()
 
-    said = datetime.datetime.fromtimestamp(tracked.history.renew_after, datetime.UTC)
+    due = datetime.datetime.fromtimestamp(tracked.history.renew_after, datetime.UTC)
     life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
-    assert abs(certificate.not_valid_after_utc - life / 3 - said) <= datetime.timedelta(seconds=1)
-    assert said <= renewal_time(tracked, certificate) <= said + life / 10
+    assert abs(certificate.not_valid_after_utc - life / 3 - due) <= datetime.timedelta(seconds=1)
+    assert due <= renewal_time(tracked, certificate) <= due + life / 10
 
 
 @pytest.mark.parametrize(

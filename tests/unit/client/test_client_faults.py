@@ -130,12 +130,12 @@ def script(path, text, mode=0o755):
 
 
 def test_the_hook_gets_all_paths(machine, tmp_path):
-    told = tmp_path / "told"
-    hooked = script(tmp_path / "hook", f'env >{told}; echo "$@" >>{told}')
+    output = tmp_path / "output"
+    hooked = script(tmp_path / "hook", f'env >{output}; echo "$@" >>{output}')
 
     assert 0 == machine.request("www.example.com", "--hook", f"{hooked} one 'two $HOME'")
 
-    lines = told.read_text().splitlines()
+    lines = output.read_text().splitlines()
     directory = machine.directory
     for expected in (
         "ANCHOR_NAME=www.example.com",

@@ -76,17 +76,17 @@ def test_an_existing_token_is_used_unchanged():
     assert "token" == keystone.fetch_token(None, 20, {"OS_TOKEN": "token"})
 
 
-@pytest.mark.parametrize("place", ["together", "apart"])
+@pytest.mark.parametrize("secret_location", ["together", "apart"])
 @pytest.mark.parametrize("named", ["by argument", "by environment"])
-def test_clouds_yaml_gets_a_token(stub, tmp_path, place, named):
+def test_clouds_yaml_gets_a_token(stub, tmp_path, secret_location, named):
     secret = "      password: right\n"
     clouds = (
         "clouds:\n  home:\n    region_name: one\n    auth:\n"
         f"      auth_url: {stub.url}/v3\n      username: alice\n      user_domain_name: Default\n"
     )
     path = tmp_path / "clouds.yaml"
-    path.write_text(clouds + (secret if place == "together" else ""))
-    if place == "apart":
+    path.write_text(clouds + (secret if secret_location == "together" else ""))
+    if secret_location == "apart":
         (tmp_path / "secure.yaml").write_text(f"clouds:\n  home:\n    auth:\n{secret}")
     variables = {"OS_CLIENT_CONFIG_FILE": str(path)}
 

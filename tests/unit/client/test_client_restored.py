@@ -61,7 +61,7 @@ def follow_a_version_that_is_no_good(directory):
     (directory / "versions" / "3" / "cert.pem").write_text("garbage")
 
 
-WAYS = [
+LOSSES = [
     drop_links,
     copy_what_links_lead_to,
     drop_links_and_numbers,
@@ -83,10 +83,10 @@ def renewed(machine, https_anchor):
     return machine
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_renew_restores_files_lost_in_a_backup_without_a_request(renewed, https_anchor, way):
+@pytest.mark.parametrize("lose", LOSSES)
+def test_renew_restores_files_lost_in_a_backup_without_a_request(renewed, https_anchor, lose):
     certificate = renewed.certificate()
-    way(renewed.directory)
+    lose(renewed.directory)
 
     assert 0 == renewed.renew()
 
@@ -104,9 +104,9 @@ def test_renew_restores_files_lost_in_a_backup_without_a_request(renewed, https_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", WAYS)
-def test_a_second_request_restores_files_lost_in_a_backup(renewed, way):
-    way(renewed.directory)
+@pytest.mark.parametrize("lose", LOSSES)
+def test_a_second_request_restores_files_lost_in_a_backup(renewed, lose):
+    lose(renewed.directory)
 
     assert 0 == renewed.request("www.example.com")
 

@@ -64,7 +64,7 @@ def sticky_and_owned_by_another(path):
     owned_by_another(path)
 
 
-WAYS = [
+UNSAFE_CHANGES = [
     owned_by_another,
     writable_by_everyone,
     writable_by_its_group,
@@ -73,9 +73,9 @@ WAYS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("make_unsafe", UNSAFE_CHANGES)
 @pytest.mark.parametrize(
-    "place",
+    "location",
     [
         "state",
         "state/tracked",
@@ -89,12 +89,12 @@ WAYS = [
     ],
 )
 def test_files_that_another_user_can_write_prevent_the_run(
-    tracking, tmp_path, https_anchor, capsys, way, place
+    tracking, tmp_path, https_anchor, capsys, make_unsafe, location
 ):
-    path = tmp_path / place
-    if place == "tls/ca.crt":
+    path = tmp_path / location
+    if location == "tls/ca.crt":
         path = https_anchor.tls.ca.cert_path
-    way(path)
+    make_unsafe(path)
     first = tracking.certificate()
 
     assert 1 == tracking.renew("--force")
@@ -114,9 +114,9 @@ def test_files_that_another_user_can_write_prevent_the_run(
     assert (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("way", [*WAYS, sticky_and_owned_by_another])
-def test_every_parent_directory_is_checked(tracking, tmp_path, https_anchor, capsys, way):
-    way(tmp_path)
+@pytest.mark.parametrize("make_unsafe", [*UNSAFE_CHANGES, sticky_and_owned_by_another])
+def test_every_parent_directory_is_checked(tracking, tmp_path, https_anchor, capsys, make_unsafe):
+    make_unsafe(tmp_path)
 
     assert 1 == tracking.renew("--force")
 
@@ -142,23 +142,23 @@ def test_a_state_directory_is_not_shared_even_if_it_is_sticky(tracking, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("place", ["hook", "its directory", "a link on the way", "its script"])
+@pytest.mark.parametrize("make_unsafe", UNSAFE_CHANGES)
+@pytest.mark.parametrize("location", ["hook", "its directory", "a link on the way", "its script"])
 def test_a_hook_that_another_user_can_change_is_not_run(
-    machine, hook, tmp_path, capsys, way, place
+    machine, hook, tmp_path, capsys, make_unsafe, location
 ):
     command, path = str(hook), hook
-    if place == "its directory":
+    if location == "its directory":
         path = hook.parent
-    elif place == "a link on the way":
+    elif location == "a link on the way":
         link = tmp_path / "link"
         link.symlink_to(hook.parent)
         command, path = str(link / "hook"), hook.parent
-    elif place == "its script":
+    elif location == "its script":
         command = f"/bin/sh -e {hook}"
     assert 0 == machine.request("www.example.com", "--hook", command)
     (tmp_path / "ran").unlink()
-    way(path)
+    make_unsafe(path)
 
     assert 3 == machine.renew("--force")
 
@@ -339,14 +339,14 @@ def test_the_daemon_exits_if_another_user_owns_the_state_directory(tracking, cap
 
 
 def test_the_daemon_notices_later_changes_of_permissions(tracking, https_anchor, tmp_path):
-    said = []
+    messages = []
     renewer = Renewer(StateDirectory(tracking.state), lambda _line: None)
-    daemon = Daemon(renewer, said.append, said.append)
+    daemon = Daemon(renewer, messages.append, messages.append)
     writable_by_everyone(tracking.state / "tracked")
 
     daemon.cycle()
 
-    assert "tracked is writable by everyone" in said[0]
+    assert "tracked is writable by everyone" in messages[0]
     assert [] == https_anchor.requests
     assert not (tmp_path / "ran").exists()
 

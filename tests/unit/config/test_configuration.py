@@ -30,19 +30,19 @@ from tests.support.pki import (
 
 
 @pytest.fixture
-def complaints(tmp_path):
+def config_errors(tmp_path):
     """The errors of a configuration, as a list of lines."""
 
-    def prove(document):
+    def errors_of(document):
         text = document if isinstance(document, str) else json.dumps(document)
         (tmp_path / "config.json").write_text(text)
         try:
             load_authorities(tmp_path / "config.json")
         except ConfigurationError as error:
-            return [str(complaint) for complaint in error.problems]
+            return [str(problem) for problem in error.problems]
         return []
 
-    return prove
+    return errors_of
 
 
 @pytest.fixture
@@ -61,11 +61,11 @@ def test_the_short_form_means_one_authority_named_default(serve, short):
     assert service.issue()
 
 
-def test_mixing_the_two_forms_is_rejected(complaints, document, short):
-    assert any("short form" in line for line in complaints(document | {"ca": short["ca"]}))
+def test_mixing_the_two_forms_is_rejected(config_errors, document, short):
+    assert any("short form" in line for line in config_errors(document | {"ca": short["ca"]}))
 
 
-def test_every_error_is_shown_at_once_with_its_path(complaints, document, tmp_path):
+def test_every_error_is_shown_at_once_with_its_path(config_errors, document, tmp_path):
     expired = make_ca(tmp_path, name="expired", not_after=now() - DAY, not_before=now() - 2 * DAY)
     document["nonsense"] = 1
     document["authentication"]["static"]["password"] = "x"
@@ -84,7 +84,7 @@ def test_every_error_is_shown_at_once_with_its_path(complaints, document, tmp_pa
     }
     document["audit"] = {"target": "paper"}
 
-    lines = complaints(document)
+    lines = config_errors(document)
 
     for expected in (
         "unknown key 'nonsense'",
@@ -103,12 +103,12 @@ def test_every_error_is_shown_at_once_with_its_path(complaints, document, tmp_pa
     assert "secret" not in "".join(lines)
 
 
-def test_error_paths_use_the_form_of_the_configuration(complaints, short):
+def test_error_paths_use_the_form_of_the_configuration(config_errors, short):
     short["ca"]["valid_hours"] = True
     short["auth"]["static"]["groups"] = "staff"
     short["validators"] = {"source_cidrs": {"cidrs": ["10.0.0.1/8"]}}
 
-    starts = [line.split(": ")[0] for line in complaints(short)]
+    starts = [line.split(": ")[0] for line in config_errors(short)]
 
     assert ["auth.static.groups", "ca.valid_hours", "validators.source_cidrs.cidrs.0"] == starts
 
@@ -125,8 +125,8 @@ def test_error_paths_use_the_form_of_the_configuration(complaints, short):
         ('{"authentication": {}, "signing_ca": [], "registration_authority": {"a/b": {}}}', "a/b"),
     ],
 )
-def test_a_document_that_is_not_a_configuration_is_rejected(complaints, text, expected):
-    assert any(expected in line for line in complaints(text))
+def test_a_document_that_is_not_a_configuration_is_rejected(config_errors, text, expected):
+    assert any(expected in line for line in config_errors(text))
 
 
 @pytest.mark.parametrize(
@@ -145,11 +145,11 @@ def test_a_document_that_is_not_a_configuration_is_rejected(complaints, text, ex
         ("cert_path", ["a"]),
     ],
 )
-def test_options_of_a_wrong_type_are_rejected(complaints, document, option, value):
+def test_options_of_a_wrong_type_are_rejected(config_errors, document, option, value):
     document["signing_ca"]["local"][option] = value
     text = json.dumps(document).replace("Infinity", "1e400")
 
-    lines = complaints(text)
+    lines = config_errors(text)
 
     assert [line for line in lines if line.startswith(f"signing_ca.local.{option}: ")], lines
 
@@ -163,7 +163,7 @@ def test_options_of_a_wrong_type_are_rejected(complaints, document, option, valu
     ],
 )
 def test_a_certificate_that_is_not_a_ca_certificate_is_rejected(
-    complaints, document, tmp_path, broken, expected
+    config_errors, document, tmp_path, broken, expected
 ):
     other = make_ca(tmp_path, name="other", **broken)
     document["signing_ca"]["local"] |= {
@@ -171,7 +171,7 @@ def test_a_certificate_that_is_not_a_ca_certificate_is_rejected(
         "key_path": str(other.key_path),
     }
 
-    lines = complaints(document)
+    lines = config_errors(document)
 
     if expected is None:
         assert [] == lines
@@ -179,31 +179,31 @@ def test_a_certificate_that_is_not_a_ca_certificate_is_rejected(
         assert [line for line in lines if expected in line]
 
 
-def test_a_key_of_another_certificate_is_rejected(complaints, document, tmp_path):
+def test_a_key_of_another_certificate_is_rejected(config_errors, document, tmp_path):
     document["signing_ca"]["local"]["key_path"] = str(make_ca(tmp_path, name="other").key_path)
 
     assert ["signing_ca.local: the private key does not match the certificate in 'cert_path'"] == (
-        complaints(document)
+        config_errors(document)
     )
 
 
 @pytest.mark.parametrize(("mode", "good"), [(0o644, False), (0o660, False), (0o440, True)])
-def test_a_key_that_others_can_read_is_rejected(complaints, document, ca, mode, good):
+def test_a_key_that_others_can_read_is_rejected(config_errors, document, ca, mode, good):
     ca.key_path.chmod(mode)
 
-    lines = complaints(document)
+    lines = config_errors(document)
 
     assert good == (lines == [])
     assert all("key_path" in line for line in lines)
 
 
-def test_a_chain_with_a_wrong_issuer_is_rejected(complaints, document, tmp_path):
+def test_a_chain_with_a_wrong_issuer_is_rejected(config_errors, document, tmp_path):
     document["signing_ca"]["local"]["chain_path"] = str(make_ca(tmp_path, name="alien").cert_path)
 
-    assert any("did not issue the one before it" in line for line in complaints(document))
+    assert any("did not issue the one before it" in line for line in config_errors(document))
 
 
-def test_a_chain_with_a_broken_hash_is_rejected(complaints, document, tmp_path):
+def test_a_chain_with_a_broken_hash_is_rejected(config_errors, document, tmp_path):
     key = shared_key("rsa-2048")
     root = make_ca(tmp_path, name="root", key=key)
     middle = make_ca(tmp_path, name="middle", issuer=root)
@@ -214,17 +214,17 @@ def test_a_chain_with_a_broken_hash_is_rejected(complaints, document, tmp_path):
         "chain_path": str(root.cert_path),
     }
 
-    assert any("over sha1, which is broken" in line for line in complaints(document))
+    assert any("over sha1, which is broken" in line for line in config_errors(document))
 
 
-def test_a_certificate_with_an_invalid_version_is_rejected(complaints, document, ca):
+def test_a_certificate_with_an_invalid_version_is_rejected(config_errors, document, ca):
     ca.cert_path.write_text(certificate_with_invalid_version())
 
-    assert any("holds no certificate in PEM" in line for line in complaints(document))
+    assert any("holds no certificate in PEM" in line for line in config_errors(document))
 
 
 def test_an_encrypted_key_takes_its_passphrase_from_a_file_or_the_environment(
-    complaints, document, ca, tmp_path, monkeypatch
+    config_errors, document, ca, tmp_path, monkeypatch
 ):
     encrypted = tmp_path / "encrypted.key"
     encrypted.write_bytes(
@@ -251,7 +251,7 @@ def test_an_encrypted_key_takes_its_passphrase_from_a_file_or_the_environment(
     }.items():
         changed = copy.deepcopy(document)
         changed["signing_ca"]["local"] |= options
-        found[name] = complaints(changed)
+        found[name] = config_errors(changed)
 
     assert [] == found["file"] == found["env"]
     assert "is encrypted" in found["none"][0]
@@ -272,22 +272,22 @@ def test_an_encrypted_key_takes_its_passphrase_from_a_file_or_the_environment(
     ],
 )
 def test_the_static_secret_can_be_outside_of_the_json(
-    complaints, serve, document, tmp_path, monkeypatch, options, good
+    config_errors, serve, document, tmp_path, monkeypatch, options, good
 ):
     (tmp_path / "secret").write_text("s3cret\n")
     (tmp_path / "secret").chmod(0o600)
     monkeypatch.setenv("ANCHOR_TEST_SECRET", "s3cret")
     document["authentication"]["static"] = {"backend": "static", "user": "alice", **options}
 
-    assert good == (complaints(document) == [])
+    assert good == (config_errors(document) == [])
     if good:
         assert serve(document).issue()
 
 
-def test_the_sample_credentials_cause_a_warning(complaints, document, caplog):
+def test_the_sample_credentials_cause_a_warning(config_errors, document, caplog):
     document["authentication"]["static"] |= {"user": "myusername", "secret": "simplepassword"}
 
-    assert [] == complaints(document)
+    assert [] == config_errors(document)
     # This process does not listen, so it is treated as reachable from anywhere.
     assert [logging.CRITICAL] == [record.levelno for record in caplog.records]
     assert "simplepassword" not in caplog.text
@@ -299,16 +299,16 @@ def test_config_json_is_searched_in_the_documented_order(tmp_path, monkeypatch):
     monkeypatch.chdir(here)
     monkeypatch.setenv("HOME", str(home))
     variables = {"VIRTUAL_ENV": str(environment)}
-    places = [
+    paths = [
         environment / "etc/anchor/config.json",
         home / ".config/anchor/config.json",
         here / "config.json",
     ]
 
-    for place in places:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text("{}")
-        assert place == find_config(variables).absolute()
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+        assert path == find_config(variables).absolute()
     named = {**variables, "ANCHOR_CONF": str(tmp_path / "named.json")}
     assert tmp_path / "named.json" == find_config(named)
 
@@ -318,14 +318,14 @@ def test_a_named_configuration_that_is_missing_is_an_error(tmp_path):
         load_authorities(tmp_path / "nowhere.json")
 
 
-def test_relative_paths_are_relative_to_the_configuration(complaints, document, ca, monkeypatch):
+def test_relative_paths_are_relative_to_the_configuration(config_errors, document, ca, monkeypatch):
     document["signing_ca"]["local"] |= {
         "cert_path": ca.cert_path.name,
         "key_path": ca.key_path.name,
     }
     monkeypatch.chdir("/")
 
-    assert [] == complaints(document)
+    assert [] == config_errors(document)
 
 
 def test_a_running_service_never_reads_configuration(serve, document, tmp_path, ca):

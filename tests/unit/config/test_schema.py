@@ -90,9 +90,9 @@ def test_writing_a_default_equals_omitting_it(name, tmp_path):
     described = SHIPPED["$defs"][name]["properties"].items()
     written = {option: its["default"] for option, its in described if "default" in its}
 
-    proved = signature.validate(written, tmp_path) if written else {}
+    validated = signature.validate(written, tmp_path) if written else {}
 
-    for option, value in proved.items():
+    for option, value in validated.items():
         default = signature.model.model_fields[f"option_{option}"].default
         assert _value(default) == _value(value), option
 
@@ -309,13 +309,13 @@ def complete(ca, tmp_path):
 
 def test_the_complete_configuration_has_every_option(complete):
     """The tests below change each option of the complete configuration."""
-    told = json.dumps(complete)
+    text = json.dumps(complete)
     file_only = {"path", "checkpoint_key_path", "checkpoint_events", "checkpoint_seconds"}
     elsewhere = {"auth", "ca", "from", "next", "chain_path", *file_only}
     names = {path.rpartition("/")[2] for path, _ in options(SHIPPED)}
 
     sizes = {"DSA", "ED25519", "ED448"}
-    assert set() == {name for name in names if f'"{name}"' not in told} - elsewhere - sizes
+    assert set() == {name for name in names if f'"{name}"' not in text} - elsewhere - sizes
 
 
 @pytest.fixture
@@ -358,13 +358,13 @@ STRUCTURAL = re.compile(
 )
 
 
-def places(node, path=()):
+def paths(node, path=()):
     """The path of every value below a path in a document."""
     if isinstance(node, list):
         node = dict(enumerate(node))
     for key, inner in node.items() if isinstance(node, dict) else ():
         yield (*path, key)
-        yield from places(inner, (*path, key))
+        yield from paths(inner, (*path, key))
 
 
 def parts(document):
@@ -394,7 +394,7 @@ def parts(document):
 
 def variants(document, below=()):
     """The document with one change below a path, and a description of the change."""
-    for path in [below, *places(_at(document, below), below)]:
+    for path in [below, *paths(_at(document, below), below)]:
         number = isinstance(_at(document, path), int | float)
         changes = [*WRONG, *(WRONG_NUMBERS if number else ()), MISSING] if path else []
         for change in [*changes, UNKNOWN]:
@@ -418,12 +418,12 @@ def _at(node, path):
     return node
 
 
-def complaints(document, tmp_path):
+def config_errors(document, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(document))
     try:
         load_authorities(tmp_path / "config.json", offline=True)
     except ConfigurationError as error:
-        return [str(complaint) for complaint in error.problems]
+        return [str(problem) for problem in error.problems]
     return []
 
 
@@ -431,17 +431,17 @@ def complaints(document, tmp_path):
 @pytest.mark.parametrize("form", ["complete", "short"])
 def test_the_schema_and_the_service_reject_the_same_documents(form, tmp_path, request):
     document = request.getfixturevalue(form)
-    judge = validator()
+    schema_validator = validator()
 
-    assert ([], []) == (objections(document), complaints(document, tmp_path))
+    assert ([], []) == (objections(document), config_errors(document, tmp_path))
     pieces = parts(document) if form == "complete" else [(document, ())]
     tried = [each for piece, below in pieces for each in variants(piece, below)]
     for path, change, changed in tried:
-        accepted, said = judge.is_valid(changed), complaints(changed, tmp_path)
+        accepted, reported = schema_validator.is_valid(changed), config_errors(changed, tmp_path)
         if not accepted:
-            assert said, f"only the schema refuses {path}: {change!r}: {objections(changed)}"
-        structural = [line for line in said if STRUCTURAL.search(line)]
-        assert not (accepted and structural), f"the schema lets {path}: {change!r} pass: {said}"
+            assert reported, f"only the schema refuses {path}: {change!r}: {objections(changed)}"
+        structural = [line for line in reported if STRUCTURAL.search(line)]
+        assert not (accepted and structural), f"the schema lets {path}: {change!r} pass: {reported}"
     assert len(tried) > 150
 
 
@@ -453,13 +453,15 @@ def test_the_schema_rejects_a_mixture_of_both_forms(complete, short):
 
 @pytest.mark.parametrize("value", [7, None, {}, []])
 def test_schema_is_a_string(document, tmp_path, value):
-    assert ["$schema: should be a string"] == complaints({**document, "$schema": value}, tmp_path)
+    assert ["$schema: should be a string"] == config_errors(
+        {**document, "$schema": value}, tmp_path
+    )
 
 
 def test_a_backend_that_differs_from_its_key_is_rejected(short, tmp_path):
     short["auth"]["static"]["backend"] = "ldap"
 
-    assert "auth.static.backend: is named by the key already" in complaints(short, tmp_path)
+    assert "auth.static.backend: is named by the key already" in config_errors(short, tmp_path)
 
 
 def test_only_the_shipped_schema_accepts_unknown_plugins(document):
@@ -518,10 +520,10 @@ def signs(csr, conf):
         assert {"type": "object"} == printed["$defs"][f"validators.{name}"]
     assert validator(printed, "$defs/validators.odd").is_valid({"odd": 1, "other": 2})
     remote = {"backend": "remote", "cert_path": "x", "anything": {}, "next": None}
-    judge = validator(printed, "$defs/signing_ca")
-    assert judge.is_valid(remote)
-    assert not judge.is_valid({**remote, "valid_hours": "1"})
-    assert not judge.is_valid({**remote, "backend": "remoter"})
+    schema_validator = validator(printed, "$defs/signing_ca")
+    assert schema_validator.is_valid(remote)
+    assert not schema_validator.is_valid({**remote, "valid_hours": "1"})
+    assert not schema_validator.is_valid({**remote, "backend": "remoter"})
 
 
 def test_the_command_prints_the_shipped_schema(capsys):

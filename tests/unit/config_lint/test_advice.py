@@ -278,14 +278,14 @@ def test_each_advice_has_the_path_of_its_option(
         assert secret not in json.dumps(advise.found)
 
 
-@pytest.mark.parametrize("place", ["cert_path", "chain_path", "ca_file"])
-def test_a_certificate_signed_with_sha1_is_reported_in_every_option(good, advise, tmp_path, place):
+@pytest.mark.parametrize("option", ["cert_path", "chain_path", "ca_file"])
+def test_a_certificate_signed_with_sha1_is_reported_in_every_option(good, advise, tmp_path, option):
     key = shared_key("rsa-2048")
     root = make_ca(tmp_path, name="Old root", key=key)
     old = make_ca(tmp_path, name="Old", issuer=root)
     (tmp_path / "old.crt").write_bytes(signed_with_sha1(old.certificate, key))
     section = good["signing_ca"]["local"]
-    match place:
+    match option:
         case "cert_path":
             # With its issuer in 'chain_path' the start would fail.
             section |= {"cert_path": "old.crt", "chain_path": None, "key_path": "Old.key"}
@@ -342,9 +342,9 @@ def test_files_that_others_can_read_or_write_are_reported(good, advise, tmp_path
     advise(good)
     config.chmod(0o604)
     assert 1 == main(["check", "--config", str(config), "--fail-on", "danger"])
-    said = capsys.readouterr().err
-    assert "danger: authentication.static.secret: everyone on this machine can read" in said
-    assert "secrets-in-configuration" not in said
+    stderr = capsys.readouterr().err
+    assert "danger: authentication.static.secret: everyone on this machine can read" in stderr
+    assert "secrets-in-configuration" not in stderr
 
     config.chmod(0o602)
     keys = tmp_path / "keys"
@@ -355,9 +355,9 @@ def test_files_that_others_can_read_or_write_are_reported(good, advise, tmp_path
     (keys / "key").chmod(0o400)
     config.write_text(json.dumps(good))
     main(["check", "--config", str(config)])
-    said = capsys.readouterr().err
-    assert f"danger: everyone on this machine can write to {config}," in said
-    assert f"signing_ca.local.key_path: everyone on this machine can write to {keys}," in said
+    stderr = capsys.readouterr().err
+    assert f"danger: everyone on this machine can write to {config}," in stderr
+    assert f"signing_ca.local.key_path: everyone on this machine can write to {keys}," in stderr
 
     keys.chmod(0o1777)
     main(["check", "--config", str(config)])
@@ -444,10 +444,10 @@ def test_each_advice_is_given_once(good, tmp_path, capsys, caplog):
 
     main(["check", "--config", str(tmp_path / "config.json")])
 
-    said = capsys.readouterr().err
+    stderr = capsys.readouterr().err
     assert "" == caplog.text
-    assert 1 == said.count("the user and the secret are those of the sample")
-    assert "simplepassword" not in said
+    assert 1 == stderr.count("the user and the secret are those of the sample")
+    assert "simplepassword" not in stderr
 
 
 def test_configuration_errors_are_in_the_json_output(good, advise):

@@ -16,7 +16,7 @@ from tests.support.policies import approve, config_errors, make_policy, refusals
 PRESENT = {"enforce_alternative_names_present": {}}
 
 
-def mend(fixups, csr):
+def apply_fixups(fixups, csr):
     return approve(make_policy({}, fixups), csr)
 
 
@@ -40,15 +40,15 @@ def names(csr):
     ],
 )
 def test_every_common_name_is_added_to_the_alternative_names(csr, expected):
-    mended = mend(PRESENT, csr)
+    result = apply_fixups(PRESENT, csr)
 
-    assert expected == names(mended)
+    assert expected == names(result)
 
 
 def test_an_ip_address_as_common_name_is_added_as_an_address():
-    mended = mend(PRESENT, make_csr("192.0.2.1"))
+    result = apply_fixups(PRESENT, make_csr("192.0.2.1"))
 
-    assert isinstance(mended.alternative_names[0], x509.IPAddress)
+    assert isinstance(result.alternative_names[0], x509.IPAddress)
 
 
 @pytest.mark.parametrize(
@@ -115,8 +115,8 @@ def test_a_common_name_that_resembles_a_host_name_must_be_one(common_name, valid
     ],
 )
 def test_an_internationalised_common_name_is_added_in_punycode(common_name, expected):
-    assert [expected] == names(mend(PRESENT, make_csr(common_name)))
-    assert [expected] == names(mend(PRESENT, make_csr(common_name, expected)))
+    assert [expected] == names(apply_fixups(PRESENT, make_csr(common_name)))
+    assert [expected] == names(apply_fixups(PRESENT, make_csr(common_name, expected)))
     strict = make_policy({"standards_compliance": {}}, PRESENT)
     assert "written in punycode" in str(refusals(strict, make_csr(common_name)))
 
@@ -161,10 +161,10 @@ def test_requested_usages_are_kept():
         "default_extended_key_usage": {"usage": ["serverAuth"]},
     }
 
-    mended = mend(fixups, make_csr("a", extensions=[usage, extended]))
+    result = apply_fixups(fixups, make_csr("a", extensions=[usage, extended]))
 
-    assert usage == mended.extension(x509.KeyUsage).value
-    assert extended == mended.extension(x509.ExtendedKeyUsage).value
+    assert usage == result.extension(x509.KeyUsage).value
+    assert extended == result.extension(x509.ExtendedKeyUsage).value
 
 
 def test_listed_extensions_are_dropped():
@@ -174,9 +174,11 @@ def test_listed_extensions_are_dropped():
     extended = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
     csr = make_csr("a", "a", extensions=[policies, extended])
 
-    mended = mend({"drop_extensions": {"extensions": ["certificatePolicies", "2.5.29.37"]}}, csr)
+    result = apply_fixups(
+        {"drop_extensions": {"extensions": ["certificatePolicies", "2.5.29.37"]}}, csr
+    )
 
-    assert [x509.SubjectAlternativeName.oid] == [e.oid for e in mended.extensions]
+    assert [x509.SubjectAlternativeName.oid] == [e.oid for e in result.extensions]
 
 
 @pytest.mark.parametrize(
@@ -197,14 +199,14 @@ def test_listed_extensions_are_dropped():
     ],
 )
 def test_names_are_normalised(csr, common_names, alternative_names):
-    mended = mend({"normalize_names": {}}, csr)
+    result = apply_fixups({"normalize_names": {}}, csr)
 
-    assert common_names == list(mended.common_names)
-    assert alternative_names == names(mended)
+    assert common_names == list(result.common_names)
+    assert alternative_names == names(result)
 
 
 def test_an_invalid_common_name_is_not_normalised():
-    assert ["."] == list(mend({"normalize_names": {}}, make_csr(".")).common_names)
+    assert ["."] == list(apply_fixups({"normalize_names": {}}, make_csr(".")).common_names)
 
 
 EVERY_TYPE = [
@@ -240,7 +242,7 @@ def test_a_name_of_any_type_that_is_requested_twice_is_certified_once(validators
     ],
 )
 def test_dns_names_that_differ_in_case_or_final_dot_are_one_name(requested, expected):
-    assert expected == names(mend({}, make_csr(None, *requested)))
+    assert expected == names(apply_fixups({}, make_csr(None, *requested)))
     assert expected == names(
         approve(make_policy({"standards_compliance": {}}), make_csr(None, *requested))
     )
@@ -265,10 +267,10 @@ def test_a_common_name_is_normalised_before_it_is_checked():
     }
     a_policy = make_policy(validators, {**PRESENT, "normalize_names": {}})
 
-    mended = approve(a_policy, make_csr("WWW.example.com.", "www.example.com."))
+    result = approve(a_policy, make_csr("WWW.example.com.", "www.example.com."))
 
-    assert ["www.example.com"] == list(mended.common_names)
-    assert ["www.example.com"] == names(mended)
+    assert ["www.example.com"] == list(result.common_names)
+    assert ["www.example.com"] == names(result)
 
 
 def test_a_fixup_that_changes_nothing_returns_the_same_request():
@@ -305,7 +307,7 @@ def test_a_fixup_that_changes_nothing_returns_the_same_request():
     ],
 )
 def test_a_common_name_is_dropped_once_it_is_an_alternative_name(csr, expected):
-    assert expected == list(mend({"drop_common_name": {}}, csr).common_names)
+    assert expected == list(apply_fixups({"drop_common_name": {}}, csr).common_names)
 
 
 def test_only_the_common_name_is_dropped_from_a_subject():
@@ -328,9 +330,9 @@ def test_only_the_common_name_is_dropped_from_a_subject():
     csr = builder.sign(shared_key(), hashes.SHA256()).public_bytes(Encoding.PEM)
 
     kept = {"subject_attributes": {"keep": {"O": ["%"], "serialNumber": ["7"]}}}
-    mended = mend({**kept, "drop_common_name": {}}, csr)
+    result = apply_fixups({**kept, "drop_common_name": {}}, csr)
 
-    assert mended.subject.rfc4514_string() == "2.5.4.5=7,O=Example"
+    assert result.subject.rfc4514_string() == "2.5.4.5=7,O=Example"
 
 
 def test_fixups_run_in_the_order_of_the_configuration(serve, document):

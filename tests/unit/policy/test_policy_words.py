@@ -23,11 +23,11 @@ from anchor.X509.weak_keys import Allowed
 from tests.docs.test_reference import entry_points
 from tests.support.policies import make_policy
 
-KNOWN = {"anchor.validators": summary.VALIDATORS, "anchor.fixups": summary.FIXUPS}
-EVERY = [(namespace, name) for namespace in KNOWN for name in entry_points(namespace)]
+DESCRIBERS = {"anchor.validators": summary.VALIDATORS, "anchor.fixups": summary.FIXUPS}
+EVERY = [(namespace, name) for namespace in DESCRIBERS for name in entry_points(namespace)]
 
 # The text that describes an option; None if the option is not public.
-SAID = {
+EXPECTED = {
     ("standards_compliance", "label_re"): ("[a-z]+", "[a-z]+"),
     ("standards_compliance", "allow_ipv4_mapped"): (True, "IPv4-mapped"),
     ("source_cidrs", "cidrs"): (["10.0.0.0/8"], "10.0.0.0/8"),
@@ -65,35 +65,38 @@ SAID = {
 }
 
 
-def said(name, **options):
+def describe(name, **options):
     # A validator and a fixup can have the same name, but then their options differ.
-    [speaker] = [
-        known[name]
-        for known in KNOWN.values()
-        if name in known and options.keys() <= inspect.signature(known[name]).parameters.keys()
+    [describer] = [
+        describers[name]
+        for describers in DESCRIBERS.values()
+        if name in describers
+        and options.keys() <= inspect.signature(describers[name]).parameters.keys()
     ]
-    return " ".join(speaker(**options))
+    return " ".join(describer(**options))
 
 
 @pytest.mark.parametrize(("namespace", "name"), EVERY)
 def test_every_plugin_and_option_has_a_description(namespace, name):
     signature = plugins.Signature.of(load_plugin(namespace, name), SUPPLIED)
 
-    assert signature.names() == set(inspect.signature(KNOWN[namespace][name]).parameters)
-    assert signature.names() <= {option for plugin, option in SAID if plugin == name}
+    assert signature.names() == set(inspect.signature(DESCRIBERS[namespace][name]).parameters)
+    assert signature.names() <= {option for plugin, option in EXPECTED if plugin == name}
 
 
 def test_every_description_belongs_to_a_plugin():
-    assert {name for _, name in EVERY} == {name for known in KNOWN.values() for name in known}
+    assert {name for _, name in EVERY} == {
+        name for describers in DESCRIBERS.values() for name in describers
+    }
     assert set(entry_points("anchor.authentication")) == set(summary.AUTHENTICATION)
 
 
-@pytest.mark.parametrize(("plugin", "option"), SAID)
+@pytest.mark.parametrize(("plugin", "option"), EXPECTED)
 def test_the_value_of_an_option_is_shown_only_if_it_is_set(plugin, option):
-    value, words = SAID[plugin, option]
+    value, words = EXPECTED[plugin, option]
     required = {"names": ["%.example.com"]} if option == "allow_wildcard" else {}
 
-    text = said(plugin, **{**required, option: value})
+    text = describe(plugin, **{**required, option: value})
 
     if words is None:
         assert str(value) not in text
@@ -102,19 +105,19 @@ def test_the_value_of_an_option_is_shown_only_if_it_is_set(plugin, option):
     if (plugin, option) not in {("source_cidrs", "cidrs")} and "usage" != option:
         empty = type(value)() if plugin in ("drop_extensions", "subject_attributes") else None
         given = {} if empty is None else {option: empty}
-        assert words not in said(plugin, **required, **given)
+        assert words not in describe(plugin, **required, **given)
 
 
 @pytest.mark.parametrize(("namespace", "name"), EVERY)
 def test_descriptions_are_sentences(namespace, name):
-    known = inspect.signature(KNOWN[namespace][name]).parameters
+    parameters = inspect.signature(DESCRIBERS[namespace][name]).parameters
     options = {
-        option: SAID[plugin, option][0]
-        for plugin, option in SAID
-        if plugin == name and option in known
+        option: EXPECTED[plugin, option][0]
+        for plugin, option in EXPECTED
+        if plugin == name and option in parameters
     }
 
-    for sentence in KNOWN[namespace][name](**options):
+    for sentence in DESCRIBERS[namespace][name](**options):
         assert sentence[0].isupper()
         assert sentence.endswith(".") or "regular expression" in sentence
 
@@ -134,15 +137,15 @@ def test_every_mandatory_check_has_a_description(tmp_path):
 
 
 def test_a_validator_that_allows_nothing_is_described_as_such():
-    assert "refused" in said("source_cidrs", cidrs=[])
-    assert "refused" in said("common_name")
-    assert "no extensions." in said("extensions")
+    assert "refused" in describe("source_cidrs", cidrs=[])
+    assert "refused" in describe("common_name")
+    assert "no extensions." in describe("extensions")
 
 
 def test_a_list_of_ten_thousand_is_shortened():
     names = [f"host-{number}.example.com" for number in range(10_000)]
 
-    text = said("whitelist_names", names=names, allow_dns_id=True)
+    text = describe("whitelist_names", names=names, allow_dns_id=True)
 
     assert "and 9,992 more" in text
     assert len(text) < 600

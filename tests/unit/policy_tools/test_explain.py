@@ -113,16 +113,16 @@ REFUSED = {
 @pytest.mark.parametrize("csr", REFUSED.values(), ids=REFUSED)
 def test_failures_match_those_of_the_service(serve, explain_in_json, policy, csr):
     answer = serve(policy).sign(csr, status=400, headers={"Accept": "application/json"})
-    code, told = explain_in_json(policy, csr)
+    code, report = explain_in_json(policy, csr)
 
-    assert (1, "refused") == (code, told["outcome"])
+    assert (1, "refused") == (code, report["outcome"])
     refused = [
         {"check": check.get("check") or check["fixup"], "reason": check["reason"]}
-        for check in (*told["fixups"], *(told["rechecks"] or told["checks"]))
+        for check in (*report["fixups"], *(report["rechecks"] or report["checks"]))
         if check["verdict"] == "refused"
     ]
     assert answer.json["failures"] == refused
-    assert told["certificate"] is None
+    assert report["certificate"] is None
 
 
 @pytest.mark.parametrize("csr", REFUSED.values(), ids=REFUSED)
@@ -145,7 +145,7 @@ def test_validators_see_the_given_address_and_requester(explain_in_json, policy,
     )
     policy["registration_authority"]["default"]["validators"] = {"nosy": {}}
 
-    _, told = explain_in_json(
+    _, report = explain_in_json(
         policy, make_csr(), "--user", "bob", "--group", "Nova", "--from", "::ffff:198.51.100.1"
     )
 
@@ -153,7 +153,7 @@ def test_validators_see_the_given_address_and_requester(explain_in_json, policy,
         "seen (user 'bob', groups 'Nova', address '198.51.100.1', "
         "path '/v1/sign/default', ca 'local')"
     )
-    assert expected == told["checks"][-1]["reason"]
+    assert expected == report["checks"][-1]["reason"]
 
 
 def test_the_described_certificate_matches_the_issued_one(serve, explain_in_json, policy):
@@ -171,10 +171,10 @@ def test_the_described_certificate_matches_the_issued_one(serve, explain_in_json
         extensions=[(DIGITAL_SIGNATURE, True), extended, policies],
     )
 
-    code, told = explain_in_json(policy, csr)
+    code, report = explain_in_json(policy, csr)
     certificate = serve(policy).issue(csr)
 
-    contents = told["certificate"]
+    contents = report["certificate"]
     assert 0 == code
     assert contents["subject"] == certificate.subject.rfc4514_string()
     assert contents["issuer"] == certificate.issuer.rfc4514_string()
@@ -279,12 +279,12 @@ def test_an_unreadable_request_is_shown_as_unreadable(
     explain, explain_in_json, policy, octets, words
 ):
     code, out, _ = explain(policy, octets)
-    json_code, told = explain_in_json(policy, octets)
+    json_code, report = explain_in_json(policy, octets)
 
-    assert (1, 1, "unreadable") == (code, json_code, told["outcome"])
+    assert (1, 1, "unreadable") == (code, json_code, report["outcome"])
     assert words in out
-    assert words in told["fault"]
-    assert [] == told["checks"]
+    assert words in report["fault"]
+    assert [] == report["checks"]
 
 
 def test_a_request_in_der_is_read_too(explain, policy):
@@ -326,12 +326,12 @@ def test_a_fixup_that_fails_is_shown(explain, explain_in_json, policy, plugins, 
     policy["registration_authority"]["default"]["fixups"] = {"mend": {}}
 
     code, out, _ = explain(policy, make_csr())
-    _, told = explain_in_json(policy, make_csr())
+    _, report = explain_in_json(policy, make_csr())
 
     assert 1 == code
     assert words in out
-    assert "failed" == told["outcome"]
-    assert ("crashed", words) == (told["fixups"][0]["verdict"], told["fixups"][0]["reason"])
+    assert "failed" == report["outcome"]
+    assert ("crashed", words) == (report["fixups"][0]["verdict"], report["fixups"][0]["reason"])
 
 
 def test_a_fixup_can_reject_like_a_check(serve, explain, explain_in_json, policy, plugins):
@@ -344,12 +344,12 @@ def test_a_fixup_can_reject_like_a_check(serve, explain, explain_in_json, policy
 
     answer = serve(policy).sign(make_csr(), status=400)
     code, out, _ = explain(policy, make_csr())
-    _, told = explain_in_json(policy, make_csr())
+    _, report = explain_in_json(policy, make_csr())
 
     assert 1 == code
     assert "mend: cannot be mended (name 'a')\n" == answer.text
     assert f"It would not be signed: {answer.text}" in out
-    assert ("refused", None) == (told["outcome"], told["certificate"])
+    assert ("refused", None) == (report["outcome"], report["certificate"])
 
 
 def test_every_kind_of_change_by_a_fixup_is_shown(explain_in_json, policy, plugins):
@@ -373,7 +373,7 @@ def test_every_kind_of_change_by_a_fixup_is_shown(explain_in_json, policy, plugi
         extensions=[x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), x509.OCSPNoCheck()],
     )
 
-    _, told = explain_in_json(policy, csr)
+    _, report = explain_in_json(policy, csr)
 
     assert [
         "makes the subject CN=new.example.com",
@@ -382,7 +382,7 @@ def test_every_kind_of_change_by_a_fixup_is_shown(explain_in_json, policy, plugi
         "makes extendedKeyUsage (clientAuth) extendedKeyUsage (serverAuth)",
         "adds keyUsage (digitalSignature, critical)",
         "removes the extension 1.3.6.1.5.5.7.48.1.5",
-    ] == told["fixups"][0]["changes"]
+    ] == report["fixups"][0]["changes"]
 
 
 def test_control_characters_in_names_are_escaped(explain, document):

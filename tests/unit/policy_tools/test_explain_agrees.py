@@ -50,12 +50,12 @@ def agree(serve, document):
             upload_files=[("csr", "request.csr", octets)],
             status="*",
         )
-        told = explain.explain(offline, octets, ASKER)
-        json.dumps(explain.as_json(told))
-        assert STATUSES[told.outcome] == answer.status_int, told
+        explanation = explain.explain(offline, octets, ASKER)
+        json.dumps(explain.as_json(explanation))
+        assert STATUSES[explanation.outcome] == answer.status_int, explanation
         if answer.status_int == 400:
-            assert f"{explain.rejection_reason(told)}\n" == answer.text
-        return told
+            assert f"{explain.rejection_reason(explanation)}\n" == answer.text
+        return explanation
 
     return ask
 

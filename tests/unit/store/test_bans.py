@@ -278,9 +278,9 @@ def test_a_damaged_file_prevents_the_start(serve, document, tmp_path):
 
 
 def test_unknown_options_of_bans_are_rejected(serve, document):
-    for section, complaint in (({"file": "x"}, "bans: unknown option 'file'"), (1, "bans: should")):
+    for section, message in (({"file": "x"}, "bans: unknown option 'file'"), (1, "bans: should")):
         document["bans"] = section
-        with pytest.raises(ConfigurationError, match=complaint):
+        with pytest.raises(ConfigurationError, match=message):
             serve(document)
 
 

@@ -176,7 +176,7 @@ def in_its_place(make):
     return spoil
 
 
-SPOIL = {
+DAMAGE = {
     "empty": write(lambda pem: b""),
     "cut off": write(lambda pem: pem[:200]),
     "other bytes": write(lambda pem: pem.replace(b"M", b"N", 1)),
@@ -202,14 +202,14 @@ SPOIL = {
 }
 
 
-@pytest.mark.parametrize("how", SPOIL)
+@pytest.mark.parametrize("how", DAMAGE)
 @pytest.mark.parametrize(
     "arguments", [(), ("--json",), ("--in-force",), ("--for", "x.example.com")]
 )
 def test_a_broken_file_is_named_and_the_others_are_listed(service, kept, capsys, how, arguments):
     [broken] = [path for path in kept.glob("*.crt") if names_in(path) == ["soon.example.com"]]
     before = set(kept.rglob("*.crt"))
-    SPOIL[how](broken)
+    DAMAGE[how](broken)
     path = next(iter({*kept.rglob("*.crt")} - before), broken)
 
     code = main.main(["certs", *arguments, "--config", str(service.path / "config.json")])
@@ -404,10 +404,10 @@ def many(tmp_path_factory):
     certificate = x509.load_pem_x509_certificate(first.read_bytes())
     first.unlink()
     template = certificate.public_bytes(Encoding.DER)
-    place = template.index(b"\xa0\x03\x02\x01\x02\x02") + 7
+    offset = template.index(b"\xa0\x03\x02\x01\x02\x02") + 7
     for number in range(20_000):
         serial = b"\x01" + number.to_bytes(4)
-        der = template[:place] + serial + template[place + 5 :]
+        der = template[:offset] + serial + template[offset + 5 :]
         der = der.replace(b"host00000", b"host%05d" % number)
         fingerprint = hashlib.sha256(der).hexdigest()
         pem = base64.encodebytes(der)

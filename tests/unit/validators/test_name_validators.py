@@ -98,9 +98,9 @@ def allowed_by_whitelist(csr, names, **options):
         ("0.0.0.0/0", "www.example.com", False),
     ],
 )
-@pytest.mark.parametrize("place", ["common name", "alternative name"])
-def test_a_whitelist_pattern_matches_exactly_its_names(pattern, name, expected, place):
-    csr = make_csr(name) if place == "common name" else make_csr(None, name)
+@pytest.mark.parametrize("name_type", ["common name", "alternative name"])
+def test_a_whitelist_pattern_matches_exactly_its_names(pattern, name, expected, name_type):
+    csr = make_csr(name) if name_type == "common name" else make_csr(None, name)
 
     assert expected == allowed_by_whitelist(csr, [pattern])
 

@@ -72,28 +72,28 @@ def rows(page):
     for body in parse(page).findall(nodes.tbody):
         for row in body.children:
             section, cell = row.children
-            said, where = (part.astext() for part in cell if isinstance(part, nodes.paragraph))
-            yield section.astext(), said, where.replace("\n", " ").split(", ")
+            text, where = (part.astext() for part in cell if isinstance(part, nodes.paragraph))
+            yield section.astext(), text, where.replace("\n", " ").split(", ")
 
 
 def test_every_row_names_existing_modules_and_tests():
     found = list(rows(PAGE))
 
     assert len(found) > 80
-    for section, said, places in found:
-        assert said, section
-        assert [place for place in places if place.startswith("anchor/")], section
-        assert [place for place in places if place.startswith("tests/")], section
-        assert [] == [place for place in places if not (ROOT / place).is_file()], section
+    for section, text, paths in found:
+        assert text, section
+        assert [path for path in paths if path.startswith("anchor/")], section
+        assert [path for path in paths if path.startswith("tests/")], section
+        assert [] == [path for path in paths if not (ROOT / path).is_file()], section
 
 
 @pytest.mark.parametrize("page", ["security-model", "request"])
 def test_every_file_named_in_an_explanation_exists(page):
     text = (SOURCE / f"explanation/{page}.rst").read_text()
-    places = re.findall(r"``((?:anchor|tests|tools)/[\w./-]*)``", text)
+    paths = re.findall(r"``((?:anchor|tests|tools)/[\w./-]*)``", text)
 
-    assert len(places) > 10
-    assert [] == [place for place in places if not (ROOT / place).exists()]
+    assert len(paths) > 10
+    assert [] == [path for path in paths if not (ROOT / path).exists()]
 
 
 @pytest.fixture

@@ -33,10 +33,10 @@ BASIC = {"Authorization": "Basic " + base64.b64encode(b"alice:s3cret").decode()}
 def resolved(node):
     """The target of a reference in the description."""
     while "$ref" in node:
-        place = DESCRIPTION
+        target = DESCRIPTION
         for part in node["$ref"].removeprefix("#/").split("/"):
-            place = place[part.replace("~1", "/")]
-        node = place
+            target = target[part.replace("~1", "/")]
+        node = target
     return node
 
 
@@ -64,7 +64,7 @@ def form(**fields):
     return urllib.parse.urlencode({name: value for name, value in form.items() if value}).encode()
 
 
-class Holds:
+class ResponseValidator:
     """Sends requests to the service and validates each response against the description."""
 
     def __init__(self):
@@ -156,7 +156,7 @@ def test_every_status_is_described():
 
 
 def test_responses_and_descriptions_match(serve, document, tmp_path, monkeypatch):
-    holds = Holds()
+    validator = ResponseValidator()
     second = make_ca(tmp_path, name="Second CA", not_after=now() + 800 * DAY)
     document["signing_ca"]["local"]["next"] = {
         "from": (now() + 10 * DAY).isoformat(),
@@ -177,21 +177,21 @@ def test_responses_and_descriptions_match(serve, document, tmp_path, monkeypatch
     document["registration_authority"]["few"] = default | {"max_failures": 1}
     service = serve(document, metrics_networks=("192.0.2.7",))
 
-    submissions_are_answered(holds, service)
-    documents_are_answered(holds, service)
-    faults_are_answered(holds, service, tmp_path, monkeypatch)
+    submissions_are_answered(validator, service)
+    documents_are_answered(validator, service)
+    faults_are_answered(validator, service, tmp_path, monkeypatch)
 
     # No middleware reads the path, so every method that is not allowed is a 405.
-    expected = {known for known in described() if known[2] != 405}
-    assert expected == {known for known in holds.seen if known[2] != 405}
+    expected = {operation for operation in described() if operation[2] != 405}
+    assert expected == {operation for operation in validator.seen if operation[2] != 405}
 
 
-def submissions_are_answered(holds, service):
+def submissions_are_answered(validator, service):
     sign = "/v1/sign/{ra}"
 
     def post(at="default", headers=None, **kwargs):
         for accept in EITHER:
-            answer = holds.ask(
+            answer = validator.ask(
                 service,
                 sign,
                 "POST",
@@ -221,37 +221,37 @@ def submissions_are_answered(holds, service):
     assert 503 == post("down", body=form()).status_int
 
 
-def documents_are_answered(holds, service):
+def documents_are_answered(validator, service):
     for method, accept in itertools.product(READ, EITHER):
         headers = dict(accept)
         for path in ("/robots.txt", "/healthz", "/readyz", "/metrics", "/v1/ca/{ra}", "/"):
-            assert 200 == holds.ask(service, path, method, headers=headers).status_int
+            assert 200 == validator.ask(service, path, method, headers=headers).status_int
         for query in ("encoding=der", "chain=1", "bundle=1"):
             at = f"/v1/ca/default?{query}"
-            holds.ask(service, "/v1/ca/{ra}", method, at=at, headers=headers)
+            validator.ask(service, "/v1/ca/{ra}", method, at=at, headers=headers)
         for at, status in (("/v1/ca/default?encoding=x", 400), ("/v1/ca/other", 404)):
-            answer = holds.ask(service, "/v1/ca/{ra}", method, at=at, headers=headers)
+            answer = validator.ask(service, "/v1/ca/{ra}", method, at=at, headers=headers)
             assert status == answer.status_int
-        tag = holds.ask(service, "/", method, headers=headers).headers["ETag"]
-        same = holds.ask(service, "/", method, headers={**headers, "If-None-Match": tag})
+        tag = validator.ask(service, "/", method, headers=headers).headers["ETag"]
+        same = validator.ask(service, "/", method, headers={**headers, "If-None-Match": tag})
         assert 304 == same.status_int
-        gone = holds.ask(service, "/", method, at="/?authority=other", headers=headers)
+        gone = validator.ask(service, "/", method, at="/?authority=other", headers=headers)
         assert 404 == gone.status_int
         outside = {"REMOTE_ADDR": "198.51.100.1"}
-        answer = holds.ask(service, "/metrics", method, headers=headers, environ=outside)
+        answer = validator.ask(service, "/metrics", method, headers=headers, environ=outside)
         assert 403 == answer.status_int
-    html = holds.ask(service, "/", headers={"Accept": "text/html"})
+    html = validator.ask(service, "/", headers={"Accept": "text/html"})
     assert "text/html" == html.content_type
 
 
-def faults_are_answered(holds, service, tmp_path, monkeypatch):
+def faults_are_answered(validator, service, tmp_path, monkeypatch):
     (tmp_path / "certs").rename(tmp_path / "elsewhere")
     (tmp_path / "certs").write_text("in the way")
     for method, accept in itertools.product(READ, EITHER):
         service.http.app.root._readiness._expires = 0
-        assert 503 == holds.ask(service, "/readyz", method, headers=accept).status_int
+        assert 503 == validator.ask(service, "/readyz", method, headers=accept).status_int
     for accept in EITHER:
-        answer = holds.ask(
+        answer = validator.ask(
             service, "/v1/sign/{ra}", "POST", body=form(), headers={**FORM, **accept}
         )
         assert 500 == answer.status_int
@@ -262,7 +262,7 @@ def faults_are_answered(holds, service, tmp_path, monkeypatch):
     # A mock, because real parts cannot be made to fail like this.
     monkeypatch.setattr("anchor.web.dispatch.StrictDispatch.route", broken)
     for (path, method), accept in itertools.product(operations(), EITHER):
-        answer = holds.ask(service, path, method.upper(), headers=accept)
+        answer = validator.ask(service, path, method.upper(), headers=accept)
         assert 500 == answer.status_int
 
 
@@ -272,6 +272,6 @@ def test_the_page_of_many_authorities_matches_its_description(serve, document):
     service = serve(document)
     short = serve(document, front_page="short")
 
-    assert "page" in Holds().ask(service, "/", headers=JSON).json["authorities"][0]
+    assert "page" in ResponseValidator().ask(service, "/", headers=JSON).json["authorities"][0]
     for each in (service, short):
-        Holds().ask(each, "/", at="/?authority=ra-3", headers=JSON)
+        ResponseValidator().ask(each, "/", at="/?authority=ra-3", headers=JSON)
