@@ -1,4 +1,4 @@
-"""What every test may ask for: an environment of its own, a service in its process."""
+"""Fixtures for all tests: a clean environment, and a service in this process."""
 
 from __future__ import annotations
 

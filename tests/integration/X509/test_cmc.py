@@ -54,13 +54,13 @@ def test_a_message_from_openssl_is_unwrapped(service, ca, tmp_path, csr, options
 
 
 @pytest.mark.parametrize("label", ["CMS", "PKCS7", "CMC", "CERTIFICATE REQUEST"])
-def test_a_message_in_pem_is_unwrapped_under_each_of_its_labels(service, ca, tmp_path, csr, label):
+def test_a_message_in_pem_is_unwrapped_with_each_label(service, ca, tmp_path, csr, label):
     pem = wrapped_by_openssl(tmp_path, csr, form="PEM").replace(b" CMS-", f" {label}-".encode())
 
     assert_is_leaf(service.issue(pem), issued_by=ca)
 
 
-def test_a_message_in_ber_is_refused_with_its_reason(service, tmp_path, csr):
+def test_a_message_in_ber_is_rejected_with_the_reason(service, tmp_path, csr):
     message = wrapped_by_openssl(tmp_path, csr, "-stream", "-indef")
 
     answer = post_bare(service, message, "application/cmc")
@@ -68,7 +68,7 @@ def test_a_message_in_ber_is_refused_with_its_reason(service, tmp_path, csr):
     assert (400, True) == (answer.status_int, "a length in it is not in DER" in answer.text)
 
 
-def test_the_signature_around_a_request_proves_nothing_about_its_key(service, tmp_path):
+def test_the_outer_signature_is_no_proof_of_possession(service, tmp_path):
     key = shared_key("ed25519")
     foreign = der.request(key, signer=shared_key())
     message = wrapped_by_openssl(tmp_path, foreign)
@@ -78,7 +78,7 @@ def test_the_signature_around_a_request_proves_nothing_about_its_key(service, tm
     assert (400, True) == (answer.status_int, "is not signed with its own key" in answer.text)
 
 
-def test_a_private_key_in_place_of_a_message_is_not_repeated_in_the_answer(service):
+def test_a_private_key_instead_of_a_message_is_not_echoed(service):
     pem = key_pem(shared_key())
 
     answer = service.sign(pem, status=400)

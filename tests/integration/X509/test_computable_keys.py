@@ -17,6 +17,6 @@ def openssl_prime(bits):
 
 
 @pytest.mark.parametrize("bits", [2048, 3072, 4096])
-def test_a_prime_modulus_is_refused(bits):
+def test_a_prime_modulus_is_rejected(bits):
     with pytest.raises(WeakKey, match="is a prime"):
         check_modulus(openssl_prime(bits))

@@ -105,7 +105,7 @@ NAMES = st.sampled_from(
     st.sampled_from(["a.example.com", "a.example.org", "Alice"]),
     st.sampled_from([None, "Example", "Other"]),
 )
-def test_what_is_accepted_openssl_accepts(
+def test_openssl_accepts_every_accepted_name(
     tmp_path, permitted, excluded, names, common_name, organisation
 ):
     if not permitted and not excluded:
@@ -121,7 +121,7 @@ def test_what_is_accepted_openssl_accepts(
 @pytest.mark.parametrize(
     ("permitted", "excluded", "request_", "accepted"), CASES.values(), ids=CASES
 )
-def test_openssl_compares_names_as_the_cases_say(tmp_path, permitted, excluded, request_, accepted):
+def test_openssl_agrees_with_the_cases(tmp_path, permitted, excluded, request_, accepted):
     ca = ca_certificate("Constrained", permitted or None, excluded or None)
 
     assert accepted == openssl_accepts(tmp_path, request_, ca)

@@ -41,7 +41,7 @@ def openssl_subject(certificate):
 
 @settings(BURST, max_examples=examples(25))
 @given(wanted=st.lists(directory_strings(), min_size=1, max_size=4))
-def test_openssl_reads_the_text_that_was_requested(service, ca, wanted):
+def test_openssl_reads_the_requested_text(service, ca, wanted):
     subject = der.name(*((oid, value(text, tag), tag) for oid, text, tag in wanted))
 
     assert [text for _, text, _ in wanted] == openssl_subject(certified(service, ca, subject))

@@ -77,9 +77,7 @@ LOSING = {
 
 
 @pytest.mark.parametrize("kind", LOSING)
-def test_logging_that_cannot_record_is_an_error_for_the_command_and_at_start_up(
-    document, tmp_path, kind
-):
+def test_logging_that_loses_events_fails_the_check_and_the_start(document, tmp_path, kind):
     tried = check_and_start(document, tmp_path, *LOSING[kind])
 
     checked, started = tried.stderr.split("checked: ")
@@ -105,7 +103,7 @@ KEEPING = {
 
 
 @pytest.mark.parametrize("kind", KEEPING)
-def test_logging_that_records_is_good_for_the_command_and_at_start_up(document, tmp_path, kind):
+def test_logging_that_records_events_passes_the_check_and_the_start(document, tmp_path, kind):
     tried = check_and_start(document, tmp_path, *KEEPING[kind])
 
     assert tried.returncode == 0, tried.stderr
@@ -122,7 +120,7 @@ import anchor.wsgi
 """
 
 
-def test_the_command_leaves_logging_and_files_alone(document, tmp_path, capsys, monkeypatch):
+def test_the_check_changes_neither_logging_nor_files(document, tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("PECAN_CONFIG", raising=False)
     (tmp_path / "logs").mkdir()
     logging_to = audit_to(LINES, filename=str(tmp_path / "logs/audit.log"))
@@ -140,7 +138,7 @@ def test_the_command_leaves_logging_and_files_alone(document, tmp_path, capsys, 
     assert logging.getLogger().handlers == before
 
 
-def test_the_record_in_a_file_needs_no_logging(document, tmp_path):
+def test_an_audit_file_needs_no_logging(document, tmp_path):
     assert main(["audit", "init", str(tmp_path / "audit.key")]) == 0
     document["audit"] = {
         "target": "file",

@@ -17,7 +17,7 @@ for number in range(500):
 """
 
 
-def test_processes_that_share_a_file_mix_no_lines(tmp_path):
+def test_processes_that_share_a_file_write_complete_lines(tmp_path):
     path = tmp_path / "audit.log"
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), name]) for name in "abcd"]
     assert [writer.wait(60) for writer in writers] == [0] * 4
@@ -30,7 +30,7 @@ def test_processes_that_share_a_file_mix_no_lines(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["closed", "for reading"])
-def test_standard_error_that_cannot_be_written_to_is_refused(mode):
+def test_a_standard_error_that_cannot_be_written_to_is_rejected(mode):
     """The next opened file could get its descriptor and then receive the audit lines."""
     refuse = "import os; os.close(2)\n"
     if mode == "for reading":

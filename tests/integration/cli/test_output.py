@@ -32,7 +32,7 @@ def run(environment):
 
 
 @pytest.mark.parametrize("arguments", [["schema"], ["list", "--json"], ["renew", "--help"]])
-def test_a_full_disk_under_standard_output_is_told_in_one_line(run, arguments):
+def test_a_full_disk_under_standard_output_is_reported_in_one_line(run, arguments):
     with open("/dev/full", "w") as full:  # noqa: PTH123  # it is a device
         finished = run(*arguments, stdout=full)
 
@@ -42,7 +42,7 @@ def test_a_full_disk_under_standard_output_is_told_in_one_line(run, arguments):
     )
 
 
-def test_a_reader_that_has_read_enough_is_told_nothing(run):
+def test_a_closed_output_pipe_causes_no_message(run):
     reading, writing = os.pipe()
     os.close(reading)
     try:
@@ -61,7 +61,7 @@ def test_a_full_disk_under_all_output_fails_too(environment):
     assert 0 != finished.returncode
 
 
-def test_a_closed_standard_output_is_no_error(environment):
+def test_a_closed_standard_output_is_not_an_error(environment):
     finished = subprocess.run(
         f"'{ANCHOR}' schema >&-",
         shell=True,
@@ -74,7 +74,7 @@ def test_a_closed_standard_output_is_no_error(environment):
     assert (0, b"") == (finished.returncode, finished.stderr)
 
 
-def test_an_error_is_told_before_the_full_disk(run, tmp_path):
+def test_an_error_takes_precedence_over_a_full_disk(run, tmp_path):
     (tmp_path / "config.json").write_text("[")
 
     with open("/dev/full", "w") as full:  # noqa: PTH123  # it is a device

@@ -11,7 +11,7 @@ from tests.support.canned import problem_response
 from tests.support.pki import make_csr
 
 
-def test_a_sentence_in_any_language_gets_through_in_any_locale(https_anchor):
+def test_a_reason_in_any_language_is_printed_in_any_locale(https_anchor):
     environment = os.environ | {
         "PYTHONIOENCODING": "ascii",
         "CERTMONGER_CSR": make_csr().decode(),

@@ -9,7 +9,7 @@ from anchor.client.daemon import LONGEST_SLEEP
 from tests.support.servers.processes import wait_for
 
 
-def test_the_daemon_renews_what_is_due_and_ends_when_told(machine, daemon):
+def test_the_daemon_renews_due_certificates_and_ends_on_sigterm(machine, daemon):
     assert 0 == machine.request("www.example.com")
     first = machine.certificate()
     machine.force_renewal_due()
@@ -24,7 +24,7 @@ def test_the_daemon_renews_what_is_due_and_ends_when_told(machine, daemon):
     assert [] == machine.leftovers()
 
 
-def test_a_hangup_has_it_look_again(machine, daemon):
+def test_sighup_starts_a_cycle_at_once(machine, daemon):
     assert 0 == machine.request("www.example.com")
     first = machine.certificate()
     process = daemon()
@@ -42,7 +42,7 @@ def test_a_hangup_has_it_look_again(machine, daemon):
     assert process.poll() is None
 
 
-def test_it_waits_for_a_service_that_is_away(machine, daemon, https_anchor):
+def test_the_daemon_retries_while_the_service_is_unavailable(machine, daemon, https_anchor):
     assert 0 == machine.request("www.example.com")
     first = machine.certificate()
     machine.force_renewal_due()

@@ -38,7 +38,7 @@ def die_at_step(step, machine, *arguments):
     return finished.returncode != 0
 
 
-def test_killed_at_any_step_of_a_renewal_leaves_a_pair_that_fits(machine):
+def test_a_killed_renewal_leaves_a_matching_key_and_certificate(machine):
     assert 0 == machine.request("www.example.com")
     step = 1
     while die_at_step(step, machine, "renew", "--force", "--quiet"):
@@ -55,7 +55,7 @@ def test_killed_at_any_step_of_a_renewal_leaves_a_pair_that_fits(machine):
     assert 2 == len(list((machine.directory / "versions").iterdir()))
 
 
-def test_killed_at_any_step_of_the_first_request_leaves_all_or_nothing(machine):
+def test_a_killed_first_request_leaves_all_files_or_none(machine):
     step = 1
     request = ("request", "--config", machine.config, "www.example.com")
     while die_at_step(step, machine, *request):
@@ -73,7 +73,7 @@ def test_killed_at_any_step_of_the_first_request_leaves_all_or_nothing(machine):
     assert [] == machine.leftovers()
 
 
-def test_a_run_that_was_killed_before_its_hook_is_made_up_for(machine, tmp_path):
+def test_the_next_run_executes_the_hook_of_a_killed_run(machine, tmp_path):
     ran = tmp_path / "ran"
     assert 0 == machine.request("www.example.com", "--hook", f"touch {ran}")
     step = 1
@@ -88,7 +88,7 @@ def test_a_run_that_was_killed_before_its_hook_is_made_up_for(machine, tmp_path)
         step += 1
 
 
-def test_what_killed_runs_have_left_is_removed_by_the_next_run_of_any_kind(machine, daemon):
+def test_every_kind_of_run_removes_the_files_of_killed_runs(machine, daemon):
     assert 0 == machine.request("www.example.com")
     versions = machine.state / "certificates" / "never-tracked" / "versions"
 
@@ -117,7 +117,7 @@ def test_what_killed_runs_have_left_is_removed_by_the_next_run_of_any_kind(machi
     wait_for(lambda: not machine.leftovers(), what="the leftovers to be gone")
 
 
-def test_a_full_disk_leaves_what_was_there(machine):
+def test_a_full_disk_keeps_the_existing_files(machine):
     assert 0 == machine.request("www.example.com")
     first = machine.certificate()
 
@@ -136,7 +136,7 @@ def test_a_full_disk_leaves_what_was_there(machine):
     assert 0 == machine.renew("--force")
 
 
-def test_two_runs_at_once_renew_once(machine, https_anchor):
+def test_simultaneous_runs_renew_once(machine, https_anchor):
     assert 0 == machine.request("www.example.com")
     machine.force_renewal_due()
 
@@ -149,7 +149,7 @@ def test_two_runs_at_once_renew_once(machine, https_anchor):
     assert [] == machine.leftovers()
 
 
-def test_forced_runs_at_once_take_turns(machine, https_anchor):
+def test_simultaneous_forced_runs_take_turns(machine, https_anchor):
     assert 0 == machine.request("www.example.com")
 
     runs = [machine.start("renew", "--force") for _ in range(3)]
@@ -161,7 +161,7 @@ def test_forced_runs_at_once_take_turns(machine, https_anchor):
     assert [] == machine.leftovers()
 
 
-def test_the_output_of_a_hook_does_not_get_into_json(machine, tmp_path):
+def test_the_output_of_a_hook_is_not_mixed_with_json(machine, tmp_path):
     hooked = script(tmp_path / "hook", "echo noise")
     process = machine.start(
         "request", "--config", machine.config, "--hook", hooked, "--json", "www.example.com"

@@ -29,7 +29,7 @@ def on_a_terminal(machine, *arguments):
     return seen.decode()
 
 
-def test_a_terminal_shows_progress_colours_and_how_long_it_is_to_go(machine):
+def test_a_terminal_shows_progress_colours_and_remaining_time(machine):
     asked = on_a_terminal(machine, "request", "--config", machine.config, "www.example.com")
     listed = on_a_terminal(machine, "list")
 

@@ -10,7 +10,7 @@ from tests.support.pki import make_csr
 from tests.support.servers.processes import program
 
 
-def test_only_who_insists_on_revocation_asks_for_it(service, ca, tmp_path):
+def test_openssl_needs_revocation_data_only_if_it_is_required(service, ca, tmp_path):
     certificate = service.issue(make_csr("www.example.com", "www.example.com"))
 
     leaf = tmp_path / "leaf.crt"
