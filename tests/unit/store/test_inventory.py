@@ -169,11 +169,11 @@ def write(contents):
 
 
 def in_its_place(make):
-    def spoil(path):
+    def replace_file(path):
         path.unlink()
         make(path)
 
-    return spoil
+    return replace_file
 
 
 DAMAGE = {
