@@ -39,7 +39,7 @@ from anchor.errors import (
 )
 from anchor.validators.errors import ValidationError, refuse_any
 from anchor.web.request import Request
-from anchor.X509.general_names import interpret_names as named
+from anchor.X509.general_names import interpret_names
 from anchor.X509.signing_request import X509Csr
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ __all__ = [
     "Usages",
     "ValidationError",
     "X509Csr",
-    "named",
+    "interpret_names",
     "one_secret",
     "refuse_any",
 ]

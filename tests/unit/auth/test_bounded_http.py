@@ -235,6 +235,7 @@ def test_an_answer_through_a_proxy_is_limited_too(tmp_path, monkeypatch):
             authenticator.authenticate("default", "alice", "the-token")
 
 
+@pytest.mark.slow
 def test_the_requester_gets_a_503(serve, document):
     def behave(connection, _stop):
         connection.recv(65536)

@@ -18,6 +18,8 @@ from anchor.auth.shared_state import SharedState
 from anchor.errors import BackendUnavailable
 from anchor.runtime import process_directory
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def shared_slots(tmp_path):

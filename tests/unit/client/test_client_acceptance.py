@@ -28,6 +28,8 @@ from tests.support.pki import (
 )
 from tests.support.signing_services import issue, pem, signing
 
+pytestmark = pytest.mark.slow
+
 HOUR = datetime.timedelta(hours=1)
 
 

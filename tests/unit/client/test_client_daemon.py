@@ -16,6 +16,8 @@ from anchor.client.tracking import StateDirectory
 from anchor.client.transport import retry_after
 from tests.support.canned import problem_response, response
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def outcomes():

@@ -334,6 +334,7 @@ def test_a_command_can_print_the_secret(machine, https_anchor, tmp_path):
     assert 0 == machine.request("www.example.com")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "code", "reason"),
     [
@@ -354,6 +355,7 @@ def test_a_command_that_prints_no_secret_is_reported(
     assert [] == https_anchor.requests
 
 
+@pytest.mark.slow
 def test_a_slow_service_times_out(machine, https_anchor, capsys):
     def drip(environ, start_response):
         start_response("200 OK", [("Content-Type", "application/json")])

@@ -8,6 +8,8 @@ import pytest
 
 from anchor.client.certificate_version import NAMES
 
+pytestmark = pytest.mark.slow
+
 
 def drop_links(directory):
     for path in [*directory.iterdir()]:

@@ -120,6 +120,7 @@ SAMPLE = {"backend": "static", "user": "myusername", "secret": "simplepassword"}
 NETWORK_AND_NAMES = [".", "%.%", "10.0.0.0/8"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("identifier", "where", "changes", "config_py"),
     [

@@ -58,6 +58,7 @@ def test_citations_in_lists_are_recognised_too():
     assert ["1034", "1123", "5280", "6125", "5891", "4514", "9110"] == list(cited(text))
 
 
+@pytest.mark.slow
 def test_every_rfc_that_the_code_cites_is_on_the_page():
     modules = (ROOT / "anchor").rglob("*.py")
     cites = {rfc for path in modules for text in explained(path) for rfc in cited(text)}
