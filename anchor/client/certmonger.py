@@ -197,8 +197,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lambda: configuration.load(namespace.config or configuration.find()), os.environ, _log
     )
     reply = helper.answer()
-    if reply.text:
-        _print(reply.text)
+    try:
+        if reply.text:
+            _print(reply.text)
+    except OSError as error:
+        # A traceback exits with 1, after which certmonger waits seven days.
+        _log(f"standard output cannot be written: {error.strerror}")
+        # Python would fail once more at its exit, when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return WAIT
     return reply.code
 
 
