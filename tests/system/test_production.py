@@ -24,7 +24,14 @@ from anchor.cli.main import main
 from tests.support.pki import assert_is_leaf, make_csr
 from tests.support.servers.anchor import EVERY_SERVER, serving, uwsgi_ini
 from tests.support.servers.nginx_site import HOST, site
-from tests.support.servers.processes import alive, children, descendants, program, wait_for
+from tests.support.servers.processes import (
+    alive,
+    answers,
+    children,
+    descendants,
+    program,
+    wait_for,
+)
 from tests.system.test_real_servers import post
 
 SLOW = """
@@ -234,6 +241,9 @@ def test_a_sigterm_finishes_what_runs_and_leaves_nothing_behind(server, slow, tm
     with serving(server, tmp_path) as service, concurrent.futures.ThreadPoolExecutor() as pool:
         running = pool.submit(post, service, make_csr())
         wait_for(lambda: started(tmp_path), what="the request to be in its middle")
+        if server == "gunicorn":
+            # The first worker is busy, so the second one, which is forked later, answers.
+            wait_for(lambda: answers(service.port), what="the second worker")
         processes = descendants(service.process.pid)
         service.process.send_signal(signal.SIGTERM)
         if len(processes) > 1:
