@@ -3,9 +3,10 @@
 A line is one JSON object.  It begins with the hash of the previous line and the line's number, and
 ends with the line's hash: the SHA-256 over all bytes before ``,"hash":``::
 
-    {"previous":"<64 hex>","number":17,"time":...,"hash":"<64 hex>"}
+    {"previous":"<64 hex>","number":17,"time":"...","node":"web1",...,"hash":"<64 hex>"}
 
-Both hashes are at fixed positions, so verification hashes bytes and needs no JSON parser.
+These fields are at fixed positions, so verification hashes bytes and needs no JSON parser.  Lines
+of older versions have no node.
 """
 
 from __future__ import annotations
@@ -19,10 +20,15 @@ from typing import Any
 
 from pydantic_core import from_json
 
+NODE_NAME = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
+"""The regular expression of a node's name, which needs no escapes in JSON, logs and paths."""
+
 _HASH = b',"hash":"'
 _HASH_LENGTH = 64
 _TAIL_LENGTH = len(_HASH) + _HASH_LENGTH + len(b'"}')
 _HEAD = re.compile(rb'\{"previous":"([0-9a-f]{64})","number":([1-9][0-9]{0,17}),')
+# After the time, so that is_torn() need not know the node.  No group: the name is not valid.
+_NODE = re.compile(rb'"time":"[^"\\]*","node":(?:"(%b)",)?' % NODE_NAME.encode("ascii"))
 # json.dumps escapes all characters that are not printable ASCII.
 _JSON_TEXT = re.compile(rb'(?:[ -\[\]-~]|\\(?:[\\"bfnrt]|u[0-9a-f]{4}))*(?:\\(?:u[0-9a-f]{0,3})?)?')
 _TAIL = re.compile(rb',"hash":"([0-9a-f]{64})"\}')
@@ -46,6 +52,7 @@ class Line:
 
     previous: str
     link: Link
+    node: str | None = None
 
 
 def encode_line(fields: Mapping[str, Any], previous: Link) -> tuple[bytes, Link]:
@@ -65,12 +72,17 @@ def parse_line(line: bytes) -> Line | None:
     if head is None:
         return None
     tail = _TAIL.fullmatch(line, len(line) - _TAIL_LENGTH)
-    if tail is None:
+    node = _NODE.match(line, head.end())
+    if tail is None or (node is not None and node[1] is None):
         return None
     digest = hashlib.sha256(line[:-_TAIL_LENGTH]).hexdigest()
     if digest.encode("ascii") != tail[1]:
         return None
-    return Line(head[1].decode("ascii"), Link(int(head[2]), digest))
+    return Line(
+        head[1].decode("ascii"),
+        Link(int(head[2]), digest),
+        node[1].decode("ascii") if node else None,
+    )
 
 
 def is_torn(data: bytes, previous: str, number: int) -> bool:

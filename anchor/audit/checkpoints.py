@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from anchor.audit.chain import Link
+from anchor.audit.chain import NODE_NAME, Link
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,12 @@ class CheckpointKey:
         """The public key."""
         return self._key.public_key()
 
-    def sign(self, link: Link, time: datetime.datetime) -> dict[str, Any]:
-        """Sign a checkpoint of this link and return it as a JSON object."""
+    def sign(self, link: Link, time: datetime.datetime, node: str) -> dict[str, Any]:
+        """Sign a checkpoint of this link in a node's chain and return it as a JSON object."""
         moment = time.isoformat(timespec="milliseconds")
-        signature = self._key.sign(_signed_bytes(link, moment))
+        signature = self._key.sign(_signed_bytes(link, moment, node))
         return {
+            "node": node,
             "number": link.number,
             "hash": link.hash,
             "time": moment,
@@ -87,11 +88,19 @@ class CheckpointKey:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A parsed checkpoint; its signature is not verified yet."""
+    """A parsed checkpoint; its signature is not verified yet.
+
+    Attributes:
+        link: the line that it confirms, and the lines before it.
+        time: when it was made.
+        signature: the signature over the other fields.
+        node: the node whose chain this is; None for a checkpoint of an older version.
+    """
 
     link: Link
     time: str
     signature: bytes
+    node: str | None = None
 
     @classmethod
     def of(cls, fields: Any) -> Checkpoint:
@@ -105,12 +114,15 @@ class Checkpoint:
             raise ValueError("not a checkpoint")
         if not (digest.isascii() and time.isascii()):
             raise ValueError("not a checkpoint")
-        return cls(Link(number, digest), time, signature)
+        node = fields.get("node")
+        if node is not None and not (isinstance(node, str) and re.fullmatch(NODE_NAME, node)):
+            raise ValueError("not a checkpoint")
+        return cls(Link(number, digest), time, signature, node)
 
     def is_signed_by(self, key: Ed25519PublicKey) -> bool:
-        """True if the key verifies the signature over the link and the time."""
+        """True if the key verifies the signature over the link, the time and the node."""
         try:
-            key.verify(self.signature, _signed_bytes(self.link, self.time))
+            key.verify(self.signature, _signed_bytes(self.link, self.time, self.node))
         except InvalidSignature:
             return False
         return True
@@ -127,9 +139,11 @@ def find_checkpoints(text: str) -> Iterator[Checkpoint]:
             yield Checkpoint.of(json.loads(match[1]))
 
 
-def _signed_bytes(link: Link, time: str) -> bytes:
-    # The first line ensures that the signature is valid for nothing but a checkpoint.
-    return f"anchor audit checkpoint\n{link.number}\n{link.hash}\n{time}\n".encode()
+def _signed_bytes(link: Link, time: str, node: str | None) -> bytes:
+    # The first line ensures that the signature is valid for nothing but a checkpoint.  It differs
+    # with a node, so that nobody can remove the node and keep the signature.
+    kind = "anchor audit checkpoint" if node is None else f"anchor audit checkpoint of node\n{node}"
+    return f"{kind}\n{link.number}\n{link.hash}\n{time}\n".encode()
 
 
 def fingerprint(key: Ed25519PublicKey) -> str:

@@ -33,18 +33,28 @@ _WINDOW = 1 << 16
 
 
 class FileSink:
-    """Appends events to a file, and a checkpoint whenever one is due."""
+    """Appends events to a file, and a checkpoint whenever one is due.
+
+    Args:
+        path: the file.
+        key: the key that signs checkpoints.
+        interval: when a checkpoint is due.
+        node: the name of the node, in each line and each checkpoint.
+        clock: the time in seconds since 1970.
+    """
 
     def __init__(
         self,
         path: Path,
         key: CheckpointKey,
         interval: CheckpointInterval,
+        node: str,
         clock: Callable[[], float] = time.time,
     ):
         self._path = path
         self._key = key
         self._interval = interval
+        self._node = node
         self._clock = clock
         self._boot = heads.boot_id()
 
@@ -74,10 +84,12 @@ class FileSink:
         try:
             with self._locked() as head_file, self._open() as file:
                 head = self._current_head(head_file, file)
+                # The name of the node is not proven before a checkpoint contains it.
+                is_unnamed = head.node != self._node
                 if fields is not None:
                     head = self._append(file, head, fields)
                 since = head.number - head.marked, self._clock() - head.marked_at
-                if fields is None or self._interval.is_due(*since):
+                if fields is None or is_unnamed or self._interval.is_due(*since):
                     head, signed = self._append_checkpoint(file, head)
                 heads.write(head_file, head)
                 unflushed = os.dup(file)
@@ -100,7 +112,8 @@ class FileSink:
     def _append_checkpoint(self, file: int, head: Head) -> tuple[Head, dict[str, Any]]:
         """Append a signed checkpoint of the last line."""
         now = self._clock()
-        signed = self._key.sign(head.link, datetime.datetime.fromtimestamp(now, datetime.UTC))
+        moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
+        signed = self._key.sign(head.link, moment, self._node)
         fields = {"time": signed["time"], "event": CHECKPOINT, "checkpoint": signed}
         marked = self._append(file, head, fields)
         return replace(marked, marked=marked.number, marked_at=now), signed
@@ -119,7 +132,10 @@ class FileSink:
             else:
                 LOG.error("%s: it ends with something that Anchor did not write", self._path)
             fields = {**fields, "torn": chain.torn_digest(end.torn)}
-        line, link = chain.encode_line(fields, previous)
+        if head.node not in ("", self._node):
+            LOG.error("%s: it is the record of node %s, not %s", self._path, head.node, self._node)
+        named = {"time": fields["time"], "node": self._node, **fields}
+        line, link = chain.encode_line(named, previous)
         _write_all(file, start + line)
         status = os.fstat(file)
         return replace(
@@ -129,6 +145,7 @@ class FileSink:
             inode=status.st_ino,
             size=status.st_size,
             boot=self._boot,
+            node=self._node,
         )
 
     def _end(self, file: int, head: Head) -> FileEnd:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import pydantic
 
-from anchor.audit.chain import GENESIS, Link
+from anchor.audit.chain import GENESIS, NODE_NAME, Link
 from anchor.errors import AnchorError
 
 LOG = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ class Head:
         inode, size: the inode of its file, and the size of that file after the line.
         marked, marked_at: the number of the last checkpoint, and its time in seconds.
         boot: the boot of the machine in which the line was written.
+        node: the node that the chain belongs to; empty if an older version wrote the head.
     """
 
     __pydantic_config__ = pydantic.ConfigDict(strict=True)
@@ -37,6 +38,7 @@ class Head:
     marked: int = 0
     marked_at: float = 0.0
     boot: str = ""
+    node: Annotated[str, pydantic.Field(pattern=f"^({NODE_NAME})?$")] = ""
 
     @property
     def link(self) -> Link:

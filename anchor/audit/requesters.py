@@ -7,7 +7,8 @@ from pathlib import Path
 
 from anchor.audit import heads, rotation
 from anchor.audit.events import SIGNING
-from anchor.audit.verification import BrokenRecord, Verification
+from anchor.audit.report import BrokenRecord
+from anchor.audit.verification import Verification
 from anchor.store import bans
 
 _SIGNING = f'"event":"{SIGNING}"'.encode()

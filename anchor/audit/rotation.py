@@ -5,11 +5,13 @@ from __future__ import annotations
 import glob
 import gzip
 import re
-from collections.abc import Collection, Iterator
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import IO, cast
 
 from anchor.audit import chain
+from anchor.audit.chain import Line
 
 # Files beside the record that contain no events: the head file and the audit keys.
 _COMPANIONS = (".head", ".key", ".key.pub", ".pub")
@@ -79,11 +81,26 @@ def _begins_with_an_event(path: Path) -> bool:
 
 
 def _first_number(path: Path) -> float:
-    """The number of the first event in a file; infinity if there is none."""
+    line = first_line(path)
+    return line.link.number if line else float("inf")
+
+
+# Unfinished lines of crashes may come before the first event or after the last one.
+_MOST_UNFINISHED = 8
+
+
+def first_line(path: Path) -> Line | None:
+    """The first event in a file; None if there is none."""
     with open_file(path) as file:
-        # Unfinished lines of crashes may come before the first event.
-        for line in (file.readline() for _ in range(8)):
-            parsed = chain.parse_line(line.rstrip(b"\n"))
-            if parsed:
-                return parsed.link.number
-    return float("inf")
+        return _first_valid(file.readline() for _ in range(_MOST_UNFINISHED))
+
+
+def last_line(path: Path) -> Line | None:
+    """The last event in a file, which may be compressed; None if there is none."""
+    with open_file(path) as file:
+        return _first_valid(reversed(deque(file, _MOST_UNFINISHED)))
+
+
+def _first_valid(lines: Iterable[bytes]) -> Line | None:
+    parsed = (chain.parse_line(line.rstrip(b"\n")) for line in lines)
+    return next((line for line in parsed if line), None)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Protocol
 
 import pydantic
 
+from anchor.audit import nodes
 from anchor.audit.checkpoints import CheckpointInterval, CheckpointKey
 from anchor.audit.events import Event
 from anchor.audit.file_sink import FileSink, check_path
@@ -59,6 +60,7 @@ def to_file(
     checkpoint_key_path: PrivateFile,
     checkpoint_events: Count = 1000,
     checkpoint_seconds: Seconds = 3600,
+    node: nodes.NodeName | None = None,
 ) -> FileSink:
     """``file``: lines of JSON in a chain of hashes.
 
@@ -71,6 +73,10 @@ def to_file(
         checkpoint_seconds: after how many seconds, if that is sooner. Nothing runs by itself: a
             checkpoint that is due is made together with the next event. ``anchor audit checkpoint``
             makes one at once.
+        node: the name of this node, different from that of any other node; each line and each
+            checkpoint contains it. Up to 64 letters, digits, ``.``, ``-`` and ``_``. Default: the
+            name in the file that exists, so that it stays the same when a container gets another
+            host name; in a new file the host name. Another name than that in the file is refused.
     """
     check_path(path)
     try:
@@ -79,7 +85,8 @@ def to_file(
         raise ConfigurationError.about(
             "checkpoint_key_path", f"{checkpoint_key_path.path} {error}"
         ) from None
-    return FileSink(path, key, CheckpointInterval(checkpoint_events, checkpoint_seconds))
+    interval = CheckpointInterval(checkpoint_events, checkpoint_seconds)
+    return FileSink(path, key, interval, nodes.choose_name(path, node))
 
 
 def to_messaging(

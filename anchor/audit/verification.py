@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -16,48 +15,27 @@ from anchor.audit.chain import GENESIS, Line, Link
 from anchor.audit.checkpoints import Checkpoint
 from anchor.audit.events import CHECKPOINT
 from anchor.audit.heads import Head
-from anchor.errors import AnchorError
+from anchor.audit.report import BrokenRecord, Report
 
 _EVENT_IS_CHECKPOINT = f'"event":"{CHECKPOINT}"'.encode()
 _PROGRESS_EVERY = 5000
 
 
-class BrokenRecord(AnchorError):
-    """The record is not what Anchor wrote; the message says where and how."""
+class _Place(NamedTuple):
+    """A line that a copied checkpoint is about, and where it is."""
 
-    def __init__(self, path: Path, line: int, problem: str):
-        super().__init__(f"{path}, line {line}: {problem}")
-
-
-@dataclass
-class Report:
-    """The result of a verification.
-
-    Attributes:
-        lines: the number of verified lines.
-        first, last: the link before the first line, and that of the last line.
-        checkpoints: the number of checkpoints with a valid signature.
-        signed: the number of the last event that a checkpoint covers.
-        torn: the unfinished lines that crashes left, for messages.
-        bytes_read: the number of bytes that were read from the files.
-    """
-
-    lines: int = 0
-    first: Link = GENESIS
-    last: Link = GENESIS
-    checkpoints: int = 0
-    signed: int = 0
-    torn: list[str] = field(default_factory=list)
-    bytes_read: int = 0
+    path: Path
+    line: int
+    link: Link
 
 
 class Verification:
     """Verifies the files of a record as one chain.
 
     Args:
-        previous: the hash of the line before the first file; None if the files begin with event 1.
+        previous: hashes of which the first file continues one; empty if it begins with event 1.
         key: the public audit key; None to skip signatures.
-        copies: checkpoints that were copied from a log.
+        copies: checkpoints that were copied from a log.  Those of other nodes do not count.
         progress: called with the report every few thousand lines, and after each file.
         must_be_signed: if a key is given, require a signed checkpoint even if the record does not
             begin with event 1.
@@ -65,11 +43,12 @@ class Verification:
         from_anywhere: accept a record that does not begin with event 1.
         on_line: called with every verified line, including its line break.  Later lines may still
             be wrong.
+        among_others: True if copies and records that name no node may belong to different nodes.
     """
 
     def __init__(
         self,
-        previous: str | None = None,
+        previous: frozenset[str] = frozenset(),
         key: Ed25519PublicKey | None = None,
         copies: Sequence[Checkpoint] = (),
         progress: Callable[[Report], None] = lambda _: None,
@@ -78,6 +57,7 @@ class Verification:
         head: Head | None = None,
         from_anywhere: bool = False,
         on_line: Callable[[bytes], None] = lambda _: None,
+        among_others: bool = False,
     ):
         self._must_be_signed = must_be_signed
         self._head = head
@@ -85,12 +65,14 @@ class Verification:
         self._on_line = on_line
         self._previous = previous
         self._key = key
-        self._copies: dict[int, dict[str, Checkpoint]] = {}
-        for copy in copies:
-            self._copies.setdefault(copy.link.number, {})[copy.link.hash] = copy
+        self._copies = copies
+        self._copied = {copy.link.number for copy in copies}
+        self._places: dict[int, _Place] = {}
+        self._among_others = among_others
         self._progress = progress
-        self._report = Report()
+        self.report = Report()
         self._unparsed: list[tuple[int, bytes]] = []
+        self._node_is_signed = False
 
     def verify(self, paths: Sequence[Path]) -> Report:
         """Verify the files, given oldest first.
@@ -103,10 +85,10 @@ class Verification:
         for path in paths:
             self._verify_file(path)
         self._verify_end(path)
-        return self._report
+        return self.report
 
     def _verify_file(self, path: Path) -> None:
-        report = self._report
+        report = self.report
         with rotation.open_file(path) as file:
             for number, data in enumerate(file, start=1):
                 report.bytes_read += len(data)
@@ -116,17 +98,15 @@ class Verification:
                     continue
                 if self._unparsed:
                     self._accept_torn(path, line, data)
+                self._verify_node(path, number, line)
                 if (line.previous, line.link.number) != (report.last.hash, report.last.number + 1):
                     self._verify_break(path, number, line, file)
                 report.last = line.link
                 report.lines += 1
                 if _EVENT_IS_CHECKPOINT in data:
                     self._verify_checkpoint(path, number, line, data)
-                copies = self._copies.get(line.link.number)
-                if copies is not None and copies.keys() != {line.link.hash}:
-                    raise BrokenRecord(
-                        path, number, "it was rewritten: a checkpoint has another hash for it"
-                    )
+                if line.link.number in self._copied:
+                    self._places[line.link.number] = _Place(path, number, line.link)
                 if self._head and line.link.number == self._head.number:
                     self._verify_head(path, number, line.link)
                 try:
@@ -159,18 +139,27 @@ class Verification:
             raise BrokenRecord(
                 path, first, "it was changed, or inserted: it is not what Anchor writes"
             )
-        self._report.torn.append(f"{path}, line {first}: unfinished, as a crash leaves it")
+        self.report.torn.append(f"{path}, line {first}: unfinished, as a crash leaves it")
+
+    def _verify_node(self, path: Path, number: int, line: Line) -> None:
+        """Require the node of the lines before; lines of older versions have no node."""
+        report = self.report
+        report.node = report.node or line.node
+        if line.node not in (None, report.node):
+            raise BrokenRecord(
+                path, number, f"it is of node {line.node}, the lines before it of {report.node}"
+            )
 
     def _verify_break(self, path: Path, number: int, line: Line, file: IO[bytes]) -> None:
         """Accept a line that may begin the record; raise BrokenRecord for any other gap."""
-        report = self._report
+        report = self.report
         expected = report.last.number + 1
         actual = line.link.number
         if not report.lines:
             report.first = Link(actual - 1, line.previous)
-            if line.previous == self._previous or self._from_anywhere:
+            if line.previous in self._previous or self._from_anywhere:
                 return
-            if self._previous is not None:
+            if self._previous:
                 raise BrokenRecord(path, number, "it does not continue the hash that was given")
             raise BrokenRecord(
                 path,
@@ -207,12 +196,15 @@ class Verification:
             raise BrokenRecord(
                 path, number, "the checkpoint is not of the event before it: lines were rewritten"
             )
+        if checkpoint.node != line.node:
+            raise BrokenRecord(path, number, "the checkpoint is of another node than its line")
         if self._key is None:
             return
         if not checkpoint.is_signed_by(self._key):
             raise BrokenRecord(path, number, "the checkpoint is not signed with the audit's key")
-        self._report.checkpoints += 1
-        self._report.signed = checkpoint.link.number
+        self.report.checkpoints += 1
+        self.report.signed = checkpoint.link.number
+        self._node_is_signed = self._node_is_signed or checkpoint.node is not None
 
     def _verify_head(self, path: Path, number: int, link: Link) -> None:
         if self._head and link != self._head.link:
@@ -221,7 +213,7 @@ class Verification:
             )
 
     def _verify_end(self, path: Path) -> None:
-        report = self._report
+        report = self.report
         if not report.lines:
             raise BrokenRecord(path, 1, "there is no event in it")
         required = self._must_be_signed or report.first == GENESIS
@@ -229,14 +221,16 @@ class Verification:
             raise BrokenRecord(
                 path, report.lines, "there is no checkpoint, signed with that key, in it"
             )
-        newest = max(self._copies, default=0)
-        if newest > report.last.number:
-            last = next(iter(self._copies[newest].values()))
+        if self._key is not None and report.node and not self._node_is_signed and required:
             raise BrokenRecord(
                 path,
                 report.lines,
-                f"it was cut after event {report.last.number}: a checkpoint of {last.time} is of "
-                f"event {last.link.number}",
+                f"no checkpoint that is signed with that key names node {report.node}",
+            )
+        self._verify_copies(path)
+        if self._head and self._head.node not in ("", report.node):
+            raise BrokenRecord(
+                path, report.lines, f"the head file is that of another node, {self._head.node}"
             )
         if self._head and self._head.number > report.last.number:
             lost = "" if self._head.is_of_this_boot else _LOST_POWER
@@ -246,6 +240,33 @@ class Verification:
                 f"it was cut after event {report.last.number}: the head file knows of event "
                 f"{self._head.number}{lost}",
             )
+
+    def _verify_copies(self, path: Path) -> None:
+        report = self.report
+        for copy in sorted(self._copies, key=lambda copy: -copy.link.number):
+            place = self._places.get(copy.link.number)
+            if place and place.link == copy.link:
+                report.copies.append(copy)
+            elif not self._is_own(copy):
+                continue
+            elif place:
+                raise BrokenRecord(
+                    place.path,
+                    place.line,
+                    "it was rewritten: a checkpoint has another hash for it",
+                )
+            elif copy.link.number > report.last.number:
+                raise BrokenRecord(
+                    path,
+                    report.lines,
+                    f"it was cut after event {report.last.number}: a checkpoint of {copy.time} is "
+                    f"of event {copy.link.number}",
+                )
+
+    def _is_own(self, copy: Checkpoint) -> bool:
+        if copy.node is None or self.report.node is None:
+            return not self._among_others
+        return copy.node == self.report.node
 
 
 _NO_EVENT = "it was rewritten: it is not an event as Anchor writes it"

@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from anchor.audit import checkpoints, heads, rotation
 from anchor.audit.file_sink import FileSink
+from anchor.audit.report import BrokenRecord, Report
 from anchor.audit.sinks import load_audit_sink
-from anchor.audit.verification import BrokenRecord, Report, Verification
+from anchor.audit.verification import Verification
 from anchor.cli.certs import read_document
 from anchor.cli.check import add_config_option
 from anchor.cli.new_files import write_new
@@ -110,7 +111,7 @@ def run_verify(namespace: argparse.Namespace) -> int:
         started = time.monotonic()
         with _progress(paths) as progress:
             report = Verification(
-                namespace.previous,
+                frozenset([namespace.previous] if namespace.previous else []),
                 key,
                 copies,
                 progress,
@@ -125,7 +126,7 @@ def run_verify(namespace: argparse.Namespace) -> int:
     for torn in report.torn:
         print(torn)
     key_name = "the key" if namespace.key else f"the key in {key_path}" if key else None
-    print(_summary(report, len(copies), time.monotonic() - started, key_name))
+    print(_summary(report, len(report.copies), time.monotonic() - started, key_name))
     return 0
 
 

@@ -310,7 +310,8 @@ def complete(ca, tmp_path):
 def test_the_complete_configuration_has_every_option(complete):
     """The tests below change each option of the complete configuration."""
     text = json.dumps(complete)
-    file_only = {"path", "checkpoint_key_path", "checkpoint_events", "checkpoint_seconds"}
+    checkpoint = {"checkpoint_key_path", "checkpoint_events", "checkpoint_seconds"}
+    file_only = {"path", "node", *checkpoint}
     elsewhere = {"auth", "ca", "from", "next", "chain_path", *file_only}
     names = {path.rpartition("/")[2] for path, _ in options(SHIPPED)}
 
