@@ -31,7 +31,7 @@ from tests.support.terminal import Terminal
 # The file contains the name of the page.
 RUN = {
     ("README.rst", LITERAL): (8, "test_documents.py"),
-    ("howto/audit.rst", "console"): (2, "test_howto_commands.py"),
+    ("howto/audit.rst", "console"): (3, "test_howto_commands.py"),
     ("howto/audit.rst", "sh"): (1, "test_howto_commands.py"),
     ("howto/authentication-backends.rst", "ini"): (1, "test_authentication_backends_howto.py"),
     ("howto/authentication-backends.rst", "json"): (1, "test_authentication_backends_howto.py"),

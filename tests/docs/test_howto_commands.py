@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from anchor.audit.checkpoints import CheckpointInterval, CheckpointKey
+from anchor.audit.file_sink import FileSink
+from tests.support.audit_records import cut
 from tests.support.documentation import LITERAL, ROOT, blocks
 from tests.support.pki import make_ca, make_csr, now
 from tests.support.servers.processes import answers, free_port, wait_for
@@ -72,7 +75,7 @@ def audited(serve, document, tmp_path):
 
 
 def test_an_audit_file_is_written_verified_and_read(here, audited, tmp_path):
-    made, verified = blocks("howto/audit.rst", "console")
+    made, verified, several = blocks("howto/audit.rst", "console")
     [read] = blocks("howto/audit.rst", "sh")
 
     with here() as terminal:
@@ -84,6 +87,19 @@ def test_an_audit_file_is_written_verified_and_read(here, audited, tmp_path):
         terminal.run("cp /etc/anchor/audit.key.pub . && cp /var/log/anchor/audit.jsonl .")
         terminal.follow(verified)
         assert "alice\t192.0.2.7\t" in terminal.run(read.text)
+
+        terminal.run("cp -r /var/log/anchor web1")
+        sink = FileSink(
+            tmp_path / "web2/audit.jsonl",
+            CheckpointKey.from_pem((tmp_path / "root/etc/anchor/audit.key").read_bytes()),
+            CheckpointInterval(1000, 3600),
+            "web2",
+        )
+        (tmp_path / "web2").mkdir()
+        with (tmp_path / "loghost.log").open("a") as log:
+            log.writelines(f"{sink.checkpoint()}\n" for _ in range(3))
+        cut(tmp_path / "web2/audit.jsonl", 2)
+        terminal.follow(several)
 
 
 def test_a_name_is_banned(here, service, tmp_path):
