@@ -9,6 +9,7 @@ from tests.support.servers.https_anchor import https_anchor, private_tls
 from tests.support.servers.keystone import keystone
 from tests.support.servers.nginx import nginx_anchor
 from tests.support.servers.p11_kit import p11_kit
+from tests.support.servers.postgresql import postgresql_server, postgresql_url
 from tests.support.servers.rabbitmq import broker
 from tests.support.servers.samba import samba
 from tests.support.servers.slapd import slapd

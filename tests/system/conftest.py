@@ -4,4 +4,5 @@ from tests.support.servers.anchor import server
 from tests.support.servers.compose import compose
 from tests.support.servers.container import engine, image, run_container
 from tests.support.servers.nginx_site import nginx_site
+from tests.support.servers.postgresql import postgresql_server, postgresql_url
 from tests.support.servers.softhsm import softhsm
