@@ -20,6 +20,7 @@ from anchor.errors import ConfigurationError
 from anchor.metrics.registry import Metrics
 from anchor.runtime import pecan_serve, process_directory, startup
 from anchor.runtime.graceful_shutdown import install
+from anchor.store.ban_file import prepare_database
 from anchor.web.dispatch import StrictDispatch
 from anchor.web.problems import respond_to_error
 from anchor.web.readiness import Readiness
@@ -94,6 +95,7 @@ def _application(values: Mapping[str, Any]) -> Application:
     path = find_config()
     try:
         loaded = load_authorities(path)
+        prepare_database(loaded.database, loaded.ban_file)
     except ConfigurationError as error:
         startup.end_if_final(error)
         raise

@@ -17,7 +17,7 @@ import pydantic
 from anchor.audit.sinks import AuditSink, load_audit_sink
 from anchor.auth.authenticator import Authenticator, load_authenticator
 from anchor.auth.circuit_breaker import SharedSlots
-from anchor.auth.throttle import Failures, Throttle
+from anchor.auth.throttle import SharedFailures, Throttle
 from anchor.authority import RegistrationAuthority
 from anchor.ca.loading import load_signing_ca
 from anchor.ca.signing_ca import SigningCA
@@ -26,7 +26,13 @@ from anchor.config.document import Document, read_document
 from anchor.config.plugins import validate_options
 from anchor.errors import ConfigProblem
 from anchor.policy.policy import Policy, load_policy
-from anchor.store.ban_file import BanFile, BanSettings, load_bans
+from anchor.store.ban_file import BanSettings
+from anchor.store.bans import BanStore, NoBans
+from anchor.store.database.bans import Bans
+from anchor.store.database.certificates import Inventory
+from anchor.store.database.engine import Database
+from anchor.store.database.failures import Failures
+from anchor.store.database.settings import locate_database
 from anchor.timestamps import utc_now
 
 
@@ -72,11 +78,15 @@ class LoadedConfiguration:
     Attributes:
         path: the configuration file.
         authorities: the registration authorities by name.
+        database: the database, to which nothing has connected yet.
+        ban_file: a ban file of an earlier version, which need not exist.
         warnings: conditions that will soon be problems, such as a CA certificate that expires.
     """
 
     path: Path
     authorities: Mapping[str, RegistrationAuthority]
+    database: Database
+    ban_file: Path
     warnings: tuple[ConfigProblem, ...] = ()
 
 
@@ -84,6 +94,7 @@ def load_authorities(
     path: Path,
     *,
     offline: bool = False,
+    with_bans: bool = True,
     clock: Callable[[], datetime.datetime] = utc_now,
 ) -> LoadedConfiguration:
     """Read and validate a configuration.
@@ -93,6 +104,7 @@ def load_authorities(
         offline: do not use keys, secrets, backends, and the directories for certificates and
             events, which only the service's machine has.  The authorities can then evaluate
             requests, but sign nothing.
+        with_bans: False to evaluate requests without the bans in the database.
         clock: the time, in UTC.
 
     Raises:
@@ -118,24 +130,38 @@ def load_authorities(
     with section_problems.at("audit"):
         ca_keys = [key for signing_ca in signing_cas.values() for key in signing_ca.public_keys()]
         audit = load_audit_sink(document.audit, document.base, ca_keys, offline=offline)
-    ban_file: BanFile | None = None
+    ban_file: Path | None = None
     with section_problems.at("bans"):
-        ban_file = load_bans(validate_options(BanSettings, document.bans, document.base), clock)
+        ban_file = validate_options(BanSettings, document.bans, document.base).path
+    database: Database | None = None
+    with section_problems.at("database"):
+        database = Database(locate_database(document.database, document.base, offline=offline))
+        if not offline:
+            database.require_usable()
+    # Offline nothing is created, also no database.
+    has_bans = with_bans and database is not None and (not offline or database.exists())
+    bans = Bans(database) if database and has_bans else NoBans()
     authorities: dict[str, RegistrationAuthority] = {}
-    failures = {name: Failures() for name in authenticators}
+    shared_failures = (
+        {name: SharedFailures(name, Failures(database)) for name in authenticators}
+        if database
+        else {}
+    )
     for name, section in document.registration_authority.items():
         with section_problems.at("registration_authority", name):
-            settings, policy = _load_authority(section, document, signing_cas, ban_file, clock)
+            settings, policy = _load_authority(section, document, signing_cas, bans, clock)
             if (
                 settings.authentication in authenticators
                 and settings.signing_ca in signing_cas
                 and audit is not None
+                and database is not None
             ):
                 authorities[name] = RegistrationAuthority(
                     name=name,
                     authenticator=authenticators[settings.authentication],
                     policy=policy,
                     signing_ca=signing_cas[settings.signing_ca],
+                    inventory=Inventory(database),
                     audit=audit,
                     conf=MappingProxyType(section),
                     clock=clock,
@@ -143,24 +169,27 @@ def load_authorities(
                         settings.max_failures,
                         settings.max_address_failures,
                         settings.failure_window_seconds,
-                        shared=failures[settings.authentication],
+                        shared=shared_failures[settings.authentication],
                     ),
                 )
     problems.extend(section_problems, document.as_written)
     problems.raise_if_any()
+    assert database is not None and ban_file is not None
     warnings = (
         ConfigProblem(document.as_written(f"signing_ca.{name}"), warning)
         for name, ca in signing_cas.items()
         if (warning := ca.expiry_monitor.warning(clock())) is not None
     )
-    return LoadedConfiguration(path, MappingProxyType(authorities), tuple(warnings))
+    return LoadedConfiguration(
+        path, MappingProxyType(authorities), database, ban_file, tuple(warnings)
+    )
 
 
 def _load_authority(
     section: Mapping[str, Any],
     document: Document,
     signing_cas: Mapping[str, SigningCA],
-    ban_file: BanFile | None,
+    bans: BanStore,
     clock: Callable[[], datetime.datetime],
 ) -> tuple[AuthoritySettings, Policy]:
     problems = Diagnostics()
@@ -181,7 +210,8 @@ def _load_authority(
             frozenset(settings.allowed_rsa_exponents if settings else ()),
             ca.public_keys() if ca else frozenset(),
             document.base,
-            bans=ban_file,
+            bans=bans,
+            clock=clock,
             issuer=(lambda: ca.at(clock())) if ca else None,
         )
     if ca and policy and policy.signs_intermediates and not ca.may_issue_intermediates():

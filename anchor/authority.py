@@ -23,7 +23,11 @@ from anchor.ca.issued import IssuedCertificate
 from anchor.ca.signing_ca import SigningCA
 from anchor.errors import ValidationFailed
 from anchor.policy.policy import Policy
+from anchor.store.database.certificates import Inventory
+from anchor.store.record_reading import described_names, key_id_text
+from anchor.store.records import CertificateRecord, Issuance
 from anchor.timestamps import utc_now
+from anchor.X509 import name_search
 from anchor.X509.signing_request import X509Csr
 
 
@@ -34,12 +38,14 @@ class Origin:
     Attributes:
         address: the client's address, or ``unknown``.
         request_id: the request's id in logs and responses.
+        door: the protocol of the request.
         user: the user name that the client sent; recorded if authentication fails.
         request: the HTTP request, for validators with a parameter ``request``.
     """
 
     address: str
     request_id: str
+    door: str = "sign"
     user: str = ""
     request: Any = field(default=None, repr=False)
 
@@ -61,10 +67,11 @@ class RegistrationAuthority:
     authenticator: Authenticator
     policy: Policy
     signing_ca: SigningCA
+    inventory: Inventory
+    throttle: Throttle
     audit: AuditSink
     conf: Mapping[str, Any]
     clock: Callable[[], datetime.datetime] = utc_now
-    throttle: Throttle = field(default_factory=Throttle)
 
     def authenticate(self, credentials: Credentials) -> AuthDetails:
         """Return the identity of the requester, and record it.
@@ -73,6 +80,7 @@ class RegistrationAuthority:
             NotAuthenticated: the credentials are wrong.
             TooManyAttempts: credentials failed too often.
             BackendUnavailable: the backend cannot be reached.
+            DatabaseUnavailable: the database is away, locked or full.
             AnchorError: Anchor is at fault; the text is for the log.
         """
         origin = credentials.origin
@@ -93,6 +101,7 @@ class RegistrationAuthority:
 
         Raises:
             ValidationFailed: the policy rejects the request.
+            DatabaseUnavailable: the database is away, locked or full.
             AnchorError: Anchor is at fault; the text is for the log.
         """
         # _issue adds to these, so that the record of a failure has all details until then.
@@ -120,7 +129,8 @@ class RegistrationAuthority:
         details["dropped_extensions"] = dropped_extensions(approved)
         details["dropped_subject_attributes"] = dropped_attributes(csr, approved)
         started = time.perf_counter()
-        certificate, ca = self.signing_ca.issue(approved, self.clock())
+        now = self.clock()
+        certificate, ca = self.signing_ca.issue(approved, now)
         issued = IssuedCertificate(
             certificate=certificate,
             ca=ca,
@@ -128,9 +138,47 @@ class RegistrationAuthority:
             dropped_attributes=details["dropped_subject_attributes"],
             signing_seconds=time.perf_counter() - started,
         )
+        self.inventory.add(
+            self._stored(issued, approved, identity=identity, origin=origin, now=now),
+            name_search.search_entries(approved.interpreted_names),
+        )
         self.signing_ca.store.put(issued.fingerprint, issued.pem)
         details.update(events.describe_certificate(issued, approved))
         return issued
+
+    def _stored(
+        self,
+        issued: IssuedCertificate,
+        approved: X509Csr,
+        *,
+        identity: AuthDetails,
+        origin: Origin,
+        now: datetime.datetime,
+    ) -> CertificateRecord:
+        """What the inventory keeps of a certificate."""
+        return CertificateRecord(
+            fingerprint=issued.fingerprint,
+            serial=issued.serial,
+            ca_key_id=key_id_text(issued.ca.key_identifier),
+            key=approved.key_fingerprint,
+            subject=approved.subject_text,
+            names=described_names(approved.interpreted_names),
+            not_before=issued.not_before,
+            not_after=issued.not_after,
+            der=issued.der,
+            issuance=Issuance(
+                issued_at=now,
+                authority=self.name,
+                signing_ca=self.signing_ca.name,
+                door=origin.door,
+                requester=identity.username,
+                user_id=identity.user_id,
+                project_id=identity.project_id,
+                groups=identity.groups,
+                address=origin.address,
+                request_id=origin.request_id,
+            ),
+        )
 
     def _record(
         self,

@@ -170,6 +170,14 @@ class BackendUnavailable(AnchorError):
         super().__init__(message)
 
 
+class DatabaseUnavailable(AnchorError):
+    """The database is away, locked or full; ``retry_after`` is in seconds."""
+
+    def __init__(self, message: str, retry_after: int = 5):
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
 class PluginError(AnchorError):
     """A plug-in raised an undocumented exception or returned an invalid value."""
 

@@ -1,14 +1,16 @@
 """Benchmark: CPU time per certificate, for the service under load and for the signature alone.
 
-The service runs under uwsgi with the sample policy, static authentication, an audit file and stored
-certificates.  Every certificate is verified.  On a busy or slow machine the times change, but not
-the ratios.
+The service runs under uwsgi with the sample policy, static authentication and an audit file, and
+stores certificates in SQLite; two further lines show files beside it, and PostgreSQL without the
+CPU time of its server.  Every certificate is verified.  On a busy or slow machine the times change,
+but not the ratios.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import selectors
 import socket
@@ -22,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -31,6 +34,9 @@ from cryptography.x509.oid import NameOID
 from anchor.X509 import create_ca
 
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT))
+from tests.support.servers.postgresql import postgresql  # noqa: E402  # it is not installed
+
 CA_KEYS = ("rsa-2048", "rsa-4096", "ec-p256")
 TICKS = os.sysconf("SC_CLK_TCK")
 BOUNDARY = "------------------------d74496d66958873e"
@@ -65,20 +71,25 @@ def print_all(options: argparse.Namespace, directory: Path) -> None:
     """Measure each kind of CA key under load, then step by step."""
     print(
         f"{options.requests} certificates each, {options.connections} connections, 2 workers, "
-        f"files in {directory.parent}"
+        f"data in {directory.parent}"
     )
     print()
     print("CPU of the whole service for a certificate; all requests differ, and so do their keys")
     print()
-    print("CA key     bare signature  service CPU   ratio  median, 1 conn.  99th perc.  memory")
+    print(
+        "CA key     stored in         bare signature  service CPU   ratio  median, 1 conn."
+        "  99th perc.  memory"
+    )
     for kind in options.keys:
-        row = measure(kind, options.requests, options.connections, directory / f"{kind}-load")
-        print(
-            f"{kind:9}  {row.bare * 1e3:11.3f} ms"
-            f"  {row.cpu * 1e3:8.3f} ms  {row.cpu / row.bare:6.2f}"
-            f"  {row.median * 1e3:12.2f} ms  {row.percentile * 1e3:7.2f} ms  {row.memory:4.0f} MB",
-            flush=True,
-        )
+        print_row(kind, "SQLite", options, directory / f"{kind}-load", {})
+    last = options.keys[-1]
+    print_row(last, "SQLite and files", options, directory / f"{last}-files", {}, files=True)
+    try:
+        with postgresql(directory, durable=True) as server:
+            section = {"url": server.url}
+            print_row(last, "PostgreSQL", options, directory / f"{last}-postgresql", section)
+    except pytest.fail.Exception as error:
+        print(f"{last:9}  PostgreSQL: {error}")
 
     for kind in options.keys:
         # In a separate process: it configures logging, and changes the current directory.
@@ -87,6 +98,26 @@ def print_all(options: argparse.Namespace, directory: Path) -> None:
             [sys.executable, __file__, "--split-only", kind, "--directory", split_directory],
             check=True,
         )
+
+
+def print_row(
+    kind: str,
+    stored: str,
+    options: argparse.Namespace,
+    directory: Path,
+    database: dict[str, str],
+    *,
+    files: bool = False,
+) -> None:
+    """Measure one kind of CA key and one store, and print a line of the table."""
+    ca = configure(directory, kind, database, files=files)
+    row = measure(ca, options.requests, options.connections, directory)
+    print(
+        f"{kind:9}  {stored:16}  {row.bare * 1e3:11.3f} ms"
+        f"  {row.cpu * 1e3:8.3f} ms  {row.cpu / row.bare:6.2f}"
+        f"  {row.median * 1e3:12.2f} ms  {row.percentile * 1e3:7.2f} ms  {row.memory:4.0f} MB",
+        flush=True,
+    )
 
 
 def print_split(kind: str, directory: Path) -> None:
@@ -111,9 +142,8 @@ class Row:
     memory: float
 
 
-def measure(kind: str, count: int, connections: int, directory: Path) -> Row:
-    """Measure the service under load with one kind of CA key, and the bare signature."""
-    ca = configure(directory, kind)
+def measure(ca: x509.Certificate, count: int, connections: int, directory: Path) -> Row:
+    """Measure a configured service under load, and the bare signature with its CA's key."""
     key = load_pem_private_key((directory / "CA/root-ca-unwrapped.key").read_bytes(), None)
     alone = max(50, count // 10)
     bodies = [request_body(csr) for csr in make_csrs(100 + count + alone)]
@@ -136,15 +166,32 @@ def measure(kind: str, count: int, connections: int, directory: Path) -> Row:
     )
 
 
-def configure(directory: Path, kind: str) -> x509.Certificate:
-    """Write the sample configuration, with a CA key of this kind and an audit file."""
+def configure(
+    directory: Path,
+    kind: str,
+    database: dict[str, str] | None = None,
+    *,
+    files: bool = False,
+) -> x509.Certificate:
+    """Write the sample configuration, with a CA key of this kind and an audit file.
+
+    Args:
+        directory: where the service runs.
+        kind: the kind of the CA's key.
+        database: the section ``database``; by default a SQLite file.
+        files: True to store certificates in files too.
+    """
     (directory / "CA").mkdir(parents=True)
     pair = create_ca.make_root("Bench CA", kind, 30)
     (directory / "CA/root-ca.crt").write_bytes(pair.certificate_pem)
     key = directory / "CA/root-ca-unwrapped.key"
     key.write_bytes(pair.key_pem)
     key.chmod(0o400)
-    (directory / "config.json").write_bytes((ROOT / "config.json").read_bytes())
+    document = json.loads((ROOT / "config.json").read_bytes())
+    document["database"] = database or {}
+    if not files:
+        del document["signing_ca"]["local"]["output_path"]
+    (directory / "config.json").write_text(json.dumps(document))
     text = (ROOT / "config.py").read_text()
     audit = '"audit": {"class": "anchor.logs.Lines"}'
     to_a_file = '"audit": {"class": "anchor.logs.Lines", "filename": "audit.log"}'

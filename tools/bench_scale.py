@@ -7,13 +7,13 @@ of several runs.  The other times are elapsed times, and are valid only on an id
 from __future__ import annotations
 
 import argparse
-import base64
+import datetime
 import hashlib
+import itertools
 import json
 import logging
 import os
 import resource
-import secrets
 import signal
 import socket
 import statistics
@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import webtest
@@ -35,15 +35,17 @@ from bench import (
     request_body,
     verify,
 )
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor import logs
 from anchor.app import Application
 from anchor.authorities import load_authorities
-from anchor.store import certificate_files
-from anchor.store.certificate_files import load_store
+from anchor.store.database.certificates import Inventory
+from anchor.store.database.engine import Database
+from anchor.store.database.settings import locate_database
+from anchor.store.records import CertificateRecord
+from anchor.timestamps import utc_now
 from anchor.web.settings import WebSettings
+from anchor.X509.name_search import search_key
 
 BIN = Path(sys.executable).parent
 
@@ -51,9 +53,9 @@ BIN = Path(sys.executable).parent
 def main() -> None:
     """Run the benchmark and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--files", type=int, default=1_000_000, help="stored before")
+    parser.add_argument("--stored", type=int, default=1_000_000, help="certificates stored before")
     parser.add_argument("--authorities", type=int, default=1000)
-    parser.add_argument("--listed", type=int, default=100_000, help="certificates to list")
+    parser.add_argument("--listed", type=int, default=1_000_000, help="certificates to list")
     options = parser.parse_args()
     logging.getLogger("anchor").setLevel(logging.ERROR)
     # Without a handler for audit events, the service refuses all requests.
@@ -61,7 +63,7 @@ def main() -> None:
     logging.getLogger("anchor.audit").addHandler(logs.Lines(os.devnull))
     print(f"\n{'With':44}{'':>12}{'with one, or none':>20}", flush=True)
     for measure, count in (
-        (storing, options.files),
+        (storing, options.stored),
         (requests, options.authorities),
         (starting, 0),
         (listing, options.listed),
@@ -86,24 +88,47 @@ def least(work: Callable[[], object], rounds: int) -> float:
 
 
 def storing(directory: Path, count: int) -> None:
-    """Measure how long it takes to store a certificate in an empty and in a full directory."""
-    stores = []
-    for files in (0, count):
-        path = directory / str(files)
-        stores.append(load_store(path))
-        opened = os.open(path, os.O_RDONLY)
-        for _ in range(files):
-            name = f"{secrets.token_hex(32)}.crt"
-            os.close(os.open(name, os.O_WRONLY | os.O_CREAT, 0o644, dir_fd=opened))
-        os.close(opened)
+    """Measure how long it takes to store a certificate in an empty and in a full database."""
+    inventories = [fill(directory / f"{rows}.db", rows) for rows in (0, count)]
+    new = iter(records(3 * 300, first=count))
 
-    def put(store: certificate_files.Store) -> float:
-        return least(lambda: store.put(secrets.token_hex(32), b"x" * 1200), 1)
+    def put(inventory: Inventory) -> float:
+        record, names = next(new)
+        return least(lambda: inventory.add(record, names), 1)
 
     # Alternate, so that other load on the machine affects both.
-    rounds = [[put(store) for store in stores] for _ in range(300)]
+    rounds = [[put(inventory) for inventory in inventories] for _ in range(300)]
     fastest = [statistics.quantiles(each, n=10)[0] for each in zip(*rounds, strict=True)]
-    show(f"{count} files: CPU to store one more", *(_micro(each) for each in reversed(fastest)))
+    show(f"{count} certificates: CPU to store one more", *(_micro(each) for each in fastest[::-1]))
+
+
+def fill(path: Path, count: int) -> Inventory:
+    """A database with so many certificates in force."""
+    inventory = Inventory(Database(locate_database({"url": f"sqlite:///{path}"}, path.parent)))
+    stored = records(count)
+    while inventory.add_all(itertools.islice(stored, 10_000)):
+        pass
+    return inventory
+
+
+def records(count: int, first: int = 0) -> Iterator[tuple[CertificateRecord, Mapping[str, str]]]:
+    """Certificates for a host each, which differ in all values that are indexed."""
+    now = utc_now()
+    for number in range(first, first + count):
+        name = f"host{number}.example.com"
+        fingerprint = hashlib.sha256(name.encode()).hexdigest()
+        record = CertificateRecord(
+            fingerprint=fingerprint,
+            serial=fingerprint[:40],
+            ca_key_id="00" * 20,
+            key=fingerprint[::-1],
+            subject=f"CN={name}",
+            names=(f"CN:{name}", f"DNS:{name}"),
+            not_before=now,
+            not_after=now + datetime.timedelta(hours=24, seconds=number % 86400),
+            der=fingerprint.encode() * 8,
+        )
+        yield record, {name: search_key(name)}
 
 
 def _micro(seconds: float) -> str:
@@ -187,21 +212,12 @@ def _first(process: subprocess.Popen[bytes], port: int, bodies: list[bytes]) -> 
 
 
 def listing(directory: Path, count: int) -> None:
-    """Measure ``anchor certs`` with certificates that differ only in the serial number."""
+    """Measure ``anchor certs`` with so many certificates in force."""
     configure(directory, "ec-p256")
-    stored = directory / "certs"
-    stored.mkdir()
-    template = x509.load_pem_x509_certificate((directory / "CA/root-ca.crt").read_bytes())
-    der = template.public_bytes(Encoding.DER)
-    at = der.index(b"\xa0\x03\x02\x01\x02\x02") + 7
-    for number in range(count):
-        changed = der[:at] + b"\x01" + number.to_bytes(4, "big") + der[at + 5 :]
-        (stored / f"{hashlib.sha256(changed).hexdigest()}.crt").write_bytes(
-            b"-----BEGIN CERTIFICATE-----\n"
-            + base64.encodebytes(changed)
-            + b"-----END CERTIFICATE-----\n"
-        )
-    for arguments in ([], ["--for", "www.example.com"], ["--json"]):
+    fill(directory / "anchor.db", count).database.close()
+    name = f"host{count // 2}.example.com"
+    fingerprint = hashlib.sha256(name.encode()).hexdigest()
+    for arguments in (["--for", name], ["show", fingerprint], ["--limit", "50"], ["--json"]):
         before, started = _children(), time.perf_counter()
         subprocess.run(
             [BIN / "anchor", "certs", *arguments],
@@ -210,7 +226,7 @@ def listing(directory: Path, count: int) -> None:
             stdout=subprocess.DEVNULL,
         )
         show(
-            f"{count} certificates: anchor certs {' '.join(arguments[:1])}",
+            f"{count} certificates: anchor certs {arguments[0]}",
             f"{time.perf_counter() - started:.2f} s",
             f"CPU {_children() - before:.2f} s",
         )

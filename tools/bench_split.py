@@ -10,13 +10,13 @@ import io
 import itertools
 import logging
 import os
-import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pecan
 from bench import BOUNDARY, bare_signature, make_csrs, request_body
+from bench_scale import records
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -80,6 +80,7 @@ def _steps(
     }
     certificate = x509.load_der_x509_certificate(der[id(templates[0])])
     issued = IssuedCertificate(certificate=certificate, ca=ca)
+    stored = iter(records(ROUNDS * REPEATED))
 
     def read_and_verify() -> None:
         assert X509Csr.from_pem(next(unread)).submitted.signature_is_valid
@@ -108,10 +109,7 @@ def _steps(
         ("building", build),
         ("signing", lambda: next(unsigned).sign(signer.key, profile.signing_hash)),
         ("verifying what was signed", verify),
-        (
-            "storage",
-            lambda: authority.signing_ca.store.put(secrets.token_hex(32), issued.pem),
-        ),
+        ("storage", lambda: authority.inventory.add(*next(stored))),
         ("audit", audit),
     ]
 

@@ -22,6 +22,8 @@ with atheris.instrument_imports(include=["anchor"]):
     from anchor.ca.verify_issued import verify_issued
     from anchor.errors import RequestError
     from anchor.policy import checks, mandatory_checks
+    from anchor.store.bans import NoBans, RequestBans
+    from anchor.timestamps import utc_now
     from anchor.validators.standards import standards_compliance
     from anchor.X509 import weak_keys
     from anchor.X509.ca_certificate import CACertificate
@@ -62,7 +64,10 @@ CHECKS = (
     checks.Check("standards_compliance", lambda supplied: standards_compliance(supplied["csr"])),
 )
 CONTEXT = checks.Context(
-    auth_result=AuthDetails(username="nobody", groups=[]), request=None, conf={}
+    auth_result=AuthDetails(username="nobody", groups=[]),
+    request=None,
+    conf={},
+    bans=RequestBans(NoBans(), utc_now()),
 )
 
 

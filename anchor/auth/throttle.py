@@ -2,19 +2,52 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import threading
-import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from ipaddress import IPv6Network, ip_address
 from types import TracebackType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from anchor.auth import principals
 from anchor.errors import NotAuthenticated, TooManyAttempts
 
-SIZE = 10_000
+
+class FailureCount(NamedTuple):
+    """How often authentication failed, and for how many seconds these failures still count."""
+
+    failures: int
+    seconds: float
+
+
+class FailureCounts(Protocol):
+    """The counts of all processes and nodes."""
+
+    def read(self, keys: Collection[str]) -> Mapping[str, FailureCount]:
+        """The counts of those keys that have one.
+
+        Raises:
+            DatabaseUnavailable: the counts cannot be read.
+        """
+
+    def add(self, windows: Mapping[str, float]) -> Mapping[str, FailureCount]:
+        """Count a failure under each key, and return the new counts.
+
+        Args:
+            windows: for how many seconds the failures under each key count, from the first one on.
+
+        Raises:
+            DatabaseUnavailable: the failure cannot be counted.
+        """
+
+    def remove(self, keys: Collection[str]) -> None:
+        """Forget the counts of keys.
+
+        Raises:
+            DatabaseUnavailable: the counts cannot be changed.
+        """
 
 
 class _UserAtNetwork(NamedTuple):
@@ -31,31 +64,62 @@ class _UserAtNetwork(NamedTuple):
     is_canonical: bool = False
 
 
-class Failures:
-    """Counts of failed attempts, which all authorities with one authentication share.
+class SharedFailures:
+    """The failures of one authentication, which all authorities that use it share.
 
     Args:
-        clock: the time in seconds.
-        size: how many addresses, and how many pairs of user and address, are remembered.
+        authentication: the name of the authentication.
+        counts: the counts of all processes and nodes.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, size: int = SIZE):
-        self.lock = threading.Lock()
-        self._clock = clock
-        self._size = size
-        self._windows: dict[float, _Window] = {}
+    def __init__(self, authentication: str, counts: FailureCounts):
+        self.counts = counts
+        self._authentication = authentication
+        self._windows: set[float] = set()
+        self._lock = threading.Lock()
+        # The attempts of this process that have no outcome yet, by key.
+        self._in_progress: Counter[str] = Counter()
 
-    def window(self, seconds: float) -> _Window:
-        """The counts that expire after so many seconds, from the first failure on."""
-        if seconds not in self._windows:
-            self._windows[seconds] = _Window(
-                _Counts(seconds, self._clock, self._size), _Counts(seconds, self._clock, self._size)
-            )
-        return self._windows[seconds]
+    def add_window(self, seconds: float) -> None:
+        """Keep counts that expire after so many seconds, from the first failure on."""
+        self._windows.add(seconds)
 
-    def __iter__(self) -> Iterator[_Window]:
-        """All windows: a failure at one authority counts for every authority."""
-        return iter(self._windows.values())
+    def key(self, window: float, user: _UserAtNetwork) -> str:
+        """The key of a user at a network."""
+        kind = "canonical" if user.is_canonical else "user"
+        return self._hash(window, kind, user.network, user.name)
+
+    def network_key(self, window: float, network: str) -> str:
+        """The key of a network, for all user names together."""
+        return self._hash(window, "network", network)
+
+    def windows(self, users: Iterable[_UserAtNetwork]) -> dict[str, float]:
+        """The keys of users in all windows: a failure counts for every authority."""
+        return {self.key(window, user): window for window in self._windows for user in users}
+
+    def network_windows(self, network: str) -> dict[str, float]:
+        """The keys of a network in all windows."""
+        return {self.network_key(window, network): window for window in self._windows}
+
+    def begin(self, keys: Collection[str]) -> Counter[str]:
+        """Add an attempt of this process; return how many are in progress without it."""
+        with self._lock:
+            others = Counter({key: self._in_progress[key] for key in keys})
+            self._in_progress.update(keys)
+        return others
+
+    def end(self, keys: Collection[str]) -> None:
+        """Remove an attempt of this process."""
+        with self._lock:
+            self._in_progress.subtract(keys)
+            for key in keys:
+                if self._in_progress[key] <= 0:
+                    del self._in_progress[key]
+
+    def _hash(self, *parts: object) -> str:
+        text = "\0".join(map(str, (self._authentication, *parts)))
+        # A name may contain lone surrogates.
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Throttle:
@@ -69,96 +133,87 @@ class Throttle:
         address_failures: how often one address may fail, with all user names together; 0 for any
             number.
         window: for how many seconds failures count, from the first one on.
-        clock: the time in seconds.
-        size: how many addresses, and how many pairs of user and address, are remembered.
-        shared: the counts of the authentication, if several authorities share them.
+        shared: the failures of the authentication.
     """
 
     def __init__(
         self,
-        failures: int = 10,
-        address_failures: int = 100,
-        window: float = 300,
-        clock: Callable[[], float] = time.monotonic,
-        size: int = SIZE,
+        failures: int,
+        address_failures: int,
+        window: float,
         *,
-        shared: Failures | None = None,
+        shared: SharedFailures,
     ):
+        self.shared = shared
         self._limit = failures
         self._address_limit = address_failures
-        self._failures = shared or Failures(clock, size)
-        self._window = self._failures.window(window)
+        self._window = window
+        shared.add_window(window)
 
     def attempt(self, address: str, user: str) -> Attempt:
         """Make the context manager in which the credentials are checked.
 
-        An attempt counts from its start, so that simultaneous attempts cannot exceed the limit.
+        Attempts of this process count from their start, and those of other processes when they
+        fail.  A success is refused if the limit was reached meanwhile.  Only an attempt that saw
+        neither failures nor other attempts at its start is not checked again: so each process can
+        test one secret more than the limit, once in a window.
 
         Args:
             address: the client's address, or another text if the address is unknown.
             user: the user name, in any spelling.
 
         Raises:
-            TooManyAttempts: on entering the block, if the limit is reached.
+            TooManyAttempts: on entering or leaving the block, if the limit is reached.
+            DatabaseUnavailable: the failures cannot be counted.
         """
         return Attempt(self, _UserAtNetwork(_network(address), principals.counting_key(user)))
 
-    def begin(self, user: _UserAtNetwork) -> None:
-        """Count an attempt; raise TooManyAttempts if the limit is reached."""
-        with self._failures.lock:
-            self._require_no_wait(
-                max(
-                    self._window.users.wait(user, self._limit),
-                    self._window.networks.wait(user.network, self._address_limit),
-                )
-            )
-            for window in self._failures:
-                window.users.add(user)
-                window.networks.add(user.network)
+    def limits(self, users: Iterable[_UserAtNetwork], network: str) -> dict[str, int]:
+        """The limit of each key, without those keys that have none."""
+        limits = {self.shared.network_key(self._window, network): self._address_limit}
+        limits |= {self.shared.key(self._window, user): self._limit for user in users}
+        return {key: limit for key, limit in limits.items() if limit}
 
-    def add_user(self, user: _UserAtNetwork) -> None:
-        """Count the current attempt for another name of the same user too."""
-        with self._failures.lock:
-            self._require_no_wait(self._window.users.wait(user, self._limit))
-            for window in self._failures:
-                window.users.add(user)
+    def require_below(
+        self, limits: Mapping[str, int], counts: Mapping[str, FailureCount], others: Counter[str]
+    ) -> None:
+        """Require that no limit is reached.
 
-    def undo(self, users: set[_UserAtNetwork]) -> None:
-        """Undo the attempt: the backend gave no answer."""
-        with self._failures.lock:
-            for window in self._failures:
-                for user in users:
-                    window.users.subtract(user)
-                for network in {user.network for user in users}:
-                    window.networks.subtract(network)
+        Args:
+            limits: the limit of each key.
+            counts: the failures of all processes.
+            others: the attempts in progress.
 
-    def reset(self, users: set[_UserAtNetwork]) -> None:
-        """Forget the failures of a user whose credentials were right."""
-        with self._failures.lock:
-            for window in self._failures:
-                for user in users:
-                    window.users.remove(user)
-                for network in {user.network for user in users}:
-                    window.networks.subtract(network)
-
-    def remembered(self) -> int:
-        """The number of counts in memory."""
-        return len(self._window.users) + len(self._window.networks)
-
-    @staticmethod
-    def _require_no_wait(wait: float) -> None:
-        if wait > 0:
-            raise TooManyAttempts(math.ceil(wait))
+        Raises:
+            TooManyAttempts: a limit is reached.
+        """
+        waits = [
+            counts[key].seconds if key in counts else self._window
+            for key, limit in limits.items()
+            if (counts[key].failures if key in counts else 0) + others[key] >= limit
+        ]
+        if waits:
+            raise TooManyAttempts(max(1, math.ceil(max(waits))))
 
 
 class Attempt:
     """The context manager in which credentials are checked."""
 
-    __slots__ = ("_ended", "_lock", "_throttle", "_user", "_users")
+    __slots__ = (
+        "_ended",
+        "_in_progress",
+        "_is_alone",
+        "_lock",
+        "_throttle",
+        "_user",
+        "_users",
+    )
 
     def __init__(self, throttle: Throttle, user: _UserAtNetwork):
         self._throttle, self._user = throttle, user
         self._users: set[_UserAtNetwork] = set()
+        self._in_progress: list[str] = []
+        self._is_alone = True
         self._lock = threading.Lock()
         self._ended = False
 
@@ -167,78 +222,56 @@ class Attempt:
 
         Raises:
             TooManyAttempts: the user failed too often, under any of their names.
+            DatabaseUnavailable: the failures cannot be counted.
         """
         user = _UserAtNetwork(self._user.network, principals.counting_key(name), is_canonical=True)
         with self._lock:
             # The backend may still run in its thread after the request has ended.
             if not self._ended and user not in self._users:
-                self._throttle.add_user(user)
-                self._users.add(user)
+                self._begin(user, {})
 
     def __enter__(self) -> Attempt:
-        self._throttle.begin(self._user)
-        self._users.add(self._user)
+        try:
+            self._begin(self._user, self._throttle.shared.network_windows(self._user.network))
+        except BaseException:
+            self._throttle.shared.end(self._in_progress)
+            raise
         return self
 
     def __exit__(
         self, _kind: object, error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
+        shared, network = self._throttle.shared, self._user.network
         with self._lock:
             self._ended = True
-        if error is None:
-            self._throttle.reset(self._users)
-        elif not isinstance(error, NotAuthenticated):
-            self._throttle.undo(self._users)
+        try:
+            limits = self._throttle.limits(self._users, network)
+            user_windows = shared.windows(self._users)
+            if error is None:
+                if not self._is_alone:
+                    counts = shared.counts.read([*user_windows, *shared.network_windows(network)])
+                    self._throttle.require_below(limits, counts, Counter())
+                    if failed := counts.keys() & user_windows:
+                        shared.counts.remove(failed)
+            elif isinstance(error, NotAuthenticated):
+                counts = shared.counts.add(user_windows | shared.network_windows(network))
+                # One more than the limit: this attempt is counted already.
+                self._throttle.require_below(
+                    {key: limit + 1 for key, limit in limits.items()}, counts, Counter()
+                )
+        finally:
+            shared.end(self._in_progress)
 
-
-class _Counts:
-    """The ``size`` most recent keys, each with its count and the time of its first failure."""
-
-    def __init__(self, window: float, clock: Callable[[], float], size: int):
-        self._window = window
-        self._clock = clock
-        self._size = size
-        self._counts: OrderedDict[Hashable, tuple[int, float]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._counts)
-
-    def wait(self, key: Hashable, limit: int) -> float:
-        """Seconds until the key is below the limit again; 0 if it is below."""
-        if key not in self._counts:
-            return 0
-        count, since = self._counts[key]
-        left = since + self._window - self._clock()
-        if left <= 0:
-            del self._counts[key]
-            return 0
-        return left if limit and count >= limit else 0
-
-    def add(self, key: Hashable) -> None:
-        count, since = self._counts.get(key, (0, self._clock()))
-        if since + self._window <= self._clock():
-            count, since = 0, self._clock()
-        self._counts[key] = count + 1, since
-        self._counts.move_to_end(key)
-        if len(self._counts) > self._size:
-            self._counts.popitem(last=False)
-
-    def subtract(self, key: Hashable) -> None:
-        count, since = self._counts.get(key, (0, 0.0))
-        if count > 1:
-            self._counts[key] = count - 1, since
-        else:
-            self.remove(key)
-
-    def remove(self, key: Hashable) -> None:
-        self._counts.pop(key, None)
-
-
-class _Window(NamedTuple):
-    """The counts for one window length."""
-
-    users: _Counts
-    networks: _Counts
+    def _begin(self, user: _UserAtNetwork, network_windows: Mapping[str, float]) -> None:
+        shared = self._throttle.shared
+        keys = [*shared.windows([user]), *network_windows]
+        others = shared.begin(keys)
+        self._in_progress += keys
+        self._users.add(user)
+        # After begin(): an attempt that fails in between is counted twice rather than not at all.
+        counts = shared.counts.read(keys)
+        self._is_alone &= not counts and not others.total()
+        self._throttle.require_below(self._throttle.limits([user], user.network), counts, others)
 
 
 def _network(address: str) -> str:

@@ -28,9 +28,9 @@ class CASettings(pydantic.BaseModel):
     )
     output_path: FilePath | None = pydantic.Field(
         None,
-        description="the directory in which certificates are stored, each as ``<SHA-256 "
-        "fingerprint>.crt``; it is made if it is not there. Without it nothing is stored, and "
-        "``anchor certs`` has nothing to list",
+        description="a directory in which each certificate is stored as ``<SHA-256 "
+        "fingerprint>.crt`` too; it is made if it is not there. Without it certificates are in the "
+        "database only",
     )
     signing_hash: Literal["sha224", "sha256", "sha384", "sha512"] = pydantic.Field(
         "sha256", description="the hash for signatures; Ed25519 and Ed448 keys take none"

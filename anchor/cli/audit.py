@@ -12,8 +12,8 @@ from anchor.audit.file_sink import FileSink
 from anchor.audit.sinks import load_audit_sink
 from anchor.cli import audit_verify
 from anchor.cli.audit_keys import configured_file
-from anchor.cli.certs import read_document
 from anchor.cli.check import add_config_option
+from anchor.cli.configuration import read_configuration
 from anchor.cli.new_files import write_new
 from anchor.config.diagnostics import Diagnostics
 from anchor.errors import ConfigurationError
@@ -57,7 +57,7 @@ def run_init(namespace: argparse.Namespace) -> int:
 
 def run_checkpoint(namespace: argparse.Namespace) -> int:
     """Add a checkpoint."""
-    document = read_document(namespace.config)
+    document = read_configuration(namespace.config)
     path = configured_file(document)
     problems = Diagnostics()
     with problems.at("audit"):

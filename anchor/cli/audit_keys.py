@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from anchor.audit import checkpoints
 from anchor.audit.checkpoints import Checkpoint
-from anchor.cli.certs import read_document
+from anchor.cli.configuration import read_configuration
 from anchor.config.document import Document
 from anchor.errors import ConfigurationError
 
@@ -65,7 +65,7 @@ def _read(path: Path) -> Ed25519PublicKey:
 def _configured_key(config: Path | None, record: Path) -> Path | None:
     """The configured key for checkpoints, if this record is the configured one."""
     try:
-        document = read_document(config)
+        document = read_configuration(config)
     except ConfigurationError:
         if config is not None:
             raise

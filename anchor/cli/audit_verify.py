@@ -19,8 +19,8 @@ from anchor.audit.report import BrokenRecord, Report
 from anchor.audit.verification import Verification
 from anchor.cli.audit_keys import RecordKey, configured_file, find_key, signed_copies
 from anchor.cli.audit_output import progress, summary
-from anchor.cli.certs import read_document
 from anchor.cli.check import add_config_option
+from anchor.cli.configuration import read_configuration
 from anchor.errors import ConfigurationError
 
 
@@ -104,7 +104,7 @@ def run(namespace: argparse.Namespace) -> int:
         if files:
             records = by_record(files)
         else:
-            document = read_document(namespace.config)
+            document = read_configuration(namespace.config)
             record = configured_file(document)
             records = {record: rotation.files_of(record)}
             if not expected and isinstance(document.audit.get("node"), str):

@@ -1,235 +1,142 @@
-"""``anchor certs``: list or prune the issued certificates."""
+"""``anchor certs``: list, show, import or prune the issued certificates."""
 
 from __future__ import annotations
 
 import argparse
-import datetime
-import gc
-import json
-import sys
+import importlib
 from collections.abc import Callable
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from anchor.ca.certificate_locations import CertificateLocations
+from anchor.cli import times
 from anchor.cli.check import add_config_option
-from anchor.config import document as config_file
-from anchor.config.diagnostics import Diagnostics
-from anchor.config.document import Document, find_config
-from anchor.errors import ConfigurationError
-from anchor.store import inventory
-from anchor.store.inventory import Predicate, read_certificates
-from anchor.store.stored_certificate import StoredCertificate
-from anchor.timestamps import timestamp
 
 
 def add_to(subparsers: Any) -> None:
-    """Add the command to the parser."""
+    """Add the commands to the parser."""
     parser = subparsers.add_parser(
         "certs",
-        help="list the issued certificates, or delete the expired ones",
-        description="List the certificates in the output_path of every signing CA, sorted by their "
-        "end. --name, --requester and one of the times limit the list.",
+        help="list, show, import or prune the issued certificates",
+        description="List the issued certificates in the database, by default all of them in the "
+        "order of their end. Options can be combined.",
     )
-    times = parser.add_mutually_exclusive_group()
-    times.add_argument("--in-force", action="store_true", help="only those that have not expired")
-    times.add_argument(
-        "--expiring", type=_hours, metavar="HOURS", help="only valid ones that expire within HOURS"
+    _add_filters(parser)
+    parser.add_argument("--limit", type=_count, metavar="N", help="print at most N certificates")
+    parser.add_argument("--json", action="store_true", help="print a line of JSON for each one")
+    parser.add_argument(
+        "--prune", action="store_true", help="delete the expired certificates instead"
     )
-    times.add_argument("--expired", action="store_true", help="only those that have expired")
-    times.add_argument(
-        "--for",
-        dest="good_for",
-        metavar="NAME",
-        help="print when the last certificate that is valid for a name expires",
-    )
-    times.add_argument("--prune", action="store_true", help="delete those that have expired")
     parser.add_argument(
         "--older-than",
-        type=float,
-        default=0,
+        type=_days,
+        default=0.0,
         metavar="DAYS",
         help="with --prune: only those that expired that long ago; default: 0",
     )
-    parser.add_argument("--name", help="only those valid for this name, also through a wildcard")
     parser.add_argument(
-        "--requester", help="only those issued to this user, according to audit.target 'file'"
+        "--dry-run", action="store_true", help="with --prune: only say how many there are"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
     add_config_option(parser)
-    parser.set_defaults(run=run)
-
-
-def _hours(text: str) -> datetime.timedelta:
-    try:
-        return datetime.timedelta(hours=float(text))
-    except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of hours") from None
-
-
-def run(namespace: argparse.Namespace) -> int:
-    """List or prune the certificates, or print when the last one for a name expires."""
-    # Garbage collection would only scan hundreds of thousands of live objects.
-    gc.disable()
-    locations = CertificateLocations.of(read_document(namespace.config))
-    now = datetime.datetime.now(datetime.UTC)
-    # Broken files, which are reported after the list.
-    problems = Diagnostics()
-    if namespace.prune:
-        if namespace.older_than < 0:
-            raise ConfigurationError.about("", "--older-than is not below 0")
-        before = now - datetime.timedelta(days=namespace.older_than)
-        print(f"deleted {inventory.prune(locations.directories, before, problems)} certificates")
-        if leftovers := inventory.remove_leftovers(locations.directories, now):
-            print(f"deleted {leftovers} temporary files of writers that were killed")
-        problems.raise_if_any()
-        return 0
-    if namespace.good_for is not None:
-        _print_last_for_name(namespace, locations, now, problems)
-        problems.raise_if_any()
-        return 0
-    predicates = [_time_predicate(namespace, now)]
-    if namespace.name is not None:
-        predicates.append(inventory.valid_for(namespace.name))
-    if namespace.requester is not None:
-        if locations.audit is None:
-            raise ConfigurationError.about(
-                "audit.target", "is not 'file', so who got which certificate is not known"
-            )
-        # Imported here, because most lists do not need the audit file.
-        from anchor.audit.requesters import issued_to  # noqa: PLC0415
-
-        issued = issued_to(locations.audit, namespace.requester)
-        predicates.append(lambda certificate: certificate.fingerprint in issued)
-    texts = [text for _, text in _read(namespace, locations, predicates, now, problems)]
-    if namespace.json:
-        sys.stdout.write(f"[{', '.join(texts)}]\n")
-    else:
-        sys.stdout.write("".join(texts))
-    problems.raise_if_any()
-    return 0
-
-
-def read_document(path: Path | None) -> Document:
-    """The configuration; only its structure is validated."""
-    problems = Diagnostics()
-    document = config_file.read_document(path or find_config(), problems)
-    problems.raise_if_any()
-    return document
-
-
-_quoted = json.encoder.encode_basestring_ascii
-
-
-def _read(
-    namespace: argparse.Namespace,
-    locations: CertificateLocations,
-    predicates: list[Predicate],
-    now: datetime.datetime,
-    problems: Diagnostics,
-) -> list[tuple[str, str]]:
-    """The end and the text to print of each certificate that matches all predicates, by end."""
-    text = _as_json_at(now) if namespace.json else _line_at(now)
-    rows = read_certificates(
-        locations.directories,
-        predicates[0]
-        if len(predicates) == 1
-        else lambda certificate: all(predicate(certificate) for predicate in predicates),
-        lambda certificate: (certificate.not_after, text(certificate)),
-        problems,
+    parser.set_defaults(run=_run_list)
+    commands = parser.add_subparsers(metavar="COMMAND")
+    show = commands.add_parser(
+        "show",
+        help="show everything that is known about a certificate",
+        description="Show everything that is known about a certificate.",
     )
-    return sorted(rows, key=itemgetter(0))
+    show.add_argument(
+        "fingerprint", metavar="FINGERPRINT", help="the SHA-256 of the certificate, or its start"
+    )
+    form = show.add_mutually_exclusive_group()
+    form.add_argument(
+        "--json", action="store_true", default=argparse.SUPPRESS, help="print a line of JSON"
+    )
+    form.add_argument("--pem", action="store_true", help="print the certificate in PEM")
+    add_config_option(show, default=argparse.SUPPRESS)
+    show.set_defaults(run=_late("certs_show"))
+    importing = commands.add_parser(
+        "import",
+        help="import certificates that are stored in files",
+        description="Import the certificates in the files below the directories whose names end in "
+        ".crt; known ones are skipped. The requesters come from the audit file, if audit.target is "
+        "'file'.",
+    )
+    importing.add_argument(
+        "directories",
+        type=Path,
+        nargs="*",
+        metavar="DIRECTORY",
+        help="default: the output_path of every signing CA",
+    )
+    add_config_option(importing, default=argparse.SUPPRESS)
+    importing.set_defaults(run=_late("certs_import"))
 
 
-def _time_predicate(namespace: argparse.Namespace, now: datetime.datetime) -> Predicate:
-    if namespace.expired:
-        end = timestamp(now)
-        return lambda certificate: certificate.not_after < end
-    if namespace.expiring is not None:
-        first, last = timestamp(now), timestamp(_later(now, namespace.expiring))
-        return lambda certificate: first <= certificate.not_after <= last
-    if namespace.in_force:
-        return inventory.in_force(now)
-    return inventory.any_certificate
+def _add_filters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--for",
+        "--name",
+        dest="valid_for",
+        metavar="NAME",
+        help="only those valid for a host, a wildcard, an address, a mailbox or a URI, for a name "
+        "below .a.domain, or for an address in a network; also print when the last one expires",
+    )
+    parser.add_argument("--requester", metavar="USER", help="only those issued to this user")
+    parser.add_argument("--authority", metavar="NAME", help="only those of this authority")
+    parser.add_argument(
+        "--key", help="only those of this key: its SHA-256 or the start of it, or a file with it"
+    )
+    parser.add_argument("--serial", type=_serial, help="only those with this serial number")
+    parser.add_argument(
+        "--since",
+        type=times.moment_or_ago,
+        metavar="TIME",
+        help="only those issued since a time, such as 2027-01-31T12:00Z, or since 2h ago",
+    )
+    ends = parser.add_mutually_exclusive_group()
+    ends.add_argument("--in-force", action="store_true", help="only those that have not expired")
+    ends.add_argument("--expired", action="store_true", help="only those that have expired")
+    ends.add_argument(
+        "--expiring",
+        type=times.span,
+        metavar="SPAN",
+        help="only those in force that expire within a span, such as 2h, 90min or 7d; a number "
+        "without a unit is in hours",
+    )
 
 
-def _later(now: datetime.datetime, span: datetime.timedelta) -> datetime.datetime:
-    """The time after a span, or the latest possible time."""
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
+    return int(text)
+
+
+def _days(text: str) -> float:
     try:
-        return now + span
-    except OverflowError:
-        return datetime.datetime.max
+        days = float(text)
+    except ValueError:
+        days = -1.0
+    if not 0 <= days < 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} should be 0 or more days")
+    return days
 
 
-def _print_last_for_name(
-    namespace: argparse.Namespace,
-    locations: CertificateLocations,
-    now: datetime.datetime,
-    problems: Diagnostics,
-) -> None:
-    predicates = [inventory.in_force(now), inventory.valid_for(namespace.good_for)]
-    rows = _read(namespace, locations, predicates, now, problems)
-    last = rows[-1][0] if rows else None
-    if namespace.json:
-        report = {
-            "name": namespace.good_for,
-            "last_valid_until": last,
-            "certificates": [json.loads(text) for _, text in reversed(rows)],
-            "unstored": list(locations.without_directory),
-        }
-        print(json.dumps(report))
-        return
-    print(last_of(last, f"certificate good for {namespace.good_for}", now))
-    for _, text in reversed(rows):
-        print(f"  {text}", end="")
-    print_unstored(locations, now)
+def _serial(text: str) -> str:
+    digits = text.replace(":", "").strip().lower().removeprefix("0x").lstrip("0")
+    if not text.strip() or set(digits) - set("0123456789abcdef"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number in hexadecimal")
+    return digits or "0"
 
 
-def last_of(end: str | None, what: str, now: datetime.datetime) -> str:
-    """A sentence that says when the last of some certificates expires."""
-    if end is None:
-        return f"there is no {what} in force"
-    hours = (datetime.datetime.fromisoformat(end) - now).total_seconds() / 3600
-    return f"the last {what} ends at {end}, in {hours:.1f} hours"
+def _late(module: str) -> Callable[[argparse.Namespace], int]:
+    """A command whose module is imported when it runs, because the libraries are large."""
+
+    def run(namespace: argparse.Namespace) -> int:
+        code: int = importlib.import_module(f"anchor.cli.{module}").run(namespace)
+        return code
+
+    return run
 
 
-def print_unstored(locations: CertificateLocations, now: datetime.datetime) -> None:
-    """Print the CAs that store no certificates."""
-    for name in locations.without_directory:
-        end = timestamp((now + locations.longest_validity).replace(microsecond=0))
-        print(f"signing_ca.{name} stores no certificates: one of it may be valid until {end}")
-
-
-def _line_at(now: datetime.datetime) -> Callable[[StoredCertificate], str]:
-    """A function that formats a certificate as a line."""
-    moment = timestamp(now)
-
-    def line(certificate: StoredCertificate) -> str:
-        begin, names = certificate.not_before, " ".join(certificate.names)
-        note = f"  (not yet valid, from {begin} on)" if begin > moment else ""
-        return f"{certificate.not_after}  {certificate.fingerprint}  {names}{note}\n"
-
-    return line
-
-
-def _as_json_at(now: datetime.datetime) -> Callable[[StoredCertificate], str]:
-    """A function that formats a certificate as JSON."""
-    moment = timestamp(now)
-
-    def as_json(certificate: StoredCertificate) -> str:
-        status = "valid"
-        if certificate.not_after < moment:
-            status = "expired"
-        elif certificate.not_before > moment:
-            status = "not yet valid"
-        # The format of json.dumps(), in a third of its time.
-        return (
-            f'{{"fingerprint": "{certificate.fingerprint}", "serial": "{certificate.serial}", '
-            f'"not_before": "{certificate.not_before}", "not_after": "{certificate.not_after}", '
-            f'"status": "{status}", "subject": {_quoted(certificate.subject)}, '
-            f'"names": [{", ".join(map(_quoted, certificate.names))}], '
-            f'"key": "{certificate.key}", "path": {_quoted(certificate.path)}}}'
-        )
-
-    return as_json
+def _run_list(namespace: argparse.Namespace) -> int:
+    return _late("certs_prune" if namespace.prune else "certs_list")(namespace)

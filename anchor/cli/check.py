@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anchor.authorities import LoadedConfiguration, load_authorities
 from anchor.config.document import find_config, read_document
 from anchor.errors import ConfigProblem, ConfigurationError
 
 if TYPE_CHECKING:
+    from anchor.authorities import LoadedConfiguration
     from anchor.config_lint.rules import Advice
 
 # The levels of anchor.config_lint, which is imported only when it is needed.
@@ -48,10 +48,13 @@ def add_to(subparsers: Any) -> None:
 
 
 def add_config_option(
-    parser: argparse.ArgumentParser, help_text: str = "config.json, if not in a default path"
+    parser: argparse.ArgumentParser,
+    help_text: str = "config.json, if not in a default path",
+    *,
+    default: str | None = None,
 ) -> None:
     """Add the option --config to the parser."""
-    parser.add_argument("--config", type=Path, metavar="FILE", help=help_text)
+    parser.add_argument("--config", type=Path, metavar="FILE", help=help_text, default=default)
 
 
 def run(namespace: argparse.Namespace) -> int:
@@ -78,6 +81,7 @@ def _validate(path: Path) -> tuple[list[str], list[Advice]]:
     """The names of the authorities, and the advice."""
     # Imported here, because other commands import this module for its option.
     from anchor.audit import log_configuration  # noqa: PLC0415
+    from anchor.authorities import load_authorities  # noqa: PLC0415
     from anchor.cli.config_py import read  # noqa: PLC0415
     from anchor.config.diagnostics import Diagnostics  # noqa: PLC0415
     from anchor.config_lint.review import ConfigUnderReview  # noqa: PLC0415

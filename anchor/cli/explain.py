@@ -16,6 +16,7 @@ from anchor.authority import RegistrationAuthority
 from anchor.cli.check import add_config_option
 from anchor.cli.terminal import GREEN, RED, YELLOW, Painter, is_coloured, printable
 from anchor.config.document import find_config
+from anchor.errors import ConfigurationError, DatabaseUnavailable, StorageError
 from anchor.policy.checks import Verdict
 from anchor.policy_tools import explain
 from anchor.policy_tools.explain import SIGNED, Explanation, Requester
@@ -80,7 +81,12 @@ def run(namespace: argparse.Namespace) -> int:
     except UsageError as error:
         print(f"anchor explain: {error}", file=sys.stderr)
         return 2
-    explained = explain.explain(authority, contents, requester)
+    try:
+        explained = explain.explain(authority, contents, requester)
+    except (ConfigurationError, DatabaseUnavailable, StorageError) as error:
+        print(f"anchor explain: the bans are not considered: {error}", file=sys.stderr)
+        without_bans = load_authorities(path, offline=True, with_bans=False)
+        explained = explain.explain(without_bans.authorities[authority.name], contents, requester)
     if namespace.json:
         print(json.dumps(explain.as_json(explained), indent=2))
     else:

@@ -20,6 +20,7 @@ def as_text(user: str, ca: Mapping[str, Any]) -> str:
     """
     document = {
         "$schema": SCHEMA,
+        "database": {"url": "sqlite:///anchor.db"},
         "authentication": {
             "static": {"backend": "static", "user": user, "secret": secrets.token_urlsafe(24)}
         },

@@ -30,6 +30,7 @@ COMMANDS = {
     "ban": "ban",
     "unban": "ban",
     "audit": "audit",
+    "database": "database",
 }
 
 # sysexits.h: EX_IOERR.

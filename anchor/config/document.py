@@ -19,7 +19,7 @@ SECTION_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", re.ASCII)
 
 LONG_FORM = ("authentication", "signing_ca", "registration_authority")
 SHORT_FORM = ("auth", "ca", "validators", "fixups")
-BOTH_FORMS = ("audit", "bans", "$schema")
+BOTH_FORMS = ("database", "audit", "bans", "$schema")
 
 Section = dict[str, Any]
 
@@ -40,6 +40,7 @@ class Document:
     authentication: dict[str, Section]
     signing_ca: dict[str, Section]
     registration_authority: dict[str, Section]
+    database: Section
     audit: Section
     bans: Section
     declared: dict[str, frozenset[str]]
@@ -126,13 +127,14 @@ def read_document(path: Path, problems: Diagnostics) -> Document:
     sections: dict[str, dict[str, Section]] = {}
     for key in LONG_FORM:
         sections[key] = _named_sections(document, key, problems, require_one=not aliases)
-    for key in ("audit", "bans"):
+    for key in ("database", "audit", "bans"):
         if not isinstance(document.setdefault(key, {}), dict):
             problems.add(key, "should be an object")
             document[key] = {}
     return Document(
         path.absolute().parent,
         **sections,
+        database=document["database"],
         audit=document["audit"],
         bans=document["bans"],
         declared={key: _declared(document.get(key), aliases) for key in LONG_FORM},

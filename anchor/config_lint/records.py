@@ -1,10 +1,12 @@
-"""Advice on files with secrets, stored certificates and the audit."""
+"""Advice on files with secrets and on the audit."""
 
 from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+
+from sqlalchemy import make_url
 
 from anchor.audit import sinks
 from anchor.config.document import Section
@@ -14,26 +16,26 @@ from anchor.errors import ConfigProblem
 
 def secrets_readable(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Find secrets in a configuration file that everyone can read."""
-    for path in _secrets(review) if _mode(review.loaded.path) & stat.S_IROTH else ():
+    for path, instead in _secrets(review) if _mode(review.loaded.path) & stat.S_IROTH else ():
         yield ConfigProblem(
             path,
             f"everyone on this machine can read {review.loaded.path}, and the secret in it: use "
-            f"'{path.rpartition('.')[2]}_file', or remove the permission with chmod o-r",
+            f"'{instead}', or remove the permission with chmod o-r",
         )
 
 
 def secrets_in_configuration(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Find secrets in a configuration file that is not readable by everyone."""
-    for path in () if _mode(review.loaded.path) & stat.S_IROTH else _secrets(review):
+    for path, instead in () if _mode(review.loaded.path) & stat.S_IROTH else _secrets(review):
         yield ConfigProblem(
             path,
             "a secret in the configuration is copied with it, into backups and version "
-            f"control: use '{path.rpartition('.')[2]}_file'",
+            f"control: use '{instead}'",
         )
 
 
-def _secrets(review: ConfigUnderReview) -> Iterator[str]:
-    """The paths of options that contain a secret."""
+def _secrets(review: ConfigUnderReview) -> Iterator[tuple[str, str]]:
+    """The paths of options that contain a secret, and the options to use instead."""
     sections: dict[str, Section] = {}
     for kind in ("authentication", "signing_ca"):
         for name, section in getattr(review.document, kind).items():
@@ -42,9 +44,12 @@ def _secrets(review: ConfigUnderReview) -> Iterator[str]:
     for path, section in sections.items():
         for option in ("secret", "service_secret", "pin"):
             if section.get(option) is not None:
-                yield f"{path}.{option}"
+                yield f"{path}.{option}", f"{option}_file"
     if review.document.audit.get("url") is not None:
-        yield "audit.url"
+        yield "audit.url", "url_file"
+    database_url = make_url(review.loaded.database.location.settings.url)
+    if database_url.password is not None or "password" in database_url.query:
+        yield "database.url", "password_file"
 
 
 def writable_by_others(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
@@ -72,17 +77,6 @@ def _mode(path: Path) -> int:
         return path.stat().st_mode
     except OSError:
         return 0
-
-
-def not_stored(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """Find CAs that do not store certificates."""
-    for name, section in review.document.signing_ca.items():
-        if section.get("output_path") is None:
-            yield ConfigProblem(
-                f"signing_ca.{name}",
-                "without 'output_path' certificates are not kept, so `anchor certs` cannot tell "
-                "what was issued, nor what is about to expire",
-            )
 
 
 def audit_in_log_only(review: ConfigUnderReview) -> Iterator[ConfigProblem]:

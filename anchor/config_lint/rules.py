@@ -9,7 +9,7 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from anchor.config_lint import access, certificates, contents, names, records
+from anchor.config_lint import access, certificates, contents, database, names, records
 from anchor.config_lint.review import ConfigUnderReview, LintFunction
 from anchor.errors import ConfigProblem
 
@@ -98,7 +98,10 @@ RULES = (
     Rule("secrets-readable", Level.DANGER, records.secrets_readable),
     Rule("secrets-in-configuration", Level.NOTICE, records.secrets_in_configuration),
     Rule("writable-by-others", Level.DANGER, records.writable_by_others),
-    Rule("not-stored", Level.NOTICE, records.not_stored),
+    Rule("database-writable-by-others", Level.DANGER, database.database_writable_by_others),
+    Rule("database-not-verified", Level.DANGER, database.database_not_verified),
+    Rule("database-on-a-network", Level.WARNING, database.database_on_a_network),
+    Rule("database-beside-configuration", Level.NOTICE, database.database_beside_configuration),
     Rule("audit-in-log-only", Level.NOTICE, records.audit_in_log_only),
     Rule("unused-section", Level.NOTICE, records.unused_section),
 )

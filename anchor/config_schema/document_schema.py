@@ -16,6 +16,7 @@ from anchor.ca.settings import CASettings
 from anchor.config import document
 from anchor.config_schema.models import Schema, model_schema, plugin_schema
 from anchor.store import ban_file
+from anchor.store.database.settings import DatabaseSettings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 ANYTHING: Schema = {"type": "object"}
@@ -56,6 +57,7 @@ def document_schema(plugins: PluginSchemas) -> Schema:
         "authentication": _backend_section("authentication", authenticator.CommonSettings, plugins),
         "signing_ca": _signing_ca(plugins),
         "registration_authority": _authority(plugins),
+        "database": model_schema(DatabaseSettings),
         "bans": model_schema(ban_file.BanSettings),
         **_audit(),
     }
@@ -127,6 +129,7 @@ def _sections(plugins: PluginSchemas, signing_ca: Schema) -> Schema:
         },
         "validators": _reference("registration_authority/properties/validators"),
         "fixups": _reference("registration_authority/properties/fixups"),
+        "database": _reference("database"),
         "audit": _reference("audit"),
         "bans": _reference("bans"),
     }

@@ -22,6 +22,7 @@ OUTCOMES: Mapping[str, type[Exception]] = {
     "unauthenticated": errors.NotAuthenticated,
     "throttled": errors.TooManyAttempts,
     "unavailable": errors.BackendUnavailable,
+    "database_unavailable": errors.DatabaseUnavailable,
     "malformed": errors.RequestError,
 }
 ISSUED, FAILED = "issued", "failed"
@@ -79,6 +80,8 @@ class Metrics:
         self._cas = {
             authority.signing_ca.name: authority.signing_ca for authority in authorities.values()
         }
+        # All authorities have the same one.
+        self._databases = {authority.inventory.database for authority in authorities.values()}
         self._slot_seconds = {name: _slot_seconds(ca) for name, ca in self._cas.items()}
         keys: list[Key] = [*_keys(authorities.values(), self._cas.values())]
         self._positions = {key: position for position, key in enumerate(keys)}
@@ -194,6 +197,12 @@ class Metrics:
                 "Time until the CA, or a certificate in its chain, expires.",
                 self._ca_remaining_seconds(now),
             ),
+            family(
+                "anchor_database_up",
+                "gauge",
+                "1 if the database can be read now, 0 if not.",
+                self._database_up(),
+            ),
         )
 
     def _signing_seconds(self, sums: Sequence[float]) -> Iterator[Sample]:
@@ -226,6 +235,10 @@ class Metrics:
         for name, ca in self._cas.items():
             seconds = (ca.at(now).not_after - now).total_seconds()
             yield Sample("anchor_ca_remaining_seconds", (("signing_ca", name),), seconds)
+
+    def _database_up(self) -> Iterator[Sample]:
+        for database in self._databases:
+            yield Sample("anchor_database_up", (), float(database.is_up()))
 
 
 def _keys(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from anchor.auth.results import AuthDetails
-from anchor.errors import Failure, PluginError
-from anchor.store.bans import BANS_NOT_READ, Bans
+from anchor.errors import DatabaseUnavailable, Failure, PluginError
+from anchor.store.bans import RequestBans
 from anchor.validators.errors import ValidationError
 from anchor.X509.signing_request import X509Csr
 
@@ -23,13 +23,13 @@ class Context:
         auth_result: the requester.
         request: the HTTP request (``pecan.Request``).
         conf: the registration authority's section of the configuration.
-        bans: the bans at the time of the request; only the mandatory check gets them.
+        bans: the bans that concern the request; only the mandatory check gets them.
     """
 
     auth_result: AuthDetails
     request: Any
     conf: Mapping[str, Any]
-    bans: Bans = BANS_NOT_READ
+    bans: RequestBans
 
     def arguments(self, csr: X509Csr) -> Mapping[str, object]:
         """The values that a check can ask for, by the name of its parameter."""
@@ -81,6 +81,9 @@ def _verdict(check: Check, arguments: Mapping[str, object]) -> Verdict:
         result = check.function(arguments)
     except ValidationError as error:
         return Verdict(check.name, failure=Failure(check.name, str(error), error.data))
+    except DatabaseUnavailable:
+        # Not the request's fault, and it may pass.
+        raise
     except (Exception, SystemExit) as error:  # noqa: BLE001  # a plug-in may raise anything
         return Verdict(check.name, crash=_crash(check, "failed", error))
     # A check that returns False was probably meant to reject the request.

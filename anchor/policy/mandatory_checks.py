@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from cryptography.x509.oid import ExtensionOID, NameOID
 
 from anchor.policy.checks import Check
-from anchor.store.ban_file import BanFile
 from anchor.store.bans import NOT_BANNED, Banned
 from anchor.validators.errors import ValidationError, refuse_any
 from anchor.validators.subject import unlisted_attributes
@@ -158,19 +157,20 @@ def key_checks(ca_keys: frozenset[bytes], weak: weak_keys.Allowed) -> tuple[Chec
     return _checks(("proof_of_possession", proof_of_possession), ("strong_key", strong_key))
 
 
-def content_checks(*, intermediate: bool, bans: BanFile | None = None) -> tuple[Check, ...]:
+def content_checks(*, intermediate: bool) -> tuple[Check, ...]:
     """The mandatory checks on the content of a request and on its requester.
 
     Args:
         intermediate: True if the authority signs requests for intermediate CAs only.
-        bans: the requesters, keys and names that get no certificate.
     """
-    banned = () if bans is None else (Check(NOT_BANNED, partial(_not_banned, bans)),)
-    return banned + _checks(
-        ("critical_extensions", critical_extensions),
-        ("an_intermediate", an_intermediate) if intermediate else ("never_a_ca", never_a_ca),
-        ("printable_names", printable_names),
-        ("a_name", _name_of_an_intermediate if intermediate else a_name),
+    return (
+        Check(NOT_BANNED, _not_banned),
+        *_checks(
+            ("critical_extensions", critical_extensions),
+            ("an_intermediate", an_intermediate) if intermediate else ("never_a_ca", never_a_ca),
+            ("printable_names", printable_names),
+            ("a_name", _name_of_an_intermediate if intermediate else a_name),
+        ),
     )
 
 
@@ -214,8 +214,8 @@ def _on_csr(check: _CsrCheck, arguments: Mapping[str, Any]) -> None:
     check(arguments["csr"])
 
 
-def _not_banned(bans: BanFile, arguments: Mapping[str, Any]) -> None:
+def _not_banned(arguments: Mapping[str, Any]) -> None:
     try:
-        bans.check(arguments["bans"], arguments["csr"], arguments["auth_result"])
+        arguments["bans"].check(arguments["csr"], arguments["auth_result"])
     except Banned as error:
         raise ValidationError(error.message, **error.data) from None

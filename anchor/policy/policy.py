@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,8 +19,8 @@ from anchor.policy import fixups as shipped_fixups
 from anchor.policy import mandatory_checks
 from anchor.policy.checks import SUPPLIED, Check, Context, run_checks
 from anchor.policy.evaluation import Evaluation, FixupStep
-from anchor.store.ban_file import BanFile
-from anchor.store.bans import NO_BANS
+from anchor.store.bans import BanStore, RequestBans
+from anchor.timestamps import utc_now
 from anchor.validators.errors import ValidationError
 from anchor.X509 import weak_keys
 from anchor.X509.attribute_patterns import AttributePatterns
@@ -88,6 +89,7 @@ class Policy:
         keeps_attributes: False if a subject keeps only its common names.
         signs_intermediates: True if the authority signs requests for intermediate CAs only.
         bans: the requesters, keys and names that get no certificate.
+        clock: the time, in UTC.
     """
 
     key_checks: tuple[Check, ...]
@@ -95,13 +97,14 @@ class Policy:
     result_checks: tuple[Check, ...]
     configured: tuple[Check, ...]
     fixups: tuple[Fixup, ...]
+    bans: BanStore
+    clock: Callable[[], datetime.datetime] = utc_now
     keeps_attributes: bool = False
     signs_intermediates: bool = False
-    bans: BanFile | None = None
 
     def context(self, auth_result: AuthDetails, request: Any, conf: Mapping[str, Any]) -> Context:
         """The context in which to check a request, with the bans of this moment."""
-        bans = NO_BANS if self.bans is None else self.bans.now()
+        bans = RequestBans(self.bans, self.clock())
         return Context(auth_result=auth_result, request=request, conf=conf, bans=bans)
 
     @cached_property
@@ -171,7 +174,8 @@ def load_policy(
     ca_keys: frozenset[bytes],
     base: Path,
     *,
-    bans: BanFile | None = None,
+    bans: BanStore,
+    clock: Callable[[], datetime.datetime] = utc_now,
     issuer: Callable[[], CACertificate] | None = None,
 ) -> Policy:
     """Load the policy from an authority's section of the configuration.
@@ -183,6 +187,7 @@ def load_policy(
         ca_keys: the keys of the authority's CA and its chain, as SubjectPublicKeyInfo.
         base: the directory of relative paths.
         bans: the requesters, keys and names that get no certificate.
+        clock: the time, in UTC.
         issuer: return the CA's current certificate.
 
     Raises:
@@ -204,7 +209,7 @@ def load_policy(
     listed = tuple(_listed_attributes(bound[VALIDATORS] + bound[FIXUPS]))
     return Policy(
         key_checks=mandatory_checks.key_checks(ca_keys, weak),
-        content_checks=mandatory_checks.content_checks(intermediate=intermediate, bans=bans),
+        content_checks=mandatory_checks.content_checks(intermediate=intermediate),
         result_checks=mandatory_checks.result_checks(listed, issuer),
         configured=tuple(
             Check(name, function, "csr" in function.supplied_names)
@@ -214,6 +219,7 @@ def load_policy(
         keeps_attributes=SUBJECT_ATTRIBUTES in validators or SUBJECT_ATTRIBUTES in fixups,
         signs_intermediates=intermediate,
         bans=bans,
+        clock=clock,
     )
 
 

@@ -140,7 +140,7 @@ def load(path: Path, factory: CsrFactory, config: Path | None = None) -> tuple[C
     authorities: Mapping[str, RegistrationAuthority] | None = None
     configuration = config or file.config or base / "config.json"
     try:
-        authorities = load_authorities(configuration, offline=True).authorities
+        authorities = load_authorities(configuration, offline=True, with_bans=False).authorities
     except ConfigurationError as error:
         for problem in error.problems:
             problems.add("config", f"{configuration}: {problem}")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import datetime
-import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Collection, Sequence
+from typing import Literal, Protocol
 
 import pydantic
 
 from anchor.auth.results import AuthDetails
-from anchor.errors import AnchorError, Rejected
+from anchor.errors import Rejected
+from anchor.store.requesters import normalize_requester
 from anchor.X509 import general_names, name_matching, name_parsing
 from anchor.X509.signing_request import X509Csr
+from anchor.X509.storable_text import storable
 
 Kind = Literal["name", "requester", "key"]
 
@@ -23,10 +23,6 @@ NOT_BANNED = "not_banned"
 
 class Banned(Rejected):
     """The requester, the key or a name is banned."""
-
-
-class BansUnreadable(AnchorError):
-    """The ban file is damaged or cannot be read, so nothing is signed."""
 
 
 class Ban(pydantic.BaseModel):
@@ -65,8 +61,7 @@ def normalize(kind: Kind, value: str) -> str:
             return name_matching.normalize(value)
     if kind == "key":
         return value.replace(":", "").strip().lower()
-    # Directories ignore the case of a user name, so a ban has to ignore it too.
-    return unicodedata.normalize("NFKC", value).strip().casefold()
+    return normalize_requester(value)
 
 
 def canonical_name(text: str) -> str:
@@ -90,77 +85,117 @@ def canonical_name(text: str) -> str:
     return f".{name}" if is_domain else name
 
 
-@dataclass(frozen=True)
-class Bans:
-    """The contents of the ban file at one moment.
+def ban_keys(ban: Ban) -> set[str]:
+    """The keys under which requests find a ban."""
+    keys = name_matching.index_keys(ban.value) if ban.kind == "name" else (ban.value,)
+    return {_key(ban.kind, key) for key in keys}
 
-    Attributes:
-        version: identifies the version of the file; None if there was no file.
-        bans: all bans, including those that have ended.
-        by_key: the bans by kind and index key (:func:`anchor.X509.name_matching.index_keys`).
-        error: why the file could not be read; empty if it could.
+
+def _key(kind: Kind, key: str) -> str:
+    return storable(f"{kind} {key}")[:MAX_KEY]
+
+
+MAX_KEY = 255
+"""The length of the longest key; longer ones are cut, and the values of their bans compared."""
+
+
+class BanStore(Protocol):
+    """The bans of all nodes."""
+
+    def find(self, keys: Collection[str], now: datetime.datetime) -> Sequence[Ban]:
+        """The bans in force under any of these keys.
+
+        Raises:
+            DatabaseUnavailable: the bans cannot be read.
+        """
+
+    def bans_names(self, now: datetime.datetime) -> bool:
+        """Whether a ban of any name is in force.
+
+        Raises:
+            DatabaseUnavailable: the bans cannot be read.
+        """
+
+
+class RequestBans:
+    """The bans that concern one request, each read once.
+
+    Args:
+        store: the bans of all nodes.
+        now: the time of the request, in UTC.
     """
 
-    version: tuple[int, ...] | None
-    bans: tuple[Ban, ...]
-    by_key: Mapping[tuple[Kind, str], list[Ban]]
-    error: str = ""
+    def __init__(self, store: BanStore, now: datetime.datetime):
+        self._store = store
+        self._now = now
+        self._found: dict[str, list[Ban]] = {}
 
-    @classmethod
-    def of(cls, version: tuple[int, ...] | None, bans: tuple[Ban, ...]) -> Bans:
-        """Index the bans."""
-        by_key: dict[tuple[Kind, str], list[Ban]] = {}
-        for ban in bans:
-            value = normalize(ban.kind, ban.value)
-            normalized = ban.model_copy(update={"value": value})
-            for key in name_matching.index_keys(value) if ban.kind == "name" else (value,):
-                by_key.setdefault((ban.kind, key), []).append(normalized)
-        return cls(version, bans, by_key)
-
-    def find(self, kind: Kind, key: str, now: datetime.datetime) -> list[Ban]:
-        """The bans under an index key that are in force."""
-        bans = self.by_key.get((kind, key))
-        # A request has thousands of keys, and most have no ban.
-        return [ban for ban in bans if ban.is_in_force(now)] if bans else []
-
-    def check(self, csr: X509Csr, identity: AuthDetails, now: datetime.datetime) -> None:
+    def check(self, csr: X509Csr, identity: AuthDetails) -> None:
         """Check that neither the requester, nor the key, nor a name is banned.
 
         Raises:
             Banned: one of them is banned.
-            BansUnreadable: the bans could not be read.
+            DatabaseUnavailable: the bans cannot be read.
         """
-        if self.error:
-            raise BansUnreadable(self.error)
-        if not self.bans:
-            return
-        for user in filter(None, (identity.username, identity.user_id)):
-            if self.find("requester", normalize("requester", user), now):
-                raise Banned("the requester is banned", requester=user)
-        if self.find("key", csr.key_fingerprint, now):
-            raise Banned("the key is banned", key=csr.key_fingerprint)
-        if any(ban.kind == "name" and ban.is_in_force(now) for ban in self.bans):
-            self._check_names(csr, now)
-
-    def _check_names(self, csr: X509Csr, now: datetime.datetime) -> None:
+        users = [user for user in (identity.username, identity.user_id) if user]
+        texts: list[str] = []
+        hosts: list[str] = []
         for name in csr.interpreted_names:
-            for text in general_names.exact_texts(name.meaning):
-                if self.find("name", text, now):
-                    raise Banned("the name is banned", name=text)
-            for host in name.meaning.hosts:
-                for key in name_matching.lookup_keys(host):
-                    if ("name", key) not in self.by_key:
-                        continue
-                    for ban in self.find("name", key, now):
-                        if name_matching.overlaps(ban.value, host):
-                            raise Banned("the name is banned", name=host)
-            if not name.meaning.understood:
+            texts += general_names.exact_texts(name.meaning)
+            hosts += name.meaning.hosts
+        self._read(
+            {
+                *(_key("requester", normalize("requester", user)) for user in users),
+                _key("key", csr.key_fingerprint),
+                *(_key("name", text) for text in texts),
+                *(_key("name", key) for host in hosts for key in name_matching.lookup_keys(host)),
+            }
+        )
+        for user in users:
+            if self._has("requester", normalize("requester", user)):
+                raise Banned("the requester is banned", requester=user)
+        if self._has("key", csr.key_fingerprint):
+            raise Banned("the key is banned", key=csr.key_fingerprint)
+        for text in texts:
+            if self._has("name", text):
+                raise Banned("the name is banned", name=text)
+        for host in hosts:
+            if self._overlaps(host):
+                raise Banned("the name is banned", name=host)
+        for name in csr.interpreted_names:
+            if not name.meaning.understood and self._store.bans_names(self._now):
                 raise Banned(
                     "a name is of a kind that cannot be compared with the names that are banned",
                     name=str(name),
                 )
 
+    def _read(self, keys: set[str]) -> None:
+        missing = keys - self._found.keys()
+        if not missing:
+            return
+        self._found |= {key: [] for key in missing}
+        for ban in self._store.find(missing, self._now):
+            for key in ban_keys(ban) & missing:
+                self._found[key].append(ban)
 
-NO_BANS = Bans.of(None, ())
-# The default of a request's context: a caller that forgets to read the bans gets no certificate.
-BANS_NOT_READ = Bans(None, (), {}, "the bans were not read")
+    def _has(self, kind: Kind, value: str) -> bool:
+        return any(ban.value == value for ban in self._found[_key(kind, value)])
+
+    def _overlaps(self, host: str) -> bool:
+        return any(
+            ban.kind == "name" and name_matching.overlaps(ban.value, host)
+            for key in name_matching.lookup_keys(host)
+            for ban in self._found[_key("name", key)]
+        )
+
+
+class NoBans:
+    """Bans nothing, where the database is not used."""
+
+    def find(self, _keys: Collection[str], _now: datetime.datetime) -> Sequence[Ban]:
+        """Return nothing."""
+        return ()
+
+    def bans_names(self, _now: datetime.datetime) -> bool:
+        """Return False."""
+        return False

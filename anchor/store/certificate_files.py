@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +14,6 @@ from anchor.errors import ConfigurationError, StorageError
 SUFFIX = ".crt"
 
 _FILE = re.compile(rf"[0-9a-f]{{64}}{re.escape(SUFFIX)}", re.ASCII).fullmatch
-_LENGTH = 64 + len(SUFFIX)
 # The names of files that are being written.
 _TEMPORARY = re.compile(r"\.(?:[0-9a-f]{64}|ready)\.[0-9a-f]{8}", re.ASCII).fullmatch
 # A writer needs less than a second. After an hour its temporary file is removed.
@@ -137,44 +135,9 @@ def remove_leftovers(path: Path, now: float) -> int:
     return removed
 
 
-def list_certificate_files(path: str) -> Iterator[tuple[str, list[str], list[str]]]:
-    """List the certificate files in a directory and those below it.
-
-    Yields:
-        For each directory its path, the names that :func:`is_certificate` has to check, and the
-        names of other files that end in ``.crt``.
-    """
-    entries = os.listdir(path)  # noqa: PTH208  # 100,000 Path objects would take another second
-    names = [name for name in entries if _may_be_a_certificate(name)]
-    if len(names) == len(entries):
-        yield path, names, []
-        return
-    others = [name for name in entries if not _may_be_a_certificate(name)]
-    directories = {name for name in others if _is_directory(f"{path}/{name}")}
-    yield (
-        path,
-        names,
-        [
-            name
-            for name in others
-            if name.endswith(SUFFIX) and not name.startswith(".") and name not in directories
-        ],
-    )
-    for name in directories:
-        yield from list_certificate_files(f"{path}/{name}")
-
-
-def _may_be_a_certificate(name: str) -> bool:
-    return len(name) == _LENGTH and name.endswith(SUFFIX)
-
-
-def is_certificate(name: str) -> bool:
-    """True if a stored certificate can have this file name."""
+def is_certificate_name(name: str) -> bool:
+    """True if :class:`CertificateDirectory` can have written a file of this name."""
     return _FILE(name) is not None
-
-
-def _is_directory(path: str) -> bool:
-    return not os.path.islink(path) and os.path.isdir(path)  # noqa: PTH112, PTH114  # see above
 
 
 def load_store(path: Path | None) -> Store:

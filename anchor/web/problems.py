@@ -28,6 +28,7 @@ STATUSES: dict[type[BaseException], HTTPStatus] = {
     errors.TooManyAttempts: HTTPStatus.TOO_MANY_REQUESTS,
     errors.RequestError: HTTPStatus.BAD_REQUEST,
     errors.BackendUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     Exception: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
@@ -43,7 +44,11 @@ def respond_to_error(error: Exception, request: Request) -> Response:
         detail = f"internal error, request {request.request_id}"
     elif status is HTTPStatus.SERVICE_UNAVAILABLE:
         LOG.error("request %s: %s", request.request_id, error, exc_info=error.__cause__)
-        detail = "the credentials cannot be checked now, try again later"
+        detail = (
+            "the database cannot be used now, try again later"
+            if isinstance(error, errors.DatabaseUnavailable)
+            else "the credentials cannot be checked now, try again later"
+        )
     else:
         LOG.info("request %s: %d, %s", request.request_id, status, shorten(str(error)))
         detail = str(error)
@@ -73,7 +78,7 @@ def _headers(error: Exception) -> dict[str, str]:
             return {"WWW-Authenticate": 'Basic realm="anchor", charset="UTF-8"'}
         case errors.WrongMethod():
             return {"Allow": ", ".join(error.allowed)}
-        case errors.TooManyAttempts() | errors.BackendUnavailable():
+        case errors.TooManyAttempts() | errors.BackendUnavailable() | errors.DatabaseUnavailable():
             return {"Retry-After": str(error.retry_after)}
         case _:
             return {}

@@ -36,14 +36,19 @@ class ReadinessCheck:
 
 
 class Readiness:
-    """Checks the CAs of all authorities: certificate, key and storage."""
+    """Checks the database, and the CAs of all authorities: certificate, key and storage."""
 
     def __init__(
         self,
         authorities: Iterable[RegistrationAuthority],
         clock: Callable[[], datetime.datetime] = utc_now,
     ):
-        self._cas = {authority.signing_ca.name: authority.signing_ca for authority in authorities}
+        self._cas = {}
+        # All authorities have the same one.
+        self._databases = set()
+        for authority in authorities:
+            self._cas[authority.signing_ca.name] = authority.signing_ca
+            self._databases.add(authority.inventory.database)
         self._clock = clock
         self._checks: tuple[ReadinessCheck, ...] = ()
         self._expires = 0.0
@@ -57,15 +62,24 @@ class Readiness:
 
     def _run(self) -> Iterator[ReadinessCheck]:
         now = self._clock()
+        for database in self._databases:
+            yield ReadinessCheck(
+                "database",
+                _problem_if_raised(database.ready, "the database cannot be used now", "database"),
+            )
         for name, ca in sorted(self._cas.items()):
             yield ReadinessCheck(f"signing_ca.{name}.certificate", _certificate_problem(ca, now))
             yield ReadinessCheck(
                 f"signing_ca.{name}.key",
-                _problem_if_raised(partial(ca.ready, now), "the key cannot be used now", name),
+                _problem_if_raised(
+                    partial(ca.ready, now), "the key cannot be used now", f"signing_ca.{name}"
+                ),
             )
             yield ReadinessCheck(
                 f"signing_ca.{name}.storage",
-                _problem_if_raised(ca.store.ready, "certificates cannot be stored now", name),
+                _problem_if_raised(
+                    ca.store.ready, "certificates cannot be stored now", f"signing_ca.{name}"
+                ),
             )
 
 
@@ -82,6 +96,6 @@ def _problem_if_raised(check: Callable[[], None], problem: str, name: str) -> st
     try:
         check()
     except AnchorError as error:
-        LOG.error("signing_ca.%s: %s: %s", name, problem, error)
+        LOG.error("%s: %s: %s", name, problem, error)
         return problem
     return None

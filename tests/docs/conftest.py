@@ -4,4 +4,5 @@ from tests.support.client import machine
 from tests.support.servers.anchor import server
 from tests.support.servers.certmonger import certmonger
 from tests.support.servers.https_anchor import https_anchor, private_tls
+from tests.support.servers.postgresql import postgresql_server, postgresql_url
 from tests.support.servers.softhsm import softhsm

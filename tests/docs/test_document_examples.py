@@ -36,6 +36,7 @@ RUN = {
     ("howto/authentication-backends.rst", "ini"): (1, "test_authentication_backends_howto.py"),
     ("howto/authentication-backends.rst", "json"): (1, "test_authentication_backends_howto.py"),
     ("howto/authentication-backends.rst", "python"): (2, "test_authentication_backends_howto.py"),
+    ("howto/backup.rst", "sh"): (3, "test_howto_commands.py"),
     ("howto/bans.rst", "console"): (3, "test_howto_commands.py"),
     ("howto/certmonger.rst", "shell"): (4, "test_howto_commands.py"),
     ("howto/hsm.rst", "shell"): (2, "test_howto_commands.py"),
@@ -50,11 +51,14 @@ RUN = {
     ("howto/policy-tests.rst", "console"): (2, "test_command_docs.py"),
     ("howto/reload.rst", "sh"): (2, "test_howto_commands.py"),
     ("howto/renewal.rst", "shell"): (5, "test_howto_commands.py"),
+    ("howto/several-nodes.rst", "sh"): (1, "test_howto_commands.py"),
     ("howto/signing-backends.rst", "ini"): (1, "test_signing_backends.py"),
     ("howto/signing-backends.rst", "json"): (2, "test_signing_backends.py"),
     ("howto/signing-backends.rst", "python"): (2, "test_signing_backends.py"),
     ("howto/softhsm.rst", "sh"): (2, "test_init.py"),
+    ("howto/sqlite-to-postgresql.rst", "sh"): (2, "test_howto_commands.py"),
     ("howto/systemd.rst", "shell"): (4, "test_systemd_service.py"),
+    ("howto/upgrade.rst", "sh"): (2, "test_howto_commands.py"),
     ("tutorial/first-certificate.rst", "console"): (9, "test_tutorial.py"),
     ("tutorial/first-certificate.rst", "shell"): (2, "test_tutorial.py"),
     ("tutorial/policy.rst", "console"): (9, "test_tutorial.py"),
@@ -81,6 +85,10 @@ NOT_RUN = {
         "install -m 644 tools/apparmor/anchor_production /etc/apparmor.d/",
     ): "test_apparmor.py does it in a kernel of its own; this one does not enforce profiles",
     (
+        "howto/several-nodes.rst",
+        "sudo -u postgres createuser",
+    ): "the tests' PostgreSQL has the user and a database already",
+    (
         "howto/keystone.rst",
         "openstack application credential create anchor",
     ): "OpenStack's own command; test_keystone.py makes one through Keystone's API",
@@ -90,7 +98,7 @@ PARSED = {"nginx", "yaml"}
 LANGUAGES = {*SHELL, *PARSED, "console", "json", "python", "ini", "toml", "text"}
 LONG = {"authentication", "signing_ca", "registration_authority"}
 SHORT = {"auth", "ca", "validators", "fixups"}
-CONFIGURATION = LONG | SHORT | {"audit", "bans", "$schema"}
+CONFIGURATION = LONG | SHORT | {"database", "audit", "bans", "$schema"}
 BACKENDS = {"anchor", "pkcs11"}
 
 
@@ -239,6 +247,8 @@ def place(tmp_path, monkeypatch):
             elif key == "blocklist":
                 (made / "blocklist").write_bytes(bytes(16))
                 here[key] = str(made / "blocklist")
+            elif key == "url" and str(value).startswith("sqlite:///"):
+                here[key] = f"sqlite:///{made}/{Path(value).name}"
             elif key in {"path", "output_path"}:
                 here[key] = str(made / Path(value).name)
             elif key == "checkpoint_key_path":

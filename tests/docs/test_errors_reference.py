@@ -9,8 +9,6 @@ import pytest
 
 from anchor import errors
 from anchor.policy import mandatory_checks
-from anchor.store.ban_file import BanFile
-from anchor.timestamps import utc_now
 from anchor.web import problems
 from anchor.X509 import weak_keys
 from tests.docs.test_reference import entry_points
@@ -112,12 +110,10 @@ def test_every_kind_of_request_error_is_on_the_page():
     assert {name for name in REFUSALS - abstract if f"``{name}``" not in PAGE} == set()
 
 
-def test_every_check_and_every_fixup_is_on_the_page(tmp_path):
+def test_every_check_and_every_fixup_is_on_the_page():
     rules = [
         *mandatory_checks.key_checks(frozenset(), weak_keys.Allowed()),
-        *mandatory_checks.content_checks(
-            intermediate=True, bans=BanFile(tmp_path / "bans.json", utc_now)
-        ),
+        *mandatory_checks.content_checks(intermediate=True),
         *mandatory_checks.content_checks(intermediate=False),
         *mandatory_checks.result_checks(),
     ]

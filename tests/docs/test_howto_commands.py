@@ -13,6 +13,7 @@ import pytest
 
 from anchor.audit.checkpoints import CheckpointInterval, CheckpointKey
 from anchor.audit.file_sink import FileSink
+from anchor.cli.main import main
 from tests.support.audit_records import cut
 from tests.support.documentation import LITERAL, ROOT, blocks
 from tests.support.pki import make_ca, make_csr, now
@@ -109,7 +110,7 @@ def test_a_name_is_banned(here, service, tmp_path):
     service.issue(make_csr("*.example.com", "*.example.com"))
     (tmp_path / "stolen.crt").write_bytes(make_csr())
 
-    places = {"/etc/anchor/bans.json": tmp_path / "bans.json"}
+    places = {"/var/lib/anchor/anchor.db": tmp_path / "anchor.db"}
     with here(places | {"/etc/ssl/stolen.crt": tmp_path / "stolen.crt"}) as terminal:
         follow(terminal, "howto/bans.rst", "console")
 
@@ -166,6 +167,97 @@ def test_a_token_of_keystones_is_sent(here, https_anchor, document, tmp_path):
 
 
 SYSTEMCTL = "echo systemctl $* >>$HOME/systemctl.log"
+
+
+@pytest.fixture
+def packaged(serve, document, tmp_path):
+    """Makes a service with the paths of the pages, below the directory that replaces ``/``."""
+    root = tmp_path / "root"
+
+    def start(**database):
+        (root / "var/lib/anchor").mkdir()
+        document["database"] = {"url": f"sqlite:///{root}/var/lib/anchor/anchor.db"} | database
+        document["signing_ca"]["local"]["output_path"] = f"{root}/var/lib/anchor/certs"
+        main(["audit", "init", f"{root}/etc/anchor/audit.key"])
+        document["audit"] = {
+            "target": "file",
+            "path": f"{root}/var/log/audit.jsonl",
+            "checkpoint_key_path": f"{root}/etc/anchor/audit.key",
+        }
+        service = serve(document)
+        shutil.copy(tmp_path / "config.json", root / "etc/anchor")
+        return service
+
+    return start
+
+
+OWNER = {"-o anchor -g anchor": "-o root -g root"}
+
+
+def test_a_backup_is_restored_and_the_check_names_the_forgotten_certificate(
+    here, packaged, tmp_path
+):
+    backup, restore, check = blocks("howto/backup.rst", "sh")
+    (tmp_path / "backups").mkdir()
+
+    with here({"/var/backups": tmp_path / "backups", **OWNER}, systemctl=SYSTEMCTL) as terminal:
+        service = packaged()
+        service.issue(make_csr("old.example.com", "old.example.com"))
+        terminal.follow(backup)
+        service.issue(make_csr("new.example.com", "new.example.com"))
+        service.settings.database.close()
+        terminal.follow(restore)
+        checked = terminal.run(check.text)
+        listed = terminal.run("anchor certs")
+
+    assert re.search(r"forgotten: 1 certificates .*\n.* DNS:new\.example\.com", checked), checked
+    assert "old.example.com" in listed
+    assert "new.example.com" not in listed
+    assert ["systemctl stop anchor", "systemctl start anchor"] == (
+        (tmp_path / "systemctl.log").read_text().splitlines()
+    )
+
+
+def test_an_upgrade_migrates_the_database_and_imports_the_files(here, packaged, tmp_path):
+    upgrade, importing = blocks("howto/upgrade.rst", "sh")
+    replace = {"/opt/anchor/bin/pip": "echo pip"}
+
+    with here(replace, systemctl=SYSTEMCTL) as terminal:
+        packaged().issue(make_csr("www.example.com", "www.example.com"))
+        shown = terminal.run(upgrade.text)
+        terminal.run("rm /var/lib/anchor/anchor.db*")
+        imported = terminal.run(importing.text)
+
+    assert re.search("schema ([0-9]+), this version of Anchor has \\1", shown), shown
+    assert re.search(" 1  certificates$", shown, re.MULTILINE), shown
+    assert imported.startswith("imported 1 certificates")
+
+
+def test_a_sqlite_database_moves_to_postgresql(here, packaged, postgresql_url, tmp_path):
+    url = postgresql_url.replace("+psycopg", "")
+    replace = {"postgresql://anchor@db1.example.com/anchor": url}
+    secret = tmp_path / "root/etc/anchor/db-password"
+
+    with here(replace, systemctl=SYSTEMCTL) as terminal:
+        packaged().issue(make_csr("www.example.com", "www.example.com"))
+        secret.write_text("s3cret\n")
+        secret.chmod(0o600)
+        terminal.run("export ANCHOR_CONF=/etc/anchor/config.json")
+        follow(terminal, "howto/sqlite-to-postgresql.rst", "sh")
+        terminal.run("rm /var/lib/anchor/anchor.db*")
+        assert "DNS:www.example.com" in terminal.run("anchor certs")
+
+
+def test_a_node_shows_which_database_it_uses(here, packaged, postgresql_url):
+    _, show = blocks("howto/several-nodes.rst", "sh")
+    url = postgresql_url.replace("+psycopg", "")
+
+    with here() as terminal:
+        packaged(url=url).issue(make_csr())
+        shown = terminal.run(show.text)
+
+    assert f"{url.partition('://')[2]} (PostgreSQL" in shown
+    assert re.search(" 1  certificates$", shown, re.MULTILINE), shown
 
 
 @pytest.fixture

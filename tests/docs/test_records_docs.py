@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 
 from anchor.cli import audit as audit_command
-from anchor.cli import ban, certs, main
+from anchor.cli import ban, certs, database, main
 from tests.support.pages import SOURCE
 from tests.support.pki import make_csr
 
@@ -19,13 +19,13 @@ AUDIT = (SOURCE / "reference/audit.rst").read_text()
 
 
 def parsers():
-    """The parser of each command; the commands of ``anchor audit`` have two words."""
+    """The parser of each command; the commands of ``anchor audit`` and others have two words."""
     subparsers = argparse.ArgumentParser().add_subparsers()
-    for module in (certs, ban, audit_command):
+    for module in (certs, ban, database, audit_command):
         module.add_to(subparsers)
     for name, parser in subparsers.choices.items():
         inner = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
-        if not inner:
+        if not inner or parser.get_default("run"):
             yield name, parser
         for action in inner:
             yield from ((f"{name} {below}", its) for below, its in action.choices.items())
@@ -46,12 +46,18 @@ def test_every_field_of_what_is_listed_is_named(service, capsys):
     config = ["--config", str(service.path / "config.json"), "--json"]
 
     assert 0 == main.main(["certs", *config])
-    [listed] = json.loads(capsys.readouterr().out)
-    assert 0 == main.main(["certs", *config, "--for", "www.example.com"])
-    answered = json.loads(capsys.readouterr().out)
+    listed = json.loads(capsys.readouterr().out)
+    assert 0 == main.main(["certs", "show", listed["fingerprint"], *config])
+    shown = json.loads(capsys.readouterr().out)
+    assert 0 == main.main(["ban", "name", "www.example.com", *config])
+    banned = json.loads(capsys.readouterr().out)
+    assert 0 == main.main(["database", "info", *config])
+    described = json.loads(capsys.readouterr().out)
+    assert 0 == main.main(["database", "check", *config])
+    checked = json.loads(capsys.readouterr().out)
 
     assert "fingerprint" in listed
-    fields = {*listed, *answered}
+    fields = {*listed, *shown, *banned, *described, *checked}
     assert [] == sorted(field for field in fields if f"``{field}``" not in COMMANDS)
 
 

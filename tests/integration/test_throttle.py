@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import json
+import secrets
 import sys
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import func, select
 
 from anchor.auth import principals
 from anchor.auth.authenticator import load_authenticator
 from anchor.auth.ldap_connection import Directory, escape_in_filter
-from anchor.auth.throttle import Failures, Throttle
-from anchor.errors import BackendUnavailable, NotAuthenticated, TooManyAttempts
+from anchor.auth.throttle import SharedFailures, Throttle
+from anchor.errors import (
+    AnchorError,
+    BackendUnavailable,
+    NotAuthenticated,
+    TooManyAttempts,
+)
+from anchor.store.database.failures import Failures
+from anchor.store.database.tables import FAILURES
+from tests.support.database import make_database
 from tests.support.servers.broken import broken_server
 from tests.support.servers.slapd import SUFFIX
 
@@ -39,9 +49,16 @@ def clock():
 
 
 @pytest.fixture
-def throttle(clock):
+def failures(clock, tmp_path):
+    """Makes the failures of an authentication as one process has them; the counts are shared."""
+    database = make_database(tmp_path)
+    return lambda name="ldap": SharedFailures(name, Failures(database, clock))
+
+
+@pytest.fixture
+def throttle(failures):
     """A throttle that allows three failures per name and five per address in a minute."""
-    return Throttle(3, 5, 60, clock, size=3)
+    return Throttle(3, 5, 60, shared=failures())
 
 
 def attempt(throttle, address="192.0.2.1", user="alice", *, error=NotAuthenticated):
@@ -113,16 +130,117 @@ def test_addresses_of_one_ipv6_network_are_one(throttle):
     assert attempt(throttle, "2001:db8:0:1::1") is None
 
 
-def test_the_table_is_bounded(throttle):
-    for number in range(100):
+def test_the_table_is_bounded(tmp_path, clock):
+    database = make_database(tmp_path)
+    throttle = Throttle(3, 5, 60, shared=SharedFailures("ldap", Failures(database, clock, size=3)))
+    for number in range(12):
+        clock.now += 0.01
         attempt(throttle, f"192.0.2.{number}", "x" * 60_000)
 
-    assert throttle.remembered() <= 6
+    with database.read() as connection:
+        assert connection.execute(select(func.count()).select_from(FAILURES)).scalar() <= 3
 
 
-def test_nothing_is_counted_when_the_limits_are_zero(clock):
-    throttle = Throttle(0, 0, 60, clock)
-    assert [None] * 500 == [attempt(throttle) for _ in range(500)]
+def test_failures_that_no_longer_count_are_deleted(tmp_path, clock):
+    database = make_database(tmp_path)
+    throttle = Throttle(3, 5, 60, shared=SharedFailures("ldap", Failures(database, clock)))
+    for number in range(10):
+        attempt(throttle, f"192.0.2.{number}")
+    clock.now += 61
+    attempt(throttle)
+
+    with database.read() as connection:
+        assert connection.execute(select(func.count()).select_from(FAILURES)).scalar() == 2
+
+
+def test_there_is_no_limit_when_the_limits_are_zero(failures):
+    throttle = Throttle(0, 0, 60, shared=failures())
+    assert [None] * 50 == [attempt(throttle) for _ in range(50)]
+
+
+def test_processes_count_together(failures):
+    first, second = (Throttle(3, 5, 60, shared=failures()) for _ in range(2))
+
+    assert [None, None, None] == [attempt(throttle) for throttle in (first, second, first)]
+    assert 60 == attempt(second)
+    assert 60 == attempt(first, error=None)
+
+
+def test_authentications_count_by_themselves(failures):
+    one, other = (Throttle(3, 5, 60, shared=failures(name)) for name in ("one", "other"))
+    for _ in range(4):
+        attempt(one)
+
+    assert attempt(other) is None
+
+
+def test_guesses_that_processes_make_at_the_same_time_try_no_more_secrets(failures):
+    """A process cannot see the attempts of others before they fail; their answers are exact."""
+    attempt(Throttle(3, 0, 60, shared=failures()), user="a")
+    guesses = [Throttle(3, 0, 60, shared=failures()).attempt("192.0.2.1", "a") for _ in range(9)]
+    for guess in guesses:
+        guess.__enter__()
+
+    answers = []
+    for guess in guesses[:-1]:
+        wrong = NotAuthenticated()
+        try:
+            guess.__exit__(NotAuthenticated, wrong, None)
+            answers.append(401)
+        except TooManyAttempts:
+            answers.append(429)
+    with pytest.raises(TooManyAttempts):
+        # The right secret, after too many wrong ones.
+        guesses[-1].__exit__(None, None, None)
+
+    assert [401] * 2 + [429] * 6 == answers
+
+
+def test_a_success_writes_nothing(tmp_path, clock):
+    database = make_database(tmp_path)
+    throttle = Throttle(3, 5, 60, shared=SharedFailures("ldap", Failures(database, clock)))
+    attempt(throttle, user="bob")
+    with database.read() as connection:
+        before = connection.exec_driver_sql("PRAGMA data_version").scalar()
+        for _ in range(5):
+            assert attempt(throttle, error=None) is None
+        assert before == connection.exec_driver_sql("PRAGMA data_version").scalar()
+
+
+def test_without_the_database_no_credentials_are_checked(tmp_path, clock):
+    database = make_database(tmp_path / "missing")
+    throttle = Throttle(3, 5, 60, shared=SharedFailures("ldap", Failures(database, clock)))
+
+    with pytest.raises(AnchorError), throttle.attempt("192.0.2.1", "alice"):
+        pytest.fail("the credentials are checked")
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("ab"), st.sampled_from([True, False]), st.integers(0, 40)),
+        max_size=25,
+    )
+)
+@settings(
+    deadline=None,
+    max_examples=30,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_no_sequence_of_attempts_fails_more_often_than_the_limit(tmp_path, events):
+    """In every window, from its first failure on, a user fails at most three times."""
+    clock = Clock()
+    database = make_database(tmp_path, f"{secrets.token_hex(4)}.db")
+    throttle = Throttle(3, 0, 60, shared=SharedFailures("ldap", Failures(database, clock)))
+    windows = {}
+    for user, is_right, seconds in events:
+        clock.now += seconds
+        failed, since = windows.get(user, (0, clock.now))
+        if not failed or since + 60 <= clock.now:
+            failed, since = 0, clock.now
+        has_to_wait = attempt(throttle, user=user, error=None if is_right else NotAuthenticated)
+        assert (has_to_wait is not None) == (failed >= 3)
+        if has_to_wait is None:
+            windows[user] = (0, clock.now) if is_right else (failed + 1, since)
 
 
 def test_names_that_are_no_text_count_too(throttle):
@@ -177,9 +295,9 @@ def test_authorities_that_ask_one_authentication_count_together(serve, document)
     service.sign(authority="one", status=200)
 
 
-def test_a_window_ends_for_each_authority_by_itself(clock):
-    shared = Failures(clock)
-    short, long = (Throttle(2, 0, window, clock, shared=shared) for window in (10, 100))
+def test_a_window_ends_for_each_authority_by_itself(clock, failures):
+    shared = failures()
+    short, long = (Throttle(2, 0, window, shared=shared) for window in (10, 100))
     for throttle in (short, long):
         attempt(throttle)
     clock.now += 11
@@ -357,11 +475,12 @@ def test_an_attempt_that_has_ended_counts_no_names(throttle):
         late.count_for("cn=a")
         late.count_for("CN=A")
         raise BackendUnavailable("no answer")
-    before = throttle.remembered()
 
     late.count_for("cn=b")
 
-    assert before == throttle.remembered() == 0
+    for _ in range(3):
+        attempt(throttle, user="c")
+    assert attempt(throttle, "192.0.2.1", "cn=b", error=None) is None
 
 
 def test_canonical_names_and_sent_names_count_separately(throttle):

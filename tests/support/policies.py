@@ -8,6 +8,8 @@ from anchor import errors
 from anchor.auth.results import AuthDetails
 from anchor.policy.checks import Context
 from anchor.policy.policy import load_policy
+from anchor.store.bans import NoBans, RequestBans
+from anchor.timestamps import utc_now
 from anchor.X509.signing_request import X509Csr
 
 NO_CA_KEYS = frozenset()
@@ -16,12 +18,22 @@ NO_CA_KEYS = frozenset()
 def make_policy(validators=None, fixups=None, *, exponents=(65537,), ca_keys=NO_CA_KEYS):
     """Load a policy; raise ConfigurationError if an option is wrong."""
     return load_policy(
-        validators or {}, fixups or {}, frozenset(exponents), ca_keys, Path("/nonexistent")
+        validators or {},
+        fixups or {},
+        frozenset(exponents),
+        ca_keys,
+        Path("/nonexistent"),
+        bans=NoBans(),
     )
 
 
 def make_context(*groups, request=None):
-    return Context(auth_result=AuthDetails("alice", groups), request=request, conf={})
+    return Context(
+        auth_result=AuthDetails("alice", groups),
+        request=request,
+        conf={},
+        bans=RequestBans(NoBans(), utc_now()),
+    )
 
 
 def approve(a_policy, pem, *groups, context=None):

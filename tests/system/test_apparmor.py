@@ -93,6 +93,8 @@ def adapted(name, directory, *, hsm=False):
         "ANCHOR_CONFIG": f"{directory}/config",
         "ANCHOR_CA": "/run/anchor/CA",
         "ANCHOR_CERTS": "/run/anchor/certs",
+        "ANCHOR_DATABASE": "/run/anchor/state/anchor.db",
+        "ANCHOR_DATABASE_DIRECTORY": "/run/anchor/state",
         "ANCHOR_RUN": "/run/anchor/sock",
         "ANCHOR_HSM_STATE": "/run/anchor/tokens",
     }.items():
@@ -126,7 +128,7 @@ def served(name, directory, ca, prepare):
         directory,
         f"""
         set -e
-        mkdir -p /run/anchor/certs /run/anchor/sock /run/anchor/CA
+        mkdir -p /run/anchor/certs /run/anchor/sock /run/anchor/state /run/anchor/CA
         cp "{ca.cert_path}" /run/anchor/CA/root.crt
         {prepare}
         apparmor_parser -r -K {directory}/profile
@@ -145,16 +147,26 @@ def served(name, directory, ca, prepare):
         done
         curl -s http://127.0.0.1:{port}/readyz
         ls /run/anchor/certs
+        echo "stored: $(python3 -c "{COUNT}")"
         kill $!
         wait $! || true
         """,
     )
 
 
+DATABASE = {"url": "sqlite:////run/anchor/state/anchor.db"}
+COUNT = (
+    "import sqlite3; "
+    "database = sqlite3.connect('/run/anchor/state/anchor.db'); "
+    "print(*database.execute('SELECT count(*) FROM certificates').fetchone())"
+)
+
+
 @pytest.mark.parametrize("name", PROFILES)
 def test_the_confined_service_signs_and_can_do_nothing_else(name, document, ca, tmp_path):
     config = tmp_path / "config"
     offer(config / "site")
+    document["database"] = DATABASE
     document["signing_ca"]["local"] |= {
         "cert_path": "/run/anchor/CA/root.crt",
         "key_path": "/run/anchor/CA/root.key",
@@ -179,6 +191,7 @@ def test_the_confined_service_signs_and_can_do_nothing_else(name, document, ca, 
     assert 2 == len(issued), printed
     assert_is_leaf(x509.load_pem_x509_certificate(issued[0].encode()), issued_by=ca)
     assert "signing_ca.local.storage: ok" in printed
+    assert "stored: 2" in printed
     outcomes = dict(re.findall(r"burglar: (.*): (\w+)", printed))
     assert dict.fromkeys(DENIED, "PermissionError") == {
         what: outcomes.get(what) for what in DENIED
@@ -201,6 +214,7 @@ def test_the_confined_service_signs_with_a_key_in_an_hsm(name, softhsm, document
     (config / "softhsm2.conf").write_text(
         softhsm.conf.read_text().replace(str(softhsm.directory), "/run/anchor/tokens")
     )
+    document["database"] = DATABASE
     document["signing_ca"]["local"] = softhsm.section(
         ca, cert_path="/run/anchor/CA/root.crt", output_path="/run/anchor/certs"
     )
@@ -221,6 +235,7 @@ def test_the_confined_service_signs_with_a_key_in_an_hsm(name, softhsm, document
     issued = re.findall("-----BEGIN CERT.*?-----END CERTIFICATE-----", printed, re.DOTALL)
     assert 2 == len(issued), printed
     assert_is_leaf(x509.load_pem_x509_certificate(issued[0].encode()), issued_by=ca)
+    assert "stored: 2" in printed
     assert [] == [line for line in printed.splitlines() if "DENIED" in line]
 
 

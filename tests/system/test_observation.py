@@ -66,6 +66,7 @@ def test_a_service_that_can_issue_is_ready(service):
     found = service.http.get("/readyz", headers={"Accept": "application/json"}, status=200).json
 
     assert [
+        "database: ok",
         "signing_ca.local.certificate: ok",
         "signing_ca.local.key: ok",
         "signing_ca.local.storage: ok",

@@ -93,6 +93,7 @@ END
         done
         curl -s http://127.0.0.1/v1/sign/default $fields
         ls /var/lib/anchor/certs
+        stat --format '%n %a %U' /var/lib/anchor/anchor.db*
         systemctl stop anchor.service
         systemctl show -p Result -p NRestarts anchor.service
         """,
@@ -110,6 +111,8 @@ def test_the_service_signs_under_its_unit_and_ends_in_order(printed):
     assert {0} == {int(status[name], 16) for name in ("CapEff", "CapBnd")}
     assert "0" != status["Uid"]
     assert f"{certificate.fingerprint(hashes.SHA256()).hex()}.crt" in printed
+    assert "/var/lib/anchor/anchor.db 600 anchor" in printed
+    assert "/var/lib/anchor/anchor.db-wal 600 anchor" in printed
     assert "Result=success" in printed
     assert "NRestarts=0" in printed
     assert "script ended with 0" in printed

@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from anchor.auth.results import AuthDetails
 from anchor.cli import main
 from anchor.policy.policy import load_policy
-from anchor.store.ban_file import BanFile
 from anchor.store.bans import Ban
+from anchor.store.database.bans import Bans
 from anchor.X509 import der_texts
 from anchor.X509.general_name_text import describe
 from anchor.X509.general_names import interpret_names
 from anchor.X509.name_parsing import parse_name
 from tests.support import der
+from tests.support.database import ban_names, make_database
 from tests.support.pki import hash_for, make_csr, shared_key
 from tests.support.policies import make_policy, refusals
 
@@ -276,11 +277,8 @@ def banning(tmp_path):
 
     def refused(pem, *values):
         now = datetime.datetime.now(datetime.UTC)
-        path = tmp_path / "bans.json"
-        bans = [Ban(kind="name", value=value, since=now) for value in values]
-        path.write_text(json.dumps([ban.model_dump(mode="json") for ban in bans]))
-        file = BanFile(path, lambda: now)
-        policy = load_policy({}, {}, frozenset({65537}), frozenset(), tmp_path, bans=file)
+        bans = ban_names(tmp_path, values, now)
+        policy = load_policy({}, {}, frozenset({65537}), frozenset(), tmp_path, bans=bans)
         context = policy.context(AuthDetails("alice"), None, {})
         return refusals(policy, pem, context=context).get("not_banned")
 
@@ -413,7 +411,7 @@ def test_an_invalid_name_cannot_be_banned(service, capsys, name):
     assert main.main(["ban", "name", name, *config]) == 1
 
     assert "is no name that can be banned: write a host" in capsys.readouterr().err
-    assert not (service.path / "bans.json").exists()
+    assert Bans(make_database(service.path)).all() == []
 
 
 @pytest.mark.parametrize(
@@ -434,9 +432,10 @@ def test_a_ban_is_stored_in_canonical_form_and_lifted_in_any(service, written, s
     config = ["--config", str(service.path / "config.json")]
 
     assert main.main(["ban", "name", written, *config]) == 0
-    [ban] = json.loads((service.path / "bans.json").read_text())
-    assert ban["value"] == stored
+    bans = Bans(make_database(service.path))
+    assert [ban.value for ban in bans.all()] == [stored]
     assert main.main(["unban", "name", written, *config]) == 0
+    assert bans.all() == []
 
 
 def test_a_ban_that_is_no_longer_valid_can_be_lifted(service):
@@ -446,7 +445,7 @@ def test_a_ban_that_is_no_longer_valid_can_be_lifted(service):
     config = ["--config", str(service.path / "config.json")]
 
     assert main.main(["unban", "name", "Not a name", *config]) == 0
-    assert json.loads((service.path / "bans.json").read_text()) == []
+    assert Bans(make_database(service.path)).all() == []
 
 
 CONTROLS = ["\x00", "\n", "\x1b[31m", "\x7f", "\u202e", "\u200b"]

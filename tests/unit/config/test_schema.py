@@ -171,6 +171,13 @@ def complete(ca, tmp_path):
     }
     return {
         "$schema": "anchor/config.schema.json",
+        "database": {
+            "url": "postgresql://anchor@db.example.com/anchor",
+            "password_file": "p",
+            "pool_size": 4,
+            "timeout_seconds": 1.5,
+            "connect_timeout_seconds": 5,
+        },
         "authentication": {
             "one": {"backend": "static", "user": "a", "secret": "b", "groups": ["c"]},
             "file": {
@@ -422,7 +429,7 @@ def _at(node, path):
 def config_errors(document, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(document))
     try:
-        load_authorities(tmp_path / "config.json", offline=True)
+        load_authorities(tmp_path / "config.json", offline=True, with_bans=False)
     except ConfigurationError as error:
         return [str(problem) for problem in error.problems]
     return []

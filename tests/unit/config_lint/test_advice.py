@@ -16,6 +16,7 @@ from docutils.nodes import make_id
 
 from anchor.cli import check
 from anchor.cli.main import main
+from anchor.config_lint import database
 from anchor.config_lint.rules import PAGE, RULES, Level
 from tests.support.pki import (
     DAY,
@@ -50,6 +51,8 @@ LDAP = {
 def good(document, tmp_path):
     """A configuration without advice."""
     (tmp_path / "secret").write_text("a-long-secret-that-nobody-guesses\n")
+    (tmp_path / "state").mkdir()
+    document["database"] = {"url": "sqlite:///state/anchor.db"}
     main(["audit", "init", str(tmp_path / "audit.key")])
     root = make_ca(tmp_path, name="Root")
     ca = make_ca(tmp_path, name="Intermediate", issuer=root)
@@ -244,7 +247,13 @@ NETWORK_AND_NAMES = [".", "%.%", "10.0.0.0/8"]
         ("ca-ends-soon", CA, {f"{CA}/warn_lifetimes": 1000}, ""),
         ("long-validity", f"{CA}/valid_hours", {f"{CA}/valid_hours": 169}, ""),
         ("weak-signing-hash", f"{CA}/signing_hash", {f"{CA}/signing_hash": "sha224"}, ""),
-        ("not-stored", CA, {f"{CA}/output_path": ...}, ""),
+        ("database-beside-configuration", "database.url", {"database": {}}, ""),
+        (
+            "database-not-verified",
+            "database.url",
+            {"database/url": "postgresql://anchor@db.example.com/anchor?sslmode=require"},
+            "",
+        ),
         ("audit-in-log-only", "audit.target", {"audit": {}}, ""),
         (
             "unused-section",
@@ -363,6 +372,85 @@ def test_files_that_others_can_read_or_write_are_reported(good, advise, tmp_path
     keys.chmod(0o1777)
     main(["check", "--config", str(config)])
     assert str(keys) not in capsys.readouterr().err
+
+
+def test_a_directory_of_the_database_that_others_can_write_is_a_danger(good, advise, tmp_path):
+    (tmp_path / "state").chmod(0o1777)
+
+    found = advise(good)
+
+    assert {"database-writable-by-others"} == found.keys()
+    assert str(tmp_path / "state") in found["database-writable-by-others"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "advised"),
+    [("nfs4", True), ("cifs", True), ("fuse.sshfs", True), ("ext4", False), ("overlay", False)],
+)
+def test_sqlite_on_a_network_file_system_is_reported(
+    good, advise, tmp_path, monkeypatch, kind, advised
+):
+    state = tmp_path / "on a share"
+    state.mkdir()
+    good["database"]["url"] = f"sqlite:///{state}/anchor.db"
+    mounted = str(state).replace(" ", "\\040")
+    mounts = f"/dev/sda / ext4 rw 0 0\nserver:/x {mounted} {kind} rw 0 0\n"
+    (tmp_path / "mounts").write_text(mounts)
+    monkeypatch.setattr(database, "MOUNTS", tmp_path / "mounts")
+
+    assert ({"database-on-a-network"} if advised else set()) == advise(good).keys()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://anchor@/anchor",
+        "postgresql://anchor@/anchor?host=/run/postgresql",
+        "postgresql://anchor@localhost/anchor",
+        "postgresql://anchor@/anchor?host=127.0.0.1:5432&host=127.0.0.2:5432",
+        "postgresql://anchor@db.example.com/anchor?sslmode=verify-full",
+    ],
+)
+def test_connections_to_postgresql_that_nobody_can_forge_get_no_advice(good, advise, url):
+    good["database"]["url"] = url
+
+    assert {} == advise(good)
+
+
+def test_one_of_several_database_hosts_without_verification_is_enough(good, advise):
+    hosts = "host=127.0.0.1:5432&host=b.example.com:5432"
+    good["database"]["url"] = f"postgresql://anchor@/anchor?{hosts}"
+
+    found = advise(good)
+
+    assert {"database-not-verified"} == found.keys()
+    assert "b.example.com is" in found["database-not-verified"]["message"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://a:pa55word@localhost/a", "postgresql://a@localhost/a?password=pa55word"],
+)
+def test_a_password_in_the_url_of_the_database_is_reported(good, advise, tmp_path, url):
+    good["database"]["url"] = url
+
+    found = advise(good)
+
+    assert {"secrets-in-configuration"} == found.keys()
+    assert "'password_file'" in found["secrets-in-configuration"]["message"]
+    assert "pa55word" not in json.dumps(advise.found)
+
+
+def test_a_database_in_a_directory_that_does_not_exist_is_an_error(good, advise, tmp_path):
+    good["database"]["url"] = "sqlite:///nowhere/anchor.db"
+
+    advise(good, code=1)
+
+    [error] = advise.found["errors"]
+    assert ("database.url", f"{tmp_path}/nowhere is no directory") == (
+        error["path"],
+        error["message"],
+    )
 
 
 @pytest.mark.parametrize(
@@ -512,6 +600,7 @@ def test_the_sample_configuration_gets_the_expected_advice(tmp_path, capsys, mon
         "subject-attributes-dropped": "notice",
         "address-of-a-proxy": "notice",
         "online-root": "notice",
+        "database-beside-configuration": "notice",
         "secrets-in-configuration": "notice",
         "audit-in-log-only": "notice",
     } == {each["identifier"]: each["level"] for each in found["advice"]}

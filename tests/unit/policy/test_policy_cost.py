@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import json
 
 import pytest
 from cryptography import x509
@@ -13,10 +12,9 @@ from cryptography.x509.oid import NameOID
 from anchor import errors
 from anchor.auth.results import AuthDetails
 from anchor.policy.policy import load_policy
-from anchor.store.ban_file import BanFile
-from anchor.store.bans import Ban
 from anchor.X509 import pem
 from tests.support import der
+from tests.support.database import ban_names
 from tests.support.pace import cpu_limit, least_seconds
 from tests.support.pki import make_csr, shared_key, subject
 from tests.support.policies import approve, make_policy
@@ -141,14 +139,10 @@ def banning(request, tmp_path_factory):
     """Approves requests while 5000 names are banned."""
     directory = tmp_path_factory.mktemp("bans")
     now = datetime.datetime.now(datetime.UTC)
-    path = directory / "bans.json"
-    bans = [Ban(kind="name", value=value, since=now) for value in BANNED]
-    path.write_text(json.dumps([ban.model_dump(mode="json") for ban in bans]))
-    file = BanFile(path, lambda: now)
-    file.bans()
+    bans = ban_names(directory, BANNED, now)
     validators = LARGE if request.param == "every validator" else LAX
     a_policy = load_policy(
-        validators, FIXUPS, frozenset({65537}), frozenset(), directory, bans=file
+        validators, FIXUPS, frozenset({65537}), frozenset(), directory, bans=bans
     )
     return a_policy, a_policy.context(AuthDetails("alice"), None, {})
 

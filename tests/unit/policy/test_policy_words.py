@@ -17,8 +17,6 @@ from anchor.policy.checks import SUPPLIED
 from anchor.policy.description import summary
 from anchor.policy.description.third_party import describe_plugin
 from anchor.policy.mandatory_checks import content_checks, key_checks, result_checks
-from anchor.store.ban_file import BanFile
-from anchor.timestamps import utc_now
 from anchor.X509.weak_keys import Allowed
 from tests.docs.test_reference import entry_points
 from tests.support.policies import make_policy
@@ -125,7 +123,7 @@ def test_descriptions_are_sentences(namespace, name):
 def test_every_mandatory_check_has_a_description(tmp_path):
     rules = [
         *key_checks(frozenset(), Allowed()),
-        *content_checks(intermediate=True, bans=BanFile(tmp_path / "bans.json", utc_now)),
+        *content_checks(intermediate=True),
         *content_checks(intermediate=False),
         *result_checks(),
     ]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import multiprocessing
 import os
-import subprocess
+import signal
 import sys
-from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -19,17 +19,23 @@ from hypothesis import strategies as st
 from anchor.auth.results import AuthDetails
 from anchor.cli import main
 from anchor.config.plugins import bind_options
-from anchor.errors import ConfigurationError, PluginError, ValidationFailed
+from anchor.errors import (
+    ConfigurationError,
+    DatabaseUnavailable,
+    PluginError,
+    ValidationFailed,
+)
 from anchor.policy.checks import SUPPLIED
 from anchor.policy.policy import Fixup, load_policy
-from anchor.store.ban_file import BanFile
-from anchor.store.bans import Ban
+from anchor.store.ban_file import prepare_database
+from anchor.store.bans import Ban, normalize
+from anchor.store.database import bans as database_bans
+from anchor.store.database.bans import Bans
 from anchor.X509.name_matching import index_keys, lookup_keys, matches, overlaps
 from anchor.X509.signing_request import X509Csr
+from tests.support.inventory import open_database
 from tests.support.pki import make_csr, shared_key
 from tests.support.policies import make_context
-
-BIN = Path(sys.executable).parent
 
 
 @pytest.fixture
@@ -37,6 +43,16 @@ def command(service):
     """Runs the command with the service's configuration."""
     config = ["--config", str(service.path / "config.json")]
     return lambda *arguments: main.main([*arguments, *config])
+
+
+def stored(directory):
+    """The bans in the database of a directory."""
+    return Bans(open_database(directory)).all()
+
+
+def make_ban(value, kind="name", **values):
+    values = {"since": datetime.datetime.now(datetime.UTC)} | values
+    return Ban(kind=kind, value=value, **values)
 
 
 def refused(service, csr=None, **fields):
@@ -115,7 +131,7 @@ def test_an_invalid_name_cannot_be_banned(command, capsys, tmp_path, text):
     assert command("ban", "name", text) == 1
 
     assert f"{text!a} is no name that can be banned: write a host" in capsys.readouterr().err
-    assert not (tmp_path / "bans.json").exists()
+    assert not (tmp_path / "anchor.db").exists()
 
 
 @pytest.mark.parametrize(
@@ -182,9 +198,9 @@ def test_a_key_is_banned_by_hash_or_by_a_file_that_contains_it(service, command,
         (tmp_path / name).write_bytes(contents)
         assert command("ban", "key", str(tmp_path / name)) == 0
         assert "the key is banned" in refused(service, csr)["not_banned"]
-        [ban] = json.loads((tmp_path / "bans.json").read_text())
-        values.add(ban["value"])
-        assert command("unban", "key", ban["value"]) == 0
+        [ban] = stored(tmp_path)
+        values.add(ban.value)
+        assert command("unban", "key", ban.value) == 0
         assert refused(service, csr) is None
     [fingerprint] = values
     command("ban", "key", ":".join(fingerprint[i : i + 2].upper() for i in range(0, 64, 2)))
@@ -196,19 +212,26 @@ def test_a_key_is_banned_by_hash_or_by_a_file_that_contains_it(service, command,
 def test_a_ban_ends_at_its_end_time(serve, document, tmp_path):
     service = serve(document)
     moment = datetime.datetime.now(datetime.UTC)
-    bans = BanFile(tmp_path / "bans.json", lambda: moment)
-    ended = Ban(
-        kind="name",
-        value="www.example.com",
-        since=moment - datetime.timedelta(hours=2),
-        until=moment - datetime.timedelta(hours=1),
-    )
+    bans = Bans(open_database(tmp_path))
+    hour = datetime.timedelta(hours=1)
+    ended = make_ban("www.example.com", since=moment - 2 * hour, until=moment - hour)
     bans.add(ended)
     assert refused(service) is None
 
-    bans.add(ended.model_copy(update={"until": moment + datetime.timedelta(hours=1)}))
+    bans.add(ended.model_copy(update={"until": moment + hour}))
     assert refused(service)
-    assert len(bans.bans()) == 1
+    assert len(bans.all()) == 1
+
+
+def test_a_ban_with_a_fraction_of_a_second_does_not_end_early(tmp_path):
+    bans = Bans(open_database(tmp_path))
+    end = datetime.datetime(2040, 1, 1, microsecond=500_000, tzinfo=datetime.UTC)
+    bans.add(make_ban("www.example.com", until=end))
+
+    just_before = end - datetime.timedelta(microseconds=1)
+    assert bans.find(["name www.example.com"], just_before)
+    assert bans.bans_names(just_before)
+    assert not bans.find(["name www.example.com"], end + datetime.timedelta(seconds=1))
 
 
 @pytest.mark.parametrize(
@@ -223,7 +246,7 @@ def test_a_ban_ends_at_its_end_time(serve, document, tmp_path):
 )
 def test_a_ban_that_has_already_ended_is_rejected(command, tmp_path, arguments):
     assert command("ban", "name", "www.example.com", *arguments) == 1
-    assert not (tmp_path / "bans.json").exists()
+    assert not (tmp_path / "anchor.db").exists()
 
 
 def test_the_list_shows_each_ban_with_its_end_and_reason(command, capsys):
@@ -248,33 +271,49 @@ def test_banning_shows_when_the_last_certificate_expires(service, command, capsy
     assert f"ends at {last:%Y-%m-%dT%H:%M:%SZ}, in 24" in capsys.readouterr().out
 
 
-def test_banning_without_an_inventory_shows_when_all_certificates_expire(service, command, capsys):
+def test_banning_a_requester_shows_the_last_end_and_the_number(service, command, capsys):
+    service.issue()
     last = service.issue().not_valid_after_utc
 
-    command("ban", "requester", "alice")
+    command("ban", "requester", "ALICE")
 
-    output = capsys.readouterr().out
-    assert "who got which certificate is not known" in output
-    assert f"the last certificate of anybody's ends at {last:%Y-%m-%dT%H:%M:%SZ}" in output
+    end = f"the last certificate of the requester ends at {last:%Y-%m-%dT%H:%M:%SZ}, in 24.0 hours"
+    assert capsys.readouterr().out.endswith(f"{end}; 2 are in force\n")
+
+
+def test_banning_shows_that_there_is_no_certificate(service, command, capsys):
+    service.issue()
+
+    command("ban", "name", "other.example.net")
+
+    assert "there is no certificate of the name in force\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("contents", ["", "{", "{}", '[{"kind": "name"}]', "\x00"])
-def test_a_damaged_file_bans_everything_until_it_is_repaired(service, tmp_path, caplog, contents):
+def test_a_damaged_ban_file_prevents_the_start_and_new_bans(
+    service, command, tmp_path, capsys, contents
+):
     (tmp_path / "bans.json").write_text(contents)
 
-    assert "internal error" in service.sign(status=500).text
-    assert "is damaged" in caplog.text
+    with pytest.raises(ConfigurationError, match=r"bans\.path: .*bans\.json is damaged"):
+        prepare_database(service.settings.database, service.settings.ban_file)
+    assert command("ban", "name", "www.example.com") == 1
+    assert "bans.json is damaged" in capsys.readouterr().err
+    assert stored(tmp_path) == []
 
-    (tmp_path / "bans.json").write_text("[]")
-    assert refused(service) is None
 
+def test_an_existing_ban_file_is_imported_once(service, command, tmp_path, capsys):
+    file = [make_ban(f"{name}.example.com").model_dump(mode="json") for name in "ab"]
+    (tmp_path / "bans.json").write_text(json.dumps(file))
 
-def test_a_damaged_file_prevents_the_start(serve, document, tmp_path):
-    document["bans"] = {"path": "elsewhere.json"}
-    (tmp_path / "elsewhere.json").write_text("{")
+    assert command("unban", "name", "a.example.com") == 0
+    assert "imported 2 bans of" in capsys.readouterr().err
+    assert command("ban", "name", "c.example.com", "--json") == 0
+    assert command("ban") == 0
 
-    with pytest.raises(ConfigurationError, match=r"bans\.path: .*elsewhere\.json is damaged"):
-        serve(document)
+    assert [ban.value for ban in stored(tmp_path)] == ["b.example.com", "c.example.com"]
+    assert "imported" not in capsys.readouterr().err
+    assert refused(service, make_csr("b.example.com"))
 
 
 def test_unknown_options_of_bans_are_rejected(serve, document):
@@ -284,85 +323,95 @@ def test_unknown_options_of_bans_are_rejected(serve, document):
             serve(document)
 
 
-@pytest.mark.slow
-def test_concurrent_bans_are_all_kept(service, tmp_path):
-    config = ["--config", str(service.path / "config.json")]
+def in_processes(count, work):
+    """Call ``work(number)`` in forked processes at the same time; return their exit codes."""
+    fork = multiprocessing.get_context("fork")
     processes = [
-        subprocess.Popen(
-            [BIN / "anchor", "ban", "name", f"host{number}.example.com", *config],
-            stdout=subprocess.DEVNULL,
-        )
-        for number in range(8)
+        fork.Process(target=lambda each=number: sys.exit(work(each))) for number in range(count)
     ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    return [process.exitcode for process in processes]
 
-    assert [0] * 8 == [process.wait(120) for process in processes]
-    assert len(json.loads((tmp_path / "bans.json").read_text())) == 8
+
+def test_forty_concurrent_bans_are_all_kept(service, command, tmp_path):
+    """The database does not exist before."""
+    codes = in_processes(40, lambda number: command("ban", "name", f"host{number}.example.com"))
+
+    assert codes == [0] * 40
+    assert {f"host{number}.example.com" for number in range(40)} == {
+        ban.value for ban in stored(tmp_path)
+    }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("ended", ["fsync", "utime"])
-def test_the_next_ban_removes_files_of_a_killed_writer(command, service, ended):
-    assert command("ban", "name", "a.example.com") == 0
-    directory = service.path
-    others = [directory / ".bans.json.save", directory / "bans.json.12345678"]
-    for path in others:
-        path.write_text("somebody else's")
-    code = (
-        "import os, signal, sys\n"
-        "from anchor.cli import main as cli\n"
-        f"os.{ended} = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "cli.main(sys.argv[1:])\n"
+def test_concurrent_bans_of_one_value_leave_one(command, tmp_path):
+    codes = in_processes(
+        8, lambda number: command("ban", "name", "www.example.com", "--reason", f"{number}")
     )
-    words = ["ban", "name", "b.example.com", "--config", str(directory / "config.json")]
-    assert -9 == subprocess.run([sys.executable, "-c", code, *words], check=False).returncode
-    assert 2 == len(list(directory.glob(".bans.json.*")))
 
+    assert codes == [0] * 8
+    assert len(stored(tmp_path)) == 1
+
+
+def test_a_killed_command_leaves_nothing_and_the_next_one_succeeds(command, tmp_path, monkeypatch):
+    assert command("ban", "name", "a.example.com") == 0
+    insert = database_bans._insert
+
+    def killed(number):
+        def die(*arguments):
+            insert(*arguments)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        monkeypatch.setattr(database_bans, "_insert", die)
+        return command("ban", "name", "b.example.com")
+
+    assert in_processes(1, killed) == [-signal.SIGKILL]
     assert command("ban", "name", "c.example.com") == 0
 
-    assert [others[0]] == list(directory.glob(".bans.json.*"))
-    assert others[1].exists()
-    bans = json.loads((directory / "bans.json").read_text())
-    assert ["a.example.com", "c.example.com"] == [ban["value"] for ban in bans]
+    assert [ban.value for ban in stored(tmp_path)] == ["a.example.com", "c.example.com"]
 
 
-@pytest.mark.slow
-def test_every_change_is_seen_even_in_quick_succession(tmp_path):
-    path = tmp_path / "bans.json"
-    writer = BanFile(path, lambda: datetime.datetime.now(datetime.UTC))
-    reader = BanFile(path, lambda: datetime.datetime.now(datetime.UTC))
-    since = datetime.datetime.now(datetime.UTC)
-    for number in range(300):
-        ban = Ban(kind="name", value=f"{'ab'[number % 2]}.example.com", since=since)
-        writer.add(ban)
-        assert ban in reader.bans()
-        writer.remove("name", ban.value)
-        assert reader.bans() == ()
+def test_every_change_is_seen_at_once(tmp_path):
+    writer, reader = Bans(open_database(tmp_path)), Bans(open_database(tmp_path))
+    now = datetime.datetime.now(datetime.UTC)
+    for number in range(30):
+        value = f"{'ab'[number % 2]}.example.com"
+        writer.add(make_ban(value))
+        assert [ban.value for ban in reader.find([f"name {value}"], now)] == [value]
+        assert reader.bans_names(now)
+        assert writer.remove("name", value)
+        assert not writer.remove("name", value)
+        assert not reader.find([f"name {value}"], now)
+        assert not reader.bans_names(now)
 
 
 def test_a_request_is_checked_against_one_state_of_the_bans(tmp_path, monkeypatch):
-    bans = BanFile(tmp_path / "bans.json", lambda: datetime.datetime.now(datetime.UTC))
+    bans = Bans(open_database(tmp_path))
     fixups = {"enforce_alternative_names_present": {}}
     policy = load_policy({}, fixups, frozenset({65537}), frozenset(), tmp_path, bans=bans)
     csr = X509Csr.from_pem(make_csr("www.example.com"))
-    looks = []
-    stat = os.stat
-    monkeypatch.setattr(os, "stat", lambda *path, **how: looks.append(path) or stat(*path, **how))
+    reads = []
+    find = bans.find
+    monkeypatch.setattr(bans, "find", lambda keys, now: reads.append(keys) or find(keys, now))
 
     came_before = policy.context(AuthDetails("alice"), None, {})
-    bans.add(Ban(kind="name", value="www.example.com", since=datetime.datetime.now(datetime.UTC)))
-    looks.clear()
-
     # The request that the fixup returns is checked against the bans as well.
     assert policy.evaluate(csr, came_before).require_approved().dns_names == ("www.example.com",)
-    assert not looks
+    assert len(reads) == 1
+    bans.add(make_ban("www.example.com"))
+
+    assert policy.evaluate(csr, came_before).require_approved()
+    assert len(reads) == 1
     with pytest.raises(ValidationFailed, match="the name is banned"):
         policy.evaluate(csr, policy.context(AuthDetails("alice"), None, {})).require_approved()
-    assert looks == [(tmp_path / "bans.json",)]
+    assert len(reads) == 2
 
 
 def test_a_name_added_by_a_fixup_is_checked_against_the_bans(tmp_path):
-    bans = BanFile(tmp_path / "bans.json", lambda: datetime.datetime.now(datetime.UTC))
-    bans.add(Ban(kind="name", value="other.example.com", since=datetime.datetime.now(datetime.UTC)))
+    bans = Bans(open_database(tmp_path))
+    bans.add(make_ban("other.example.com"))
     policy = load_policy({}, {}, frozenset({65537}), frozenset(), tmp_path, bans=bans)
     added = [x509.DNSName("other.example.com")]
     adding = Fixup("adding", lambda supplied: supplied["csr"].with_alternative_names(added))
@@ -374,12 +423,64 @@ def test_a_name_added_by_a_fixup_is_checked_against_the_bans(tmp_path):
         ).require_approved()
 
 
-def test_a_request_fails_if_the_bans_were_not_read(tmp_path):
-    bans = BanFile(tmp_path / "bans.json", lambda: datetime.datetime.now(datetime.UTC))
+def test_a_request_fails_if_the_bans_cannot_be_read(tmp_path):
+    bans = Bans(open_database(tmp_path))
     policy = load_policy({}, {}, frozenset({65537}), frozenset(), tmp_path, bans=bans)
+    csr = X509Csr.from_pem(make_csr())
+    bans.database.close()
+    (tmp_path / "anchor.db").write_bytes(b"no database" * 1000)
 
     with pytest.raises(PluginError, match="'not_banned' failed"):
-        policy.evaluate(X509Csr.from_pem(make_csr()), make_context()).require_approved()
+        policy.evaluate(csr, policy.context(AuthDetails("alice"), None, {})).require_approved()
+
+
+def test_a_request_fails_if_the_database_is_away(tmp_path):
+    bans = Bans(open_database(tmp_path))
+    policy = load_policy({}, {}, frozenset({65537}), frozenset(), tmp_path, bans=bans)
+    csr = X509Csr.from_pem(make_csr())
+    bans.database.close()
+    (tmp_path / "anchor.db").unlink()
+    (tmp_path / "anchor.db").mkdir()
+
+    with pytest.raises(DatabaseUnavailable, match=r"unable to open|was removed or replaced"):
+        policy.evaluate(csr, policy.context(AuthDetails("alice"), None, {})).require_approved()
+
+
+def test_the_command_reports_a_locked_database_in_one_line(command, tmp_path, document, capsys):
+    document["database"] = {"timeout_seconds": 0.1}
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    database = open_database(tmp_path)
+
+    with database.write():
+        assert command("ban", "name", "www.example.com") == 1
+
+    assert capsys.readouterr().err == f"anchor: {tmp_path / 'anchor.db'}: database is locked\n"
+
+
+@pytest.mark.parametrize("name", ["\udcff", "a\0b", "\ud800.example.com", "x" * 300, "\x1b[2J"])
+def test_hostile_values_are_banned_and_lifted(tmp_path, name):
+    bans = Bans(open_database(tmp_path))
+    now = datetime.datetime.now(datetime.UTC)
+    ban = make_ban(normalize("requester", name), kind="requester")
+    bans.add(ban)
+
+    assert bans.find(database_bans.ban_keys(ban), now)
+    assert not bans.find([f"requester {len(name)}"], now)
+    assert bans.remove("requester", name)
+    assert bans.all() == []
+
+
+def test_values_with_a_common_start_longer_than_a_key_are_not_confused(tmp_path):
+    bans = Bans(open_database(tmp_path))
+    policy = load_policy({}, {}, frozenset({65537}), frozenset(), tmp_path, bans=bans)
+    csr = X509Csr.from_pem(make_csr())
+    bans.add(make_ban("x" * 300 + "y", kind="requester"))
+
+    context = policy.context(AuthDetails("x" * 300 + "z"), None, {})
+    assert policy.evaluate(csr, context).require_approved()
+    context = policy.context(AuthDetails("x" * 300 + "y"), None, {})
+    with pytest.raises(ValidationFailed, match="the requester is banned"):
+        policy.evaluate(csr, context).require_approved()
 
 
 def test_a_plugin_that_takes_all_arguments_does_not_get_the_bans(tmp_path):

@@ -1,0 +1,151 @@
+"""SQLite: durable commits, and writers that wait for each other."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import stat
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event
+
+from anchor.errors import ConfigurationError, DatabaseUnavailable
+from anchor.store.database.settings import DatabaseLocation
+
+# Seconds between two attempts to begin a transaction.
+_PAUSE = (0.0005, 0.004)
+
+
+def make_engine(location: DatabaseLocation) -> Engine:
+    """An engine for a file, which is created on the first connection."""
+    path, settings = location.path, location.settings
+    assert path is not None
+    engine = create_engine(
+        location.url.set(database=str(path)),
+        pool_size=settings.pool_size,
+        max_overflow=0,
+        pool_timeout=settings.timeout_seconds,
+        connect_args={
+            "timeout": settings.timeout_seconds,
+            "check_same_thread": False,
+            # The driver must not begin transactions: begin() does.
+            "isolation_level": None,
+        },
+        hide_parameters=True,
+    )
+
+    def connect(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    event.listen(engine, "connect", connect)
+    return engine
+
+
+def begin(connection: Any, seconds: float) -> None:
+    """Begin a transaction that writes, after the transactions of other writers.
+
+    SQLite's own wait sleeps up to 0.1 s between attempts, so that with many writers some of them
+    time out while others overtake them.
+
+    Args:
+        connection: the driver's connection.
+        seconds: how long to wait at most.
+
+    Raises:
+        sqlite3.OperationalError: other writers took too long.
+    """
+    end = time.monotonic() + seconds
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                # Lock at once: a transaction that reads first cannot wait for another writer.
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not is_busy or time.monotonic() >= end:
+                    raise
+            time.sleep(random.uniform(*_PAUSE))  # noqa: S311  # not a secret
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+
+
+def create_file(path: Path) -> None:
+    """Create the file if it does not exist, for its owner alone.
+
+    A file that root creates belongs to the owner of the directory, who runs the service.
+
+    Raises:
+        ConfigurationError: the file cannot be created or used.
+    """
+    try:
+        directory = path.parent.stat()
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            require_usable(path)
+            return
+        try:
+            if os.geteuid() == 0:
+                os.fchown(file, directory.st_uid, directory.st_gid)
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise ConfigurationError.about("url", f"{path}: {error.strerror}") from None
+
+
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """The device and the inode of a file; None if it does not exist."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def require_same_file(path: Path, identity: tuple[int, int] | None) -> None:
+    """Require that the file is the one that was opened.
+
+    Commits to another file at its path would be damaged, and commits to a deleted file lost.
+
+    Raises:
+        DatabaseUnavailable: the file was removed or replaced.
+    """
+    if file_identity(path) != identity:
+        raise DatabaseUnavailable(
+            f"{path} was removed or replaced while it was in use: restart the service"
+        )
+
+
+def require_usable(path: Path) -> None:
+    """Require that the file, if it exists, and its directory can be written by the service only.
+
+    Raises:
+        ConfigurationError: they cannot be used.
+    """
+    directory = path.parent
+    if not directory.is_dir():
+        raise ConfigurationError.about("url", f"{directory} is no directory")
+    # SQLite creates files beside the database.
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise ConfigurationError.about("url", f"{directory} is not writable")
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ConfigurationError.about("url", f"{path}: {error.strerror}") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise ConfigurationError.about("url", f"{path} is no regular file")
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise ConfigurationError.about("url", f"{path} is not writable")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IRWXO):
+        raise ConfigurationError.about("url", f"{path} is open to other users: chmod 600 {path}")
