@@ -52,7 +52,8 @@ fuzz: $(VENV)/test.stamp
 
 # The load tests with the numbers from the documentation; some minutes on two cores.
 load: $(VENV)/packages.stamp $(VENV)/test.stamp
-	ANCHOR_LOAD=full $(BIN)/python -m pytest tests/system/test_load.py
+	ANCHOR_LOAD=full $(BIN)/python -m pytest tests/system/test_load.py \
+	    tests/system/test_nodes.py
 
 CA/root-ca.crt: | $(VENV)/serve.stamp
 	$(BIN)/anchor init --ca-only --name "Anchor Test CA" --key rsa-4096

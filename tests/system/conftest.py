@@ -1,5 +1,6 @@
 """Fixtures for these tests."""
 
+from tests.support.load import say
 from tests.support.servers.anchor import server
 from tests.support.servers.compose import compose
 from tests.support.servers.container import engine, image, run_container

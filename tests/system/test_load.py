@@ -15,7 +15,6 @@ import signal
 import ssl
 import statistics
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +22,11 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tests.support.load import FULL
 from tests.support.pki import make_csr
 from tests.support.servers.nginx_site import HOST, site
 from tests.support.servers.processes import alive, descendants, wait_for
 
-FULL = bool(os.environ.get("ANCHOR_LOAD"))
 CERTIFICATES = 10_000 if FULL else 300
 REQUESTS = 100_000 if FULL else 1_000
 CONNECTIONS = 64 if FULL else 16
@@ -48,18 +47,6 @@ def served(tmp_path, document, ca):
     }
     with site(tmp_path, document, ca, replace=UNLIMITED) as running:
         yield running
-
-
-@pytest.fixture
-def say(capsys):
-    """Print a result, under ``make load`` only."""
-
-    def show(text):
-        if FULL:
-            with capsys.disabled():
-                sys.stdout.write(f"\n{text}\n")
-
-    return show
 
 
 @dataclass(frozen=True)
