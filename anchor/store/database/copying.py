@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
     Column,
     Connection,
     Row,
     Table,
-    bindparam,
     func,
     insert,
     select,
@@ -71,7 +69,7 @@ def copy_database(
             _require_empty(target, writing)
             copied = _Digest()
             for table, rows in _rows_in_order(reading, str(source)):
-                writing.execute(_insertion(table), [row._asdict() for row in rows])
+                writing.execute(insert(table), [row._asdict() for row in rows])
                 copied.add(table, rows)
                 progress(table.name, copied.rows[table.name])
             _continue_identifiers(writing)
@@ -132,19 +130,6 @@ def _references(key: Column[Any]) -> Iterator[tuple[Table, Column[Any]]]:
         for column in table.columns:
             if column.references(key):
                 yield table, column
-
-
-def _insertion(table: Table) -> Any:
-    """An insertion that stores a missing JSON value as NULL, as the source does."""
-    return insert(table).values(
-        {
-            column.name: bindparam(
-                column.name,
-                type_=JSON(none_as_null=True) if isinstance(column.type, JSON) else column.type,
-            )
-            for column in table.columns
-        }
-    )
 
 
 def _lock(connection: Connection) -> None:

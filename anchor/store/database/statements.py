@@ -1,6 +1,6 @@
 """Statements that each request executes, compiled once and executed by the driver.
 
-SQLAlchemy's own execution of a statement takes longer than SQLite's: doc/adr has the figures.
+SQLAlchemy's own execution of a statement takes longer than SQLite's: doc/adr/0059 has the figures.
 """
 
 from __future__ import annotations
