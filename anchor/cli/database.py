@@ -63,7 +63,7 @@ def add_to(subparsers: Any) -> None:
         "runs. A plain copy of the file would lack recent commits, which are in the file beside it "
         "whose name ends in -wal. To restore a backup, stop the service, delete the files with "
         "-wal and -shm, move the backup to the path of the database, and run `anchor database "
-        "check`. PostgreSQL has its own program for backups, pg_dump.",
+        "check`. For PostgreSQL use pg_dump.",
     )
     backup.add_argument("file", type=Path, metavar="FILE", help="the new file; it must not exist")
     backup.set_defaults(run=run_backup)
@@ -140,7 +140,7 @@ def run_backup(namespace: argparse.Namespace) -> int:
     if location.path is None:
         raise ConfigurationError.about(
             "",
-            f"{location} is a server, which has its own program for backups: pg_dump "
+            f"{location} is a server, so use its program for backups: pg_dump "
             f"--format=custom --file={path} --dbname='{connection_string(location)}'",
         )
     if not location.path.exists():

@@ -68,7 +68,7 @@ def database_beside_configuration(review: ConfigUnderReview) -> Iterator[ConfigP
         yield ConfigProblem(
             _URL,
             f"the service has to be able to write to {path.parent}, because of the database, and "
-            "so could replace its own configuration: use a directory for the database alone, such "
+            "so could replace its configuration: use a directory for the database alone, such "
             "as sqlite:////var/lib/anchor/anchor.db",
         )
 

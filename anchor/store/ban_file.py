@@ -62,7 +62,7 @@ def prepare_database(database: Database, ban_file: Path) -> None:
     """Create or migrate the tables, and import the ban file, before the service forks.
 
     A server that is away does not keep the service from starting: it responds with 503 until the
-    server is back.
+    server is back.  A ban file does: the service would go on without its bans then.
 
     Raises:
         ConfigurationError: the database or the ban file cannot be used.
@@ -73,6 +73,12 @@ def prepare_database(database: Database, ban_file: Path) -> None:
     except DatabaseUnavailable as error:
         if database.location.path is not None:
             raise ConfigurationError.about("database.url", str(error)) from error
+        if ban_file.exists():
+            raise ConfigurationError.about(
+                "bans.path",
+                f"{ban_file} cannot be imported, because the database is away ({error}): move the "
+                "file away if its bans were imported before",
+            ) from error
         LOG.error("%s", error)
         return
     except StorageError as error:

@@ -13,7 +13,11 @@ import time
 import pytest
 from sqlalchemy import text
 
+from anchor.errors import ConfigurationError
+from anchor.store.ban_file import prepare_database
 from anchor.store.database import schema
+from anchor.store.database.engine import Database
+from anchor.store.database.settings import locate_database
 from tests.support.database import anchor_url
 from tests.support.pki import make_csr
 from tests.support.servers.processes import wait_for
@@ -121,6 +125,20 @@ def test_a_service_that_starts_without_its_server_works_later(
 
     assert_works(service)
     service.settings.database.close()
+
+
+def test_bans_that_cannot_be_imported_prevent_the_start(server, postgresql_url, tmp_path):
+    """Without them, the service would sign for banned requesters once its server is back."""
+    database = Database(locate_database({"url": anchor_url(postgresql_url), **AWAY}, tmp_path))
+    server.stop()
+    prepare_database(database, tmp_path / "bans.json")
+    (tmp_path / "bans.json").write_text("[]")
+
+    with pytest.raises(ConfigurationError, match=r"bans.json cannot be imported"):
+        prepare_database(database, tmp_path / "bans.json")
+
+    server.start()
+    prepare_database(database, tmp_path / "bans.json")
 
 
 def test_a_wrong_secret_is_not_answered_without_the_server(server, on_server):

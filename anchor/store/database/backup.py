@@ -15,7 +15,7 @@ from anchor.store.database.settings import DatabaseLocation
 
 
 def back_up(location: DatabaseLocation, path: Path) -> int:
-    """Write a copy to a new file, for its owner alone; return its size in bytes.
+    """Write a copy to a new file that only its owner can read; return its size in bytes.
 
     Writers do not wait for it.  A plain copy of the file would lack the commits that are still in
     its write-ahead log, and could be torn.

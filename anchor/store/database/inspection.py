@@ -112,7 +112,7 @@ def _size(connection: Connection, tables: Sequence[str]) -> int:
 
 
 def schema_differences(connection: Connection) -> list[str]:
-    """What is different from the tables of this program, for operators; empty if nothing is."""
+    """The differences from the tables of this program, for operators; empty if there are none."""
     # Imported here, because only `anchor database check` needs it.
     from alembic.autogenerate import compare_metadata  # noqa: PLC0415
     from alembic.migration import MigrationContext  # noqa: PLC0415
