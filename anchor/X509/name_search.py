@@ -6,6 +6,7 @@ A host's key has its labels in reverse order, so that all names below a domain a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 MAX_KEY = 255
 """The length of the longest key; longer ones are cut, and their names have to be compared."""
+
+
+_IS_NO_HOST = re.compile("[@:/ ]")
 
 
 @dataclass(frozen=True)
@@ -42,21 +46,22 @@ def search_entries(names: Iterable[InterpretedName]) -> dict[str, str]:
 
     entries: dict[str, str] = {}
     for name in names:
-        for host in name.meaning.hosts:
-            entries[host] = search_key(host)
-        for text in general_names.exact_texts(name.meaning):
-            entries[text] = search_key(text)
+        for text in (*name.meaning.hosts, *general_names.exact_texts(name.meaning)):
+            if text not in entries:
+                entries[text] = search_key(text)
     return entries
 
 
 def search_key(name: str) -> str:
     """The key of a name in its canonical form."""
-    try:
-        return _address_key(ip_address(name))
-    except ValueError:
-        pass
+    # The text of an address has a colon, or ends with a digit.
+    if ":" in name or name[-1:].isdigit():
+        try:
+            return _address_key(ip_address(name))
+        except ValueError:
+            pass
     name = storable(name)
-    if any(character in name for character in "@:/ "):
+    if _IS_NO_HOST.search(name):
         return f"text:{name}"[:MAX_KEY]
     first, dot, parent = name.partition(".")
     # A wildcard for a part of a label has the key of the whole label.

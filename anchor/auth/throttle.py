@@ -245,14 +245,15 @@ class Attempt:
         with self._lock:
             self._ended = True
         try:
+            if error is None and self._is_alone:
+                return
             limits = self._throttle.limits(self._users, network)
             user_windows = shared.windows(self._users)
             if error is None:
-                if not self._is_alone:
-                    counts = shared.counts.read([*user_windows, *shared.network_windows(network)])
-                    self._throttle.require_below(limits, counts, Counter())
-                    if failed := counts.keys() & user_windows:
-                        shared.counts.remove(failed)
+                counts = shared.counts.read([*user_windows, *shared.network_windows(network)])
+                self._throttle.require_below(limits, counts, Counter())
+                if failed := counts.keys() & user_windows:
+                    shared.counts.remove(failed)
             elif isinstance(error, NotAuthenticated):
                 counts = shared.counts.add(user_windows | shared.network_windows(network))
                 # One more than the limit: this attempt is counted already.
@@ -270,8 +271,10 @@ class Attempt:
         self._users.add(user)
         # After begin(): an attempt that fails in between is counted twice rather than not at all.
         counts = shared.counts.read(keys)
-        self._is_alone &= not counts and not others.total()
-        self._throttle.require_below(self._throttle.limits([user], user.network), counts, others)
+        if counts or others.total():
+            self._is_alone = False
+            limits = self._throttle.limits([user], user.network)
+            self._throttle.require_below(limits, counts, others)
 
 
 def _network(address: str) -> str:

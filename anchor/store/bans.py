@@ -17,6 +17,9 @@ from anchor.X509.storable_text import storable
 
 Kind = Literal["name", "requester", "key"]
 
+# A value that a ban may concern; a host is a name that bans of other names may cover.
+_Value = tuple[Kind | Literal["host"], str]
+
 NOT_BANNED = "not_banned"
 """The name of the check."""
 
@@ -128,7 +131,8 @@ class RequestBans:
     def __init__(self, store: BanStore, now: datetime.datetime):
         self._store = store
         self._now = now
-        self._found: dict[str, list[Ban]] = {}
+        self._read_values: set[_Value] = set()
+        self._bans: set[Ban] = set()
 
     def check(self, csr: X509Csr, identity: AuthDetails) -> None:
         """Check that neither the requester, nor the key, nor a name is banned.
@@ -137,7 +141,11 @@ class RequestBans:
             Banned: one of them is banned.
             DatabaseUnavailable: the bans cannot be read.
         """
-        users = [user for user in (identity.username, identity.user_id) if user]
+        users = {
+            user: normalize_requester(user)
+            for user in (identity.username, identity.user_id)
+            if user
+        }
         texts: list[str] = []
         hosts: list[str] = []
         for name in csr.interpreted_names:
@@ -145,23 +153,24 @@ class RequestBans:
             hosts += name.meaning.hosts
         self._read(
             {
-                *(_key("requester", normalize("requester", user)) for user in users),
-                _key("key", csr.key_fingerprint),
-                *(_key("name", text) for text in texts),
-                *(_key("name", key) for host in hosts for key in name_matching.lookup_keys(host)),
+                *(("requester", user) for user in users.values()),
+                ("key", csr.key_fingerprint),
+                *(("name", text) for text in texts),
+                *(("host", host) for host in hosts),
             }
         )
-        for user in users:
-            if self._has("requester", normalize("requester", user)):
-                raise Banned("the requester is banned", requester=user)
-        if self._has("key", csr.key_fingerprint):
-            raise Banned("the key is banned", key=csr.key_fingerprint)
-        for text in texts:
-            if self._has("name", text):
-                raise Banned("the name is banned", name=text)
-        for host in hosts:
-            if self._overlaps(host):
-                raise Banned("the name is banned", name=host)
+        if self._bans:
+            for user, normalized in users.items():
+                if self._has("requester", normalized):
+                    raise Banned("the requester is banned", requester=user)
+            if self._has("key", csr.key_fingerprint):
+                raise Banned("the key is banned", key=csr.key_fingerprint)
+            for text in texts:
+                if self._has("name", text):
+                    raise Banned("the name is banned", name=text)
+            for host in hosts:
+                if self._overlaps(host):
+                    raise Banned("the name is banned", name=host)
         for name in csr.interpreted_names:
             if not name.meaning.understood and self._store.bans_names(self._now):
                 raise Banned(
@@ -169,23 +178,24 @@ class RequestBans:
                     name=str(name),
                 )
 
-    def _read(self, keys: set[str]) -> None:
-        missing = keys - self._found.keys()
-        if not missing:
-            return
-        self._found |= {key: [] for key in missing}
-        for ban in self._store.find(missing, self._now):
-            for key in ban_keys(ban) & missing:
-                self._found[key].append(ban)
+    def _read(self, values: set[_Value]) -> None:
+        """Read the bans of those values whose bans were not read yet."""
+        keys: set[str] = set()
+        for kind, value in values - self._read_values:
+            if kind == "host":
+                keys.update(_key("name", key) for key in name_matching.lookup_keys(value))
+            else:
+                keys.add(_key(kind, value))
+        if keys:
+            self._bans.update(self._store.find(keys, self._now))
+            self._read_values |= values
 
     def _has(self, kind: Kind, value: str) -> bool:
-        return any(ban.value == value for ban in self._found[_key(kind, value)])
+        return any(ban.kind == kind and ban.value == value for ban in self._bans)
 
     def _overlaps(self, host: str) -> bool:
         return any(
-            ban.kind == "name" and name_matching.overlaps(ban.value, host)
-            for key in name_matching.lookup_keys(host)
-            for ban in self._found[_key("name", key)]
+            ban.kind == "name" and name_matching.overlaps(ban.value, host) for ban in self._bans
         )
 
 

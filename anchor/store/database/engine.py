@@ -7,13 +7,14 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from anchor.errors import AnchorError
 from anchor.store.database import postgresql, sqlite
-from anchor.store.database.errors import database_errors, is_disconnect, must_reconnect
+from anchor.store.database.errors import database_errors, must_reconnect, replacement_of
 from anchor.store.database.schema import ensure_schema
 from anchor.store.database.settings import DatabaseLocation
 from anchor.store.database.statements import Transaction
@@ -29,8 +30,8 @@ class Database:
     def __init__(self, location: DatabaseLocation):
         self.location = location
         self._lock = threading.Lock()
-        self._engine: Engine | None = None
-        self._process = 0
+        self._name = str(location)
+        self._open: _Open | None = None
         self._file: tuple[int, int] | None = None
         self._has_tables = False
         self._timeout = location.settings.timeout_seconds
@@ -61,15 +62,15 @@ class Database:
             DatabaseUnavailable: the database is away.
             StorageError: the schema is too new, or the database refuses a statement.
         """
-        with database_errors(str(self)):
+        with database_errors(self._name):
             self._current_engine()
 
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""
         with self._lock:
-            engine, self._engine = self._engine, None
-            if engine is not None:
-                _dispose(engine, self._process)
+            opened, self._open = self._open, None
+            if opened is not None:
+                opened.close()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -79,7 +80,7 @@ class Database:
             DatabaseUnavailable: the database is away.
             StorageError: the database refuses a statement.
         """
-        with database_errors(str(self)), self._current_engine().connect() as connection:
+        with database_errors(self._name), self._current_engine().connect() as connection:
             yield connection
 
     @contextmanager
@@ -94,7 +95,7 @@ class Database:
             DatabaseUnavailable: the database is away, locked or full, or a replica did not confirm.
             StorageError: the database refuses a statement.
         """
-        with database_errors(str(self)), self._current_engine().connect() as connection:
+        with database_errors(self._name), self._current_engine().connect() as connection:
             try:
                 with connection.begin():
                     self._begin(connection, reads_first=reads_first)
@@ -117,24 +118,19 @@ class Database:
             DatabaseUnavailable: the database is away, locked or full, or a replica did not confirm.
             StorageError: the database refuses a statement.
         """
-        with database_errors(str(self)):
-            engine = self._current_engine()
-            connection = engine.raw_connection()
-            try:
-                if writes and engine.dialect.name == "sqlite":
-                    sqlite.begin(connection.driver_connection, self._timeout)
-                yield Transaction(connection.cursor(), engine.dialect)
-                if writes:
-                    connection.commit()
-                    if engine.dialect.name == "postgresql":
-                        postgresql.require_replicated(connection.info)
-            except engine.dialect.loaded_dbapi.Error as error:
-                if is_disconnect(error, engine.dialect, connection.driver_connection):
-                    connection.invalidate()
+        try:
+            opened = self._open_with_tables()
+            if opened.connections is None:
+                transaction = postgresql.transaction(opened.engine, writes=writes)
+            else:
+                transaction = opened.connections.transaction(writes=writes)
+            with transaction as connection:
+                yield Transaction(connection.cursor(), opened.engine.dialect)
+        except Exception as error:
+            replacement = replacement_of(error, self._name)
+            if replacement is None:
                 raise
-            finally:
-                # This also rolls back what is not committed.
-                connection.close()
+            raise replacement from error
 
     def is_up(self) -> bool:
         """Whether the database can be read now."""
@@ -156,38 +152,49 @@ class Database:
             connection.execute(text("UPDATE alembic_version SET version_num = version_num"))
 
     def _current_engine(self) -> Engine:
-        """The engine of this process, with its tables."""
-        engine = self._engine
-        if engine is None or self._process != os.getpid():
-            engine = self._engine_of_process()
-        if self.location.path is not None:
-            sqlite.require_same_file(self.location.path, self._file)
-        if not self._has_tables:
-            ensure_schema(engine, self._begin)
-            self._has_tables = True
+        """The engine of this process, with its tables in the file that it opened."""
+        engine = self._open_with_tables().engine
+        self._require_same_file()
         return engine
 
-    def _engine_of_process(self) -> Engine:
-        with self._lock:
-            if self._engine is not None and self._process != os.getpid():
-                # A connection of the parent process must not be used or closed here.
-                self._engine.dispose(close=False)
-                self._engine = None
-            if self._engine is None:
-                self._engine, self._process = self._make_engine(), os.getpid()
-                self._has_tables = False
-                weakref.finalize(self, _dispose, self._engine, self._process)
-            return self._engine
+    def _require_same_file(self) -> None:
+        if self.location.path is not None:
+            sqlite.require_same_file(self.location.path, self._file)
 
-    def _make_engine(self) -> Engine:
+    def _open_with_tables(self) -> _Open:
+        opened = self._open
+        if opened is None or opened.process != os.getpid():
+            opened = self._open_in_process()
+        if not self._has_tables:
+            self._require_same_file()
+            ensure_schema(opened.engine, self._begin)
+            self._has_tables = True
+        return opened
+
+    def _open_in_process(self) -> _Open:
+        with self._lock:
+            opened = self._open
+            if opened is not None and opened.process != os.getpid():
+                # A connection of the parent process must not be used or closed here.
+                opened.engine.dispose(close=False)
+                opened = None
+            if opened is None:
+                self._has_tables = False
+                self._open = opened = self._make_engine()
+                weakref.finalize(self, opened.close)
+            return opened
+
+    def _make_engine(self) -> _Open:
         path = self.location.path
         if path is None:
-            return postgresql.make_engine(self.location)
+            return _Open(postgresql.make_engine(self.location), os.getpid())
         if self._file is None:
             # A process that is forked later must not replace a file that has disappeared.
             sqlite.create_file(path)
             self._file = sqlite.file_identity(path)
-        return sqlite.make_engine(self.location)
+        engine = sqlite.make_engine(self.location)
+        connections = sqlite.Connections(engine, self._timeout, self._require_same_file)
+        return _Open(engine, os.getpid(), connections)
 
     def _begin(self, connection: Connection, *, reads_first: bool = True) -> None:
         """Wait for other transactions that would change what this one reads."""
@@ -197,6 +204,20 @@ class Database:
             postgresql.lock(connection)
 
 
-def _dispose(engine: Engine, process: int) -> None:
-    """Close the connections, unless they belong to another process."""
-    engine.dispose(close=process == os.getpid())
+class _Open(NamedTuple):
+    """The connections of one process.
+
+    Attributes:
+        connections: the connections for transactions of requests if the database is SQLite.
+    """
+
+    engine: Engine
+    process: int
+    connections: sqlite.Connections | None = None
+
+    def close(self) -> None:
+        """Close the connections, unless they belong to another process."""
+        is_own = self.process == os.getpid()
+        if self.connections is not None and is_own:
+            self.connections.close()
+        self.engine.dispose(close=is_own)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Dialect, exc
 
-from anchor.errors import DatabaseUnavailable, StorageError
+from anchor.errors import AnchorError, DatabaseUnavailable, StorageError
 
 # PostgreSQL's read_only_sql_transaction: the server has become a replica.
 _READ_ONLY = "25006"
@@ -29,18 +29,24 @@ def database_errors(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except exc.TimeoutError as error:
-        raise DatabaseUnavailable(f"{name}: all connections are in use") from error
-    except UnicodeEncodeError as error:
-        raise StorageError(f"{name}: a text is not valid Unicode") from error
     except Exception as error:
-        cause = error.orig if isinstance(error, exc.DBAPIError) else error
-        if not _is_of_driver(cause):
+        replacement = replacement_of(error, name)
+        if replacement is None:
             raise
-        text = " ".join(str(cause).split())
-        if _may_pass(cause):
-            raise DatabaseUnavailable(f"{name}: {text}") from error
-        raise StorageError(f"{name}: {text}") from error
+        raise replacement from error
+
+
+def replacement_of(error: Exception, name: str) -> AnchorError | None:
+    """The error of Anchor for one of SQLAlchemy or of a driver; None for any other error."""
+    if isinstance(error, exc.TimeoutError):
+        return DatabaseUnavailable(f"{name}: all connections are in use")
+    if isinstance(error, UnicodeEncodeError):
+        return StorageError(f"{name}: a text is not valid Unicode")
+    cause = error.orig if isinstance(error, exc.DBAPIError) else error
+    if not _is_of_driver(cause):
+        return None
+    text = " ".join(str(cause).split())
+    return (DatabaseUnavailable if _may_pass(cause) else StorageError)(f"{name}: {text}")
 
 
 def _is_of_driver(error: object) -> bool:

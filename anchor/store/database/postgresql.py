@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 
 from anchor.errors import DatabaseUnavailable
+from anchor.store.database.errors import is_disconnect
 from anchor.store.database.settings import DatabaseLocation
 
 # Weaker settings acknowledge a commit that a fail-over loses.
@@ -66,6 +68,29 @@ def make_engine(location: DatabaseLocation) -> Engine:
     event.listen(engine, "do_connect", open_connection)
     event.listen(engine, "connect", connect)
     return engine
+
+
+@contextmanager
+def transaction(engine: Engine, *, writes: bool) -> Iterator[Any]:
+    """A connection in a transaction, which is committed at the end of the block.
+
+    Raises:
+        psycopg.Error: the server is away, or refuses a statement.
+        DatabaseUnavailable: a replica did not confirm the commit.
+    """
+    connection = engine.raw_connection()
+    try:
+        yield connection
+        if writes:
+            connection.commit()
+            require_replicated(connection.info)
+    except engine.dialect.loaded_dbapi.Error as error:
+        if is_disconnect(error, engine.dialect, connection.driver_connection):
+            connection.invalidate()
+        raise
+    finally:
+        # This also rolls back what is not committed.
+        connection.close()
 
 
 def lock(connection: Connection) -> None:

@@ -7,6 +7,8 @@ import random
 import sqlite3
 import stat
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,8 @@ def make_engine(location: DatabaseLocation) -> Engine:
             "isolation_level": None,
         },
         hide_parameters=True,
+        # As psycopg does.
+        paramstyle="named",
     )
 
     def connect(connection: Any, _record: object) -> None:
@@ -48,11 +52,67 @@ def make_engine(location: DatabaseLocation) -> Engine:
     return engine
 
 
+class Connections:
+    """Connections of the driver, for the transactions of requests.
+
+    Nothing limits their number but the number of threads.  SQLAlchemy's pool takes longer for a
+    connection than SQLite for a lookup: doc/adr/0059 has the figures.
+
+    Args:
+        engine: opens the connections.
+        seconds: how long a transaction waits for others at most.
+        check: require that the file is the one that was opened.
+    """
+
+    def __init__(self, engine: Engine, seconds: float, check: Callable[[], None]):
+        self._engine = engine
+        self._seconds = seconds
+        self._check = check
+        self._idle: dict[bool, list[Any]] = {True: [], False: []}
+
+    @contextmanager
+    def transaction(self, *, writes: bool) -> Iterator[Any]:
+        """A connection in a transaction, which is committed at the end of the block.
+
+        Raises:
+            sqlite3.Error: other writers took too long, or SQLite refuses a statement.
+            DatabaseUnavailable: the file was removed or replaced.
+        """
+        idle = self._idle[writes]
+        if writes or not idle:
+            # Reading the file that was opened does no harm: nothing can be written after it.
+            self._check()
+        # A list's pop() is atomic.
+        connection = idle.pop() if idle else self._connect(writes=writes)
+        try:
+            if writes:
+                _lock(connection, self._seconds)
+            yield connection
+            if writes:
+                connection.commit()
+        except BaseException:
+            # This also rolls back.
+            connection.close()
+            raise
+        idle.append(connection)
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        for idle in self._idle.values():
+            while idle:
+                idle.pop().close()
+
+    def _connect(self, *, writes: bool) -> Any:
+        pooled = self._engine.raw_connection()
+        connection: Any = pooled.driver_connection
+        pooled.detach()
+        if writes:
+            connection.execute("PRAGMA busy_timeout = 0")
+        return connection
+
+
 def begin(connection: Any, seconds: float) -> None:
     """Begin a transaction that writes, after the transactions of other writers.
-
-    SQLite's own wait sleeps up to 0.1 s between attempts, so that with many writers some of them
-    time out while others overtake them.
 
     Args:
         connection: the driver's connection.
@@ -61,21 +121,30 @@ def begin(connection: Any, seconds: float) -> None:
     Raises:
         sqlite3.OperationalError: other writers took too long.
     """
-    end = time.monotonic() + seconds
     connection.execute("PRAGMA busy_timeout = 0")
     try:
-        while True:
-            try:
-                # Lock at once: a transaction that reads first cannot wait for another writer.
-                connection.execute("BEGIN IMMEDIATE")
-                return
-            except sqlite3.OperationalError as error:
-                is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-                if not is_busy or time.monotonic() >= end:
-                    raise
-            time.sleep(random.uniform(*_PAUSE))  # noqa: S311  # not a secret
+        _lock(connection, seconds)
     finally:
         connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+
+
+def _lock(connection: Any, seconds: float) -> None:
+    """Begin a transaction on a connection without a timeout of SQLite.
+
+    SQLite's own wait sleeps up to 0.1 s between attempts, so that with many writers some of them
+    time out while others overtake them.
+    """
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            # Lock at once: a transaction that reads first cannot wait for another writer.
+            connection.execute("BEGIN IMMEDIATE")
+            return
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() >= end:
+                raise
+        time.sleep(random.uniform(*_PAUSE))  # noqa: S311  # not a secret
 
 
 def create_file(path: Path) -> None:

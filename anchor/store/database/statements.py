@@ -5,7 +5,7 @@ SQLAlchemy's own execution of a statement takes longer than SQLite's: doc/adr/00
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -38,23 +38,18 @@ class Statement:
 
 
 class _Compiled:
-    """The text of a statement, and the order of its values."""
+    """The text of a statement, which has names for its values."""
 
     def __init__(self, clause: ClauseElement, columns: list[str] | None, dialect: Dialect):
         compiled: Any = clause.compile(dialect=dialect, column_keys=columns)
         self.text = str(compiled)
-        self._positions: list[str] | None = compiled.positiontup
         self._constants = {
             name: value for name, value in compiled.params.items() if value is not None
         }
 
-    def arguments(self, values: Values) -> Any:
-        """The values as the driver expects them."""
-        if self._constants:
-            values = {**self._constants, **values}
-        if self._positions is None:
-            return values
-        return tuple(values[name] for name in self._positions)
+    def arguments(self, values: Values) -> Values:
+        """The values by name, with those that the statement itself contains."""
+        return {**self._constants, **values} if self._constants else values
 
 
 class Transaction:
@@ -89,6 +84,7 @@ class Transaction:
 
 # SQLite allows 32,766 values in a statement.
 _SIZES = (4, 32, 1000)
+_NAMES = [f"key{number}" for number in range(_SIZES[-1])]
 
 
 class Lookup:
@@ -101,18 +97,20 @@ class Lookup:
 
     def __init__(self, query: Select[Any], column: ColumnElement[str]):
         self._statements = {
-            size: Statement(query.where(column.in_([bindparam(f"key{i}") for i in range(size)])))
+            size: Statement(query.where(column.in_(list(map(bindparam, _NAMES[:size])))))
             for size in _SIZES
         }
 
     def rows(
         self, transaction: Transaction, keys: Sequence[str], values: Values = MappingProxyType({})
-    ) -> Iterator[tuple[Any, ...]]:
+    ) -> list[tuple[Any, ...]]:
         """The rows; one that has several of the keys may come several times."""
+        rows = []
         for start in range(0, len(keys), _SIZES[-1]):
             some = keys[start : start + _SIZES[-1]]
             size = next(size for size in _SIZES if size >= len(some))
             # A key that is repeated finds nothing more.
-            padded = [*some, *[some[0]] * (size - len(some))]
-            given = {f"key{i}": key for i, key in enumerate(padded)}
-            yield from transaction.rows(self._statements[size], {**values, **given})
+            given = dict.fromkeys(_NAMES[:size], some[0])
+            given.update(zip(_NAMES, some, strict=False))
+            rows += transaction.rows(self._statements[size], {**values, **given})
+        return rows
