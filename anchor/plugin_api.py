@@ -8,6 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from anchor.auth.results import AuthDetails
+from anchor.config.file_types import (
+    FilePath,
+    Private,
+    PrivateFile,
+    Secret,
+    SecretEnv,
+    SecretFile,
+    one_secret,
+)
 from anchor.config.option_types import (
     AttributeNames,
     Attributes,
@@ -16,20 +25,13 @@ from anchor.config.option_types import (
     ExtendedUsage,
     ExtendedUsages,
     Extensions,
-    FilePath,
     Moment,
     Network,
     Networks,
     Pattern,
     Patterns,
-    Private,
-    PrivateFile,
-    Secret,
-    SecretEnv,
-    SecretFile,
     Usage,
     Usages,
-    one_secret,
 )
 from anchor.errors import (
     BackendUnavailable,

@@ -13,7 +13,7 @@ from pydantic import AfterValidator
 
 from anchor.audit import heads, rotation
 from anchor.audit.chain import NODE_NAME
-from anchor.config.option_types import text
+from anchor.config.file_types import text
 from anchor.errors import ConfigurationError
 
 

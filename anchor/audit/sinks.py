@@ -16,7 +16,7 @@ from anchor.audit.file_sink import FileSink, check_path
 from anchor.audit.log_sink import LogSink
 from anchor.audit.messaging_sink import MessagingSink
 from anchor.config import plugins
-from anchor.config.option_types import (
+from anchor.config.file_types import (
     FilePath,
     PrivateFile,
     Secret,

@@ -15,7 +15,7 @@ import pydantic
 from anchor.auth.deadline import Deadline
 from anchor.auth.results import AuthDetails
 from anchor.config.diagnostics import Diagnostics
-from anchor.config.option_types import FilePath, Secret, SecretEnv, SecretFile, one_secret, text
+from anchor.config.file_types import FilePath, Secret, SecretEnv, SecretFile, one_secret, text
 from anchor.errors import BackendUnavailable, NotAuthenticated
 
 try:

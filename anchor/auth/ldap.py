@@ -15,7 +15,7 @@ from anchor.auth.ldap_connection import Directory, validate_filter
 from anchor.auth.ldap_lookup import ServiceAccount, UserLookup
 from anchor.auth.results import AuthDetails
 from anchor.config.diagnostics import Diagnostics
-from anchor.config.option_types import FilePath, Secret, SecretEnv, SecretFile, one_secret
+from anchor.config.file_types import FilePath, Secret, SecretEnv, SecretFile, one_secret
 from anchor.errors import ConfigurationError, NotAuthenticated
 
 LOG = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ import hmac
 import logging
 
 from anchor.auth.results import AuthDetails
-from anchor.config.option_types import Secret, SecretEnv, SecretFile, one_secret
+from anchor.config.file_types import Secret, SecretEnv, SecretFile, one_secret
 from anchor.errors import ConfigurationError, NotAuthenticated
 from anchor.runtime.listeners import is_loopback, listening
 

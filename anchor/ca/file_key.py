@@ -6,7 +6,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from anchor.config.option_types import PrivateFile, SecretEnv, SecretFile, one_secret
+from anchor.config.file_types import PrivateFile, SecretEnv, SecretFile, one_secret
 from anchor.errors import ConfigurationError
 
 

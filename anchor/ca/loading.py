@@ -18,7 +18,8 @@ from anchor.ca.profile import Profile
 from anchor.ca.settings import CASettings
 from anchor.ca.signing_ca import Generation, SigningCA
 from anchor.config.diagnostics import Diagnostics
-from anchor.config.option_types import FilePath, Moment
+from anchor.config.file_types import FilePath
+from anchor.config.option_types import Moment
 from anchor.config.plugins import validate_options
 from anchor.errors import ConfigurationError
 from anchor.store import certificate_files

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from anchor.config.option_types import FilePath
+from anchor.config.file_types import FilePath
 
 Hours = Annotated[float, pydantic.Field(gt=0, le=24 * 366 * 10)]
 

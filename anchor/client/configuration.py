@@ -21,7 +21,7 @@ from anchor.client.transport import URL, Transport
 from anchor.client.trust import Untrusted
 from anchor.config.diagnostics import Diagnostics
 from anchor.config.document import parse_document
-from anchor.config.option_types import FilePath, SecretFile
+from anchor.config.file_types import FilePath, SecretFile
 from anchor.config.plugins import validate_options
 from anchor.errors import ConfigurationError
 from anchor.X509.parse_errors import MALFORMED

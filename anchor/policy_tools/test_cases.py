@@ -15,7 +15,7 @@ from anchor.authorities import load_authorities
 from anchor.authority import RegistrationAuthority
 from anchor.config.diagnostics import Diagnostics
 from anchor.config.document import parse_document
-from anchor.config.option_types import FilePath
+from anchor.config.file_types import FilePath
 from anchor.config.plugins import validate_options
 from anchor.errors import ConfigurationError
 from anchor.policy_tools import explain

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pydantic
 
-from anchor.config.option_types import FilePath
+from anchor.config.file_types import FilePath
 from anchor.errors import ConfigurationError, DatabaseUnavailable, StorageError
 from anchor.store.bans import Ban
 from anchor.store.database.bans import Bans

@@ -11,7 +11,8 @@ from typing import Annotated
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from pydantic import AfterValidator, WithJsonSchema
 
-from anchor.config.option_types import FilePath, compiled
+from anchor.config.file_types import FilePath
+from anchor.config.option_types import compiled
 from anchor.validators.errors import ValidationError
 from anchor.X509.signing_request import PublicKey, X509Csr
 

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from anchor.config.option_types import FilePath, Network
+from anchor.config.file_types import FilePath
+from anchor.config.option_types import Network
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1"))
 

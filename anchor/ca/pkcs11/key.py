@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_ds
 from anchor.ca.pkcs11 import module
 from anchor.ca.pkcs11.key_location import KeyLocation, Step, TokenError
 from anchor.ca.pkcs11.session import TokenKey
-from anchor.config.option_types import FilePath, Secret, SecretEnv, SecretFile, one_secret, text
+from anchor.config.file_types import FilePath, Secret, SecretEnv, SecretFile, one_secret, text
 from anchor.errors import ConfigurationError, SigningError
 
 INSTALL = "pip install 'anchor[pkcs11]'"

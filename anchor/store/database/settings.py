@@ -11,7 +11,7 @@ import pydantic
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from anchor.config.option_types import Secret, SecretFile
+from anchor.config.file_types import Secret, SecretFile
 from anchor.config.plugins import validate_options
 from anchor.errors import ConfigurationError
 

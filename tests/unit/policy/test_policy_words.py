@@ -11,7 +11,8 @@ import pytest
 from pydantic import SecretStr
 
 from anchor.config import plugins
-from anchor.config.option_types import FilePath, Network, PrivateFile, SecretEnv, SecretFile
+from anchor.config.file_types import FilePath, PrivateFile, SecretEnv, SecretFile
+from anchor.config.option_types import Network
 from anchor.config.plugins import load_plugin
 from anchor.policy.checks import SUPPLIED
 from anchor.policy.description import summary

@@ -20,7 +20,7 @@ from anchor.ca.file_key import FileKey
 from anchor.ca.profile import Profile
 from anchor.ca.template import build_template
 from anchor.client import schedule
-from anchor.config.option_types import Private
+from anchor.config.file_types import Private
 from anchor.errors import ConfigurationError
 from anchor.X509.ca_certificate import CACertificate, authority_key_identifier
 from anchor.X509.oids import USAGES

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anchor.auth.static import StaticAuthentication
-from anchor.config.option_types import Secret
+from anchor.config.file_types import Secret
 from anchor.errors import NotAuthenticated
 from anchor.web.request import TRUSTED_PROXIES, Request
 from tests.support.pki import DAY, assert_is_leaf, make_ca, make_csr, now
