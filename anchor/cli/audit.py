@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import Any
 
 from anchor.audit import checkpoints
 from anchor.audit.file_sink import FileSink
@@ -19,9 +18,8 @@ from anchor.config.diagnostics import Diagnostics
 from anchor.errors import ConfigurationError
 
 
-def add_to(subparsers: Any) -> None:
-    """Add the commands to the parser."""
-    parser = subparsers.add_parser("audit", help="verify the audit file, or make its key")
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Describe the commands and their options."""
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     init = commands.add_parser(
         "init",

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from anchor.cli import times
 from anchor.cli.check import add_config_option
+from anchor.cli.command_modules import late
 
 
-def add_to(subparsers: Any) -> None:
-    """Add the commands to the parser."""
-    parser = subparsers.add_parser(
-        "certs",
-        help="list, show, import or prune the issued certificates",
-        description="List the issued certificates in the database, by default all of them in the "
-        "order of their end. Options can be combined.",
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Describe the commands and their options."""
+    parser.description = (
+        "List the issued certificates in the database, by default all of them in the "
+        "order of their end. Options can be combined."
     )
     _add_filters(parser)
     parser.add_argument("--limit", type=_count, metavar="N", help="print at most N certificates")
@@ -53,7 +49,7 @@ def add_to(subparsers: Any) -> None:
     )
     form.add_argument("--pem", action="store_true", help="print the certificate in PEM")
     add_config_option(show, default=argparse.SUPPRESS)
-    show.set_defaults(run=_late("certs_show"))
+    show.set_defaults(run=late("certs_show"))
     importing = commands.add_parser(
         "import",
         help="import certificates that are stored in files",
@@ -69,7 +65,7 @@ def add_to(subparsers: Any) -> None:
         help="default: the output_path of every signing CA",
     )
     add_config_option(importing, default=argparse.SUPPRESS)
-    importing.set_defaults(run=_late("certs_import"))
+    importing.set_defaults(run=late("certs_import"))
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
@@ -128,15 +124,5 @@ def _serial(text: str) -> str:
     return digits or "0"
 
 
-def _late(module: str) -> Callable[[argparse.Namespace], int]:
-    """A command whose module is imported when it runs, because the libraries are large."""
-
-    def run(namespace: argparse.Namespace) -> int:
-        code: int = importlib.import_module(f"anchor.cli.{module}").run(namespace)
-        return code
-
-    return run
-
-
 def _run_list(namespace: argparse.Namespace) -> int:
-    return _late("certs_prune" if namespace.prune else "certs_list")(namespace)
+    return late("certs_prune" if namespace.prune else "certs_list")(namespace)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from anchor.config.document import find_config, read_document
 from anchor.errors import ConfigProblem, ConfigurationError
@@ -22,14 +22,12 @@ if TYPE_CHECKING:
 LEVELS = ("notice", "warning", "danger")
 
 
-def add_to(subparsers: Any) -> None:
-    """Add the command to the parser."""
-    parser = subparsers.add_parser(
-        "check",
-        help="validate a configuration and give advice",
-        description="Validate config.json and config.py as the service does at its start, and give "
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and its options."""
+    parser.description = (
+        "Validate config.json and config.py as the service does at its start, and give "
         "advice. Exits with 0 if the service would start. Otherwise prints all errors and exits "
-        "with 1. Advice changes the exit code only with --fail-on.",
+        "with 1. Advice changes the exit code only with --fail-on."
     )
     add_config_option(parser)
     parser.add_argument(

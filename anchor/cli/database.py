@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 from anchor.cli.check import add_config_option
+from anchor.cli.command_modules import late
 from anchor.cli.configuration import read_configuration
 from anchor.cli.database_access import locate
 from anchor.errors import ConfigurationError
@@ -18,11 +18,8 @@ from anchor.store.database.postgresql import connection_string
 from anchor.store.database.schema import HEAD
 
 
-def add_to(subparsers: Any) -> None:
-    """Add the commands to the parser."""
-    parser = subparsers.add_parser(
-        "database", help="describe, migrate, copy, back up or check the database"
-    )
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Describe the commands and their options."""
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     info = commands.add_parser(
         "info",
@@ -55,7 +52,7 @@ def add_to(subparsers: Any) -> None:
     copy.add_argument(
         "--password-file", type=Path, metavar="FILE", help="the file with the password for URL"
     )
-    copy.set_defaults(run=_run_copy)
+    copy.set_defaults(run=late("database_copy"))
     backup = commands.add_parser(
         "backup",
         help="copy a SQLite database while the service runs",
@@ -83,7 +80,7 @@ def add_to(subparsers: Any) -> None:
         "configured file and its rotated files",
     )
     check.add_argument("--json", action="store_true", help="print JSON")
-    check.set_defaults(run=_run_check)
+    check.set_defaults(run=late("database_check"))
     for command in (info, upgrade, copy, backup, check):
         add_config_option(command)
 
@@ -153,15 +150,3 @@ def run_backup(namespace: argparse.Namespace) -> int:
         raise ConfigurationError.about("", f"{path}: {error.strerror}") from None
     print(f"{path}: a backup of {location}, {size:,} bytes")
     return 0
-
-
-def _run_copy(namespace: argparse.Namespace) -> int:
-    from anchor.cli.database_copy import run  # noqa: PLC0415
-
-    return run(namespace)
-
-
-def _run_check(namespace: argparse.Namespace) -> int:
-    from anchor.cli.database_check import run  # noqa: PLC0415
-
-    return run(namespace)

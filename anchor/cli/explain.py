@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
 from anchor.auth.results import AuthDetails
 from anchor.authorities import load_authorities
@@ -32,15 +31,13 @@ class UsageError(Exception):
     """The command line names a file or an authority that does not exist."""
 
 
-def add_to(subparsers: Any) -> None:
-    """Add the command to the parser."""
-    parser = subparsers.add_parser(
-        "explain",
-        help="show whether a request would be signed, and why",
-        description="Apply an authority's policy to a request. Print each check with its verdict, "
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and its options."""
+    parser.description = (
+        "Apply an authority's policy to a request. Print each check with its verdict, "
         "the changes of each fixup, and the contents of the certificate. Nothing is signed, and "
         "neither the CA's key nor the authentication backend is needed. Exits with 0 if the "
-        "request would be signed, with 1 if not, and with 2 if the command line is not valid.",
+        "request would be signed, with 1 if not, and with 2 if the command line is not valid."
     )
     parser.add_argument(
         "request", metavar="REQUEST", help="the CSR in PEM or DER, a file or - for standard input"

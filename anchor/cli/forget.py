@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from anchor.cli import client_options
 
 
-def add_to(subparsers: Any) -> None:
-    """Add the command to the parser."""
-    parser = subparsers.add_parser(
-        "forget",
-        help="stop tracking certificates",
-        description="Stop tracking certificates. Their files are kept.",
-    )
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and its options."""
+    parser.description = "Stop tracking certificates. Their files are kept."
     parser.add_argument("names", nargs="+", metavar="NAME", help="as `anchor list` shows it")
     client_options.add_state_option(parser)
     parser.set_defaults(run=run)

@@ -31,7 +31,7 @@ from anchor.cli.init_options import (
 from anchor.cli.new_files import NewFiles
 from anchor.config import plugins
 from anchor.config.config_py import find_config_py
-from anchor.config.option_types import read_secret
+from anchor.config.file_types import read_secret
 from anchor.errors import ConfigurationError
 from anchor.X509 import create_ca
 from anchor.X509.create_ca import Issuer
@@ -41,14 +41,12 @@ INTERMEDIATE, INTERMEDIATE_KEY = "CA/intermediate-ca.crt", "CA/intermediate-ca.k
 ROOT, ROOT_KEY = "root/root-ca.crt", "root/root-ca.key"
 
 
-def add_to(subparsers: Any) -> None:
-    """Add the command to the parser."""
-    parser = subparsers.add_parser(
-        "init",
-        help="make a CA and a configuration",
-        description="Make a CA, a configuration with a random secret, and the directory for "
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and its options."""
+    parser.description = (
+        "Make a CA, a configuration with a random secret, and the directory for "
         "certificates. Files that are there already are never changed: config.py and "
-        "config.schema.json are kept, and with any other nothing is made at all.",
+        "config.schema.json are kept, and with any other nothing is made at all."
     )
     add_options(parser)
     parser.set_defaults(run=run)

@@ -18,13 +18,10 @@ from anchor.client.tracking import StateDirectory
 from anchor.errors import AnchorError
 
 
-def add_to(subparsers: Any) -> None:
-    """Add the command to the parser."""
-    parser = subparsers.add_parser(
-        "list",
-        help="show the tracked certificates with their validity and next renewal",
-        description="Show the tracked certificates. Exits with 0 if all of them are valid, and "
-        "with 1 if not.",
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and its options."""
+    parser.description = (
+        "Show the tracked certificates. Exits with 0 if all of them are valid, and with 1 if not."
     )
     client_options.add_state_option(parser)
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")

@@ -5,32 +5,47 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
-import importlib
 import logging
 import sys
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import anchor
+from anchor.cli.command_modules import import_module
 from anchor.cli.output import OutputError, checked_output
 from anchor.errors import AnchorError
 
-# The module in this package for each command.
+
+class Command(NamedTuple):
+    """A command.
+
+    Attributes:
+        module: its module in this package.
+        help: its line in the help of ``anchor``.
+    """
+
+    module: str
+    help: str
+
+
 COMMANDS = {
-    "serve": "serve",
-    "init": "init",
-    "check": "check",
-    "schema": "schema",
-    "explain": "explain",
-    "test-policy": "test_policy",
-    "request": "request",
-    "renew": "renew",
-    "list": "listing",
-    "forget": "forget",
-    "certs": "certs",
-    "ban": "ban",
-    "unban": "ban",
-    "audit": "audit",
-    "database": "database",
+    "serve": Command("serve", "serve from this machine, for development"),
+    "init": Command("init", "make a CA and a configuration"),
+    "check": Command("check", "validate a configuration and give advice"),
+    "schema": Command("schema", "print a JSON Schema of config.json, for editors"),
+    "explain": Command("explain", "show whether a request would be signed, and why"),
+    "test-policy": Command("test_policy", "run test cases with expected outcomes against a policy"),
+    "request": Command("request", "get a certificate, and track it"),
+    "renew": Command("renew", "renew the certificates that are due"),
+    "list": Command(
+        "listing", "show the tracked certificates with their validity and next renewal"
+    ),
+    "forget": Command("forget", "stop tracking certificates"),
+    "certs": Command("certs", "list, show, import or prune the issued certificates"),
+    "ban": Command("ban", "issue nothing more to a name, requester or key"),
+    "unban": Command("unban", "lift a ban"),
+    "audit": Command("audit", "verify the audit file, or make its key"),
+    "database": Command("database", "describe, migrate, copy, back up or check the database"),
 }
 
 # sysexits.h: EX_IOERR.
@@ -63,9 +78,11 @@ def _run(words: list[str]) -> int:
     parser.add_argument("--version", action="version", version=f"anchor {anchor.__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     # Import only the named command: a client does not need the service's libraries.
-    wanted = [word for word in words[:1] if word in COMMANDS] or COMMANDS
-    for module in dict.fromkeys(COMMANDS[name] for name in wanted):
-        importlib.import_module(f"anchor.cli.{module}").add_to(subparsers)
+    named = next((word for word in words if word in COMMANDS), None)
+    for name, command in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=command.help)
+        if name == named:
+            import_module(command.module).add_to(subparser)
     namespace = parser.parse_args(words)
     logging.basicConfig(format="anchor: %(message)s")
     try:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
 
 from anchor.cli import client_options
 from anchor.client.daemon import Daemon
 from anchor.client.outcome import Outcome, Result, format_time
 
 
-def add_to(subparsers: Any) -> None:
-    """Add the command to the parser."""
-    parser = subparsers.add_parser(
-        "renew",
-        help="renew the certificates that are due",
-        description="Renew the tracked certificates that are due, and run their hooks. Exits with "
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and its options."""
+    parser.description = (
+        "Renew the tracked certificates that are due, and run their hooks. Exits with "
         "0 if nothing is left to do, 1 if a certificate could not be renewed, 3 if only a hook "
-        "failed, 75 if the service was not available and there is time for other tries.",
+        "failed, 75 if the service was not available and there is time for other tries."
     )
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="default: all tracked certificates"

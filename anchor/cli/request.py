@@ -8,7 +8,6 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from anchor.cli import client_options
 from anchor.client import configuration, schedule, signing_request, trust
@@ -19,15 +18,13 @@ from anchor.errors import AnchorError
 from anchor.X509 import create_ca
 
 
-def add_to(subparsers: Any) -> None:
-    """Add the command to the parser."""
-    parser = subparsers.add_parser(
-        "request",
-        help="get a certificate, and track it",
-        description="Make a key, request a certificate for it, write both, and track them for "
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and its options."""
+    parser.description = (
+        "Make a key, request a certificate for it, write both, and track them for "
         "`anchor renew`. After a failure, the old files and state are unchanged. Exits with 0 for "
         "success, 1 for a failure, 3 if only the hook failed, 75 if the service was not "
-        "available.",
+        "available."
     )
     parser.add_argument(
         "names", nargs="+", metavar="NAME", help="DNS names and addresses for the certificate"

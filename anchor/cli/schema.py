@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from anchor.config_schema import schema
 
 
-def add_to(subparsers: Any) -> None:
-    """Add the command to the parser."""
-    parser = subparsers.add_parser(
-        "schema",
-        help="print a JSON Schema of config.json, for editors",
-        description="Print a JSON Schema of config.json with the options of the installed "
-        "plug-ins. It rejects unknown names.",
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and its options."""
+    parser.description = (
+        "Print a JSON Schema of config.json with the options of the installed "
+        "plug-ins. It rejects unknown names."
     )
     parser.add_argument(
         "--shipped",

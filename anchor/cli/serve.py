@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import Any
 
 import pecan
 from pecan.commands.serve import ServeCommand
@@ -15,13 +14,11 @@ from anchor.config.config_py import find_config_py
 from anchor.config.document import find_config
 
 
-def add_to(subparsers: Any) -> None:
-    """Add the command to the parser."""
-    parser = subparsers.add_parser(
-        "serve",
-        help="serve from this machine, for development",
-        description="Run the service with the server of Pecan, one request at a time. For "
-        "production use uwsgi or gunicorn: see the documentation.",
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and its options."""
+    parser.description = (
+        "Run the service with the server of Pecan, one request at a time. For "
+        "production use uwsgi or gunicorn: see the documentation."
     )
     add_config_option(parser)
     parser.add_argument("--host", help="address to listen on, if not the one in config.py")

@@ -6,7 +6,6 @@ import argparse
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from anchor.cli import junit
 from anchor.cli.check import add_config_option
@@ -18,15 +17,13 @@ from anchor.policy_tools.sample_csrs import CsrFactory
 from anchor.policy_tools.test_cases import Case
 
 
-def add_to(subparsers: Any) -> None:
-    """Add the command to the parser."""
-    parser = subparsers.add_parser(
-        "test-policy",
-        help="run test cases with expected outcomes against a policy",
-        description="Run the test cases in each FILE, which names its configuration, and compare "
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and its options."""
+    parser.description = (
+        "Run the test cases in each FILE, which names its configuration, and compare "
         "their outcomes with the expected ones. Nothing is signed, and neither the CA's key nor "
         "the authentication backend is needed. Exits with 0 if every case passes, and with 1 if "
-        "not, or if a file has errors.",
+        "not, or if a file has errors."
     )
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="test cases in JSON")
     add_config_option(parser, "config.json; default: the one that FILE names")

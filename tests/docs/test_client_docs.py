@@ -20,10 +20,10 @@ COMMANDS = ("request", "renew", "list", "forget")
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_is_documented_with_its_name(name):
-    subparsers = argparse.ArgumentParser().add_subparsers()
-    importlib.import_module(f"anchor.cli.{main.COMMANDS[name]}").add_to(subparsers)
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"anchor.cli.{main.COMMANDS[name].module}").add_to(parser)
 
-    for action in subparsers.choices[name]._actions:
+    for action in parser._actions:
         for option in action.option_strings or [action.metavar]:
             if option not in ("-h", "--help"):
                 assert re.search(rf"``.*{option}\b.*``", REFERENCE), option

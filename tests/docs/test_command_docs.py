@@ -18,9 +18,9 @@ HOWTO = (DOC / "howto/policy-tests.rst").read_text()
 
 @pytest.mark.parametrize("command", [serve, init, check, schema, explain, test_policy])
 def test_every_option_of_a_command_is_documented_with_its_name_and_exit_codes(command):
-    subparsers = argparse.ArgumentParser().add_subparsers()
-    command.add_to(subparsers)
-    [(name, parser)] = subparsers.choices.items()
+    parser = argparse.ArgumentParser()
+    command.add_to(parser)
+    name = command.__name__.rpartition(".")[2].replace("_", "-")
 
     page = (DOC / "reference/command.rst").read_text()
     section = page.partition(f"\nanchor {name}\n=")[2].partition("\nanchor ")[0]

@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 
 from anchor.cli import audit as audit_command
-from anchor.cli import ban, certs, database, main
+from anchor.cli import ban, certs, database, main, unban
 from tests.support.pages import SOURCE
 from tests.support.pki import make_csr
 
@@ -20,10 +20,10 @@ AUDIT = (SOURCE / "reference/audit.rst").read_text()
 
 def parsers():
     """The parser of each command; the commands of ``anchor audit`` and others have two words."""
-    subparsers = argparse.ArgumentParser().add_subparsers()
-    for module in (certs, ban, database, audit_command):
-        module.add_to(subparsers)
-    for name, parser in subparsers.choices.items():
+    for module in (certs, ban, unban, database, audit_command):
+        name = module.__name__.rpartition(".")[2]
+        parser = argparse.ArgumentParser()
+        module.add_to(parser)
         inner = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
         if not inner or parser.get_default("run"):
             yield name, parser

@@ -1,0 +1,35 @@
+"""The modules of the commands, imported when they are needed, because their libraries are large."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+def import_module(name: str) -> Any:
+    """The module of this package with that name."""
+    module = f"anchor.cli.{name}"
+    if module in sys.modules:
+        return sys.modules[module]
+    # Imports make many objects and no garbage. To search them for it, here and at the exit of the
+    # process, takes a quarter of the time of a short command.
+    gc.disable()
+    try:
+        return importlib.import_module(module)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
+def late(module: str, function: str = "run") -> Callable[[argparse.Namespace], int]:
+    """A command whose module is imported when it runs."""
+
+    def run(namespace: argparse.Namespace) -> int:
+        code: int = getattr(import_module(module), function)(namespace)
+        return code
+
+    return run
