@@ -1,0 +1,85 @@
+"""Short commands import only what they need, because imports take most of their time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.inventory import add, open_inventory
+
+# The commands that have to be fast need none of them, and each takes long to import.
+HEAVY = {
+    "alembic",
+    "cryptography",
+    "keystoneauth1",
+    "ldap3",
+    "mako",
+    "multiprocessing",
+    "oslo_messaging",
+    "pecan",
+    "psycopg",
+    "requests",
+    "stevedore",
+    "webob",
+}
+PROGRAM = """if True:
+    import gc, json, sys
+    before = set(sys.modules)
+    from anchor.cli import main
+    try:
+        code = main.main(sys.argv[1:])
+    except SystemExit as ended:
+        code = ended.code
+    assert not code, code
+    assert gc.isenabled()
+    print(json.dumps(sorted(set(sys.modules) - before)), file=sys.stderr)
+"""
+
+
+def imported_by(*arguments):
+    """The modules that a command imports, and its output."""
+    finished = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=True
+    )
+    return set(json.loads(finished.stderr.splitlines()[-1])), finished.stdout
+
+
+def heavy(modules):
+    """The large packages among modules."""
+    return {module.partition(".")[0] for module in modules} & HEAVY
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_the_help_imports_no_command_and_no_library(option):
+    modules, output = imported_by(option)
+
+    assert "anchor" in output
+    assert {module for module in modules if module.startswith("anchor.")} == {
+        "anchor.cli",
+        "anchor.cli.command_modules",
+        "anchor.cli.main",
+        "anchor.cli.output",
+        "anchor.errors",
+    }
+    assert heavy(modules) | modules & {"asyncio", "pydantic", "sqlalchemy"} == set()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["certs"], ["certs", "--for", "a.example.com"], ["certs", "show", "{fingerprint}"]],
+    ids=" ".join,
+)
+def test_reading_the_inventory_imports_no_library_of_the_service(arguments, document, tmp_path):
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(document))
+    fingerprint = add(open_inventory(tmp_path), "a.example.com")
+    words = [word.format(fingerprint=fingerprint) for word in arguments]
+
+    modules, output = imported_by(*words, "--config", str(config))
+
+    assert "a.example.com" in output
+    assert "sqlalchemy" in modules
+    assert heavy(modules) == set()
