@@ -119,13 +119,14 @@ class Database:
             StorageError: the database refuses a statement.
         """
         try:
-            opened = self._open_with_tables()
-            if opened.connections is None:
-                transaction = postgresql.transaction(opened.engine, writes=writes)
-            else:
-                transaction = opened.connections.transaction(writes=writes)
-            with transaction as connection:
-                yield Transaction(connection.cursor(), opened.engine.dialect)
+            engine, _, connections = self._open_with_tables()
+            connection = connections.begin(writes=writes)
+            try:
+                yield Transaction(connection.cursor(), engine.dialect)
+                connections.commit(connection, writes=writes)
+            except BaseException as error:
+                connections.abandon(connection, error)
+                raise
         except Exception as error:
             replacement = replacement_of(error, self._name)
             if replacement is None:
@@ -187,7 +188,8 @@ class Database:
     def _make_engine(self) -> _Open:
         path = self.location.path
         if path is None:
-            return _Open(postgresql.make_engine(self.location), os.getpid())
+            engine = postgresql.make_engine(self.location)
+            return _Open(engine, os.getpid(), postgresql.Connections(engine))
         if self._file is None:
             # A process that is forked later must not replace a file that has disappeared.
             sqlite.create_file(path)
@@ -208,16 +210,16 @@ class _Open(NamedTuple):
     """The connections of one process.
 
     Attributes:
-        connections: the connections for transactions of requests if the database is SQLite.
+        connections: the connections for transactions of requests.
     """
 
     engine: Engine
     process: int
-    connections: sqlite.Connections | None = None
+    connections: sqlite.Connections | postgresql.Connections
 
     def close(self) -> None:
         """Close the connections, unless they belong to another process."""
         is_own = self.process == os.getpid()
-        if self.connections is not None and is_own:
+        if is_own:
             self.connections.close()
         self.engine.dispose(close=is_own)

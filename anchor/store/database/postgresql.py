@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import MutableMapping
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -70,27 +69,48 @@ def make_engine(location: DatabaseLocation) -> Engine:
     return engine
 
 
-@contextmanager
-def transaction(engine: Engine, *, writes: bool) -> Iterator[Any]:
-    """A connection in a transaction, which is committed at the end of the block.
+class Connections:
+    """Connections of the pool, for the transactions of requests.
 
-    Raises:
-        psycopg.Error: the server is away, or refuses a statement.
-        DatabaseUnavailable: a replica did not confirm the commit.
+    Args:
+        engine: has the pool.
     """
-    connection = engine.raw_connection()
-    try:
-        yield connection
+
+    def __init__(self, engine: Engine):
+        self._engine = engine
+
+    def begin(self, *, writes: bool) -> Any:
+        """A connection in a transaction; pass it to :meth:`commit` or to :meth:`abandon`.
+
+        Raises:
+            psycopg.Error: the server is away.
+            sqlalchemy.exc.TimeoutError: all connections are in use.
+        """
+        return self._engine.raw_connection()
+
+    def commit(self, connection: Any, *, writes: bool) -> None:
+        """Commit the transaction.
+
+        Raises:
+            psycopg.Error: the server is away, or refuses the commit.
+            DatabaseUnavailable: a replica did not confirm the commit.
+        """
         if writes:
             connection.commit()
             require_replicated(connection.info)
-    except engine.dialect.loaded_dbapi.Error as error:
-        if is_disconnect(error, engine.dialect, connection.driver_connection):
-            connection.invalidate()
-        raise
-    finally:
-        # This also rolls back what is not committed.
         connection.close()
+
+    def abandon(self, connection: Any, error: BaseException) -> None:
+        """Roll the transaction back."""
+        dialect = self._engine.dialect
+        if isinstance(error, dialect.loaded_dbapi.Error) and is_disconnect(
+            error, dialect, connection.driver_connection
+        ):
+            connection.invalidate()
+        connection.close()
+
+    def close(self) -> None:
+        """Do nothing: the pool closes its connections."""
 
 
 def lock(connection: Connection) -> None:

@@ -7,8 +7,7 @@ import random
 import sqlite3
 import stat
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +69,11 @@ class Connections:
         self._check = check
         self._idle: dict[bool, list[Any]] = {True: [], False: []}
 
-    @contextmanager
-    def transaction(self, *, writes: bool) -> Iterator[Any]:
-        """A connection in a transaction, which is committed at the end of the block.
+    def begin(self, *, writes: bool) -> Any:
+        """A connection in a transaction; pass it to :meth:`commit` or to :meth:`abandon`.
 
         Raises:
-            sqlite3.Error: other writers took too long, or SQLite refuses a statement.
+            sqlite3.Error: other writers took too long, or the file cannot be opened.
             DatabaseUnavailable: the file was removed or replaced.
         """
         idle = self._idle[writes]
@@ -84,17 +82,27 @@ class Connections:
             self._check()
         # A list's pop() is atomic.
         connection = idle.pop() if idle else self._connect(writes=writes)
-        try:
-            if writes:
+        if writes:
+            try:
                 _lock(connection, self._seconds)
-            yield connection
-            if writes:
-                connection.commit()
-        except BaseException:
-            # This also rolls back.
-            connection.close()
-            raise
-        idle.append(connection)
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+    def commit(self, connection: Any, *, writes: bool) -> None:
+        """Commit the transaction.
+
+        Raises:
+            sqlite3.Error: nothing was committed.
+        """
+        if writes:
+            connection.commit()
+        self._idle[writes].append(connection)
+
+    def abandon(self, connection: Any, _error: BaseException) -> None:
+        """Roll the transaction back, by closing the connection."""
+        connection.close()
 
     def close(self) -> None:
         """Close the idle connections."""
