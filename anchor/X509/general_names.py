@@ -116,12 +116,13 @@ def _interpret_subject(
 ) -> Iterator[InterpretedName]:
     components, common_names = [], []
     for attribute in attributes:
-        if attribute.oid == NameOID.DOMAIN_COMPONENT:
+        oid = attribute.oid
+        if oid == NameOID.DOMAIN_COMPONENT:
             components.append(attribute)
-        elif attribute.oid in MAIL or attribute.oid in _FREE_TEXT:
+        elif oid in MAIL or oid in _FREE_TEXT:
             meaning = reader.start()
-            reader.text(str(attribute.value), of_mailboxes=attribute.oid in MAIL)
-            if attribute.oid == NameOID.COMMON_NAME:
+            reader.text(str(attribute.value), of_mailboxes=oid in MAIL)
+            if oid == NameOID.COMMON_NAME:
                 common_names.append(str(attribute.value))
             yield InterpretedName(attribute, meaning)
     if components:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 import threading
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from ipaddress import IPv6Network, ip_address
-from types import TracebackType
+from ipaddress import IPv6Address, IPv6Network
+from types import MappingProxyType, TracebackType
 from typing import NamedTuple, Protocol
 
 from anchor.auth import principals
@@ -78,7 +77,7 @@ class SharedFailures:
         self._windows: set[float] = set()
         self._lock = threading.Lock()
         # The attempts of this process that have no outcome yet, by key.
-        self._in_progress: Counter[str] = Counter()
+        self._in_progress: dict[str, int] = {}
 
     def add_window(self, seconds: float) -> None:
         """Keep counts that expire after so many seconds, from the first failure on."""
@@ -101,19 +100,25 @@ class SharedFailures:
         """The keys of a network in all windows."""
         return {self.network_key(window, network): window for window in self._windows}
 
-    def begin(self, keys: Collection[str]) -> Counter[str]:
-        """Add an attempt of this process; return how many are in progress without it."""
+    def begin(self, keys: Collection[str]) -> dict[str, int]:
+        """Add an attempt of this process; return how many others each key has in progress."""
+        others = {}
         with self._lock:
-            others = Counter({key: self._in_progress[key] for key in keys})
-            self._in_progress.update(keys)
+            for key in keys:
+                count = self._in_progress.get(key, 0)
+                self._in_progress[key] = count + 1
+                if count:
+                    others[key] = count
         return others
 
     def end(self, keys: Collection[str]) -> None:
         """Remove an attempt of this process."""
         with self._lock:
-            self._in_progress.subtract(keys)
             for key in keys:
-                if self._in_progress[key] <= 0:
+                count = self._in_progress[key] - 1
+                if count:
+                    self._in_progress[key] = count
+                else:
                     del self._in_progress[key]
 
     def _hash(self, *parts: object) -> str:
@@ -175,14 +180,17 @@ class Throttle:
         return {key: limit for key, limit in limits.items() if limit}
 
     def require_below(
-        self, limits: Mapping[str, int], counts: Mapping[str, FailureCount], others: Counter[str]
+        self,
+        limits: Mapping[str, int],
+        counts: Mapping[str, FailureCount],
+        others: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         """Require that no limit is reached.
 
         Args:
             limits: the limit of each key.
             counts: the failures of all processes.
-            others: the attempts in progress.
+            others: how many other attempts each key has in progress.
 
         Raises:
             TooManyAttempts: a limit is reached.
@@ -190,7 +198,7 @@ class Throttle:
         waits = [
             counts[key].seconds if key in counts else self._window
             for key, limit in limits.items()
-            if (counts[key].failures if key in counts else 0) + others[key] >= limit
+            if (counts[key].failures if key in counts else 0) + others.get(key, 0) >= limit
         ]
         if waits:
             raise TooManyAttempts(max(1, math.ceil(max(waits))))
@@ -251,14 +259,14 @@ class Attempt:
             user_windows = shared.windows(self._users)
             if error is None:
                 counts = shared.counts.read([*user_windows, *shared.network_windows(network)])
-                self._throttle.require_below(limits, counts, Counter())
+                self._throttle.require_below(limits, counts)
                 if failed := counts.keys() & user_windows:
                     shared.counts.remove(failed)
             elif isinstance(error, NotAuthenticated):
                 counts = shared.counts.add(user_windows | shared.network_windows(network))
                 # One more than the limit: this attempt is counted already.
                 self._throttle.require_below(
-                    {key: limit + 1 for key, limit in limits.items()}, counts, Counter()
+                    {key: limit + 1 for key, limit in limits.items()}, counts
                 )
         finally:
             shared.end(self._in_progress)
@@ -271,7 +279,7 @@ class Attempt:
         self._users.add(user)
         # After begin(): an attempt that fails in between is counted twice rather than not at all.
         counts = shared.counts.read(keys)
-        if counts or others.total():
+        if counts or others:
             self._is_alone = False
             limits = self._throttle.limits([user], user.network)
             self._throttle.require_below(limits, counts, others)
@@ -280,9 +288,6 @@ class Attempt:
 def _network(address: str) -> str:
     """The network to count an address under: one IPv6 client may have 2**64 addresses."""
     try:
-        parsed = ip_address(address)
+        return str(IPv6Network((IPv6Address(address).packed, 64), strict=False))
     except ValueError:
         return address
-    if parsed.version == 4:
-        return address
-    return str(IPv6Network((parsed.packed, 64), strict=False))
