@@ -32,8 +32,8 @@ from anchor.X509.name_search import NameQuery
 
 __all__ = ["Inventory", "Selection"]
 
-# Rows that are read at once.
-_PAGE = 1000
+# Rows that are read at once; fewer at first, so that somebody who looks at them waits less.
+_FIRST_PAGE, _PAGE = 50, 1000
 # Rows that are deleted at once; more if that takes less than the time.
 _BATCH, _MAX_BATCH = 50, 1000
 _SECONDS = 0.2
@@ -155,13 +155,15 @@ class Inventory:
         """Pages, so that a slow reader keeps no transaction open."""
         order = (_COLUMNS.not_after, _COLUMNS.id)
         after: list[ColumnElement[bool]] = []
+        size = _FIRST_PAGE
         while True:
-            query = select(CERTIFICATES).where(*conditions, *after).order_by(*order).limit(_PAGE)
+            query = select(CERTIFICATES).where(*conditions, *after).order_by(*order).limit(size)
             with self.database.read() as connection:
                 rows = connection.execute(query).all()
             yield from rows
-            if len(rows) < _PAGE:
+            if len(rows) < size:
                 return
+            size = _PAGE
             after = [tuple_(*order) > _end_and_id(rows[-1])]
 
     def _by_name(self, names: NameQuery, selection: Selection) -> Iterator[CertificateRecord]:

@@ -101,8 +101,12 @@ class Connections:
         self._idle[writes].append(connection)
 
     def abandon(self, connection: Any, _error: BaseException) -> None:
-        """Roll the transaction back, by closing the connection."""
-        connection.close()
+        """Roll the transaction back, and close the connection."""
+        try:
+            # Closing does not roll back as long as a cursor exists, for example in a traceback.
+            connection.rollback()
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -25,6 +25,7 @@ def inventory(tmp_path):
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch):
     """So that a few certificates fill several pages."""
+    monkeypatch.setattr(certificates, "_FIRST_PAGE", 2)
     monkeypatch.setattr(certificates, "_PAGE", 3)
     monkeypatch.setattr(certificates, "_BATCH", 2)
     monkeypatch.setattr(certificates, "_MAX_BATCH", 3)

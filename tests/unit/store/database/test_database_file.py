@@ -11,12 +11,15 @@ import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
 from anchor.errors import ConfigurationError, DatabaseUnavailable, StorageError
 from anchor.store.bans import Ban
 from anchor.store.database.bans import Bans
 from anchor.store.database.engine import Database
 from anchor.store.database.settings import locate_database
+from anchor.store.database.statements import Statement
+from anchor.store.database.tables import IMPORTS
 from anchor.timestamps import utc_now
 
 
@@ -36,6 +39,16 @@ def bans(tmp_path):
     found.add(ban_of("first.example.com"))
     yield found
     found.database.close()
+
+
+REMEMBER = Statement(
+    insert(IMPORTS).returning(IMPORTS.c.imported_at), ["content_hash", "imported_at"]
+)
+
+
+def remember(database, content_hash):
+    with database.transaction() as transaction:
+        transaction.rows(REMEMBER, {"content_hash": content_hash, "imported_at": 0})
 
 
 def assert_is_refused(bans, match):
@@ -228,3 +241,22 @@ def test_nothing_is_opened_before_the_first_use(tmp_path):
     open_database(tmp_path).close()
 
     assert list(Path(tmp_path).iterdir()) == []
+
+
+def test_a_transaction_that_failed_locks_nobody_out(bans, tmp_path):
+    remember(bans.database, "a")
+    with pytest.raises(StorageError, match="UNIQUE constraint failed") as error:
+        remember(bans.database, "a")
+
+    remember(open_database(tmp_path), "b")
+    remember(bans.database, "c")
+    # The cursor of the transaction that failed still exists, in the traceback.
+    assert error.value.__traceback__ is not None
+
+
+def test_a_transaction_that_its_caller_leaves_is_rolled_back(bans):
+    with pytest.raises(ZeroDivisionError), bans.database.transaction() as transaction:
+        transaction.rows(REMEMBER, {"content_hash": "a", "imported_at": 0})
+        raise ZeroDivisionError
+
+    remember(bans.database, "a")
