@@ -255,8 +255,12 @@ def test_a_transaction_that_failed_locks_nobody_out(bans, tmp_path):
 
 
 def test_a_transaction_that_its_caller_leaves_is_rolled_back(bans):
-    with pytest.raises(ZeroDivisionError), bans.database.transaction() as transaction:
-        transaction.rows(REMEMBER, {"content_hash": "a", "imported_at": 0})
-        raise ZeroDivisionError
+    def remember_and_fail():
+        with bans.database.transaction() as transaction:
+            transaction.rows(REMEMBER, {"content_hash": "a", "imported_at": 0})
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        remember_and_fail()
 
     remember(bans.database, "a")
