@@ -87,12 +87,12 @@ def end(process, number):
 
     The signal is sent several times, because uwsgi ignores it during its start.
     """
-    for _ in range(PATIENCE // 5):
+    for _ in range(PATIENCE):
         if process.poll() is not None:
             return
         process.send_signal(number)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(5)
+            process.wait(1)
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
