@@ -30,7 +30,8 @@ check: $(VENV)/check.stamp
 test: lint docs $(VENV)/packages.stamp CA/root-ca.crt
 	$(BIN)/anchor test-policy tests/policy/sample.json
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest --cov --cov-report=term --numprocesses=2 --dist=loadfile $(PYTEST)
+	$(BIN)/python -m pytest --cov --cov-report=term --numprocesses=2 --dist=loadfile \
+	    --no-loadscope-reorder $(PYTEST)
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
