@@ -13,7 +13,7 @@ from cryptography import x509
 from stevedore.extension import ExtensionManager
 
 from anchor.errors import ConfigurationError
-from tests.support.paths import ROOT, TYPING
+from tests.support.paths import CACHE, ROOT, TYPING
 from tests.support.pki import assert_is_leaf, make_csr, names_of
 
 
@@ -344,6 +344,7 @@ def test_third_party_plugins_type_check_against_the_installed_package(tmp_path):
     checked = subprocess.run(
         [
             *(sys.executable, "-m", "mypy", "--strict", "--config-file", ""),
+            *("--cache-dir", CACHE / "mypy-third-party"),
             *("--python-executable", environment / "bin/python", "third_party.py"),
         ],
         cwd=tmp_path,
