@@ -22,6 +22,11 @@ def ca(tmp_path):
 @pytest.fixture
 def document(ca):
     """A small configuration in the long form, which a test may change."""
+    return small_configuration(ca)
+
+
+def small_configuration(ca):
+    """A configuration with one authority, whose certificates this CA signs."""
     return {
         "authentication": {"static": {"backend": "static", "user": "alice", "secret": "s3cret"}},
         "signing_ca": {

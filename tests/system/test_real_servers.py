@@ -17,9 +17,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from tests.support.pki import assert_is_leaf, key_pem, make_csr, shared_key
+from tests.support.pki import assert_is_leaf, key_pem, make_ca, make_csr, shared_key
 from tests.support.servers.anchor import EVERY_SERVER, ROOT, serving
 from tests.support.servers.processes import program, wait_for
+from tests.support.service import small_configuration
 
 
 @pytest.fixture
@@ -27,6 +28,25 @@ def running_service(server, document, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(document))
     with serving(server, tmp_path) as service:
         yield service
+
+
+@pytest.fixture(scope="module")
+def shared_ca(tmp_path_factory):
+    return make_ca(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="module")
+def shared_service(request, shared_ca, tmp_path_factory):
+    """A service for tests that only send requests; the parameter is the server."""
+    directory = tmp_path_factory.mktemp("shared")
+    (directory / "config.json").write_text(json.dumps(small_configuration(shared_ca)))
+    with serving(request.param, directory) as service:
+        yield service
+
+
+def under(*servers):
+    """Run the test with a shared service under each of these servers."""
+    return pytest.mark.parametrize("shared_service", servers, indirect=True)
 
 
 def post(service, csr, **fields):
@@ -43,8 +63,9 @@ def post(service, csr, **fields):
             return answer.status, answer.read()
 
 
+@under("pecan", "uwsgi")
 def test_a_request_made_by_openssl_becomes_a_certificate_that_tls_accepts(
-    running_service, ca, tmp_path
+    shared_service, shared_ca, tmp_path
 ):
     files = {}
     for name, usage in (("server", "serverAuth"), ("client", "clientAuth")):
@@ -60,18 +81,18 @@ def test_a_request_made_by_openssl_becomes_a_certificate_that_tls_accepts(
         answer = subprocess.run(
             [
                 program("curl", "curl"),
-                *("--silent", "--fail", f"{running_service.url}/v1/sign/default"),
+                *("--silent", "--fail", f"{shared_service.url}/v1/sign/default"),
                 *("-F", "user=alice", "-F", "secret=s3cret", "-F", "encoding=pem"),
                 *("-F", f"csr=@{csr}" if name == "server" else f"csr=<{csr}"),
             ],
             check=True,
             capture_output=True,
         ).stdout
-        assert_is_leaf(x509.load_pem_x509_certificate(answer), issued_by=ca)
+        assert_is_leaf(x509.load_pem_x509_certificate(answer), issued_by=shared_ca)
         files[name] = (tmp_path / f"{name}.crt", key)
         files[name][0].write_bytes(answer)
 
-    assert ("server.example.com", "client.example.com") == tls_handshake(ca, files)
+    assert ("server.example.com", "client.example.com") == tls_handshake(shared_ca, files)
 
 
 def tls_handshake(ca, files):
@@ -134,11 +155,12 @@ HEAD = (
 )
 
 
-def test_a_body_that_ends_early_is_a_4xx(running_service):
-    answer = raw(running_service, HEAD + b"Content-Length: 500\r\n\r\nuser=alice", finish=True)
+@under("pecan", "uwsgi")
+def test_a_body_that_ends_early_is_a_4xx(shared_service):
+    answer = raw(shared_service, HEAD + b"Content-Length: 500\r\n\r\nuser=alice", finish=True)
 
     assert answer.split()[1] in (b"400", b"408")
-    assert post(running_service, make_csr())[0] == 200
+    assert post(shared_service, make_csr())[0] == 200
 
 
 @pytest.mark.parametrize("server", EVERY_SERVER)
@@ -155,10 +177,10 @@ def test_a_body_that_does_not_come_is_a_4xx_and_the_service_lives_on(document, t
         assert post(service, make_csr())[0] == 200
 
 
-@pytest.mark.parametrize("server", EVERY_SERVER)
-def test_a_body_over_the_limit_is_a_413_even_when_it_is_sent_whole(running_service):
+@under(*EVERY_SERVER)
+def test_a_body_over_the_limit_is_a_413_even_when_it_is_sent_whole(shared_service):
     size = 5_000_000
-    answer = raw(running_service, HEAD + f"Content-Length: {size}\r\n\r\n".encode() + b"x" * size)
+    answer = raw(shared_service, HEAD + f"Content-Length: {size}\r\n\r\n".encode() + b"x" * size)
 
     assert answer.split()[1] == b"413"
     assert b"65536" in answer
@@ -168,9 +190,10 @@ def test_a_body_over_the_limit_is_a_413_even_when_it_is_sent_whole(running_servi
     "path",
     ["/v1/sign/../../etc/passwd", "/v1/sign/%2e%2e/x", "/v1/sign/a%2Fb", "/v1/sign/%00", "/v1/ca/"],
 )
-def test_hostile_paths_are_a_4xx(running_service, path):
+@under("pecan", "uwsgi")
+def test_hostile_paths_are_a_4xx(shared_service, path):
     answer = raw(
-        running_service,
+        shared_service,
         f"GET {path} HTTP/1.1\r\nHost: anchor\r\nConnection: close\r\n\r\n".encode(),
     )
 
@@ -218,15 +241,16 @@ def test_a_bad_configuration_stops_the_start_with_its_errors(document, tmp_path)
     assert "registration_authority.default.signing_ca: there is no" in finished.stderr
 
 
-def test_the_key_that_is_certified_can_be_used(running_service, ca, tmp_path):
+@under("pecan", "uwsgi")
+def test_the_key_that_is_certified_can_be_used(shared_service, shared_ca, tmp_path):
     """A handshake between client and server with keys other than RSA."""
     files = {}
     for name, kind in (("server", "ec-p384"), ("client", "ed25519")):
         csr = make_csr(f"{name}.example.com", f"{name}.example.com", key=shared_key(kind))
-        status, pem = post(running_service, csr)
+        status, pem = post(shared_service, csr)
         assert status == 200
         files[name] = (tmp_path / f"{name}.crt", tmp_path / f"{name}.key")
         files[name][0].write_bytes(pem)
         files[name][1].write_bytes(key_pem(shared_key(kind)))
 
-    assert ("server.example.com", "client.example.com") == tls_handshake(ca, files)
+    assert ("server.example.com", "client.example.com") == tls_handshake(shared_ca, files)
