@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 
@@ -10,6 +11,12 @@ from tests.support.plugin_offers import plugins
 from tests.support.service import audit, audit_log, ca, document, serve, service
 
 environment.enter()
+
+
+def pytest_collection_finish():
+    # The collected tests live until the end: the garbage collector need not look at them again.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure():
