@@ -370,6 +370,7 @@ def test_pruning_removes_files_of_killed_writers_after_an_hour(certs, inventory,
     assert set(directory.glob(".*")) == set(hidden.values())
 
 
+@pytest.mark.slow
 def test_a_listing_ends_quietly_if_its_reader_does(inventory, certs, tmp_path):
     for number in range(300):
         add(inventory, f"{number}{'x' * 300}.example.com")

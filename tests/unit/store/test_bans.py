@@ -336,6 +336,7 @@ def in_processes(count, work):
     return [process.exitcode for process in processes]
 
 
+@pytest.mark.slow
 def test_forty_concurrent_bans_are_all_kept(service, command, tmp_path):
     """The database does not exist before."""
     codes = in_processes(40, lambda number: command("ban", "name", f"host{number}.example.com"))
