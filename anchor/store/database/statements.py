@@ -83,7 +83,7 @@ class Transaction:
 
 
 # SQLite allows 32,766 values in a statement.
-_SIZES = (4, 32, 1000)
+_SIZES = (4, 8, 16, 64, 1000)
 _NAMES = [f"key{number}" for number in range(_SIZES[-1])]
 
 
