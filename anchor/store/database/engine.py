@@ -195,7 +195,7 @@ class Database:
             sqlite.create_file(path)
             self._file = sqlite.file_identity(path)
         engine = sqlite.make_engine(self.location)
-        connections = sqlite.Connections(engine, self._timeout, self._require_same_file)
+        connections = sqlite.Connections(engine, self._timeout, path, self._file)
         return _Open(engine, os.getpid(), connections)
 
     def _begin(self, connection: Connection, *, reads_first: bool = True) -> None:

@@ -7,7 +7,6 @@ import random
 import sqlite3
 import stat
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +59,17 @@ class Connections:
     Args:
         engine: opens the connections.
         seconds: how long a transaction waits for others at most.
-        check: require that the file is the one that was opened.
+        path: the file.
+        identity: the file's :func:`file_identity`.
     """
 
-    def __init__(self, engine: Engine, seconds: float, check: Callable[[], None]):
+    def __init__(
+        self, engine: Engine, seconds: float, path: Path, identity: tuple[int, int] | None
+    ):
         self._engine = engine
         self._seconds = seconds
-        self._check = check
+        self._path = path
+        self._identity = identity
         self._idle: dict[bool, list[Any]] = {True: [], False: []}
 
     def begin(self, *, writes: bool) -> Any:
@@ -79,7 +82,7 @@ class Connections:
         idle = self._idle[writes]
         if writes or not idle:
             # Reading the file that was opened does no harm: nothing can be written after it.
-            self._check()
+            require_same_file(self._path, self._identity)
         # A list's pop() is atomic.
         connection = idle.pop() if idle else self._connect(writes=writes)
         if writes:

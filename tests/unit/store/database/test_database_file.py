@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sqlite3
@@ -264,3 +265,13 @@ def test_a_transaction_that_its_caller_leaves_is_rolled_back(bans):
         remember_and_fail()
 
     remember(bans.database, "a")
+
+
+def test_a_database_that_nobody_uses_any_more_closes_its_file(tmp_path):
+    database = open_database(tmp_path)
+    remember(database, "a")
+    del database
+    gc.collect()
+
+    opened = [os.path.realpath(each) for each in Path("/proc/self/fd").iterdir()]
+    assert str(tmp_path / "anchor.db") not in opened
