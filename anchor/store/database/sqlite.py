@@ -79,12 +79,14 @@ class Connections:
             sqlite3.Error: other writers took too long, or the file cannot be opened.
             DatabaseUnavailable: the file was removed or replaced.
         """
-        idle = self._idle[writes]
-        if writes or not idle:
+        if writes:
             # Reading the file that was opened does no harm: nothing can be written after it.
             require_same_file(self._path, self._identity)
-        # A list's pop() is atomic.
-        connection = idle.pop() if idle else self._connect(writes=writes)
+        try:
+            connection = self._idle[writes].pop()
+        except IndexError:
+            # Not asked before: another thread may have taken the last one meanwhile.
+            connection = self._connect(writes=writes)
         if writes:
             try:
                 _lock(connection, self._seconds)
@@ -118,6 +120,7 @@ class Connections:
                 idle.pop().close()
 
     def _connect(self, *, writes: bool) -> Any:
+        require_same_file(self._path, self._identity)
         pooled = self._engine.raw_connection()
         connection: Any = pooled.driver_connection
         pooled.detach()
