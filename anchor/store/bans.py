@@ -132,7 +132,7 @@ class RequestBans:
         self._store = store
         self._now = now
         self._read_values: set[_Value] = set()
-        self._bans: set[Ban] = set()
+        self._found: dict[str, list[Ban]] = {}
 
     def check(self, csr: X509Csr, identity: AuthDetails) -> None:
         """Check that neither the requester, nor the key, nor a name is banned.
@@ -159,7 +159,7 @@ class RequestBans:
                 *(("host", host) for host in hosts),
             }
         )
-        if self._bans:
+        if self._found:
             for user, normalized in users.items():
                 if self._has("requester", normalized):
                     raise Banned("the requester is banned", requester=user)
@@ -187,15 +187,19 @@ class RequestBans:
             else:
                 keys.add(_key(kind, value))
         if keys:
-            self._bans.update(self._store.find(keys, self._now))
+            for ban in self._store.find(keys, self._now):
+                for key in ban_keys(ban) & keys:
+                    self._found.setdefault(key, []).append(ban)
             self._read_values |= values
 
     def _has(self, kind: Kind, value: str) -> bool:
-        return any(ban.kind == kind and ban.value == value for ban in self._bans)
+        return any(ban.value == value for ban in self._found.get(_key(kind, value), ()))
 
     def _overlaps(self, host: str) -> bool:
         return any(
-            ban.kind == "name" and name_matching.overlaps(ban.value, host) for ban in self._bans
+            ban.kind == "name" and name_matching.overlaps(ban.value, host)
+            for key in name_matching.lookup_keys(host)
+            for ban in self._found.get(_key("name", key), ())
         )
 
 
