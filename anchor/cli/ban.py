@@ -6,7 +6,7 @@ import argparse
 
 from anchor.cli import times
 from anchor.cli.check import add_config_option
-from anchor.cli.command_modules import late
+from anchor.cli.command_modules import run_from
 
 _KINDS = ("name", "requester", "key")
 
@@ -29,7 +29,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reason", default="", help="a reason, shown in the list")
     parser.add_argument("--json", action="store_true", help="print a line of JSON for each ban")
     add_config_option(parser)
-    parser.set_defaults(run=late("ban_commands", "run_ban"))
+    parser.set_defaults(run=run_from("ban_commands", "run_ban"))
 
 
 def add_subject(parser: argparse.ArgumentParser, nargs: str | None) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from anchor.cli import times
 from anchor.cli.check import add_config_option
-from anchor.cli.command_modules import late
+from anchor.cli.command_modules import run_from
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +49,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     )
     form.add_argument("--pem", action="store_true", help="print the certificate in PEM")
     add_config_option(show, default=argparse.SUPPRESS)
-    show.set_defaults(run=late("certs_show"))
+    show.set_defaults(run=run_from("certs_show"))
     importing = commands.add_parser(
         "import",
         help="import certificates that are stored in files",
@@ -65,7 +65,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         help="default: the output_path of every signing CA",
     )
     add_config_option(importing, default=argparse.SUPPRESS)
-    importing.set_defaults(run=late("certs_import"))
+    importing.set_defaults(run=run_from("certs_import"))
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
@@ -125,4 +125,4 @@ def _serial(text: str) -> str:
 
 
 def _run_list(namespace: argparse.Namespace) -> int:
-    return late("certs_prune" if namespace.prune else "certs_list")(namespace)
+    return run_from("certs_prune" if namespace.prune else "certs_list")(namespace)

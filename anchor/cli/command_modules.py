@@ -25,7 +25,7 @@ def import_module(name: str) -> Any:
         gc.freeze()
 
 
-def late(module: str, function: str = "run") -> Callable[[argparse.Namespace], int]:
+def run_from(module: str, function: str = "run") -> Callable[[argparse.Namespace], int]:
     """A command whose module is imported when it runs."""
 
     def run(namespace: argparse.Namespace) -> int:

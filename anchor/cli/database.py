@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from anchor.cli.check import add_config_option
-from anchor.cli.command_modules import late
+from anchor.cli.command_modules import run_from
 from anchor.cli.configuration import read_configuration
 from anchor.cli.database_access import locate
 from anchor.errors import ConfigurationError
@@ -52,7 +52,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     copy.add_argument(
         "--password-file", type=Path, metavar="FILE", help="the file with the password for URL"
     )
-    copy.set_defaults(run=late("database_copy"))
+    copy.set_defaults(run=run_from("database_copy"))
     backup = commands.add_parser(
         "backup",
         help="copy a SQLite database while the service runs",
@@ -80,7 +80,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "configured file and its rotated files",
     )
     check.add_argument("--json", action="store_true", help="print JSON")
-    check.set_defaults(run=late("database_check"))
+    check.set_defaults(run=run_from("database_check"))
     for command in (info, upgrade, copy, backup, check):
         add_config_option(command)
 

@@ -6,7 +6,7 @@ import argparse
 
 from anchor.cli.ban import add_subject
 from anchor.cli.check import add_config_option
-from anchor.cli.command_modules import late
+from anchor.cli.command_modules import run_from
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -15,4 +15,4 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     add_subject(parser, nargs=None)
     parser.add_argument("--dry-run", action="store_true", help="only print the ban")
     add_config_option(parser)
-    parser.set_defaults(run=late("ban_commands", "run_unban"))
+    parser.set_defaults(run=run_from("ban_commands", "run_unban"))

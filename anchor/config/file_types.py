@@ -17,6 +17,19 @@ from pydantic import AfterValidator, PlainValidator, SecretStr, ValidationInfo, 
 
 from anchor.errors import ConfigurationError
 
+__all__ = [
+    "FilePath",
+    "Private",
+    "PrivateFile",
+    "Secret",
+    "SecretEnv",
+    "SecretFile",
+    "one_secret",
+    "read_private",
+    "read_secret",
+    "text",
+]
+
 
 def text(format_: str, **keywords: Any) -> WithJsonSchema:
     """The JSON Schema of a string option.

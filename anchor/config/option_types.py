@@ -1,4 +1,4 @@
-"""Types for plug-in options: paths, secrets, networks, names, usages.
+"""Types for plug-in options: networks, names, extensions, usages.
 
 Annotate a plug-in's parameters with them; the values are validated at start-up.
 """
@@ -14,18 +14,7 @@ from cryptography.x509 import ObjectIdentifier
 from pydantic import AfterValidator, GetCoreSchemaHandler, GetPydanticSchema, PlainValidator
 from pydantic_core import CoreSchema, core_schema
 
-from anchor.config.file_types import (
-    FilePath,
-    Private,
-    PrivateFile,
-    Secret,
-    SecretEnv,
-    SecretFile,
-    one_secret,
-    read_private,
-    read_secret,
-    text,
-)
+from anchor.config.file_types import text
 from anchor.X509.attribute_names import ATTRIBUTES, attribute_oid
 from anchor.X509.attribute_patterns import AttributePatterns, ValuePattern
 from anchor.X509.name_patterns import (
@@ -53,24 +42,14 @@ __all__ = [
     "ExtendedUsage",
     "ExtendedUsages",
     "Extensions",
-    "FilePath",
     "Moment",
     "Network",
     "Networks",
     "Pattern",
     "Patterns",
-    "Private",
-    "PrivateFile",
-    "Secret",
-    "SecretEnv",
-    "SecretFile",
     "Usage",
     "Usages",
     "compiled",
-    "one_secret",
-    "read_private",
-    "read_secret",
-    "text",
 ]
 
 
