@@ -11,7 +11,7 @@ from typing import Annotated, Any, Protocol, cast
 import pydantic
 
 from anchor.auth.circuit_breaker import CircuitBreaker, SharedSlots, default_limits
-from anchor.auth.results import AuthDetails
+from anchor.auth.results import AuthDetails, CredentialKind
 from anchor.config import plugins
 from anchor.config.plugins import load_plugin, validate_options
 from anchor.errors import (
@@ -39,6 +39,9 @@ class Backend(Protocol):
     ``principal(user)`` that returns the same text for all of them.  Or its ``authenticate`` takes a
     third parameter, ``identified``: a function to call with the user's canonical name before the
     secret is checked.  It raises TooManyAttempts, which the backend must not catch.
+
+    A backend of Anchor's own sets ``credential`` to the kind of credential that it accepts, and
+    lists in ``from_anchor`` the parameters of its constructor that are no options.
     """
 
     def authenticate(self, user: str, secret: str) -> AuthDetails:
@@ -50,21 +53,13 @@ class Backend(Protocol):
         """
 
 
-class IdentifyingBackend(Protocol):
-    """A backend that finds the user's canonical name before it checks the secret."""
-
-    def authenticate(
-        self, user: str, secret: str, identified: Callable[[str], None]
-    ) -> AuthDetails:
-        """Call ``identified`` with the canonical name, then return the requester's identity."""
-
-
 class Authenticator:
     """A configured backend; every error that it raises becomes one of Anchor's.
 
     Attributes:
         name: the name of its section in the configuration.
         backend: the name of its plug-in.
+        credential: the kind of credential that it accepts.
     """
 
     def __init__(
@@ -73,10 +68,13 @@ class Authenticator:
         authenticate: AuthenticateFunction,
         breaker: CircuitBreaker | None,
         backend: str = "",
+        *,
         principal: Callable[[str], str] | None = None,
+        credential: CredentialKind = CredentialKind.PASSWORD,
     ):
         self.name = name
         self.backend = backend
+        self.credential = credential
         self._principal = principal
         self._authenticate = (
             authenticate if breaker is None else _with_circuit_breaker(breaker, authenticate)
@@ -143,12 +141,15 @@ def load_authenticator(
     *,
     offline: bool = False,
     shared_slots: SharedSlots | None = None,
+    services: Mapping[str, object] = MappingProxyType({}),
 ) -> Authenticator:
     """Load the backend that a section of the configuration describes.
 
-    A class is instantiated once with its options; then ``authenticate(user, secret)`` is called.  A
-    function is called as ``f(ra_name, user, secret)``, or as ``f(ra_name, user, secret, conf)`` if
-    it takes four arguments.
+    A class is instantiated once with its options; then ``authenticate(user, secret)`` is called,
+    with ``authority`` and ``identified`` by name if it has these parameters.
+
+    A function is called as ``f(ra_name, user, secret)``, or as ``f(ra_name, user, secret, conf)``
+    if it takes four arguments.
 
     Args:
         name: the name of the section.
@@ -156,6 +157,7 @@ def load_authenticator(
         base: the directory that relative paths start from.
         offline: only validate the options; then nobody can be authenticated.
         shared_slots: where the processes of the service count the requests that wait.
+        services: what Anchor's own backends use, such as the stored tokens.
 
     Raises:
         ConfigurationError: an option is wrong, or the plug-in cannot be loaded.
@@ -174,23 +176,28 @@ def load_authenticator(
 
     if not inspect.isclass(backend):
         return Authenticator(name, _call_function(backend, options), breaker(), kind)
-    values = plugins.Signature.of(backend).validate(options, base, offline=offline)
+    credential: CredentialKind = getattr(backend, "credential", CredentialKind.PASSWORD)
+    needed = frozenset(getattr(backend, "from_anchor", ()))
+    values = plugins.Signature.of(backend, needed).validate(options, base, offline=offline)
     if offline:
-        return Authenticator(name, _unavailable_offline, None, kind)
+        return Authenticator(name, _unavailable_offline, None, kind, credential=credential)
     try:
-        instance = cast(Backend, backend(**values))
+        instance = cast(Backend, backend(**{key: services[key] for key in needed}, **values))
     except ValueError as error:
         raise ConfigurationError.about("", str(error)) from error
 
-    takes_identified = "identified" in inspect.signature(instance.authenticate).parameters
+    parameters = inspect.signature(instance.authenticate).parameters
+    takes_authority, takes_identified = "authority" in parameters, "identified" in parameters
 
     def authenticate(
-        _authority: str, user: str, secret: str, on_identified: Callable[[str], None]
+        authority: str, user: str, secret: str, on_identified: Callable[[str], None]
     ) -> AuthDetails:
+        more: dict[str, Any] = {}
+        if takes_authority:
+            more["authority"] = authority
         if takes_identified:
-            identifying = cast(IdentifyingBackend, instance)
-            return identifying.authenticate(user, secret, identified=on_identified)
-        return instance.authenticate(user, secret)
+            more["identified"] = on_identified
+        return instance.authenticate(user, secret, **more)
 
     principal = getattr(instance, "principal", None)
     return Authenticator(
@@ -199,6 +206,7 @@ def load_authenticator(
         breaker=breaker() if getattr(instance, "waits", True) else None,
         backend=kind,
         principal=principal if callable(principal) else None,
+        credential=credential,
     )
 
 

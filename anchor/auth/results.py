@@ -2,8 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import datetime
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
+
+NO_CLAIMS: Mapping[str, str] = MappingProxyType({})
+
+
+class CredentialKind(enum.StrEnum):
+    """The kinds of credentials that a requester can present."""
+
+    PASSWORD = "password"  # noqa: S105  # the word, not a password
+    TOKEN = "token"  # noqa: S105
+    JWT = "jwt"
+
+
+class SingleUse(NamedTuple):
+    """Makes a credential good for one certificate on all nodes.
+
+    Attributes:
+        key: a SHA-256 in hexadecimal that no other credential has.
+        expires: when the credential expires, so that the key can be forgotten.
+    """
+
+    key: str
+    expires: datetime.datetime
 
 
 @dataclass(frozen=True, init=False)
@@ -15,12 +41,26 @@ class AuthDetails:
         groups: the names of the user's groups or roles.
         user_id: the backend's identifier of the user, if it has one.
         project_id: the project that the credential is scoped to, if any.
+        claims: statements of the credential about the user, by the names in the configuration.
+        allowed_names: the names that the credential is limited to, such as ``web1.example.com``;
+            None if it has no limit.
+        token_id: the token of Anchor that was used; each certificate takes one of its uses.
+        single_use: set if the credential is good for one certificate only.
+        authentication: the section of the configuration that accepted the credential. Anchor sets
+            this attribute and the next.
+        credential: the kind of the credential.
     """
 
     username: str
     groups: tuple[str, ...]
     user_id: str | None
     project_id: str | None
+    claims: Mapping[str, str] = field(hash=False)
+    allowed_names: tuple[str, ...] | None
+    token_id: str | None
+    single_use: SingleUse | None
+    authentication: str
+    credential: CredentialKind
 
     def __init__(
         self,
@@ -28,8 +68,23 @@ class AuthDetails:
         groups: Iterable[str] = (),
         user_id: str | None = None,
         project_id: str | None = None,
+        *,
+        claims: Mapping[str, str] = NO_CLAIMS,
+        allowed_names: Iterable[str] | None = None,
+        token_id: str | None = None,
+        single_use: SingleUse | None = None,
+        authentication: str = "",
+        credential: CredentialKind = CredentialKind.PASSWORD,
     ):
-        object.__setattr__(self, "username", username)
-        object.__setattr__(self, "groups", tuple(groups))
-        object.__setattr__(self, "user_id", user_id)
-        object.__setattr__(self, "project_id", project_id)
+        vars(self).update(
+            username=username,
+            groups=tuple(groups),
+            user_id=user_id,
+            project_id=project_id,
+            claims=claims if claims is NO_CLAIMS else MappingProxyType(dict(claims)),
+            allowed_names=None if allowed_names is None else tuple(allowed_names),
+            token_id=token_id,
+            single_use=single_use,
+            authentication=authentication,
+            credential=credential,
+        )

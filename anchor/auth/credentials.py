@@ -1,0 +1,30 @@
+"""The credentials that a client presents, and their kind."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from base64 import b32encode
+
+from anchor.auth.results import CredentialKind
+
+# Three base64url parts (RFC 7515 section 3.1); the first is of a text that starts with a brace.
+_JWT = re.compile(r"e[wy][A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*", re.ASCII)
+_TOKEN_ID = re.compile(r"tk_[a-z2-7]{16}", re.ASCII)
+
+
+def kind_of(user: str, secret: str) -> CredentialKind:
+    """The kind of the credential in a form or in Basic authentication.
+
+    Only its shape decides, so a credential is never tried in several ways.
+    """
+    if _TOKEN_ID.fullmatch(user):
+        return CredentialKind.TOKEN
+    if _JWT.fullmatch(secret):
+        return CredentialKind.JWT
+    return CredentialKind.PASSWORD
+
+
+def new_token_id() -> str:
+    """The identifier of a new token, which no user name looks like."""
+    return "tk_" + b32encode(secrets.token_bytes(10)).decode("ascii").lower()
