@@ -17,6 +17,7 @@ import pydantic
 from anchor.audit.sinks import AuditSink, load_audit_sink
 from anchor.auth.authenticator import Authenticator, load_authenticator
 from anchor.auth.circuit_breaker import SharedSlots
+from anchor.auth.methods import AuthenticationMethod, AuthenticationMethods
 from anchor.auth.throttle import SharedFailures, Throttle
 from anchor.authority import RegistrationAuthority
 from anchor.ca.loading import load_signing_ca
@@ -41,7 +42,11 @@ class AuthoritySettings(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-    authentication: str = pydantic.Field(description="the name of the authentication")
+    authentication: str | Annotated[tuple[str, ...], pydantic.Field(min_length=1)] = pydantic.Field(
+        description="the name of the authentication, or a list of names, at most one for each kind "
+        "of credential: password, token and JWT. The shape of a credential decides which of them "
+        "checks it: it is never tried at several. Keystone's tokens count as passwords"
+    )
     signing_ca: str = pydantic.Field(description="the name of the CA that signs")
     validators: dict[str, dict[str, Any]] = pydantic.Field(
         description="the options of each validator, by its name. A request has to pass all of "
@@ -69,6 +74,12 @@ class AuthoritySettings(pydantic.BaseModel):
     failure_window_seconds: Annotated[float, pydantic.Field(gt=0, le=86400)] = pydantic.Field(
         300, description="for how many seconds failures count, from the first one on"
     )
+
+    @property
+    def authentications(self) -> tuple[str, ...]:
+        """The names of the authentications."""
+        names = self.authentication
+        return (names,) if isinstance(names, str) else names
 
 
 @dataclass(frozen=True)
@@ -151,26 +162,20 @@ def load_authorities(
         with section_problems.at("registration_authority", name):
             settings, policy = _load_authority(section, document, signing_cas, bans, clock)
             if (
-                settings.authentication in authenticators
+                authenticators.keys() >= set(settings.authentications)
                 and settings.signing_ca in signing_cas
                 and audit is not None
                 and database is not None
             ):
                 authorities[name] = RegistrationAuthority(
                     name=name,
-                    authenticator=authenticators[settings.authentication],
+                    methods=_methods(settings, authenticators, shared_failures),
                     policy=policy,
                     signing_ca=signing_cas[settings.signing_ca],
                     inventory=Inventory(database),
                     audit=audit,
                     conf=MappingProxyType(section),
                     clock=clock,
-                    throttle=Throttle(
-                        settings.max_failures,
-                        settings.max_address_failures,
-                        settings.failure_window_seconds,
-                        shared=shared_failures[settings.authentication],
-                    ),
                 )
     problems.extend(section_problems, document.as_written)
     problems.raise_if_any()
@@ -182,6 +187,26 @@ def load_authorities(
     )
     return LoadedConfiguration(
         path, MappingProxyType(authorities), database, ban_file, tuple(warnings)
+    )
+
+
+def _methods(
+    settings: AuthoritySettings,
+    authenticators: Mapping[str, Authenticator],
+    shared_failures: Mapping[str, SharedFailures],
+) -> AuthenticationMethods:
+    """The ways to authenticate at an authority, each with its limits on failures."""
+    return AuthenticationMethods(
+        AuthenticationMethod(
+            authenticators[name],
+            Throttle(
+                settings.max_failures,
+                settings.max_address_failures,
+                settings.failure_window_seconds,
+                shared=shared_failures[name],
+            ),
+        )
+        for name in settings.authentications
     )
 
 
@@ -197,9 +222,10 @@ def _load_authority(
     with problems.at():
         settings = validate_options(AuthoritySettings, section, document.base)
     for key in ("authentication", "signing_ca"):
-        name = section.get(key)
-        if isinstance(name, str) and name not in document.declared[key]:
-            problems.add(key, f"there is no {key} {name!r}")
+        names = section.get(key)
+        for name in names if isinstance(names, list) else [names]:
+            if isinstance(name, str) and name not in document.declared[key]:
+                problems.add(key, f"there is no {key} {name!r}")
     ca = signing_cas.get(settings.signing_ca) if settings else None
     policy: Policy | None = None
     with problems.at():

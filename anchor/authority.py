@@ -6,6 +6,7 @@ Every protocol uses :meth:`RegistrationAuthority.authenticate` and
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import time
 from collections.abc import Callable, Mapping
@@ -15,13 +16,17 @@ from typing import Any
 from anchor.audit import events
 from anchor.audit.events import AUTHENTICATION, SIGNING, Event
 from anchor.audit.sinks import AuditSink
-from anchor.auth.authenticator import Authenticator
+from anchor.auth.methods import AuthenticationMethods
 from anchor.auth.results import AuthDetails
-from anchor.auth.throttle import Throttle
 from anchor.ca.dropped import dropped_attributes, dropped_extensions
 from anchor.ca.issued import IssuedCertificate
 from anchor.ca.signing_ca import SigningCA
-from anchor.errors import ValidationFailed
+from anchor.errors import (
+    BackendUnavailable,
+    NotAuthenticated,
+    TooManyAttempts,
+    ValidationFailed,
+)
 from anchor.policy.policy import Policy
 from anchor.store.database.certificates import Inventory
 from anchor.store.record_reading import described_names, key_id_text
@@ -52,11 +57,16 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Credentials:
-    """The user name and the secret that a client sent, and the origin of the request."""
+    """The user name and the secret that a client sent, and the origin of the request.
+
+    Attributes:
+        bearer: True if the secret is a bearer token (RFC 6750), which has no user name.
+    """
 
     user: str
     secret: str = field(repr=False)
     origin: Origin
+    bearer: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +74,10 @@ class RegistrationAuthority:
     """A configured registration authority, built once at start-up."""
 
     name: str
-    authenticator: Authenticator
+    methods: AuthenticationMethods
     policy: Policy
     signing_ca: SigningCA
     inventory: Inventory
-    throttle: Throttle
     audit: AuditSink
     conf: Mapping[str, Any]
     clock: Callable[[], datetime.datetime] = utc_now
@@ -83,16 +92,21 @@ class RegistrationAuthority:
             DatabaseUnavailable: the database is away, locked or full.
             AnchorError: Anchor is at fault; the text is for the log.
         """
-        origin = credentials.origin
+        origin, user, secret = credentials.origin, credentials.user, credentials.secret
+        described: dict[str, Any] = {}
         try:
-            principal = self.authenticator.principal(credentials.user)
-            with self.throttle.attempt(origin.address, principal) as attempt:
-                identity = self.authenticator.authenticate(
-                    self.name, credentials.user, credentials.secret, attempt.count_for
-                )
+            authenticator, throttle = self.methods.select(user, secret, bearer=credentials.bearer)
+            described = events.describe_method(authenticator.name, authenticator.credential)
+            with throttle.attempt(origin.address, authenticator.principal(user)) as attempt:
+                identity = authenticator.authenticate(self.name, user, secret, attempt.count_for)
         except BaseException as error:
-            self._record(AUTHENTICATION, origin, error=error)
+            if isinstance(error, NotAuthenticated | TooManyAttempts | BackendUnavailable):
+                error.authentication = described.get("authentication", "")
+            self._record(AUTHENTICATION, origin, details=described, error=error)
             raise
+        identity = dataclasses.replace(
+            identity, authentication=authenticator.name, credential=authenticator.credential
+        )
         self._record(AUTHENTICATION, origin, identity, events.describe_identity(identity))
         return identity
 

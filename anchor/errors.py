@@ -122,7 +122,15 @@ class UnreadableRequest(RequestError):
 
 
 class NotAuthenticated(RequestError):
-    """The credentials are missing or wrong; the text never says which part is."""
+    """The credentials are missing or wrong; the text never says which part is.
+
+    Attributes:
+        authentication: the authentication that refused them; empty if none did.
+        schemes: the HTTP authentication schemes that would be accepted.
+    """
+
+    authentication = ""
+    schemes: tuple[str, ...] = ("Basic",)
 
     def __init__(self, message: str = "the credentials were not accepted"):
         super().__init__(message)
@@ -130,6 +138,8 @@ class NotAuthenticated(RequestError):
 
 class TooManyAttempts(RequestError):
     """Too many authentication attempts failed; ``retry_after`` is in seconds."""
+
+    authentication = ""
 
     def __init__(self, retry_after: int):
         self.retry_after = retry_after
@@ -164,6 +174,8 @@ class ValidationFailed(RequestError):
 
 class BackendUnavailable(AnchorError):
     """The authentication backend gave no usable answer; ``retry_after`` is in seconds."""
+
+    authentication = ""
 
     def __init__(self, message: str, retry_after: int = 30):
         self.retry_after = retry_after

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from anchor.auth.results import AuthDetails
+from anchor.auth.results import AuthDetails, CredentialKind, SingleUse
 from anchor.config.file_types import (
     FilePath,
     Private,
@@ -54,6 +54,7 @@ __all__ = [
     "BackendUnavailable",
     "BoundedAdapter",
     "ConfigurationError",
+    "CredentialKind",
     "Domain",
     "Domains",
     "ExtendedUsage",
@@ -72,6 +73,7 @@ __all__ = [
     "Secret",
     "SecretEnv",
     "SecretFile",
+    "SingleUse",
     "TooManyAttempts",
     "Usage",
     "Usages",

@@ -82,15 +82,24 @@ def describe_certificate(issued: IssuedCertificate, approved: X509Csr) -> dict[s
     }
 
 
+def describe_method(authentication: str, credential: str) -> dict[str, Any]:
+    """The fields about the way to authenticate."""
+    return {"authentication": authentication, "credential": str(credential)}
+
+
 def describe_identity(identity: AuthDetails) -> dict[str, Any]:
     """The fields about a requester, besides the name."""
-    details: dict[str, Any] = {}
+    details = describe_method(identity.authentication, identity.credential)
     if identity.groups:
         details["groups"] = list(identity.groups)
     if identity.user_id:
         details["user_id"] = identity.user_id
     if identity.project_id:
         details["project_id"] = identity.project_id
+    if identity.token_id:
+        details["token"] = identity.token_id
+    if identity.claims:
+        details["claims"] = dict(identity.claims)
     return details
 
 

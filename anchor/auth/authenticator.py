@@ -40,8 +40,8 @@ class Backend(Protocol):
     third parameter, ``identified``: a function to call with the user's canonical name before the
     secret is checked.  It raises TooManyAttempts, which the backend must not catch.
 
-    A backend of Anchor's own sets ``credential`` to the kind of credential that it accepts, and
-    lists in ``from_anchor`` the parameters of its constructor that are no options.
+    A class may set ``credential`` to the kind of credential that it accepts.  A class of Anchor's
+    own lists in ``from_anchor`` the parameters of its constructor that are no options.
     """
 
     def authenticate(self, user: str, secret: str) -> AuthDetails:

@@ -8,7 +8,7 @@ from base64 import b32encode
 
 from anchor.auth.results import CredentialKind
 
-# Three base64url parts (RFC 7515 section 3.1); the first is of a text that starts with a brace.
+# Three base64url parts; the first is of a text that starts with a brace.
 _JWT = re.compile(r"e[wy][A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*", re.ASCII)
 _TOKEN_ID = re.compile(r"tk_[a-z2-7]{16}", re.ASCII)
 

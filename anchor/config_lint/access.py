@@ -73,9 +73,10 @@ def directory_not_verified(review: ConfigUnderReview) -> Iterator[ConfigProblem]
 def groups_of_anyone(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Find ``server_group`` policies that accept a group anywhere in the directory."""
     with_server_group = {
-        section["authentication"]
+        name
         for _, section in review.authorities()
         if "server_group" in section["validators"]
+        for name in review.authentications(section)
     }
     for path, section in review.sections("authentication", "ldap"):
         by_first_name = section.get("group_name", "first") == "first"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -44,6 +44,12 @@ class ConfigUnderReview:
         """The sections of registration authorities, each with its path."""
         for name, section in self.document.registration_authority.items():
             yield f"registration_authority.{name}", section
+
+    @staticmethod
+    def authentications(authority: Section) -> Sequence[str]:
+        """The names of the authentications of an authority."""
+        names: str | list[str] = authority["authentication"]
+        return [names] if isinstance(names, str) else names
 
     def signing_cas(self) -> Mapping[str, SigningCA]:
         """The CAs that authorities sign with, by their paths."""

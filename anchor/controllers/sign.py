@@ -9,7 +9,7 @@ from webob import Response
 
 from anchor.authority import Credentials, Origin, RegistrationAuthority
 from anchor.ca.issued import IssuedCertificate
-from anchor.errors import UnreadableRequest
+from anchor.errors import NotAuthenticated, UnreadableRequest
 from anchor.metrics.registry import Metrics
 from anchor.timestamps import timestamp
 from anchor.web.forms import read_form
@@ -24,8 +24,10 @@ def sign(
 ) -> Response:
     """The certificate for a submission, in PEM, or in JSON with chain, fingerprint and times."""
     try:
-        issued = _issue(request, authority, web)
+        issued = _issue(request, authority, web, metrics)
     except Exception as error:
+        if isinstance(error, NotAuthenticated):
+            error.schemes = authority.methods.schemes
         metrics.failed(authority, error)
         raise
     metrics.issued(authority, issued)
@@ -35,7 +37,7 @@ def sign(
 
 
 def _issue(
-    request: Request, authority: RegistrationAuthority, web: WebSettings
+    request: Request, authority: RegistrationAuthority, web: WebSettings, metrics: Metrics
 ) -> IssuedCertificate:
     form = read_form(request, request.read_body(web.max_body_bytes, web.body_seconds))
     origin = Origin(
@@ -45,8 +47,9 @@ def _issue(
         request=request,
     )
     identity = authority.authenticate(
-        Credentials(user=form.user, secret=form.secret, origin=origin)
+        Credentials(user=form.user, secret=form.secret, origin=origin, bearer=form.bearer)
     )
+    metrics.authenticated(identity)
     try:
         csr = read_csr(form.csr, form.encoding)
     except UnreadableRequest as error:

@@ -10,6 +10,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from anchor import errors
+from anchor.auth.results import AuthDetails
 from anchor.authority import RegistrationAuthority
 from anchor.ca.issued import IssuedCertificate
 from anchor.ca.signing_ca import SigningCA
@@ -28,6 +29,7 @@ OUTCOMES: Mapping[str, type[Exception]] = {
 ISSUED, FAILED = "issued", "failed"
 AUTHENTICATION_OUTCOMES = ("unauthenticated", "throttled", "unavailable")
 OTHER_CHECK = "other"
+NO_AUTHENTICATION = "none"
 
 BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -120,12 +122,16 @@ class Metrics:
             in_slot=(self._first_slots[authority.signing_ca.name] + 2 * (slot % SLOTS), slot),
         )
 
+    def authenticated(self, identity: AuthDetails) -> None:
+        """Count accepted credentials."""
+        self._count("authenticated", identity.authentication, identity.credential)
+
     def failed(self, authority: RegistrationAuthority, error: Exception) -> None:
         """Count a request for which no certificate was issued."""
         outcome = next((name for name, kind in OUTCOMES.items() if isinstance(error, kind)), FAILED)
         self._count("requests", authority.name, outcome)
         if outcome in AUTHENTICATION_OUTCOMES:
-            self._count("authentication", authority.authenticator.name, outcome)
+            self._count("authentication", _refusing(authority, error), outcome)
         if isinstance(error, errors.ValidationFailed):
             for check in {failure.check for failure in error.failures}:
                 is_configured = ("refusals", authority.name, check) in self._positions
@@ -161,6 +167,17 @@ class Metrics:
                 "counter",
                 "Requests refused by a check; several checks can refuse one request.",
                 counted("anchor_refusals_total", "refusals", "authority", "check"),
+            ),
+            family(
+                "anchor_authentications_total",
+                "counter",
+                "Requests whose credentials were accepted, by the kind of credential.",
+                counted(
+                    "anchor_authentications_total",
+                    "authenticated",
+                    "authentication",
+                    "credential",
+                ),
             ),
             family(
                 "anchor_authentication_failures_total",
@@ -245,7 +262,8 @@ def _keys(
     authorities: Iterable[RegistrationAuthority],
     cas: Iterable[SigningCA],
 ) -> Iterator[Key]:
-    authentications = set()
+    authentications: dict[str, str] = {}
+    refusing: set[str] = set()
     for authority in authorities:
         for outcome in (ISSUED, *OUTCOMES, FAILED):
             yield "requests", authority.name, outcome
@@ -253,8 +271,12 @@ def _keys(
         fixups = [fixup.name for fixup in authority.policy.fixups]
         for check in dict.fromkeys((*checks, *fixups, OTHER_CHECK)):
             yield "refusals", authority.name, check
-        authentications.add(authority.authenticator.name)
-    for authentication in sorted(authentications):
+        for authenticator in authority.methods.authenticators:
+            authentications[authenticator.name] = authenticator.credential
+        refusing |= {*authentications, _refusing(authority)}
+    for authentication, credential in sorted(authentications.items()):
+        yield "authenticated", authentication, credential
+    for authentication in sorted(refusing):
         for kind in AUTHENTICATION_OUTCOMES:
             yield "authentication", authentication, kind
     for ca in cas:
@@ -262,6 +284,13 @@ def _keys(
         yield "signing_sum", ca.name
         for bucket in range(len(BUCKETS_SECONDS) + 1):
             yield "signing", ca.name, str(bucket)
+
+
+def _refusing(authority: RegistrationAuthority, error: Exception | None = None) -> str:
+    """The authentication that an error is counted for; ``none`` if the request chose none."""
+    authenticators = authority.methods.authenticators
+    default = authenticators[0].name if len(authenticators) == 1 else NO_AUTHENTICATION
+    return getattr(error, "authentication", "") or default
 
 
 def _slot_seconds(ca: SigningCA) -> float:

@@ -1,9 +1,10 @@
-"""Parser for the body of a submission: forms, and bare requests with Basic credentials."""
+"""Parser for a submission: forms, and bare requests with an Authorization header."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
@@ -28,12 +29,17 @@ BARE_REQUESTS = ("application/pkcs10", "application/pkcs7-mime", "application/cm
 
 @dataclass(slots=True)
 class Form:
-    """The fields of a submission, decoded but not validated."""
+    """The fields of a submission, decoded but not validated.
+
+    Attributes:
+        bearer: True if the secret came as a bearer token, without a user name.
+    """
 
     user: str
     secret: str = field(repr=False)
     encoding: str
     csr: bytes = field(repr=False)
+    bearer: bool = False
 
 
 def read_form(request: Request, body: bytes) -> Form:
@@ -64,7 +70,7 @@ def read_form(request: Request, body: bytes) -> Form:
 
 
 def _build_form(request: Request, fields: dict[str, bytes]) -> Form:
-    fields |= _basic_credentials(request, fields)
+    bearer = _add_header_credentials(request, fields)
     if not fields.get("secret"):
         raise errors.NotAuthenticated("there are no credentials")
     for name in FIELDS:
@@ -77,6 +83,7 @@ def _build_form(request: Request, fields: dict[str, bytes]) -> Form:
         secret=_decode_text(fields, "secret", MAX_SECRET),
         encoding=_decode_text(fields, "encoding", 16),
         csr=fields["csr"],
+        bearer=bearer,
     )
 
 
@@ -134,19 +141,39 @@ def _urlencoded_fields(body: bytes) -> Iterable[tuple[str, bytes]]:
         yield name, value.encode("latin-1")
 
 
-def _basic_credentials(request: Request, fields: dict[str, bytes]) -> dict[str, bytes]:
-    """User and secret from the Authorization header (RFC 7617); empty without the header."""
+def _add_header_credentials(request: Request, fields: dict[str, bytes]) -> bool:
+    """Add user and secret from the Authorization header; return True for a bearer token."""
     header = request.environ.get("HTTP_AUTHORIZATION", "")
     if not header:
-        return {}
+        return False
     if "user" in fields or "secret" in fields:
         raise errors.MalformedSubmission("credentials are both in the form and in the header")
-    scheme, _, encoded = header.partition(" ")
+    scheme, _, credentials = header.partition(" ")
+    credentials = credentials.strip(" ")
+    match scheme.lower():
+        case "basic":
+            fields["user"], fields["secret"] = _basic_credentials(credentials)
+            return False
+        case "bearer":
+            if not _BEARER.fullmatch(credentials):
+                raise errors.MalformedSubmission("the bearer token in the header is malformed")
+            fields["user"], fields["secret"] = b"", credentials.encode("ascii")
+            return True
+    raise errors.MalformedSubmission(
+        "the scheme of the Authorization header is neither Basic nor Bearer"
+    )
+
+
+# RFC 6750 section 2.1.
+_BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
+
+
+def _basic_credentials(encoded: str) -> tuple[bytes, bytes]:
+    """User and secret of Basic authentication (RFC 7617)."""
     try:
-        decoded = base64.b64decode(encoded.strip(), validate=True)
+        user, colon, secret = base64.b64decode(encoded, validate=True).partition(b":")
     except (binascii.Error, ValueError):
-        decoded = b""
-    user, colon, secret = decoded.partition(b":")
-    if scheme.lower() != "basic" or not colon:
-        raise errors.MalformedSubmission("the Authorization header is not of the Basic scheme")
-    return {"user": user, "secret": secret}
+        colon = b""
+    if not colon:
+        raise errors.MalformedSubmission("the Basic credentials in the header are malformed")
+    return user, secret

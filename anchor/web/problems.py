@@ -72,10 +72,17 @@ def respond_to_error(error: Exception, request: Request) -> Response:
     )
 
 
+# RFC 7617 section 2, RFC 6750 section 3.
+_CHALLENGES = {
+    "Basic": 'Basic realm="anchor", charset="UTF-8"',
+    "Bearer": 'Bearer realm="anchor"',
+}
+
+
 def _headers(error: Exception) -> dict[str, str]:
     match error:
         case errors.NotAuthenticated():
-            return {"WWW-Authenticate": 'Basic realm="anchor", charset="UTF-8"'}
+            return {"WWW-Authenticate": ", ".join(_CHALLENGES[name] for name in error.schemes)}
         case errors.WrongMethod():
             return {"Allow": ", ".join(error.allowed)}
         case errors.TooManyAttempts() | errors.BackendUnavailable() | errors.DatabaseUnavailable():

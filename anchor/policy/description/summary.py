@@ -6,7 +6,7 @@ They contain no paths and no secrets, which are for the operator only.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -55,9 +55,12 @@ def describe_fixups(policy: Policy, options: Options) -> tuple[RuleDescription, 
     )
 
 
-def describe_authentication(backend: str) -> str:
-    """Describe the credentials for an authentication backend."""
-    return AUTHENTICATION.get(backend, f"A user name and a secret, for “{backend}” to check.")
+def describe_authentications(backends: Iterable[str]) -> str:
+    """Describe the credentials for authentication backends, one of which is needed."""
+    return " Or: ".join(
+        AUTHENTICATION.get(backend, f"A user name and a secret, for “{backend}” to check.")
+        for backend in backends
+    )
 
 
 def _describe(

@@ -120,6 +120,7 @@ class FrontPage:
             name=name,
             cas=tuple(page_data.cas(ca, now)),
             has_chain=bool(ca.at(now).chain),
+            schemes=authority.methods.schemes,
             policy=self._policy(authority) if self._mode == "full" else None,
         )
 

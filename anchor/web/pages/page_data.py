@@ -67,7 +67,9 @@ class PolicySummary:
         """The summary of an authority's policy."""
         conf = authority.conf
         return cls(
-            credentials=summary.describe_authentication(authority.authenticator.backend),
+            credentials=summary.describe_authentications(
+                authenticator.backend for authenticator in authority.methods.authenticators
+            ),
             validity=duration(authority.signing_ca.profile.validity),
             rules=summary.describe_validators(authority.policy, conf.get("validators", {})),
             fixups=summary.describe_fixups(authority.policy, conf.get("fixups", {})),
@@ -77,11 +79,17 @@ class PolicySummary:
 
 @dataclass(frozen=True)
 class Authority:
-    """An authority at one moment; ``policy`` is None if policies are not published."""
+    """An authority at one moment.
+
+    Attributes:
+        schemes: the HTTP authentication schemes that are accepted.
+        policy: None if policies are not published.
+    """
 
     name: str
     cas: tuple[CA, ...]
     has_chain: bool
+    schemes: tuple[str, ...]
     policy: PolicySummary | None
 
 
@@ -126,6 +134,7 @@ def as_json(authority: Authority) -> Mapping[str, Any]:
         "name": authority.name,
         "sign": f"v1/sign/{authority.name}",
         "ca": f"v1/ca/{authority.name}",
+        "schemes": list(authority.schemes),
         "certificates": [_ca_as_json(ca) for ca in authority.cas],
     }
     policy = authority.policy

@@ -261,7 +261,7 @@ def test_an_authority_loaded_offline_cannot_authenticate_or_sign(document, tmp_p
     authority = load_authorities(config, offline=True).authorities["default"]
 
     with pytest.raises(Exception, match="loaded offline"):
-        authority.authenticator.authenticate("default", "alice", "s3cret")
+        authority.methods.authenticators[0].authenticate("default", "alice", "s3cret")
     assert [None] == [each.signer for each in authority.signing_ca.generations]
 
 

@@ -188,7 +188,7 @@ def test_a_bare_pkcs10_with_basic_credentials_is_signed(service, ca, encoding):
         (basic(secret="wrong"), 401),
         (basic(secret=""), 401),
         ({"Authorization": "Basic %%%"}, 400),
-        ({"Authorization": "Bearer abc"}, 400),
+        ({"Authorization": "Digest abc"}, 400),
         ({"Authorization": "Basic " + base64.b64encode(b"nocolon").decode()}, 400),
     ],
 )
