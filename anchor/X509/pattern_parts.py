@@ -55,6 +55,21 @@ def mailbox(text: str) -> list[Part] | None:
     return [*_labels(domain.lower()), Part("@"), Part(local, _LOCAL)]
 
 
+def canonical_uri(text: str) -> str:
+    """The URI with its scheme and host in lower case; the text is one that uri() can split."""
+    scheme, _, rest = text.partition(":")
+    if rest.startswith("//"):
+        authority, slash, path = rest[2:].partition("/")
+        rest = f"//{authority.lower()}{slash}{path}"
+    return f"{scheme.lower()}:{rest}"
+
+
+def canonical_mailbox(text: str) -> str:
+    """The mailbox with its domain in lower case."""
+    local, at, domain = text.rpartition("@")
+    return f"{local}{at}{domain.lower()}"
+
+
 def _labels(host: str) -> list[Part]:
     """The labels of a lower-case host, from the right; an address is a single part."""
     if _ADDRESS.fullmatch(host) or ends_in_a_number(host):
