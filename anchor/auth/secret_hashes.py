@@ -13,6 +13,9 @@ from cryptography.exceptions import InvalidKey, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+SHORTEST_SECRET = 12
+"""Twelve random characters cannot be guessed over the network within years."""
+
 # The minimum of OWASP: 19 MiB, and about 45 ms on one core.
 _MEMORY_KIB, _ITERATIONS, _LANES = 19456, 2, 1
 # Where OpenSSL has no argon2id: 16 MiB, and about 250 ms.

@@ -41,6 +41,7 @@ COMMANDS = {
         "listing", "show the tracked certificates with their validity and next renewal"
     ),
     "forget": Command("forget", "stop tracking certificates"),
+    "user": Command("user", "add, change, remove or list the users in a users file"),
     "certs": Command("certs", "list, show, import or prune the issued certificates"),
     "ban": Command("ban", "issue nothing more to a name, requester or key"),
     "unban": Command("unban", "lift a ban"),

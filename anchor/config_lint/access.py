@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from anchor.auth import static
+from anchor.auth.secret_hashes import SHORTEST_SECRET
 from anchor.config.plugins import Signature
 from anchor.config_lint.review import ConfigUnderReview, covers_all_addresses, is_loopback
 from anchor.errors import ConfigProblem
-
-# Twelve random characters cannot be guessed over the network within years.
-SHORTEST_SECRET = 12
 
 
 def sample_credentials(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
@@ -22,6 +20,18 @@ def sample_credentials(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
                 path,
                 "the user and the secret are those of the sample, which everyone knows: anyone who "
                 "reaches the service gets certificates",
+            )
+
+
+def static_secret(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
+    """Find a secret that all machines share."""
+    for path, user, secret in _static_secrets(review):
+        if not static.is_sample(user, secret):
+            yield ConfigProblem(
+                path,
+                "all machines share one secret, so who steals it from one of them gets the names "
+                "of all, and to change it stops them all: give each machine a secret of its own "
+                "in a 'users_file', or use the backends 'token' or 'oidc'",
             )
 
 

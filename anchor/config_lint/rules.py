@@ -65,6 +65,7 @@ class Advice:
 
 RULES = (
     Rule("sample-credentials", Level.DANGER, access.sample_credentials),
+    Rule("static-secret", Level.NOTICE, access.static_secret),
     Rule("short-secret", Level.WARNING, access.short_secret),
     Rule("directory-without-tls", Level.DANGER, access.directory_without_tls),
     Rule("directory-not-verified", Level.DANGER, access.directory_not_verified),
