@@ -16,6 +16,8 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     add = commands.add_parser(
         "add",
+        # Or --secret would mean --secret-file, and its error would show the secret.
+        allow_abbrev=False,
         help="add a user, and print a new secret",
         description="Add a user. Without --secret-file and --prompt a random secret is generated, "
         "and printed once, alone on standard output: the file has only a hash of it. A file that "
@@ -38,6 +40,8 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     add.set_defaults(run=run_from(_MODULE, "run_add"))
     change = commands.add_parser(
         "set-secret",
+        # Or --secret would mean --secret-file, and its error would show the secret.
+        allow_abbrev=False,
         help="give a user another secret",
         description="Replace the secrets of a user by a new one, which is generated or read as in "
         "`anchor user add`. Everything else in the line stays. Exits with 1 if there is no such "

@@ -28,6 +28,7 @@ from tests.support.pki import (
     signed_with_sha1,
 )
 from tests.support.servers.anchor import ROOT
+from tests.support.users import user_line, write_users
 
 STRICT = {
     "standards_compliance": {},
@@ -58,11 +59,8 @@ def good(document, tmp_path):
     ca = make_ca(tmp_path, name="Intermediate", issuer=root)
     for name in ("secret", "audit.key"):
         (tmp_path / name).chmod(0o600)
-    document["authentication"]["static"] = {
-        "backend": "static",
-        "user": "alice",
-        "secret_file": "secret",
-    }
+    write_users(tmp_path / "users.jsonl", user_line("alice"))
+    document["authentication"]["static"] = {"backend": "static", "users_file": "users.jsonl"}
     document["signing_ca"]["local"] |= {
         "cert_path": str(ca.cert_path),
         "key_path": str(ca.key_path),
@@ -120,6 +118,7 @@ CA = "signing_ca/local"
 RA = "registration_authority/default"
 CHECKS = f"{RA}/validators"
 SAMPLE = {"backend": "static", "user": "myusername", "secret": "simplepassword"}
+ONE_USER = {"backend": "static", "user": "alice", "secret_file": "secret"}
 NETWORK_AND_NAMES = [".", "%.%", "10.0.0.0/8"]
 
 
@@ -131,6 +130,12 @@ NETWORK_AND_NAMES = [".", "%.%", "10.0.0.0/8"]
             "sample-credentials",
             "authentication.static",
             {"authentication/static": SAMPLE},
+            "",
+        ),
+        (
+            "static-secret",
+            "authentication.static",
+            {"authentication/static": ONE_USER},
             "",
         ),
         (
@@ -282,7 +287,8 @@ def test_each_advice_has_the_path_of_its_option(
     expected = next(rule for rule in RULES if rule.identifier == identifier)
     assert str(expected.level) == found[identifier]["level"]
     # The only other advice follows from it.
-    others = {"secrets-in-configuration", "unused-section"} if "authentication" in where else set()
+    others = {"secrets-in-configuration", "unused-section", "static-secret"}
+    others = others if "authentication" in where else set()
     assert {identifier} == found.keys() - (others - {identifier})
     for secret in ("simplepassword", "hunter2", "long enough for this"):
         assert secret not in json.dumps(advise.found)
