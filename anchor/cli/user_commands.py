@@ -35,7 +35,8 @@ def run_add(namespace: argparse.Namespace) -> int:
             if counting_key(name) == key:
                 raise ConfigurationError.about("", f"there is a user {name!a} already")
         text.append(format_line(values))
-    _report(f"{path}: added {printable(namespace.user)}", generated)
+    what = " with a new secret" if generated else ""
+    _report(f"{path}: added {printable(namespace.user)}{what}", generated)
     return 0
 
 
@@ -141,7 +142,7 @@ def _report(message: str, generated: str) -> None:
     if not generated:
         print(message)
         return
-    print(f"{message}. Its secret follows, and is shown only now:", file=sys.stderr, flush=True)
+    print(f"{message}; it is on standard output, and nowhere else", file=sys.stderr, flush=True)
     print(generated)
 
 

@@ -26,6 +26,7 @@ from tests.support.documentation import LITERAL, ROOT, SHELL, blocks, pages
 from tests.support.pki import DAY, make_ca, now
 from tests.support.servers.processes import program
 from tests.support.terminal import Terminal
+from tests.support.users import user_line
 
 # For a page and the language of its blocks: the number of blocks, and the test file that runs them.
 # The file contains the name of the page.
@@ -59,6 +60,8 @@ RUN = {
     ("howto/sqlite-to-postgresql.rst", "sh"): (2, "test_howto_commands.py"),
     ("howto/systemd.rst", "shell"): (4, "test_systemd_service.py"),
     ("howto/upgrade.rst", "sh"): (2, "test_howto_commands.py"),
+    ("howto/users-file.rst", "console"): (3, "test_users_file_docs.py"),
+    ("howto/users-file.rst", "shell"): (2, "test_users_file_docs.py"),
     ("tutorial/first-certificate.rst", "console"): (9, "test_tutorial.py"),
     ("tutorial/first-certificate.rst", "shell"): (2, "test_tutorial.py"),
     ("tutorial/policy.rst", "console"): (9, "test_tutorial.py"),
@@ -259,7 +262,7 @@ def place(tmp_path, monkeypatch):
                 )
                 here[key] = str(made / "audit.key")
             elif key.endswith("_file"):
-                here[key] = secret(key)
+                here[key] = secret(key, *[user_line("alice")] * (key == "users_file"))
             else:
                 here[key] = placed(value, own)
         return here

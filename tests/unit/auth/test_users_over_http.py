@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import threading
 
 import pytest
 
+from anchor.auth.secret_hashes import SecretHash
 from anchor.cli import main
 from tests.support.pki import make_csr
 from tests.support.users import SECRET, user_line, write_users
@@ -95,6 +97,34 @@ def test_wrong_secrets_are_limited_under_all_spellings_of_a_name(users):
 
     assert answers == [401] * 10 + [429] * 2
     assert users.sign(secret=SECRET).status_int == 429
+
+
+def test_a_flood_of_secrets_leaves_requests_to_others_free(serve, document, path, monkeypatch):
+    started, finish = threading.Event(), threading.Event()
+
+    def slow(_self, _secret):
+        started.set()
+        return not finish.wait(10)
+
+    monkeypatch.setattr(SecretHash, "matches", slow)
+    document["authentication"] |= {
+        "users": {"backend": "static", "users_file": path.name, "max_waiting": 1}
+    }
+    document["registration_authority"]["users"] = {
+        "authentication": "users",
+        "signing_ca": "local",
+        "validators": {},
+    }
+    service = serve(document)
+    first = threading.Thread(target=service.sign, kwargs={"authority": "users"})
+    first.start()
+    try:
+        assert started.wait(10)
+        assert service.sign(authority="users").status_int == 503
+        assert service.issue()
+    finally:
+        finish.set()
+        first.join()
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,7 @@ def complete(ca, tmp_path):
                 "secret_env": "c",
                 "max_waiting": 3,
             },
+            "machines": {"backend": "static", "users_file": "users.jsonl"},
             "directory": {
                 "backend": "ldap",
                 "host": ["a", "b"],

@@ -380,6 +380,20 @@ def test_files_that_others_can_read_or_write_are_reported(good, advise, tmp_path
     assert str(keys) not in capsys.readouterr().err
 
 
+def test_a_directory_in_which_others_can_replace_the_users_file_is_a_danger(good, advise, tmp_path):
+    users = tmp_path / "users"
+    users.mkdir()
+    (tmp_path / "users.jsonl").rename(users / "users.jsonl")
+    users.chmod(0o777)
+    good["authentication"]["static"]["users_file"] = "users/users.jsonl"
+
+    found = advise(good)
+
+    assert {"writable-by-others"} == found.keys()
+    assert found["writable-by-others"]["path"] == "authentication.static.users_file"
+    assert str(users) in found["writable-by-others"]["message"]
+
+
 def test_a_directory_of_the_database_that_others_can_write_is_a_danger(good, advise, tmp_path):
     (tmp_path / "state").chmod(0o1777)
 
