@@ -35,8 +35,7 @@ def run_add(namespace: argparse.Namespace) -> int:
             if counting_key(name) == key:
                 raise ConfigurationError.about("", f"there is a user {name!a} already")
         text.append(format_line(values))
-    what = " with a new secret" if generated else ""
-    _report(f"{path}: added {printable(namespace.user)}{what}", generated)
+    _report(f"{path}: added {printable(namespace.user)}", generated)
     return 0
 
 
@@ -61,8 +60,8 @@ def run_set_secret(namespace: argparse.Namespace) -> int:
         old = _secrets(values)[:1] if namespace.keep_old else []
         values["secret"] = [new_hash, *old] if old else new_hash
         text.replace(namespace.user, format_line(values))
-    kept = ", and the one before" if old else ""
-    _report(f"{path}: {printable(namespace.user)} has a new secret{kept}", generated)
+    kept = "added a secret to" if old else "replaced the secret of"
+    _report(f"{path}: {kept} {printable(namespace.user)}", generated)
     return 0
 
 
@@ -142,7 +141,8 @@ def _report(message: str, generated: str) -> None:
     if not generated:
         print(message)
         return
-    print(f"{message}; it is on standard output, and nowhere else", file=sys.stderr, flush=True)
+    where = "the new secret is on standard output, and nowhere else"
+    print(f"{message}; {where}", file=sys.stderr, flush=True)
     print(generated)
 
 

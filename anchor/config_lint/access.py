@@ -29,9 +29,9 @@ def static_secret(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
         if not static.is_sample(user, secret):
             yield ConfigProblem(
                 path,
-                "all machines share one secret, so who steals it from one of them gets the names "
-                "of all, and to change it stops them all: give each machine a secret of its own "
-                "in a 'users_file', or use the backends 'token' or 'oidc'",
+                "all machines share one secret, so a thief of it gets the names of all of them, "
+                "and a new secret has to reach all of them at once: give each machine a separate "
+                "secret in a 'users_file', or use the backend 'token' or 'oidc'",
             )
 
 
