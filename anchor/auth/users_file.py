@@ -1,4 +1,4 @@
-"""The users in a file, which is read again when it has changed (doc/adr/0046)."""
+"""The users in a file, which is read again when it has changed (doc/adr/0047)."""
 
 from __future__ import annotations
 
