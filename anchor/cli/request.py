@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import getpass
 import shlex
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from anchor.cli import client_options
-from anchor.client import configuration, schedule, signing_request, trust
+from anchor.client import configuration, connection_options, schedule, signing_request, trust
 from anchor.client.errors import Misconfigured, Unavailable
 from anchor.client.outcome import Outcome
+from anchor.client.renewal import Renewer
 from anchor.client.tracking import CertificateSpec, StateDirectory, is_name
 from anchor.errors import AnchorError
 from anchor.X509 import create_ca
@@ -29,9 +32,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "names", nargs="+", metavar="NAME", help="DNS names and addresses for the certificate"
     )
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="client.json, if not in a default path"
-    )
+    connection_options.add_options(parser)
     parser.add_argument("--authority", help="the registration authority, if not the configured one")
     parser.add_argument(
         "--name", dest="tracked_as", help="the name for later commands; default: the first NAME"
@@ -72,7 +73,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     )
     client_options.add_state_option(parser)
     client_options.add_output_options(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, parser=parser)
 
 
 def _mode(text: str) -> int:
@@ -107,8 +108,9 @@ def run(namespace: argparse.Namespace) -> int:
     if spec.hook:
         trust.require_command(spec.hook)
     _refuse_shared_directory(state, name, spec.directory)
+    renewer = replace(client_options.renewer(namespace), typed_secret=_ask_for_secret(spec))
     try:
-        outcome = _request_with_retries(namespace, name, spec)
+        outcome = _request_with_retries(renewer, name, spec, namespace.wait)
     except Unavailable as error:
         print(f"anchor: {error}", file=sys.stderr)
         return client_options.UNAVAILABLE
@@ -119,11 +121,10 @@ def run(namespace: argparse.Namespace) -> int:
 
 
 def _request_with_retries(
-    namespace: argparse.Namespace, name: str, spec: CertificateSpec
+    renewer: Renewer, name: str, spec: CertificateSpec, seconds: float
 ) -> Outcome:
-    """Request the certificate, and retry as long as ``--wait`` allows."""
-    renewer = client_options.renewer(namespace)
-    deadline = time.monotonic() + namespace.wait
+    """Request the certificate, and retry for so many seconds."""
+    deadline = time.monotonic() + seconds
     failures = 0
     while True:
         try:
@@ -140,10 +141,17 @@ def _request_with_retries(
 
 def _spec(namespace: argparse.Namespace, directory: Path) -> CertificateSpec:
     """The options, with absolute paths, because renewals run in another directory."""
+    client = connection_options.as_settings(namespace.parser, namespace, may_ask=sys.stdin.isatty())
+    config = None
+    if client is None:
+        config = (namespace.config or configuration.find()).absolute()
+    elif namespace.authority is not None:
+        client["authority"] = namespace.authority
     return CertificateSpec(
         names=tuple(namespace.names),
         directory=(namespace.directory or directory).absolute(),
-        config=(namespace.config or configuration.find()).absolute(),
+        config=config,
+        client=client,
         authority=namespace.authority,
         common_name=namespace.common_name,
         key=namespace.key,
@@ -154,6 +162,16 @@ def _spec(namespace: argparse.Namespace, directory: Path) -> CertificateSpec:
         hook=_hook(namespace.hook),
         renew_when_left=namespace.renew_when_left,
     )
+
+
+def _ask_for_secret(spec: CertificateSpec) -> str | None:
+    """The secret that the user types in, if the options have a user but no file."""
+    if spec.client is None or "user" not in spec.client or "secret_file" in spec.client:
+        return None
+    secret = getpass.getpass(f"secret of {spec.client['user']}: ")
+    if not secret or not secret.isprintable():
+        raise Misconfigured("the secret that was typed in is empty or not printable")
+    return secret
 
 
 def _hook(words: list[str]) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 import anchor
-from anchor.client import configuration, schedule
+from anchor.client import configuration, connection_options, schedule
 from anchor.client.configuration import Client
 from anchor.client.errors import ClientError, Misconfigured, Refused, Unavailable, WrongClock
 from anchor.errors import ConfigurationError
@@ -85,8 +85,7 @@ class Helper:
             client = self.load()
             authority = self._authority()
             csr = self._csr()
-            service = client.service(authority)
-            certified = service.sign(csr, client.source.credentials(), self._previous())
+            certified = client.sign(csr, self._previous(), authority=authority)
         except Refused as error:
             return HelperReply(REJECTED, str(error))
         except WrongClock as error:
@@ -189,13 +188,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="The helper with which certmonger gets certificates from Anchor: "
         "getcert add-ca -c Anchor -e '/path/to/anchor-certmonger --config FILE'",
     )
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="client.json, if not where it is looked for"
-    )
+    connection_options.add_options(parser)
     namespace = parser.parse_args(arguments)
-    helper = Helper(
-        lambda: configuration.load(namespace.config or configuration.find()), os.environ, _log
-    )
+    options = connection_options.as_settings(parser, namespace, may_ask=False)
+    helper = Helper(lambda: _load(options, namespace.config), os.environ, _log)
     reply = helper.answer()
     try:
         if reply.text:
@@ -207,6 +203,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return WAIT
     return reply.code
+
+
+def _load(options: Mapping[str, str | bool] | None, config: Path | None) -> Client:
+    if options is not None:
+        return configuration.from_options(options)
+    return configuration.load(config or configuration.find())
 
 
 class _Parser(argparse.ArgumentParser):

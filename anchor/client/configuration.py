@@ -1,75 +1,37 @@
-"""``client.json``: the service, the credentials, and the CAs that verify the service."""
+"""The configured service, its credentials, and the CAs that verify the service.
+
+The options are in ``client.json``, or on the command line of ``anchor request``.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-import pydantic
 from cryptography import x509
 
-from anchor.client import trust
-from anchor.client.credentials import Command, Credentials, Fixed, KeystoneToken, Source
-from anchor.client.service import Service
+from anchor.client import credential_sources, trust
+from anchor.client.credentials import Fixed, Source
+from anchor.client.errors import CredentialsRefused
+from anchor.client.service import IssuedCertificate, Service
+from anchor.client.settings import ClientSettings
+from anchor.client.tracking import CertificateSpec
 from anchor.client.transport import URL, Transport
 from anchor.client.trust import Untrusted
 from anchor.config.diagnostics import Diagnostics
-from anchor.config.document import parse_document
-from anchor.config.file_types import FilePath, SecretFile
+from anchor.config.document import SECTION_NAME, parse_document
 from anchor.config.plugins import validate_options
-from anchor.errors import ConfigurationError
+from anchor.errors import ConfigProblem, ConfigurationError
 from anchor.X509.parse_errors import MALFORMED
 
-AuthorityName = Annotated[str, pydantic.Field(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\z")]
-
-
-class KeystoneSettings(pydantic.BaseModel):
-    """The ``keystone`` section."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
-
-    cloud: str | None = pydantic.Field(
-        None, description="the cloud's name in clouds.yaml; without it the OS_* environment is used"
-    )
-
-
-class ClientSettings(pydantic.BaseModel):
-    """The keys of ``client.json``."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
-
-    url: str = pydantic.Field(description="where the service is")
-    authority: AuthorityName = pydantic.Field(
-        "default", description="the registration authority to ask"
-    )
-    user: str = pydantic.Field("", description="the user name to give")
-    secret_file: SecretFile | None = pydantic.Field(
-        None, description="a file that others cannot read, with the secret in it"
-    )
-    secret_command: tuple[str, ...] | None = pydantic.Field(
-        None, description="a program and its arguments, which prints the secret"
-    )
-    keystone: KeystoneSettings | None = pydantic.Field(
-        None, description="have the secret be a token of Keystone's"
-    )
-    ca_file: FilePath | None = pydantic.Field(
-        None,
-        description="the CA certificates, in PEM, that vouch for the service's TLS certificate",
-    )
-    issuer_ca_file: FilePath | None = pydantic.Field(
-        None,
-        description="the CA certificates, in PEM, that a certificate from the service must lead to",
-    )
-    allow_http: bool = pydantic.Field(False, description="whether a service without TLS will do")
-    timeout: Annotated[float, pydantic.Field(gt=0, le=600)] = pydantic.Field(
-        30, description="how many seconds an answer may take"
-    )
+_SIGN_URL = re.compile(r"(.*)/v1/sign/([^/]*)/?")
 
 
 @dataclass(frozen=True)
@@ -77,12 +39,11 @@ class Client:
     """A validated configuration.
 
     Attributes:
-        path: the configuration file.
+        authority: the registration authority to ask.
         source: the source of the credentials.
         issuers: the CAs that may issue certificates; None for the CAs of the service.
     """
 
-    path: Path
     transport: Transport
     authority: str
     source: Source
@@ -100,6 +61,26 @@ class Client:
     ) -> Service:
         """A registration authority of the service; by default the configured one."""
         return Service(self.transport, authority or self.authority, self.issuers, clock)
+
+    def sign(
+        self,
+        csr: x509.CertificateSigningRequest,
+        previous: x509.Certificate | None = None,
+        *,
+        authority: str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> IssuedCertificate:
+        """Request a certificate as :meth:`Service.sign`, with the configured credentials.
+
+        The error for refused credentials says what to do about them.
+        """
+        credentials = self.source.credentials()
+        try:
+            return self.service(authority, clock).sign(csr, credentials, previous)
+        except CredentialsRefused as error:
+            if not credentials.remedy:
+                raise
+            raise CredentialsRefused(f"{error}; {credentials.remedy}", error.retry_after) from None
 
 
 def find(environment: Mapping[str, str] = os.environ) -> Path:
@@ -132,24 +113,95 @@ def load(path: Path) -> Client:
     problems = Diagnostics()
     with problems.at():
         _require_trusted(path)
+    return _client(document, path.parent, problems)
+
+
+def from_options(options: Mapping[str, Any], typed_secret: str | None = None) -> Client:
+    """Validate the options of a command line, which has no relative paths.
+
+    Args:
+        options: the options, by their names in ``client.json``.
+        typed_secret: the secret of ``user`` if it is in no file.
+
+    Raises:
+        ConfigurationError: with all problems.
+    """
+    if "user" in options and "secret_file" not in options and typed_secret is None:
+        raise ConfigurationError.about(
+            "--user", "its secret was typed in; request the certificate again with --secret-file"
+        )
+    try:
+        return _client(options, Path("/"), Diagnostics(), typed_secret)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            [
+                ConfigProblem(each.path and f"--{each.path.replace('_', '-')}", each.message)
+                for each in error.problems
+            ]
+        ) from None
+
+
+def load_for(spec: CertificateSpec, typed_secret: str | None = None) -> Client:
+    """The configuration with which a certificate is requested and renewed.
+
+    Args:
+        spec: the certificate.
+        typed_secret: the secret that the user has typed in, if any.
+
+    Raises:
+        ConfigurationError: with all problems.
+    """
+    if spec.client is not None:
+        return from_options(spec.client, typed_secret)
+    assert spec.config is not None
+    return load(spec.config)
+
+
+def _client(
+    options: Mapping[str, Any], base: Path, problems: Diagnostics, typed_secret: str | None = None
+) -> Client:
     settings: ClientSettings | None = None
     with problems.at():
-        settings = validate_options(ClientSettings, document, path.parent)
+        settings = validate_options(ClientSettings, options, base)
     if settings is None:
         problems.raise_if_any()
     assert settings is not None
     transport: Transport | None = None
     source: Source | None = None
+    authority = settings.authority
     with problems.at():
-        transport = _transport(settings)
+        url, authority = _url_and_authority(settings)
+        transport = _transport(settings, url)
     with problems.at():
-        source = _source(settings)
+        source = (
+            credential_sources.configured_source(settings)
+            if typed_secret is None
+            else credential_sources.password(settings.user, typed_secret, "user")
+        )
     issuers = None
     with problems.at():
         issuers = _issuers(settings.issuer_ca_file)
     problems.raise_if_any()
     assert transport is not None and source is not None
-    return Client(path, transport, settings.authority, source, issuers)
+    return Client(transport, authority, source, issuers)
+
+
+def _url_and_authority(settings: ClientSettings) -> tuple[str, str]:
+    """The URL of the service and the authority's name, which may both be in ``url``."""
+    match = _SIGN_URL.fullmatch(settings.url)
+    if match is None:
+        return settings.url, settings.authority
+    url, authority = match.groups()
+    if not SECTION_NAME.fullmatch(authority):
+        raise ConfigurationError.about(
+            "url", f"should have the name of a registration authority at its end: {authority!a}"
+        )
+    if "authority" in settings.model_fields_set and settings.authority != authority:
+        raise ConfigurationError.about(
+            "url",
+            f"is that of the authority {authority!r}, but 'authority' is {settings.authority!r}",
+        )
+    return url, authority
 
 
 def _require_trusted(path: Path, option: str = "") -> None:
@@ -163,9 +215,9 @@ def _require_trusted(path: Path, option: str = "") -> None:
         raise ConfigurationError.about(option, str(error)) from None
 
 
-def _transport(settings: ClientSettings) -> Transport:
+def _transport(settings: ClientSettings, service_url: str) -> Transport:
     try:
-        url = URL.parse(settings.url)
+        url = URL.parse(service_url)
     except ValueError as error:
         raise ConfigurationError.about("url", str(error)) from None
     if url.scheme == "http":
@@ -200,32 +252,3 @@ def _issuers(path: Path | None) -> tuple[x509.Certificate, ...] | None:
     except MALFORMED:
         reason = "holds no certificates in PEM"
     raise ConfigurationError.about("issuer_ca_file", f"{path} {reason}")
-
-
-def _source(settings: ClientSettings) -> Source:
-    configured = [
-        name
-        for name in ("secret_file", "secret_command", "keystone")
-        if getattr(settings, name) is not None
-    ]
-    if len(configured) != 1:
-        raise ConfigurationError.about(
-            "", "exactly one of 'secret_file', 'secret_command' and 'keystone' is needed"
-        )
-    if settings.keystone is not None:
-        return KeystoneToken(settings.user, settings.keystone.cloud, settings.timeout)
-    if not settings.user:
-        raise ConfigurationError.about("", "missing option 'user'")
-    if settings.secret_command is not None:
-        if not settings.secret_command:
-            raise ConfigurationError.about("secret_command", "is empty")
-        try:
-            trust.require_command(settings.secret_command)
-        except Untrusted as error:
-            raise ConfigurationError.about("secret_command", str(error)) from None
-        return Command(settings.user, settings.secret_command, settings.timeout)
-    assert settings.secret_file is not None
-    secret = settings.secret_file.get_secret_value()
-    if not secret:
-        raise ConfigurationError.about("secret_file", "is empty")
-    return Fixed(Credentials(settings.user, secret))

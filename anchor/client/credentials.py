@@ -1,4 +1,4 @@
-"""Sources of the client's credentials: a file, a command, or Keystone."""
+"""Credentials of the client, and their sources: a file, a command, or Keystone."""
 
 from __future__ import annotations
 
@@ -15,10 +15,15 @@ MAX_SECRET = 16384
 
 @dataclass(frozen=True)
 class Credentials:
-    """A user name and a secret."""
+    """A user name and a secret.
+
+    Attributes:
+        remedy: what to say if the service refuses them; may be empty.
+    """
 
     user: str
     secret: str = field(repr=False)
+    remedy: str = ""
 
 
 class Source(Protocol):

@@ -150,7 +150,7 @@ class Daemon:
 def _identity(tracked: TrackedCertificate) -> bytes | None:
     """A hash of the credentials and the service; None while they cannot be read."""
     try:
-        return configuration.load(tracked.spec.config).identity()
+        return configuration.load_for(tracked.spec).identity()
     except ConfigurationError:
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -30,11 +30,13 @@ class Renewer:
         state: the state directory.
         progress: called with a line for each step.
         clock: returns the time in seconds since the epoch.
+        typed_secret: the secret for :meth:`request` if it is in no file.
     """
 
     state: StateDirectory
     progress: Callable[[str], None]
     clock: Callable[[], float] = time.time
+    typed_secret: str | None = field(default=None, repr=False)
 
     def request(self, name: str, spec: CertificateSpec) -> Outcome:
         """Get a certificate and track it, or replace what is tracked under the name.
@@ -145,7 +147,7 @@ class Renewer:
             WrongClock: this machine's clock is wrong, and no certificate is needed by the service's
                 clock, or none would be valid by this machine's.
         """
-        client = configuration.load(tracked.spec.config)
+        client = configuration.load_for(tracked.spec)
         offset = client.service(tracked.spec.authority, self.clock).clock_offset()
         if offset is None or abs(offset) <= MAX_SKEW.total_seconds():
             return
@@ -174,16 +176,15 @@ class Renewer:
             directory: where the files go.
             keep_access: keep owners, groups and modes that were changed by hand.
         """
-        client = configuration.load(spec.config)
+        client = configuration.load_for(spec, self.typed_secret)
         access = Access.of(spec.owner, spec.group, spec.key_mode)
         directory.prepare()
         self.progress(f"{name}: asking {client.transport.url.text}")
         old = directory.current()
         key = old.key if old and spec.reuse_key else create_ca.make_key(spec.key)
         csr = signing_request.make(key, spec.names, spec.common_name)
-        service = client.service(spec.authority, self.clock)
         previous = old.certificate if old else None
-        issued = service.sign(csr, client.source.credentials(), previous)
+        issued = client.sign(csr, previous, authority=spec.authority, clock=self.clock)
         key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         access_by_name = directory.current_access() if keep_access else None
         directory.install(key_pem, issued, access, access_by_name)

@@ -25,13 +25,19 @@ def is_name(text: str) -> bool:
 
 
 class CertificateSpec(pydantic.BaseModel):
-    """The options of ``anchor request``, which renewals use again."""
+    """The options of ``anchor request``, which renewals use again.
+
+    Attributes:
+        config: the ``client.json``; None if there is none.
+        client: without a ``client.json``, its options from the command line; none is secret.
+    """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     names: tuple[str, ...] = pydantic.Field(min_length=1)
     directory: Path
-    config: Path
+    config: Path | None = None
+    client: dict[str, str | bool] | None = None
     authority: str | None = None
     common_name: str | None = None
     key: str = "ec-p256"
@@ -41,6 +47,12 @@ class CertificateSpec(pydantic.BaseModel):
     key_mode: int = 0o600
     hook: tuple[str, ...] = ()
     renew_when_left: float | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _require_one_configuration(self) -> CertificateSpec:
+        if (self.config is None) == (self.client is None):
+            raise ValueError("exactly one of 'config' and 'client' is needed")
+        return self
 
 
 class History(pydantic.BaseModel):

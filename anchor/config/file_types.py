@@ -31,6 +31,10 @@ __all__ = [
 ]
 
 
+# Far more than a secret that a form may contain.
+_MAX_SECRET_FILE = 65536
+
+
 def text(format_: str, **keywords: Any) -> WithJsonSchema:
     """The JSON Schema of a string option.
 
@@ -54,11 +58,16 @@ Secret = SecretStr
 """A secret; only ``get_secret_value()`` reveals it."""
 
 
-def read_private(path: Path) -> bytes:
+def read_private(path: Path, limit: int | None = None) -> bytes:
     """The contents of a file that only its owner and its group can read.
 
+    Args:
+        path: the file.
+        limit: the most bytes that it may have.
+
     Raises:
-        ValueError: the file cannot be read, or others can read it, or its group can write it.
+        ValueError: the file cannot be read, or others can read it, or its group can write it, or it
+            is too large.
     """
     try:
         with path.open("rb") as file:
@@ -68,9 +77,12 @@ def read_private(path: Path) -> bytes:
                 raise ValueError(
                     f"{path} has mode {mode:04o}: others must not read it, nor the group write it"
                 )
-            return file.read()
+            contents = file.read() if limit is None else file.read(limit + 1)
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    if limit is not None and len(contents) > limit:
+        raise ValueError(f"{path} is larger than {limit} bytes")
+    return contents
 
 
 @dataclass(frozen=True)
@@ -89,10 +101,10 @@ def read_secret(path: Path) -> Secret:
     """The secret in a private file, without the line break at its end.
 
     Raises:
-        ValueError: as :func:`read_private`, or the file is not UTF-8 text.
+        ValueError: as :func:`read_private`, or the file is not UTF-8 text or larger than 64 KiB.
     """
     try:
-        return Secret(read_private(path).decode("utf-8").rstrip("\r\n"))
+        return Secret(read_private(path, _MAX_SECRET_FILE).decode("utf-8").rstrip("\r\n"))
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not UTF-8 text") from None
 

@@ -2,4 +2,5 @@
 
 from tests.support.client import daemon, machine
 from tests.support.clock import clock
+from tests.support.credentials import accepted, three_ways_in
 from tests.support.servers.https_anchor import https_anchor, private_tls

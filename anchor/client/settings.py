@@ -1,0 +1,62 @@
+"""The options of ``client.json``, which ``anchor request`` also takes on its command line."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import pydantic
+
+from anchor.config.file_types import FilePath, SecretFile
+
+AuthorityName = Annotated[str, pydantic.Field(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\z")]
+
+
+class KeystoneSettings(pydantic.BaseModel):
+    """The ``keystone`` section."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    cloud: str | None = pydantic.Field(
+        None, description="the cloud's name in clouds.yaml; without it the OS_* environment is used"
+    )
+
+
+class ClientSettings(pydantic.BaseModel):
+    """The keys of ``client.json``."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    url: str = pydantic.Field(
+        description="where the service is, or the URL of a registration authority"
+    )
+    authority: AuthorityName = pydantic.Field(
+        "default", description="the registration authority to ask"
+    )
+    user: str = pydantic.Field("", description="the user name to give")
+    secret_file: SecretFile | None = pydantic.Field(
+        None, description="a file that others cannot read, with the secret in it"
+    )
+    secret_command: tuple[str, ...] | None = pydantic.Field(
+        None, description="a program and its arguments, which prints the secret"
+    )
+    token_file: FilePath | None = pydantic.Field(
+        None, description="a file that others cannot read, with a token of Anchor in JSON"
+    )
+    jwt_file: FilePath | None = pydantic.Field(
+        None, description="a file that others cannot read, with a JWT; read for each request"
+    )
+    keystone: KeystoneSettings | None = pydantic.Field(
+        None, description="have the secret be a token of Keystone's"
+    )
+    ca_file: FilePath | None = pydantic.Field(
+        None,
+        description="the CA certificates, in PEM, that vouch for the service's TLS certificate",
+    )
+    issuer_ca_file: FilePath | None = pydantic.Field(
+        None,
+        description="the CA certificates, in PEM, that a certificate from the service must lead to",
+    )
+    allow_http: bool = pydantic.Field(False, description="whether a service without TLS will do")
+    timeout: Annotated[float, pydantic.Field(gt=0, le=600)] = pydantic.Field(
+        30, description="how many seconds an answer may take"
+    )

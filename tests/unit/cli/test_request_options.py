@@ -1,0 +1,134 @@
+"""The options of ``anchor request`` that replace a ``client.json``."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from anchor.cli import main
+from tests.support.credentials import JWT, TOKEN_SECRET, private, token_file
+
+
+@pytest.fixture
+def rejection(tmp_path, monkeypatch, capsys):
+    """Runs ``anchor request`` in an empty directory; returns its exit code and its message."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ANCHOR_CLIENT_CONF", str(tmp_path / "no-client.json"))
+
+    def run(*arguments):
+        try:
+            code = main.main(["request", "www.example.com", "--state", "state", *arguments])
+        except SystemExit as ended:
+            code = ended.code
+        captured = capsys.readouterr()
+        assert "" == captured.out
+        assert "Traceback" not in captured.err
+        return code, captured.err
+
+    return run
+
+
+URL = ("--url", "https://anchor.example.com")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (URL, "--url needs one of --token-file, --jwt-file and --user"),
+        ((*URL, "--token-file", "a", "--jwt-file", "b"), "not allowed with argument --token-file"),
+        ((*URL, "--jwt-file", "a", "--user", "b"), "not allowed with argument --jwt-file"),
+        ((*URL, "--user", "a", "--token-file", "b"), "not allowed with argument --user"),
+        ((*URL, "--config", "client.json"), "not allowed with argument --url"),
+        ((*URL, "--secret-file", "a"), "--url needs one of"),
+        ((*URL, "--token-file", "a", "--secret-file", "b"), "--secret-file needs --user"),
+        (("--url", "https://a\n"), "--url: is empty, or not printable"),
+        ((*URL, "--user", ""), "--user: is empty, or not printable"),
+        ((*URL, "--token-file", ""), "--token-file: is empty, or not printable"),
+        ((*URL, "--user", "alice"), "--user needs --secret-file"),
+        *(
+            ((option, "x"), f"{option} needs --url; without it, client.json has the settings")
+            for option in (
+                *("--token-file", "--jwt-file", "--user"),
+                *("--secret-file", "--ca-file", "--issuer-ca-file"),
+            )
+        ),
+        (("--allow-http",), "--allow-http needs --url"),
+    ],
+)
+def test_options_that_do_not_fit_each_other_exit_with_2(rejection, arguments, reason):
+    code, message = rejection(*arguments)
+
+    assert 2 == code
+    assert reason in message
+
+
+@pytest.mark.parametrize("option", ["--url", "--token-file", "--ca-file", "--user"])
+def test_a_word_that_is_not_utf_8_is_rejected(rejection, option):
+    """The state is JSON, which has no such text."""
+    code, message = rejection(option, os.fsdecode(b"caf\xe9"))
+
+    assert 2 == code
+    assert f"argument {option}: is empty, or not printable UTF-8 text" in message
+
+
+def test_all_problems_are_reported_with_the_names_of_the_options(rejection, tmp_path):
+    (tmp_path / "token").write_text("{}")
+    (tmp_path / "token").chmod(0o644)
+    (tmp_path / "cas.pem").write_text("no certificate")
+
+    code, message = rejection(
+        *("--url", "http://anchor.example.com", "--token-file", "token"),
+        *("--issuer-ca-file", "cas.pem"),
+    )
+
+    assert 1 == code
+    assert "--url: is plain http" in message
+    assert f"--token-file: {tmp_path}/token has mode 0644: others must not read it" in message
+    assert f"--issuer-ca-file: {tmp_path}/cas.pem holds no certificates in PEM" in message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("anchor.example.com", "ftp://anchor.example.com", "https://", "https:///v1/sign/x"),
+        *("https://user@anchor.example.com", "https://anchor.example.com/?a=b"),
+    ],
+)
+def test_a_url_of_no_service_is_rejected(rejection, tmp_path, url):
+    token_file(tmp_path / "token")
+
+    code, message = rejection("--url", url, "--token-file", "token")
+
+    assert 1 == code
+    assert "--url: should be a URL" in message
+
+
+@pytest.mark.parametrize("name", ["", "a b", "-a", "x" * 65, "../a", "ü"])
+def test_an_authority_with_a_hostile_name_is_rejected(rejection, tmp_path, name):
+    token_file(tmp_path / "token")
+
+    code, message = rejection(*URL, "--token-file", "token", f"--authority={name}")
+
+    assert 1 == code
+    assert "--authority: " in message
+
+
+@pytest.mark.parametrize("option", ["--token-file", "--jwt-file"])
+@pytest.mark.parametrize("extra", ["!", "\x00", "\n\n{}"])
+def test_a_damaged_file_is_reported_without_its_contents(rejection, tmp_path, option, extra):
+    contents = {"--token-file": f'{{"secret": "{TOKEN_SECRET}"}}', "--jwt-file": JWT}[option]
+    private(tmp_path / "file", contents + extra)
+
+    code, message = rejection(*URL, option, "file")
+
+    assert 1 == code
+    assert f"anchor: {option}: {tmp_path}/file " in message
+    assert TOKEN_SECRET not in message
+    assert JWT not in message
+
+
+def test_nothing_is_tracked_after_an_error(rejection, tmp_path):
+    rejection(*URL, "--token-file", "no-file")
+
+    assert [] == list(tmp_path.rglob("*.json"))
