@@ -1,6 +1,7 @@
 """Fixtures for these tests."""
 
 from tests.support.client import machine
+from tests.support.credentials import accepted, three_ways_in
 from tests.support.servers.anchor import server
 from tests.support.servers.certmonger import certmonger
 from tests.support.servers.https_anchor import https_anchor, private_tls

@@ -11,6 +11,7 @@ import pytest
 
 from anchor.cli import client_options, main
 from anchor.client import certificate_version, configuration
+from anchor.client.settings import ClientSettings
 from tests.support.paths import DOC
 
 REFERENCE = (DOC / "reference/client.rst").read_text()
@@ -30,7 +31,7 @@ def test_every_option_is_documented_with_its_name(name):
 
 
 def test_every_key_of_the_configuration_is_documented_with_its_default():
-    for name, field in configuration.ClientSettings.model_fields.items():
+    for name, field in ClientSettings.model_fields.items():
         entry = re.search(rf"^``{name}``\n((?:    .*\n|\n)+)", REFERENCE, re.MULTILINE)
         assert entry, name
         if field.default not in (None, "") and not field.is_required():

@@ -20,8 +20,10 @@ import yaml
 
 from anchor.authorities import load_authorities
 from anchor.client import configuration as client_configuration
+from anchor.client.settings import ClientSettings
 from anchor.config.plugins import validate_options
 from anchor.policy_tools import sample_csrs, test_cases
+from tests.support.credentials import JWT, TOKEN
 from tests.support.documentation import LITERAL, ROOT, SHELL, blocks, pages
 from tests.support.pki import DAY, make_ca, now
 from tests.support.servers.processes import program
@@ -40,6 +42,8 @@ RUN = {
     ("howto/backup.rst", "sh"): (3, "test_howto_commands.py"),
     ("howto/bans.rst", "console"): (3, "test_howto_commands.py"),
     ("howto/certmonger.rst", "shell"): (4, "test_howto_commands.py"),
+    ("howto/first-secret.rst", "sh"): (2, "test_first_secret.py"),
+    ("howto/first-secret.rst", "yaml"): (3, "test_first_secret.py"),
     ("howto/hsm.rst", "shell"): (2, "test_howto_commands.py"),
     ("howto/intermediate.rst", "sh"): (2, "test_init.py"),
     ("howto/keystone.rst", "shell"): (1, "test_howto_commands.py"),
@@ -51,7 +55,7 @@ RUN = {
     ("howto/plugins.rst", "toml"): (1, "test_howto_plugins.py"),
     ("howto/policy-tests.rst", "console"): (2, "test_command_docs.py"),
     ("howto/reload.rst", "sh"): (2, "test_howto_commands.py"),
-    ("howto/renewal.rst", "shell"): (5, "test_howto_commands.py"),
+    ("howto/renewal.rst", "shell"): (6, "test_howto_commands.py"),
     ("howto/several-nodes.rst", "sh"): (1, "test_howto_commands.py"),
     ("howto/signing-backends.rst", "ini"): (1, "test_signing_backends.py"),
     ("howto/signing-backends.rst", "json"): (2, "test_signing_backends.py"),
@@ -103,6 +107,7 @@ LONG = {"authentication", "signing_ca", "registration_authority"}
 SHORT = {"auth", "ca", "validators", "fixups"}
 CONFIGURATION = LONG | SHORT | {"database", "audit", "bans", "$schema"}
 BACKENDS = {"anchor", "pkcs11"}
+SECRETS = {"token_file": json.dumps(TOKEN), "jwt_file": JWT, "users_file": user_line("alice")}
 
 
 def entry_points(namespace):
@@ -118,6 +123,9 @@ def kind_of(block):
             return "config.py"
         case "ini":
             return kind_of_ini(block.text)
+        case "yaml":
+            is_prometheus = re.search(r"^(scrape_configs|groups):", block.text, re.MULTILINE)
+            return "yaml" if is_prometheus else None
         case language if language in SHELL:
             return kind_of_command(block)
         case language:
@@ -157,7 +165,7 @@ def kind_of_json(text):
         "signing_ca": document.get("backend") in BACKENDS,
         "validators": keys <= entry_points("anchor.validators") and not of_a_fixup,
         "fixups": keys <= entry_points("anchor.fixups"),
-        "client": {"url", "user"} <= keys,
+        "client": "url" in keys and keys <= set(ClientSettings.model_fields),
         "policy tests": "cases" in keys,
     }
     return next((kind for kind, is_it in kinds.items() if is_it), None)
@@ -228,7 +236,7 @@ def place(tmp_path, monkeypatch):
     made.mkdir()
     monkeypatch.setenv("ANCHOR_SECRET", "s3cret")
 
-    def secret(name, text="s3cret"):
+    def secret(name, text):
         (made / name).write_text(text)
         (made / name).chmod(0o600)
         return str(made / name)
@@ -262,7 +270,7 @@ def place(tmp_path, monkeypatch):
                 )
                 here[key] = str(made / "audit.key")
             elif key.endswith("_file"):
-                here[key] = secret(key, *[user_line("alice")] * (key == "users_file"))
+                here[key] = secret(key, SECRETS.get(key, "s3cret"))
             else:
                 here[key] = placed(value, own)
         return here

@@ -15,6 +15,7 @@ from anchor.audit.checkpoints import CheckpointInterval, CheckpointKey
 from anchor.audit.file_sink import FileSink
 from anchor.cli.main import main
 from tests.support.audit_records import cut
+from tests.support.credentials import token_file
 from tests.support.documentation import LITERAL, ROOT, blocks
 from tests.support.pki import make_ca, make_csr, now
 from tests.support.servers.processes import answers, free_port, wait_for
@@ -271,18 +272,22 @@ def client(https_anchor, tmp_path):
     return path
 
 
-def test_machines_renew_without_certmonger(here, client, tmp_path):
-    request, timer, daemon, container, hook = blocks("howto/renewal.rst", "shell")
+def test_machines_renew_without_certmonger(three_ways_in, here, client, https_anchor, tmp_path):
+    token_url = f"{https_anchor.url}/v1/sign/tokens"
+    token_file(client.with_name("token"))
+    shutil.copy(https_anchor.tls.ca.cert_path, client.with_name("tls-ca.pem"))
+    request, by_token, timer, daemon, container, hook = blocks("howto/renewal.rst", "shell")
     stand_ins = {"systemctl": SYSTEMCTL, "nginx": "echo nginx $* >>$HOME/nginx.log"}
-    owner = {"-o postgres": "-o root"}
+    replace = {"-o postgres": "-o root", "https://anchor.example.com/v1/sign/web": token_url}
 
-    with here(owner, **stand_ins) as terminal:
+    with here(replace, **stand_ins) as terminal:
         terminal.run("export ANCHOR_CLIENT_CONF=/etc/anchor/client.json")
         terminal.run("export ANCHOR_STATE=/var/lib/anchor-client")
         terminal.follow(request)
         [text] = [b.text for b in blocks("howto/renewal.rst", "nginx") if "fullchain" in b.text]
         for path in re.findall(r"(/\S+);", text):
             terminal.run(f"test -s {path}")
+        terminal.follow(by_token)
         for block in (timer, daemon):
             terminal.follow(block)
         script(terminal, "entry", container)

@@ -1,0 +1,192 @@
+"""The page ``howto/first-secret`` works: its YAML is read, and what it says is done."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.credentials import JWT, TOKEN, TOKEN_SECRET, private, token_file
+from tests.support.documentation import blocks
+from tests.support.servers.tls_server import TLSServer, handshake
+from tests.support.terminal import Terminal
+
+PAGE = "howto/first-secret.rst"
+ANCHOR = Path(sys.executable).with_name("anchor")
+
+# Until a page's commands run on a real node of the service, this makes its one token.
+TOKENS = f"""[ "$1 $2" = "token create" ] || exec {ANCHOR} "$@"
+echo "$@" >>$HOME/created
+echo '{json.dumps(TOKEN)}'"""
+
+
+@pytest.fixture
+def here(three_ways_in, https_anchor, tmp_path):
+    """Makes a terminal on a new machine, on which other directories replace those of the page."""
+    root = tmp_path / "root"
+    places = ("/etc/anchor", "/var/lib", "/run")
+    for place in places:
+        (root / place[1:]).mkdir(parents=True)
+    shutil.copy(https_anchor.tls.ca.cert_path, root / "etc/anchor/tls-ca.pem")
+
+    def opened(replace=None, **stand_ins):
+        everywhere = {place: root / place[1:] for place in places} | {
+            "https://anchor.example.com/v1/sign/web": f"{https_anchor.url}/v1/sign/tokens",
+            "https://anchor.example.com/v1/sign/pods": f"{https_anchor.url}/v1/sign/jwts",
+        }
+        terminal = Terminal(tmp_path, everywhere | (replace or {}), {"anchor": TOKENS} | stand_ins)
+        terminal.run("export ANCHOR_STATE=/var/lib/anchor-client")
+        return terminal
+
+    return opened
+
+
+@pytest.fixture
+def certificates(tmp_path):
+    return tmp_path / "root/var/lib/anchor-client/certificates"
+
+
+def examples():
+    """The user data, the play and the pod."""
+    return [yaml.safe_load(block.text) for block in blocks(PAGE, "yaml")]
+
+
+def write(terminal, path, contents, mode):
+    """Write a file of the page, at the path that replaces its path."""
+    real = Path(terminal.typed(path))
+    real.write_text(contents)
+    real.chmod(int(mode, 8))
+    return real
+
+
+def test_the_user_data_gets_a_certificate_with_a_token_and_removes_it(
+    here, certificates, https_anchor, tmp_path, ca
+):
+    [user_data, _, _] = examples()
+    assert blocks(PAGE, "yaml")[0].text.startswith("#cloud-config\n")
+    token, tls_ca = user_data["write_files"]
+    assert TOKEN == json.loads(token["content"])
+
+    with here() as terminal:
+        written = write(terminal, token["path"], token["content"], token["permissions"])
+        real_ca = https_anchor.tls.ca.cert_path.read_text()
+        write(terminal, tls_ca["path"], real_ca, tls_ca["permissions"])
+        output = "".join(terminal.run(shlex.join(words)) for words in user_data["runcmd"])
+
+    assert not written.exists()
+    # cloud-init keeps the output in a log.
+    assert TOKEN_SECRET not in output
+    assert not [words for words in user_data["runcmd"] if TOKEN_SECRET in " ".join(words)]
+    directory = certificates / "web1.example.com"
+    for name in ("key.pem", "fullchain.pem"):
+        assert (directory / name).exists()
+
+
+def test_a_server_uses_the_certificate_of_the_first_token(here, certificates, tmp_path, ca):
+    [user_data, _, _] = examples()
+    token_file(tmp_path / "root/run/anchor-token")
+    [request] = [words for words in user_data["runcmd"] if words[0] == "anchor"]
+
+    with here({"web1.example.com": "localhost"}) as terminal:
+        terminal.run(shlex.join(request))
+
+    directory = certificates / "localhost"
+    with TLSServer(tmp_path, directory / "fullchain.pem", directory / "key.pem") as server:
+        handshake(server.port, ca.cert_path)
+
+
+def run_play(terminal, tasks, host, variables):
+    """Run the tasks as Ansible would, without its conditions; return the tasks that were run."""
+    done = []
+    for task in tasks:
+        if "block" in task:
+            done += run_play(terminal, task["block"] + task["always"], host, variables)
+            continue
+        done.append(task)
+        if command := task.get("ansible.builtin.command"):
+            words = [word.replace("{{ inventory_hostname }}", host) for word in command["argv"]]
+            variables[task.get("register")] = terminal.run(shlex.join(words))
+        elif copy := task.get("ansible.builtin.copy"):
+            assert "{{ token.stdout }}" == copy["content"]
+            write(terminal, copy["dest"], variables["token"], copy["mode"])
+        elif file := task.get("ansible.builtin.file"):
+            assert "absent" == file["state"]
+            Path(terminal.typed(file["path"])).unlink()
+        else:
+            path = task["ansible.builtin.stat"]["path"].replace("{{ inventory_hostname }}", host)
+            variables[task["register"]] = Path(terminal.typed(path))
+    return done
+
+
+def test_the_play_gets_a_certificate_and_hides_the_token(here, tmp_path):
+    [_, [play], _] = examples()
+    variables = {}
+
+    with here() as terminal:
+        done = run_play(terminal, play["tasks"], "web1.example.com", variables)
+
+    assert variables["certificate"].exists()
+    assert not (tmp_path / "root/run/anchor-token").exists()
+    assert "--name=web1.example.com" in (tmp_path / "created").read_text()
+    for task in done:
+        has_token = "token.stdout" in json.dumps(task) or task.get("register") == "token"
+        assert has_token == task.get("no_log", False), task["name"]
+
+
+def test_a_token_is_created_and_the_first_boot_requests_once(
+    here, certificates, https_anchor, tmp_path
+):
+    create, first_boot = blocks(PAGE, "sh")
+    [client_json] = blocks(PAGE, "json")
+    host = {"$(hostname -f)": "web1.example.com"}
+
+    with here(host) as terminal:
+        token = terminal.run(create.text)
+        write(terminal, "/etc/anchor/client.json", terminal.typed(client_json.text), "644")
+        terminal.run("export ANCHOR_CLIENT_CONF=/etc/anchor/client.json")
+        missing = terminal.run(f"({first_boot.text})", code=1)
+        write(terminal, "/etc/anchor/token", token, "600")
+        terminal.run(f"({first_boot.text})")
+        terminal.run(f"({first_boot.text})")
+
+    assert "token_file: /etc/anchor/token cannot be read: No such file" in missing
+    assert (certificates / "web1.example.com/cert.pem").exists()
+    assert 1 == https_anchor.submissions
+
+
+def test_the_pod_gets_a_certificate_with_its_jwt_and_renews_it(here, https_anchor, tmp_path):
+    [_, _, pod] = examples()
+    spec = pod["spec"]
+    volumes = {volume["name"]: volume for volume in spec["volumes"]}
+    real = {name: tmp_path / "volumes" / name for name in volumes}
+    for path in real.values():
+        path.mkdir(parents=True)
+    private(real["jwt"] / "jwt", JWT).chmod(volumes["jwt"]["projected"]["defaultMode"])
+    shutil.copy(https_anchor.tls.ca.cert_path, real["tls-ca"] / "tls-ca.pem")
+    [source] = volumes["jwt"]["projected"]["sources"]
+    assert "https://anchor.example.com" == source["serviceAccountToken"]["audience"]
+    containers = {each["name"]: each for each in spec["initContainers"] + spec["containers"]}
+
+    def mounts(name):
+        return {
+            mount["mountPath"]: real[mount["name"]] / mount.get("subPath", "")
+            for mount in containers[name]["volumeMounts"]
+        }
+
+    assert ["directory", "certificate"] == [each["name"] for each in spec["initContainers"]]
+    for name in ("directory", "certificate", "renewal"):
+        command = [word for word in containers[name]["command"] if word != "--daemon"]
+        again = ["--force"] if name == "renewal" else []
+        with here(mounts(name)) as terminal:
+            terminal.run(shlex.join(command + again))
+
+    state = mounts("web")["/run/anchor"]
+    assert 0o755 == stat.S_IMODE(state.stat().st_mode)
+    assert (state / "certificates/web.shop.svc.example.com/key.pem").exists()
+    assert 2 == https_anchor.submissions
