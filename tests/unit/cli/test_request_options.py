@@ -128,6 +128,27 @@ def test_a_damaged_file_is_reported_without_its_contents(rejection, tmp_path, op
     assert JWT not in message
 
 
+@pytest.mark.parametrize(
+    ("contents", "reason"),
+    [
+        ("", "is empty"),
+        ("\n", "is empty"),
+        ("x" * 16385, "the secret is longer than 16384 characters"),
+        ("x" * 65537, "is larger than 65536 bytes"),
+        (b"caf\xe9", "is not UTF-8 text"),
+    ],
+    ids=["empty", "line break", "too long", "too large", "Latin-1"],
+)
+def test_a_password_that_cannot_be_sent_is_reported(rejection, tmp_path, contents, reason):
+    private(tmp_path / "secret", contents)
+
+    code, message = rejection(*URL, "--user", "alice", "--secret-file", "secret")
+
+    assert 1 == code
+    assert "--secret-file: " in message
+    assert reason in message
+
+
 def test_nothing_is_tracked_after_an_error(rejection, tmp_path):
     rejection(*URL, "--token-file", "no-file")
 
