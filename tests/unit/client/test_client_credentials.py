@@ -23,6 +23,7 @@ from tests.support.credentials import (
     token_file,
 )
 from tests.support.pki import make_csr, names_of
+from tests.support.servers.https_anchor import running
 
 
 @pytest.fixture
@@ -131,6 +132,40 @@ def test_a_renewal_uses_the_options_of_the_request_in_any_directory(
     assert 0 == machine.renew("--force")
 
     assert [(TOKEN_ID, TOKEN_SECRET)] * 2 == received.credentials
+
+
+def test_a_service_without_tls_is_asked_again_if_that_was_allowed(
+    request_by, machine, document, token, tmp_path
+):
+    with running(tmp_path, document, None) as plain:
+        url = f"{plain.url}/v1/sign/tokens"
+        assert 1 == request_by("--token-file", token, url=url)
+        assert [] == plain.requests
+        assert 0 == request_by("--token-file", token, "--allow-http", url=url)
+        assert 0 == machine.renew("--force")
+
+
+@pytest.mark.parametrize("client", [None, {"url": ["x"]}, "x"])
+def test_a_state_without_valid_options_is_damaged(request_by, machine, token, capsys, client):
+    assert 0 == request_by("--authority", "tokens", "--token-file", token)
+    path = machine.state / "tracked" / "www.example.com.json"
+    document = json.loads(path.read_text())
+    document["wish"]["client"] = client
+    path.write_text(json.dumps(document))
+
+    assert 1 == machine.renew("--force")
+
+    assert "www.example.com.json is damaged" in capsys.readouterr().err
+
+
+def test_options_in_the_state_that_nobody_knows_are_reported(request_by, machine, token, capsys):
+    assert 0 == request_by("--authority", "tokens", "--token-file", token)
+    path = machine.state / "tracked" / "www.example.com.json"
+    path.write_text(path.read_text().replace('"token_file"', '"tokenfile"'))
+
+    assert 1 == machine.renew("--force")
+
+    assert "unknown option 'tokenfile'" in capsys.readouterr().err
 
 
 def test_a_renewal_reads_the_jwt_again(request_by, machine, received, jwt, accepted):

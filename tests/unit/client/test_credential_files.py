@@ -6,11 +6,12 @@ import json
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anchor.client.credential_files import MAX_FILE, read_jwt, read_token
 from tests.support.credentials import JWT, TOKEN, TOKEN_ID, TOKEN_SECRET, private
+from tests.support.properties import examples
 
 READERS = {"token": read_token, "jwt": read_jwt}
 GOOD = {"token": json.dumps(TOKEN), "jwt": JWT}
@@ -44,6 +45,7 @@ def test_a_secret_is_in_no_representation(kind, tmp_path):
     assert credentials.secret not in credentials.remedy
 
 
+@settings(max_examples=examples(100), deadline=None)
 @given(user=visible, secret=visible, more=st.dictionaries(st.text(), st.integers()))
 def test_every_id_and_secret_is_read_whatever_else_there_is(tmp_path_factory, user, secret, more):
     document = more | {"id": user, "secret": secret}
@@ -61,6 +63,7 @@ def test_json_in_the_encodings_of_windows_is_read(tmp_path, encoding):
     assert (TOKEN_ID, TOKEN_SECRET) == (credentials.user, credentials.secret)
 
 
+@settings(max_examples=examples(200), deadline=None)
 @given(contents=st.binary(max_size=300) | st.text(max_size=100).map(str.encode))
 def test_other_contents_are_rejected_with_one_line_of_text(tmp_path_factory, contents):
     path = private(tmp_path_factory.mktemp("any") / "file", contents)
