@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-import stat
 import sys
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from tests.support.terminal import Terminal
 PAGE = "howto/first-secret.rst"
 ANCHOR = Path(sys.executable).with_name("anchor")
 
-# Until a page's commands run on a real node of the service, this makes its one token.
+# Creates the one token that the stand-in of the service accepts.
 TOKENS = f"""[ "$1 $2" = "token create" ] || exec {ANCHOR} "$@"
 echo "$@" >>$HOME/created
 echo '{json.dumps(TOKEN)}'"""
@@ -53,7 +52,7 @@ def certificates(tmp_path):
 
 
 def examples():
-    """The user data, the play and the pod."""
+    """The user data for cloud-init, and the play for Ansible."""
     return [yaml.safe_load(block.text) for block in blocks(PAGE, "yaml")]
 
 
@@ -68,7 +67,7 @@ def write(terminal, path, contents, mode):
 def test_the_user_data_gets_a_certificate_with_a_token_and_removes_it(
     here, certificates, https_anchor, tmp_path, ca
 ):
-    [user_data, _, _] = examples()
+    [user_data, _] = examples()
     assert blocks(PAGE, "yaml")[0].text.startswith("#cloud-config\n")
     token, tls_ca = user_data["write_files"]
     assert TOKEN == json.loads(token["content"])
@@ -89,7 +88,7 @@ def test_the_user_data_gets_a_certificate_with_a_token_and_removes_it(
 
 
 def test_a_server_uses_the_certificate_of_the_first_token(here, certificates, tmp_path, ca):
-    [user_data, _, _] = examples()
+    [user_data, _] = examples()
     token_file(tmp_path / "root/run/anchor-token")
     [request] = [words for words in user_data["runcmd"] if words[0] == "anchor"]
 
@@ -125,7 +124,7 @@ def run_play(terminal, tasks, host, variables):
 
 
 def test_the_play_gets_a_certificate_and_hides_the_token(here, tmp_path):
-    [_, [play], _] = examples()
+    [_, [play]] = examples()
     variables = {}
 
     with here() as terminal:
@@ -142,7 +141,7 @@ def test_the_play_gets_a_certificate_and_hides_the_token(here, tmp_path):
 def test_a_token_is_created_and_the_first_boot_requests_once(
     here, certificates, https_anchor, tmp_path
 ):
-    create, first_boot = blocks(PAGE, "sh")
+    create, first_boot, _ = blocks(PAGE, "sh")
     [client_json] = blocks(PAGE, "json")
     host = {"$(hostname -f)": "web1.example.com"}
 
@@ -160,33 +159,21 @@ def test_a_token_is_created_and_the_first_boot_requests_once(
     assert 1 == https_anchor.submissions
 
 
-def test_the_pod_gets_a_certificate_with_its_jwt_and_renews_it(here, https_anchor, tmp_path):
-    [_, _, pod] = examples()
-    spec = pod["spec"]
-    volumes = {volume["name"]: volume for volume in spec["volumes"]}
-    real = {name: tmp_path / "volumes" / name for name in volumes}
-    for path in real.values():
-        path.mkdir(parents=True)
-    private(real["jwt"] / "jwt", JWT).chmod(volumes["jwt"]["projected"]["defaultMode"])
-    shutil.copy(https_anchor.tls.ca.cert_path, real["tls-ca"] / "tls-ca.pem")
-    [source] = volumes["jwt"]["projected"]["sources"]
-    assert "https://anchor.example.com" == source["serviceAccountToken"]["audience"]
-    containers = {each["name"]: each for each in spec["initContainers"] + spec["containers"]}
+def test_a_container_gets_a_certificate_with_the_jwt_of_its_pod(here, https_anchor, tmp_path):
+    _, _, request = blocks(PAGE, "sh")
+    mounted = tmp_path / "jwt"
+    (mounted / "..2026").mkdir(parents=True)
+    (mounted / "..data").symlink_to("..2026")
+    (mounted / "token").symlink_to("..data/token")
 
-    def mounts(name):
-        return {
-            mount["mountPath"]: real[mount["name"]] / mount.get("subPath", "")
-            for mount in containers[name]["volumeMounts"]
-        }
+    with here({"/var/run/secrets/anchor": mounted}) as terminal:
+        private(mounted / "..2026/token", JWT).chmod(0o644)
+        refused = terminal.run(request.text, code=1)
+        private(mounted / "..2026/token", JWT).chmod(0o400)
+        terminal.run(request.text)
+        terminal.run("anchor renew --force --state=/run/anchor")
 
-    assert ["directory", "certificate"] == [each["name"] for each in spec["initContainers"]]
-    for name in ("directory", "certificate", "renewal"):
-        command = [word for word in containers[name]["command"] if word != "--daemon"]
-        again = ["--force"] if name == "renewal" else []
-        with here(mounts(name)) as terminal:
-            terminal.run(shlex.join(command + again))
-
-    state = mounts("web")["/run/anchor"]
-    assert 0o755 == stat.S_IMODE(state.stat().st_mode)
-    assert (state / "certificates/web.shop.svc.example.com/key.pem").exists()
+    assert "--jwt-file: /var/run/secrets/anchor/token has mode 0644: others must not" in refused
+    directory = tmp_path / "root/run/anchor/certificates/web.shop.svc.example.com"
+    assert (directory / "key.pem").exists()
     assert 2 == https_anchor.submissions
