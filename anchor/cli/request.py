@@ -141,7 +141,9 @@ def _request_with_retries(
 
 def _spec(namespace: argparse.Namespace, directory: Path) -> CertificateSpec:
     """The options, with absolute paths, because renewals run in another directory."""
-    client = connection_options.as_settings(namespace.parser, namespace, may_ask=sys.stdin.isatty())
+    # sys.stdin is None if it is closed.
+    may_ask = sys.stdin is not None and sys.stdin.isatty()
+    client = connection_options.as_settings(namespace.parser, namespace, may_ask=may_ask)
     config = None
     if client is None:
         config = (namespace.config or configuration.find()).absolute()
@@ -168,7 +170,10 @@ def _ask_for_secret(spec: CertificateSpec) -> str | None:
     """The secret that the user types in, if the options have a user but no file."""
     if spec.client is None or "user" not in spec.client or "secret_file" in spec.client:
         return None
-    secret = getpass.getpass(f"secret of {spec.client['user']}: ")
+    try:
+        secret = getpass.getpass(f"secret of {spec.client['user']}: ")
+    except EOFError:
+        secret = ""
     if not secret or not secret.isprintable():
         raise Misconfigured("the secret that was typed in is empty or not printable")
     return secret

@@ -98,7 +98,7 @@ def find(environment: Mapping[str, str] = os.environ) -> Path:
     raise ConfigurationError.about(
         "",
         f"there is no client.json in {', '.join(map(str, paths))}; "
-        "$ANCHOR_CLIENT_CONF or --config names one elsewhere",
+        "$ANCHOR_CLIENT_CONF or --config names one elsewhere, and --url replaces it",
     )
 
 

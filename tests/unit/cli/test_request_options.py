@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import sys
 
 import pytest
 
@@ -61,6 +63,39 @@ def test_options_that_do_not_fit_each_other_exit_with_2(rejection, arguments, re
 
     assert 2 == code
     assert reason in message
+
+
+def test_a_password_is_not_asked_for_without_a_standard_input(rejection, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+
+    code, message = rejection(*URL, "--user", "alice")
+
+    assert 2 == code
+    assert "--user needs --secret-file" in message
+
+
+def test_the_end_of_the_input_is_no_password(rejection, monkeypatch):
+    def ends(_prompt):
+        raise EOFError
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(getpass, "getpass", ends)
+
+    code, message = rejection(*URL, "--user", "alice")
+
+    assert 1 == code
+    assert "the secret that was typed in is empty" in message
+
+
+def test_a_missing_client_json_is_reported_with_what_replaces_it(rejection, monkeypatch, tmp_path):
+    monkeypatch.delenv("ANCHOR_CLIENT_CONF")
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    code, message = rejection()
+
+    assert 1 == code
+    assert "there is no client.json in " in message
+    assert "--url replaces it" in message
 
 
 @pytest.mark.parametrize("option", ["--url", "--token-file", "--ca-file", "--user"])
