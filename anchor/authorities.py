@@ -34,6 +34,7 @@ from anchor.store.database.certificates import Inventory
 from anchor.store.database.engine import Database
 from anchor.store.database.failures import Failures
 from anchor.store.database.settings import locate_database
+from anchor.store.database.tokens import Tokens
 from anchor.timestamps import utc_now
 
 
@@ -124,12 +125,23 @@ def load_authorities(
     problems = Diagnostics()
     document = read_document(path, problems)
     section_problems = Diagnostics()
+    database: Database | None = None
+    with section_problems.at("database"):
+        database = Database(locate_database(document.database, document.base, offline=offline))
+        if not offline:
+            database.require_usable()
+    services = {"tokens": Tokens(database, clock)} if database else {}
     authenticators: dict[str, Authenticator] = {}
     shared_slots = None if offline else SharedSlots.of(path)
     for name, section in document.authentication.items():
         with section_problems.at("authentication", name):
             authenticators[name] = load_authenticator(
-                name, section, document.base, offline=offline, shared_slots=shared_slots
+                name,
+                section,
+                document.base,
+                offline=offline,
+                shared_slots=shared_slots,
+                services=services,
             )
     signing_cas: dict[str, SigningCA] = {}
     for name, section in document.signing_ca.items():
@@ -144,11 +156,6 @@ def load_authorities(
     ban_file: Path | None = None
     with section_problems.at("bans"):
         ban_file = validate_options(BanSettings, document.bans, document.base).path
-    database: Database | None = None
-    with section_problems.at("database"):
-        database = Database(locate_database(document.database, document.base, offline=offline))
-        if not offline:
-            database.require_usable()
     # Offline nothing is created, also no database.
     has_bans = with_bans and database is not None and (not offline or database.exists())
     bans = Bans(database) if database and has_bans else NoBans()

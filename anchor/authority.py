@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from anchor.ca.dropped import dropped_attributes, dropped_extensions
 from anchor.ca.issued import IssuedCertificate
 from anchor.ca.signing_ca import SigningCA
 from anchor.errors import (
+    AnchorError,
     BackendUnavailable,
     NotAuthenticated,
     TooManyAttempts,
@@ -34,6 +36,8 @@ from anchor.store.records import CertificateRecord, Issuance
 from anchor.timestamps import utc_now
 from anchor.X509 import name_search
 from anchor.X509.signing_request import X509Csr
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,6 +119,7 @@ class RegistrationAuthority:
 
         Raises:
             ValidationFailed: the policy rejects the request.
+            NotAuthenticated: another request has used the credential up meanwhile.
             DatabaseUnavailable: the database is away, locked or full.
             AnchorError: Anchor is at fault; the text is for the log.
         """
@@ -128,7 +133,11 @@ class RegistrationAuthority:
         except BaseException as error:
             self._record(SIGNING, origin, identity, details, error)
             raise
-        self._record(SIGNING, origin, identity, details)
+        try:
+            self._record(SIGNING, origin, identity, details)
+        except BaseException:
+            self._give_back(identity)
+            raise
         return issued
 
     def record_unreadable(self, identity: AuthDetails, origin: Origin, error: Exception) -> None:
@@ -155,10 +164,24 @@ class RegistrationAuthority:
         self.inventory.add(
             self._stored(issued, approved, identity=identity, origin=origin, now=now),
             name_search.search_entries(approved.interpreted_names),
+            single_use=identity.single_use,
         )
-        self.signing_ca.store.put(issued.fingerprint, issued.pem)
+        try:
+            self.signing_ca.store.put(issued.fingerprint, issued.pem)
+        except BaseException:
+            self._give_back(identity)
+            raise
         details.update(events.describe_certificate(issued, approved))
         return issued
+
+    def _give_back(self, identity: AuthDetails) -> None:
+        """Give the use of a credential back after an error: nothing is answered."""
+        if identity.token_id is None and identity.single_use is None:
+            return
+        try:
+            self.inventory.give_back(identity.token_id, identity.single_use)
+        except AnchorError as error:
+            LOG.error("a use of the credential of %r is lost: %s", identity.username, error)
 
     def _stored(
         self,
@@ -191,6 +214,10 @@ class RegistrationAuthority:
                 groups=identity.groups,
                 address=origin.address,
                 request_id=origin.request_id,
+                authentication=identity.authentication or None,
+                credential=identity.credential.value,
+                token_id=identity.token_id,
+                claims=identity.claims or None,
             ),
         )
 

@@ -17,6 +17,7 @@ from anchor.config.plugins import load_plugin, validate_options
 from anchor.errors import (
     BackendUnavailable,
     ConfigurationError,
+    DatabaseUnavailable,
     NotAuthenticated,
     PluginError,
     TooManyAttempts,
@@ -112,6 +113,7 @@ class Authenticator:
         Raises:
             NotAuthenticated: the credentials are wrong; the backend never sees an empty secret.
             BackendUnavailable: the backend cannot be reached.
+            DatabaseUnavailable: the database is away, for credentials that are stored there.
             PluginError: the backend raised an unexpected error or returned a wrong type.
         """
         if not secret:
@@ -123,7 +125,7 @@ class Authenticator:
             raise BackendUnavailable(
                 f"the authentication {self.name!r} is not available: {error}", error.retry_after
             ) from error.__cause__
-        except (NotAuthenticated, TooManyAttempts):
+        except (NotAuthenticated, TooManyAttempts, DatabaseUnavailable):
             raise
         except Exception as error:
             raise PluginError(f"the authentication {self.name!r} failed") from error
@@ -179,7 +181,8 @@ def load_authenticator(
     credential: CredentialKind = getattr(backend, "credential", CredentialKind.PASSWORD)
     needed = frozenset(getattr(backend, "from_anchor", ()))
     values = plugins.Signature.of(backend, needed).validate(options, base, offline=offline)
-    if offline:
+    # If a service is missing, the configuration has another problem, which is reported there.
+    if offline or not needed <= services.keys():
         return Authenticator(name, _unavailable_offline, None, kind, credential=credential)
     try:
         instance = cast(Backend, backend(**{key: services[key] for key in needed}, **values))

@@ -18,11 +18,16 @@ def kind_of(user: str, secret: str) -> CredentialKind:
 
     Only its shape decides, so a credential is never tried in several ways.
     """
-    if _TOKEN_ID.fullmatch(user):
+    if is_token_id(user):
         return CredentialKind.TOKEN
     if _JWT.fullmatch(secret):
         return CredentialKind.JWT
     return CredentialKind.PASSWORD
+
+
+def is_token_id(user: str) -> bool:
+    """Whether a user name has the form of a token's identifier."""
+    return _TOKEN_ID.fullmatch(user) is not None
 
 
 def new_token_id() -> str:

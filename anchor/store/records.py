@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,10 @@ class Issuance:
         groups: the requester's groups.
         address: the client's address.
         request_id: the request's id in logs and audit events.
+        authentication: the section of the configuration that accepted the credential.
+        credential: the kind of the credential, such as ``token``.
+        token_id: the token that was used.
+        claims: statements of the credential about the requester; None if there are none.
     """
 
     issued_at: datetime.datetime
@@ -39,6 +44,10 @@ class Issuance:
     groups: tuple[str, ...]
     address: str
     request_id: str
+    authentication: str | None = None
+    credential: str | None = None
+    token_id: str | None = None
+    claims: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

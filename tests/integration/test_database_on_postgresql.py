@@ -21,6 +21,7 @@ from anchor.store.database.settings import locate_database
 from anchor.store.database.tables import METADATA
 from anchor.timestamps import utc_now
 from tests.support.pki import make_csr
+from tests.support.tokens import add_token, add_used_credential
 
 TABLES = [table.name for table in METADATA.sorted_tables]
 
@@ -54,13 +55,15 @@ def command(tmp_path):
 
 @pytest.fixture
 def filled(serve, document):
-    """A service on SQLite with three certificates and two bans."""
+    """A service on SQLite with three certificates, two bans and a token."""
     service = serve(document)
     for name in ("a.example.com", "b.example.com", "c.example.com"):
         service.issue(make_csr(name, name))
     for name in ("x.example.com", "*.y.example.com"):
         ban(service.settings.database, name)
     service.sign(secret="wrong", status=401)
+    add_token(service.settings.database, names=("ü.example.com",))
+    add_used_credential(service.settings.database)
     yield service
     service.settings.database.close()
 

@@ -50,6 +50,10 @@ def insert_certificate(
             "user_id_key": requester_key(issuance.user_id) if issuance.user_id else None,
             "address": storable(issuance.address),
             "request_id": issuance.request_id,
+            "authentication": issuance.authentication,
+            "credential": issuance.credential,
+            "token_id": issuance.token_id,
+            "claims": json.dumps(dict(issuance.claims)) if issuance.claims else None,
         }
     [(identifier,)] = transaction.rows(_INSERT, values)
     transaction.execute_all(
@@ -85,6 +89,10 @@ def record_of(row: Row[Any]) -> CertificateRecord:
             groups=tuple(json.loads(row.groups)),
             address=row.address,
             request_id=row.request_id,
+            authentication=row.authentication,
+            credential=row.credential,
+            token_id=row.token_id,
+            claims=json.loads(row.claims) if row.claims else None,
         )
     return CertificateRecord(
         fingerprint=row.fingerprint,

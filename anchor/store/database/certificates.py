@@ -22,7 +22,9 @@ from sqlalchemy import (
     tuple_,
 )
 
+from anchor.auth.results import SingleUse
 from anchor.store.database.certificate_rows import insert_certificate, moment, record_of, seconds
+from anchor.store.database.credential_uses import give_back_uses, take_uses
 from anchor.store.database.engine import Database
 from anchor.store.database.selection import Selection
 from anchor.store.database.statements import Statement
@@ -48,19 +50,41 @@ class Inventory:
     def __init__(self, database: Database):
         self.database = database
 
-    def add(self, record: CertificateRecord, names: Mapping[str, str]) -> None:
-        """Store a certificate durably.
+    def add(
+        self,
+        record: CertificateRecord,
+        names: Mapping[str, str],
+        *,
+        single_use: SingleUse | None = None,
+    ) -> None:
+        """Store a certificate durably, and take the use of the credential that it costs.
+
+        Both or neither is stored.
 
         Args:
-            record: the certificate.
+            record: the certificate; it takes a use of its token, if it has one.
             names: its names with their search keys.
+            single_use: a credential that is good for this certificate only.
 
         Raises:
+            NotAuthenticated: the credential was used up, revoked or expired meanwhile.
             DatabaseUnavailable: the database is away, locked or full.
             StorageError: the database refuses the certificate.
         """
         with self.database.transaction() as transaction:
+            if issuance := record.issuance:
+                take_uses(transaction, issuance.token_id, single_use, issuance.issued_at)
             insert_certificate(transaction, record, names)
+
+    def give_back(self, token_id: str | None, single_use: SingleUse | None) -> None:
+        """Give the use of a credential back, because its certificate is not answered.
+
+        The certificate stays stored: somebody might have seen it.
+
+        Raises:
+            DatabaseUnavailable: the database is away, locked or full.
+        """
+        give_back_uses(self.database, token_id, single_use)
 
     def add_all(self, records: Iterable[tuple[CertificateRecord, Mapping[str, str]]]) -> int:
         """Store certificates that are not stored yet, in one transaction; return their number."""

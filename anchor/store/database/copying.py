@@ -23,13 +23,21 @@ from anchor.store.database.engine import Database
 from anchor.store.database.errors import database_errors
 from anchor.store.database.inspection import inspect_database, require_current
 from anchor.store.database.settings import DatabaseLocation
-from anchor.store.database.tables import BANS, CERTIFICATES, FAILURES, IMPORTS, METADATA
+from anchor.store.database.tables import (
+    BANS,
+    CERTIFICATES,
+    FAILURES,
+    IMPORTS,
+    METADATA,
+    TOKENS,
+    USED_CREDENTIALS,
+)
 
 # Rows that are read and written at once.
 _BATCH = 500
 
 # Tables with a primary key; the others contain rows of these.
-_KEYED = (CERTIFICATES, BANS, FAILURES, IMPORTS)
+_KEYED = (CERTIFICATES, BANS, FAILURES, IMPORTS, TOKENS, USED_CREDENTIALS)
 
 Progress = Callable[[str, int], None]
 
@@ -160,7 +168,7 @@ def _continue_identifiers(connection: Connection) -> None:
 
 
 def _mark(connection: Connection) -> tuple[int, object]:
-    """The number of certificates, and a value that changes with certificates, bans and imports."""
+    """The number of certificates, and a value that changes with certificates, bans and tokens."""
     identifier = CERTIFICATES.c.id
     count, last = connection.execute(select(func.count(), func.max(identifier))).one()
     newest = select(CERTIFICATES.c.fingerprint).where(identifier == last)
@@ -169,7 +177,7 @@ def _mark(connection: Connection) -> tuple[int, object]:
         connection.execute(newest).scalar(),
         [
             connection.execute(select(table).order_by(*table.primary_key)).all()
-            for table in (BANS, IMPORTS)
+            for table in (BANS, IMPORTS, TOKENS)
         ],
     )
 
@@ -179,7 +187,7 @@ def _require_unchanged(source: DatabaseLocation, before: tuple[int, object]) -> 
         after = _mark(connection)
     if after == before:
         return
-    what = "certificates or bans changed"
+    what = "certificates, bans or tokens changed"
     if after[0] > before[0]:
         what = f"{after[0] - before[0]} certificates were added"
     raise CopyRefused(

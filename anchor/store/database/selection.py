@@ -26,6 +26,7 @@ class Selection:
         authority: a registration authority.
         key: the SHA-256 of a SubjectPublicKeyInfo in hexadecimal, or its start.
         serial: a serial number in hexadecimal.
+        token_id: the token that was used.
         ends_from: only certificates that expire at this time or later, in UTC.
         ends_before: only certificates that expire before this time, in UTC.
         issued_since: only certificates that were issued at this time or later, in UTC; for an
@@ -37,6 +38,7 @@ class Selection:
     authority: str | None = None
     key: str | None = None
     serial: str | None = None
+    token_id: str | None = None
     ends_from: datetime.datetime | None = None
     ends_before: datetime.datetime | None = None
     issued_since: datetime.datetime | None = None
@@ -55,6 +57,8 @@ class Selection:
             conditions.append(_COLUMNS.key.between(self.key, f"{self.key}g"))
         if self.serial is not None:
             conditions.append(_COLUMNS.serial == self.serial)
+        if self.token_id is not None:
+            conditions.append(_COLUMNS.token_id == self.token_id)
         if self.issued_since is not None:
             since = seconds(self.issued_since)
             conditions.append(func.coalesce(_COLUMNS.issued_at, _COLUMNS.not_before) >= since)

@@ -29,6 +29,7 @@ IDENTIFIER: TypeEngine[int] = BigInteger().with_variant(Integer, "sqlite")
 # Ranges of keys need the order of bytes, which is SQLite's default.
 KEY: TypeEngine[str] = String(255).with_variant(String(255, collation="C"), "postgresql")
 HASH: TypeEngine[str] = String(64).with_variant(String(64, collation="C"), "postgresql")
+TOKEN_ID: TypeEngine[str] = String(32).with_variant(String(32, collation="C"), "postgresql")
 
 CERTIFICATES = Table(
     "certificates",
@@ -55,6 +56,11 @@ CERTIFICATES = Table(
     Column("address", Text),
     Column("request_id", String(64)),
     Column("der", LargeBinary, nullable=False),
+    # Columns of later versions come last, where a migration adds them.
+    Column("authentication", String(64)),
+    Column("credential", String(16)),
+    Column("token_id", TOKEN_ID),
+    Column("claims", Text),
     # Also the index to look up a serial number.
     UniqueConstraint("serial", "ca_key_id"),
     # The end is in each index, because lists are in its order.
@@ -64,10 +70,17 @@ CERTIFICATES = Table(
     Index("certificates_requester", "requester_key", "not_after"),
     Index("certificates_user_id", "user_id_key", "not_after"),
 )
+Index(
+    "certificates_token_id",
+    CERTIFICATES.c.token_id,
+    CERTIFICATES.c.not_after,
+    sqlite_where=CERTIFICATES.c.token_id.is_not(None),
+    postgresql_where=CERTIFICATES.c.token_id.is_not(None),
+)
 """Issued certificates.
 
-``names`` and ``groups`` are lists in JSON.  The key of a requester is
-:func:`anchor.store.bans.normalize` of the name, and ``key`` is the SHA-256 of the
+``names`` and ``groups`` are lists in JSON, ``claims`` is an object in JSON.  The key of a requester
+is :func:`anchor.store.bans.normalize` of the name, and ``key`` is the SHA-256 of the
 SubjectPublicKeyInfo in hexadecimal.  An imported certificate has no requester, no authority and no
 door.
 """
@@ -136,3 +149,38 @@ IMPORTS = Table(
     Column("imported_at", BigInteger, nullable=False),
 )
 """The ban files that were imported, by the SHA-256 of their contents."""
+
+TOKENS = Table(
+    "tokens",
+    METADATA,
+    Column("id", TOKEN_ID, primary_key=True),
+    Column("authority", String(64), nullable=False),
+    Column("requester", Text, nullable=False),
+    Column("groups", Text, nullable=False),
+    Column("names", Text),
+    Column("secret_hash", String(64), nullable=False),
+    Column("uses", Integer, nullable=False),
+    Column("used", Integer, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger),
+    Column("revoked", BigInteger),
+    Index("tokens_created", "created", "id"),
+)
+"""The tokens, which are deleted some time after they expired or were revoked.
+
+``groups`` and ``names`` are lists in JSON; ``names`` is null if the token is not limited to names.
+``secret_hash`` is the SHA-256 of the secret in hexadecimal.  ``expires`` is null for a token
+without an end.
+"""
+
+USED_CREDENTIALS = Table(
+    "used_credentials",
+    METADATA,
+    Column("key", HASH, primary_key=True),
+    Column("expires", BigInteger, nullable=False),
+    Index("used_credentials_expires", "expires"),
+)
+"""Credentials that are good for one certificate only and were used.
+
+The key is a SHA-256 that no other credential has.
+"""

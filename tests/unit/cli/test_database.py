@@ -15,8 +15,10 @@ from anchor.store.database.bans import Bans
 from anchor.store.database.engine import Database
 from anchor.store.database.settings import locate_database
 from anchor.store.database.tables import METADATA
+from anchor.store.database.tokens import Tokens
 from anchor.timestamps import utc_now
 from tests.support.pki import make_csr
+from tests.support.tokens import add_token, add_used_credential
 
 TABLES = {table.name for table in METADATA.sorted_tables}
 
@@ -32,13 +34,15 @@ def command(tmp_path, document):
 
 @pytest.fixture
 def filled(service):
-    """A service with three certificates, two bans and a failed authentication."""
+    """A service with three certificates, two bans, a token and a failed authentication."""
     for name in ("a.example.com", "b.example.com", "c.example.com"):
         service.issue(make_csr(name, name))
     bans = Bans(service.settings.database)
     for name in ("x.example.com", "*.y.example.com"):
         bans.add(Ban(kind="name", value=name, since=utc_now(), reason="ü"))
     service.sign(secret="wrong", status=401)
+    add_token(service.settings.database, names=("ü.example.com",))
+    add_used_credential(service.settings.database)
     return service
 
 
@@ -161,6 +165,12 @@ def replace_ban(service):
     bans.add(last.model_copy(update={"reason": "another"}))
 
 
+def revoke(service):
+    tokens = Tokens(service.settings.database)
+    [token] = tokens.select()
+    assert tokens.revoke(token.id)
+
+
 def unban(service):
     bans = Bans(service.settings.database)
     bans.remove("name", bans.all()[-1].value)
@@ -170,9 +180,10 @@ def unban(service):
     ("change", "reason"),
     [
         (issue, "1 certificates were added"),
-        (ban, "certificates or bans changed"),
-        (replace_ban, "certificates or bans changed"),
-        (unban, "certificates or bans changed"),
+        (ban, "certificates, bans or tokens changed"),
+        (replace_ban, "certificates, bans or tokens changed"),
+        (revoke, "certificates, bans or tokens changed"),
+        (unban, "certificates, bans or tokens changed"),
     ],
 )
 def test_nothing_is_copied_from_a_database_in_use(

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from anchor.audit import checkpoints, inventory_comparison
 from anchor.cli import main
 from anchor.store.bans import Ban
+from anchor.store.database import schema
 from anchor.store.database.bans import Bans
 from anchor.timestamps import utc_now
 from tests.support.pki import make_csr
@@ -112,7 +113,7 @@ def test_a_database_that_agrees_with_the_audit_is_good(service, check, text):
 
     code, output = text()
     assert code == 0
-    assert "anchor.db: intact, with version 0001 of the schema" in output
+    assert f"anchor.db: intact, with version {schema.HEAD} of the schema" in output
     assert "the database has all certificates in force that the audit has" in output
 
 
@@ -295,7 +296,7 @@ def test_the_bans_are_described_because_the_audit_lacks_them(service, check, tex
     [
         ("DROP TABLE imports", "the table imports is missing"),
         ("DELETE FROM alembic_version", "there are no tables"),
-        ("UPDATE alembic_version SET version_num = '0000'", "version 0000 instead of 0001"),
+        ("UPDATE alembic_version SET version_num = '0000'", "version 0000 instead of"),
         ("DELETE FROM certificates", "row 1 of certificate_names refers to a row of certificates"),
     ],
 )

@@ -1,0 +1,125 @@
+"""Tokens: a machine's first credential, for a limited number of certificates."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import hmac
+import re
+import secrets
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from anchor.auth.credentials import is_token_id
+from anchor.auth.results import AuthDetails, CredentialKind
+from anchor.errors import NotAuthenticated
+
+_SECRET_BYTES = 32
+# Unpadded base64url of 32 bytes.
+_SECRET = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+# No secret has this hash.
+_NO_HASH = "0" * 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Token:
+    """A stored token.
+
+    Attributes:
+        id: the identifier, which is not secret.
+        authority: the registration authority that accepts the token.
+        requester: the user name of the token's holder.
+        groups: the groups of the holder.
+        names: the names that certificates may have; None for no limit.
+        secret_hash: the :func:`hash_secret` of the secret.
+        uses: the number of certificates that the token is good for.
+        used: the number of certificates that it got so far.
+        created: when it was created, in UTC.
+        expires: when it expires, in UTC; None for never.
+        revoked: when it was revoked, in UTC; None if it was not.
+    """
+
+    id: str
+    authority: str
+    requester: str
+    groups: tuple[str, ...] = ()
+    names: tuple[str, ...] | None = None
+    secret_hash: str = field(repr=False)
+    uses: int = 1
+    used: int = 0
+    created: datetime.datetime
+    expires: datetime.datetime | None
+    revoked: datetime.datetime | None = None
+
+    def is_usable(self, now: datetime.datetime) -> bool:
+        """Whether the token is good for another certificate."""
+        is_in_force = self.expires is None or now < self.expires
+        return self.revoked is None and is_in_force and self.used < self.uses
+
+
+class TokenStore(Protocol):
+    """The tokens of all nodes."""
+
+    def find(self, token_id: str) -> Token | None:
+        """The token with an identifier; None if there is none.
+
+        Raises:
+            DatabaseUnavailable: the tokens cannot be read.
+        """
+
+    def now(self) -> datetime.datetime:
+        """The current time, in UTC."""
+
+
+class TokenAuthentication:
+    """Accepts tokens that ``anchor token create`` made; the user name is the token's id.
+
+    A token belongs to one registration authority.  It expires, and it is good for a limited number
+    of certificates, which all processes and nodes count together.
+    """
+
+    # It waits for the database only, which limits each wait itself.
+    waits = False
+    credential = CredentialKind.TOKEN
+    from_anchor = ("tokens",)
+
+    def __init__(self, tokens: TokenStore):
+        self._tokens = tokens
+
+    def authenticate(self, user: str, secret: str, authority: str) -> AuthDetails:
+        """Return the identity of a token's holder; the certificate takes the use.
+
+        Raises:
+            NotAuthenticated: the token is unknown, used up, revoked, expired or of another
+                authority, or the secret is wrong.
+            DatabaseUnavailable: the database is away.
+        """
+        token = self._tokens.find(user) if is_token_id(user) else None
+        # An unknown token costs as much as a wrong secret.
+        expected = token.secret_hash if token else _NO_HASH
+        is_right = hmac.compare_digest(expected, hash_secret(secret))
+        if (
+            token is None
+            or not is_right
+            or not _SECRET.fullmatch(secret)
+            or token.authority != authority
+            or not token.is_usable(self._tokens.now())
+        ):
+            raise NotAuthenticated()
+        return AuthDetails(
+            token.requester, token.groups, allowed_names=token.names, token_id=token.id
+        )
+
+
+def new_secret() -> str:
+    """A secret of 256 random bits, as text."""
+    return urlsafe_b64encode(secrets.token_bytes(_SECRET_BYTES)).rstrip(b"=").decode("ascii")
+
+
+def hash_secret(secret: str) -> str:
+    """The SHA-256 of a secret, in hexadecimal.
+
+    A slow hash would not make it safer: 256 random bits cannot be guessed.
+    """
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

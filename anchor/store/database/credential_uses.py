@@ -1,0 +1,48 @@
+"""Uses of credentials, taken in the transaction that stores the certificate."""
+
+from __future__ import annotations
+
+import datetime
+
+from anchor.auth.results import SingleUse
+from anchor.errors import NotAuthenticated
+from anchor.store.database import used_credentials
+from anchor.store.database.engine import Database
+from anchor.store.database.statements import Transaction
+from anchor.store.database.tokens import Tokens, take_use
+
+
+def take_uses(
+    transaction: Transaction,
+    token_id: str | None,
+    single_use: SingleUse | None,
+    now: datetime.datetime,
+) -> None:
+    """Take the use that a certificate costs.
+
+    Args:
+        transaction: it stores the certificate too, so that either both happen or neither.
+        token_id: the token, if one was used.
+        single_use: the credential, if it is good for one certificate only.
+        now: the time, in UTC.
+
+    Raises:
+        NotAuthenticated: the credential is not good for a certificate any more.
+    """
+    # All transactions lock in this order, so that no two wait for each other.
+    if token_id is not None and not take_use(transaction, token_id, now):
+        raise NotAuthenticated("the token was used up, revoked or expired meanwhile")
+    if single_use is not None and not used_credentials.take(transaction, single_use, now):
+        raise NotAuthenticated("the credential is good for one certificate, and was used before")
+
+
+def give_back_uses(database: Database, token_id: str | None, single_use: SingleUse | None) -> None:
+    """Undo :func:`take_uses`, because the certificate was not answered.
+
+    Raises:
+        DatabaseUnavailable: the database is away, locked or full.
+    """
+    if token_id is not None:
+        Tokens(database).give_back(token_id)
+    if single_use is not None:
+        used_credentials.give_back(database, single_use)
