@@ -83,6 +83,7 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
         "--key", help="only those of this key: its SHA-256 or the start of it, or a file with it"
     )
     parser.add_argument("--serial", type=_serial, help="only those with this serial number")
+    parser.add_argument("--token", metavar="ID", help="only those that this token was used for")
     parser.add_argument(
         "--since",
         type=times.moment_or_ago,

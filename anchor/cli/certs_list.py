@@ -53,6 +53,7 @@ def select(namespace: argparse.Namespace, now: datetime.datetime) -> Selection:
         authority=namespace.authority,
         key=None if namespace.key is None else key_prefix(namespace.key),
         serial=namespace.serial,
+        token_id=namespace.token,
         issued_since=namespace.since,
     )
     if namespace.in_force:

@@ -1,4 +1,4 @@
-"""``anchor certs --prune``: delete expired certificates."""
+"""``anchor certs --prune``: delete expired certificates and tokens."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from anchor.config.diagnostics import Diagnostics
 from anchor.errors import ConfigurationError
 from anchor.store import certificate_files, stored_files
 from anchor.store.database.certificates import Inventory, Selection
+from anchor.store.database.tokens import Tokens
 from anchor.store.stored_files import BrokenFile
 from anchor.timestamps import utc_now
 
@@ -27,6 +28,7 @@ _FILTERS = {
     "authority": "--authority",
     "key": "--key",
     "serial": "--serial",
+    "token": "--token",
     "since": "--since",
     "in_force": "--in-force",
     "expired": "--expired",
@@ -37,7 +39,7 @@ _FILTERS = {
 
 
 def run(namespace: argparse.Namespace) -> int:
-    """Delete the expired certificates of the database, and their files."""
+    """Delete the expired certificates and tokens of the database, and the certificates' files."""
     if given := [
         option for name, option in _FILTERS.items() if getattr(namespace, name) not in (None, False)
     ]:
@@ -49,10 +51,13 @@ def run(namespace: argparse.Namespace) -> int:
     document = read_configuration(namespace.config)
     directories = output_directories(document)
     inventory = Inventory(open_database(document))
+    tokens = Tokens(inventory.database)
     expired = Selection(ends_before=before)
     problems = Diagnostics()
     if namespace.dry_run:
         print(f"would delete {inventory.count(expired)} certificates from {inventory.database}")
+        if ended := tokens.count_ended(before):
+            print(f"would delete {ended} tokens that had expired or were revoked")
         if files := sum(1 for _ in _expired_files(directories, before, problems)):
             print(f"would delete {files} files of expired certificates")
         problems.raise_if_any()
@@ -64,6 +69,8 @@ def run(namespace: argparse.Namespace) -> int:
             progress.add(count)
             time.sleep(_PAUSE)
     print(f"deleted {deleted} certificates from {inventory.database}")
+    if ended := tokens.prune(before):
+        print(f"deleted {ended} tokens that had expired or were revoked")
     if files := _delete_files(directories, before, problems):
         print(f"deleted {files} files of expired certificates")
     if leftovers := _remove_leftovers(directories, now):

@@ -84,6 +84,10 @@ def describe(record: CertificateRecord, now: datetime.datetime) -> Iterator[str]
             *(("group", group) for group in issuance.groups),
             ("address", issuance.address),
             ("request id", issuance.request_id),
+            ("accepted by", issuance.authentication),
+            ("credential", issuance.credential),
+            ("token", issuance.token_id),
+            *(("claim", f"{name}={value}") for name, value in (issuance.claims or {}).items()),
         ]
     for title, value in values:
         if value:
@@ -105,6 +109,10 @@ def full_json(record: CertificateRecord, now: datetime.datetime) -> str:
         "groups": list(issuance.groups) if issuance else None,
         "address": issuance.address if issuance else None,
         "request_id": issuance.request_id if issuance else None,
+        "authentication": issuance.authentication if issuance else None,
+        "credential": issuance.credential if issuance else None,
+        "token_id": issuance.token_id if issuance else None,
+        "claims": issuance.claims if issuance else None,
         "pem": as_pem(record),
     }
     return json.dumps(values)

@@ -45,6 +45,7 @@ COMMANDS = {
     "certs": Command("certs", "list, show, import or prune the issued certificates"),
     "ban": Command("ban", "issue nothing more to a name, requester or key"),
     "unban": Command("unban", "lift a ban"),
+    "token": Command("token", "create, list or revoke tokens, which machines authenticate with"),
     "audit": Command("audit", "verify the audit file, or make its key"),
     "database": Command("database", "describe, migrate, copy, back up or check the database"),
 }

@@ -1,0 +1,156 @@
+"""``anchor token create``: create a token."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from anchor.auth.credentials import new_token_id
+from anchor.auth.token import Token, hash_secret, new_secret
+from anchor.cli import times
+from anchor.cli.configuration import read_configuration
+from anchor.cli.database_access import open_database
+from anchor.cli.new_files import write_new
+from anchor.cli.terminal import printable
+from anchor.config.document import Document
+from anchor.errors import ConfigurationError
+from anchor.store.database.tokens import Tokens
+from anchor.timestamps import timestamp, utc_now
+from anchor.X509.allowed_names import parse_allowed_name
+
+_MAX_TEXT = 255
+_MAX_GROUPS = 100
+# A request has no more names.
+_MAX_NAMES = 1000
+
+
+def run(namespace: argparse.Namespace) -> int:
+    """Create a token, and print it."""
+    document = read_configuration(namespace.config)
+    _require_tokens(document, namespace.authority)
+    created = utc_now().replace(microsecond=0)
+    expires = None
+    if namespace.expires is not None:
+        expires = times.later(created, namespace.expires).replace(microsecond=0)
+    secret = new_secret()
+    token = Token(
+        id=new_token_id(),
+        authority=namespace.authority,
+        requester=_text("--requester", namespace.requester),
+        groups=_groups(namespace.groups),
+        names=_names(namespace.names),
+        secret_hash=hash_secret(secret),
+        uses=namespace.uses,
+        created=created,
+        expires=expires,
+    )
+    tokens = Tokens(open_database(document, create=True))
+    described = {"id": token.id, "secret": secret} | describe(token)
+    # The file first: a token whose secret nobody has is of no use.
+    with _written(namespace.output, described):
+        tokens.add(token)
+    if namespace.output is not None:
+        described |= {"secret": None, "file": str(namespace.output)}
+    if namespace.json:
+        print(json.dumps({key: value for key, value in described.items() if value is not None}))
+        return 0
+    described["expires"] = described["expires"] or "never"
+    for key in ("id", "secret", "file", "uses", "expires"):
+        if described.get(key) is not None:
+            print(f"{key + ':':<9}{printable(str(described[key]))}")
+    return 0
+
+
+def describe(token: Token) -> dict[str, Any]:
+    """The values of a token for JSON, without the secret."""
+    return {
+        "id": token.id,
+        "authority": token.authority,
+        "requester": token.requester,
+        "groups": list(token.groups),
+        "names": None if token.names is None else list(token.names),
+        "uses": token.uses,
+        "created": timestamp(token.created),
+        "expires": None if token.expires is None else timestamp(token.expires),
+    }
+
+
+def _require_tokens(document: Document, authority: str) -> None:
+    """Require that an authority accepts tokens, so that nobody gets one that is of no use."""
+    section = document.registration_authority.get(authority)
+    if section is None:
+        known = ", ".join(map(repr, sorted(document.registration_authority)))
+        raise ConfigurationError.about(
+            "", f"there is no registration authority {authority!a}: the configuration has {known}"
+        )
+    used = section.get("authentication")
+    names = [used] if isinstance(used, str) else used if isinstance(used, list) else []
+    backends = {
+        document.authentication.get(name, {}).get("backend")
+        for name in names
+        if isinstance(name, str)
+    }
+    if "token" not in backends:
+        raise ConfigurationError.about(
+            f"registration_authority.{authority}.authentication",
+            "names no authentication that accepts tokens: add one with "
+            '{"backend": "token"} to "authentication", and name it here',
+        )
+
+
+def _groups(values: Sequence[str]) -> tuple[str, ...]:
+    groups = tuple(dict.fromkeys(_text("--group", value) for value in values))
+    if len(groups) > _MAX_GROUPS:
+        raise ConfigurationError.about("--group", f"was given for more than {_MAX_GROUPS} groups")
+    return groups
+
+
+def _names(values: Sequence[str] | None) -> tuple[str, ...] | None:
+    """The names in canonical form; None if any name is allowed."""
+    if values is None:
+        return None
+    if len(values) > _MAX_NAMES:
+        raise ConfigurationError.about("--name", f"was given for more than {_MAX_NAMES} names")
+    try:
+        return tuple(dict.fromkeys(str(parse_allowed_name(value)) for value in values))
+    except ValueError as error:
+        raise ConfigurationError.about("--name", str(error)) from None
+
+
+def _text(option: str, value: str) -> str:
+    """A user name or a group: a short line of text."""
+    if not value or len(value) > _MAX_TEXT or not value.isprintable() or value != value.strip():
+        shown = f"{value[:_MAX_TEXT]!a}{'...' if len(value) > _MAX_TEXT else ''}"
+        raise ConfigurationError.about(
+            option,
+            f"{shown} should be 1 to {_MAX_TEXT} printable characters without spaces around them",
+        )
+    return value
+
+
+@contextlib.contextmanager
+def _written(path: Path | None, described: dict[str, Any]) -> Iterator[None]:
+    """Write a new file, and remove it again if the block fails."""
+    if path is None:
+        yield
+        return
+    contents = json.dumps({key: value for key, value in described.items() if value is not None})
+    try:
+        write_new(path, f"{contents}\n".encode("ascii"), 0o600)
+    except FileExistsError:
+        raise ConfigurationError.about(
+            "--output", f"{printable(str(path))} exists already"
+        ) from None
+    except OSError as error:
+        raise ConfigurationError.about(
+            "--output", f"{printable(str(path))}: {error.strerror}"
+        ) from None
+    try:
+        yield
+    except BaseException:
+        path.unlink()
+        raise

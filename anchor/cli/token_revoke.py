@@ -1,0 +1,66 @@
+"""``anchor token revoke``: revoke a token."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from anchor.auth.credentials import is_token_id
+from anchor.cli import certs_table, times
+from anchor.cli.configuration import read_configuration
+from anchor.cli.database_access import open_database
+from anchor.cli.terminal import printable
+from anchor.cli.token_list import as_json
+from anchor.errors import ConfigurationError
+from anchor.store.database.certificates import Inventory, Selection
+from anchor.store.database.tokens import Tokens
+from anchor.timestamps import timestamp, utc_now
+
+# A secret that is pasted instead of the identifier is not repeated.
+_SHOWN = 8
+
+
+def run(namespace: argparse.Namespace) -> int:
+    """Revoke a token, and print its certificates."""
+    token_id = namespace.id
+    if not is_token_id(token_id):
+        raise ConfigurationError.about(
+            "",
+            f"{token_id[:_SHOWN]!a}... is no identifier of a token: `anchor token list` prints "
+            "them, such as tk_ and 16 letters or digits",
+        )
+    tokens = Tokens(open_database(read_configuration(namespace.config)))
+    is_new = tokens.revoke(token_id)
+    # Read afterwards: a certificate that is issued meanwhile is found, and none is issued later.
+    now = utc_now()
+    token = tokens.find(token_id)
+    inventory = Inventory(tokens.database)
+    selection = Selection(token_id=token_id)
+    certificates = inventory.select(selection)
+    end = inventory.last_end(Selection(token_id=token_id, ends_from=now))
+    code = 0 if token is not None else 1
+    if namespace.json:
+        report = {
+            "id": token_id,
+            "newly_revoked": is_new,
+            "token": None if token is None else as_json(token, now),
+            "certificates": [
+                record.as_json() | {"status": certs_table.status(record, now)}
+                for record in certificates
+            ],
+            "last_valid_until": None if end is None else timestamp(end),
+        }
+        print(json.dumps(report))
+        return code
+    if token is None:
+        print(f"{tokens.database}: there is no token {token_id}")
+    elif is_new:
+        print(f"{tokens.database}: the token {token_id} of {printable(token.requester)} is revoked")
+    else:
+        print(
+            f"{tokens.database}: the token {token_id} of {printable(token.requester)} was revoked "
+            "already"
+        )
+    if certs_table.print_table(certificates, now) or token is not None:
+        print(times.last_of(end, "certificate of the token", now))
+    return code
