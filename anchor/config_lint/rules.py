@@ -9,7 +9,7 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from anchor.config_lint import access, certificates, contents, database, names, records
+from anchor.config_lint import access, certificates, contents, database, names, records, tokens
 from anchor.config_lint.review import ConfigUnderReview, LintFunction
 from anchor.errors import ConfigProblem
 
@@ -103,6 +103,7 @@ RULES = (
     Rule("database-not-verified", Level.DANGER, database.database_not_verified),
     Rule("database-on-a-network", Level.WARNING, database.database_on_a_network),
     Rule("database-beside-configuration", Level.NOTICE, database.database_beside_configuration),
+    Rule("tokens-without-end", Level.WARNING, tokens.tokens_without_end),
     Rule("audit-in-log-only", Level.NOTICE, records.audit_in_log_only),
     Rule("unused-section", Level.NOTICE, records.unused_section),
 )

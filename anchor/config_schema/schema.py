@@ -97,6 +97,7 @@ def _options_of(kind: str, name: str) -> Schema:
         plugin = load_plugin(namespace, name)
         if kind in ("authentication", "signing_ca") and not inspect.isclass(plugin):
             return {"description": descriptions.summary(plugin), **ANYTHING}
-        return models.plugin_schema(plugin, supplied)
+        from_anchor = frozenset(getattr(plugin, "from_anchor", ()))
+        return models.plugin_schema(plugin, supplied | from_anchor)
     except Exception:  # noqa: BLE001  # importing foreign code can raise anything; `anchor check` reports it
         return dict(ANYTHING)

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     and_,
     bindparam,
     delete,
@@ -28,6 +29,9 @@ from anchor.store.database.statements import Statement, Transaction
 from anchor.store.database.tables import TOKENS
 from anchor.timestamps import utc_now
 from anchor.X509.storable_text import storable
+
+SINCE_SCHEMA = "0002"
+"""The version of the schema that first had tokens."""
 
 # Rows that are read at once.
 _PAGE = 500
@@ -99,12 +103,6 @@ class Tokens:
                 return
             page = query.where(tuple_(*order) > (rows[-1].created, rows[-1].id))
 
-    def count_without_end(self) -> int:
-        """How many tokens are good for another certificate and never expire."""
-        query = select(func.count()).where(_IN_FORCE, _COLUMNS.expires.is_(None))
-        with self.database.read() as connection:
-            return int(connection.execute(query, {"now": 0}).scalar_one())
-
     def add(self, token: Token) -> None:
         """Store a new token durably.
 
@@ -164,6 +162,12 @@ class Tokens:
         """
         with self.database.write() as connection:
             connection.execute(_GIVE_BACK, {"token_id": token_id})
+
+
+def count_without_end(connection: Connection) -> int:
+    """How many tokens are good for another certificate and never expire."""
+    query = select(func.count()).where(_IN_FORCE, _COLUMNS.expires.is_(None))
+    return int(connection.execute(query, {"now": 0}).scalar_one())
 
 
 def take_use(transaction: Transaction, token_id: str, now: datetime.datetime) -> bool:
