@@ -1,0 +1,343 @@
+"""Uses of tokens are counted exactly, and taken with the certificate or not at all."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import datetime
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from anchor.auth.results import SingleUse
+from anchor.errors import NotAuthenticated, StorageError
+from anchor.store.database import tokens as tokens_module
+from anchor.store.database import used_credentials
+from anchor.store.database.certificates import Inventory, Selection
+from anchor.store.database.statements import Transaction
+from anchor.store.database.tokens import Tokens
+from anchor.timestamps import utc_now
+from tests.support.database import make_database, make_record
+from tests.support.properties import examples
+from tests.support.tokens import HOUR, make_token
+
+SECOND = datetime.timedelta(seconds=1)
+NOW = utc_now().replace(microsecond=0)
+
+
+@pytest.fixture
+def database(tmp_path):
+    made = make_database(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def tokens(database):
+    return Tokens(database)
+
+
+@pytest.fixture
+def inventory(database):
+    return Inventory(database)
+
+
+def store(inventory, token_id=None, *, single_use=None, at=NOW, **values):
+    """Store a certificate that costs a use; return its record."""
+    record, names = make_record("web1.example.com", **values)
+    issuance = dataclasses.replace(record.issuance, token_id=token_id, issued_at=at)
+    record = dataclasses.replace(record, issuance=issuance)
+    inventory.add(record, names, single_use=single_use)
+    return record
+
+
+def used(tokens, token_id):
+    return tokens.find(token_id).used
+
+
+def test_a_certificate_takes_a_use_and_the_last_one_is_the_last(inventory, tokens):
+    token = make_token(uses=2, names=("web1.example.com",))
+    tokens.add(token)
+
+    first, second = store(inventory, token.id), store(inventory, token.id)
+    with pytest.raises(NotAuthenticated, match="used up, revoked or expired meanwhile"):
+        store(inventory, token.id)
+
+    assert tokens.find(token.id) == dataclasses.replace(token, used=2)
+    listed = list(inventory.select(Selection(token_id=token.id)))
+    assert {each.fingerprint for each in listed} == {first.fingerprint, second.fingerprint}
+    assert inventory.count(Selection()) == 2
+
+
+@pytest.mark.parametrize("why", ["revoked", "expired", "unknown"])
+def test_a_token_that_ended_meanwhile_gets_no_certificate(inventory, tokens, why):
+    token = make_token(created=NOW, expires=NOW + HOUR)
+    if why != "unknown":
+        tokens.add(token)
+    if why == "revoked":
+        tokens.revoke(token.id)
+
+    with pytest.raises(NotAuthenticated):
+        store(inventory, token.id, at=NOW + HOUR if why == "expired" else NOW)
+
+    assert inventory.count(Selection()) == 0
+
+
+def test_a_certificate_that_cannot_be_stored_takes_no_use(inventory, tokens):
+    token = make_token(uses=5)
+    tokens.add(token)
+    single = SingleUse("ab" * 32, NOW + HOUR)
+    first = store(inventory, token.id)
+
+    with pytest.raises(StorageError):
+        store(inventory, token.id, single_use=single, fingerprint=first.fingerprint)
+
+    assert used(tokens, token.id) == 1
+    store(inventory, single_use=single)
+
+
+def test_a_use_that_is_given_back_can_be_taken_again(inventory, tokens):
+    token = make_token()
+    tokens.add(token)
+    single = SingleUse("ab" * 32, NOW + HOUR)
+
+    for _ in range(3):
+        store(inventory, token.id, single_use=single)
+        inventory.give_back(token.id, single)
+
+    assert used(tokens, token.id) == 0
+
+
+def test_no_more_is_given_back_than_was_taken(inventory, tokens):
+    token = make_token()
+    tokens.add(token)
+
+    inventory.give_back(token.id, None)
+    inventory.give_back("tk_" + "a" * 16, SingleUse("cd" * 32, NOW))
+
+    assert used(tokens, token.id) == 0
+
+
+@pytest.mark.parametrize("uses", [1, 5])
+def test_threads_that_race_take_exactly_the_uses(inventory, tokens, uses):
+    token = make_token(uses=uses)
+    tokens.add(token)
+
+    def attempt(_number):
+        try:
+            return store(inventory, token.id).fingerprint
+        except NotAuthenticated:
+            return None
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        got = [each for each in pool.map(attempt, range(48)) if each]
+
+    assert len(got) == uses == used(tokens, token.id)
+    assert {each.fingerprint for each in inventory.select(Selection())} == set(got)
+
+
+def test_an_imported_certificate_takes_no_use(inventory, tokens):
+    token = make_token()
+    tokens.add(token)
+    record, names = make_record("a.example.com")
+    issuance = dataclasses.replace(record.issuance, token_id=token.id)
+
+    inventory.add_all([(dataclasses.replace(record, issuance=issuance), names)])
+
+    assert used(tokens, token.id) == 0
+
+
+def test_how_the_requester_was_authenticated_is_stored(inventory):
+    record, names = make_record("a.example.com")
+    issuance = dataclasses.replace(
+        record.issuance,
+        authentication="issuer",
+        credential="jwt",
+        claims={"project": "ü\0\udcff", "ref": "main"},
+    )
+    record = dataclasses.replace(record, issuance=issuance)
+
+    inventory.add(record, names)
+
+    assert inventory.find(record.fingerprint) == record
+
+
+class Uses(RuleBasedStateMachine):
+    """Whatever happens to a token, the uses that were taken are those of the certificates."""
+
+    def __init__(self):
+        super().__init__()
+        self.directory = tempfile.TemporaryDirectory()
+        self.database = make_database(Path(self.directory.name))
+        self.inventory, self.tokens = Inventory(self.database), Tokens(self.database)
+        self.token = make_token(uses=3, created=NOW, expires=NOW + 10 * SECOND)
+        self.tokens.add(self.token)
+        self.issued, self.returned, self.at, self.is_revoked = 0, 0, NOW, False
+
+    @rule()
+    def issue(self):
+        usable = not self.is_revoked and self.at < self.token.expires
+        may = usable and self.issued - self.returned < self.token.uses
+        try:
+            store(self.inventory, self.token.id, at=self.at)
+        except NotAuthenticated:
+            assert not may
+        else:
+            assert may
+            self.issued += 1
+
+    @rule()
+    def give_back(self):
+        if self.issued > self.returned:
+            self.inventory.give_back(self.token.id, None)
+            self.returned += 1
+
+    @rule(seconds=st.integers(1, 4))
+    def wait(self, seconds):
+        self.at += seconds * SECOND
+
+    @rule()
+    def revoke(self):
+        assert self.tokens.revoke(self.token.id) is not self.is_revoked
+        self.is_revoked = True
+
+    @invariant()
+    def the_count_is_right(self):
+        assert used(self.tokens, self.token.id) == self.issued - self.returned
+        assert self.inventory.count(Selection(token_id=self.token.id)) == self.issued
+
+    def teardown(self):
+        self.database.close()
+        self.directory.cleanup()
+
+
+TestUses = Uses.TestCase
+TestUses.settings = settings(max_examples=examples(25), stateful_step_count=12, deadline=None)
+
+
+# Tokens as a list.
+
+
+def test_all_tokens_are_listed_once_in_the_order_of_their_creation(tokens, monkeypatch):
+    monkeypatch.setattr(tokens_module, "_PAGE", 3)
+    made = [make_token(created=NOW + number // 4 * SECOND) for number in range(11)]
+    for token in made:
+        tokens.add(token)
+
+    listed = list(tokens.select())
+
+    assert listed == sorted(made, key=lambda token: (token.created, token.id))
+
+
+def test_only_usable_tokens_are_selected(tokens):
+    usable, never = make_token(uses=2, used=1), make_token(expires=None)
+    revoked = make_token()
+    for token in (
+        *(usable, never, revoked, make_token(used=1)),
+        make_token(created=NOW - 2 * HOUR, expires=NOW),
+    ):
+        tokens.add(token)
+    tokens.revoke(revoked.id)
+
+    assert {token.id for token in tokens.select(usable_at=NOW)} == {usable.id, never.id}
+    assert len(list(tokens.select())) == 5
+
+
+def test_a_token_is_revoked_once(tokens):
+    token = make_token()
+    tokens.add(token)
+
+    assert tokens.revoke(token.id)
+    when = tokens.find(token.id).revoked
+    assert not tokens.revoke(token.id)
+    assert not tokens.revoke("tk_" + "a" * 16)
+    assert tokens.find(token.id).revoked == when
+
+
+def test_pruning_keeps_tokens_that_may_be_used_or_ended_lately(tokens):
+    kept = [make_token(), make_token(expires=None), make_token(created=NOW - HOUR, expires=NOW)]
+    gone = make_token(created=NOW - 9 * HOUR, expires=NOW - 3 * HOUR)
+    revoked = make_token(expires=None)
+    for token in (*kept, gone, revoked):
+        tokens.add(token)
+    earlier = Tokens(tokens.database, lambda: NOW - 3 * HOUR)
+    assert earlier.revoke(revoked.id)
+
+    assert tokens.count_ended(NOW - 2 * HOUR) == 2
+    assert tokens.prune(NOW - 2 * HOUR) == 2
+    assert {token.id for token in tokens.select()} == {token.id for token in kept}
+
+
+# Credentials for one certificate.
+
+
+def take(database, key, expires, now):
+    with database.transaction() as transaction:
+        return used_credentials.take(transaction, SingleUse(key, expires), now)
+
+
+def test_a_credential_is_taken_once_until_it_has_long_expired(database):
+    key, end = "ab" * 32, NOW + HOUR
+
+    assert take(database, key, end, NOW)
+    for later in (NOW, end, end + 599 * SECOND):
+        assert not take(database, key, end, later)
+    assert take(database, "cd" * 32, end, NOW)
+
+
+def test_expired_credentials_are_deleted_in_batches(database, monkeypatch):
+    def rows():
+        with database.read() as connection:
+            query = "SELECT count(*) FROM used_credentials"
+            return connection.exec_driver_sql(query).scalar()
+
+    for number in range(250):
+        take(database, f"{number:064x}", NOW, NOW)
+    later = NOW + HOUR
+
+    counts = []
+    for number in range(3):
+        assert take(database, f"{number + 1000:064x}", later + HOUR, later)
+        counts.append(rows())
+
+    assert counts == [151, 52, 3]
+
+
+def test_a_single_use_is_refused_with_the_certificate(inventory):
+    single = SingleUse("ab" * 32, NOW + HOUR)
+    store(inventory, single_use=single)
+
+    with pytest.raises(NotAuthenticated, match="good for one certificate"):
+        store(inventory, single_use=single)
+
+    assert inventory.count(Selection()) == 1
+
+
+def test_a_credential_that_was_used_takes_no_use_of_a_token(inventory, tokens, database):
+    single = SingleUse("ab" * 32, NOW + HOUR)
+    token = make_token()
+    tokens.add(token)
+    assert take(database, single.key, single.expires, NOW)
+
+    with pytest.raises(NotAuthenticated):
+        store(inventory, token.id, single_use=single)
+
+    assert used(tokens, token.id) == 0
+
+
+def test_a_certificate_without_a_token_costs_no_further_statement(inventory, monkeypatch):
+    executed = []
+    execute = Transaction.execute
+
+    def counted(self, statement, values):
+        executed.append(statement)
+        return execute(self, statement, values)
+
+    monkeypatch.setattr(Transaction, "execute", counted)
+    store(inventory)
+
+    assert len(executed) == 1
