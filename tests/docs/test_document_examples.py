@@ -63,6 +63,8 @@ RUN = {
     ("howto/softhsm.rst", "sh"): (2, "test_init.py"),
     ("howto/sqlite-to-postgresql.rst", "sh"): (2, "test_howto_commands.py"),
     ("howto/systemd.rst", "shell"): (4, "test_systemd_service.py"),
+    ("howto/tokens.rst", "console"): (2, "test_howto_tokens.py"),
+    ("howto/tokens.rst", "shell"): (1, "test_howto_tokens.py"),
     ("howto/upgrade.rst", "sh"): (2, "test_howto_commands.py"),
     ("howto/users-file.rst", "console"): (3, "test_users_file_docs.py"),
     ("howto/users-file.rst", "shell"): (2, "test_users_file_docs.py"),
@@ -157,7 +159,7 @@ def kind_of_json(text):
     keys = set(document)
     sections = document.get("authentication", {}).values()
     # Other keys are the options of plug-ins, which the tests of that page install.
-    installed = all(s.get("backend") in {"static", "ldap", "keystone"} for s in sections)
+    installed = all(s.get("backend") in {"static", "ldap", "keystone", "token"} for s in sections)
     # A validator and a fixup have this name; only the fixup has these options.
     of_a_fixup = {"keep", "fixed"} & set(document.get("subject_attributes", {}))
     kinds = {

@@ -10,9 +10,11 @@ import pytest
 from cryptography import x509
 
 from anchor.cli import audit as audit_command
-from anchor.cli import ban, certs, database, main, unban
+from anchor.cli import ban, certs, database, main, token, unban
+from anchor.store.database.tokens import Tokens
 from tests.support.pages import SOURCE
 from tests.support.pki import make_csr
+from tests.support.tokens import add_token
 
 COMMANDS = (SOURCE / "reference/command-records.rst").read_text()
 AUDIT = (SOURCE / "reference/audit.rst").read_text()
@@ -20,7 +22,7 @@ AUDIT = (SOURCE / "reference/audit.rst").read_text()
 
 def parsers():
     """The parser of each command; the commands of ``anchor audit`` and others have two words."""
-    for module in (certs, ban, unban, database, audit_command):
+    for module in (certs, ban, unban, token, database, audit_command):
         name = module.__name__.rpartition(".")[2]
         parser = argparse.ArgumentParser()
         module.add_to(parser)
@@ -56,8 +58,16 @@ def test_every_field_of_what_is_listed_is_named(service, capsys):
     assert 0 == main.main(["database", "check", *config])
     checked = json.loads(capsys.readouterr().out)
 
+    tokens = Tokens(service.settings.database)
+    add_token(service.settings.database)
+    [held] = tokens.select()
+    assert 0 == main.main(["token", "list", *config])
+    tokens_listed = json.loads(capsys.readouterr().out)
+    assert 0 == main.main(["token", "revoke", held.id, *config])
+    revoked = json.loads(capsys.readouterr().out)
+
     assert "fingerprint" in listed
-    fields = {*listed, *shown, *banned, *described, *checked}
+    fields = {*listed, *shown, *banned, *described, *checked, *tokens_listed, *revoked}
     assert [] == sorted(field for field in fields if f"``{field}``" not in COMMANDS)
 
 

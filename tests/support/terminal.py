@@ -30,6 +30,7 @@ _VARIABLE = [
     (r"\b\d+\.\d+ (?:hours|minutes|s)\b", "a duration"),
     # OpenSSL before version 3.2 writes "CN = www", later versions "CN=www".
     (r"\bCN ?= ?", "a common name"),
+    (r"\btk_[a-z2-7]{16}\b", "a token"),
     (r"\bPID \d+", "a process"),
     (r"[A-Za-z0-9+/]{48,}={0,2}", "base64"),
 ]
