@@ -16,10 +16,11 @@ from anchor.cli.configuration import read_configuration
 from anchor.cli.database_access import open_database
 from anchor.cli.new_files import write_new
 from anchor.cli.terminal import printable
+from anchor.cli.token_description import describe
 from anchor.config.document import Document
 from anchor.errors import ConfigurationError
 from anchor.store.database.tokens import Tokens
-from anchor.timestamps import timestamp, utc_now
+from anchor.timestamps import utc_now
 from anchor.X509.allowed_names import parse_allowed_name
 
 _MAX_TEXT = 255
@@ -63,20 +64,6 @@ def run(namespace: argparse.Namespace) -> int:
         if described.get(key) is not None:
             print(f"{key + ':':<9}{printable(str(described[key]))}")
     return 0
-
-
-def describe(token: Token) -> dict[str, Any]:
-    """The values of a token for JSON, without the secret."""
-    return {
-        "id": token.id,
-        "authority": token.authority,
-        "requester": token.requester,
-        "groups": list(token.groups),
-        "names": None if token.names is None else list(token.names),
-        "uses": token.uses,
-        "created": timestamp(token.created),
-        "expires": None if token.expires is None else timestamp(token.expires),
-    }
 
 
 def _require_tokens(document: Document, authority: str) -> None:

@@ -6,13 +6,12 @@ import argparse
 import datetime
 import json
 import sys
-from typing import Any
 
 from anchor.auth.token import Token
 from anchor.cli.configuration import read_configuration
 from anchor.cli.database_access import open_database
 from anchor.cli.table import cell, cell_of_list, print_rows
-from anchor.cli.token_create import describe
+from anchor.cli.token_description import as_json, state, uses_left
 from anchor.store.database.tokens import Tokens
 from anchor.timestamps import timestamp, utc_now
 
@@ -31,30 +30,6 @@ def run(namespace: argparse.Namespace) -> int:
         usable = "" if namespace.all else " that can be used"
         print(f"there is no token{usable} in {tokens.database}")
     return 0
-
-
-def as_json(token: Token, now: datetime.datetime) -> dict[str, Any]:
-    """Everything about a token but the hash of its secret."""
-    return describe(token) | {
-        "state": state(token, now),
-        "used": token.used,
-        "uses_left": uses_left(token),
-        "revoked": None if token.revoked is None else timestamp(token.revoked),
-    }
-
-
-def state(token: Token, now: datetime.datetime) -> str:
-    """Whether a token is ``usable``, ``revoked``, ``expired`` or ``used up``."""
-    if token.revoked is not None:
-        return "revoked"
-    if token.expires is not None and token.expires <= now:
-        return "expired"
-    return "usable" if token.used < token.uses else "used up"
-
-
-def uses_left(token: Token) -> int:
-    """How many certificates a token was still good for, if it could be used."""
-    return max(token.uses - token.used, 0)
 
 
 def _row(token: Token, now: datetime.datetime) -> tuple[str, ...]:

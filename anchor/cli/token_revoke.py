@@ -10,7 +10,7 @@ from anchor.cli import certs_table, times
 from anchor.cli.configuration import read_configuration
 from anchor.cli.database_access import open_database
 from anchor.cli.terminal import printable
-from anchor.cli.token_list import as_json
+from anchor.cli.token_description import as_json
 from anchor.errors import ConfigurationError
 from anchor.store.database.certificates import Inventory, Selection
 from anchor.store.database.tokens import Tokens

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.support.inventory import add, open_inventory
+from tests.support.tokens import add_token
 
 # The commands that have to be fast need none of them, and each takes long to import.
 HEAVY = {
@@ -69,14 +70,23 @@ def test_the_help_imports_no_command_and_no_library(option):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["certs"], ["certs", "--for", "a.example.com"], ["certs", "show", "{fingerprint}"]],
+    [
+        ["certs"],
+        ["certs", "--for", "a.example.com"],
+        ["certs", "show", "{fingerprint}"],
+        ["token", "list"],
+        ["token", "revoke", "{token}"],
+    ],
     ids=" ".join,
 )
 def test_reading_the_inventory_imports_no_library_of_the_service(arguments, document, tmp_path):
     config = tmp_path / "config.json"
     config.write_text(json.dumps(document))
-    fingerprint = add(open_inventory(tmp_path), "a.example.com")
-    words = [word.format(fingerprint=fingerprint) for word in arguments]
+    inventory = open_inventory(tmp_path)
+    fingerprint = add(inventory, "a.example.com")
+    token = add_token(inventory.database, names=("a.example.com",), uses=2)["user"]
+    add(inventory, "a.example.com", token_id=token)
+    words = [word.format(fingerprint=fingerprint, token=token) for word in arguments]
 
     modules, output = imported_by(*words, "--config", str(config))
 
