@@ -9,6 +9,7 @@ import logging
 import pytest
 from cryptography import x509
 
+from anchor.cli import main
 from anchor.errors import AuditError, ConfigurationError, DatabaseUnavailable, StorageError
 from anchor.store.certificate_files import CertificateDirectory
 from anchor.store.database.certificates import Inventory
@@ -233,6 +234,17 @@ def test_no_secret_is_in_the_log_the_audit_or_the_database(service, database, ca
     assert token["secret"] not in caplog.text + json.dumps(audit.events())
     for path in service.path.glob("anchor.db*"):
         assert token["secret"].encode() not in path.read_bytes()
+
+
+def test_a_policy_is_explained_without_the_tokens(serve, document, tmp_path, capsys):
+    serve(document)
+    (tmp_path / "web1.csr").write_bytes(CSR)
+    config = ("--config", str(tmp_path / "config.json"))
+
+    assert main.main(["explain", "--ra", "default", *config, str(tmp_path / "web1.csr")]) == 0
+
+    assert "web1.example.com" in capsys.readouterr().out
+    assert not (tmp_path / "anchor.db").exists()
 
 
 def test_the_options_of_a_token_authentication_are_checked_with_a_broken_database(serve, document):

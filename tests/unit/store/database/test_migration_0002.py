@@ -43,7 +43,7 @@ OLD_ROW = {
 
 @pytest.fixture
 def location(tmp_path):
-    """SQLite; tests/integration/test_tokens_on_postgresql.py runs the same tests on a server."""
+    """SQLite; tests/integration/test_token_races.py runs the same tests on a server."""
     return locate_database({"url": "sqlite:///anchor.db"}, tmp_path)
 
 

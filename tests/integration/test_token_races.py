@@ -1,4 +1,4 @@
-"""Tokens on PostgreSQL: several nodes race for uses, and die with one in hand."""
+"""Nodes and processes race for the uses of tokens, and die with one in hand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from anchor.store.database.settings import locate_database
 from anchor.store.database.tokens import Tokens
 from anchor.timestamps import utc_now
 from tests.integration.test_database_server import at_most, in_processes
-from tests.support.database import anchor_url, make_record, server_database
+from tests.support.database import anchor_url, make_database, make_record, server_database
 from tests.support.pki import make_csr
 from tests.support.tokens import HOUR, add_token, make_token, token_configuration
 from tests.unit.store.database.test_migration_0002 import (
@@ -50,6 +50,27 @@ def database(postgresql_url, tmp_path):
     made.close()
 
 
+@pytest.fixture(params=["postgresql", "sqlite"])
+def url(request):
+    """SQLAlchemy's URL of a server, or None for SQLite in the directory of the test."""
+    return request.getfixturevalue("postgresql_url") if request.param == "postgresql" else None
+
+
+@pytest.fixture
+def shared(url, tmp_path):
+    """The database that the processes of a test share."""
+    made = open_at(url, tmp_path)
+    made.prepare()
+    yield made
+    made.close()
+
+
+def open_at(url, directory):
+    if url is None:
+        return make_database(directory, timeout_seconds=20)
+    return server_database(url, directory, timeout_seconds=20)
+
+
 @pytest.fixture
 def tokens(database):
     return Tokens(database)
@@ -68,7 +89,7 @@ def store(inventory, token_id=None, single_use=None):
 
 def race(url, directory, token_id, single_use, attempts):
     """What a thread of a node does: it asks several times."""
-    database = server_database(url, directory, timeout_seconds=20)
+    database = open_at(url, directory)
     try:
         return [store(Inventory(database), token_id, single_use) for _ in range(attempts)]
     finally:
@@ -76,13 +97,12 @@ def race(url, directory, token_id, single_use, attempts):
 
 
 @pytest.mark.parametrize("uses", [1, 7])
-def test_nodes_that_race_take_exactly_the_uses(postgresql_url, tmp_path, tokens, uses):
+def test_processes_that_race_take_exactly_the_uses(url, tmp_path, shared, uses):
+    tokens = Tokens(shared)
     token = make_token(uses=uses)
     tokens.add(token)
 
-    results = in_processes(
-        *(race, postgresql_url, tmp_path, token.id, None, 3), processes=3, threads=6
-    )
+    results = in_processes(*(race, url, tmp_path, token.id, None, 3), processes=3, threads=6)
 
     got = {each for result in results for each in result if each}
     assert len(got) == uses == tokens.find(token.id).used
@@ -90,15 +110,11 @@ def test_nodes_that_race_take_exactly_the_uses(postgresql_url, tmp_path, tokens,
     assert {record.fingerprint for record in stored} == got
 
 
-def test_nodes_that_race_for_a_credential_get_one_certificate(postgresql_url, tmp_path, database):
-    database.prepare()
-
-    results = in_processes(
-        *(race, postgresql_url, tmp_path, None, SINGLE, 2), processes=2, threads=8
-    )
+def test_processes_that_race_for_a_credential_get_one_certificate(url, tmp_path, shared):
+    results = in_processes(*(race, url, tmp_path, None, SINGLE, 2), processes=2, threads=8)
 
     assert len([each for result in results for each in result if each]) == 1
-    assert Inventory(database).count(Selection()) == 1
+    assert Inventory(shared).count(Selection()) == 1
 
 
 def test_many_tokens_and_credentials_at_once_never_deadlock(postgresql_url, tmp_path, tokens):
@@ -163,7 +179,7 @@ STEPS = ["taken", "stored", "committed"]
 
 def die(url, directory, token_id, step):
     """Take a use and die at a step, as by kill -9."""
-    database = server_database(url, directory)
+    database = open_at(url, directory)
     if step == "taken":
         certificates.insert_certificate = lambda *_: os._exit(9)
     if step == "stored":
@@ -179,13 +195,12 @@ def die(url, directory, token_id, step):
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_node_that_is_killed_loses_no_use_without_a_certificate(
-    postgresql_url, tmp_path, tokens, step
-):
+def test_a_process_that_is_killed_loses_no_use_without_a_certificate(url, tmp_path, shared, step):
+    tokens = Tokens(shared)
     token = make_token(uses=2)
     tokens.add(token)
     context = multiprocessing.get_context("spawn")
-    process = context.Process(target=die, args=(postgresql_url, tmp_path, token.id, step))
+    process = context.Process(target=die, args=(url, tmp_path, token.id, step))
     process.start()
     process.join(60)
     assert process.exitcode == 9
