@@ -90,6 +90,7 @@ def _plugin_of(function: Any) -> Callable[..., Any]:
 AUTHENTICATION: Mapping[str, str] = MappingProxyType(
     {
         "static": "A user name and a secret that the operator hands out.",
+        "token": "A token that the operator hands out: its id as the user name, and its secret.",
         "ldap": "The user name and the password of an account in the directory (LDAP).",
         "keystone": "A Keystone token as the secret; the user name is ignored.",
     }
