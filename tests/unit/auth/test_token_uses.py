@@ -247,12 +247,13 @@ def test_a_policy_is_explained_without_the_tokens(serve, document, tmp_path, cap
     assert not (tmp_path / "anchor.db").exists()
 
 
-def test_the_options_of_a_token_authentication_are_checked_with_a_broken_database(serve, document):
+@pytest.mark.parametrize("options", [{}, {"unknown": 1}])
+def test_a_broken_database_is_reported_with_all_other_problems(serve, document, options):
     document["database"] = {"url": "mysql://x/y"}
-    document["authentication"]["tokens"]["unknown"] = 1
+    document["authentication"]["tokens"] |= options
 
     with pytest.raises(ConfigurationError) as caught:
         serve(document)
 
     paths = {problem.path for problem in caught.value.problems}
-    assert paths == {"database.url", "authentication.tokens"}
+    assert paths == {"database.url"} | ({"authentication.tokens"} if options else set())
