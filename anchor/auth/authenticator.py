@@ -185,7 +185,8 @@ def load_authenticator(
     if offline or not needed <= services.keys():
         return Authenticator(name, _unavailable_offline, None, kind, credential=credential)
     try:
-        instance = cast(Backend, backend(**{key: services[key] for key in needed}, **values))
+        supplied = {"shared_slots": shared_slots, **services}
+        instance = cast(Backend, backend(**{key: supplied[key] for key in needed}, **values))
     except ValueError as error:
         raise ConfigurationError.about("", str(error)) from error
 

@@ -40,6 +40,7 @@ def plugin_schema(plugin: Callable[..., Any], supplied: frozenset[str] = frozens
     Raises:
         ConfigurationError: the signature or its annotations cannot be options.
     """
+    supplied |= frozenset(getattr(plugin, "from_anchor", ()))
     schema = model_schema(Signature.of(plugin, supplied).model)
     by_option = descriptions.option_descriptions(plugin)
     for name, option in schema["properties"].items():

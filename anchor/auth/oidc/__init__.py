@@ -1,0 +1,1 @@
+"""Authentication by JSON Web Tokens of an OpenID Connect issuer."""
