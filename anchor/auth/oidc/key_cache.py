@@ -1,4 +1,4 @@
-"""Keys that all processes of a service fetch from the issuer together (doc/adr/0047)."""
+"""Keys that all processes of a service fetch from the issuer together (doc/adr/0049)."""
 
 from __future__ import annotations
 

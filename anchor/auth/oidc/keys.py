@@ -145,6 +145,10 @@ def _parse_key(number: int, member: object) -> VerificationKey | None:
     if kind in _CURVES and curve not in _CURVES[kind]:
         return None
     values = {name: _base64url(number, member, name) for name in _MEMBERS[kind]}
+    # Before the import: joserfc would only print a warning about its size.
+    if kind == "RSA" and _bits(values["n"]) < weak_keys.RSA_BITS.start:
+        LOG.warning("key %d of the issuer is not used: the RSA key is too small", number)
+        return None
     algorithm = member.get("alg")
     return _load_key(
         number,
@@ -170,6 +174,11 @@ def _base64url(number: int, member: dict[str, Any], name: str) -> str:
     except (ValueError, binascii.Error):
         raise InvalidKeys(f"the {name!r} of key {number} is not base64url") from None
     return value
+
+
+def _bits(encoded: str) -> int:
+    octets = urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+    return int.from_bytes(octets, "big").bit_length()
 
 
 def _load_key(

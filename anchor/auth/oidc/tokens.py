@@ -110,9 +110,9 @@ def _require_understood(header: dict[str, Any]) -> None:
 
 def _require_type(found: object, required: str | None) -> None:
     # RFC 7515 4.1.9: without regard to case, and "application/" may be left out.
-    kind = found.lower().removeprefix("application/") if isinstance(found, str) else found
+    kind = found.lower().removeprefix("application/") if isinstance(found, str) else ""
     if required is not None:
         if kind != required.lower().removeprefix("application/"):
             raise TokenRefused(f"its 'typ' is {shown(found)} and not {required!r}")
-    elif kind is not None and kind not in _USUAL_TYPES:
+    elif found is not None and kind not in _USUAL_TYPES:
         raise TokenRefused(f"its 'typ' is {shown(found)} and not 'JWT'")
