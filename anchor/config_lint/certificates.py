@@ -93,7 +93,7 @@ def expired_trust(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
 
 def _trusted(review: ConfigUnderReview) -> Iterator[tuple[str, list[x509.Certificate]]]:
     """The certificates in each readable ``ca_file``, with the option's path."""
-    for backend in ("keystone", "ldap"):
+    for backend in ("keystone", "ldap", "oidc"):
         for path, section in review.sections("authentication", backend):
             if section.get("ca_file"):
                 try:

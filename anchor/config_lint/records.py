@@ -59,9 +59,10 @@ def writable_by_others(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
         for option in ("cert_path", "key_path"):
             if isinstance(section.get(option), str):
                 files[f"signing_ca.{name}.{option}"] = review.file(section[option])
-    for path, section in review.sections("authentication", "static"):
-        if isinstance(section.get("users_file"), str):
-            files[f"{path}.users_file"] = review.file(section["users_file"])
+    for backend, option in (("static", "users_file"), ("oidc", "jwks_file")):
+        for path, section in review.sections("authentication", backend):
+            if isinstance(section.get(option), str):
+                files[f"{path}.{option}"] = review.file(section[option])
     for path, file in files.items():
         # In a sticky directory others cannot replace existing files.
         sticky = _mode(file.parent) & stat.S_ISVTX

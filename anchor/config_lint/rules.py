@@ -9,7 +9,16 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from anchor.config_lint import access, certificates, contents, database, names, records, tokens
+from anchor.config_lint import (
+    access,
+    certificates,
+    contents,
+    database,
+    names,
+    oidc,
+    records,
+    tokens,
+)
 from anchor.config_lint.review import ConfigUnderReview, LintFunction
 from anchor.errors import ConfigProblem
 
@@ -70,6 +79,10 @@ RULES = (
     Rule("directory-without-tls", Level.DANGER, access.directory_without_tls),
     Rule("directory-not-verified", Level.DANGER, access.directory_not_verified),
     Rule("keystone-without-tls", Level.DANGER, access.keystone_without_tls),
+    Rule("public-issuer", Level.DANGER, oidc.public_issuer),
+    Rule("any-token", Level.WARNING, oidc.any_token),
+    Rule("issuer-without-tls", Level.WARNING, oidc.issuer_without_tls),
+    Rule("common-audience", Level.WARNING, oidc.common_audience),
     Rule("groups-of-anyone", Level.NOTICE, access.groups_of_anyone),
     Rule("served-without-tls", Level.WARNING, access.served_without_tls),
     Rule("forged-addresses", Level.DANGER, access.forged_addresses),

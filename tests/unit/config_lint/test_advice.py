@@ -47,6 +47,15 @@ LDAP = {
     "user_dn": "uid={user},dc=example",
 }
 
+OIDC = {
+    "backend": "oidc",
+    "issuer": "https://issuer.example.com",
+    "audience": "anchor.example.com",
+    "jwks_url": "https://issuer.example.com/keys",
+}
+LIMITED = {"require": {"sub": "system:serviceaccount:shop:*"}}
+GITHUB = "https://token.actions.githubusercontent.com"
+
 
 @pytest.fixture
 def good(document, tmp_path):
@@ -160,6 +169,25 @@ NETWORK_AND_NAMES = [".", "%.%", "10.0.0.0/8"]
             "keystone-without-tls",
             "authentication.cloud.url",
             {"authentication/cloud": {"backend": "keystone", "url": "http://k.example.com"}},
+            "",
+        ),
+        (
+            "public-issuer",
+            "authentication.ci",
+            {"authentication/ci": {**OIDC, "issuer": GITHUB, "require": {"ref": ["main", "**"]}}},
+            "",
+        ),
+        ("any-token", "authentication.ci", {"authentication/ci": OIDC}, ""),
+        (
+            "issuer-without-tls",
+            "authentication.ci.issuer",
+            {"authentication/ci": {**OIDC, **LIMITED, "issuer": "http://issuer.example.com"}},
+            "",
+        ),
+        (
+            "common-audience",
+            "authentication.ci.audience",
+            {"authentication/ci": {**OIDC, **LIMITED, "audience": ["mine", "sts.amazonaws.com"]}},
             "",
         ),
         (
@@ -325,6 +353,28 @@ def test_an_expired_ca_of_a_directory_is_reported(good, advise, tmp_path):
     good["authentication"]["static"] = {**LDAP, "ca_file": str(expired.cert_path)}
 
     assert {"expired-trust"} == advise(good).keys()
+
+
+def test_tokens_with_required_claims_for_this_service_get_no_advice(good, advise):
+    good["authentication"]["static"] = OIDC | LIMITED
+
+    assert {} == advise(good)
+
+
+def test_an_audience_that_is_the_issuer_is_reported(good, advise):
+    good["authentication"]["static"] = OIDC | LIMITED | {"audience": f"{OIDC['issuer']}/"}
+
+    assert {"common-audience"} == advise(good).keys()
+
+
+def test_keys_that_everyone_can_replace_are_reported(good, advise, tmp_path):
+    (tmp_path / "keys.json").write_text('{"keys": []}')
+    (tmp_path / "keys.json").chmod(0o666)
+    section = {**OIDC, **LIMITED, "jwks_file": "keys.json"}
+    del section["jwks_url"]
+    good["authentication"]["static"] = section
+
+    assert "authentication.static.jwks_file" == advise(good)["writable-by-others"]["path"]
 
 
 def test_a_ca_with_a_weak_key_is_a_danger(good, advise, tmp_path):
