@@ -44,12 +44,16 @@ RUN = {
     ("howto/certmonger.rst", "shell"): (4, "test_howto_commands.py"),
     ("howto/first-secret.rst", "sh"): (3, "test_first_secret.py"),
     ("howto/first-secret.rst", "yaml"): (2, "test_first_secret.py"),
+    ("howto/ci-jobs.rst", "yaml"): (2, "test_oidc_docs.py"),
     ("howto/hsm.rst", "shell"): (2, "test_howto_commands.py"),
     ("howto/intermediate.rst", "sh"): (2, "test_init.py"),
     ("howto/keystone.rst", "shell"): (1, "test_howto_commands.py"),
+    ("howto/kubernetes.rst", "sh"): (1, "test_oidc_docs.py"),
+    ("howto/kubernetes.rst", "yaml"): (1, "test_oidc_docs.py"),
     ("howto/moving-from-0.4.rst", "console"): (2, "test_howto_commands.py"),
     ("howto/moving-from-0.4.rst", "shell"): (2, "test_howto_commands.py"),
     ("howto/nginx-and-uwsgi.rst", LITERAL): (2, "test_howto_commands.py"),
+    ("howto/oidc.rst", "shell"): (1, "test_oidc_docs.py"),
     ("howto/plugins.rst", "json"): (1, "test_howto_plugins.py"),
     ("howto/plugins.rst", "python"): (3, "test_howto_plugins.py"),
     ("howto/plugins.rst", "toml"): (1, "test_howto_plugins.py"),
@@ -101,6 +105,10 @@ NOT_RUN = {
         "howto/keystone.rst",
         "openstack application credential create anchor",
     ): "OpenStack's own command; test_keystone.py makes one through Keystone's API",
+    ("howto/kubernetes.rst", "kubectl get --raw /.well-known"): "there is no Kubernetes here",
+    ("howto/kubernetes.rst", "kubectl get --raw /openid/v1/jwks"): "likewise",
+    ("howto/spiffe.rst", "spire-server bundle show"): "there is no SPIRE here",
+    ("howto/spiffe.rst", "spire-agent api fetch jwt"): "likewise",
 }
 
 PARSED = {"nginx", "yaml"}
@@ -109,7 +117,13 @@ LONG = {"authentication", "signing_ca", "registration_authority"}
 SHORT = {"auth", "ca", "validators", "fixups"}
 CONFIGURATION = LONG | SHORT | {"database", "audit", "bans", "$schema"}
 BACKENDS = {"anchor", "pkcs11"}
-SECRETS = {"token_file": json.dumps(TOKEN), "jwt_file": JWT, "users_file": user_line("alice")}
+INSTALLED = {"static", "ldap", "keystone", "oidc", "token"}
+SECRETS = {
+    "jwks_file": '{"keys": []}',
+    "jwt_file": JWT,
+    "token_file": json.dumps(TOKEN),
+    "users_file": user_line("alice"),
+}
 
 
 def entry_points(namespace):
@@ -159,7 +173,7 @@ def kind_of_json(text):
     keys = set(document)
     sections = document.get("authentication", {}).values()
     # Other keys are the options of plug-ins, which the tests of that page install.
-    installed = all(s.get("backend") in {"static", "ldap", "keystone", "token"} for s in sections)
+    installed = all(s.get("backend") in INSTALLED for s in sections)
     # A validator and a fixup have this name; only the fixup has these options.
     of_a_fixup = {"keep", "fixed"} & set(document.get("subject_attributes", {}))
     kinds = {

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes
 
 from anchor.auth.keystone import KeystoneAuthentication
 from anchor.auth.ldap import LdapAuthentication
+from anchor.auth.oidc.authentication import OidcAuthentication
 from anchor.auth.static import StaticAuthentication
 from anchor.authorities import AuthoritySettings
 from anchor.ca.settings import CASettings
@@ -145,9 +146,10 @@ def test_the_json_examples_of_the_reference_are_good_json():
 
 
 @pytest.mark.parametrize(
-    "backend", [StaticAuthentication, LdapAuthentication, KeystoneAuthentication]
+    "backend",
+    [StaticAuthentication, LdapAuthentication, KeystoneAuthentication, OidcAuthentication],
 )
 def test_every_option_of_an_authentication_is_in_the_reference(backend):
-    names = Signature.of(backend).names()
+    names = Signature.of(backend, frozenset(getattr(backend, "from_anchor", ()))).names()
 
     assert [] == sorted(name for name in names if f"``{name}``" not in CONFIGURATION)
