@@ -122,8 +122,7 @@ def run(tmp_path, document, private_tls, issuer, ca):
             section.pop(name, None)
         document["authentication"]["static"] = section
         with running(tmp_path, document, private_tls) as service:
-            script = commands.replace("curl ", f"curl --cacert {private_tls.ca.cert_path} ")
-            script = script.replace("--cacert /etc/anchor/tls-ca.pem", "")
+            script = commands.replace("--cacert /etc/anchor/tls-ca.pem", "")
             for path in ("pods", "github", "gitlab", "staff"):
                 script = script.replace(
                     f"https://anchor.example.com/v1/sign/{path}", f"{service.url}/v1/sign/default"
@@ -131,7 +130,11 @@ def run(tmp_path, document, private_tls, issuer, ca):
             done = subprocess.run(
                 ["sh", "-e", "-c", script],
                 cwd=tmp_path,
-                env={"PATH": "/usr/bin:/bin", **environment},
+                env={
+                    "PATH": "/usr/bin:/bin",
+                    "CURL_CA_BUNDLE": str(private_tls.ca.cert_path),
+                    **environment,
+                },
                 capture_output=True,
                 text=True,
                 check=False,
