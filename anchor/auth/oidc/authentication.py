@@ -199,7 +199,6 @@ class OidcAuthentication:
             text_claim(claims, "sub"),
             claims={name: value for name, value in named.items() if value is not None},
             single_use=self._once(claims, expires) if self._single_use else None,
-            credential=CredentialKind.JWT,
         )
 
     def _once(self, claims: Mapping[str, Any], expires: float) -> SingleUse:

@@ -498,6 +498,16 @@ def test_the_passwords_of_netrc_are_not_sent(issuer, connect, tmp_path, monkeypa
     assert [None, None] == [header for _, header in issuer.seen]
 
 
+def test_a_proxy_in_the_environment_is_used(issuer, connect, monkeypatch):
+    elsewhere = "http://localhost:1/keys"
+    issuer.answers[elsewhere] = sending(jwt.key_set(*issuer.keys))
+    monkeypatch.setenv("http_proxy", issuer.url)
+    authenticator = connect(discovery=False, jwks_url=elsewhere)
+
+    assert ask(authenticator, issuer.token()).username == "web1"
+    assert [elsewhere] == [path for path, _ in issuer.seen]
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from tests.support import jwt
@@ -98,3 +101,22 @@ def test_the_policy_can_be_explained_without_the_issuer(cluster, issuer, capsys)
     assert main(["check", "--config", config]) == 0
     main(["explain", "--config", config, str(cluster.path / "web.csr")])
     assert issuer.seen == []
+
+
+@pytest.mark.parametrize("package", ["joserfc", "requests"])
+def test_a_missing_package_is_an_error_that_names_the_extra(package):
+    program = (
+        "import sys; from pathlib import Path\n"
+        f"sys.modules[{package!r}] = None\n"
+        "from anchor.auth.authenticator import load_authenticator\n"
+        "from anchor.errors import ConfigurationError\n"
+        "try:\n"
+        "    load_authenticator('it', {'backend': 'oidc'}, Path())\n"
+        "except ConfigurationError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert "`pip install anchor[oidc]` installs what it needs" in done.stdout

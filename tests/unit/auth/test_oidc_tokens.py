@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from anchor.auth.oidc.keys import parse_keys
 from anchor.auth.oidc.strict_json import parse_object
-from anchor.auth.oidc.tokens import MAX_TOKEN, TokenRefused, parse_token
+from anchor.auth.oidc.tokens import MAX_TOKEN, TokenRefused, UnverifiedToken, parse_token
 from anchor.auth.results import CredentialKind
 from anchor.errors import NotAuthenticated
 from tests.support import jwt
@@ -43,7 +44,9 @@ def usual(backend):
 @pytest.mark.parametrize("algorithm", ALL)
 def test_a_token_of_each_algorithm_authenticates(backend, algorithm):
     key = key_for(algorithm)
-    identity = ask(backend(jwt.public(key), algorithms=[algorithm]), jwt.make_token(key, algorithm))
+    authenticator = backend(jwt.public(key), algorithms=[algorithm])
+
+    identity = ask(authenticator, jwt.make_token(key, algorithm))
 
     assert ("web1", (), "web1", None) == (
         identity.username,
@@ -51,7 +54,43 @@ def test_a_token_of_each_algorithm_authenticates(backend, algorithm):
         identity.user_id,
         identity.single_use,
     )
-    assert identity.credential is CredentialKind.JWT
+    assert authenticator.credential is CredentialKind.JWT
+
+
+# The examples of the standards: a key, a token, and where it is from.
+STANDARD = {
+    "RFC 7515, A.3": (
+        {
+            "kty": "EC",
+            "crv": "P-256",
+            "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+            "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+        },
+        "eyJhbGciOiJFUzI1NiJ9"
+        ".eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cn"
+        "VlfQ"
+        ".DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
+    ),
+    "RFC 8037, A.4": (
+        {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
+        "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc"
+        ".hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
+    ),
+}
+
+
+@pytest.mark.parametrize("where", STANDARD)
+def test_the_signature_of_a_standards_example_is_valid(where):
+    key, text = STANDARD[where]
+    algorithm = json.loads(jwt.unb64(text.partition(".")[0]))["alg"]
+    keys = parse_keys(jwt.key_set(key))
+
+    # The second one has a payload that is no JSON.
+    keys.verify(UnverifiedToken(text, algorithm, None, {}))
+    head, _, signature = text.rpartition(".")
+    wrong = f"{head}.{jwt.b64(flipped(jwt.unb64(signature), 5, 0))}"
+    with pytest.raises(TokenRefused, match="signature"):
+        keys.verify(UnverifiedToken(wrong, algorithm, None, {}))
 
 
 def raw(header, payload=None, algorithm="ES256", key=None):

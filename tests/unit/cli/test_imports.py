@@ -15,6 +15,7 @@ from tests.support.tokens import add_token
 HEAVY = {
     "alembic",
     "cryptography",
+    "joserfc",
     "keystoneauth1",
     "ldap3",
     "mako",
