@@ -159,7 +159,8 @@ def load_authenticator(
         base: the directory that relative paths start from.
         offline: only validate the options; then nobody can be authenticated.
         shared_slots: where the processes of the service count the requests that wait.
-        services: what Anchor's own backends use, such as the stored tokens.
+        services: what Anchor's own backends use, such as the stored tokens; ``shared_slots`` is
+            always among them.
 
     Raises:
         ConfigurationError: an option is wrong, or the plug-in cannot be loaded.

@@ -55,9 +55,9 @@ class Workers:
             return False
         return True
 
-    def sign(self, csr):
+    def sign(self, csr, secret="s3cret"):
         """Send a request; return the status and the body, or no status if the worker died."""
-        form = {"user": "alice", "secret": "s3cret", "encoding": "pem", "csr": csr}
+        form = {"user": "alice", "secret": secret, "encoding": "pem", "csr": csr}
         body = urllib.parse.urlencode(form).encode()
         try:
             with urllib.request.urlopen(f"{self._url}/v1/sign/default", body, timeout=60) as answer:
