@@ -64,8 +64,7 @@ def issuer_without_tls(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             yield ConfigProblem(
                 f"{path}.issuer",
-                "an attacker on the network can publish keys for an issuer without TLS: use an https "
-                "URL",
+                "an attacker on the network can publish keys for an issuer without TLS: use https",
             )
 
 

@@ -43,7 +43,7 @@ class TextPattern:
 
     def matches(self, value: str) -> bool:
         """True if the whole text is one that the pattern describes."""
-        # All ends of the matches of the pieces so far: linear time, whatever the value is.
+        # All ends of the matches of the pieces so far: linear time for every value.
         ends = {0}
         for piece in self.pieces:
             if piece == "**":

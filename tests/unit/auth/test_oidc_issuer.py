@@ -474,6 +474,30 @@ def test_a_bearer_file_without_one_token_is_never_sent(
     assert issuer.seen == []
 
 
+def test_a_bearer_file_that_is_gone_is_reported(issuer, connect, bearer_file, caplog):
+    authenticator = connect(bearer_file=str(bearer_file))
+    bearer_file.unlink()
+
+    with pytest.raises(BackendUnavailable):
+        ask(authenticator, issuer.token())
+    assert "bearer cannot be read: No such file" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"ca_file": "missing.pem"}, "ca_file: .*missing.pem cannot be read"),
+        ({"bearer_file": "missing"}, "bearer_file: .*missing cannot be read"),
+        ({"discovery": False}, "exactly one of"),
+        ({"jwks_url": "https://issuer.example.com/keys"}, "exactly one of"),
+        ({"discovery": False, "jwks_url": 7}, "jwks_url: should be a URL"),
+    ],
+)
+def test_a_wrong_way_to_the_keys_is_an_error_of_the_configuration(connect, options, problem):
+    with pytest.raises(ConfigurationError, match=problem):
+        connect(**options)
+
+
 def test_neither_token_is_in_a_log_an_error_or_a_repr(issuer, connect, bearer_file, caplog):
     caplog.set_level(logging.DEBUG)
     issuer.answers["/keys"] = lambda handler: send(
@@ -583,6 +607,14 @@ def test_a_damaged_file_of_the_processes_is_fetched_again(issuer, cache, shared,
     other = cache(shared)
     other._clock.ahead = 61
     assert key_ids(other) == ["1"]
+
+
+def test_keys_that_cannot_be_shared_serve_their_process(issuer, cache, shared, caplog):
+    keys = cache(shared)
+    keys._path.mkdir(parents=True)
+
+    assert key_ids(keys) == ["1"]
+    assert "the processes cannot share keys" in caplog.text
 
 
 def test_the_files_of_the_processes_are_private(issuer, cache, shared):
@@ -704,6 +736,29 @@ def test_known_keys_are_not_held_up_by_an_issuer_that_hangs(issuer, cache, clock
         assert not first.is_alive()
     finally:
         hang.set()
+
+
+@pytest.mark.slow
+def test_without_keys_a_second_request_waits_for_a_second_only(issuer, cache):
+    keys = cache(timeout=3)
+    hang = threading.Event()
+    issuer.answers["/keys"] = lambda _: hang.wait(20)
+
+    def ask_first():
+        with contextlib.suppress(BackendUnavailable):
+            key_ids(keys)
+
+    first = threading.Thread(target=ask_first)
+    first.start()
+    time.sleep(0.3)
+    try:
+        start = time.monotonic()
+        with pytest.raises(BackendUnavailable):
+            key_ids(keys)
+        assert 0.5 < time.monotonic() - start < 2.5
+    finally:
+        hang.set()
+        first.join(20)
 
 
 @pytest.mark.slow

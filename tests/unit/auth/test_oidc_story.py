@@ -37,7 +37,7 @@ POD = {"sub": "system:serviceaccount:shop:web", "kubernetes.io": {"namespace": "
 
 
 @pytest.mark.parametrize("user", ["", "token", "system:serviceaccount:shop:web", "\u202e%s"])
-def test_a_token_gets_a_certificate_whatever_the_user_name_is(cluster, issuer, ca, audit, user):
+def test_a_token_gets_a_certificate_with_any_user_name(cluster, issuer, ca, audit, user):
     token = issuer.token(**POD)
 
     certificate = cluster.issue(
