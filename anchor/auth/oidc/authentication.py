@@ -32,6 +32,7 @@ try:
     from anchor.auth.oidc.key_cache import KeyCache
     from anchor.auth.oidc.key_sources import KeyFile, KeySource
     from anchor.auth.oidc.keys import InvalidKeys
+    from anchor.auth.oidc.named_claims import ClaimPart, NamedClaim
     from anchor.auth.oidc.requirements import RequiredClaims, Requirements
     from anchor.auth.oidc.tokens import TokenRefused, UnverifiedToken, parse_token, shown
 except ImportError as error:
@@ -79,7 +80,8 @@ class OidcAuthentication:
         username_claim: the claim with the user name.
         groups_claim: the claim with the list of groups. A token without it is refused.
         claims: other claims to use, by the names that validators and the audit have for them. A
-            token need not have them.
+            token need not have them. An object with ``claim`` and ``pattern`` uses a part of a
+            claim: ``{}`` in the pattern stands for the part between two ``/`` or ``:``.
         require: the values that claims must have: for each claim a value, or a list of permitted
             values. In a text ``*`` stands for one or more characters except ``/`` and ``:``, and
             ``**`` for any. A list in the token must contain a permitted value.
@@ -114,7 +116,7 @@ class OidcAuthentication:
         algorithms: Algorithms = DEFAULT_ALGORITHMS,
         username_claim: ClaimReference = "sub",
         groups_claim: ClaimReference | None = None,
-        claims: dict[ClaimName, ClaimReference] | None = None,
+        claims: dict[ClaimName, ClaimReference | ClaimPart] | None = None,
         require: RequiredClaims | None = None,
         max_lifetime: Annotated[float, pydantic.Field(gt=0, le=31 * DAY)] = DAY,
         leeway: Annotated[float, pydantic.Field(ge=0, le=60)] = 30,
@@ -151,7 +153,7 @@ class OidcAuthentication:
         self._algorithms = frozenset(algorithms)
         self._username_claim = username_claim
         self._groups_claim = groups_claim
-        self._claims = dict(claims or {})
+        self._claims = {name: NamedClaim.of(each) for name, each in (claims or {}).items()}
         self._requirements = require or Requirements()
         self._validity = ValidityRules(leeway, max_lifetime)
         self._type = typ
@@ -192,7 +194,7 @@ class OidcAuthentication:
         require_audience(claims, self._audiences)
         expires = self._validity.require_valid(claims, time.time())
         self._requirements.require_met(claims)
-        named = {name: text_claim(claims, claim) for name, claim in self._claims.items()}
+        named = {name: claim.value(claims) for name, claim in self._claims.items()}
         return AuthDetails(
             required_text(claims, self._username_claim),
             group_names(claims, self._groups_claim) if self._groups_claim else (),

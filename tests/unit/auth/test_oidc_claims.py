@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anchor.auth.oidc.claims import ValidityRules, find_claim
+from anchor.auth.oidc.named_claims import SegmentPattern
 from anchor.auth.oidc.requirements import Requirements, TextPattern
 from anchor.auth.oidc.tokens import TokenRefused
 from anchor.errors import ConfigurationError
@@ -68,6 +69,58 @@ def test_the_user_and_other_tokens_are_told_apart_by_their_jti(backend):
     keys = [ask(authenticator, jwt.make_token(jti=jti)).single_use.key for jti in "aab"]
 
     assert keys[0] == keys[1] != keys[2]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "value", "captured"),
+    [
+        ("example/{}", "example/web", "web"),
+        ("example/{}", "example/web/x", None),
+        ("example/{}", "example/", None),
+        ("example/{}", "other/web", None),
+        ("*/{}", "example/web", "web"),
+        ("{}/*", "example/web", "example"),
+        ("{}", "web", "web"),
+        ("{}", "a:b", None),
+        ("spiffe://example.com/ns/{}/sa/*", "spiffe://example.com/ns/shop/sa/web", "shop"),
+        ("spiffe://example.com/ns/*/sa/{}", "spiffe://example.com/ns/shop/sa/web", "web"),
+        ("spiffe://example.com/ns/{}/sa/*", "spiffe://example.com:ns/shop/sa/web", None),
+        ("spiffe://example.com/ns/{}/sa/*", "spiffe://evil.com/ns/shop/sa/web", None),
+        ("spiffe://example.com/ns/{}/sa/*", "spiffe://example.com/ns/a/sa/ns/shop/sa/web", None),
+        ("repo:example/{}:ref:refs/heads/main", "repo:example/web:ref:refs/heads/main", "web"),
+        ("repo:example/{}:ref:refs/heads/main", "repo:example/web:ref:refs/heads/dev", None),
+        ("team-*/{}", "team-a/web", "web"),
+        ("team-*/{}", "team/web", None),
+    ],
+)
+def test_a_part_of_a_claim_is_one_whole_segment(pattern, value, captured):
+    assert captured == SegmentPattern.parse(pattern).capture(value)
+
+
+@settings(max_examples=examples(500), deadline=None)
+@given(
+    st.from_regex(r"\A([ab*]{1,2}[/:]){0,3}\{\}([/:][ab*]{1,2}){0,3}\Z"),
+    st.text("ab/:", max_size=12),
+)
+def test_a_captured_part_has_no_separators_and_the_pattern_around_it(pattern, value):
+    if "**" in pattern:
+        with pytest.raises(ValueError, match="cannot be counted"):
+            SegmentPattern.parse(pattern)
+        return
+    captured = SegmentPattern.parse(pattern).capture(value)
+
+    expected = re.fullmatch(as_regex(pattern).replace(r"\{\}", "([^/:]+)"), value)
+    assert captured == (expected and expected[1])
+
+
+def test_parts_of_claims_are_named_and_others_are_left_out(backend):
+    claims = {
+        "project": {"claim": "repository", "pattern": "example/{}"},
+        "namespace": {"claim": "sub", "pattern": "system:serviceaccount:{}:*"},
+    }
+    token = jwt.make_token(repository="other/web", sub="system:serviceaccount:shop:web")
+
+    assert {"namespace": "shop"} == ask(backend(claims=claims), token).claims
 
 
 OPTIONS = {
@@ -305,6 +358,11 @@ def test_all_required_claims_have_to_agree(backend, caplog):
         ({"username_claim": "/a~b"}, "username_claim: is not a JSON Pointer"),
         ({"claims": {"no-dash": "a"}}, "claims"),
         ({"claims": {"a": ""}}, "claims"),
+        ({"claims": {"a": {"claim": "sub"}}}, "claims.a"),
+        ({"claims": {"a": {"claim": "sub", "pattern": "x"}}}, "'x' should have '{}' once"),
+        ({"claims": {"a": {"claim": "sub", "pattern": "a{}"}}}, "as a whole segment"),
+        ({"claims": {"a": {"claim": "sub", "pattern": "{}/{}"}}}, "should have '{}' once"),
+        ({"claims": {"a": {"claim": "sub", "pattern": "{}/**"}}}, "segments cannot be counted"),
         ({"require": {"ref": []}}, "require"),
         ({"require": {"ref": ""}}, "require"),
         ({"require": {"ref": None}}, "require"),

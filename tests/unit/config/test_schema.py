@@ -243,7 +243,7 @@ def complete(ca, tmp_path):
                 "algorithms": ["RS256", "Ed25519"],
                 "username_claim": "sub",
                 "groups_claim": "/a/b",
-                "claims": {"team": "/a/team"},
+                "claims": {"team": "/a/team", "name": {"claim": "sub", "pattern": "a/{}"}},
                 "require": {"sub": "web*", "count": [1, 2.5, True, "x"]},
                 "max_lifetime": 600.5,
                 "leeway": 10,
