@@ -32,7 +32,7 @@ try:
     from anchor.auth.oidc.key_cache import KeyCache
     from anchor.auth.oidc.key_sources import KeyFile, KeySource
     from anchor.auth.oidc.keys import InvalidKeys
-    from anchor.auth.oidc.named_claims import ClaimPart, NamedClaim
+    from anchor.auth.oidc.named_claims import ClaimOrPart, NamedClaim
     from anchor.auth.oidc.requirements import RequiredClaims, Requirements
     from anchor.auth.oidc.tokens import TokenRefused, UnverifiedToken, parse_token, shown
 except ImportError as error:
@@ -116,7 +116,7 @@ class OidcAuthentication:
         algorithms: Algorithms = DEFAULT_ALGORITHMS,
         username_claim: ClaimReference = "sub",
         groups_claim: ClaimReference | None = None,
-        claims: dict[ClaimName, ClaimReference | ClaimPart] | None = None,
+        claims: dict[ClaimName, ClaimOrPart] | None = None,
         require: RequiredClaims | None = None,
         max_lifetime: Annotated[float, pydantic.Field(gt=0, le=31 * DAY)] = DAY,
         leeway: Annotated[float, pydantic.Field(ge=0, le=60)] = 30,

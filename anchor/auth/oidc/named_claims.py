@@ -39,7 +39,7 @@ class SegmentPattern:
         """
         parts = _SEPARATORS.split(pattern)
         segments = parts[::2]
-        if segments.count(CAPTURE) != 1 or pattern.count(CAPTURE) != 1:
+        if segments.count(CAPTURE) != 1 or pattern.count("{") != 1 or pattern.count("}") != 1:
             raise ValueError(
                 f"{pattern!r} should have '{{}}' once, as a whole segment between '/' and ':'"
             )
@@ -80,10 +80,17 @@ class ClaimPart(pydantic.BaseModel):
         str,
         pydantic.Field(min_length=1, max_length=MAX_TEXT),
         pydantic.AfterValidator(_parse),
-        text("pattern", minLength=1, maxLength=MAX_TEXT),
+        text("pattern", maxLength=MAX_TEXT, pattern=r"^([^{}]*[/:])?\{\}([/:][^{}]*)?$"),
     ] = pydantic.Field(
         description="the text of the claim, with ``{}`` for the segment that is the value"
     )
+
+
+ClaimOrPart = Annotated[
+    Annotated[ClaimReference, pydantic.Tag("claim")] | Annotated[ClaimPart, pydantic.Tag("part")],
+    pydantic.Discriminator(lambda written: "part" if isinstance(written, dict) else "claim"),
+]
+"""A claim, or a segment of one."""
 
 
 @dataclass(frozen=True)
