@@ -30,7 +30,7 @@ INTERVAL = 60.0
 
 INTERVAL_WITHOUT_KEYS = 10.0
 
-_LONGEST_WAIT = 1.0
+_LONGEST_WAIT = 2.0
 _STARTED, _ENDED, _FAILED, _COUNT = range(4)
 
 
@@ -51,9 +51,9 @@ class _Cached:
 class KeyCache:
     """The keys of an issuer, fetched when they are needed.
 
-    One request fetches; others use the keys of before, or wait for a second if there are none.
-    The processes share the keys and the time of the last attempt in files, so that tokens with
-    unknown keys cause one fetch a minute in the whole service.
+    One request fetches; the others use the last keys, or wait for two seconds at most if there are
+    none.  The processes share the keys and the time of the last attempt in files, so that tokens
+    with unknown keys cause one fetch a minute in the whole service.
 
     Args:
         fetcher: fetches the keys.
@@ -83,7 +83,7 @@ class KeyCache:
         self._numbers: _Numbers = _ProcessNumbers(_COUNT)
         if shared is not None:
             # Other settings may trust other keys.
-            digest = hashlib.sha256(repr((fetcher, shared.configured)).encode()).hexdigest()[:16]
+            digest = hashlib.sha256(repr(fetcher).encode()).hexdigest()[:16]
             self._path = shared.directory / f"{digest}.jwks"
             self._numbers = SharedState(
                 self._path.with_suffix(".fetches"), _COUNT, process_directory.make
