@@ -103,6 +103,8 @@ class RegistrationAuthority:
             described = events.describe_method(authenticator.name, authenticator.credential)
             with throttle.attempt(origin.address, authenticator.principal(user)) as attempt:
                 identity = authenticator.authenticate(self.name, user, secret, attempt.count_for)
+                if identity.single_use is not None:
+                    self.inventory.require_unused(identity.single_use, self.clock())
         except BaseException as error:
             if isinstance(error, NotAuthenticated | TooManyAttempts | BackendUnavailable):
                 error.authentication = described.get("authentication", "")

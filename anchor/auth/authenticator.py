@@ -182,11 +182,11 @@ def load_authenticator(
     credential: CredentialKind = getattr(backend, "credential", CredentialKind.PASSWORD)
     needed = frozenset(getattr(backend, "from_anchor", ()))
     values = plugins.Signature.of(backend, needed).validate(options, base, offline=offline)
+    supplied = {"shared_slots": shared_slots, **services}
     # If a service is missing, the configuration has another problem, which is reported there.
-    if offline or not needed <= services.keys():
+    if offline or not needed <= supplied.keys():
         return Authenticator(name, _unavailable_offline, None, kind, credential=credential)
     try:
-        supplied = {"shared_slots": shared_slots, **services}
         instance = cast(Backend, backend(**{key: supplied[key] for key in needed}, **values))
     except ValueError as error:
         raise ConfigurationError.about("", str(error)) from error

@@ -23,7 +23,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_create(commands.add_parser("create", help="create a token, and print its secret once"))
-    _add_list(commands.add_parser("list", help="list the tokens that can still be used"))
+    _add_list(commands.add_parser("list", help="list the tokens"))
     _add_revoke(commands.add_parser("revoke", help="revoke a token, and say what it was used for"))
 
 
@@ -86,7 +86,9 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
         "stored."
     )
     parser.add_argument(
-        "--all", action="store_true", help="also those that expired, were revoked or used up"
+        "--usable",
+        action="store_true",
+        help="without those that expired, were revoked or are used up",
     )
     parser.add_argument("--json", action="store_true", help="print a line of JSON for each token")
     add_config_option(parser)

@@ -22,12 +22,12 @@ def run(namespace: argparse.Namespace) -> int:
     """Print the tokens."""
     now = utc_now()
     tokens = Tokens(open_database(read_configuration(namespace.config)))
-    found = tokens.select(usable_at=None if namespace.all else now)
+    found = tokens.select(usable_at=now if namespace.usable else None)
     if namespace.json:
         for token in found:
             sys.stdout.write(f"{json.dumps(as_json(token, now))}\n")
     elif not print_rows(_HEADER, (_row(token, now) for token in found)):
-        usable = "" if namespace.all else " that can be used"
+        usable = " that can be used" if namespace.usable else ""
         print(f"there is no token{usable} in {tokens.database}")
     return 0
 

@@ -95,9 +95,13 @@ def audit_in_log_only(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
 
 def unused_section(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Find authentications and signing CAs that no authority uses."""
-    for kind in ("authentication", "signing_ca"):
-        used = {section[kind] for _, section in review.authorities()}
-        for name in getattr(review.document, kind).keys() - used:
+    sections = [section for _, section in review.authorities()]
+    used = {
+        "authentication": {name for each in sections for name in review.authentications(each)},
+        "signing_ca": {each["signing_ca"] for each in sections},
+    }
+    for kind, names in used.items():
+        for name in getattr(review.document, kind).keys() - names:
             yield ConfigProblem(
                 f"{kind}.{name}", "no registration authority uses it: is that what you meant?"
             )

@@ -98,5 +98,5 @@ def test_a_token_that_is_revoked_gets_nothing_from_a_running_service(running, tm
     anchor("token", "revoke", token["id"])
 
     assert curl(url, *basic)[0] == 401
-    assert anchor("token", "list").startswith("there is no token that can be used")
-    assert token["id"] in anchor("token", "list", "--all")
+    assert anchor("token", "list", "--usable").startswith("there is no token that can be used")
+    assert token["id"] in anchor("token", "list")

@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from anchor.auth.results import SingleUse
 from anchor.store.database.certificate_rows import insert_certificate, moment, record_of, seconds
-from anchor.store.database.credential_uses import give_back_uses, take_uses
+from anchor.store.database.credential_uses import give_back_uses, require_unused, take_uses
 from anchor.store.database.engine import Database
 from anchor.store.database.selection import Selection
 from anchor.store.database.statements import Statement
@@ -75,6 +75,15 @@ class Inventory:
             if issuance := record.issuance:
                 take_uses(transaction, issuance.token_id, single_use, issuance.issued_at)
             insert_certificate(transaction, record, names)
+
+    def require_unused(self, single_use: SingleUse, now: datetime.datetime) -> None:
+        """Reject a credential that was used before; :meth:`add` decides if several race.
+
+        Raises:
+            NotAuthenticated: it was used before.
+            DatabaseUnavailable: the database is away.
+        """
+        require_unused(self.database, single_use, now)
 
     def give_back(self, token_id: str | None, single_use: SingleUse | None) -> None:
         """Give the use of a credential back, because its certificate is not answered.

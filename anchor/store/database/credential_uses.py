@@ -11,6 +11,8 @@ from anchor.store.database.engine import Database
 from anchor.store.database.statements import Transaction
 from anchor.store.database.tokens import Tokens, take_use
 
+_USED_BEFORE = "the credential is good for one certificate, and was used before"
+
 
 def take_uses(
     transaction: Transaction,
@@ -33,7 +35,18 @@ def take_uses(
     if token_id is not None and not take_use(transaction, token_id, now):
         raise NotAuthenticated("the token was used up, revoked or expired meanwhile")
     if single_use is not None and not used_credentials.take(transaction, single_use, now):
-        raise NotAuthenticated("the credential is good for one certificate, and was used before")
+        raise NotAuthenticated(_USED_BEFORE)
+
+
+def require_unused(database: Database, single_use: SingleUse, now: datetime.datetime) -> None:
+    """Reject a credential that was used before; :func:`take_uses` decides if several race.
+
+    Raises:
+        NotAuthenticated: it was used before.
+        DatabaseUnavailable: the database is away.
+    """
+    if used_credentials.is_used(database, single_use, now):
+        raise NotAuthenticated(_USED_BEFORE)
 
 
 def give_back_uses(database: Database, token_id: str | None, single_use: SingleUse | None) -> None:

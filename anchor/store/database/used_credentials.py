@@ -38,6 +38,11 @@ def _insertion(dialect: ModuleType) -> Statement:
     )
 
 
+_FIND = Statement(
+    select(_COLUMNS.key).where(
+        _COLUMNS.key == bindparam("used_key"), _COLUMNS.expires > bindparam("now")
+    )
+)
 _TAKE = {"postgresql": _insertion(postgresql), "sqlite": _insertion(sqlite)}
 # Rows that another transaction uses are left: it could wait for this one.
 _DELETE_EXPIRED = Statement(
@@ -66,6 +71,16 @@ def take(transaction: Transaction, single_use: SingleUse, now: datetime.datetime
         return False
     transaction.execute(_DELETE_EXPIRED, {"now": seconds(now)})
     return True
+
+
+def is_used(database: Database, single_use: SingleUse, now: datetime.datetime) -> bool:
+    """True if a credential was used before.
+
+    Raises:
+        DatabaseUnavailable: the database is away.
+    """
+    with database.transaction(writes=False) as transaction:
+        return bool(transaction.rows(_FIND, {"used_key": single_use.key, "now": seconds(now)}))
 
 
 def give_back(database: Database, single_use: SingleUse) -> None:

@@ -78,7 +78,7 @@ def test_everything_about_a_token_can_be_chosen(create, service):
 def test_a_token_without_an_end_has_to_be_asked_for(create, anchor):
     assert "expires" not in create("--expires", "never")
 
-    assert "never" in anchor("token", "list")[1]
+    assert "never" in anchor("token", "list", "--usable")[1]
 
 
 def test_the_text_has_the_id_and_the_secret(anchor, service):
@@ -198,18 +198,18 @@ def test_the_list_has_no_secrets_and_only_usable_tokens(anchor, create, service)
     expired = make_token(expires=make_token().created - HOUR)
     tokens.add(expired)
 
-    code, output, errors = anchor("token", "list")
+    code, output, errors = anchor("token", "list", "--usable")
     header, line = output.splitlines()
     assert (code, errors) == (0, "")
     assert header.split()[:2] == ["ID", "STATE"]
     assert "4 of 5" in line and usable["id"] in line and "web1.example.com" in line
 
-    output = anchor("token", "list", "--all", "--json")[1]
+    output = anchor("token", "list", "--json")[1]
     listed = {each["id"]: each for each in map(json.loads, output.splitlines())}
     assert {each["state"] for each in listed.values()} == {"usable", "revoked", "expired"}
     assert (listed[usable["id"]]["used"], listed[usable["id"]]["uses_left"]) == (1, 4)
     assert listed[revoked["id"]]["revoked"]
-    everything = output + anchor("token", "list", "--all")[1]
+    everything = output + anchor("token", "list")[1]
     for token in (usable, revoked):
         assert token["secret"] not in everything
         assert tokens.find(token["id"]).secret_hash not in everything
@@ -218,13 +218,15 @@ def test_the_list_has_no_secrets_and_only_usable_tokens(anchor, create, service)
 def test_an_empty_list_says_so(anchor, service):
     service.settings.database.prepare()
 
-    assert anchor("token", "list")[1].startswith("there is no token that can be used in ")
-    assert anchor("token", "list", "--all")[1].startswith("there is no token in ")
+    assert anchor("token", "list", "--usable")[1].startswith(
+        "there is no token that can be used in "
+    )
+    assert anchor("token", "list")[1].startswith("there is no token in ")
     assert anchor("token", "list", "--json") == (0, "", "")
 
 
 def test_a_list_without_a_database_creates_none(anchor, tmp_path):
-    code, _, errors = anchor("token", "list")
+    code, _, errors = anchor("token", "list", "--usable")
 
     assert code == 1 and "there is no database yet" in errors
     assert not (tmp_path / "anchor.db").exists()
@@ -233,7 +235,7 @@ def test_a_list_without_a_database_creates_none(anchor, tmp_path):
 def test_hostile_text_in_a_token_reaches_no_terminal(anchor, service):
     add_token(service.settings.database, requester="\x1b[31mweb1", names=("\x1b[2J" * 100,))
 
-    output = anchor("token", "list")[1]
+    output = anchor("token", "list", "--usable")[1]
 
     assert "\x1b" not in output and "web1" in output
 
@@ -294,7 +296,7 @@ def test_the_certificates_of_a_pruned_token_are_still_told(anchor, create, servi
 
     assert code == 1 and "web1.example.com" in output
     assert "the last certificate of the token ends" in output
-    assert token["id"] not in anchor("token", "list", "--all")[1]
+    assert token["id"] not in anchor("token", "list")[1]
 
 
 # In other commands.

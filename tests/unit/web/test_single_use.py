@@ -1,0 +1,91 @@
+"""A JWT that is good for one certificate: when it is spent, and when it is not."""
+
+from __future__ import annotations
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from anchor.store.database.certificates import Selection
+from tests.support import jwt
+from tests.support.pki import make_csr
+
+
+@pytest.fixture
+def document(document, tmp_path):
+    """An authority that accepts each JWT once, for names in example.com."""
+    keys = tmp_path / "jwks.json"
+    keys.write_bytes(jwt.key_set(jwt.public(jwt.make_key())))
+    document["authentication"]["jobs"] = {
+        "backend": "oidc",
+        "issuer": jwt.ISSUER,
+        "audience": jwt.AUDIENCE,
+        "jwks_file": str(keys),
+        "single_use": True,
+    }
+    document["registration_authority"]["default"] |= {
+        "authentication": ["static", "jobs"],
+        "validators": {"common_name": {"allowed_domains": [".example.com"]}},
+        "max_failures": 3,
+    }
+    return document
+
+
+def outcomes(audit):
+    return [(event["event"], event["outcome"]) for event in audit.events()]
+
+
+def test_a_replay_is_refused_before_anything_is_signed(service, audit):
+    token = jwt.make_token()
+
+    service.sign(secret=token, status=200)
+    answer = service.sign(secret=token, status=401)
+
+    assert "was used before" in answer.text
+    assert outcomes(audit) == [
+        ("audit.auth", "success"),
+        ("audit.sign", "success"),
+        ("audit.auth", "failure"),
+    ]
+    service.sign(secret=jwt.make_token(jti="another"), status=200)
+
+
+def test_replays_count_as_failures(service):
+    token = jwt.make_token()
+    service.sign(secret=token, status=200)
+
+    assert [service.sign(secret=token).status_int for _ in range(5)] == [401] * 3 + [429] * 2
+
+
+def test_a_request_that_is_refused_spends_nothing(service):
+    token = jwt.make_token()
+
+    service.sign(make_csr("web.elsewhere.org"), secret=token, status=400)
+    service.sign("no request", secret=token, status=400)
+
+    service.sign(make_csr("web.example.com"), secret=token, status=200)
+
+
+def test_a_certificate_that_cannot_be_written_spends_nothing(service, tmp_path):
+    token = jwt.make_token()
+    shutil.rmtree(tmp_path / "certs")
+
+    service.sign(secret=token, status=500)
+
+    (tmp_path / "certs").mkdir()
+    service.sign(secret=token, status=200)
+
+
+def test_of_sixteen_requests_at_once_one_gets_a_certificate(service):
+    token = jwt.make_token()
+    csrs = [make_csr() for _ in range(16)]
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda csr: service.sign(csr, secret=token), csrs))
+
+    statuses = sorted(answer.status_int for answer in answers)
+    assert statuses[0] == 200
+    assert set(statuses[1:]) <= {401, 429}
+    [authority] = service.settings.authorities.values()
+    assert authority.inventory.count(Selection()) == 1
