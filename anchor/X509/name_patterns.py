@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from anchor.X509 import pattern_parts
 from anchor.X509.dns_names import MAX_NAME, ends_in_a_number
 from anchor.X509.pattern_parts import LABEL
-from anchor.X509.pattern_tree import Part, PatternTree
+from anchor.X509.pattern_tree import PatternPart
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -25,7 +25,6 @@ _NUMBERS = re.compile(r"(?=.*[0-9])[0-9%]+(\.[0-9%]+)+(-[0-9.]+)?", re.ASCII)
 # Not www.example.com:443, nor localhost:80.
 _URI = re.compile(r"[a-z][a-z0-9+-]*:(?![0-9]+\Z)", re.ASCII | re.IGNORECASE)
 _IN_ADDRESSES = re.compile(r"[0-9a-f:.%/]*", re.ASCII | re.IGNORECASE)
-_WILDCARD = re.compile(r"\*")
 _DOTTED_NUMBERS = re.compile(r"[0-9.]+", re.ASCII)
 
 
@@ -144,16 +143,16 @@ class NamePattern:
     Attributes:
         network: a network; an address is a network of one.
         complete: a name without ``%`` in canonical form.
-        labels: the labels of a name with ``%``.
+        labels: the labels of a name with ``%`` or a placeholder.
         uri: the parts of a URI, from the left.
         mailbox: the parts of a mailbox; without ``%``, ``complete`` is set too.
     """
 
     network: Network | None = None
     complete: str = ""
-    labels: tuple[str, ...] = ()
-    uri: tuple[str, ...] = ()
-    mailbox: tuple[str, ...] = ()
+    labels: tuple[PatternPart, ...] = ()
+    uri: tuple[PatternPart, ...] = ()
+    mailbox: tuple[PatternPart, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> NamePattern:
@@ -208,57 +207,6 @@ class NamePattern:
             return cls(network_without_ipv4_mapping(ip_network(text)))
         except ValueError as error:
             raise ValueError(str(error)) from None
-
-
-class PatternSet:
-    """An allow-list of names, addresses, URIs and mailboxes."""
-
-    def __init__(self, patterns: Iterable[NamePattern] = ()):
-        patterns = list(patterns)
-        self._networks = NetworkSet(pattern.network for pattern in patterns if pattern.network)
-        self._complete = {pattern.complete for pattern in patterns if pattern.complete}
-        self._names, self._uris, self._mailboxes = PatternTree(), PatternTree(), PatternTree()
-        for pattern in patterns:
-            for tree, parts in (
-                (self._names, tuple(reversed(pattern.labels))),
-                (self._uris, pattern.uri),
-                (self._mailboxes, pattern.mailbox),
-            ):
-                if parts:
-                    tree.add(parts)
-
-    def has_address(self, ip: Address) -> bool:
-        """True if an address is in a listed network."""
-        return without_ipv4_mapping(ip) in self._networks
-
-    def has_name(self, name: str, *, wildcards: bool) -> bool:
-        """True if a name is listed.
-
-        Args:
-            name: a name that is not an address.
-            wildcards: True if a ``%`` also matches the label ``*``.
-        """
-        name = canonical(name)
-        if name in self._complete:
-            return True
-        if len(name) > MAX_NAME or not name.isascii() or ends_in_a_number(name):
-            return False
-        labels = name.split(".")
-        parts = [Part(label, None if label == "*" else LABEL) for label in labels]
-        if wildcards and labels[0] == "*":
-            # RFC 6125 6.4.3: only the whole left-most label can be a wildcard.
-            parts[0] = Part("*", _WILDCARD)
-        return self._names.matches(reversed(parts))
-
-    def has_uri(self, text: str) -> bool:
-        """True if a URI is listed."""
-        parts = pattern_parts.uri(text)
-        return parts is not None and self._uris.matches(parts)
-
-    def has_mailbox(self, text: str) -> bool:
-        """True if a mailbox or user principal name is listed."""
-        parts = pattern_parts.mailbox(text)
-        return parts is not None and self._mailboxes.matches(parts)
 
 
 def network_without_ipv4_mapping(network: Network) -> Network:

@@ -21,10 +21,10 @@ from anchor.X509.name_patterns import (
     DomainSet,
     NamePattern,
     NetworkSet,
-    PatternSet,
     network_without_ipv4_mapping,
     parse_domain,
 )
+from anchor.X509.name_templates import NameTemplate, TemplateSet
 from anchor.X509.oids import (
     EXTENDED_USAGES,
     EXTENSIONS,
@@ -33,6 +33,7 @@ from anchor.X509.oids import (
     extension_oid,
     usage_name,
 )
+from anchor.X509.pattern_set import PatternSet
 
 __all__ = [
     "AttributeNames",
@@ -47,6 +48,8 @@ __all__ = [
     "Networks",
     "Pattern",
     "Patterns",
+    "Template",
+    "Templates",
     "Usage",
     "Usages",
     "compiled",
@@ -94,6 +97,10 @@ Networks = Annotated[NetworkSet, compiled(tuple[Network, ...], NetworkSet)]
 Pattern = Annotated[str, AfterValidator(NamePattern.parse), text("pattern", minLength=1)]
 Patterns = Annotated[PatternSet, compiled(tuple[Pattern, ...], PatternSet)]
 """Any number of name patterns: names, names with ``%``, addresses and ranges."""
+
+Template = Annotated[str, AfterValidator(NameTemplate.parse), text("pattern", minLength=1)]
+Templates = Annotated[TemplateSet, compiled(tuple[Template, ...], TemplateSet)]
+"""Any number of name patterns, which may have placeholders such as ``{username}``."""
 
 _AttributeOid = Annotated[
     str, AfterValidator(attribute_oid), text("subject attribute", examples=list(ATTRIBUTES))

@@ -77,6 +77,24 @@ def shipped_names(namespace: str) -> frozenset[str]:
     return frozenset(entry.name for entry in entry_points if entry.group == namespace)
 
 
+Plugin = typing.TypeVar("Plugin", bound=Callable[..., Any])
+
+
+def options_checked_by(check: Callable[[Mapping[str, Any]], None]) -> Callable[[Plugin], Plugin]:
+    """A decorator for plug-ins whose options depend on each other.
+
+    Args:
+        check: a function of the options that the configuration has; it raises ValueError at
+            start-up if they do not fit together.
+    """
+
+    def decorate(function: Plugin) -> Plugin:
+        vars(function)["check_options"] = check
+        return function
+
+    return decorate
+
+
 @dataclass(frozen=True)
 class BoundFunction:
     """A function with its options filled in, and the names that each call has to supply."""
@@ -107,6 +125,12 @@ def bind_options(
         raise ConfigurationError.about("", "is a coroutine or a generator, not a plain function")
     signature = Signature.of(function, supplied)
     values = signature.validate(options, base)
+    check = getattr(function, "check_options", None)
+    if check is not None:
+        try:
+            check(values)
+        except ValueError as error:
+            raise ConfigurationError.about("", str(error)) from None
     return BoundFunction(functools.partial(function, **values), signature.supplied_names)
 
 

@@ -17,6 +17,7 @@ from cryptography.x509.oid import ExtensionOID, NameOID
 from anchor.policy.checks import Check
 from anchor.store.bans import NOT_BANNED, Banned
 from anchor.validators.errors import ValidationError, refuse_any
+from anchor.validators.requester_names import require_names_of_credential
 from anchor.validators.subject import unlisted_attributes
 from anchor.X509 import name_listing, weak_keys
 from anchor.X509.attribute_names import describe_attribute
@@ -165,6 +166,7 @@ def content_checks(*, intermediate: bool) -> tuple[Check, ...]:
     """
     return (
         Check(NOT_BANNED, _not_banned),
+        Check("allowed_names", _allowed_names),
         *_checks(
             ("critical_extensions", critical_extensions),
             ("an_intermediate", an_intermediate) if intermediate else ("never_a_ca", never_a_ca),
@@ -212,6 +214,12 @@ def _checks(*checks: tuple[str, _CsrCheck]) -> tuple[Check, ...]:
 
 def _on_csr(check: _CsrCheck, arguments: Mapping[str, Any]) -> None:
     check(arguments["csr"])
+
+
+def _allowed_names(arguments: Mapping[str, Any]) -> None:
+    identity = arguments["auth_result"]
+    if identity.allowed_names is not None:
+        require_names_of_credential(arguments["csr"], identity)
 
 
 def _not_banned(arguments: Mapping[str, Any]) -> None:

@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv6Address
 
 from cryptography import x509
 
 from anchor.config.option_types import Domains, Networks, Patterns
 from anchor.validators.errors import ValidationError, refuse_any
 from anchor.X509.general_name_text import LazyDescription
-from anchor.X509.general_names import (
-    describe_attribute,
-    mail_addresses,
-    mail_attributes,
-    user_principal_name,
-)
-from anchor.X509.name_patterns import (
-    Address,
-    DomainSet,
-    NetworkSet,
-    PatternSet,
-    parse_address,
-    without_ipv4_mapping,
-)
+from anchor.X509.general_names import mail_addresses
+from anchor.X509.name_patterns import DomainSet, NetworkSet, parse_address
 from anchor.X509.name_texts import Meaning
+from anchor.X509.pattern_set import PatternSet
+from anchor.X509.requested_names import NameKind, ip_address_of, requested_names
+from anchor.X509.requester_values import NO_VALUES, RequesterValues
 from anchor.X509.signing_request import X509Csr
 
 NO_DOMAINS = DomainSet()
 NO_NETWORKS = NetworkSet()
 NO_NAMES = PatternSet()
 
+NOT_ALLOWED = "names are not allowed"
 MAIL_IN_SUBJECT = "mail addresses in the subject are not allowed"
 
 
@@ -88,7 +79,7 @@ def alternative_names_ip(
     def is_allowed(name: x509.GeneralName) -> bool:
         if isinstance(name, x509.DNSName):
             return name.value in allowed_domains
-        ip = _ip_address(name)
+        ip = ip_address_of(name)
         return ip is not None and ip in allowed_networks
 
     refuse_any(
@@ -124,39 +115,64 @@ def whitelist_names(
         allow_wildcard: let a ``%`` that is a whole label match a left-most ``*`` as well.
     """
 
-    def is_listed(text: str) -> bool:
-        return names.has_name(text, wildcards=allow_wildcard)
+    allowed = allowed_kinds(
+        allow_cn_id=allow_cn_id,
+        allow_dns_id=allow_dns_id,
+        allow_ip_id=allow_ip_id,
+        allow_uri_id=allow_uri_id,
+        allow_email_id=allow_email_id,
+        allow_upn_id=allow_upn_id,
+    )
+    require_a_name(csr)
+    refuse_any(NOT_ALLOWED, names=unlisted(csr, names, allowed, wildcards=allow_wildcard))
 
-    def is_allowed(name: x509.GeneralName) -> bool:
-        match name:
-            case x509.DNSName(value=text):
-                return allow_dns_id and parse_address(text) is None and is_listed(text)
-            case x509.UniformResourceIdentifier(value=text):
-                return allow_uri_id and names.has_uri(text)
-            case x509.RFC822Name(value=text):
-                return allow_email_id and names.has_mailbox(text)
-            case x509.OtherName():
-                principal = user_principal_name(name)
-                return allow_upn_id and principal is not None and names.has_mailbox(principal)
-        ip = _ip_address(name)
-        return allow_ip_id and ip is not None and names.has_address(ip)
 
-    def offending() -> Iterator[object]:
-        for text in csr.common_names:
-            ip = parse_address(text)
-            listed = is_listed(text) if ip is None else names.has_address(ip)
-            if not (allow_cn_id and listed):
-                yield f"CN:{text}"
-        for attribute in mail_attributes(csr.subject_attributes):
-            if not (allow_email_id and names.has_mailbox(str(attribute.value))):
-                yield describe_attribute(attribute)
-        for name in csr.alternative_names:
-            if not is_allowed(name):
-                yield LazyDescription(name)
+def allowed_kinds(
+    *,
+    allow_cn_id: bool,
+    allow_dns_id: bool,
+    allow_ip_id: bool,
+    allow_uri_id: bool,
+    allow_email_id: bool,
+    allow_upn_id: bool,
+) -> frozenset[NameKind]:
+    """The kinds of names that a validator's options allow."""
+    flags = {
+        NameKind.COMMON_NAME: allow_cn_id,
+        NameKind.DNS: allow_dns_id,
+        NameKind.ADDRESS: allow_ip_id,
+        NameKind.URI: allow_uri_id,
+        NameKind.MAIL: allow_email_id,
+        NameKind.PRINCIPAL: allow_upn_id,
+    }
+    return frozenset(kind for kind, allowed in flags.items() if allowed)
 
+
+def require_a_name(csr: X509Csr) -> None:
+    """Raise ValidationError for a request with neither a common name nor a subjectAltName."""
     if not csr.common_names and not csr.alternative_names:
         raise ValidationError("there is neither a common name nor a subjectAltName")
-    refuse_any("names are not allowed", names=offending())
+
+
+def unlisted(
+    csr: X509Csr,
+    names: PatternSet,
+    allowed: frozenset[NameKind],
+    *,
+    wildcards: bool,
+    values: RequesterValues = NO_VALUES,
+) -> Iterator[object]:
+    """The names in a request that are of another kind, or not listed.
+
+    Args:
+        names: the listed names.
+        allowed: the kinds of names that are allowed.
+        wildcards: True if a ``%`` also matches the label ``*``.
+        values: what the placeholders in the listed names stand for.
+    """
+    for name in requested_names(csr):
+        if name.kind not in allowed or not names.has(name, wildcards=wildcards, values=values):
+            yield name.shown
 
 
 def blacklist_names(
@@ -190,9 +206,3 @@ def blacklist_names(
         "names are refused, or of a kind that cannot be judged",
         names=(name for name in csr.interpreted_names if is_refused(name.meaning)),
     )
-
-
-def _ip_address(name: x509.GeneralName) -> Address | None:
-    if isinstance(name, x509.IPAddress) and isinstance(name.value, IPv4Address | IPv6Address):
-        return without_ipv4_mapping(name.value)
-    return None

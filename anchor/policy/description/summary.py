@@ -111,6 +111,7 @@ MANDATORY_CHECKS: Mapping[str, str] = MappingProxyType(
         "an_intermediate": _NOT_FOR_A_CA,
         "printable_names": "has no empty name and no control character in one",
         "a_name": "contains a name",
+        "allowed_names": "contains no name outside the list of its credential, if that has one",
         "named_attributes": (
             "gets no subject attributes but common names and those that are listed"
         ),

@@ -21,7 +21,8 @@ from cryptography.x509 import ObjectIdentifier
 from anchor.config import plugins
 from anchor.errors import ConfigurationError
 from anchor.policy.checks import SUPPLIED
-from anchor.X509.name_patterns import DomainSet, NetworkSet, PatternSet
+from anchor.X509.name_patterns import DomainSet, NetworkSet
+from anchor.X509.pattern_set import PatternSet
 
 MAX_SHOWN = 400
 

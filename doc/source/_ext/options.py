@@ -76,10 +76,11 @@ def _phrase(its: Mapping[str, Any]) -> str:
     if "enum" in its:
         return "one of " + ", ".join(f"{value}" for value in its["enum"])
     if "anyOf" in its:
-        known = next((inner for inner in its["anyOf"] if "enum" in inner), None)
-        if known:
+        choices = [inner for inner in its["anyOf"] if inner != {"type": "null"}]
+        known = next((inner for inner in choices if "enum" in inner), None)
+        if known and len(choices) > 1:
             return f"{_phrase(known)}, or the name of a plug-in"
-        return ", or ".join(_phrase(inner) for inner in its["anyOf"])
+        return ", or ".join(map(_phrase, choices))
     kinds = its.get("type", "object")
     kind = kinds[0] if isinstance(kinds, list) else kinds
     if kind == "array":
