@@ -21,7 +21,6 @@ NO_DOMAINS = DomainSet()
 NO_NETWORKS = NetworkSet()
 NO_NAMES = PatternSet()
 
-NOT_ALLOWED = "names are not allowed"
 MAIL_IN_SUBJECT = "mail addresses in the subject are not allowed"
 
 
@@ -124,7 +123,9 @@ def whitelist_names(
         allow_upn_id=allow_upn_id,
     )
     require_a_name(csr)
-    refuse_any(NOT_ALLOWED, names=unlisted(csr, names, allowed, wildcards=allow_wildcard))
+    refuse_any(
+        "names are not allowed", names=unlisted(csr, names, allowed, wildcards=allow_wildcard)
+    )
 
 
 def allowed_kinds(

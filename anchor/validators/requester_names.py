@@ -10,7 +10,7 @@ from anchor.auth.results import AuthDetails
 from anchor.config.option_types import Templates
 from anchor.config.plugins import options_checked_by
 from anchor.validators.errors import MAX_LISTED, ValidationError, refuse_any
-from anchor.validators.names import NOT_ALLOWED, allowed_kinds, require_a_name, unlisted
+from anchor.validators.names import allowed_kinds, require_a_name, unlisted
 from anchor.X509.allowed_names import AllowedNames, LiteralName, literal_name
 from anchor.X509.name_templates import TemplateSet
 from anchor.X509.requested_names import requested_names
@@ -77,7 +77,7 @@ def requester_names(
     values = values_of(auth_result)
     refused = unlisted(csr, names, allowed, wildcards=allow_wildcard, values=values)
     try:
-        refuse_any(f"{NOT_ALLOWED} for this requester", names=refused)
+        refuse_any("names are not allowed for this requester", names=refused)
     except ValidationError as error:
         unusable = (text[:_MAX_SHOWN] for text in names.unusable(values))
         listed = tuple(islice(unusable, MAX_LISTED))
@@ -114,7 +114,7 @@ def require_names_of_credential(
     if not requested:
         raise ValidationError("the request has none of the names that the credential allows")
     refuse_any(
-        f"{NOT_ALLOWED} by the credential",
+        "names are not allowed by the credential",
         names=(name.shown for name, literal in requested if literal not in allowed),
     )
     if every:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 
+from anchor.policy.description.listed_names import describe_requester_names, describe_whitelist
 from anchor.policy.description.lists import clipped, list_sentence, listed
-from anchor.X509 import requester_values
-from anchor.X509.name_templates import NameTemplate, Placeholder
 
 Names = Collection[str]
 
@@ -28,58 +27,6 @@ def _standards_compliance(
 
 def _source_cidrs(cidrs: Names) -> Iterator[str]:
     yield from list_sentence("The request comes from an address in {}.", cidrs)
-
-
-_KINDS_OF_NAMES = {
-    "allow_cn_id": "in the common name",
-    "allow_dns_id": "as DNS names in subjectAltName",
-    "allow_ip_id": "as addresses in subjectAltName",
-    "allow_uri_id": "as URIs in subjectAltName",
-    "allow_email_id": "as mail addresses",
-    "allow_upn_id": "as user principal names in subjectAltName",
-}
-
-
-def _whitelist_names(
-    names: Names = (), *, allow_wildcard: bool = False, **allowed: bool
-) -> Iterator[str]:
-    kinds = (kind for flag, kind in _KINDS_OF_NAMES.items() if allowed.get(flag, False))
-    yield from list_sentence("Names are allowed {}, and nowhere else.", kinds, "and")
-    yield from list_sentence("Each of them is one of these: {}.", names, "and")
-    if any("%" in name for name in names):
-        star = ", or for a whole *" if allow_wildcard else ""
-        yield f"A % stands for a label, a path segment or a local part, or some of it{star}."
-    elif allow_wildcard:
-        yield "Where a % is listed it stands for a whole * too."
-
-
-def _requester_names(
-    names: Names = (), credential_names: str | None = None, **allowed: bool
-) -> Iterator[str]:
-    if credential_names is not None:
-        yield "Every name is one of those that the credential is limited to."
-        if credential_names == "all":
-            yield "Each of those names is in subjectAltName."
-        return
-    defaults = dict.fromkeys(_KINDS_OF_NAMES, True) | {"allow_upn_id": False}
-    yield from _whitelist_names(names, **(defaults | allowed))
-    placeholders = dict.fromkeys(
-        placeholder for name in names for placeholder in NameTemplate.parse(name).placeholders
-    )
-    if placeholders:
-        yield f"There, {listed(map(_meaning, placeholders), 'and')}."
-
-
-def _meaning(placeholder: Placeholder) -> str:
-    form = "one or more labels" if placeholder.several else "one label"
-    match placeholder.source:
-        case requester_values.USERNAME:
-            meaning = "the requester's user name"
-        case requester_values.GROUP:
-            meaning = "one of the requester's groups"
-        case source:
-            meaning = f"the requester's {source.removeprefix(requester_values.CLAIM)}"
-    return f"{placeholder} stands for {meaning} ({form})"
 
 
 def _blacklist_names(
@@ -251,8 +198,8 @@ VALIDATORS: Mapping[str, Describer] = MappingProxyType(
     {
         "standards_compliance": _standards_compliance,
         "source_cidrs": _source_cidrs,
-        "whitelist_names": _whitelist_names,
-        "requester_names": _requester_names,
+        "whitelist_names": describe_whitelist,
+        "requester_names": describe_requester_names,
         "blacklist_names": _blacklist_names,
         "common_name": _common_name,
         "alternative_names": _alternative_names,

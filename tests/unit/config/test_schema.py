@@ -295,6 +295,7 @@ def complete(ca, tmp_path):
                         "allow_upn_id": True,
                         "allow_wildcard": False,
                     },
+                    "requester_names": {"credential_names": "any"},
                     "blacklist_names": {
                         "domains": [".a"],
                         "networks": ["::1"],

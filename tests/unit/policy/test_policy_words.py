@@ -38,6 +38,15 @@ EXPECTED = {
     ("whitelist_names", "allow_email_id"): (True, "mail addresses"),
     ("whitelist_names", "allow_upn_id"): (True, "user principal names"),
     ("whitelist_names", "allow_wildcard"): (True, "*"),
+    ("requester_names", "names"): (["{username}.example.com"], "{username}.example.com"),
+    ("requester_names", "credential_names"): ("all", "is in subjectAltName"),
+    ("requester_names", "allow_cn_id"): (False, "in the common name"),
+    ("requester_names", "allow_dns_id"): (False, "DNS names in subjectAltName"),
+    ("requester_names", "allow_ip_id"): (False, "addresses in subjectAltName"),
+    ("requester_names", "allow_uri_id"): (False, "URIs in subjectAltName"),
+    ("requester_names", "allow_email_id"): (False, "mail addresses"),
+    ("requester_names", "allow_upn_id"): (False, "user principal names"),
+    ("requester_names", "allow_wildcard"): (True, "*"),
     ("blacklist_names", "domains"): ([".bad.example.com"], ".bad.example.com"),
     ("blacklist_names", "networks"): (["127.0.0.0/8"], "127.0.0.0/8"),
     ("blacklist_names", "allowed_domains"): ([".bad.example.com"], ".bad.example.com"),
@@ -104,6 +113,9 @@ def test_the_value_of_an_option_is_shown_only_if_it_is_set(plugin, option):
     if (plugin, option) not in {("source_cidrs", "cidrs")} and "usage" != option:
         empty = type(value)() if plugin in ("drop_extensions", "subject_attributes") else None
         given = {} if empty is None else {option: empty}
+        if (plugin, option) == ("requester_names", "allow_upn_id"):
+            # The only one of these options that is false by default.
+            given = {option: True}
         assert words not in describe(plugin, **required, **given)
 
 
@@ -148,6 +160,16 @@ def test_a_list_of_ten_thousand_is_shortened():
 
     assert "and 9,992 more" in text
     assert len(text) < 600
+
+
+def test_placeholders_are_explained():
+    names = ["{username}.x", "{username:name}.y", "{group}.z", "spiffe://a/{claim:project}"]
+    assert (
+        "There, {username} stands for the requester's user name (one label), "
+        "{username:name} stands for the requester's user name (one or more labels), "
+        "{group} stands for one of the requester's groups (one label) "
+        "and {claim:project} stands for the requester's claim project (one label)."
+    ) in describe("requester_names", names=names)
 
 
 def test_descriptions_keep_the_configured_order_and_escape_controls():
