@@ -20,6 +20,7 @@ from anchor.policy.checks import Verdict
 from anchor.policy_tools import explain
 from anchor.policy_tools.explain import SIGNED, Explanation, Requester
 from anchor.timestamps import timestamp
+from anchor.X509.allowed_names import parse_allowed_name
 
 # The limit of the service is in config.py; this one is against a wrong file, such as a disk image.
 MAX_BYTES = 1 << 24
@@ -57,6 +58,22 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         help="a group of the user; may be given several times",
     )
     parser.add_argument(
+        "--claim",
+        action="append",
+        type=_claim,
+        default=[],
+        metavar="NAME=VALUE",
+        help="a claim of the user's credential; may be given several times",
+    )
+    parser.add_argument(
+        "--allow-name",
+        action="append",
+        type=_allowed_name,
+        metavar="NAME",
+        help="a name that the credential is limited to; may be given several times. Without it "
+        "the credential is not limited",
+    )
+    parser.add_argument(
         "--from",
         dest="address",
         type=ip_address,
@@ -70,7 +87,13 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def run(namespace: argparse.Namespace) -> int:
     """Explain the request."""
-    requester = Requester(AuthDetails(namespace.user, namespace.group), namespace.address)
+    identity = AuthDetails(
+        namespace.user,
+        namespace.group,
+        claims=dict(namespace.claim),
+        allowed_names=namespace.allow_name,
+    )
+    requester = Requester(identity, namespace.address)
     try:
         contents = _read(namespace.request)
         path = namespace.config or find_config()
@@ -90,6 +113,21 @@ def run(namespace: argparse.Namespace) -> int:
         for line in _lines(explained, Painter(coloured=is_coloured(sys.stdout))):
             print(line)
     return 0 if explained.outcome == SIGNED else 1
+
+
+def _claim(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!a} is not a name and a value: use 'project=web'")
+    return name, value
+
+
+def _allowed_name(text: str) -> str:
+    try:
+        parse_allowed_name(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _read(name: str) -> bytes:
@@ -124,6 +162,7 @@ def _lines(explained: Explanation, painter: Painter) -> Iterator[str]:
     identity, address = explained.requester.identity, explained.requester.address
     groups = f" of {', '.join(identity.groups)}" if identity.groups else ""
     yield printable(f"{explained.authority}: asked by {identity.username}{groups} from {address}")
+    yield from map(printable, _requester(explained))
     for title, rows in (
         ("The request", _checks(explained.checks, explained.evaluation.resolved_by_fixups)),
         ("The fixups", _fixups(explained)),
@@ -134,6 +173,19 @@ def _lines(explained: Explanation, painter: Painter) -> Iterator[str]:
         yield from _contents(explained)
     yield ""
     yield _conclusion(explained, painter)
+
+
+def _requester(explained: Explanation) -> Iterator[str]:
+    """What the requester's credential says, and the names that it therefore may have."""
+    identity, patterns = explained.requester.identity, explained.requester_names
+    claims = ", ".join(f"{name}={value}" for name, value in identity.claims.items())
+    if claims:
+        yield f"  claims: {claims}"
+    if identity.allowed_names is not None:
+        yield f"  limited to: {', '.join(identity.allowed_names) or 'no name'}"
+    if patterns is not None:
+        more = ", ..." if len(patterns) == explain.MAX_PATTERNS else ""
+        yield f"  requester_names: {', '.join(patterns) or 'none'}{more}"
 
 
 Row = tuple[str, str, str]

@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+from itertools import islice
 from typing import Any, NamedTuple
 
 from anchor.auth.results import AuthDetails
 from anchor.authority import RegistrationAuthority
 from anchor.ca.describe import CertificateDescription, changes
+from anchor.config.plugins import BoundFunction
 from anchor.errors import AnchorError, Failure, PluginError, RequestError
 from anchor.policy.checks import Verdict
 from anchor.policy.evaluation import Evaluation, FixupStep
+from anchor.policy.policy import Policy
+from anchor.validators.requester_names import requester_names, values_of
 from anchor.web.request import Request
 from anchor.X509.csr_reader import detect_encoding, read_csr
 
 SIGNED, REFUSED, UNREADABLE, FAILED = "signed", "refused", "unreadable", "failed"
 """The outcomes of an explanation; ``failed`` means a fault of Anchor or of a plug-in."""
+
+# A requester can have thousands of groups, and each of them makes a pattern.
+MAX_PATTERNS = 100
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,8 @@ class Explanation:
         fault: an error outside the policy: the request is unreadable, or the CA cannot issue.
         evaluation: the verdicts of the authority's policy.
         certificate: the certificate that would be issued; None if it would not be.
+        requester_names: the patterns of the validator ``requester_names`` with the values of this
+            requester, up to MAX_PATTERNS; None without that list.
     """
 
     authority: str
@@ -62,6 +71,7 @@ class Explanation:
     fault: AnchorError | None = None
     evaluation: Evaluation = EMPTY_EVALUATION
     certificate: CertificateDescription | None = None
+    requester_names: tuple[str, ...] | None = None
 
     @property
     def checks(self) -> tuple[Verdict, ...]:
@@ -112,13 +122,12 @@ def explain(authority: RegistrationAuthority, data: bytes, requester: Requester)
     )
     evaluation = authority.policy.evaluate(csr, context)
     approved = evaluation.approved
-    if approved is None:
-        return Explanation(authority.name, requester, evaluation=evaluation)
     fault: AnchorError | None = None
     certificate: CertificateDescription | None = None
     try:
-        template = authority.signing_ca.build_template(approved, authority.clock())
-        certificate = CertificateDescription.of(template, csr)
+        if approved is not None:
+            template = authority.signing_ca.build_template(approved, authority.clock())
+            certificate = CertificateDescription.of(template, csr)
     except AnchorError as error:
         fault = error
     return Explanation(
@@ -127,7 +136,18 @@ def explain(authority: RegistrationAuthority, data: bytes, requester: Requester)
         fault=fault,
         evaluation=evaluation,
         certificate=certificate,
+        requester_names=_requester_names(authority.policy, requester.identity),
     )
+
+
+def _requester_names(policy: Policy, identity: AuthDetails) -> tuple[str, ...] | None:
+    for check in policy.configured:
+        bound = check.function
+        if isinstance(bound, BoundFunction) and bound.call.func is requester_names:
+            names = bound.call.keywords.get("names")
+            if names is not None:
+                return tuple(islice(names.expand(values_of(identity)), MAX_PATTERNS))
+    return None
 
 
 def _fixup_results(steps: tuple[FixupStep, ...]) -> Iterator[FixupResult]:
@@ -157,9 +177,16 @@ def as_json(explanation: Explanation) -> Mapping[str, Any]:
             "groups": list(identity.groups),
             "user_id": identity.user_id,
             "project_id": identity.project_id,
+            "claims": dict(identity.claims),
+            "allowed_names": (
+                None if identity.allowed_names is None else list(identity.allowed_names)
+            ),
         },
         "address": str(explanation.requester.address),
         "outcome": explanation.outcome,
+        "requester_names": (
+            None if explanation.requester_names is None else list(explanation.requester_names)
+        ),
         "fault": str(explanation.fault) if explanation.fault else None,
         "checks": [
             _verdict_as_json(verdict, explanation.evaluation.resolved_by_fixups)

@@ -21,12 +21,21 @@ from anchor.errors import ConfigurationError
 from anchor.policy_tools import explain
 from anchor.policy_tools.explain import REFUSED, SIGNED, UNREADABLE, Explanation, Requester
 from anchor.policy_tools.sample_csrs import Address, CsrFactory, Description
+from anchor.X509.allowed_names import parse_allowed_name
 
 
 def _one_or_more(value: Any) -> Any:
     if isinstance(value, str):
         return (value,)
     return tuple(value) if isinstance(value, list) else value
+
+
+def _is_allowed_name(text: str) -> str:
+    parse_allowed_name(text)
+    return text
+
+
+_AllowedName = Annotated[str, pydantic.AfterValidator(_is_allowed_name)]
 
 
 class _Section(pydantic.BaseModel):
@@ -40,6 +49,8 @@ class RequesterSettings(_Section):
     groups: tuple[str, ...] = ()
     user_id: str | None = None
     project_id: str | None = None
+    claims: dict[str, str] = {}
+    allowed_names: tuple[_AllowedName, ...] | None = None
 
 
 class CaseSettings(_Section):
@@ -178,7 +189,12 @@ def _build_case(
         return None
     requester = settings.requester
     identity = AuthDetails(
-        requester.user, requester.groups, requester.user_id, requester.project_id
+        requester.user,
+        requester.groups,
+        requester.user_id,
+        requester.project_id,
+        claims=requester.claims,
+        allowed_names=requester.allowed_names,
     )
     return Case(
         name=settings.name,

@@ -156,6 +156,78 @@ def test_validators_see_the_given_address_and_requester(explain_in_json, policy,
     assert expected == report["checks"][-1]["reason"]
 
 
+NAMES = ["{username}.example.com", "{group}-%.svc.example.com", "{claim:project}.ci.example.com"]
+
+
+def test_the_patterns_of_the_requester_are_shown(explain, explain_in_json, document):
+    validators = {"requester_names": {"names": NAMES}}
+    document["registration_authority"]["default"]["validators"] = validators
+    who = ("--user", "web1", "--group", "Web", "--group", "a b", "--claim", "project=shop=1")
+    _, out, _ = explain(document, make_csr("web1.example.com"), *who)
+    lines = out.splitlines()
+    assert "  claims: project=shop=1" in lines
+    assert "  requester_names: web1.example.com, Web-%.svc.example.com" in lines
+    assert "It would be signed." == lines[-1]
+
+    code, found = explain_in_json(document, make_csr("web2.example.com"), *who)
+    assert 1 == code
+    assert found["requester"]["claims"] == {"project": "shop=1"}
+    assert found["requester"]["allowed_names"] is None
+    assert found["requester_names"] == ["web1.example.com", "Web-%.svc.example.com"]
+    [reason] = [each["reason"] for each in found["checks"] if each["check"] == "requester_names"]
+    assert "{claim:project} is not one label" in reason
+
+
+def test_many_patterns_are_cut(explain, explain_in_json, document):
+    validators = {"requester_names": {"names": ["{group}.example.com"]}}
+    document["registration_authority"]["default"]["validators"] = validators
+    groups = [option for number in range(1000) for option in ("--group", f"g{number}")]
+    _, out, _ = explain(document, make_csr("g999.example.com"), *groups)
+    assert "g99.example.com, ..." in out
+    assert "It would be signed." in out
+    _, found = explain_in_json(document, make_csr("g999.example.com"), *groups)
+    assert len(found["requester_names"]) == 100
+
+
+def test_without_a_value_that_fits_there_is_no_pattern(explain, document):
+    validators = {"requester_names": {"names": NAMES}}
+    document["registration_authority"]["default"]["validators"] = validators
+    _, out, _ = explain(document, make_csr("web1.example.com"), "--user", "a\x1b[31m.b")
+    assert "  requester_names: none" in out.splitlines()
+    assert "\x1b" not in out
+
+
+def test_a_credential_can_be_limited_to_names(explain, explain_in_json, document):
+    limit = ("--allow-name", "web1.example.com", "--allow-name", "10.0.0.1")
+    csr = make_csr("web1.example.com", "10.0.0.1")
+    code, out, _ = explain(document, csr, *limit)
+    assert 0 == code
+    assert "  limited to: web1.example.com, 10.0.0.1" in out.splitlines()
+    code, found = explain_in_json(document, make_csr("web2.example.com"), *limit)
+    assert 1 == code
+    assert found["requester"]["allowed_names"] == ["web1.example.com", "10.0.0.1"]
+    assert found["requester_names"] is None
+    assert ["allowed_names"] == [
+        each["check"] for each in found["checks"] if each["verdict"] == "refused"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--claim", "project"], "use 'project=web'"),
+        (["--claim", "=web"], "use 'project=web'"),
+        (["--allow-name", "%.example.com"], "no pattern"),
+        (["--allow-name", ""], "is empty"),
+    ],
+)
+def test_a_malformed_claim_or_name_is_a_usage_error(explain, document, capsys, options, words):
+    with pytest.raises(SystemExit) as caught:
+        explain(document, make_csr(), *options)
+    assert 2 == caught.value.code
+    assert words in capsys.readouterr().err
+
+
 def test_the_described_certificate_matches_the_issued_one(serve, explain_in_json, policy):
     extended = x509.ExtendedKeyUsage(
         [ExtendedKeyUsageOID.SERVER_AUTH, x509.ObjectIdentifier("1.2.3.4")]

@@ -67,6 +67,45 @@ def test_cases_with_the_expected_result_pass(run):
     assert ["  ok      signed", "  ok      refused", "2 passed, 0 failed"] == lines[1:]
 
 
+def test_a_requester_can_have_claims_and_a_limit(run, tmp_path, document):
+    authority = document["registration_authority"]["default"]
+    authority["validators"] = {"requester_names": {"names": ["{claim:project}.example.com"]}}
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    web = {"user": "web1", "claims": {"project": "www"}}
+    limited = web | {"allowed_names": ["www.example.com"]}
+    other = web | {"allowed_names": ["db.example.com"]}
+    code, out, err = run(
+        [
+            case(name="its project", requester=web),
+            case(name="another", requester={}, expect="refused", refused_by="requester_names"),
+            case(name="limited", requester=limited),
+            case(name="to others", requester=other, expect="refused", refused_by="allowed_names"),
+            case(
+                name="to none",
+                requester=web | {"allowed_names": []},
+                expect="refused",
+                refused_by="allowed_names",
+            ),
+        ]
+    )
+    assert (0, "", "5 passed, 0 failed") == (code, err, out.splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    ("requester", "error"),
+    [
+        ({"claims": {"project": 1}}, "requester.claims.project: should be a valid string"),
+        ({"claims": ["a"]}, "requester.claims"),
+        ({"allowed_names": ["%.example.com"]}, "requester.allowed_names.0: "),
+        ({"allowed_names": "www.example.com"}, "requester.allowed_names"),
+    ],
+)
+def test_malformed_claims_and_limits_are_errors(run, requester, error):
+    code, _, err = run([case(requester=requester)])
+    assert 1 == code
+    assert error in err
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
