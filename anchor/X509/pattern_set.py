@@ -53,17 +53,25 @@ class PatternSet:
             case NameKind.OTHER:
                 return False
             case NameKind.URI:
-                return self._has_uri(name.text, values)
+                return self.has_uri(name.text, values=values)
             case NameKind.MAIL | NameKind.PRINCIPAL:
-                return self._has_mailbox(name.text, values)
+                return self.has_mailbox(name.text, values=values)
         if name.address is not None:
-            return self._has_address(name.address)
-        return self._has_name(name.text, wildcards, values)
+            return self.has_address(name.address)
+        return self.has_name(name.text, wildcards=wildcards, values=values)
 
-    def _has_address(self, ip: Address) -> bool:
+    def has_address(self, ip: Address) -> bool:
+        """True if an address is in a listed network."""
         return without_ipv4_mapping(ip) in self._networks
 
-    def _has_name(self, name: str, wildcards: bool, values: RequesterValues) -> bool:
+    def has_name(self, name: str, *, wildcards: bool, values: RequesterValues = NO_VALUES) -> bool:
+        """True if a name is listed.
+
+        Args:
+            name: a name that is not an address.
+            wildcards: True if a ``%`` also matches the label ``*``.
+            values: what the placeholders stand for.
+        """
         name = canonical(name)
         if name in self._complete:
             return True
@@ -76,10 +84,12 @@ class PatternSet:
             parts[0] = Part("*", _WILDCARD)
         return self._names.matches(reversed(parts), values)
 
-    def _has_uri(self, text: str, values: RequesterValues) -> bool:
+    def has_uri(self, text: str, *, values: RequesterValues = NO_VALUES) -> bool:
+        """True if a URI is listed."""
         parts = pattern_parts.uri(text)
         return parts is not None and self._uris.matches(parts, values)
 
-    def _has_mailbox(self, text: str, values: RequesterValues) -> bool:
+    def has_mailbox(self, text: str, *, values: RequesterValues = NO_VALUES) -> bool:
+        """True if a mailbox or user principal name is listed."""
         parts = pattern_parts.mailbox(text)
         return parts is not None and self._mailboxes.matches(parts, values)

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from anchor.auth import static
 from anchor.auth.secret_hashes import SHORTEST_SECRET
+from anchor.config.document import Section
 from anchor.config.plugins import Signature
 from anchor.config_lint.review import ConfigUnderReview, covers_all_addresses, is_loopback
 from anchor.errors import ConfigProblem
@@ -81,22 +82,27 @@ def directory_not_verified(review: ConfigUnderReview) -> Iterator[ConfigProblem]
 
 
 def groups_of_anyone(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """Find ``server_group`` policies that accept a group anywhere in the directory."""
-    with_server_group = {
+    """Find policies that compare groups and accept a group anywhere in the directory."""
+    with_groups = {
         name
         for _, section in review.authorities()
-        if "server_group" in section["validators"]
+        if _compares_groups(section["validators"])
         for name in review.authentications(section)
     }
     for path, section in review.sections("authentication", "ldap"):
         by_first_name = section.get("group_name", "first") == "first"
-        uses_groups = path.partition(".")[2] in with_server_group
+        uses_groups = path.partition(".")[2] in with_groups
         if uses_groups and by_first_name and section.get("group_base") is None:
             yield ConfigProblem(
                 path,
-                "'server_group' compares the names of groups, and without 'group_base' a group "
+                "a validator compares the names of groups, and without 'group_base' a group "
                 "counts wherever in the directory it is: set 'group_base'",
             )
+
+
+def _compares_groups(validators: Section) -> bool:
+    names = validators.get("requester_names", {}).get("names", ())
+    return "server_group" in validators or any("{group" in name for name in names)
 
 
 def keystone_without_tls(review: ConfigUnderReview) -> Iterator[ConfigProblem]:

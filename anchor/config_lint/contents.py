@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import Any
@@ -26,6 +27,9 @@ _POWERFUL = {
     "pkInitKDC": "be a Kerberos server",
     "pkInitClientAuth": "log in to Kerberos as anyone who is named",
 }
+# A "%" or a placeholder in a pattern.
+_PATTERN = re.compile(r"%|\{[^}]*\}")
+
 _POWERFUL_OIDS = {extended_usage_oid(name): power for name, power in _POWERFUL.items()}
 
 
@@ -98,6 +102,7 @@ def _allowed_names(section: dict[str, Any]) -> Iterator[tuple[str, list[Constrai
     """An example of the names that each entry of a list allows, by the entry's path."""
     for validator, option in (
         ("whitelist_names", "names"),
+        ("requester_names", "names"),
         ("common_name", "allowed_domains"),
         ("common_name", "allowed_networks"),
         ("alternative_names", "allowed_domains"),
@@ -118,7 +123,7 @@ def _examples(entry: str) -> Iterator[ConstrainedName]:
         network = ip_network(entry)
     except ValueError:
         # A domain begins with a dot.
-        name = f"any-name{entry}" if entry.startswith(".") else entry.replace("%", "any-name")
+        name = f"any-name{entry}" if entry.startswith(".") else _PATTERN.sub("any-name", entry)
         yield ConstrainedName(x509.DNSName, name.removesuffix("."), f"DNS:{name}")
         return
     for address in (network[0], network[-1]):

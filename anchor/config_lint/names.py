@@ -11,8 +11,10 @@ from anchor.errors import ConfigProblem
 from anchor.policy.policy import VALIDATORS
 
 # The validators that compare names with a list.
-_OF_COMMON_NAMES = frozenset({"common_name", "whitelist_names"})
-_OF_ALTERNATIVE_NAMES = frozenset({"alternative_names", "alternative_names_ip", "whitelist_names"})
+_OF_ALL_NAMES = frozenset({"whitelist_names", "requester_names"})
+_OF_COMMON_NAMES = _OF_ALL_NAMES | {"common_name"}
+_OF_ALTERNATIVE_NAMES = _OF_ALL_NAMES | {"alternative_names", "alternative_names_ip"}
+CHECKS_OF_NAMES = _OF_COMMON_NAMES | _OF_ALTERNATIVE_NAMES
 
 _DEFAULT_EXPONENT = 65537
 
@@ -67,7 +69,7 @@ def _unchecked(section: dict[str, Any]) -> list[str]:
 def every_name_listed(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Find entries that allow every name or every address."""
     for path, section in review.authorities():
-        for validator in sorted(_OF_COMMON_NAMES | _OF_ALTERNATIVE_NAMES):
+        for validator in sorted(CHECKS_OF_NAMES):
             yield from _unlimited_entries(path, section, validator)
 
 

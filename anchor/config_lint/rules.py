@@ -17,6 +17,7 @@ from anchor.config_lint import (
     names,
     oidc,
     records,
+    requesters,
     tokens,
 )
 from anchor.config_lint.review import ConfigUnderReview, LintFunction
@@ -94,6 +95,9 @@ RULES = (
     Rule("any-name", Level.WARNING, names.any_name),
     Rule("unchecked-names", Level.WARNING, names.unchecked_names),
     Rule("every-name-listed", Level.WARNING, names.every_name_listed),
+    Rule("any-requester", Level.WARNING, requesters.any_requester),
+    Rule("undefined-claim", Level.WARNING, requesters.undefined_claim),
+    Rule("overlapping-names", Level.NOTICE, requesters.overlapping_names),
     Rule("standards-not-required", Level.WARNING, names.standards_not_required),
     Rule("signs-intermediates", Level.NOTICE, names.signs_intermediates),
     Rule("dsa-keys", Level.WARNING, names.dsa_keys),

@@ -97,5 +97,29 @@ def test_the_example_of_an_explanation_has_the_lines_of_a_real_one(tmp_path, doc
             assert _without_times(line.removeprefix("    ")) in real
 
 
+def test_the_examples_of_names_and_requesters_work(tmp_path, document, capsys):
+    """The page howto/names-and-requesters.rst."""
+    page = (DOC / "howto/names-and-requesters.rst").read_text()
+    blocks = re.findall(r"code-block:: json\n\n((?:    .*\n|\n)+)", page)
+    [validators] = [block for block in blocks if "status.example.com" in block]
+    [cases] = [block for block in blocks if '"cases"' in block]
+    document["registration_authority"]["default"]["validators"] = json.loads(validators)
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    (tmp_path / "policy-tests.json").write_text(cases)
+    request = tmp_path / "www.csr"
+    description = sample_csrs.Description(common_name="web1.example.com")
+    request.write_bytes(sample_csrs.CsrFactory().make(description))
+    options, shown = re.search(r"\$ anchor explain (.*) www.csr\n((?:    .*\n|\n)+)", page).groups()
+
+    config = ["--config", str(tmp_path / "config.json")]
+    assert main.main(["explain", *config, *options.split(), str(request)]) == 0
+    real = capsys.readouterr().out.splitlines()
+    expected = [line.removeprefix("    ") for line in shown.splitlines()]
+    assert real[: expected.index("...")] == expected[: expected.index("...")]
+
+    assert main.main(["test-policy", str(tmp_path / "policy-tests.json")]) == 0
+    assert "2 passed, 0 failed" in capsys.readouterr().out
+
+
 def _without_times(line):
     return re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME", line)

@@ -52,6 +52,7 @@ RUN = {
     ("howto/kubernetes.rst", "yaml"): (1, "test_oidc_docs.py"),
     ("howto/moving-from-0.4.rst", "console"): (2, "test_howto_commands.py"),
     ("howto/moving-from-0.4.rst", "shell"): (2, "test_howto_commands.py"),
+    ("howto/names-and-requesters.rst", "console"): (1, "test_command_docs.py"),
     ("howto/nginx-and-uwsgi.rst", LITERAL): (2, "test_howto_commands.py"),
     ("howto/oidc.rst", "shell"): (1, "test_oidc_docs.py"),
     ("howto/plugins.rst", "json"): (1, "test_howto_plugins.py"),

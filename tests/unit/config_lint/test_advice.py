@@ -40,6 +40,7 @@ STRICT = {
 }
 # Validators that do not check names.
 NAMELESS = ("standards_compliance", "source_cidrs", "ext_key_usage", "subject_attributes")
+OWN_NAMES = {"names": ["{username}.example.com"]}
 LDAP = {
     "backend": "ldap",
     "host": "ldap.example.com",
@@ -239,6 +240,33 @@ NETWORK_AND_NAMES = [".", "%.%", "10.0.0.0/8"]
             {f"{CHECKS}/common_name/allowed_domains": [".example.com", "."]},
             "",
         ),
+        (
+            "undefined-claim",
+            f"{CHECKS}/requester_names/names/1",
+            {f"{CHECKS}/requester_names": {"names": ["{username}.a", "{claim:project}.b"]}},
+            "",
+        ),
+        (
+            "overlapping-names",
+            f"{CHECKS}/requester_names/names/0",
+            {f"{CHECKS}/requester_names": {"names": ["{username}-%.a", "{username}.b"]}},
+            "",
+        ),
+        (
+            "any-requester",
+            CHECKS,
+            {"authentication/static": LDAP},
+            "",
+        ),
+        (
+            "groups-of-anyone",
+            "authentication.static",
+            {
+                "authentication/static": LDAP,
+                f"{CHECKS}/requester_names": {"names": ["{group:name}.example.com"]},
+            },
+            "",
+        ),
         ("any-extended-usage", CHECKS, {f"{CHECKS}/ext_key_usage": ...}, ""),
         (
             "powerful-usage",
@@ -341,6 +369,7 @@ def test_a_certificate_signed_with_sha1_is_reported_in_every_option(good, advise
             path = "signing_ca.local.chain_path"
         case _:
             good["authentication"]["static"] = {**LDAP, "ca_file": "old.crt"}
+            change(good, f"{CHECKS}/requester_names", OWN_NAMES)
             path = "authentication.static.ca_file"
 
     found = advise(good)
@@ -351,6 +380,7 @@ def test_a_certificate_signed_with_sha1_is_reported_in_every_option(good, advise
 def test_an_expired_ca_of_a_directory_is_reported(good, advise, tmp_path):
     expired = make_ca(tmp_path, name="Gone", not_before=now() - 2 * DAY, not_after=now() - DAY)
     good["authentication"]["static"] = {**LDAP, "ca_file": str(expired.cert_path)}
+    change(good, f"{CHECKS}/requester_names", OWN_NAMES)
 
     assert {"expired-trust"} == advise(good).keys()
 
@@ -535,6 +565,9 @@ def test_a_database_in_a_directory_that_does_not_exist_is_an_error(good, advise,
         ({"common_name": {}, "alternative_names_ip": {}}, {}, None),
         ({"whitelist_names": {"names": ["%.example.com", "10.0.0.0/8"]}}, {}, None),
         ({"whitelist_names": {"names": ["%.%.%"]}}, {}, "every-name-listed"),
+        ({"requester_names": {"names": ["{username}.example.com"]}}, {}, None),
+        ({"requester_names": {"credential_names": "any"}}, {}, None),
+        ({"requester_names": {"names": ["{username}.a", "%"]}}, {}, "every-name-listed"),
         ({"whitelist_names": {"names": ["::/0"]}}, {}, "every-name-listed"),
     ],
 )
@@ -555,6 +588,71 @@ def test_restricted_groups_get_no_advice(good, advise, options):
     validators["server_group"] = {"group_prefixes": {"Nova": "nv"}}
 
     assert {} == advise(good)
+
+
+@pytest.mark.parametrize(
+    ("validators", "expected"),
+    [
+        ({}, True),
+        ({"whitelist_names": {"names": ["%.example.com"]}}, True),
+        ({"requester_names": {"names": ["%.example.com"]}}, True),
+        ({"requester_names": {"names": ["%.example.com", "{username}.example.com"]}}, False),
+        ({"requester_names": {"credential_names": "all"}}, False),
+        ({"server_group": {"group_prefixes": {"Nova": "nv"}}}, False),
+    ],
+)
+def test_names_of_any_requester_are_reported(good, advise, validators, expected):
+    good["authentication"]["static"] = {**LDAP, "group_base": "ou=x"}
+    good["registration_authority"]["default"]["validators"] |= validators
+
+    assert ({"any-requester"} if expected else set()) == advise(good).keys()
+
+
+def test_one_user_can_have_every_name(good, advise):
+    other = good["registration_authority"]["default"]
+    assert {} == advise(good)
+    good["authentication"]["corp"] = LDAP
+    good["registration_authority"]["other"] = {**other, "authentication": "corp"}
+    [found] = advise(good).values()
+    assert found["path"] == "registration_authority.other.validators"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("{username}-%.example.com", "'web-1' too, such as 'web-1-a'"),
+        ("%-{group}.example.com", "the group '1-web' too, such as 'a-1-web'"),
+        ("spiffe://a/x-{username}-%", "such as 'x-web-1-a'"),
+        ("%.{username}.example.com", None),
+        ("web-{username}.example.com", None),
+    ],
+)
+def test_overlapping_names_have_an_example(good, advise, name, expected):
+    validators = good["registration_authority"]["default"]["validators"]
+    validators["requester_names"] = {"names": [name]}
+    found = advise(good)
+    assert (expected is not None) == ("overlapping-names" in found)
+    if expected:
+        assert expected in found["overlapping-names"]["message"]
+
+
+def test_a_third_party_backend_may_define_any_claim(good, advise, plugins):
+    plugins("def mine(ra, user, secret): ...", "[anchor.authentication]\nmine = trouble:mine\n")
+    good["authentication"]["static"] = {"backend": "mine"}
+    validators = good["registration_authority"]["default"]["validators"]
+    validators["requester_names"] = {"names": ["{claim:project}.example.com"]}
+
+    assert {} == advise(good)
+
+
+def test_a_pattern_with_a_placeholder_is_compared_with_the_cas_constraints(good, advise, tmp_path):
+    constrain(good, tmp_path, False, [DNSName("example.com")])
+    validators = good["registration_authority"]["default"]["validators"]
+    validators["requester_names"] = {"names": ["{username}.example.com", "{username}.example.org"]}
+
+    found = advise(good)
+    assert {"outside-name-constraints"} == found.keys()
+    assert found["outside-name-constraints"]["path"].endswith("requester_names.names.1")
 
 
 def test_a_third_party_validator_counts_as_a_restriction(good, advise, plugins):
