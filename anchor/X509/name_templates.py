@@ -48,6 +48,21 @@ class Placeholder:
         return f"{{{self.source}{':name' if self.several else ''}}}"
 
 
+def parse_pattern(text: str) -> NamePattern:
+    """Parse an entry that cannot have placeholders.
+
+    Raises:
+        ValueError: it is malformed, or has a placeholder.
+    """
+    for content in _PLACEHOLDER.findall(text):
+        if _CONTENT.fullmatch(content):
+            raise ValueError(
+                f"{text!r} has the placeholder '{{{content}}}', which has a meaning in "
+                "'requester_names' only"
+            )
+    return NamePattern.parse(text)
+
+
 @dataclass(frozen=True)
 class NameTemplate:
     """An entry of an allow-list that depends on the requester.

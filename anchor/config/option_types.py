@@ -19,12 +19,11 @@ from anchor.X509.attribute_names import ATTRIBUTES, attribute_oid
 from anchor.X509.attribute_patterns import AttributePatterns, ValuePattern
 from anchor.X509.name_patterns import (
     DomainSet,
-    NamePattern,
     NetworkSet,
     network_without_ipv4_mapping,
     parse_domain,
 )
-from anchor.X509.name_templates import NameTemplate, TemplateSet
+from anchor.X509.name_templates import NameTemplate, TemplateSet, parse_pattern
 from anchor.X509.oids import (
     EXTENDED_USAGES,
     EXTENSIONS,
@@ -94,7 +93,7 @@ Domains = Annotated[DomainSet, compiled(tuple[Domain, ...], DomainSet)]
 Networks = Annotated[NetworkSet, compiled(tuple[Network, ...], NetworkSet)]
 """Any number of networks."""
 
-Pattern = Annotated[str, AfterValidator(NamePattern.parse), text("pattern", minLength=1)]
+Pattern = Annotated[str, AfterValidator(parse_pattern), text("pattern", minLength=1)]
 Patterns = Annotated[PatternSet, compiled(tuple[Pattern, ...], PatternSet)]
 """Any number of name patterns: names, names with ``%``, addresses and ranges."""
 

@@ -7,13 +7,19 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from anchor.auth.results import AuthDetails
 from anchor.policy.checks import Context
 from anchor.store.bans import NoBans, RequestBans
 from anchor.timestamps import utc_now
+from anchor.X509.allowed_names import AllowedNames, literal_name
+from anchor.X509.requested_names import NameKind, RequestedName
+from tests.support.pace import assert_cpu_below
 from tests.support.pki import make_csr, names_of, shared_key, subject
 from tests.support.policies import config_errors, make_policy, refusals
+from tests.support.properties import examples
 from tests.unit.X509.test_general_names import UPN, other_name, utf8
 
 ISSUE = [
@@ -320,6 +326,35 @@ def test_a_fixup_cannot_add_a_name_that_the_credential_does_not_allow(monkeypatc
     assert reasons({}, csr, token("web1.example.com"), {"add": {}}).keys() == {"allowed_names"}
 
 
+TEXTS = st.text(st.sampled_from("ab1.*%-@:/ AB"), max_size=8) | st.sampled_from(
+    ["web1.example.com", "*.example.com", "10.0.0.1", "::1", "spiffe://a/b", "a@b.c", "Example CA"]
+)
+
+
+@settings(max_examples=examples(1000))
+@given(TEXTS, TEXTS, st.sampled_from(["", "."]), st.booleans())
+def test_an_allowed_name_is_literally_one_of_the_credential(allowed, name, end, upper):
+    text = f"{name.upper() if upper else name}{end}"
+    try:
+        names = AllowedNames.parse([allowed])
+    except ValueError:
+        return
+    for kind in (NameKind.COMMON_NAME, NameKind.DNS, NameKind.URI, NameKind.MAIL):
+        literal = literal_name(RequestedName(kind, text, None, text))
+        if literal in names:
+            assert allowed.lower().removesuffix(".") == text.lower().removesuffix(".")
+            assert not set("%/") & set(literal.text) or literal.kind == "URI"
+
+
+@pytest.mark.slow
+def test_a_thousand_names_in_a_credential_cost_little():
+    names = [f"h{number}.example.com" for number in range(1000)]
+    csr, context = csr_for(*names), asking(token(*names))
+    a_policy = make_policy({"requester_names": ALL})
+    assert refusals(a_policy, csr, context=context) == {}
+    assert_cpu_below(0.1, lambda: refusals(a_policy, csr, context=context))
+
+
 # ---- options
 
 
@@ -343,9 +378,16 @@ def test_wrong_options_are_found_at_start_up(options, error):
     assert error in config_errors({"requester_names": options})
 
 
-def test_placeholders_are_for_requester_names_only():
-    found = config_errors({"whitelist_names": {"names": ["{username}-%.example.com"]}})
+@pytest.mark.parametrize("name", ["{username}.example.com", "spiffe://a/{claim:x:name}", "{group}"])
+def test_placeholders_are_for_requester_names_only(name):
+    found = config_errors({"whitelist_names": {"names": [name]}})
     assert "validators.whitelist_names.names.0" in found
+    assert "has a meaning in 'requester_names' only" in found
+
+
+def test_other_braces_in_a_list_are_characters():
+    options = {"names": ["system {a}"], "allow_cn_id": True}
+    assert reasons({"whitelist_names": options}, csr_for(common_name="system {a}"), ALICE) == {}
 
 
 # ---- through the form
