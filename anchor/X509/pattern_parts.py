@@ -74,7 +74,7 @@ def _labels(host: str) -> list[Part]:
     """The labels of a lower-case host, from the right; an address is a single part."""
     if _ADDRESS.fullmatch(host) or ends_in_a_number(host):
         return [Part(host)]
-    return [Part(label, LABEL, is_label=True) for label in reversed(host.split("."))]
+    return [Part(label, LABEL, True) for label in reversed(host.split("."))]
 
 
 def uri_pattern(text: str) -> tuple[str, ...]:

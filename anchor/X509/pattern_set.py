@@ -78,7 +78,7 @@ class PatternSet:
         if len(name) > MAX_NAME or not name.isascii() or ends_in_a_number(name):
             return False
         labels = name.split(".")
-        parts = [Part(label, None if label == "*" else LABEL, is_label=True) for label in labels]
+        parts = [Part(label, None if label == "*" else LABEL, True) for label in labels]
         if wildcards and labels[0] == "*":
             # RFC 6125 6.4.3: only the whole left-most label can be a wildcard.
             parts[0] = Part("*", _WILDCARD)

@@ -168,12 +168,14 @@ class PatternTree:
 
     def __init__(self) -> None:
         self._root = _Node()
+        self._has_runs = False
 
     def add(self, parts: Iterable[PatternPart]) -> None:
         """Add a pattern."""
         node = self._root
         for part in parts:
             node = node.child(part)
+            self._has_runs |= isinstance(part, Run)
         node.ends = True
 
     def matches(self, parts: Iterable[Part], values: RequesterValues = NO_VALUES) -> bool:
@@ -183,16 +185,17 @@ class PatternTree:
             parts: the parts of the name.
             values: what the placeholders stand for.
         """
-        return _matches(self._root, tuple(parts), 0, values)
-
-
-def _matches(node: _Node, parts: tuple[Part, ...], position: int, values: RequesterValues) -> bool:
-    if position == len(parts):
-        return node.ends
-    return any(
-        _matches(child, parts, position + 1, values)
-        for child in node.matching(parts[position], values)
-    ) or any(
-        _matches(child, parts, end, values)
-        for child, end in node.after_runs(parts, position, values)
-    )
+        parts = tuple(parts)
+        nodes = [self._root]
+        # Nodes after runs of several labels, by the position of the next part.
+        after_runs: dict[int, list[_Node]] = {}
+        for position, part in enumerate(parts):
+            if self._has_runs:
+                nodes += after_runs.pop(position, ())
+                for node in nodes:
+                    for child, end in node.after_runs(parts, position, values):
+                        after_runs.setdefault(end, []).append(child)
+            nodes = [child for node in nodes for child in node.matching(part, values)]
+            if not nodes and not after_runs:
+                return False
+        return any(node.ends for node in (*nodes, *after_runs.get(len(parts), ())))

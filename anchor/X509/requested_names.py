@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from cryptography import x509
 
-from anchor.X509.general_name_text import LazyDescription
+from anchor.X509.general_name_text import describe
 from anchor.X509.general_names import describe_attribute, mail_attributes, user_principal_name
 from anchor.X509.name_patterns import Address, parse_address, without_ipv4_mapping
 from anchor.X509.signing_request import X509Csr
 
 
-class NameKind(enum.Enum):
+class NameKind(enum.IntEnum):
     """The kinds of names in a request; ``OTHER`` can be on no list."""
 
     COMMON_NAME = enum.auto()
@@ -34,25 +34,32 @@ class RequestedName(NamedTuple):
         kind: the kind; a DNS name that is an address is of the kind ``OTHER``.
         text: the name; empty for the kinds ``ADDRESS`` and ``OTHER``.
         address: the address, also if it is a common name.
-        shown: an object whose ``str()`` is a line for messages.
-        in_subject: True for an attribute of the subject.
+        source: the entry of subjectAltName; for an attribute of the subject, a line for messages.
     """
 
     kind: NameKind
     text: str
     address: Address | None
-    shown: object
-    in_subject: bool = False
+    source: x509.GeneralName | str
+
+    @property
+    def in_subject(self) -> bool:
+        """True for an attribute of the subject."""
+        return isinstance(self.source, str)
+
+    def __str__(self) -> str:
+        """The name in one line, for messages."""
+        return self.source if isinstance(self.source, str) else describe(self.source)
 
 
 def requested_names(csr: X509Csr) -> Iterator[RequestedName]:
     """The common names, the mail addresses of the subject, and every alternative name."""
     for text in csr.common_names:
         address = parse_address(text)
-        yield RequestedName(NameKind.COMMON_NAME, text, address, f"CN:{text}", in_subject=True)
+        yield RequestedName(NameKind.COMMON_NAME, text, address, f"CN:{text}")
     for attribute in mail_attributes(csr.subject_attributes):
-        shown = describe_attribute(attribute)
-        yield RequestedName(NameKind.MAIL, str(attribute.value), None, shown, in_subject=True)
+        text = str(attribute.value)
+        yield RequestedName(NameKind.MAIL, text, None, describe_attribute(attribute))
     for name in csr.alternative_names:
         yield _alternative_name(name)
 
@@ -82,4 +89,4 @@ def _alternative_name(name: x509.GeneralName) -> RequestedName:
             address = ip_address_of(name)
             if address is not None:
                 kind = NameKind.ADDRESS
-    return RequestedName(kind, text, address, LazyDescription(name))
+    return RequestedName(kind, text, address, name)

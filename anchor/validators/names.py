@@ -13,7 +13,7 @@ from anchor.X509.general_names import mail_addresses
 from anchor.X509.name_patterns import DomainSet, NetworkSet, parse_address
 from anchor.X509.name_texts import Meaning
 from anchor.X509.pattern_set import PatternSet
-from anchor.X509.requested_names import NameKind, ip_address_of, requested_names
+from anchor.X509.requested_names import NameKind, RequestedName, ip_address_of, requested_names
 from anchor.X509.requester_values import NO_VALUES, RequesterValues
 from anchor.X509.signing_request import X509Csr
 
@@ -162,7 +162,7 @@ def unlisted(
     *,
     wildcards: bool,
     values: RequesterValues = NO_VALUES,
-) -> Iterator[object]:
+) -> Iterator[RequestedName]:
     """The names in a request that are of another kind, or not listed.
 
     Args:
@@ -173,7 +173,7 @@ def unlisted(
     """
     for name in requested_names(csr):
         if name.kind not in allowed or not names.has(name, wildcards=wildcards, values=values):
-            yield name.shown
+            yield name
 
 
 def blacklist_names(

@@ -115,7 +115,7 @@ def require_names_of_credential(
         raise ValidationError("the request has none of the names that the credential allows")
     refuse_any(
         "names are not allowed by the credential",
-        names=(name.shown for name, literal in requested if literal not in allowed),
+        names=(name for name, literal in requested if literal not in allowed),
     )
     if every:
         present: set[LiteralName | None] = {
