@@ -49,6 +49,28 @@ def test_a_directorys_groups_decide_who_gets_a_certificate(
     )
 
 
+@pytest.mark.parametrize("directory", [OPENLDAP, ACTIVE_DIRECTORY], ids=lambda it: it[0])
+def test_a_directorys_user_gets_the_names_that_belong_to_the_user(
+    request, serve, document, ca, directory
+):
+    server, member, secret, stranger, other_secret = directory
+    document["authentication"]["static"] = request.getfixturevalue(server).options()
+    names = ["{username}.example.com", "{group}.svc.example.com"]
+    authority = document["registration_authority"]["default"]
+    authority["validators"] = {"requester_names": {"names": names}}
+    service = serve(document)
+
+    csr = make_csr("alice.example.com", "ALICE.example.com", "nova.svc.example.com")
+    # Directories ignore the case of user names.
+    certificate = service.issue(csr, user=member.upper(), secret=secret)
+    refusal = service.sign(csr, user=stranger, secret=other_secret, status=400)
+    service.issue(make_csr("bob.example.com"), user=stranger, secret=other_secret)
+
+    assert_is_leaf(certificate, issued_by=ca)
+    assert "CN:alice.example.com" in refusal.text
+    assert "DNS:nova.svc.example.com" in refusal.text
+
+
 def test_keystones_roles_decide_who_gets_a_certificate(keystone, serve, by_group, ca, audit):
     by_group["authentication"]["static"] = {"backend": "keystone", "url": keystone.url}
 
