@@ -41,7 +41,8 @@ class Placeholder:
         """
         match = _CONTENT.fullmatch(content)
         if match is None:
-            raise ValueError(f"'{{{content}}}' is no placeholder: use {_KNOWN}")
+            written = f"{{{content}}}"
+            raise ValueError(f"{written!a} is no placeholder: use {_KNOWN}")
         return cls(match[1], several=match[2] is not None)
 
     def __str__(self) -> str:
@@ -57,7 +58,7 @@ def parse_pattern(text: str) -> NamePattern:
     for content in _PLACEHOLDER.findall(text):
         if _CONTENT.fullmatch(content):
             raise ValueError(
-                f"{text!r} has the placeholder '{{{content}}}', which has a meaning in "
+                f"{text!a} has the placeholder '{{{content}}}', which has a meaning in "
                 "'requester_names' only"
             )
     return NamePattern.parse(text)
@@ -94,10 +95,7 @@ class NameTemplate:
         literals = _PLACEHOLDER.split(self.text)[::2]
         usable = (values.usable(each.source, several=each.several) for each in self.placeholders)
         for chosen in product(*usable):
-            rest = (
-                f"{value}{literal}" for value, literal in zip(chosen, literals[1:], strict=True)
-            )
-            yield f"{literals[0]}{''.join(rest)}"
+            yield _joined(literals, chosen)
 
 
 def _split(text: str) -> tuple[list[str], tuple[Placeholder, ...]]:
@@ -105,15 +103,15 @@ def _split(text: str) -> tuple[list[str], tuple[Placeholder, ...]]:
     pieces = _PLACEHOLDER.split(text)
     literals = pieces[::2]
     if any("{" in literal or "}" in literal for literal in literals):
-        raise ValueError(f"{text!r} has a '{{' or a '}}' that belongs to no placeholder")
+        raise ValueError(f"{text!a} has a '{{' or a '}}' that belongs to no placeholder")
     placeholders: list[Placeholder] = []
     for content in pieces[1::2]:
         try:
             placeholder = Placeholder.parse(content)
         except ValueError as error:
-            raise ValueError(f"{text!r}: {error}") from None
+            raise ValueError(f"{text!a}: {error}") from None
         if any(placeholder.source == other.source for other in placeholders):
-            raise ValueError(f"{text!r} has {placeholder.source!r} more than once")
+            raise ValueError(f"{text!a} has {placeholder.source!r} more than once")
         placeholders.append(placeholder)
     return literals, tuple(placeholders)
 
@@ -158,11 +156,11 @@ class _Parser:
         is_wildcard = labels[0] == "*"
         if not all(map(_LABEL_OF_TEMPLATE.fullmatch, labels[is_wildcard:])):
             raise ValueError(
-                f"{self.text!r} has a placeholder, but is no pattern of a DNS name, a URI or a "
+                f"{self.text!a} has a placeholder, but is no pattern of a DNS name, a URI or a "
                 "mailbox"
             )
         if ends_in_a_number(name):
-            raise ValueError(f"{self.text!r} ends in a number, so it can only be an address")
+            raise ValueError(f"{self.text!a} ends in a number, so it can only be an address")
         return NamePattern(labels=self._parts(tuple(labels), range(len(labels))))
 
     def _marked_pattern(self) -> NamePattern:
@@ -185,9 +183,9 @@ class _Parser:
             self._part(str(part), is_label=position in hosts) for position, part in enumerate(parts)
         )
         if sum(isinstance(part, Run) for part in made) > 1:
-            raise ValueError(f"{self.text!r} has ':name' more than once in its host")
+            raise ValueError(f"{self.text!a} has ':name' more than once in its host")
         if isinstance(made[0], Slot) and made[0].after.endswith((":", "://")):
-            raise ValueError(f"{self.text!r} has a placeholder in its scheme")
+            raise ValueError(f"{self.text!a} has a placeholder in its scheme")
         return made
 
     def _part(self, part: str, *, is_label: bool) -> PatternPart:
@@ -196,21 +194,21 @@ class _Parser:
             return part
         if len(found) > 1:
             raise ValueError(
-                f"{self.text!r} has two placeholders in one label: values that are joined have no "
-                "clear boundary, so put a dot between them"
+                f"{self.text!a} has two placeholders in one label: values that are joined have no "
+                "clear boundary, so put a dot or a slash between them"
             )
         placeholder = self.placeholders[found[0]]
         before, _, after = part.partition(self.marks[found[0]])
         if before.endswith("%") or after.startswith("%"):
             raise ValueError(
-                f"{self.text!r} has a '%' right beside {placeholder}, which would match the names "
+                f"{self.text!a} has a '%' right beside {placeholder}, which would match the names "
                 "of other requesters too: put a '-' between them"
             )
         if not placeholder.several:
             return Slot(before, placeholder.source, after)
         if before or after:
             raise ValueError(
-                f"{self.text!r} has {placeholder} beside other text: a name stands alone between "
+                f"{self.text!a} has {placeholder} beside other text: a name stands alone between "
                 "dots or slashes"
             )
         return Run(placeholder.source) if is_label else Slot("", placeholder.source, "", True)

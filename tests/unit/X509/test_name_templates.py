@@ -242,6 +242,7 @@ def test_a_wildcard_is_never_the_value_of_a_placeholder():
         ("{username}://example.com/", "in its scheme"),
         ("{username}\u3002example.com", "punycode"),
         ("{username}\n.example.com", "printable"),
+        ("{user\nname}.example.com", r"{user\nname}"),
         ("{username}." + "a." * 130 + "com", "longer than"),
     ],
 )
@@ -249,8 +250,8 @@ def test_an_ambiguous_or_malformed_pattern_is_rejected_at_start_up(pattern, reas
     with pytest.raises(ValueError, match=re.escape(reason)) as caught:
         NameTemplate.parse(pattern)
     message = str(caught.value)
-    assert re.sub(r"'.*?'", "", message).isascii()
-    assert "\n" not in message
+    assert message.isascii()
+    assert message.isprintable()
     assert "placeholder0" not in message
 
 
@@ -334,11 +335,13 @@ def test_a_pattern_with_the_value_written_out_allows_the_same_names(pattern, val
 @settings(max_examples=examples(500))
 @given(st.text(max_size=40) | st.text(st.sampled_from("{}usernamegroupcl:%*.-@/ a1"), max_size=40))
 def test_no_text_crashes_the_parser(text):
+    placeholders, message = (), ""
     try:
-        template = NameTemplate.parse(text)
-    except ValueError:
-        return
-    assert all(str(placeholder) in text for placeholder in template.placeholders)
+        placeholders = NameTemplate.parse(text).placeholders
+    except ValueError as error:
+        message = str(error)
+    assert message.isprintable()
+    assert all(str(placeholder) in text for placeholder in placeholders)
 
 
 @pytest.mark.slow
