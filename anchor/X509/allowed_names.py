@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from typing import NamedTuple
 
 from anchor.X509 import pattern_parts
 from anchor.X509.name_patterns import NamePattern, canonical, parse_address
-from anchor.X509.requested_names import NameKind, RequestedName
 
 MAX_TEXT = 2048
 """The length of the longest allowed name, in characters; only URIs can be longer than 253."""
@@ -73,24 +71,6 @@ def parse_allowed_name(text: str) -> LiteralName:
     return LiteralName(NAME, canonical(text))
 
 
-def literal_name(name: RequestedName) -> LiteralName | None:
-    """A requested name in canonical form; None if no credential can allow it."""
-    literal: LiteralName | None = None
-    match name.kind:
-        case NameKind.COMMON_NAME:
-            with suppress(ValueError):
-                literal = parse_allowed_name(name.text)
-        case NameKind.DNS:
-            literal = LiteralName(NAME, canonical(name.text))
-        case NameKind.ADDRESS:
-            literal = LiteralName(ADDRESS, str(name.address))
-        case NameKind.URI if pattern_parts.uri(name.text) is not None:
-            literal = LiteralName(URI, pattern_parts.canonical_uri(name.text))
-        case NameKind.MAIL | NameKind.PRINCIPAL if pattern_parts.mailbox(name.text) is not None:
-            literal = LiteralName(MAILBOX, pattern_parts.canonical_mailbox(name.text))
-    return literal
-
-
 class AllowedNames:
     """The set of names that a credential allows."""
 
@@ -106,7 +86,7 @@ class AllowedNames:
         """
         return cls(map(parse_allowed_name, texts))
 
-    def __contains__(self, name: LiteralName | None) -> bool:
+    def __contains__(self, name: LiteralName) -> bool:
         return name in self._names
 
     def __iter__(self) -> Iterator[LiteralName]:

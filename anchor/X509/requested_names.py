@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 from cryptography import x509
 
+from anchor.X509 import pattern_parts
+from anchor.X509.allowed_names import ADDRESS, MAILBOX, NAME, URI, LiteralName, parse_allowed_name
 from anchor.X509.general_name_text import describe
 from anchor.X509.general_names import describe_attribute, mail_attributes, user_principal_name
-from anchor.X509.name_patterns import Address, parse_address, without_ipv4_mapping
+from anchor.X509.name_patterns import Address, canonical, parse_address, without_ipv4_mapping
 from anchor.X509.signing_request import X509Csr
 
 
@@ -62,6 +65,24 @@ def requested_names(csr: X509Csr) -> Iterator[RequestedName]:
         yield RequestedName(NameKind.MAIL, text, None, describe_attribute(attribute))
     for name in csr.alternative_names:
         yield _alternative_name(name)
+
+
+def literal_name(name: RequestedName) -> LiteralName | None:
+    """A requested name in the form of allowed names; None if no credential can allow it."""
+    literal: LiteralName | None = None
+    match name.kind:
+        case NameKind.COMMON_NAME:
+            with suppress(ValueError):
+                literal = parse_allowed_name(name.text)
+        case NameKind.DNS:
+            literal = LiteralName(NAME, canonical(name.text))
+        case NameKind.ADDRESS:
+            literal = LiteralName(ADDRESS, str(name.address))
+        case NameKind.URI if pattern_parts.uri(name.text) is not None:
+            literal = LiteralName(URI, pattern_parts.canonical_uri(name.text))
+        case NameKind.MAIL | NameKind.PRINCIPAL if pattern_parts.mailbox(name.text) is not None:
+            literal = LiteralName(MAILBOX, pattern_parts.canonical_mailbox(name.text))
+    return literal
 
 
 def ip_address_of(name: x509.GeneralName) -> Address | None:

@@ -11,9 +11,9 @@ from anchor.config.option_types import Templates
 from anchor.config.plugins import options_checked_by
 from anchor.validators.errors import MAX_LISTED, ValidationError, refuse_any
 from anchor.validators.names import allowed_kinds, require_a_name, unlisted
-from anchor.X509.allowed_names import AllowedNames, LiteralName, literal_name
+from anchor.X509.allowed_names import AllowedNames, LiteralName
 from anchor.X509.name_templates import TemplateSet
-from anchor.X509.requested_names import requested_names
+from anchor.X509.requested_names import literal_name, requested_names
 from anchor.X509.requester_values import RequesterValues
 from anchor.X509.signing_request import X509Csr
 
@@ -115,7 +115,7 @@ def require_names_of_credential(
         raise ValidationError("the request has none of the names that the credential allows")
     refuse_any(
         "names are not allowed by the credential",
-        names=(name for name, literal in requested if literal not in allowed),
+        names=(name for name, literal in requested if literal is None or literal not in allowed),
     )
     if every:
         present: set[LiteralName | None] = {
