@@ -87,7 +87,7 @@ def _parse_part(part: str, name: str) -> dict[str, Any]:
 
 
 def decode(part: str, name: str) -> bytes:
-    """The bytes of a part: one text only for the same bytes (RFC 4648 section 3.5).
+    """The bytes of a part: one text only for the same bytes.
 
     Raises:
         TokenRefused: the part is not base64url without padding.

@@ -76,7 +76,10 @@ def good(document, tmp_path):
         "key_path": str(ca.key_path),
         "chain_path": str(root.cert_path),
     }
-    document["registration_authority"]["default"]["validators"] = copy.deepcopy(STRICT)
+    document["registration_authority"]["default"]["validators"] = {
+        **copy.deepcopy(STRICT),
+        "requester_names": OWN_NAMES,
+    }
     document["audit"] = {
         "target": "file",
         "path": "audit.jsonl",
@@ -230,10 +233,23 @@ NETWORK_AND_NAMES = [".", "%.%", "10.0.0.0/8"]
         (
             "any-name",
             CHECKS,
-            {f"{CHECKS}/common_name": ..., f"{CHECKS}/alternative_names": ...},
+            {
+                f"{CHECKS}/common_name": ...,
+                f"{CHECKS}/alternative_names": ...,
+                f"{CHECKS}/requester_names": ...,
+            },
             "",
         ),
-        ("unchecked-names", CHECKS, {f"{CHECKS}/alternative_names": ...}, ""),
+        (
+            "unchecked-names",
+            CHECKS,
+            {
+                "authentication/static": ONE_USER,
+                f"{CHECKS}/alternative_names": ...,
+                f"{CHECKS}/requester_names": ...,
+            },
+            "",
+        ),
         (
             "every-name-listed",
             f"{CHECKS}/common_name/allowed_domains/1",
@@ -255,7 +271,7 @@ NETWORK_AND_NAMES = [".", "%.%", "10.0.0.0/8"]
         (
             "any-requester",
             CHECKS,
-            {"authentication/static": LDAP},
+            {f"{CHECKS}/requester_names": ...},
             "",
         ),
         (
@@ -344,7 +360,7 @@ def test_each_advice_has_the_path_of_its_option(
     assert str(expected.level) == found[identifier]["level"]
     # The only other advice follows from it.
     others = {"secrets-in-configuration", "unused-section", "static-secret"}
-    others = others if "authentication" in where else set()
+    others = others if any(path.startswith("authentication") for path in changes) else set()
     assert {identifier} == found.keys() - (others - {identifier})
     for secret in ("simplepassword", "hunter2", "long enough for this"):
         assert secret not in json.dumps(advise.found)
@@ -577,8 +593,10 @@ def test_name_restrictions_are_recognised_by_their_effect(
     authority = good["registration_authority"]["default"]
     kept = {name: STRICT[name] for name in NAMELESS}
     authority |= {"validators": kept | validators, "fixups": fixups}
+    # With one user, no advice is about the names of others.
+    good["authentication"]["static"] = ONE_USER
 
-    assert ({expected} if expected else set()) == advise(good).keys()
+    assert ({expected} if expected else set()) == advise(good).keys() - {"static-secret"}
 
 
 @pytest.mark.parametrize("options", [{"group_base": "ou=x"}, {"group_name": "whole"}])
@@ -603,17 +621,19 @@ def test_restricted_groups_get_no_advice(good, advise, options):
 )
 def test_names_of_any_requester_are_reported(good, advise, validators, expected):
     good["authentication"]["static"] = {**LDAP, "group_base": "ou=x"}
-    good["registration_authority"]["default"]["validators"] |= validators
+    good["registration_authority"]["default"]["validators"] = STRICT | validators
 
     assert ({"any-requester"} if expected else set()) == advise(good).keys()
 
 
 def test_one_user_can_have_every_name(good, advise):
+    good["authentication"]["static"] = ONE_USER
+    good["registration_authority"]["default"]["validators"] = STRICT
     other = good["registration_authority"]["default"]
-    assert {} == advise(good)
+    assert {"static-secret"} == advise(good).keys()
     good["authentication"]["corp"] = LDAP
     good["registration_authority"]["other"] = {**other, "authentication": "corp"}
-    [found] = advise(good).values()
+    found = advise(good)["any-requester"]
     assert found["path"] == "registration_authority.other.validators"
 
 
