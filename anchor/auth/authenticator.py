@@ -37,9 +37,10 @@ class Backend(Protocol):
     other backends are called by at most ``max_waiting`` requests at once.
 
     Failures are counted by user name.  If a user has several names, the backend needs a method
-    ``principal(user)`` that returns the same text for all of them.  Or its ``authenticate`` takes a
-    third parameter, ``identified``: a function to call with the user's canonical name before the
-    secret is checked.  It raises TooManyAttempts, which the backend must not catch.
+    ``principal(user)`` that returns the same text for all of them, or None to count by address only
+    until the user is known.  Or its ``authenticate`` takes a third parameter, ``identified``: a
+    function to call with the user's canonical name before the secret is checked.  It raises
+    TooManyAttempts, which the backend must not catch.
 
     A class may set ``credential`` to the kind of credential that it accepts.  A class of Anchor's
     own lists in ``from_anchor`` the parameters of its constructor that are no options.
@@ -70,7 +71,7 @@ class Authenticator:
         breaker: CircuitBreaker | None,
         backend: str = "",
         *,
-        principal: Callable[[str], str] | None = None,
+        principal: Callable[[str], str | None] | None = None,
         credential: CredentialKind = CredentialKind.PASSWORD,
     ):
         self.name = name
@@ -81,8 +82,8 @@ class Authenticator:
             authenticate if breaker is None else _with_circuit_breaker(breaker, authenticate)
         )
 
-    def principal(self, user: str) -> str:
-        """A text that is the same for all names of one user.
+    def principal(self, user: str) -> str | None:
+        """A text that is the same for all names of one user; None if the name says nothing.
 
         Raises:
             PluginError: the backend failed.
@@ -90,7 +91,8 @@ class Authenticator:
         if self._principal is None:
             return user
         try:
-            return str(self._principal(user))
+            principal = self._principal(user)
+            return None if principal is None else str(principal)
         except Exception as error:
             raise PluginError(f"the authentication {self.name!r} failed") from error
 

@@ -155,7 +155,7 @@ class Throttle:
         self._window = window
         shared.add_window(window)
 
-    def attempt(self, address: str, user: str) -> Attempt:
+    def attempt(self, address: str, user: str | None) -> Attempt:
         """Make the context manager in which the credentials are checked.
 
         Attempts of this process count from their start, and those of other processes when they
@@ -165,13 +165,15 @@ class Throttle:
 
         Args:
             address: the client's address, or another text if the address is unknown.
-            user: the user name, in any spelling.
+            user: the user name, in any spelling; None to count by address only.
 
         Raises:
             TooManyAttempts: on entering or leaving the block, if the limit is reached.
             DatabaseUnavailable: the failures cannot be counted.
         """
-        return Attempt(self, _UserAtNetwork(_network(address), principals.counting_key(user)))
+        network = _network(address)
+        users = [] if user is None else [_UserAtNetwork(network, principals.counting_key(user))]
+        return Attempt(self, network, users)
 
     def limits(self, users: Iterable[_UserAtNetwork], network: str) -> dict[str, int]:
         """The limit of each key, without those keys that have none."""
@@ -212,14 +214,14 @@ class Attempt:
         "_in_progress",
         "_is_alone",
         "_lock",
+        "_network",
         "_throttle",
-        "_user",
         "_users",
     )
 
-    def __init__(self, throttle: Throttle, user: _UserAtNetwork):
-        self._throttle, self._user = throttle, user
-        self._users: set[_UserAtNetwork] = set()
+    def __init__(self, throttle: Throttle, network: str, users: Iterable[_UserAtNetwork]):
+        self._throttle, self._network = throttle, network
+        self._users = set(users)
         self._in_progress: list[str] = []
         self._is_alone = True
         self._lock = threading.Lock()
@@ -232,15 +234,16 @@ class Attempt:
             TooManyAttempts: the user failed too often, under any of their names.
             DatabaseUnavailable: the failures cannot be counted.
         """
-        user = _UserAtNetwork(self._user.network, principals.counting_key(name), is_canonical=True)
+        user = _UserAtNetwork(self._network, principals.counting_key(name), is_canonical=True)
         with self._lock:
             # The backend may still run in its thread after the request has ended.
             if not self._ended and user not in self._users:
-                self._begin(user, {})
+                self._users.add(user)
+                self._begin([user], {})
 
     def __enter__(self) -> Attempt:
         try:
-            self._begin(self._user, self._throttle.shared.network_windows(self._user.network))
+            self._begin(self._users, self._throttle.shared.network_windows(self._network))
         except BaseException:
             self._throttle.shared.end(self._in_progress)
             raise
@@ -249,7 +252,7 @@ class Attempt:
     def __exit__(
         self, _kind: object, error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
-        shared, network = self._throttle.shared, self._user.network
+        shared, network = self._throttle.shared, self._network
         with self._lock:
             self._ended = True
         try:
@@ -271,17 +274,18 @@ class Attempt:
         finally:
             shared.end(self._in_progress)
 
-    def _begin(self, user: _UserAtNetwork, network_windows: Mapping[str, float]) -> None:
+    def _begin(
+        self, users: Collection[_UserAtNetwork], network_windows: Mapping[str, float]
+    ) -> None:
         shared = self._throttle.shared
-        keys = [*shared.windows([user]), *network_windows]
+        keys = [*shared.windows(users), *network_windows]
         others = shared.begin(keys)
         self._in_progress += keys
-        self._users.add(user)
         # After begin(): an attempt that fails in between is counted twice rather than not at all.
         counts = shared.counts.read(keys)
         if counts or others:
             self._is_alone = False
-            limits = self._throttle.limits([user], user.network)
+            limits = self._throttle.limits(users, self._network)
             self._throttle.require_below(limits, counts, others)
 
 

@@ -7,7 +7,7 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import pydantic
@@ -21,6 +21,7 @@ from anchor.errors import ConfigurationError, NotAuthenticated
 try:
     from anchor.auth.oidc.algorithms import DEFAULT_ALGORITHMS, Algorithm
     from anchor.auth.oidc.claims import (
+        MAX_TEXT,
         ClaimReference,
         ValidityRules,
         group_names,
@@ -160,19 +161,25 @@ class OidcAuthentication:
         self._single_use = single_use
 
     @staticmethod
-    def principal(_user: str) -> str:
-        """The same text for all users: a new user name does not reset the count of failures."""
-        return ""
+    def principal(_user: str) -> None:
+        """None: the user name is ignored, and failures are counted for the token's subject."""
 
-    def authenticate(self, user: str, secret: str) -> AuthDetails:
+    def authenticate(
+        self, user: str, secret: str, identified: Callable[[str], None] = lambda _subject: None
+    ) -> AuthDetails:
         """Return the user, the groups and the claims of a token.
 
         Raises:
             NotAuthenticated: the token is not accepted; the log has the reason.
+            TooManyAttempts: tokens with this subject were refused too often.
             BackendUnavailable: the issuer's keys cannot be had.
         """
         try:
             token = parse_token(secret, self._type)
+            subject = token.claims.get("sub")
+            if isinstance(subject, str):
+                # Not verified yet, like the user name beside a password.
+                identified(subject[:MAX_TEXT])
             if token.algorithm not in self._algorithms:
                 raise TokenRefused(f"its 'alg' {shown(token.algorithm)} is not in 'algorithms'")
             # The claims first: a token that they rule out causes no fetch of keys.

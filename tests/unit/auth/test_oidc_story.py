@@ -75,9 +75,31 @@ def test_an_issuer_that_is_away_counts_no_failures_and_bad_tokens_do(cluster, is
     for _ in range(11):
         cluster.sign(secret=issuer.token(**POD), status=503)
     for _ in range(10):
-        cluster.sign(secret=issuer.token(aud="other"), status=401)
+        cluster.sign(secret=issuer.token(**POD, aud="other"), status=401)
 
     assert "Retry-After" in cluster.sign(secret=issuer.token(**POD), status=429).headers
+
+
+def test_a_subject_with_wrong_tokens_does_not_lock_out_others_at_its_address(cluster, issuer):
+    for _ in range(10):
+        cluster.sign(user="x", secret=issuer.token(sub="broken"), status=401)
+
+    # Another user name is no way around the limit.
+    cluster.sign(user="y", secret=issuer.token(sub="broken"), status=429)
+    cluster.sign(secret=issuer.token(**POD), status=200)
+
+
+def test_many_subjects_reach_the_limit_of_the_address(serve, document, cluster, issuer):
+    document["registration_authority"]["default"]["max_address_failures"] = 5
+    cluster = serve(document)
+    for number in range(5):
+        cluster.sign(secret=issuer.token(sub=f"broken{number}"), status=401)
+    cluster.sign(secret=issuer.token(**POD), status=429)
+
+
+@pytest.mark.parametrize("subject", [None, 7, ["a"], "\ud800", "x" * 5000])
+def test_a_token_without_a_usable_subject_is_refused(cluster, issuer, subject):
+    cluster.sign(secret=issuer.token(**{**POD, "sub": subject}), status=401)
 
 
 @pytest.mark.parametrize(
