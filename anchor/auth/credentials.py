@@ -10,19 +10,30 @@ from anchor.auth.results import CredentialKind
 
 # Three base64url parts; the first is of a text that starts with a brace.
 _JWT = re.compile(r"e[wy][A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*", re.ASCII)
+# A JWT with something around it, such as a line break, or with other parts.
+_WITH_JWT = re.compile(
+    r"(?<![A-Za-z0-9_+/-])e[wy][A-Za-z0-9_+/-]{16,}={0,2}\.[A-Za-z0-9_+/-]*={0,2}\.", re.ASCII
+)
 _TOKEN_ID = re.compile(r"tk_[a-z2-7]{16}", re.ASCII)
+_MEANT_AS_TOKEN_ID = re.compile(_TOKEN_ID.pattern, re.ASCII | re.IGNORECASE)
 
 
 def kind_of(user: str, secret: str) -> CredentialKind:
     """The kind of the credential in a form or in Basic authentication.
 
-    Only its shape decides, so a credential is never tried in several ways.
+    Only its shape decides, so a credential is never tried in several ways.  A damaged token or JWT
+    is no password: it is refused, and no directory of passwords sees it.
     """
-    if is_token_id(user):
+    if _MEANT_AS_TOKEN_ID.fullmatch(user.strip()):
         return CredentialKind.TOKEN
-    if _JWT.fullmatch(secret):
+    if is_jwt(secret) or _WITH_JWT.search(secret):
         return CredentialKind.JWT
     return CredentialKind.PASSWORD
+
+
+def is_jwt(secret: str) -> bool:
+    """Whether a secret has the form of a JSON Web Token."""
+    return _JWT.fullmatch(secret) is not None
 
 
 def is_token_id(user: str) -> bool:

@@ -7,8 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from anchor.auth.credentials import kind_of
-from anchor.auth.results import CredentialKind
+from anchor.auth.credentials import is_jwt
 from anchor.client.credentials import MAX_SECRET, Credentials
 from anchor.config.file_types import read_private
 
@@ -57,7 +56,7 @@ def read_jwt(path: Path) -> Credentials:
         jwt = contents.decode("ascii").strip()
     except UnicodeDecodeError:
         jwt = ""
-    if kind_of("", jwt) is not CredentialKind.JWT:
+    if not is_jwt(jwt):
         raise ValueError(
             f"{path} is not a JWT, which has three parts in base64url with dots between them"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import subprocess
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -16,6 +17,7 @@ from tests.support import jwt
 from tests.support.documentation import blocks
 from tests.support.oidc import ask
 from tests.support.pki import assert_is_leaf, make_csr, names_of
+from tests.support.policies import make_context, make_policy, refusals
 from tests.support.servers.https_anchor import private_tls, running
 from tests.support.servers.oidc_issuer import running_issuer, sending
 
@@ -62,9 +64,16 @@ STAFF = {
 
 def examples(page):
     """The authentication sections in the configurations of a page."""
-    found = [json.loads(block.text)["authentication"] for block in blocks(page, "json")]
+    found = [json.loads(block.text) for block in blocks(page, "json")]
     assert found
-    return [section for sections in found for section in sections.values()]
+    return [section for each in found for section in each.get("authentication", {}).values()]
+
+
+def validators(page):
+    """The validators in the examples of a page."""
+    found = [json.loads(block.text) for block in blocks(page, "json")]
+    [policy] = [each for each in found if "authentication" not in each]
+    return policy
 
 
 EXAMPLES = [
@@ -79,14 +88,19 @@ EXAMPLES = [
 ]
 
 
+def authenticator_of(section, directory):
+    """The authentication of an example, with the keys of the tests."""
+    (directory / "keys.json").write_bytes(jwt.key_set(jwt.public(jwt.make_key())))
+    sources = {"discovery", "jwks_url", "ca_file", "bearer_file"}
+    options = {name: value for name, value in section.items() if name not in sources}
+    return load_authenticator("it", {**options, "jwks_file": "keys.json"}, directory)
+
+
 @pytest.mark.parametrize(("section", "claims", "user"), EXAMPLES)
 def test_an_example_accepts_the_tokens_that_it_is_for_and_no_others(
     section, claims, user, tmp_path
 ):
-    (tmp_path / "keys.json").write_bytes(jwt.key_set(jwt.public(jwt.make_key())))
-    sources = {"discovery", "jwks_url", "ca_file", "bearer_file"}
-    options = {name: value for name, value in section.items() if name not in sources}
-    authenticator = load_authenticator("it", {**options, "jwks_file": "keys.json"}, tmp_path)
+    authenticator = authenticator_of(section, tmp_path)
     token = {"iss": section["issuer"], **claims}
 
     identity = ask(authenticator, jwt.make_token(**token))
@@ -108,6 +122,38 @@ def test_an_example_accepts_the_tokens_that_it_is_for_and_no_others(
         ask(authenticator, jwt.make_token(**{**token, "aud": "sts.amazonaws.com"}))
 
 
+KUBERNETES, CI, SPIFFE = "howto/kubernetes.rst", "howto/ci-jobs.rst", "howto/spiffe.rst"
+WEB, DEPLOY_WEB = "web.shop.svc.example.com", "deploy-web.ci.example.com"
+DB, DEPLOY_DB = "db.shop.svc.example.com", "deploy-db.ci.example.com"
+ID_OF_WEB = x509.UniformResourceIdentifier("spiffe://example.com/ns/shop/sa/web")
+ID_OF_DB = x509.UniformResourceIdentifier("spiffe://example.com/ns/shop/sa/db")
+
+
+@pytest.mark.parametrize(
+    ("page", "number", "claims", "own", "other"),
+    [
+        (KUBERNETES, 0, POD, WEB, DB),
+        (KUBERNETES, 1, POD, WEB, "web.bank.svc.example.com"),
+        (KUBERNETES, 2, POD, ID_OF_WEB, ID_OF_DB),
+        (CI, 0, GITHUB, DEPLOY_WEB, DEPLOY_DB),
+        (CI, 1, GITLAB, DEPLOY_WEB, DEPLOY_DB),
+        (SPIFFE, 0, SVID, WEB, DB),
+        (SPIFFE, 0, SVID, ID_OF_WEB, ID_OF_DB),
+    ],
+)
+def test_the_policy_of_a_page_gives_a_token_its_names_and_no_others(
+    page, number, claims, own, other, tmp_path
+):
+    section = examples(page)[number]
+    token = jwt.make_token(iss=section["issuer"], **claims)
+    identity = ask(authenticator_of(section, tmp_path), token)
+    policy = make_policy(validators(page))
+    context = replace(make_context(), auth_result=identity)
+
+    assert refusals(policy, make_csr(None, own), context=context) == {}
+    assert refusals(policy, make_csr(None, other), context=context).keys() == {"requester_names"}
+
+
 @pytest.fixture
 def issuer():
     with running_issuer() as issuer:
@@ -118,11 +164,12 @@ def issuer():
 def run(tmp_path, document, private_tls, issuer, ca):
     """Runs the commands of a page, for a service that has the page's configuration."""
 
-    def run(commands, section, **environment):
-        section = {**section, "issuer": issuer.url, "discovery": True}
+    def run(commands, page, number, policy=None, **environment):
+        section = {**examples(page)[number], "issuer": issuer.url, "discovery": True}
         for name in ("jwks_file", "jwks_url", "ca_file", "bearer_file"):
             section.pop(name, None)
         document["authentication"]["static"] = section
+        document["registration_authority"]["default"]["validators"] |= policy or {}
         with running(tmp_path, document, private_tls) as service:
             script = commands.replace("--cacert /etc/anchor/tls-ca.pem", "")
             for path in ("pods", "github", "gitlab", "staff"):
@@ -163,7 +210,9 @@ def test_a_job_of_github_gets_a_certificate(run, issuer, ca, tmp_path):
 
     run(
         step["run"],
-        examples("howto/ci-jobs.rst")[0],
+        "howto/ci-jobs.rst",
+        0,
+        validators("howto/ci-jobs.rst"),
         ACTIONS_ID_TOKEN_REQUEST_TOKEN="of-the-runner",
         ACTIONS_ID_TOKEN_REQUEST_URL=f"{issuer.url}/token?api-version=1",
     )
@@ -175,10 +224,10 @@ def test_a_job_of_github_gets_a_certificate(run, issuer, ca, tmp_path):
 
 def test_a_job_of_gitlab_gets_a_certificate(run, issuer, ca, tmp_path):
     job = yaml.safe_load(blocks("howto/ci-jobs.rst", "yaml")[1].text)["certificate"]
-    section = examples("howto/ci-jobs.rst")[1]
-    assert section["audience"] == job["id_tokens"]["ANCHOR_TOKEN"]["aud"]
+    page = "howto/ci-jobs.rst"
+    assert examples(page)[1]["audience"] == job["id_tokens"]["ANCHOR_TOKEN"]["aud"]
 
-    run("\n".join(job["script"]), section, ANCHOR_TOKEN=issuer.token(**GITLAB))
+    run("\n".join(job["script"]), page, 1, validators(page), ANCHOR_TOKEN=issuer.token(**GITLAB))
 
     assert_certified(tmp_path / "certificate.pem", ca, "deploy-web.ci.example.com")
     assert not (tmp_path / "token").exists()
@@ -189,7 +238,9 @@ def test_a_pod_without_the_client_gets_a_certificate(run, issuer, ca, tmp_path):
     (tmp_path / "token").write_text(issuer.token(**POD))
     script = block.text.replace("/var/run/secrets/anchor", str(tmp_path))
 
-    run(script.replace("/certificates", str(tmp_path)), examples("howto/kubernetes.rst")[0])
+    page = "howto/kubernetes.rst"
+
+    run(script.replace("/certificates", str(tmp_path)), page, 0, validators(page))
 
     assert_certified(tmp_path / "certificate.pem", ca, "web.shop.svc.example.com")
 
@@ -199,7 +250,7 @@ def test_a_token_in_a_file_is_sent_with_curl(run, issuer, tmp_path):
     (tmp_path / "token.jwt").write_text(issuer.token(**STAFF))
     (tmp_path / "host.csr").write_bytes(make_csr())
 
-    assert "BEGIN CERTIFICATE" in run(curl.text, examples("howto/oidc.rst")[0])
+    assert "BEGIN CERTIFICATE" in run(curl.text, "howto/oidc.rst", 0)
 
 
 def test_the_pod_of_the_example_is_consistent():

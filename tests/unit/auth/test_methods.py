@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -88,22 +90,59 @@ def test_the_schemes_are_those_of_the_kinds(kinds, schemes):
     ("user", "secret", "kind"),
     [
         ("tk_abcdefghij234567", "x", TOKEN),
-        ("tk_abcdefghij234567\n", "x", PASSWORD),
         ("tk_abcdefghij23456", "x", PASSWORD),
-        ("tk_ABCDEFGHIJ234567", "x", PASSWORD),
+        ("tk_smith", "x", PASSWORD),
         ("", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln", JWT),
         # With a space or a line break after the brace.
         ("", "eyAiYWxnIjoiUlMyNTYifQ.e30.c2ln", JWT),
         ("", "ewogImFsZyI6IlJTMjU2In0.e30.c2ln", JWT),
         ("", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0", PASSWORD),
-        ("", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln.extra", PASSWORD),
-        ("", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln\n", PASSWORD),
+        ("", "key.board.is-a-password", PASSWORD),
+        ("", "ey.is.ey.a.ey.password", PASSWORD),
         ("", "gAAAAABm_fernet_token_of_keystone", PASSWORD),
         ("", "", PASSWORD),
     ],
 )
 def test_the_shape_tells_the_kind(user, secret, kind):
     assert kind_of(user, secret) is kind
+
+
+LIKE_JWTS = [
+    "{}\n",
+    "\r\n{}",
+    " {} ",
+    '"{}"',
+    "Bearer {}",
+    "{}=",
+    "{}\0",
+    "{}.extra.parts",
+    "{}\u00e9",
+    "{0}\n{0}",
+]
+
+
+@pytest.mark.parametrize("damage", LIKE_JWTS)
+def test_a_damaged_jwt_is_never_passed_on_as_a_password(damage):
+    two = methods(people=PASSWORD, jobs=JWT)
+    damaged = damage.format("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln")
+
+    assert two.select("alice", damaged).authenticator.name == "jobs"
+
+
+@pytest.mark.parametrize("damage", ["{}\n", " {}", "{}\t"])
+@pytest.mark.parametrize("change", [str, str.upper, str.title])
+def test_the_secret_of_a_miswritten_token_is_never_passed_on_as_a_password(damage, change):
+    two = methods(people=PASSWORD, machines=TOKEN)
+    miswritten = damage.format(change("tk_abcdefghij234567"))
+
+    assert two.select(miswritten, "s3cret").authenticator.name == "machines"
+
+
+def test_the_shape_of_a_long_secret_is_known_at_once():
+    for text in ("ey", ".ey", "." + "ey" * 9, "ey" * 9 + "."):
+        started = time.process_time()
+        kind_of("", (text * 16384)[:16384])
+        assert time.process_time() - started < 0.1
 
 
 @given(st.text(), st.text())
