@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shlex
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from anchor.cli import token as token_command
 from tests.support.credentials import JWT, TOKEN, TOKEN_SECRET, private, token_file
 from tests.support.documentation import blocks
 from tests.support.servers.tls_server import TLSServer, handshake
@@ -49,6 +51,17 @@ def here(three_ways_in, https_anchor, tmp_path):
 @pytest.fixture
 def certificates(tmp_path):
     return tmp_path / "root/var/lib/anchor-client/certificates"
+
+
+def assert_create_tokens(path):
+    """Every command that the stand-in got is one that ``anchor`` accepts."""
+    parser = argparse.ArgumentParser()
+    token_command.add_to(parser)
+    lines = path.read_text().splitlines()
+    assert lines
+    for line in lines:
+        words = shlex.split(line)[1:]
+        assert parser.parse_args(words).names == ["web1.example.com"], line
 
 
 def examples():
@@ -132,7 +145,7 @@ def test_the_play_gets_a_certificate_and_hides_the_token(here, tmp_path):
 
     assert variables["certificate"].exists()
     assert not (tmp_path / "root/run/anchor-token").exists()
-    assert "--name=web1.example.com" in (tmp_path / "created").read_text()
+    assert_create_tokens(tmp_path / "created")
     for task in done:
         has_token = "token.stdout" in json.dumps(task) or task.get("register") == "token"
         assert has_token == task.get("no_log", False), task["name"]
@@ -157,6 +170,7 @@ def test_a_token_is_created_and_the_first_boot_requests_once(
     assert "token_file: /etc/anchor/token cannot be read: No such file" in missing
     assert (certificates / "web1.example.com/cert.pem").exists()
     assert 1 == https_anchor.submissions
+    assert_create_tokens(tmp_path / "created")
 
 
 def test_a_container_gets_a_certificate_with_the_jwt_of_its_pod(here, https_anchor, tmp_path):
