@@ -30,6 +30,8 @@ from anchor.config.option_types import (
     Networks,
     Pattern,
     Patterns,
+    Template,
+    Templates,
     Usage,
     Usages,
 )
@@ -40,6 +42,7 @@ from anchor.errors import (
     TooManyAttempts,
 )
 from anchor.validators.errors import ValidationError, refuse_any
+from anchor.validators.requester_names import values_of
 from anchor.web.request import Request
 from anchor.X509.general_names import interpret_names
 from anchor.X509.signing_request import X509Csr
@@ -74,6 +77,8 @@ __all__ = [
     "SecretEnv",
     "SecretFile",
     "SingleUse",
+    "Template",
+    "Templates",
     "TooManyAttempts",
     "Usage",
     "Usages",
@@ -82,6 +87,7 @@ __all__ = [
     "interpret_names",
     "one_secret",
     "refuse_any",
+    "values_of",
 ]
 
 

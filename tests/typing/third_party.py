@@ -17,10 +17,12 @@ from anchor.plugin_api import (
     Networks,
     Patterns,
     Request,
+    Templates,
     Usages,
     ValidationError,
     X509Csr,
     refuse_any,
+    values_of,
 )
 
 
@@ -32,6 +34,7 @@ def validator(
     domains: Domains,
     networks: Networks,
     names: Patterns,
+    own: Templates,
     ranges: tuple[Network, ...],
     allowed: Extensions,
     usages: Usages,
@@ -41,6 +44,8 @@ def validator(
     for name in csr.common_names:
         if not names.has_name(name, wildcards=False):
             raise ValidationError("not listed", name=name)
+        if not own.has_name(name, wildcards=False, values=values_of(auth_result)):
+            raise ValidationError("of another requester", name=name)
     for extension in csr.extensions:
         if extension.oid not in allowed and extension.critical:
             raise ValidationError("not allowed", extension=extension.oid.dotted_string)
