@@ -24,10 +24,11 @@ def run(namespace: argparse.Namespace) -> int:
     """Revoke a token, and print its certificates."""
     token_id = namespace.id
     if not is_token_id(token_id):
+        rest = "..." if len(token_id) > _SHOWN else ""
         raise ConfigurationError.about(
             "",
-            f"{token_id[:_SHOWN]!a}... is no identifier of a token: `anchor token list` prints "
-            "them, such as tk_ and 16 letters or digits",
+            f"{token_id[:_SHOWN]!a}{rest} is no identifier of a token, which is tk_ and 16 letters "
+            "or digits: `anchor token list` prints them",
         )
     tokens = Tokens(open_database(read_configuration(namespace.config)))
     is_new = tokens.revoke(token_id)

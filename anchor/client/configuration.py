@@ -223,7 +223,9 @@ def _transport(settings: ClientSettings, service_url: str) -> Transport:
     if url.scheme == "http":
         if not settings.allow_http:
             raise ConfigurationError.about(
-                "url", "is plain http, which shows the secret to the network; see allow_http"
+                "url",
+                "is plain http, which shows the secret to the network: use https, or set "
+                "'allow_http' (--allow-http on the command line)",
             )
         return Transport(url, None, settings.timeout)
     if settings.ca_file:

@@ -119,6 +119,7 @@ def test_all_problems_are_reported_with_the_names_of_the_options(rejection, tmp_
 
     assert 1 == code
     assert "--url: is plain http" in message
+    assert "(--allow-http on the command line)" in message
     assert f"--token-file: {tmp_path}/token has mode 0644: others must not read it" in message
     assert f"--issuer-ca-file: {tmp_path}/cas.pem holds no certificates in PEM" in message
 
