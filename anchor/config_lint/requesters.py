@@ -98,10 +98,8 @@ def _templates(path: str, section: Section) -> Iterator[tuple[str, NameTemplate]
 
 
 def _authentications(review: ConfigUnderReview, section: Section) -> list[Section]:
-    """The sections of the authority's authentications, one or several."""
-    names = section["authentication"]
-    names = [names] if isinstance(names, str) else names
-    return [review.document.authentication[name] for name in names]
+    """The sections of the authority's authentications."""
+    return [review.document.authentication[name] for name in review.authentications(section)]
 
 
 def _has_several_users(section: Section) -> bool:
