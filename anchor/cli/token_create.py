@@ -55,13 +55,14 @@ def run(namespace: argparse.Namespace) -> int:
     with _written(namespace.output, described):
         tokens.add(token)
     if namespace.output is not None:
-        described |= {"secret": None, "file": str(namespace.output)}
+        del described["secret"]
+        described["file"] = str(namespace.output)
     if namespace.json:
-        print(json.dumps({key: value for key, value in described.items() if value is not None}))
+        print(json.dumps(described))
         return 0
     described["expires"] = described["expires"] or "never"
     for key in ("id", "secret", "file", "uses", "expires"):
-        if described.get(key) is not None:
+        if key in described:
             print(f"{key + ':':<9}{printable(str(described[key]))}")
     return 0
 
@@ -125,9 +126,8 @@ def _written(path: Path | None, described: dict[str, Any]) -> Iterator[None]:
     if path is None:
         yield
         return
-    contents = json.dumps({key: value for key, value in described.items() if value is not None})
     try:
-        write_new(path, f"{contents}\n".encode("ascii"), 0o600)
+        write_new(path, f"{json.dumps(described)}\n".encode("ascii"), 0o600)
     except FileExistsError:
         raise ConfigurationError.about(
             "--output", f"{printable(str(path))} exists already"
