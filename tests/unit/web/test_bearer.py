@@ -55,6 +55,13 @@ def test_a_jwt_gets_a_certificate_as_bearer_token_as_secret_and_by_basic(service
         assert event["claims"] == {"project": "web"}
 
 
+@pytest.mark.parametrize("secret", [JWT, "s3cret"])
+def test_a_form_needs_the_field_user_even_if_it_is_ignored(service, secret):
+    answer = service.sign(user=None, secret=secret, status=400)
+
+    assert "the field 'user' is missing" in answer.text
+
+
 def test_a_password_gets_a_certificate_at_the_same_authority(service, audit):
     service.sign(status=200)
 
