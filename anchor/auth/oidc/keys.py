@@ -140,6 +140,9 @@ def _parse_key(number: int, member: object) -> VerificationKey | None:
         raise InvalidKeys(f"key {number} is a secret key: publish only public keys")
     if key_id is not None and not (isinstance(key_id, str) and len(key_id) <= MAX_KEY_ID):
         raise InvalidKeys(f"the 'kid' of key {number} is not a text of {MAX_KEY_ID} characters")
+    algorithm = member.get("alg")
+    if algorithm is not None and not isinstance(algorithm, str):
+        raise InvalidKeys(f"the 'alg' of key {number} is not a text")
     if kind not in _MEMBERS or not _verifies_tokens(member):
         return None
     if kind in _CURVES and curve not in _CURVES[kind]:
@@ -149,12 +152,11 @@ def _parse_key(number: int, member: object) -> VerificationKey | None:
     if kind == "RSA" and _bits(values["n"]) < weak_keys.RSA_BITS.start:
         LOG.warning("key %d of the issuer is not used: the RSA key is too small", number)
         return None
-    algorithm = member.get("alg")
     return _load_key(
         number,
         {"kty": kind, **({"crv": str(curve)} if kind in _CURVES else {}), **values},
         key_id=key_id,
-        algorithm=algorithm if isinstance(algorithm, str) else None,
+        algorithm=algorithm,
     )
 
 

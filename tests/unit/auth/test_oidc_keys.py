@@ -81,6 +81,8 @@ def test_a_key_for_signatures_is_used(backend, use, operations):
 
 BROKEN = {
     "RSA with the exponent 1": jwt.key_set({**jwt.public(RSA), "e": "AQ"}),
+    "an algorithm that is a list": jwt.key_set(jwt.public(EC, alg=["ES256"])),
+    "an algorithm that is a number": jwt.key_set(jwt.public(RSA, alg=256)),
     "nothing": b"",
     "no JSON": b"<html>",
     "a list": b"[]",
