@@ -10,8 +10,9 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import re
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -226,9 +227,39 @@ def validate_options(
             json.dumps(options), strict=True, context={"base": base, "offline": offline}
         )
     except pydantic.ValidationError as error:
-        raise ConfigurationError(
-            [_translate(detail) for detail in error.errors(include_url=False, include_input=False)]
-        ) from None
+        details = error.errors(include_url=False, include_input=False)
+        raise ConfigurationError(list(_translate_all(details))) from None
+
+
+# The types of a union, which pydantic appends to the path of an option.
+_UNION_TYPE = re.compile(r"(constrained-)?(str|int|float|bool)|tuple\[.*\]", re.ASCII)
+
+
+def _translate_all(details: Iterable[Any]) -> Iterator[ConfigProblem]:
+    """The problems of options; those of a union say which types it accepts."""
+    mismatches: dict[str, list[str]] = {}
+    paths: list[str] = []
+    for detail in details:
+        # The first part is an option, of any name.
+        first, *inner = map(str, detail["loc"]) if detail["loc"] else ("",)
+        types = [bool(_UNION_TYPE.fullmatch(part)) for part in inner]
+        location = [
+            first,
+            *(part for part, is_type in zip(inner, types, strict=True) if not is_type),
+        ]
+        problem = _translate({**detail, "loc": location})
+        if any(types[-1:]) and detail["type"].endswith("_type"):
+            mismatches.setdefault(problem.path, []).append(problem.message)
+        else:
+            paths.append(problem.path)
+            yield problem
+    for path, messages in mismatches.items():
+        # The value has one of the types, and another problem.
+        if any(f"{other}.".startswith(f"{path}.") for other in paths):
+            continue
+        *others, last = (message.removeprefix("should be ") for message in messages)
+        expected = f"{', '.join(others)} or {last}" if others else last
+        yield ConfigProblem(path, f"should be {expected}")
 
 
 def _translate(detail: Any) -> ConfigProblem:

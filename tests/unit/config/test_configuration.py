@@ -179,6 +179,30 @@ def test_a_certificate_that_is_not_a_ca_certificate_is_rejected(
         assert [line for line in lines if expected in line]
 
 
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (None, ": should be a valid string or a valid array"),
+        ({"static": 1}, ": should be a valid string or a valid array"),
+        (5, ": should be a valid string or a valid array"),
+        (["static", 5], ".1: should be a valid string"),
+        ([], "at least 1 item"),
+        (["static", "static"], "both accept a password"),
+    ],
+)
+def test_an_option_of_several_types_has_one_problem_in_the_words_of_the_file(
+    config_errors, document, value, problem
+):
+    document["registration_authority"]["default"]["authentication"] = value
+
+    [line] = config_errors(document)
+
+    assert line.startswith("registration_authority.default.authentication")
+    assert problem in line
+    assert "[" not in line
+    assert ".str" not in line
+
+
 def test_a_key_of_another_certificate_is_rejected(config_errors, document, tmp_path):
     document["signing_ca"]["local"]["key_path"] = str(make_ca(tmp_path, name="other").key_path)
 
