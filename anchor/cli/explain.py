@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -87,14 +87,14 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def run(namespace: argparse.Namespace) -> int:
     """Explain the request."""
-    identity = AuthDetails(
-        namespace.user,
-        namespace.group,
-        claims=dict(namespace.claim),
-        allowed_names=namespace.allow_name,
-    )
-    requester = Requester(identity, namespace.address)
     try:
+        identity = AuthDetails(
+            namespace.user,
+            namespace.group,
+            claims=_claims(namespace.claim),
+            allowed_names=namespace.allow_name,
+        )
+        requester = Requester(identity, namespace.address)
         contents = _read(namespace.request)
         path = namespace.config or find_config()
         authority = _choose(load_authorities(path, offline=True).authorities, namespace.ra)
@@ -120,6 +120,13 @@ def _claim(text: str) -> tuple[str, str]:
     if not name or not equals:
         raise argparse.ArgumentTypeError(f"{text!a} is not a name and a value: use 'project=web'")
     return name, value
+
+
+def _claims(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    claims = dict(pairs)
+    if len(claims) < len(pairs):
+        raise UsageError("--claim gives a claim twice: a credential has each claim once")
+    return claims
 
 
 def _allowed_name(text: str) -> str:

@@ -228,6 +228,15 @@ def test_a_malformed_claim_or_name_is_a_usage_error(explain, document, capsys, o
     assert words in capsys.readouterr().err
 
 
+def test_a_claim_that_is_given_twice_is_a_usage_error(explain, document):
+    twice = ("--claim", "project=shop", "--claim", "project=shop")
+
+    code, _, errors = explain(document, make_csr(), *twice)
+
+    assert code == 2
+    assert "a claim twice" in errors
+
+
 def test_the_described_certificate_matches_the_issued_one(serve, explain_in_json, policy):
     extended = x509.ExtendedKeyUsage(
         [ExtendedKeyUsageOID.SERVER_AUTH, x509.ObjectIdentifier("1.2.3.4")]
