@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 import multipart
 
 from anchor import errors
+from anchor.auth.credentials import is_jwt
 from anchor.web import transfer_encoding
 from anchor.web.request import Request
 from anchor.X509.csr_reader import detect_encoding
@@ -73,6 +74,9 @@ def _build_form(request: Request, fields: dict[str, bytes]) -> Form:
     bearer = _add_header_credentials(request, fields)
     if not fields.get("secret"):
         raise errors.NotAuthenticated("there are no credentials")
+    if is_jwt(fields["secret"].decode("latin-1")):
+        # A JWT says itself who the requester is.
+        fields.setdefault("user", b"")
     for name in FIELDS:
         if name not in fields:
             raise errors.MalformedSubmission(f"the field {name!r} is missing")

@@ -93,7 +93,7 @@ AUTHENTICATION: Mapping[str, str] = MappingProxyType(
         "token": "A token that the operator hands out: its id as the user name, and its secret.",
         "ldap": "The user name and the password of an account in the directory (LDAP).",
         "keystone": "A Keystone token as the secret; the user name is ignored.",
-        "oidc": "A JSON Web Token (JWT), as bearer token, or as the secret with any user name.",
+        "oidc": "A JSON Web Token (JWT), as bearer token, or as the secret without a user name.",
     }
 )
 
