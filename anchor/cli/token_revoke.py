@@ -16,19 +16,16 @@ from anchor.store.database.certificates import Inventory, Selection
 from anchor.store.database.tokens import Tokens
 from anchor.timestamps import timestamp, utc_now
 
-# A secret that is pasted instead of the identifier is not repeated.
-_SHOWN = 8
-
 
 def run(namespace: argparse.Namespace) -> int:
     """Revoke a token, and print its certificates."""
     token_id = namespace.id
     if not is_token_id(token_id):
-        rest = "..." if len(token_id) > _SHOWN else ""
+        # Not repeated: it may be the secret.
         raise ConfigurationError.about(
             "",
-            f"{token_id[:_SHOWN]!a}{rest} is no identifier of a token, which is tk_ and 16 letters "
-            "or digits: `anchor token list` prints them",
+            "that is no identifier of a token, which is tk_ and 16 letters or digits: "
+            "`anchor token list` prints them",
         )
     tokens = Tokens(open_database(read_configuration(namespace.config)))
     is_new = tokens.revoke(token_id)
