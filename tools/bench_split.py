@@ -64,7 +64,8 @@ def _steps(
     body = request_body(pems[0])
     request = Request(environment(body))
     ca, profile = authority.signing_ca.generations[0].ca, authority.signing_ca.profile
-    identity = authority.authenticator.authenticate("default", "myusername", "simplepassword")
+    [authenticator] = authority.methods.authenticators
+    identity = authenticator.authenticate("default", "myusername", "simplepassword")
     context = authority.policy.context(identity, request, authority.conf)
     unread = itertools.cycle(pems)
     # New objects for each run, without cached values.
@@ -102,7 +103,7 @@ def _steps(
         ("HTTP form", lambda: read_form(Request(environment(body)), body)),
         (
             "authentication",
-            lambda: authority.authenticator.authenticate("d", "myusername", "simplepassword"),
+            lambda: authenticator.authenticate("d", "myusername", "simplepassword"),
         ),
         ("parsing and proof of possession", read_and_verify),
         ("validation and fixups", lambda: authority.policy.evaluate(next(fresh), context)),

@@ -711,7 +711,7 @@ def test_a_full_disk_fails_the_request_and_keeps_the_chain_valid(serve, audited,
     service = serve(audited)
     service.issue()
     # The database would exceed the limit first.
-    monkeypatch.setattr(Inventory, "add", lambda *_: None)
+    monkeypatch.setattr(Inventory, "add", lambda *_, **__: None)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 1000, limits[1]))
