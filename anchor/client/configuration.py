@@ -11,7 +11,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +76,12 @@ class Client:
         """
         credentials = self.source.credentials()
         try:
-            return self.service(authority, clock).sign(csr, credentials, previous)
+            issued = self.service(authority, clock).sign(csr, credentials, previous)
         except CredentialsRefused as error:
             if not credentials.remedy:
                 raise
             raise CredentialsRefused(f"{error}; {credentials.remedy}", error.retry_after) from None
+        return replace(issued, credential_warning=credentials.warning)
 
 
 def find(environment: Mapping[str, str] = os.environ) -> Path:

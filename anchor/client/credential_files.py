@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,13 @@ _VISIBLE = re.compile(r"[!-~]+", re.ASCII)
 def read_token(path: Path) -> Credentials:
     """The token in a file with the JSON that ``anchor token create --json`` prints.
 
+    A file that others can read causes a warning only: `anchor token create --json >file` makes one,
+    and the token is often spent a moment later.
+
     Raises:
-        ValueError: there is no token in the file, or others can read it; the text has no secret.
+        ValueError: there is no token in the file, or others can write it; the text has no secret.
     """
-    contents = read_private(path, MAX_FILE)
+    contents = read_private(path, MAX_FILE, others_may_read=True)
     _require_contents(path, contents)
     try:
         document = json.loads(contents, object_pairs_hook=_without_duplicates)
@@ -41,16 +45,21 @@ def read_token(path: Path) -> Credentials:
         _member(path, document, "secret", MAX_SECRET),
         remedy=f"the token in {path} may be used up, expired or revoked: write the output of "
         "`anchor token create --json` to the file, or use another credential",
+        warning=f"other users can read the token in {path}: chmod 600 prevents that"
+        if path.stat().st_mode & stat.S_IROTH
+        else "",
     )
 
 
 def read_jwt(path: Path) -> Credentials:
     """The JWT in a file, without white space around it, as the secret of an empty user.
 
+    Others may read the file: Kubernetes writes it so for a pod that runs as root.
+
     Raises:
-        ValueError: there is no JWT in the file, or others can read it; the text has no secret.
+        ValueError: there is no JWT in the file, or others can write it; the text has no secret.
     """
-    contents = read_private(path, MAX_FILE)
+    contents = read_private(path, MAX_FILE, others_may_read=True)
     _require_contents(path, contents)
     try:
         jwt = contents.decode("ascii").strip()

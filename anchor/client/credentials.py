@@ -19,11 +19,13 @@ class Credentials:
 
     Attributes:
         remedy: what to say if the service refuses them; may be empty.
+        warning: what to say in any case; may be empty.
     """
 
     user: str
     secret: str = field(repr=False)
     remedy: str = ""
+    warning: str = ""
 
 
 class Source(Protocol):

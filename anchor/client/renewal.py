@@ -50,7 +50,7 @@ class Renewer:
             tracked = TrackedCertificate(name=name, spec=spec)
             tracked = self._record_issuance(tracked, issued, directory)
             outcome = self._finish(tracked, directory, Result.ISSUED)
-            return replace(outcome, warning=issued.clock_error)
+            return replace(outcome, warning=issued.warning)
 
     def next_time(self, tracked: TrackedCertificate, *, back_off: bool = True) -> float:
         """The time of the next work for a certificate, in seconds since the epoch.
@@ -138,7 +138,7 @@ class Renewer:
             self._record_failure(tracked, error, pair)
             return self._failed(tracked.name, error, pair)
         outcome = self._finish(tracked, directory, Result.RENEWED)
-        return replace(outcome, warning=issued.clock_error)
+        return replace(outcome, warning=issued.warning)
 
     def _check_clock(self, tracked: TrackedCertificate, pair: KeyAndCertificate | None) -> None:
         """Ask the service for the time, which costs less than a certificate.

@@ -41,12 +41,19 @@ class IssuedCertificate:
         chain: its issuer, and the CAs up to a root.
         renew_after: the renewal time that the service asked for, if it is within the validity.
         clock_error: a sentence about this machine's clock if it is wrong, or else empty.
+        credential_warning: a sentence about the credential; may be empty.
     """
 
     certificate: x509.Certificate
     chain: tuple[x509.Certificate, ...]
     renew_after: datetime.datetime | None
     clock_error: str = ""
+    credential_warning: str = ""
+
+    @property
+    def warning(self) -> str:
+        """What the user should know; may be empty."""
+        return "; ".join(filter(None, (self.clock_error, self.credential_warning)))
 
     @property
     def pem(self) -> bytes:

@@ -40,10 +40,10 @@ class ClientSettings(pydantic.BaseModel):
         None, description="a program and its arguments, which prints the secret"
     )
     token_file: FilePath | None = pydantic.Field(
-        None, description="a file that others cannot read, with a token of Anchor in JSON"
+        None, description="a file with a token of Anchor in JSON"
     )
     jwt_file: FilePath | None = pydantic.Field(
-        None, description="a file that others cannot read, with a JWT; read for each request"
+        None, description="a file with a JWT, which others cannot write; read for each request"
     )
     keystone: KeystoneSettings | None = pydantic.Field(
         None, description="have the secret be a token of Keystone's"

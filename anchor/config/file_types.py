@@ -58,12 +58,13 @@ Secret = SecretStr
 """A secret; only ``get_secret_value()`` reveals it."""
 
 
-def read_private(path: Path, limit: int | None = None) -> bytes:
+def read_private(path: Path, limit: int | None = None, *, others_may_read: bool = False) -> bytes:
     """The contents of a file that only its owner and its group can read.
 
     Args:
         path: the file.
         limit: the most bytes that it may have.
+        others_may_read: True to require only that nobody else can write it.
 
     Raises:
         ValueError: the file cannot be read, or others can read it, or its group can write it, or it
@@ -73,10 +74,14 @@ def read_private(path: Path, limit: int | None = None) -> bytes:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             # The group may read it, so that a service can use a file that root owns.
-            if mode & 0o027:
-                raise ValueError(
-                    f"{path} has mode {mode:04o}: others must not read it, nor the group write it"
+            forbidden = 0o022 if others_may_read else 0o027
+            if mode & forbidden:
+                who = (
+                    "neither its group nor others may write it"
+                    if others_may_read
+                    else "others must not read it, nor the group write it"
                 )
+                raise ValueError(f"{path} has mode {mode:04o}: {who}")
             contents = file.read() if limit is None else file.read(limit + 1)
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None

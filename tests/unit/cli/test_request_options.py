@@ -109,7 +109,7 @@ def test_a_word_that_is_not_utf_8_is_rejected(rejection, option):
 
 def test_all_problems_are_reported_with_the_names_of_the_options(rejection, tmp_path):
     (tmp_path / "token").write_text("{}")
-    (tmp_path / "token").chmod(0o644)
+    (tmp_path / "token").chmod(0o646)
     (tmp_path / "cas.pem").write_text("no certificate")
 
     code, message = rejection(
@@ -120,7 +120,7 @@ def test_all_problems_are_reported_with_the_names_of_the_options(rejection, tmp_
     assert 1 == code
     assert "--url: is plain http" in message
     assert "(--allow-http on the command line)" in message
-    assert f"--token-file: {tmp_path}/token has mode 0644: others must not read it" in message
+    assert f"--token-file: {tmp_path}/token has mode 0646: neither its group nor" in message
     assert f"--issuer-ca-file: {tmp_path}/cas.pem holds no certificates in PEM" in message
 
 

@@ -69,6 +69,18 @@ def test_a_token_needs_no_client_json(request_by, machine, received, token):
     assert [(TOKEN_ID, TOKEN_SECRET)] == received.credentials
 
 
+def test_files_that_others_can_read_are_used_with_a_warning_about_tokens(
+    request_by, received, token, jwt, capsys
+):
+    token.chmod(0o644)
+    jwt.chmod(0o644)
+
+    assert 0 == request_by("--authority", "tokens", "--token-file", token)
+    assert f"other users can read the token in {token}: chmod 600" in capsys.readouterr().err
+    assert 0 == request_by("--authority", "jwts", "--jwt-file", jwt)
+    assert "other users" not in capsys.readouterr().err
+
+
 def test_a_jwt_is_sent_without_a_user_and_without_white_space(request_by, machine, received, jwt):
     assert 0 == request_by("--authority", "jwts", "--jwt-file", jwt)
 

@@ -156,13 +156,24 @@ def test_a_file_that_does_not_end_is_not_read_to_its_end(kind, tmp_path):
         READERS[kind](path)
 
 
-@pytest.mark.parametrize("mode", [0o604, 0o620, 0o644, 0o666])
-def test_a_file_that_others_can_read_is_rejected(kind, tmp_path, mode):
+@pytest.mark.parametrize("mode", [0o602, 0o620, 0o664, 0o666])
+def test_a_file_that_others_can_write_is_rejected(kind, tmp_path, mode):
     path = private(tmp_path / "file", GOOD[kind])
     path.chmod(mode)
 
-    with pytest.raises(ValueError, match=f"has mode {mode:04o}: others must not read it"):
+    with pytest.raises(ValueError, match=f"has mode {mode:04o}: neither its group nor others"):
         READERS[kind](path)
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o644, 0o444])
+def test_a_token_that_others_can_read_causes_a_warning_and_a_jwt_none(kind, tmp_path, mode):
+    """Kubernetes gives the JWT of a pod that runs as root the mode 644."""
+    path = private(tmp_path / "file", GOOD[kind])
+    path.chmod(mode)
+
+    warning = READERS[kind](path).warning
+
+    assert ("other users can read the token" in warning) == (READERS[kind] is read_token)
 
 
 def test_a_file_of_the_service_group_is_read(kind, tmp_path):
