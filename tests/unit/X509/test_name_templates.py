@@ -291,7 +291,7 @@ PATTERNS = [
 ]
 
 
-@settings(max_examples=examples(2000))
+@settings(max_examples=examples(500))
 @given(st.sampled_from(PATTERNS), HOSTILE, HOSTILE, st.booleans())
 def test_an_allowed_name_is_the_pattern_with_the_value_as_one_label(pattern, value, extra, star):
     for filler in (extra, "x", "*", value):
@@ -313,7 +313,7 @@ def test_an_allowed_name_is_the_pattern_with_the_value_as_one_label(pattern, val
                     assert label == literal
 
 
-@settings(max_examples=examples(2000))
+@settings(max_examples=examples(500))
 @given(
     st.sampled_from(PATTERNS),
     # With a number in its place, the pattern may be that of an address.
