@@ -18,7 +18,7 @@ from anchor.audit import events
 from anchor.audit.events import AUTHENTICATION, SIGNING, Event
 from anchor.audit.sinks import AuditSink
 from anchor.auth.methods import AuthenticationMethods
-from anchor.auth.results import AuthDetails
+from anchor.auth.results import AuthDetails, CredentialKind
 from anchor.ca.dropped import dropped_attributes, dropped_extensions
 from anchor.ca.issued import IssuedCertificate
 from anchor.ca.signing_ca import SigningCA
@@ -101,7 +101,11 @@ class RegistrationAuthority:
         try:
             authenticator, throttle = self.methods.select(user, secret, bearer=credentials.bearer)
             described = events.describe_method(authenticator.name, authenticator.credential)
-            with throttle.attempt(origin.address, authenticator.principal(user)) as attempt:
+            with throttle.attempt(
+                origin.address,
+                authenticator.principal(user),
+                is_guessable=authenticator.credential is CredentialKind.PASSWORD,
+            ) as attempt:
                 identity = authenticator.authenticate(self.name, user, secret, attempt.count_for)
                 if identity.single_use is not None:
                     self.inventory.require_unused(identity.single_use, self.clock())

@@ -8,45 +8,11 @@ import threading
 from collections.abc import Collection, Iterable, Mapping
 from ipaddress import IPv6Address, IPv6Network
 from types import MappingProxyType, TracebackType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from anchor.auth import principals
+from anchor.auth.failure_counts import FailureCount, FailureCounts
 from anchor.errors import NotAuthenticated, TooManyAttempts
-
-
-class FailureCount(NamedTuple):
-    """How often authentication failed, and for how many seconds these failures still count."""
-
-    failures: int
-    seconds: float
-
-
-class FailureCounts(Protocol):
-    """The counts of all processes and nodes."""
-
-    def read(self, keys: Collection[str]) -> Mapping[str, FailureCount]:
-        """The counts of those keys that have one.
-
-        Raises:
-            DatabaseUnavailable: the counts cannot be read.
-        """
-
-    def add(self, windows: Mapping[str, float]) -> Mapping[str, FailureCount]:
-        """Count a failure under each key, and return the new counts.
-
-        Args:
-            windows: for how many seconds the failures under each key count, from the first one on.
-
-        Raises:
-            DatabaseUnavailable: the failure cannot be counted.
-        """
-
-    def remove(self, keys: Collection[str]) -> None:
-        """Forget the counts of keys.
-
-        Raises:
-            DatabaseUnavailable: the counts cannot be changed.
-        """
 
 
 class _UserAtNetwork(NamedTuple):
@@ -155,7 +121,7 @@ class Throttle:
         self._window = window
         shared.add_window(window)
 
-    def attempt(self, address: str, user: str | None) -> Attempt:
+    def attempt(self, address: str, user: str | None, *, is_guessable: bool = True) -> Attempt:
         """Make the context manager in which the credentials are checked.
 
         Attempts of this process count from their start, and those of other processes when they
@@ -166,6 +132,8 @@ class Throttle:
         Args:
             address: the client's address, or another text if the address is unknown.
             user: the user name, in any spelling; None to count by address only.
+            is_guessable: False if only failures count, and not other attempts in progress: fifty
+                machines may start at once with the same token.
 
         Raises:
             TooManyAttempts: on entering or leaving the block, if the limit is reached.
@@ -173,7 +141,7 @@ class Throttle:
         """
         network = _network(address)
         users = [] if user is None else [_UserAtNetwork(network, principals.counting_key(user))]
-        return Attempt(self, network, users)
+        return Attempt(self, network, users, is_guessable=is_guessable)
 
     def limits(self, users: Iterable[_UserAtNetwork], network: str) -> dict[str, int]:
         """The limit of each key, without those keys that have none."""
@@ -213,14 +181,22 @@ class Attempt:
         "_ended",
         "_in_progress",
         "_is_alone",
+        "_is_guessable",
         "_lock",
         "_network",
         "_throttle",
         "_users",
     )
 
-    def __init__(self, throttle: Throttle, network: str, users: Iterable[_UserAtNetwork]):
-        self._throttle, self._network = throttle, network
+    def __init__(
+        self,
+        throttle: Throttle,
+        network: str,
+        users: Iterable[_UserAtNetwork],
+        *,
+        is_guessable: bool,
+    ):
+        self._throttle, self._network, self._is_guessable = throttle, network, is_guessable
         self._users = set(users)
         self._in_progress: list[str] = []
         self._is_alone = True
@@ -281,6 +257,8 @@ class Attempt:
         keys = [*shared.windows(users), *network_windows]
         others = shared.begin(keys)
         self._in_progress += keys
+        if not self._is_guessable:
+            others = {}
         # After begin(): an attempt that fails in between is counted twice rather than not at all.
         counts = shared.counts.read(keys)
         if counts or others:

@@ -10,7 +10,7 @@ from types import ModuleType
 from sqlalchemy import ColumnElement, Float, Integer, bindparam, case, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from anchor.auth.throttle import FailureCount
+from anchor.auth.failure_counts import FailureCount
 from anchor.store.database.engine import Database
 from anchor.store.database.statements import Lookup, Statement
 from anchor.store.database.tables import FAILURES

@@ -1,4 +1,4 @@
-"""A JWT that is good for one certificate: when it is spent, and when it is not."""
+"""Credentials that are good for some certificates: when they are spent, and when not."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from anchor.store.database.certificates import Selection
 from tests.support import jwt
 from tests.support.pki import make_csr
+from tests.support.tokens import add_token, token_configuration
 
 
 @pytest.fixture
@@ -89,3 +90,14 @@ def test_of_sixteen_requests_at_once_one_gets_a_certificate(service):
     assert set(statuses[1:]) <= {401, 429}
     [authority] = service.settings.authorities.values()
     assert authority.inventory.count(Selection()) == 1
+
+
+def test_sixteen_machines_that_start_at_once_with_one_token_get_a_certificate_each(serve, document):
+    service = serve(token_configuration(document))
+    token = add_token(service.settings.database, uses=16)
+    csrs = [make_csr() for _ in range(17)]
+
+    with ThreadPoolExecutor(17) as pool:
+        answers = list(pool.map(lambda csr: service.sign(csr, **token), csrs))
+
+    assert sorted(answer.status_int for answer in answers) == [200] * 16 + [401]
