@@ -34,7 +34,7 @@ from anchor.client.certificate_version import (
     read_key_and_certificate,
 )
 from anchor.client.errors import Unwritable
-from anchor.client.service import IssuedCertificate
+from anchor.client.issued import IssuedCertificate
 from anchor.X509.parse_errors import MALFORMED
 
 LOCK = ".lock"

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from anchor.client import files
 from anchor.client.errors import Misconfigured, Unwritable
-from anchor.client.service import IssuedCertificate
+from anchor.client.issued import IssuedCertificate
 from anchor.X509.parse_errors import MALFORMED
 
 KEY, CERTIFICATE, CHAIN = "key.pem", "cert.pem", "chain.pem"

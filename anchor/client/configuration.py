@@ -20,7 +20,8 @@ from cryptography import x509
 from anchor.client import credential_sources, trust
 from anchor.client.credentials import Fixed, Source
 from anchor.client.errors import CredentialsRefused
-from anchor.client.service import IssuedCertificate, Service
+from anchor.client.issued import IssuedCertificate
+from anchor.client.service import Service
 from anchor.client.settings import ClientSettings
 from anchor.client.tracking import CertificateSpec
 from anchor.client.transport import URL, Transport

@@ -5,8 +5,8 @@ from __future__ import annotations
 from anchor.client import due, schedule
 from anchor.client.certificate_version import KeyAndCertificate
 from anchor.client.errors import ClientError, CredentialsRefused, Refused, WrongAddress, WrongClock
+from anchor.client.issued import IssuedCertificate
 from anchor.client.outcome import one_line
-from anchor.client.service import IssuedCertificate
 from anchor.client.tracking import History, TrackedCertificate
 from anchor.errors import AnchorError
 

@@ -15,8 +15,9 @@ from anchor.client.certificate_directory import CertificateDirectory
 from anchor.client.certificate_version import Access, KeyAndCertificate
 from anchor.client.errors import ClientError, Unavailable, WrongClock
 from anchor.client.hook import HookFailed
+from anchor.client.issued import IssuedCertificate
 from anchor.client.outcome import Outcome, Result, format_time, one_line, validity
-from anchor.client.service import IssuedCertificate, clock_error
+from anchor.client.service import clock_error
 from anchor.client.tracking import CertificateSpec, StateDirectory, TrackedCertificate
 from anchor.errors import AnchorError, ConfigurationError
 from anchor.X509 import create_ca
