@@ -7,6 +7,7 @@ import json
 from cryptography.hazmat.primitives.serialization import Encoding
 from webob import Response
 
+from anchor.auth.credentials import is_token_id
 from anchor.authority import Credentials, Origin, RegistrationAuthority
 from anchor.ca.issued import IssuedCertificate
 from anchor.errors import NotAuthenticated, UnreadableRequest
@@ -43,7 +44,8 @@ def _issue(
     origin = Origin(
         address=request.client_addr,
         request_id=request.request_id,
-        user=form.user,
+        # A secret in the place of a token's identifier must not get into the record.
+        user="" if is_token_id(form.secret) else form.user,
         request=request,
     )
     identity = authority.authenticate(

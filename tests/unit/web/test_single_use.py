@@ -101,3 +101,15 @@ def test_sixteen_machines_that_start_at_once_with_one_token_get_a_certificate_ea
         answers = list(pool.map(lambda csr: service.sign(csr, **token), csrs))
 
     assert sorted(answer.status_int for answer in answers) == [200] * 16 + [401]
+
+
+def test_a_token_whose_id_and_secret_are_exchanged_leaves_no_secret_in_the_record(
+    serve, document, audit, caplog
+):
+    service = serve(token_configuration(document))
+    token = add_token(service.settings.database)
+
+    answer = service.sign(user=token["secret"], secret=token["user"], status=401)
+
+    assert [event["user"] for event in audit.events()] == [""]
+    assert token["secret"] not in caplog.text + answer.text
