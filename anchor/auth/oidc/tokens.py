@@ -101,7 +101,7 @@ def decode(part: str, name: str) -> bytes:
 
 
 def _require_understood(header: dict[str, Any]) -> None:
-    # "jku", "x5u", "jwk" and "x5c" would let a token bring its own key; "crit", "b64" and "zip"
+    # "jku", "x5u", "jwk" and "x5c" would let a token name the key; "crit", "b64" and "zip"
     # change what a token means.
     unknown = sorted(header.keys() - _HEADERS)
     if unknown:
