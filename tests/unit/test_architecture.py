@@ -17,6 +17,7 @@ LAYERS = (
     ("X509",),
     ("config",),
     ("options",),
+    ("jose",),
     ("auth",),
     ("store",),
     ("validators",),

@@ -19,7 +19,6 @@ from anchor.config.file_types import FilePath, text
 from anchor.errors import ConfigurationError, NotAuthenticated
 
 try:
-    from anchor.auth.oidc.algorithms import DEFAULT_ALGORITHMS, Algorithm
     from anchor.auth.oidc.claims import (
         MAX_TEXT,
         ClaimReference,
@@ -36,6 +35,7 @@ try:
     from anchor.auth.oidc.named_claims import ClaimOrPart, NamedClaim
     from anchor.auth.oidc.requirements import RequiredClaims, Requirements
     from anchor.auth.oidc.tokens import TokenRefused, UnverifiedToken, parse_token, shown
+    from anchor.jose.algorithms import DEFAULT_ALGORITHMS, Algorithm
 except ImportError as error:
     raise ImportError(f"{error}; `pip install anchor[oidc]` installs what it needs") from error
 

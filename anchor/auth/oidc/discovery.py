@@ -15,7 +15,7 @@ from requests.utils import get_environ_proxies
 
 from anchor.auth.bounded_http import BoundedAdapter
 from anchor.auth.oidc.keys import KeySet, parse_keys
-from anchor.auth.oidc.strict_json import parse_object
+from anchor.jose.strict_json import parse_object
 
 SHORTEST_AGE, USUAL_AGE, LONGEST_AGE = 300, 3600, 86400
 """For how many seconds keys are fresh, at least, if the issuer does not say, and at most."""

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field
 from typing import Any
 
-from anchor.auth.oidc.strict_json import parse_object
+from anchor.jose.compact import CompactJws, parse_compact
 
 MAX_TOKEN = 16384
 """The longest token, in characters."""
 
 MAX_KEY_ID = 256
 
-_PART = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _HEADERS = frozenset({"alg", "kid", "typ", "x5t", "x5t#S256"})
 _USUAL_TYPES = frozenset({"jwt", "jose"})
 
@@ -34,16 +31,19 @@ class UnverifiedToken:
     """A well-formed token whose signature was not verified.
 
     Attributes:
-        text: the token.
+        signed: the token.
         algorithm: the algorithm in its header, which may be any text.
         key_id: the identifier of the key in its header, if any.
-        claims: the members of its payload.
     """
 
-    text: str = field(repr=False)
+    signed: CompactJws = field(repr=False)
     algorithm: str
     key_id: str | None
-    claims: dict[str, Any] = field(repr=False)
+
+    @property
+    def claims(self) -> dict[str, Any]:
+        """The members of its payload."""
+        return self.signed.payload
 
 
 def parse_token(text: str, required_type: str | None = None) -> UnverifiedToken:
@@ -57,15 +57,11 @@ def parse_token(text: str, required_type: str | None = None) -> UnverifiedToken:
     Raises:
         TokenRefused: it is no token, or it asks for what is not supported here.
     """
-    if len(text) > MAX_TOKEN:
-        raise TokenRefused(f"it has more than {MAX_TOKEN} characters")
-    parts = text.split(".")
-    if len(parts) == 5:
-        raise TokenRefused("it is encrypted; only signed tokens are accepted")
-    if len(parts) != 3:
-        raise TokenRefused("it does not have three parts")
-    header, claims = (_parse_part(part, name) for part, name in zip(parts, _NAMES, strict=False))
-    decode(parts[2], "the signature")
+    try:
+        signed = parse_compact(text, MAX_TOKEN)
+    except ValueError as error:
+        raise TokenRefused(str(error)) from None
+    header = signed.header
     _require_understood(header)
     _require_type(header.get("typ"), required_type)
     algorithm, key_id = header.get("alg"), header.get("kid")
@@ -73,31 +69,7 @@ def parse_token(text: str, required_type: str | None = None) -> UnverifiedToken:
         raise TokenRefused("its header has no 'alg'")
     if key_id is not None and not (isinstance(key_id, str) and 0 < len(key_id) <= MAX_KEY_ID):
         raise TokenRefused(f"its 'kid' is not a text of at most {MAX_KEY_ID} characters")
-    return UnverifiedToken(text, algorithm, key_id, claims)
-
-
-_NAMES = ("the header", "the payload")
-
-
-def _parse_part(part: str, name: str) -> dict[str, Any]:
-    try:
-        return parse_object(decode(part, name))
-    except ValueError as error:
-        raise TokenRefused(f"{name} is not accepted: {error}") from None
-
-
-def decode(part: str, name: str) -> bytes:
-    """The bytes of a part: one text only for the same bytes.
-
-    Raises:
-        TokenRefused: the part is not base64url without padding.
-    """
-    if not _PART.fullmatch(part) or len(part) % 4 == 1:
-        raise TokenRefused(f"{name} is not base64url without padding")
-    decoded = urlsafe_b64decode(part + "=" * (-len(part) % 4))
-    if urlsafe_b64encode(decoded).rstrip(b"=").decode("ascii") != part:
-        raise TokenRefused(f"{name} is not the canonical base64url of its bytes")
-    return decoded
+    return UnverifiedToken(signed, algorithm, key_id)
 
 
 def _require_understood(header: dict[str, Any]) -> None:

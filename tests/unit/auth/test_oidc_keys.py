@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anchor.auth.oidc.algorithms import KEY_KINDS
 from anchor.auth.oidc.key_sources import KeyFile
 from anchor.auth.oidc.keys import MAX_KEYS, InvalidKeys, parse_keys
 from anchor.errors import BackendUnavailable, ConfigurationError, NotAuthenticated
+from anchor.jose.algorithms import KEY_KINDS
 from tests.support import jwt
 from tests.support.clock import Clock
 from tests.support.oidc import ask, backend, reason

@@ -125,11 +125,10 @@ def test_the_policy_can_be_explained_without_the_issuer(cluster, issuer, capsys)
     assert issuer.seen == []
 
 
-@pytest.mark.parametrize("package", ["joserfc", "requests"])
-def test_a_missing_package_is_an_error_that_names_the_extra(package):
+def test_a_missing_package_is_an_error_that_names_the_extra():
     program = (
         "import sys; from pathlib import Path\n"
-        f"sys.modules[{package!r}] = None\n"
+        "sys.modules['requests'] = None\n"
         "from anchor.auth.authenticator import load_authenticator\n"
         "from anchor.errors import ConfigurationError\n"
         "try:\n"

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anchor.auth.oidc.keys import parse_keys
-from anchor.auth.oidc.strict_json import parse_object
 from anchor.auth.oidc.tokens import MAX_TOKEN, TokenRefused, UnverifiedToken, parse_token
 from anchor.auth.results import CredentialKind
 from anchor.errors import NotAuthenticated
+from anchor.jose.compact import CompactJws
+from anchor.jose.strict_json import parse_object
 from tests.support import jwt
 from tests.support.oidc import ask, backend, reason
 from tests.support.properties import examples
@@ -86,11 +87,11 @@ def test_the_signature_of_a_standards_example_is_valid(where):
     keys = parse_keys(jwt.key_set(key))
 
     # The second one has a payload that is no JSON.
-    keys.verify(UnverifiedToken(text, algorithm, None, {}))
+    keys.verify(UnverifiedToken(CompactJws(text, {}, {}), algorithm, None))
     head, _, signature = text.rpartition(".")
     wrong = f"{head}.{jwt.b64(flipped(jwt.unb64(signature), 5, 0))}"
     with pytest.raises(TokenRefused, match="signature"):
-        keys.verify(UnverifiedToken(wrong, algorithm, None, {}))
+        keys.verify(UnverifiedToken(CompactJws(wrong, {}, {}), algorithm, None))
 
 
 def raw(header, payload=None, algorithm="ES256", key=None):

@@ -1,0 +1,1 @@
+"""Signed JSON (JOSE): the strict checks before the library verifies a signature."""

@@ -1,0 +1,41 @@
+"""Verification of a signature with one key and one algorithm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from joserfc import jws
+from joserfc.errors import JoseError, UnsupportedAlgorithmError
+from joserfc.jwk import Key
+
+from anchor.jose.algorithms import KEY_KINDS
+from anchor.jose.compact import CompactJws
+
+
+def verify(signed: CompactJws, algorithm: str, key: Key) -> None:
+    """Require that signed JSON is signed with a key.
+
+    Args:
+        signed: the signed JSON, whose header was checked.
+        algorithm: the only algorithm that is accepted.
+        key: the public key, of the kind that the algorithm needs.
+
+    Raises:
+        ValueError: the signature is wrong.
+    """
+    try:
+        jws.deserialize_compact(signed.text, key, registry=_Registry(algorithms=[algorithm]))
+    except (JoseError, ValueError):
+        raise ValueError("its signature is wrong") from None
+
+
+class _Registry(jws.JWSRegistry):
+    """Joserfc's algorithms, without its warning about the older name of Ed25519."""
+
+    max_header_length = 4096
+    max_signature_length = 4096
+
+    def get_alg(self, name: str) -> Any:
+        if name not in KEY_KINDS or name not in (self.allowed or ()):
+            raise UnsupportedAlgorithmError(f"Algorithm of '{name}' is not allowed")
+        return self.algorithms[name]
