@@ -27,6 +27,8 @@ from anchor.config.document import Document, read_document
 from anchor.config.plugins import validate_options
 from anchor.errors import ConfigProblem
 from anchor.policy.policy import Policy, load_policy
+from anchor.renewal.authentication import RenewalAuthentication
+from anchor.renewal.settings import RenewalSettings
 from anchor.store.ban_file import BanSettings
 from anchor.store.bans import BanStore, NoBans
 from anchor.store.database.bans import Bans
@@ -74,6 +76,10 @@ class AuthoritySettings(pydantic.BaseModel):
     )
     failure_window_seconds: Annotated[float, pydantic.Field(gt=0, le=86400)] = pydantic.Field(
         300, description="for how many seconds failures count, from the first one on"
+    )
+
+    renewal: RenewalSettings = pydantic.Field(
+        RenewalSettings(), description="renewal without a secret: which certificates are accepted"
     )
 
     @property
@@ -174,12 +180,21 @@ def load_authorities(
                 and audit is not None
                 and database is not None
             ):
+                methods = _methods(settings, authenticators, shared_failures)
+                signing_ca, inventory = signing_cas[settings.signing_ca], Inventory(database)
                 authorities[name] = RegistrationAuthority(
                     name=name,
-                    methods=_methods(settings, authenticators, shared_failures),
+                    methods=methods,
+                    renewals=RenewalAuthentication(
+                        authority=name,
+                        settings=settings.renewal,
+                        methods=methods,
+                        signing_ca=signing_ca,
+                        inventory=inventory,
+                    ),
                     policy=policy,
-                    signing_ca=signing_cas[settings.signing_ca],
-                    inventory=Inventory(database),
+                    signing_ca=signing_ca,
+                    inventory=inventory,
                     audit=audit,
                     conf=MappingProxyType(section),
                     clock=clock,

@@ -11,13 +11,20 @@ import datetime
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from anchor.audit import events
 from anchor.audit.events import AUTHENTICATION, SIGNING, Event
 from anchor.audit.sinks import AuditSink
 from anchor.auth.methods import AuthenticationMethods
+from anchor.auth.presented import (
+    ClientCertificate,
+    Credentials,
+    Origin,
+    Presented,
+    RenewalProof,
+)
 from anchor.auth.results import AuthDetails, CredentialKind
 from anchor.ca.dropped import dropped_attributes, dropped_extensions
 from anchor.ca.issued import IssuedCertificate
@@ -30,6 +37,7 @@ from anchor.errors import (
     ValidationFailed,
 )
 from anchor.policy.policy import Policy
+from anchor.renewal.authentication import RenewalAuthentication
 from anchor.store.database.certificates import Inventory
 from anchor.store.record_reading import described_names, key_id_text
 from anchor.store.records import CertificateRecord, Issuance
@@ -40,45 +48,13 @@ from anchor.X509.signing_request import X509Csr
 LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Origin:
-    """The origin of a request.
-
-    Attributes:
-        address: the client's address, or ``unknown``.
-        request_id: the request's id in logs and responses.
-        door: the protocol of the request.
-        user: the user name that the client sent; recorded if authentication fails.
-        request: the HTTP request, for validators with a parameter ``request``.
-    """
-
-    address: str
-    request_id: str
-    door: str = "sign"
-    user: str = ""
-    request: Any = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Credentials:
-    """The user name and the secret that a client sent, and the origin of the request.
-
-    Attributes:
-        bearer: True if the secret is a bearer token (RFC 6750), which has no user name.
-    """
-
-    user: str
-    secret: str = field(repr=False)
-    origin: Origin
-    bearer: bool = False
-
-
 @dataclass(frozen=True, kw_only=True)
 class RegistrationAuthority:
     """A configured registration authority, built once at start-up."""
 
     name: str
     methods: AuthenticationMethods
+    renewals: RenewalAuthentication
     policy: Policy
     signing_ca: SigningCA
     inventory: Inventory
@@ -86,39 +62,66 @@ class RegistrationAuthority:
     conf: Mapping[str, Any]
     clock: Callable[[], datetime.datetime] = utc_now
 
-    def authenticate(self, credentials: Credentials) -> AuthDetails:
+    def authenticate(self, presented: Presented) -> AuthDetails:
         """Return the identity of the requester, and record it.
 
         Raises:
             NotAuthenticated: the credentials are wrong.
+            Forbidden: the authority does not accept a certificate as the credential.
             TooManyAttempts: credentials failed too often.
             BackendUnavailable: the backend cannot be reached.
             DatabaseUnavailable: the database is away, locked or full.
             AnchorError: Anchor is at fault; the text is for the log.
         """
-        origin, user, secret = credentials.origin, credentials.user, credentials.secret
-        described: dict[str, Any] = {}
+        # Both methods add to these, so that the record of a failure has all details until then.
+        details: dict[str, Any] = {}
         try:
-            authenticator, throttle = self.methods.select(user, secret, bearer=credentials.bearer)
-            described = events.describe_method(authenticator.name, authenticator.credential)
-            with throttle.attempt(
-                origin.address,
-                authenticator.principal(user),
-                is_guessable=authenticator.credential is CredentialKind.PASSWORD,
-            ) as attempt:
-                identity = authenticator.authenticate(self.name, user, secret, attempt.count_for)
-                if identity.single_use is not None:
-                    self.inventory.require_unused(identity.single_use, self.clock())
+            if isinstance(presented, Credentials):
+                identity = self._check_secret(presented, details)
+            else:
+                identity = self._check_certificate(presented, details)
         except BaseException as error:
             if isinstance(error, NotAuthenticated | TooManyAttempts | BackendUnavailable):
-                error.authentication = described.get("authentication", "")
-            self._record(AUTHENTICATION, origin, details=described, error=error)
+                error.authentication = details.get("authentication", "")
+            self._record(AUTHENTICATION, presented.origin, details=details, error=error)
             raise
-        identity = dataclasses.replace(
+        self._record(AUTHENTICATION, presented.origin, identity, events.describe_identity(identity))
+        return identity
+
+    def _check_secret(self, credentials: Credentials, details: dict[str, Any]) -> AuthDetails:
+        user, secret = credentials.user, credentials.secret
+        authenticator, throttle = self.methods.select(user, secret, bearer=credentials.bearer)
+        details |= events.describe_method(authenticator.name, authenticator.credential)
+        with throttle.attempt(
+            credentials.origin.address,
+            authenticator.principal(user),
+            is_guessable=authenticator.credential is CredentialKind.PASSWORD,
+        ) as attempt:
+            identity = authenticator.authenticate(self.name, user, secret, attempt.count_for)
+            self._require_unused(identity)
+        return dataclasses.replace(
             identity, authentication=authenticator.name, credential=authenticator.credential
         )
-        self._record(AUTHENTICATION, origin, identity, events.describe_identity(identity))
-        return identity
+
+    def _check_certificate(
+        self, presented: ClientCertificate | RenewalProof, details: dict[str, Any]
+    ) -> AuthDetails:
+        holder = self.renewals.find(presented)
+        authenticator, throttle = holder.method
+        details |= events.describe_method(authenticator.name, CredentialKind.CERTIFICATE)
+        details |= events.describe_renewed(holder.fingerprint)
+        with throttle.attempt(
+            presented.origin.address,
+            holder.user and authenticator.principal(holder.user),
+            is_guessable=False,
+        ):
+            identity = holder.authenticate(self.clock())
+            self._require_unused(identity)
+            return identity
+
+    def _require_unused(self, identity: AuthDetails) -> None:
+        if identity.single_use is not None:
+            self.inventory.require_unused(identity.single_use, self.clock())
 
     def issue(self, identity: AuthDetails, csr: X509Csr, origin: Origin) -> IssuedCertificate:
         """Return the certificate for a request, stored and recorded.
@@ -182,10 +185,11 @@ class RegistrationAuthority:
 
     def _give_back(self, identity: AuthDetails) -> None:
         """Give the use of a credential back after an error: nothing is answered."""
-        if identity.token_id is None and identity.single_use is None:
+        token_id = None if identity.renewal else identity.token_id
+        if token_id is None and identity.single_use is None:
             return
         try:
-            self.inventory.give_back(identity.token_id, identity.single_use)
+            self.inventory.give_back(token_id, identity.single_use)
         except AnchorError as error:
             LOG.error("a use of the credential of %r is lost: %s", identity.username, error)
 
@@ -199,6 +203,7 @@ class RegistrationAuthority:
         now: datetime.datetime,
     ) -> CertificateRecord:
         """What the inventory keeps of a certificate."""
+        renewal = identity.renewal
         return CertificateRecord(
             fingerprint=issued.fingerprint,
             serial=issued.serial,
@@ -224,6 +229,10 @@ class RegistrationAuthority:
                 credential=identity.credential.value,
                 token_id=identity.token_id,
                 claims=identity.claims or None,
+                allowed_names=identity.allowed_names,
+                renewed_from=renewal.fingerprint if renewal else None,
+                lineage_since=renewal.lineage_since if renewal else None,
+                renewals=renewal.renewals if renewal else 0,
             ),
         )
 

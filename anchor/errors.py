@@ -98,7 +98,7 @@ class MalformedSubmission(RequestError):
 
 
 class Forbidden(RequestError):
-    """Only clients in other networks may use this path."""
+    """The path is closed, or closed to clients in this network."""
 
 
 class UnsupportedSubmission(RequestError):

@@ -100,7 +100,15 @@ def describe_identity(identity: AuthDetails) -> dict[str, Any]:
         details["token"] = identity.token_id
     if identity.claims:
         details["claims"] = dict(identity.claims)
+    if renewal := identity.renewal:
+        details |= describe_renewed(renewal.fingerprint)
+        details["renewals"] = renewal.renewals
     return details
+
+
+def describe_renewed(fingerprint: str) -> dict[str, Any]:
+    """The field about the certificate that is the credential for the next one."""
+    return {"renewed_from": fingerprint}
 
 
 def reasons(error: BaseException) -> tuple[str, ...]:

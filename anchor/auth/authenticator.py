@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Protocol, cast
+from typing import Annotated, Any, ParamSpec, Protocol, cast
 
 import pydantic
 
@@ -29,6 +29,8 @@ NAMESPACE = "anchor.authentication"
 # The arguments: authority, user, secret, and the function that counts the user's canonical name.
 AuthenticateFunction = Callable[[str, str, str, Callable[[str], None]], Any]
 
+Arguments = ParamSpec("Arguments")
+
 
 class Backend(Protocol):
     """The interface of a class that is registered as an authentication backend.
@@ -41,6 +43,11 @@ class Backend(Protocol):
     until the user is known.  Or its ``authenticate`` takes a third parameter, ``identified``: a
     function to call with the user's canonical name before the secret is checked.  It raises
     TooManyAttempts, which the backend must not catch.
+
+    A backend that can find a user without the secret may have a method ``look_up(recorded)``.  It
+    takes the identity of an earlier authentication, and returns the user's identity as it is now,
+    or None if the backend cannot tell.  It raises NotAuthenticated if the user may not
+    authenticate any more.  Renewals without a secret call it.
 
     A class may set ``credential`` to the kind of credential that it accepts.  A class of Anchor's
     own lists in ``from_anchor`` the parameters of its constructor that are no options.
@@ -73,14 +80,17 @@ class Authenticator:
         *,
         principal: Callable[[str], str | None] | None = None,
         credential: CredentialKind = CredentialKind.PASSWORD,
+        look_up: Callable[[AuthDetails], object] | None = None,
     ):
         self.name = name
         self.backend = backend
         self.credential = credential
         self._principal = principal
-        self._authenticate = (
-            authenticate if breaker is None else _with_circuit_breaker(breaker, authenticate)
-        )
+        self._authenticate = authenticate
+        self._look_up = look_up
+        if breaker is not None:
+            self._authenticate = _with_circuit_breaker(breaker, authenticate)
+            self._look_up = look_up and _with_circuit_breaker(breaker, look_up)
 
     def principal(self, user: str) -> str | None:
         """A text that is the same for all names of one user; None if the name says nothing.
@@ -120,8 +130,34 @@ class Authenticator:
         """
         if not secret:
             raise NotAuthenticated()
+        identity = self._call(self._authenticate, authority, user, secret, on_identified)
+        if identity is None:
+            raise NotAuthenticated()
+        return identity
+
+    def look_up(self, recorded: AuthDetails) -> AuthDetails | None:
+        """The requester as the backend has them now, found without a secret.
+
+        Args:
+            recorded: the identity of an earlier authentication.
+
+        Returns:
+            None if the backend cannot tell.
+
+        Raises:
+            NotAuthenticated: the requester is gone.
+            BackendUnavailable: the backend cannot be reached.
+            DatabaseUnavailable: the database is away, for requesters that are stored there.
+            PluginError: the backend raised an unexpected error or returned a wrong type.
+        """
+        if self._look_up is None:
+            return None
+        return self._call(self._look_up, recorded)
+
+    def _call(self, function: Callable[..., object], *arguments: object) -> AuthDetails | None:
+        """Call the backend, and turn every error into one of Anchor's."""
         try:
-            identity = self._authenticate(authority, user, secret, on_identified)
+            identity = function(*arguments)
         except BackendUnavailable as error:
             # Several backends may be configured: name the one that failed.
             raise BackendUnavailable(
@@ -131,9 +167,7 @@ class Authenticator:
             raise
         except Exception as error:
             raise PluginError(f"the authentication {self.name!r} failed") from error
-        if identity is None:
-            raise NotAuthenticated()
-        if not isinstance(identity, AuthDetails):
+        if identity is not None and not isinstance(identity, AuthDetails):
             raise PluginError(f"the authentication {self.name!r} did not answer AuthDetails")
         return identity
 
@@ -206,7 +240,7 @@ def load_authenticator(
             more["identified"] = on_identified
         return instance.authenticate(user, secret, **more)
 
-    principal = getattr(instance, "principal", None)
+    principal, look_up = (getattr(instance, name, None) for name in ("principal", "look_up"))
     return Authenticator(
         name=name,
         authenticate=authenticate,
@@ -214,21 +248,20 @@ def load_authenticator(
         backend=kind,
         principal=principal if callable(principal) else None,
         credential=credential,
+        look_up=look_up if callable(look_up) else None,
     )
 
 
 def _with_circuit_breaker(
-    breaker: CircuitBreaker, authenticate: AuthenticateFunction
-) -> AuthenticateFunction:
+    breaker: CircuitBreaker, function: Callable[Arguments, Any]
+) -> Callable[Arguments, Any]:
     """Wrap a function so that the circuit breaker can reject the call."""
 
-    def authenticate_with_circuit_breaker(
-        authority: str, user: str, secret: str, on_identified: Callable[[str], None]
-    ) -> Any:
+    def call_with_circuit_breaker(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Any:
         with breaker.call():
-            return authenticate(authority, user, secret, on_identified)
+            return function(*args, **kwargs)
 
-    return authenticate_with_circuit_breaker
+    return call_with_circuit_breaker
 
 
 class CommonSettings(pydantic.BaseModel):

@@ -50,6 +50,22 @@ class AuthenticationMethods:
         self.schemes: tuple[str, ...] = basic + bearer
         self._only = next(iter(self._by_kind.values())) if len(self._by_kind) == 1 else None
 
+    @property
+    def first(self) -> AuthenticationMethod:
+        """The first method of the configuration."""
+        return next(iter(self._by_kind.values()))
+
+    def named(self, authentication: str | None) -> AuthenticationMethod | None:
+        """The method with a section of the configuration; None if the authority has it not."""
+        return next(
+            (
+                method
+                for method in self._by_kind.values()
+                if method.authenticator.name == authentication
+            ),
+            None,
+        )
+
     def select(self, user: str, secret: str, *, bearer: bool = False) -> AuthenticationMethod:
         """The method for a credential; only the shape of the credential decides.
 

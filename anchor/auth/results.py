@@ -7,7 +7,11 @@ import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    # Its libraries take long to import, and the commands that list certificates need none of them.
+    from anchor.auth.renewal import Renewal
 
 NO_CLAIMS: Mapping[str, str] = MappingProxyType({})
 
@@ -18,6 +22,7 @@ class CredentialKind(enum.StrEnum):
     PASSWORD = "password"  # noqa: S105  # the word, not a password
     TOKEN = "token"  # noqa: S105
     JWT = "jwt"
+    CERTIFICATE = "certificate"
 
 
 class SingleUse(NamedTuple):
@@ -44,11 +49,13 @@ class AuthDetails:
         claims: statements of the credential about the user, by the names in the configuration.
         allowed_names: the names that the credential is limited to, such as ``web1.example.com``;
             None if it has no limit.
-        token_id: the token of Anchor that was used; each certificate takes one of its uses.
+        token_id: the token of Anchor that was used; each certificate takes one of its uses, but a
+            renewal takes none.
         single_use: set if the credential is good for one certificate only.
         authentication: the section of the configuration that accepted the credential. Anchor sets
             this attribute and the next.
         credential: the kind of the credential.
+        renewal: the certificate to renew, if it is the credential.
     """
 
     username: str
@@ -61,6 +68,7 @@ class AuthDetails:
     single_use: SingleUse | None
     authentication: str
     credential: CredentialKind
+    renewal: Renewal | None
 
     def __init__(
         self,
@@ -75,6 +83,7 @@ class AuthDetails:
         single_use: SingleUse | None = None,
         authentication: str = "",
         credential: CredentialKind = CredentialKind.PASSWORD,
+        renewal: Renewal | None = None,
     ):
         vars(self).update(
             username=username,
@@ -87,4 +96,5 @@ class AuthDetails:
             single_use=single_use,
             authentication=authentication,
             credential=credential,
+            renewal=renewal,
         )

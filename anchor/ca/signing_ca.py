@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 
 from anchor.ca import chain
 from anchor.ca.backends import Signer, always_ready
@@ -16,6 +17,7 @@ from anchor.ca.template import CertificateTemplate, build_template
 from anchor.errors import AnchorError, SigningError
 from anchor.store.certificate_files import Store
 from anchor.X509.ca_certificate import CACertificate
+from anchor.X509.parse_errors import MALFORMED
 from anchor.X509.signing_request import X509Csr
 
 
@@ -75,6 +77,10 @@ class SigningCA:
             key=lambda generation: generation.since <= now,
         )
         return (current.ca, *(generation.ca for generation in others))
+
+    def has_issued(self, certificate: x509.Certificate) -> bool:
+        """Whether a generation of the CA has signed a certificate; its validity is not checked."""
+        return any(_is_issuer(each.ca.certificate, certificate) for each in self.generations)
 
     def public_keys(self) -> frozenset[bytes]:
         """The keys of all generations and their chains, as SubjectPublicKeyInfo."""
@@ -141,3 +147,11 @@ class SigningCA:
     def _generation(self, now: datetime.datetime) -> Generation:
         started = [each for each in self.generations if each.since <= now]
         return started[-1] if started else self.generations[0]
+
+
+def _is_issuer(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, *MALFORMED):
+        return False
+    return True

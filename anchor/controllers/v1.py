@@ -10,6 +10,7 @@ from webob import Response
 from anchor.authority import RegistrationAuthority
 from anchor.controllers.ca import show_ca
 from anchor.controllers.methods import READ, current_request
+from anchor.controllers.renew import renew
 from anchor.controllers.sign import sign
 from anchor.errors import UnknownAuthority
 from anchor.metrics.registry import Metrics
@@ -17,7 +18,7 @@ from anchor.web.settings import WebSettings
 
 
 class V1Controller:
-    """``/v1/sign/<registration authority>`` and ``/v1/ca/<registration authority>``."""
+    """``/v1/sign/``, ``/v1/renew/`` and ``/v1/ca/``, each with the name of an authority."""
 
     def __init__(
         self,
@@ -35,6 +36,13 @@ class V1Controller:
         authority = self._authority(name)
         request = current_request("POST")
         return sign(request, authority, self._web, self._metrics)
+
+    @pecan.expose()
+    def renew(self, name: str) -> Response:
+        """The next certificate for the holder of one."""
+        authority = self._authority(name)
+        request = current_request("POST")
+        return renew(request, authority, self._web, self._metrics)
 
     @pecan.expose()
     def ca(self, name: str) -> Response:

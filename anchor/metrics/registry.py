@@ -10,7 +10,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from anchor import errors
-from anchor.auth.results import AuthDetails
+from anchor.auth.results import AuthDetails, CredentialKind
 from anchor.authority import RegistrationAuthority
 from anchor.ca.issued import IssuedCertificate
 from anchor.ca.signing_ca import SigningCA
@@ -262,7 +262,7 @@ def _keys(
     authorities: Iterable[RegistrationAuthority],
     cas: Iterable[SigningCA],
 ) -> Iterator[Key]:
-    authentications: dict[str, str] = {}
+    authentications: set[tuple[str, str]] = set()
     refusing: set[str] = set()
     for authority in authorities:
         for outcome in (ISSUED, *OUTCOMES, FAILED):
@@ -272,9 +272,12 @@ def _keys(
         for check in dict.fromkeys((*checks, *fixups, OTHER_CHECK)):
             yield "refusals", authority.name, check
         for authenticator in authority.methods.authenticators:
-            authentications[authenticator.name] = authenticator.credential
-        refusing |= {*authentications, _refusing(authority)}
-    for authentication, credential in sorted(authentications.items()):
+            authentications.add((authenticator.name, authenticator.credential))
+            if authority.renewals.settings.enabled:
+                authentications.add((authenticator.name, CredentialKind.CERTIFICATE))
+            refusing.add(authenticator.name)
+        refusing.add(_refusing(authority))
+    for authentication, credential in sorted(authentications):
         yield "authenticated", authentication, credential
     for authentication in sorted(refusing):
         for kind in AUTHENTICATION_OUTCOMES:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from cryptography.x509.oid import ExtensionOID, NameOID
 
 from anchor.policy.checks import Check
+from anchor.policy.renewed_names import require_same_names
 from anchor.store.bans import NOT_BANNED, Banned
 from anchor.validators.errors import ValidationError, refuse_any
 from anchor.validators.requester_names import require_names_of_credential
@@ -202,7 +203,10 @@ def result_checks(
                 names=violations(names_in(csr), constraints),
             )
 
-    return _checks(("named_attributes", named_attributes), ("name_constraints", name_constraints))
+    return (
+        *_checks(("named_attributes", named_attributes), ("name_constraints", name_constraints)),
+        Check("renewed_names", _renewed_names),
+    )
 
 
 _CsrCheck = Callable[[X509Csr], None]
@@ -220,6 +224,12 @@ def _allowed_names(arguments: Mapping[str, Any]) -> None:
     identity = arguments["auth_result"]
     if identity.allowed_names is not None:
         require_names_of_credential(arguments["csr"], identity)
+
+
+def _renewed_names(arguments: Mapping[str, Any]) -> None:
+    renewal = arguments["auth_result"].renewal
+    if renewal is not None:
+        require_same_names(arguments["csr"], renewal)
 
 
 def _not_banned(arguments: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Literal, Protocol
 
 import pydantic
@@ -135,7 +135,9 @@ class RequestBans:
         self._found: dict[str, list[Ban]] = {}
 
     def check(self, csr: X509Csr, identity: AuthDetails) -> None:
-        """Check that neither the requester, nor the key, nor a name is banned.
+        """Check that neither the requester, nor a key, nor a name is banned.
+
+        For a renewal, the key and the names of the old certificate count too.
 
         Raises:
             Banned: one of them is banned.
@@ -146,15 +148,19 @@ class RequestBans:
             for user in (identity.username, identity.user_id)
             if user
         }
+        keys, names = [csr.key_fingerprint], csr.interpreted_names
+        if identity.renewal is not None:
+            keys.append(identity.renewal.key)
+            names += identity.renewal.interpreted_names
         texts: list[str] = []
         hosts: list[str] = []
-        for name in csr.interpreted_names:
+        for name in names:
             texts += general_names.exact_texts(name.meaning)
             hosts += name.meaning.hosts
         self._read(
             {
                 *(("requester", user) for user in users.values()),
-                ("key", csr.key_fingerprint),
+                *(("key", key) for key in keys),
                 *(("name", text) for text in texts),
                 *(("host", host) for host in hosts),
             }
@@ -163,20 +169,24 @@ class RequestBans:
             for user, normalized in users.items():
                 if self._has("requester", normalized):
                     raise Banned("the requester is banned", requester=user)
-            if self._has("key", csr.key_fingerprint):
-                raise Banned("the key is banned", key=csr.key_fingerprint)
-            for text in texts:
-                if self._has("name", text):
-                    raise Banned("the name is banned", name=text)
-            for host in hosts:
-                if self._overlaps(host):
-                    raise Banned("the name is banned", name=host)
-        for name in csr.interpreted_names:
+            for key in keys:
+                if self._has("key", key):
+                    raise Banned("the key is banned", key=key)
+            self._check_names(texts, hosts)
+        for name in names:
             if not name.meaning.understood and self._store.bans_names(self._now):
                 raise Banned(
                     "a name is of a kind that cannot be compared with the names that are banned",
                     name=str(name),
                 )
+
+    def _check_names(self, texts: Iterable[str], hosts: Iterable[str]) -> None:
+        for text in texts:
+            if self._has("name", text):
+                raise Banned("the name is banned", name=text)
+        for host in hosts:
+            if self._overlaps(host):
+                raise Banned("the name is banned", name=host)
 
     def _read(self, values: set[_Value]) -> None:
         """Read the bans of those values whose bans were not read yet."""

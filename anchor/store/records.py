@@ -32,6 +32,12 @@ class Issuance:
         credential: the kind of the credential, such as ``token``.
         token_id: the token that was used.
         claims: statements of the credential about the requester; None if there are none.
+        allowed_names: the names that the credential was limited to; None if it had no limit.
+        renewed_from: the fingerprint of the certificate that was renewed without a secret; None if
+            the requester showed a secret, a token or a JWT.
+        lineage_since: when the first certificate of the lineage was issued, in UTC; None if this
+            is the first.
+        renewals: how many renewals lie between that certificate and this one.
     """
 
     issued_at: datetime.datetime
@@ -48,6 +54,10 @@ class Issuance:
     credential: str | None = None
     token_id: str | None = None
     claims: Mapping[str, str] | None = None
+    allowed_names: tuple[str, ...] | None = None
+    renewed_from: str | None = None
+    lineage_since: datetime.datetime | None = None
+    renewals: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

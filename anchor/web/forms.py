@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
@@ -13,14 +10,21 @@ import multipart
 
 from anchor import errors
 from anchor.auth.credentials import is_jwt
+from anchor.renewal.proof import MAX_PROOF
 from anchor.web import transfer_encoding
+from anchor.web.authorization import (
+    MAX_SECRET,
+    MAX_USER,
+    HeaderCredentials,
+    decode_text,
+    header_credentials,
+)
 from anchor.web.request import Request
 from anchor.X509.csr_reader import detect_encoding
 
-FIELDS = ("user", "secret", "encoding", "csr")
+FIELDS = ("user", "secret", "encoding", "csr", "proof")
 MAX_FIELDS = 16
-MAX_USER = 256
-MAX_SECRET = 16384
+MAX_ENCODING = 16
 # Enough for a boundary.  The time to parse the header grows with the square of its length.
 MAX_CONTENT_TYPE = 1024
 
@@ -50,55 +54,102 @@ def read_form(request: Request, body: bytes) -> Form:
         NotAuthenticated: there are no credentials.
         RequestError: a field is missing, given twice, too long or undecodable.
     """
-    content_type = request.environ.get("CONTENT_TYPE") or ""
-    if len(content_type) > MAX_CONTENT_TYPE:
-        raise errors.MalformedSubmission("the Content-Type is too long")
-    media_type, parameters = multipart.parse_options_header(content_type)
+    return _build_form(request, _read_fields(request, body))
+
+
+@dataclass(slots=True)
+class RenewalForm:
+    """The fields of a renewal, decoded but not validated.
+
+    Attributes:
+        proof: the proof of possession of the old key; empty if there is none.
+    """
+
+    encoding: str
+    csr: bytes = field(repr=False)
+    proof: str = field(repr=False)
+
+
+def read_renewal_form(request: Request, body: bytes) -> RenewalForm:
+    """The fields of a renewal: a form, or a bare request.
+
+    Raises:
+        RequestError: a field is missing, given twice, too long or undecodable.
+    """
+    fields = _read_fields(request, body)
+    _require_fields(fields)
+    return RenewalForm(
+        encoding=decode_text(fields["encoding"], "encoding", MAX_ENCODING),
+        csr=fields["csr"],
+        proof=decode_text(fields.get("proof", b""), "proof", MAX_PROOF).strip(),
+    )
+
+
+def _read_fields(request: Request, body: bytes) -> dict[str, bytes]:
+    media_type, parameters = content_type(request)
     if media_type == "multipart/form-data":
-        fields = _unique(_multipart_fields(body, parameters.get("boundary", "")))
-    elif media_type == "application/x-www-form-urlencoded":
-        fields = _unique(_urlencoded_fields(body))
-    elif media_type in BARE_REQUESTS:
-        fields = {"csr": body, "encoding": detect_encoding(body).encode()}
-    elif not media_type and not body:
+        return _unique(_multipart_fields(body, parameters.get("boundary", "")))
+    if media_type == "application/x-www-form-urlencoded":
+        return _unique(_urlencoded_fields(body))
+    if media_type in BARE_REQUESTS:
+        return {"csr": body, "encoding": detect_encoding(body).encode()}
+    if not media_type and not body:
         raise errors.MalformedSubmission("the request has no body")
-    else:
-        raise errors.UnsupportedSubmission(
-            "the body should be multipart/form-data, application/x-www-form-urlencoded, "
-            f"{' or '.join(BARE_REQUESTS)}"
-        )
-    return _build_form(request, fields)
+    raise errors.UnsupportedSubmission(
+        "the body should be multipart/form-data, application/x-www-form-urlencoded, "
+        f"{' or '.join(BARE_REQUESTS)}"
+    )
+
+
+def content_type(request: Request) -> tuple[str, dict[str, str]]:
+    """The media type of a request in lower case, and its parameters.
+
+    Raises:
+        MalformedSubmission: the header is too long.
+    """
+    header = request.environ.get("CONTENT_TYPE") or ""
+    if len(header) > MAX_CONTENT_TYPE:
+        raise errors.MalformedSubmission("the Content-Type is too long")
+    media_type, parameters = multipart.parse_options_header(header)
+    return media_type, parameters
 
 
 def _build_form(request: Request, fields: dict[str, bytes]) -> Form:
-    bearer = _add_header_credentials(request, fields)
+    credentials = header_credentials(request)
+    if credentials is None:
+        credentials = _form_credentials(fields)
+    elif "user" in fields or "secret" in fields:
+        raise errors.MalformedSubmission("credentials are both in the form and in the header")
+    _require_fields(fields)
+    return Form(
+        user=credentials.user,
+        secret=credentials.secret,
+        encoding=decode_text(fields["encoding"], "encoding", MAX_ENCODING),
+        csr=fields["csr"],
+        bearer=credentials.bearer,
+    )
+
+
+def _form_credentials(fields: dict[str, bytes]) -> HeaderCredentials:
     if not fields.get("secret"):
         raise errors.NotAuthenticated("there are no credentials")
     if is_jwt(fields["secret"].decode("latin-1")):
         # A JWT says itself who the requester is.
         fields.setdefault("user", b"")
-    for name in FIELDS:
+    if "user" not in fields:
+        raise errors.MalformedSubmission("the field 'user' is missing")
+    return HeaderCredentials(
+        decode_text(fields["user"], "user", MAX_USER),
+        decode_text(fields["secret"], "secret", MAX_SECRET),
+    )
+
+
+def _require_fields(fields: dict[str, bytes]) -> None:
+    for name in ("encoding", "csr"):
         if name not in fields:
             raise errors.MalformedSubmission(f"the field {name!r} is missing")
     if not fields["csr"].strip():
         raise errors.MalformedSubmission("the field 'csr' is empty")
-    return Form(
-        user=_decode_text(fields, "user", MAX_USER),
-        secret=_decode_text(fields, "secret", MAX_SECRET),
-        encoding=_decode_text(fields, "encoding", 16),
-        csr=fields["csr"],
-        bearer=bearer,
-    )
-
-
-def _decode_text(fields: dict[str, bytes], name: str, limit: int) -> str:
-    value = fields[name]
-    if len(value) > limit:
-        raise errors.MalformedSubmission(f"the field {name!r} is longer than {limit} octets")
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        raise errors.MalformedSubmission(f"the field {name!r} is not UTF-8") from None
 
 
 def _unique(pairs: Iterable[tuple[str, bytes]]) -> dict[str, bytes]:
@@ -143,41 +194,3 @@ def _urlencoded_fields(body: bytes) -> Iterable[tuple[str, bytes]]:
         raise errors.MalformedSubmission("the form has too many fields") from None
     for name, value in pairs:
         yield name, value.encode("latin-1")
-
-
-def _add_header_credentials(request: Request, fields: dict[str, bytes]) -> bool:
-    """Add user and secret from the Authorization header; return True for a bearer token."""
-    header = request.environ.get("HTTP_AUTHORIZATION", "")
-    if not header:
-        return False
-    if "user" in fields or "secret" in fields:
-        raise errors.MalformedSubmission("credentials are both in the form and in the header")
-    scheme, _, credentials = header.partition(" ")
-    credentials = credentials.strip(" ")
-    match scheme.lower():
-        case "basic":
-            fields["user"], fields["secret"] = _basic_credentials(credentials)
-            return False
-        case "bearer":
-            if not _BEARER.fullmatch(credentials):
-                raise errors.MalformedSubmission("the bearer token in the header is malformed")
-            fields["user"], fields["secret"] = b"", credentials.encode("ascii")
-            return True
-    raise errors.MalformedSubmission(
-        "the scheme of the Authorization header is neither Basic nor Bearer"
-    )
-
-
-# RFC 6750 section 2.1.
-_BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
-
-
-def _basic_credentials(encoded: str) -> tuple[bytes, bytes]:
-    """User and secret of Basic authentication (RFC 7617)."""
-    try:
-        user, colon, secret = base64.b64decode(encoded, validate=True).partition(b":")
-    except (binascii.Error, ValueError):
-        colon = b""
-    if not colon:
-        raise errors.MalformedSubmission("the Basic credentials in the header are malformed")
-    return user, secret

@@ -72,10 +72,12 @@ def respond_to_error(error: Exception, request: Request) -> Response:
     )
 
 
-# RFC 7617 section 2, RFC 6750 section 3.
+# RFC 7617 section 2, RFC 6750 section 3.  No registered scheme is for TLS client certificates, but
+# RFC 9110 section 15.5.2 requires one.
 _CHALLENGES = {
     "Basic": 'Basic realm="anchor", charset="UTF-8"',
     "Bearer": 'Bearer realm="anchor"',
+    "Certificate": 'Certificate realm="anchor"',
 }
 
 

@@ -24,6 +24,7 @@ LAYERS = (
     ("policy",),
     ("ca",),
     ("audit",),
+    ("renewal",),
     ("authority",),
     ("authorities",),
     ("metrics",),

@@ -116,6 +116,7 @@ MANDATORY_CHECKS: Mapping[str, str] = MappingProxyType(
             "gets no subject attributes but common names and those that are listed"
         ),
         "name_constraints": "contains no name that the CA's certificate excludes",
+        "renewed_names": "has the names of the old certificate, if that is the credential",
         "not_banned": "has no requester, key or name that the operator has banned",
     }
 )

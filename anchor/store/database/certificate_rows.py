@@ -54,6 +54,12 @@ def insert_certificate(
             "credential": issuance.credential,
             "token_id": issuance.token_id,
             "claims": json.dumps(dict(issuance.claims)) if issuance.claims else None,
+            "allowed_names": (
+                None if issuance.allowed_names is None else json.dumps(issuance.allowed_names)
+            ),
+            "renewed_from": issuance.renewed_from,
+            "lineage_since": seconds(issuance.lineage_since) if issuance.lineage_since else None,
+            "renewals": issuance.renewals or None,
         }
     [(identifier,)] = transaction.rows(_INSERT, values)
     transaction.execute_all(
@@ -93,6 +99,10 @@ def record_of(row: Row[Any]) -> CertificateRecord:
             credential=row.credential,
             token_id=row.token_id,
             claims=json.loads(row.claims) if row.claims else None,
+            allowed_names=tuple(json.loads(row.allowed_names)) if row.allowed_names else None,
+            renewed_from=row.renewed_from,
+            lineage_since=None if row.lineage_since is None else moment(row.lineage_since),
+            renewals=row.renewals or 0,
         )
     return CertificateRecord(
         fingerprint=row.fingerprint,

@@ -62,7 +62,7 @@ class Inventory:
         Both or neither is stored.
 
         Args:
-            record: the certificate; it takes a use of its token, if it has one.
+            record: the certificate; it takes a use of its token, if it has one and is no renewal.
             names: its names with their search keys.
             single_use: a credential that is good for this certificate only.
 
@@ -73,7 +73,9 @@ class Inventory:
         """
         with self.database.transaction() as transaction:
             if issuance := record.issuance:
-                take_uses(transaction, issuance.token_id, single_use, issuance.issued_at)
+                # A renewal needs the token, but takes none of its uses.
+                token_id = None if issuance.renewed_from else issuance.token_id
+                take_uses(transaction, token_id, single_use, issuance.issued_at)
             insert_certificate(transaction, record, names)
 
     def require_unused(self, single_use: SingleUse, now: datetime.datetime) -> None:

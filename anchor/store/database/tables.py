@@ -61,6 +61,10 @@ CERTIFICATES = Table(
     Column("credential", String(16)),
     Column("token_id", TOKEN_ID),
     Column("claims", Text),
+    Column("allowed_names", Text),
+    Column("renewed_from", HASH),
+    Column("lineage_since", BigInteger),
+    Column("renewals", Integer),
     # Also the index to look up a serial number.
     UniqueConstraint("serial", "ca_key_id"),
     # The end is in each index, because lists are in its order.
@@ -77,10 +81,18 @@ Index(
     sqlite_where=CERTIFICATES.c.token_id.is_not(None),
     postgresql_where=CERTIFICATES.c.token_id.is_not(None),
 )
+Index(
+    "certificates_renewed_from",
+    CERTIFICATES.c.renewed_from,
+    CERTIFICATES.c.not_after,
+    sqlite_where=CERTIFICATES.c.renewed_from.is_not(None),
+    postgresql_where=CERTIFICATES.c.renewed_from.is_not(None),
+)
 """Issued certificates.
 
-``names`` and ``groups`` are lists in JSON, ``claims`` is an object in JSON.  The key of a requester
-is :func:`anchor.store.bans.normalize` of the name, and ``key`` is the SHA-256 of the
+``names``, ``groups`` and ``allowed_names`` are lists in JSON, ``claims`` is an object in JSON.
+``renewed_from`` is the fingerprint of the old certificate.  The key of a requester is
+:func:`anchor.store.bans.normalize` of the name, and ``key`` is the SHA-256 of the
 SubjectPublicKeyInfo in hexadecimal.  An imported certificate has no requester, no authority and no
 door.
 """

@@ -282,6 +282,13 @@ def complete(ca, tmp_path):
                 "max_failures": 1,
                 "max_address_failures": 2,
                 "failure_window_seconds": 1.5,
+                "renewal": {
+                    "enabled": True,
+                    "grace_hours": 1.5,
+                    "allow_fewer_names": True,
+                    "max_renewals": 30,
+                    "max_age_hours": 720,
+                },
                 "validators": {
                     "standards_compliance": {"label_re": "[a-z]+", "allow_ipv4_mapped": False},
                     "source_cidrs": {"cidrs": ["10.0.0.0/8"]},

@@ -90,7 +90,7 @@ def test_the_rows_are_kept_and_the_tables_are_those_of_the_program(old):
 def test_a_node_of_the_version_before_goes_on_with_the_new_tables(old, monkeypatch):
     Database(old).prepare()
     with monkeypatch.context() as patched:
-        patched.setattr(schema, "HEAD", "0001")
+        patched.setattr(schema, "HEAD", "0002")
         node = Database(old)
         node.ready()
         insert(node, "cd" * 32)

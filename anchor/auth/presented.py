@@ -1,0 +1,70 @@
+"""What a client presents: a secret, or its certificate, and where the request came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """The origin of a request.
+
+    Attributes:
+        address: the client's address, or ``unknown``.
+        request_id: the request's id in logs and responses.
+        door: the protocol of the request; at most 16 characters.
+        user: the user name that the client sent; recorded if authentication fails.
+        request: the HTTP request, for validators with a parameter ``request``.
+    """
+
+    address: str
+    request_id: str
+    door: str = "sign"
+    user: str = ""
+    request: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Credentials:
+    """The user name and the secret that a client sent, and the origin of the request.
+
+    Attributes:
+        bearer: True if the secret is a bearer token (RFC 6750), which has no user name.
+    """
+
+    user: str
+    secret: str = field(repr=False)
+    origin: Origin
+    bearer: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClientCertificate:
+    """The certificate whose key the client used for TLS.
+
+    Attributes:
+        der: the certificate in DER; nothing about it was verified but the possession of its key.
+    """
+
+    der: bytes = field(repr=False)
+    origin: Origin
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RenewalProof:
+    """A statement that is signed with the key of the certificate to renew.
+
+    Attributes:
+        text: the statement, a compact JWS (RFC 7515).
+        csr: the request for the new certificate, in DER.
+        urls: the URLs of the door, normalized; the statement has to name one of them.
+    """
+
+    text: str = field(repr=False)
+    csr: bytes = field(repr=False)
+    urls: frozenset[str]
+    origin: Origin
+
+
+Presented = Credentials | ClientCertificate | RenewalProof

@@ -1,0 +1,1 @@
+"""Renewal without a secret: the certificate in force is the credential."""

@@ -1,0 +1,28 @@
+"""URLs of a door, in the form in which they are compared."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+_PORTS = {"https": 443, "http": 80}
+MAX_URL = 2048
+
+
+def normalize_url(text: str) -> str:
+    """A URL with its scheme and host in lower case and without the scheme's own port.
+
+    Raises:
+        ValueError: it is no URL of a door.
+    """
+    if len(text) > MAX_URL or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("should be a URL such as https://anchor.example.com/v1/renew/default")
+    parts = urlsplit(text)
+    scheme = parts.scheme.lower()
+    if scheme not in _PORTS or not parts.hostname or parts.username is not None:
+        raise ValueError("should be a URL such as https://anchor.example.com/v1/renew/default")
+    if parts.query or parts.fragment:
+        raise ValueError("should be a URL without a query and a fragment")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    port = parts.port
+    authority = host if port in (None, _PORTS[scheme]) else f"{host}:{port}"
+    return f"{scheme}://{authority}{parts.path}"
