@@ -7,6 +7,8 @@ import math
 from typing import Any
 
 MAX_DEPTH = 16
+MAX_DIGITS = 4000
+"""The digits that a whole number may have."""
 
 
 def parse_object(encoded: bytes) -> dict[str, Any]:
@@ -21,6 +23,7 @@ def parse_object(encoded: bytes) -> dict[str, Any]:
             object_pairs_hook=_without_duplicates,
             parse_constant=_refuse_constant,
             parse_float=_finite,
+            parse_int=_bounded,
         )
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8") from None
@@ -50,6 +53,13 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError("its JSON has a number that is not finite")
     return number
+
+
+def _bounded(digits: str) -> int:
+    # Python converts at most 4300 digits.
+    if len(digits) > MAX_DIGITS:
+        raise ValueError("its JSON has a number that is too large")
+    return int(digits)
 
 
 def _require_shallow(value: Any) -> None:

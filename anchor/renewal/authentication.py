@@ -18,6 +18,7 @@ from anchor.errors import Forbidden, NotAuthenticated
 from anchor.renewal.proof import UnverifiedProof, parse_proof
 from anchor.renewal.settings import RenewalSettings
 from anchor.store.records import CertificateRecord, Issuance
+from anchor.timestamps import timestamp
 from anchor.X509.parse_errors import MALFORMED, without_length_warnings
 
 # The clocks of nodes differ.
@@ -82,21 +83,34 @@ class RenewalAuthentication:
             recorded_method=method,
         )
 
+    def require_issued_here(
+        self, record: CertificateRecord | None
+    ) -> tuple[CertificateRecord, Issuance]:
+        """Require that the authority has issued a certificate.
+
+        Args:
+            record: the certificate in the inventory; None if it is not there.
+
+        Raises:
+            NotAuthenticated: another authority or another CA has issued it, or it was imported.
+        """
+        if record is None or record.issuance is None or record.issuance.authority != self.authority:
+            raise NotAuthenticated("the certificate was not issued by this registration authority")
+        return record, record.issuance
+
     def require_renewable(
-        self, record: CertificateRecord | None, now: datetime.datetime
-    ) -> tuple[Issuance, Renewal]:
+        self, record: CertificateRecord, issuance: Issuance, now: datetime.datetime
+    ) -> Renewal:
         """Require that a certificate can be renewed now.
 
         Args:
             record: the certificate in the inventory.
+            issuance: how it came to be.
             now: the time, in UTC.
 
         Raises:
             NotAuthenticated: it cannot; the text says why.
         """
-        if record is None or record.issuance is None or record.issuance.authority != self.authority:
-            raise NotAuthenticated("the certificate was not issued by this registration authority")
-        issuance = record.issuance
         try:
             with without_length_warnings(record.der):
                 certificate = x509.load_der_x509_certificate(record.der)
@@ -108,20 +122,20 @@ class RenewalAuthentication:
         if now + _SKEW < record.not_before:
             raise NotAuthenticated("the certificate is not valid yet")
         if record.not_after + self.settings.grace < now:
-            raise NotAuthenticated(f"the certificate has expired, at {record.not_after}")
-        renewals = (issuance.renewals or 0) + 1
+            raise NotAuthenticated(f"the certificate expired at {timestamp(record.not_after)}")
+        renewals = issuance.renewals + 1
         since = issuance.lineage_since or issuance.issued_at
         if self.settings.max_renewals is not None and renewals > self.settings.max_renewals:
             raise NotAuthenticated(
-                f"the certificate was renewed {self.settings.max_renewals} times, which is the "
-                "limit: authenticate with a secret, a token or a JWT"
+                f"the certificate comes from {issuance.renewals} renewals in a row, and the limit "
+                f"is {self.settings.max_renewals}: authenticate with a secret, a token or a JWT"
             )
         if self.settings.max_age is not None and since + self.settings.max_age < now:
             raise NotAuthenticated(
-                f"the first certificate is of {since}, which is too long ago for a renewal: "
-                "authenticate with a secret, a token or a JWT"
+                f"the requester last showed a secret at {timestamp(since)}, which is too long ago "
+                "for a renewal: authenticate with a secret, a token or a JWT"
             )
-        return issuance, Renewal(
+        return Renewal(
             fingerprint=record.fingerprint,
             key=record.key,
             subject=subject,
@@ -174,10 +188,12 @@ class Holder:
             DatabaseUnavailable: the database is away.
             PluginError: the backend failed.
         """
+        # First: no work for certificates of strangers, such as the verification with a huge key.
+        record, issuance = self.authentication.require_issued_here(self.record)
         single_use: SingleUse | None = None
         if self.proof is not None and isinstance(self.presented, RenewalProof):
             single_use = self.proof.verify(self.presented, now)
-        issuance, renewal = self.authentication.require_renewable(self.record, now)
+        renewal = self.authentication.require_renewable(record, issuance, now)
         if self.recorded_method is None:
             raise NotAuthenticated(
                 "the authority does not have the authentication any more with which the first "

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 _PORTS = {"https": 443, "http": 80}
 MAX_URL = 2048
 
 
 def normalize_url(text: str) -> str:
-    """A URL with its scheme and host in lower case and without the scheme's own port.
+    """A URL with its scheme and host in lower case, and without the scheme's default port.
+
+    In its path, exactly the characters are escaped that have to be.
 
     Raises:
         ValueError: it is no URL of a door.
@@ -20,9 +22,10 @@ def normalize_url(text: str) -> str:
     scheme = parts.scheme.lower()
     if scheme not in _PORTS or not parts.hostname or parts.username is not None:
         raise ValueError("should be a URL such as https://anchor.example.com/v1/renew/default")
-    if parts.query or parts.fragment:
+    if "?" in text or "#" in text:
         raise ValueError("should be a URL without a query and a fragment")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     port = parts.port
     authority = host if port in (None, _PORTS[scheme]) else f"{host}:{port}"
-    return f"{scheme}://{authority}{parts.path}"
+    # WSGI servers pass on the path without escapes.
+    return f"{scheme}://{authority}{quote(unquote_to_bytes(parts.path))}"

@@ -20,10 +20,10 @@ def door_urls(request: Request, web: WebSettings) -> frozenset[str]:
         MalformedSubmission: the Host header is missing or malformed.
     """
     environ = request.environ
-    path = quote(environ.get("PATH_INFO", ""))
+    path = quote(environ.get("PATH_INFO", ""), encoding="latin-1")
     if web.base_url is not None:
         return frozenset({web.base_url + path})
-    path = quote(environ.get("SCRIPT_NAME", "")) + path
+    path = quote(environ.get("SCRIPT_NAME", ""), encoding="latin-1") + path
     host = environ.get("HTTP_HOST", "")
     try:
         return frozenset(normalize_url(f"{scheme}://{host}{path}") for scheme in ("https", "http"))

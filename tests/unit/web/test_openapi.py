@@ -16,9 +16,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor.controllers.methods import READ
+from anchor.errors import DatabaseUnavailable
 from anchor.web import problems
 from anchor.web.pages.front_page import MAX_DETAILED
-from tests.support.pki import DAY, make_ca, make_csr, now
+from tests.support.pki import DAY, make_ca, make_csr, now, shared_key
+from tests.support.renewal import URL, make_proof
 from tests.support.servers.anchor import ROOT
 
 DESCRIPTION = yaml.safe_load((ROOT / "doc/source/reference/openapi.yaml").read_text())
@@ -152,6 +154,8 @@ def test_every_status_is_described():
     statuses = {status for path, _, status in described() if path == "/v1/sign/{ra}"}
 
     assert every - {403} | {200} == statuses
+    renewals = {status for path, _, status in described() if path == "/v1/renew/{ra}"}
+    assert every | {200} == renewals
     assert every <= {status for _, _, status in described()}
 
 
@@ -173,13 +177,15 @@ def test_responses_and_descriptions_match(serve, document, tmp_path, monkeypatch
     }
     default = document["registration_authority"]["default"]
     default["fixups"] = {"enforce_alternative_names_present": {}}
+    document["registration_authority"]["closed"] = default | {"renewal": {"enabled": False}}
     document["registration_authority"]["down"] = default | {"authentication": "down"}
     document["registration_authority"]["few"] = default | {"max_failures": 1}
     service = serve(document, metrics_networks=("192.0.2.7",))
 
     submissions_are_answered(validator, service)
+    renew = renewals_are_answered(validator, service, monkeypatch)
     documents_are_answered(validator, service)
-    faults_are_answered(validator, service, tmp_path, monkeypatch)
+    faults_are_answered(validator, service, renew, tmp_path, monkeypatch)
 
     # No middleware reads the path, so every method that is not allowed is a 405.
     expected = {operation for operation in described() if operation[2] != 405}
@@ -221,6 +227,52 @@ def submissions_are_answered(validator, service):
     assert 503 == post("down", body=form()).status_int
 
 
+def renewals_are_answered(validator, service, monkeypatch):
+    """Send all kinds of renewals; return a function that sends a good one."""
+    csr = make_csr("www.example.com", "www.example.com")
+
+    def issue(at="default"):
+        return x509.load_pem_x509_certificate(service.sign(csr, authority=at, status=200).body)
+
+    def post(at="default", *, certificate=None, headers=None, **kwargs):
+        for accept in EITHER:
+            if certificate is not None:
+                url = URL.replace("default", at)
+                proof = make_proof(certificate, shared_key(), csr, url=url)
+                kwargs["body"] = form(user=None, secret=None, csr=csr, proof=proof)
+            answer = validator.ask(
+                service,
+                "/v1/renew/{ra}",
+                "POST",
+                at=f"/v1/renew/{at}",
+                headers={**FORM, **(headers or {}), **accept},
+                **kwargs,
+            )
+        return answer
+
+    certificate = issue()
+    assert 200 == post(certificate=certificate).status_int
+    assert 400 == post(body=form(csr="nonsense", proof="nonsense")).status_int
+    assert 401 == post(body=form(proof="nonsense")).status_int
+    assert 403 == post("closed", certificate=issue("closed")).status_int
+    assert 404 == post("other", body=form()).status_int
+    late = {"wsgi.input": Late(), "CONTENT_LENGTH": "10"}
+    assert 408 == post(environ=late).status_int
+    assert 411 == post(body=form(), headers={"Transfer-Encoding": "chunked"}).status_int
+    assert 413 == post(body=form(proof="x" * 70_000)).status_int
+    assert 415 == post(body=b"{}", headers={"Content-Type": "application/json"}).status_int
+    # The certificate is of another authority, which counts as a failure.
+    assert 429 == post("few", certificate=certificate).status_int
+    with monkeypatch.context() as patched:
+        patched.setattr("anchor.store.database.certificates.Inventory.find", unavailable)
+        assert 503 == post(certificate=certificate).status_int
+    return lambda: post(certificate=certificate)
+
+
+def unavailable(*_):
+    raise DatabaseUnavailable("the database is away")
+
+
 def documents_are_answered(validator, service):
     for method, accept in itertools.product(READ, EITHER):
         headers = dict(accept)
@@ -244,7 +296,7 @@ def documents_are_answered(validator, service):
     assert "text/html" == html.content_type
 
 
-def faults_are_answered(validator, service, tmp_path, monkeypatch):
+def faults_are_answered(validator, service, renew, tmp_path, monkeypatch):
     (tmp_path / "certs").rename(tmp_path / "elsewhere")
     (tmp_path / "certs").write_text("in the way")
     for method, accept in itertools.product(READ, EITHER):
@@ -255,6 +307,7 @@ def faults_are_answered(validator, service, tmp_path, monkeypatch):
             service, "/v1/sign/{ra}", "POST", body=form(), headers={**FORM, **accept}
         )
         assert 500 == answer.status_int
+    assert 500 == renew().status_int
 
     def broken(*_):
         raise RuntimeError
