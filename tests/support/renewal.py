@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import time
+import urllib.parse
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -67,6 +68,23 @@ def make_proof(certificate, key, csr, *, url=URL, header=None, **changes):
         for part in (made, payload)
     )
     return jwt.sign_raw(*parts, signer, made["alg"] or algorithm)
+
+
+def renew_over_tls(service, certificate, csr=None, *, authority="default", status=None):
+    """Renew a certificate as if the server had received it as the TLS client certificate."""
+    pem = urllib.parse.quote(certificate.public_bytes(Encoding.PEM))
+    return service.http.post(
+        f"/v1/renew/{authority}",
+        {"encoding": "pem", "csr": csr or make_csr()},
+        extra_environ={"ANCHOR_CLIENT_CERTIFICATE": pem},
+        status=status or "*",
+    )
+
+
+def renewed(service, certificate, csr=None, **kwargs):
+    """The certificate of a renewal over TLS that succeeds."""
+    answer = renew_over_tls(service, certificate, csr, status=200, **kwargs)
+    return x509.load_pem_x509_certificate(answer.body)
 
 
 def renew(service, certificate, key, csr=None, *, authority="default", status=None, **proof):

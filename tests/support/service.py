@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 from cryptography import x509
 
+from anchor.timestamps import utc_now
 from tests.support.pki import make_ca, make_csr
 
 
@@ -46,7 +47,7 @@ def small_configuration(ca):
 class Service:
     """A configured service, called as a WSGI application."""
 
-    def __init__(self, path, document, **web):
+    def __init__(self, path, document, *, clock=utc_now, **web):
         # These take a second to import, and most files of tests do without a service.
         import webtest
 
@@ -57,7 +58,7 @@ class Service:
         config = path / "config.json"
         config.write_text(json.dumps(document))
         self.path = path
-        self.settings = load_authorities(config)
+        self.settings = load_authorities(config, clock=clock)
         application = Application(self.settings.authorities, WebSettings(**web))
         self.http = webtest.TestApp(
             application, extra_environ={"REMOTE_ADDR": "192.0.2.7"}, lint=False
