@@ -16,7 +16,7 @@ from anchor.cli.key_argument import hexadecimal
 from anchor.cli.terminal import printable
 from anchor.errors import ConfigurationError
 from anchor.store.database.certificates import Inventory
-from anchor.store.records import CertificateRecord
+from anchor.store.records import CertificateRecord, Issuance
 from anchor.timestamps import timestamp, utc_now
 
 _PREFIX = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
@@ -88,17 +88,27 @@ def describe(record: CertificateRecord, now: datetime.datetime) -> Iterator[str]
             ("credential", issuance.credential),
             ("token", issuance.token_id),
             *(("claim", f"{name}={value}") for name, value in (issuance.claims or {}).items()),
+            *(("allowed name", name) for name in issuance.allowed_names or ()),
+            *_lineage(issuance),
         ]
     for title, value in values:
         if value:
-            yield f"{title + ':':<13}{printable(value)}"
+            yield f"{title + ':':<12} {printable(value)}"
     if issuance is None:
         yield "It was imported, and no audit event says who requested it."
+
+
+def _lineage(issuance: Issuance) -> Iterator[tuple[str, str]]:
+    if issuance.renewed_from is not None and issuance.lineage_since is not None:
+        yield "renewed from", issuance.renewed_from
+        yield "renewals", str(issuance.renewals)
+        yield "first of", timestamp(issuance.lineage_since)
 
 
 def full_json(record: CertificateRecord, now: datetime.datetime) -> str:
     """Everything that is known about a certificate, as a line of JSON."""
     issuance = record.issuance
+    since = issuance.lineage_since if issuance else None
     values = record.as_json() | {
         "status": status(record, now),
         "ca_key_id": record.ca_key_id,
@@ -113,6 +123,10 @@ def full_json(record: CertificateRecord, now: datetime.datetime) -> str:
         "credential": issuance.credential if issuance else None,
         "token_id": issuance.token_id if issuance else None,
         "claims": issuance.claims if issuance else None,
+        "allowed_names": issuance.allowed_names if issuance else None,
+        "renewed_from": issuance.renewed_from if issuance else None,
+        "lineage_since": timestamp(since) if since else None,
+        "renewals": issuance.renewals if issuance else None,
         "pem": as_pem(record),
     }
     return json.dumps(values)

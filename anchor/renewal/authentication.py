@@ -194,6 +194,10 @@ class Holder:
         if self.proof is not None and isinstance(self.presented, RenewalProof):
             single_use = self.proof.verify(self.presented, now)
         renewal = self.authentication.require_renewable(record, issuance, now)
+        if issuance.authentication is None:
+            raise NotAuthenticated(
+                "the inventory does not say how the requester authenticated for the certificate"
+            )
         if self.recorded_method is None:
             raise NotAuthenticated(
                 "the authority does not have the authentication any more with which the first "

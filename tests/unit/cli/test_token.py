@@ -6,11 +6,13 @@ import json
 import stat
 
 import pytest
+from cryptography.hazmat.primitives import hashes
 
 from anchor.cli import main
 from anchor.errors import DatabaseUnavailable
 from anchor.store.database.tokens import Tokens
 from tests.support.pki import make_csr
+from tests.support.renewal import renewed
 from tests.support.tokens import HOUR, add_token, make_token, token_configuration
 
 CSR = make_csr("web1.example.com", "web1.example.com")
@@ -316,6 +318,23 @@ def test_certificates_are_found_by_their_token(anchor, create, service):
     assert f"token:       {token['id']}" in shown
     shown = json.loads(anchor("certs", "show", fingerprint, "--json")[1])
     assert (shown["token_id"], shown["claims"]) == (token["id"], None)
+
+
+def test_the_lineage_of_a_renewed_certificate_is_shown(anchor, create, service):
+    token = create()
+    old = service.issue(CSR, user=token["id"], secret=token["secret"])
+    first = old.fingerprint(hashes.SHA256()).hex()
+    new = renewed(service, old, CSR).fingerprint(hashes.SHA256()).hex()
+
+    shown = anchor("certs", "show", new)[1]
+    assert f"renewed from: {first}\n" in shown and "renewals:    1\n" in shown
+    assert "credential:  certificate" in shown
+    before, after = (
+        json.loads(anchor("certs", "show", each, "--json")[1]) for each in (first, new)
+    )
+    assert (before["renewed_from"], before["renewals"], before["lineage_since"]) == (None, 0, None)
+    assert (after["renewed_from"], after["renewals"]) == (first, 1)
+    assert after["lineage_since"] == before["issued_at"]
 
 
 def test_pruning_deletes_ended_tokens_too(anchor, create, service):

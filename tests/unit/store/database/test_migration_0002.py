@@ -5,8 +5,6 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
-from alembic import command
-from sqlalchemy import text
 
 from anchor.store.bans import Ban
 from anchor.store.database import schema
@@ -17,28 +15,8 @@ from anchor.store.database.inspection import schema_differences
 from anchor.store.database.settings import locate_database
 from anchor.store.database.tokens import Tokens
 from tests.support.database import MOMENT
+from tests.support.migrations import ROW_1, insert_as_node, insert_row, make_old
 from tests.support.tokens import make_token
-
-# As version 0001 writes it.
-OLD_ROW = {
-    "serial": "01",
-    "ca_key_id": "aa",
-    "key": "ab",
-    "subject": "CN=a",
-    "names": '["DNS:a"]',
-    "not_before": 1,
-    "not_after": 4_000_000_000,
-    "issued_at": 2,
-    "authority": "default",
-    "signing_ca": "local",
-    "door": "sign",
-    "requester": "alice",
-    "groups": '["staff"]',
-    "requester_key": "alice",
-    "address": "192.0.2.7",
-    "request_id": "1",
-    "der": b"0",
-}
 
 
 @pytest.fixture
@@ -50,24 +28,11 @@ def location(tmp_path):
 @pytest.fixture
 def old(location, monkeypatch):
     """A database of version 0001 with a certificate and a ban."""
-    upgrade = command.upgrade
-    with monkeypatch.context() as patched:
-        patched.setattr(schema, "HEAD", "0001")
-        patched.setattr(command, "upgrade", lambda config, _: upgrade(config, "0001"))
-        database = Database(location)
-        insert(database, "ab" * 32)
-        Bans(database).add(Ban(kind="name", value="www.example.com", since=MOMENT))
-        database.close()
+    database = make_old(location, "0001", monkeypatch)
+    insert_row(database, "ab" * 32, ROW_1)
+    Bans(database).add(Ban(kind="name", value="www.example.com", since=MOMENT))
+    database.close()
     return location
-
-
-def insert(database, fingerprint):
-    """Insert a certificate with the columns of version 0001."""
-    values = OLD_ROW | {"fingerprint": fingerprint, "serial": fingerprint[:40]}
-    names = ", ".join(values)
-    marks = ", ".join(f":{name}" for name in values)
-    with database.write() as connection:
-        connection.execute(text(f"INSERT INTO certificates ({names}) VALUES ({marks})"), values)
 
 
 def test_the_rows_are_kept_and_the_tables_are_those_of_the_program(old):
@@ -88,13 +53,8 @@ def test_the_rows_are_kept_and_the_tables_are_those_of_the_program(old):
 
 
 def test_a_node_of_the_version_before_goes_on_with_the_new_tables(old, monkeypatch):
-    Database(old).prepare()
-    with monkeypatch.context() as patched:
-        patched.setattr(schema, "HEAD", "0002")
-        node = Database(old)
-        node.ready()
-        insert(node, "cd" * 32)
-        node.close()
+    make_old(old, "0002", monkeypatch).close()
+    insert_as_node(old, "0001", "cd" * 32, ROW_1, monkeypatch)
 
     database = Database(old)
     inventory = Inventory(database)
