@@ -124,12 +124,14 @@ class ParsedCsr(NamedTuple):
         canonical: the same request in DER, with names in the string types of RFC 5280.
         public_key: the SubjectPublicKeyInfo.
         key_usage: the contents of the extension keyUsage, or None.
+        attributes: the types of the attributes.
     """
 
     signed: bytes
     canonical: bytes
     public_key: bytes
     key_usage: bytes | None
+    attributes: frozenset[x509.ObjectIdentifier]
 
 
 def parse(submitted: bytes) -> ParsedCsr:
@@ -157,6 +159,7 @@ def parse(submitted: bytes) -> ParsedCsr:
         canonical=canonical,
         public_key=public_key,
         key_usage=key_usage,
+        attributes=frozenset(attribute.type for attribute in info.attributes or ()),
     )
 
 

@@ -54,12 +54,14 @@ class Submitted:
         request: the same request in strict DER, with names in the string types of RFC 5280.  If
             that differs from ``der``, verify the signature over ``signed`` only.
         public_key: the public key in the request.
+        attributes: the types of its attributes.
     """
 
     der: bytes
     signed: bytes
     request: x509.CertificateSigningRequest
     public_key: PublicKey
+    attributes: frozenset[x509.ObjectIdentifier]
 
     @cached_property
     def public_key_info(self) -> bytes:
@@ -151,7 +153,7 @@ class X509Csr:
             raise errors.UnreadableRequest("it is not encoded in DER")
         if not isinstance(public_key, PublicKey):
             raise errors.UnreadableRequest("its public key is of a kind that cannot be certified")
-        submitted = Submitted(der, parsed.signed, request, public_key)
+        submitted = Submitted(der, parsed.signed, request, public_key, parsed.attributes)
         csr = cls(submitted, subject, extensions)
         csr._require_same_encoding(parsed)
         return csr
@@ -174,8 +176,6 @@ class X509Csr:
     def from_pem(cls, text: bytes) -> X509Csr:
         """Parse the only PEM block in ``text``; raises like :meth:`from_der`."""
         return cls.from_der(pem.decode(text, PEM_LABELS))
-
-    # ---- contents
 
     @property
     def public_key(self) -> PublicKey:

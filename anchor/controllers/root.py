@@ -1,4 +1,4 @@
-"""The root controller: the front page, health and metrics; ``/v1/`` is below it."""
+"""The root controller: the front page, health and metrics; ``/v1/`` and EST are below it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from webob import Response
 
 from anchor.authority import RegistrationAuthority
 from anchor.controllers import front, health, metrics
+from anchor.controllers.est import WellKnownController
 from anchor.controllers.methods import READ, current_request
 from anchor.controllers.v1 import V1Controller
 from anchor.errors import UnknownPath
@@ -41,6 +42,8 @@ class RootController:
         readiness: Readiness,
     ):
         self.v1 = V1Controller(authorities, web, counts)
+        # The path is not a Python name.
+        setattr(self, ".well-known", WellKnownController(authorities, web, counts))
         self._authorities = authorities
         self._web = web
         self._metrics = counts

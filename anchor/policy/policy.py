@@ -90,6 +90,8 @@ class Policy:
         signs_intermediates: True if the authority signs requests for intermediate CAs only.
         bans: the requesters, keys and names that get no certificate.
         clock: the time, in UTC.
+        allowed_keys: the smallest size in bits of each kind of key that the validator
+            ``public_key`` allows; None without the validator.
     """
 
     key_checks: tuple[Check, ...]
@@ -101,6 +103,7 @@ class Policy:
     clock: Callable[[], datetime.datetime] = utc_now
     keeps_attributes: bool = False
     signs_intermediates: bool = False
+    allowed_keys: Mapping[str, int] | None = None
 
     def context(self, auth_result: AuthDetails, request: Any, conf: Mapping[str, Any]) -> Context:
         """The context in which to check a request, with the bans of this moment."""
@@ -220,7 +223,17 @@ def load_policy(
         signs_intermediates=intermediate,
         bans=bans,
         clock=clock,
+        allowed_keys=_allowed_keys(bound[VALIDATORS]),
     )
+
+
+def _allowed_keys(
+    validators: Iterable[tuple[str, plugins.BoundFunction]],
+) -> Mapping[str, int] | None:
+    for name, function in validators:
+        if name == "public_key":
+            return function.call.keywords.get("allowed_keys") or {}
+    return None
 
 
 def _listed_attributes(

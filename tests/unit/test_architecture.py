@@ -25,6 +25,7 @@ LAYERS = (
     ("ca",),
     ("audit",),
     ("renewal",),
+    ("est",),
     ("authority",),
     ("authorities",),
     ("metrics",),
