@@ -32,6 +32,9 @@ _WORDS = {
     "uri": "URL",
 }
 
+# Options that are sections themselves.
+_INNER = ("signing_ca.next", "registration_authority.renewal")
+
 
 @cache
 def _shipped() -> dict[str, Any]:
@@ -43,8 +46,9 @@ def described(name: str) -> dict[str, Any]:
     if name == "web":
         return model_schema(WebSettings)
     definitions = _shipped()["$defs"]
-    if name == "signing_ca.next":
-        return definitions["signing_ca"]["properties"]["next"]
+    if name in _INNER:
+        section, _, option = name.partition(".")
+        return definitions[section]["properties"][option]
     return schema.plugin_options(definitions, name) if "." in name else definitions[name]
 
 
