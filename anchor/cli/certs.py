@@ -85,6 +85,12 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--serial", type=_serial, help="only those with this serial number")
     parser.add_argument("--token", metavar="ID", help="only those that this token was used for")
     parser.add_argument(
+        "--renewed-from",
+        type=_fingerprint,
+        metavar="FINGERPRINT",
+        help="only those that this certificate got without a secret: its SHA-256, or its start",
+    )
+    parser.add_argument(
         "--since",
         type=times.moment_or_ago,
         metavar="TIME",
@@ -116,6 +122,13 @@ def _days(text: str) -> float:
     if not 0 <= days < 1_000_000:
         raise argparse.ArgumentTypeError(f"{text!r} should be 0 or more days")
     return days
+
+
+def _fingerprint(text: str) -> str:
+    digits = text.replace(":", "").strip().lower()
+    if not digits or len(digits) > 64 or set(digits) - set("0123456789abcdef"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no SHA-256 in hexadecimal")
+    return digits
 
 
 def _serial(text: str) -> str:

@@ -27,6 +27,7 @@ class Selection:
         key: the SHA-256 of a SubjectPublicKeyInfo in hexadecimal, or its start.
         serial: a serial number in hexadecimal.
         token_id: the token that was used.
+        renewed_from: the fingerprint of the certificate that was the credential, or its start.
         ends_from: only certificates that expire at this time or later, in UTC.
         ends_before: only certificates that expire before this time, in UTC.
         issued_since: only certificates that were issued at this time or later, in UTC; for an
@@ -39,6 +40,7 @@ class Selection:
     key: str | None = None
     serial: str | None = None
     token_id: str | None = None
+    renewed_from: str | None = None
     ends_from: datetime.datetime | None = None
     ends_before: datetime.datetime | None = None
     issued_since: datetime.datetime | None = None
@@ -55,6 +57,9 @@ class Selection:
             conditions.append(_COLUMNS.key == self.key)
         elif self.key is not None:
             conditions.append(_COLUMNS.key.between(self.key, f"{self.key}g"))
+        if self.renewed_from is not None:
+            start = self.renewed_from
+            conditions.append(_COLUMNS.renewed_from.between(start, f"{start}g"))
         if self.serial is not None:
             conditions.append(_COLUMNS.serial == self.serial)
         if self.token_id is not None:

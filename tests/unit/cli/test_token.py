@@ -337,6 +337,20 @@ def test_the_lineage_of_a_renewed_certificate_is_shown(anchor, create, service):
     assert after["lineage_since"] == before["issued_at"]
 
 
+def test_certificates_are_found_by_the_one_that_was_renewed(anchor, create, service):
+    token = create("--uses", "2")
+    old, other = (service.issue(CSR, user=token["id"], secret=token["secret"]) for _ in range(2))
+    first, _ = (each.fingerprint(hashes.SHA256()).hex() for each in (old, other))
+    new = {renewed(service, old, CSR).fingerprint(hashes.SHA256()).hex() for _ in range(2)}
+    renewed(service, other, CSR)
+
+    with_colons = ":".join(first[i : i + 2] for i in range(0, 64, 2))
+    for text in (first, first[:12], first.upper(), with_colons):
+        found = anchor("certs", "--renewed-from", text, "--json")[1].splitlines()
+        assert {json.loads(line)["fingerprint"] for line in found} == new
+    assert anchor("certs", "--renewed-from", "x")[0] == 2
+
+
 def test_pruning_deletes_ended_tokens_too(anchor, create, service):
     create()
     tokens = Tokens(service.settings.database)
