@@ -68,6 +68,7 @@ class RegistrationAuthority:
         Raises:
             NotAuthenticated: the credentials are wrong.
             Forbidden: the authority does not accept a certificate as the credential.
+            UnreadableRequest: the request that a proof is for is not readable.
             TooManyAttempts: credentials failed too often.
             BackendUnavailable: the backend cannot be reached.
             DatabaseUnavailable: the database is away, locked or full.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,12 +58,12 @@ class RenewalProof:
 
     Attributes:
         text: the statement, a compact JWS (RFC 7515).
-        csr: the request for the new certificate, in DER.
+        read_csr: return the request for the new certificate, in DER; it raises UnreadableRequest.
         urls: the URLs of the door, normalized; the statement has to name one of them.
     """
 
     text: str = field(repr=False)
-    csr: bytes = field(repr=False)
+    read_csr: Callable[[], bytes] = field(repr=False)
     urls: frozenset[str]
     origin: Origin
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 
 from anchor.auth.credentials import is_token_id
@@ -67,21 +68,27 @@ class Issuance:
         """The certificate for the holder of a TLS client certificate; raises the same errors."""
         return self._issue(ClientCertificate(der=der, origin=self._origin()), read_csr)
 
-    def with_proof(self, proof: str, csr: X509Csr, urls: frozenset[str]) -> IssuedCertificate:
+    def with_proof(
+        self, proof: str, read_csr: Callable[[], X509Csr], urls: frozenset[str]
+    ) -> IssuedCertificate:
         """The certificate for a requester who proves to have the old key.
 
         Args:
             proof: the proof.
-            csr: the request, to which the proof is bound.
+            read_csr: return the request, to which the proof is bound.
             urls: the URLs of the door.
 
         Raises:
             AnchorError: as :meth:`with_secret`.
         """
+        read_once = functools.cache(read_csr)
         presented = RenewalProof(
-            text=proof, csr=csr.submitted.der, urls=urls, origin=self._origin()
+            text=proof,
+            read_csr=lambda: read_once().submitted.der,
+            urls=urls,
+            origin=self._origin(),
         )
-        return self._issue(presented, lambda: csr)
+        return self._issue(presented, read_once)
 
     def _origin(self, user: str = "") -> Origin:
         return Origin(

@@ -15,6 +15,7 @@ from anchor.web.forms import read_renewal_form
 from anchor.web.request import Request
 from anchor.web.settings import WebSettings
 from anchor.X509.csr_reader import read_csr
+from anchor.X509.signing_request import X509Csr
 
 
 def renew(
@@ -25,16 +26,17 @@ def renew(
     with issuance.counted(schemes=("Certificate",)):
         body = request.read_body(web.max_body_bytes, web.body_seconds)
         form = read_renewal_form(request, body)
+
+        def read() -> X509Csr:
+            return read_csr(form.csr, form.encoding)
+
         if form.proof:
-            csr = read_csr(form.csr, form.encoding)
-            issued = issuance.with_proof(form.proof, csr, door_urls(request, web))
+            issued = issuance.with_proof(form.proof, read, door_urls(request, web))
         else:
             der = client_certificate(request)
             if der is None:
                 raise NotAuthenticated(
                     "there is neither a client certificate nor a proof with the old key"
                 )
-            issued = issuance.with_client_certificate(
-                der, lambda: read_csr(form.csr, form.encoding)
-            )
+            issued = issuance.with_client_certificate(der, read)
     return respond_with(request, issued)

@@ -32,8 +32,9 @@ def verify(signed: CompactJws, algorithm: str, key: Key) -> None:
 class _Registry(jws.JWSRegistry):
     """Joserfc's algorithms, without its warning about the older name of Ed25519."""
 
-    # parse_compact() has limited the whole; a certificate in the header takes most of it.
-    max_header_length = max_payload_length = max_signature_length = 1 << 16
+    # parse_compact() limits the whole; a header with a certificate takes most of it.
+    max_header_length = 32768
+    max_signature_length = 4096
 
     def get_alg(self, name: str) -> Any:
         if name not in KEY_KINDS or name not in (self.allowed or ()):

@@ -184,6 +184,7 @@ class Holder:
 
         Raises:
             NotAuthenticated: the certificate is no credential, or the requester is gone.
+            UnreadableRequest: the request that the proof is for is not readable.
             BackendUnavailable: the backend cannot be asked for the requester.
             DatabaseUnavailable: the database is away.
             PluginError: the backend failed.

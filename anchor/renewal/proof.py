@@ -63,6 +63,7 @@ class UnverifiedProof:
 
         Raises:
             NotAuthenticated: the proof is not accepted; the text says why.
+            UnreadableRequest: the proof is good, but the request is not readable.
         """
         algorithm = self.signed.header["alg"]
         try:
@@ -154,13 +155,14 @@ def _require_fitting(
     if not is_here:
         # Without a configured URL there are two, which differ in their scheme.
         raise ValueError(f"its 'aud' should be {max(presented.urls)}")
-    if payload["csr"] != encode_base64url(hashlib.sha256(presented.csr).digest()):
-        raise ValueError(
-            "its 'csr' should be the base64url of the SHA-256 over the DER of the request"
-        )
     identifier = payload["jti"]
     if not isinstance(identifier, str) or not 1 <= len(identifier) <= _MAX_ID:
         raise ValueError(f"its 'jti' should be a text of 1 to {_MAX_ID} characters")
+    # Last: the request of somebody without the key is not parsed.
+    if payload["csr"] != encode_base64url(hashlib.sha256(presented.read_csr()).digest()):
+        raise ValueError(
+            "its 'csr' should be the base64url of the SHA-256 over the DER of the request"
+        )
     # Of the certificate too: nobody else can use an identifier up.
     parts = hashlib.sha256(certificate).digest() + identifier.encode("utf-8", "surrogatepass")
     return SingleUse(hashlib.sha256(b"renewal" + parts).hexdigest(), expires)

@@ -72,6 +72,21 @@ def test_a_bare_request_cannot_carry_a_proof(service):
         assert "neither a client certificate nor a proof" in answer.text
 
 
+def test_a_request_is_only_parsed_for_a_good_proof(service, audit):
+    csr = make_csr()
+    good = {"csr": csr, "proof": make_proof(service.issue(csr), shared_key(), csr)}
+
+    def send(encoding="pem", **changes):
+        form = good | {"encoding": encoding, **changes}
+        return service.http.post("/v1/renew/default", form, status="*").status_int
+
+    assert send(csr="no request", proof=good["proof"][:-1]) == 401
+    assert send(csr="no request") == send(encoding="der") == send(encoding="x") == 400
+    events = audit.events()[2:]
+    assert {(event["event"], event["outcome"]) for event in events} == {("audit.auth", "failure")}
+    assert send() == 200
+
+
 def test_a_proof_of_33_kb_or_twice_is_a_400(service):
     form = proof_for(service, URL)
 

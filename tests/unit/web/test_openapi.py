@@ -252,7 +252,7 @@ def renewals_are_answered(validator, service, monkeypatch):
 
     certificate = issue()
     assert 200 == post(certificate=certificate).status_int
-    assert 400 == post(body=form(csr="nonsense", proof="nonsense")).status_int
+    assert 400 == post(body=form(csr=None, proof="nonsense")).status_int
     assert 401 == post(body=form(proof="nonsense")).status_int
     assert 403 == post("closed", certificate=issue("closed")).status_int
     assert 404 == post("other", body=form()).status_int
