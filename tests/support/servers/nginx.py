@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -31,9 +32,11 @@ http {{
     listen 127.0.0.1:{port} ssl;
     ssl_certificate {certificate};
     ssl_certificate_key {key};
+    {verify_clients}
     client_max_body_size 64k;
     location / {{
       include /etc/nginx/uwsgi_params;
+      uwsgi_param ANCHOR_CLIENT_CERTIFICATE $ssl_client_escaped_cert if_not_empty;
       uwsgi_pass unix:{directory}/app.sock;
     }}
     location /few/ {{
@@ -57,18 +60,34 @@ http {{
 @pytest.fixture
 def nginx_anchor(tmp_path, document, private_tls):
     """The service of the fixture ``document``; only ``url`` and ``client_json`` can be used."""
-    directory = tmp_path / "nginx"
+    with behind_nginx(tmp_path, document, private_tls) as anchor:
+        yield anchor
+
+
+@contextlib.contextmanager
+def behind_nginx(path, document, tls, *, client_ca=None):
+    """Run the service until the end of the block.
+
+    Args:
+        path: an empty directory.
+        document: the configuration.
+        tls: the certificate of nginx.
+        client_ca: the file with the CAs of client certificates, which nginx then asks for.
+    """
+    directory = path / "nginx"
     directory.mkdir()
-    (tmp_path / "config.json").write_text(json.dumps(document))
+    (path / "config.json").write_text(json.dumps(document))
     port = free_port()
+    verify_clients = client_ca and f"ssl_verify_client optional; ssl_client_certificate {client_ca};"
     (directory / "nginx.conf").write_text(
         _CONFIGURATION.format(
             # The directory is private, and nginx' workers run as another user by default.
             user="user root;" if os.geteuid() == 0 else "",
             directory=directory,
             port=port,
-            certificate=private_tls.certificate,
-            key=private_tls.key,
+            certificate=tls.certificate,
+            key=tls.key,
+            verify_clients=verify_clients or "",
         )
     )
     socket = directory / "app.sock"
@@ -78,11 +97,11 @@ def nginx_anchor(tmp_path, document, private_tls):
         *("--master", "--die-on-term", "--need-app"),
     ]
     nginx = [program("nginx", "nginx-light"), "-c", directory / "nginx.conf"]
-    environment = os.environ | {"ANCHOR_CONF": str(tmp_path / "config.json")}
+    environment = os.environ | {"ANCHOR_CONF": str(path / "config.json")}
     with (
         running(uwsgi, log=directory / "uwsgi.log", ready=socket.exists, env=environment),
         running(nginx, log=directory / "nginx.log", ready=lambda: listens(port)),
     ):
-        anchor = HTTPSAnchor(tmp_path, private_tls, None)
+        anchor = HTTPSAnchor(path, tls, None)
         anchor.port = port
         yield anchor
