@@ -11,6 +11,7 @@ from anchor.config.document import Section
 from anchor.config.plugins import Signature
 from anchor.config_lint.review import ConfigUnderReview, covers_all_addresses, is_loopback
 from anchor.errors import ConfigProblem
+from anchor.est.paths import RESERVED
 
 
 def sample_credentials(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
@@ -160,6 +161,18 @@ def metrics_for_everyone(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
             "everyone can read the metrics: what your authorities are called, how much they sign "
             "and when their CAs expire",
         )
+
+
+def no_est_label(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
+    """Find authorities that EST clients cannot reach because of their names."""
+    for path, _ in review.authorities():
+        name = path.partition(".")[2]
+        if name in RESERVED:
+            yield ConfigProblem(
+                path,
+                f"EST clients cannot reach an authority with the name {name!r}, because it is the "
+                "name of an EST operation (RFC 7030 section 3.2.2): choose another name",
+            )
 
 
 def unlimited_failures(review: ConfigUnderReview) -> Iterator[ConfigProblem]:

@@ -89,6 +89,7 @@ RULES = (
     Rule("forged-addresses", Level.DANGER, access.forged_addresses),
     Rule("address-of-a-proxy", Level.NOTICE, access.address_of_a_proxy),
     Rule("metrics-for-everyone", Level.NOTICE, access.metrics_for_everyone),
+    Rule("no-est-label", Level.WARNING, access.no_est_label),
     Rule("unlimited-failures", Level.WARNING, access.unlimited_failures),
     Rule("no-source-limit", Level.NOTICE, access.no_source_limit),
     Rule("any-source", Level.WARNING, access.any_source),

@@ -78,7 +78,9 @@ def behind_nginx(path, document, tls, *, client_ca=None):
     directory.mkdir()
     (path / "config.json").write_text(json.dumps(document))
     port = free_port()
-    verify_clients = client_ca and f"ssl_verify_client optional; ssl_client_certificate {client_ca};"
+    verify_clients = (
+        client_ca and f"ssl_verify_client optional; ssl_client_certificate {client_ca};"
+    )
     (directory / "nginx.conf").write_text(
         _CONFIGURATION.format(
             # The directory is private, and nginx' workers run as another user by default.

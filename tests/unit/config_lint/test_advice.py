@@ -217,6 +217,18 @@ NETWORK_AND_NAMES = [".", "%.%", "10.0.0.0/8"]
             'server = {"host": "127.0.0.1"}',
         ),
         (
+            "no-est-label",
+            "registration_authority/simplereenroll",
+            {
+                "registration_authority/simplereenroll": {
+                    "authentication": "static",
+                    "signing_ca": "local",
+                    "validators": STRICT | {"requester_names": OWN_NAMES},
+                }
+            },
+            "",
+        ),
+        (
             "metrics-for-everyone",
             "config.py.web.metrics_networks",
             {},
