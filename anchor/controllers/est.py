@@ -76,7 +76,11 @@ def _show_csr_attributes(request: Request, authority: RegistrationAuthority) -> 
     """The key that the policy requires; no content if it requires none."""
     attributes = csr_attributes(authority.policy)
     if attributes is None:
-        return respond(request, b"", "application/csrattrs", HTTPStatus.NO_CONTENT)
+        response = respond(request, b"", "application/csrattrs", HTTPStatus.NO_CONTENT)
+        # RFC 9110 section 8.6: a 204 has no Content-Length.
+        for name in ("Content-Type", "Content-Length"):
+            del response.headers[name]
+        return response
     return _respond(
         request, encode(attributes, one_line=_reads_one_line(request)), "application/csrattrs"
     )
