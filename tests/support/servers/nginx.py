@@ -96,7 +96,8 @@ def behind_nginx(path, document, tls, *, client_ca=None):
     uwsgi = [
         *(program("uwsgi", "uwsgi, from PyPI"), "--socket", socket, "--chmod-socket=666"),
         *("--venv", sys.prefix, "--pecan", ROOT / "config.py", "-p", "2"),
-        *("--master", "--die-on-term", "--need-app"),
+        # A client certificate is longer than the default of 4096 bytes.
+        *("--master", "--die-on-term", "--need-app", "--buffer-size", "65535"),
     ]
     nginx = [program("nginx", "nginx-light"), "-c", directory / "nginx.conf"]
     environment = os.environ | {"ANCHOR_CONF": str(path / "config.json")}
