@@ -42,6 +42,8 @@ RUN = {
     ("howto/backup.rst", "sh"): (3, "test_howto_commands.py"),
     ("howto/bans.rst", "console"): (3, "test_howto_commands.py"),
     ("howto/certmonger.rst", "shell"): (4, "test_howto_commands.py"),
+    ("howto/est.rst", "console"): (1, "test_est.py"),
+    ("howto/est.rst", "sh"): (8, "test_est.py"),
     ("howto/first-secret.rst", "sh"): (3, "test_first_secret.py"),
     ("howto/first-secret.rst", "yaml"): (2, "test_first_secret.py"),
     ("howto/ci-jobs.rst", "yaml"): (2, "test_oidc_docs.py"),
