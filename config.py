@@ -8,7 +8,8 @@ app = {"modules": ["anchor"]}
 web = {
     "max_body_bytes": 65536,
     "body_seconds": 10,
-    # Networks of proxies.  Anchor accepts X-Forwarded-For only from these.
+    # Networks of proxies.  Anchor accepts X-Forwarded-For, and the header that
+    # client_certificate_header names, only from these.
     "trusted_proxies": [],
     # Networks of clients that may read /metrics.
     "metrics_networks": ["127.0.0.0/8", "::1"],

@@ -21,6 +21,7 @@ from anchor.metrics.registry import Metrics
 from anchor.runtime import pecan_serve, process_directory, startup
 from anchor.runtime.graceful_shutdown import install
 from anchor.store.ban_file import prepare_database
+from anchor.web.client_certificate import HEADER
 from anchor.web.dispatch import StrictDispatch
 from anchor.web.problems import respond_to_error
 from anchor.web.readiness import Readiness
@@ -54,13 +55,16 @@ class Application(pecan.Pecan, StrictDispatch):  # type: ignore[misc]  # pecan h
             request_cls=Request,
             hooks=list(hooks),
         )
-        self._trusted_proxies = web.trusted_proxies
+        self._settings = {
+            TRUSTED_PROXIES: web.trusted_proxies,
+            HEADER: web.client_certificate_header,
+        }
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         """Respond to a request, also after an error, for which servers send no response."""
-        environ[TRUSTED_PROXIES] = self._trusted_proxies
+        environ |= self._settings
         logs.REQUEST_ID.set(request_id(environ))
         try:
             reply: Iterable[bytes] = super().__call__(environ, start_response)

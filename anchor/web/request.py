@@ -48,12 +48,17 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
         return _client(self.environ).text
 
     @property
+    def is_from_trusted_proxy(self) -> bool:
+        """True if the peer is a trusted proxy; a peer without an address is none."""
+        return _peer(self.environ).is_in(self.environ.get(TRUSTED_PROXIES, ()))
+
+    @property
     def is_https(self) -> bool:
         """True if the client used HTTPS, to this server or to a trusted proxy."""
         if self.environ.get("wsgi.url_scheme") == "https":
             return True
-        is_trusted = _peer(self.environ).is_in(self.environ.get(TRUSTED_PROXIES, ()))
-        return is_trusted and self.environ.get("HTTP_X_FORWARDED_PROTO") == "https"
+        forwarded = self.environ.get("HTTP_X_FORWARDED_PROTO")
+        return forwarded == "https" and self.is_from_trusted_proxy
 
     def read_body(self, limit: int, seconds: float) -> bytes:
         """The whole body.

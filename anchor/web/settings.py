@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_network
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import pydantic
 
@@ -11,6 +12,7 @@ from anchor.config.file_types import FilePath, text
 from anchor.config.option_types import Network
 from anchor.renewal.door_urls import normalize_url
 
+_HEADER_NAME = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*", re.ASCII)
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1"))
 
 
@@ -20,7 +22,17 @@ def _base_url(value: object) -> str:
     return normalize_url(value.rstrip("/"))
 
 
+def _header_name(value: object) -> str:
+    # Servers cannot tell X_Y from X-Y, and proxies drop headers with an underscore.
+    if not isinstance(value, str) or not _HEADER_NAME.fullmatch(value):
+        raise ValueError(
+            "should be the name of a header in letters, digits and hyphens, such as 'X-Client-Cert'"
+        )
+    return value
+
+
 BaseUrl = Annotated[str, pydantic.PlainValidator(_base_url), text("uri")]
+HeaderName = Annotated[str, pydantic.PlainValidator(_header_name), text("header name")]
 FrontPageMode = Literal["full", "short", "off"]
 
 
@@ -44,6 +56,13 @@ class WebSettings(pydantic.BaseModel):
     trusted_proxies: tuple[Network, ...] = pydantic.Field(
         (), description="networks of the proxies whose ``X-Forwarded-For`` is trusted"
     )
+    client_certificate_header: HeaderName | None = pydantic.Field(
+        None,
+        description="the header in which ``trusted_proxies`` send the client's TLS certificate: "
+        "percent-encoded PEM (nginx' ``$ssl_client_escaped_cert``) or a byte sequence "
+        "(RFC 9440). The proxy has to replace the header that a client sends. By default no "
+        "header is read",
+    )
     metrics_networks: tuple[Network, ...] = pydantic.Field(
         LOOPBACK, description="networks of the clients that may read ``/metrics``"
     )
@@ -56,3 +75,11 @@ class WebSettings(pydantic.BaseModel):
     front_page: FrontPageMode = pydantic.Field(
         "full", description="what the front page shows: full, short (no policies) or off"
     )
+
+    @pydantic.model_validator(mode="after")
+    def _require_proxies(self) -> Self:
+        if self.client_certificate_header is not None and not self.trusted_proxies:
+            raise ValueError(
+                "'client_certificate_header' is read only from 'trusted_proxies': list the proxies"
+            )
+        return self
