@@ -4,3 +4,4 @@ with open("/opt/anchor/etc/anchor/config.py") as shipped:  # noqa: PTH123  # Pec
     exec(shipped.read())
 
 web["trusted_proxies"] = ["172.30.16.0/24"]  # noqa: F821  # defined by the config.py of the image
+web["client_certificate_header"] = "X-Client-Cert"  # noqa: F821

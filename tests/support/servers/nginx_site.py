@@ -20,6 +20,8 @@ from tests.support.servers.processes import free_port, listens, program, running
 
 SITE = ROOT / "tools/nginx/anchor.conf"
 HOST = "anchor.example.com"
+MACHINES = "anchor-machines.example.com"
+"""The server that asks for client certificates."""
 
 _NGINX_CONF = """
 {user}
@@ -78,15 +80,36 @@ class Site:
         )
 
 
-def prepare(directory, document, replace):
-    """Write the configuration of the service and of nginx, with replacements in the site."""
-    (directory / "config.json").write_text(json.dumps(document))
-    if not (directory / "config.py").exists():
-        shutil.copy(ROOT / "config.py", directory)
+@contextlib.contextmanager
+def nginx(directory, ca, socket, replace=None):
+    """Run nginx with the shipped site, except for paths and replacements; return its port.
+
+    Args:
+        directory: the directory of nginx' files.
+        ca: the CA of the server's certificate.
+        socket: the socket of uwsgi.
+        replace: texts in the site, and what to replace them with.
+    """
+    port = free_port()
+    tls = make_ca(directory, name=HOST, issuer=ca, ca=False, usage=None)
     site = SITE.read_text()
-    for old, new in replace.items():
+    for old, new in {
+        "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
+        "listen [::]:443 ssl;": "",
+        "/run/anchor/anchor.sock": str(socket),
+        "/etc/anchor/tls/anchor.crt": str(tls.cert_path),
+        "/etc/anchor/tls/anchor.key": str(tls.key_path),
+        **(replace or {}),
+    }.items():
         assert old in site, f"{SITE} does not say {old!r}"
         site = site.replace(old, new)
+    with running_nginx(directory, site, port):
+        yield port
+
+
+@contextlib.contextmanager
+def running_nginx(directory, site, port):
+    """Run nginx with a site that listens on a port."""
     (directory / "site.conf").write_text(site)
     (directory / "nginx.conf").write_text(
         _NGINX_CONF.format(
@@ -96,39 +119,29 @@ def prepare(directory, document, replace):
         )
     )
     shutil.copy("/etc/nginx/uwsgi_params", directory)
+    with running(
+        [program("nginx", "nginx-light"), "-c", directory / "nginx.conf"],
+        log=directory / "nginx.log",
+        ready=lambda: listens(port),
+    ):
+        yield
 
 
 @contextlib.contextmanager
 def site(directory, document, ca, *uwsgi_options, replace=None):
     """Run nginx and uwsgi with the shipped configuration, except for paths and replacements."""
-    port = free_port()
-    tls = make_ca(directory, name=HOST, issuer=ca, ca=False, usage=None)
-    prepare(
-        directory,
-        document,
-        {
-            "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
-            "listen [::]:443 ssl;": "",
-            "/run/anchor/anchor.sock": f"{directory}/anchor.sock",
-            "/etc/anchor/tls/anchor.crt": str(tls.cert_path),
-            "/etc/anchor/tls/anchor.key": str(tls.key_path),
-            **(replace or {}),
-        },
-    )
+    (directory / "config.json").write_text(json.dumps(document))
+    if not (directory / "config.py").exists():
+        shutil.copy(ROOT / "config.py", directory)
     uwsgi = running(
         uwsgi_ini(directory, *uwsgi_options),
         log=directory / "uwsgi.log",
         ready=lambda: "WSGI app 0" in (directory / "uwsgi.log").read_text(),
         cwd=directory,
     )
-    nginx = running(
-        [program("nginx", "nginx-light"), "-c", directory / "nginx.conf"],
-        log=directory / "nginx.log",
-        ready=lambda: listens(port),
-    )
     trust = ssl.create_default_context(cafile=ca.cert_path)
     trust.check_hostname = False
-    with uwsgi as process, nginx:
+    with uwsgi as process, nginx(directory, ca, directory / "anchor.sock", replace) as port:
         yield Site(port, directory, trust, process)
 
 
