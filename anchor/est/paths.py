@@ -64,6 +64,11 @@ def parse_path(segments: Sequence[str]) -> EstPath:
         raise UnknownPath(_USAGE) from None
 
 
+def label_path(authority: str) -> str | None:
+    """The path of an authority, relative to the service's URL; None if EST cannot reach it."""
+    return None if authority in RESERVED else f".well-known/est/{authority}"
+
+
 _USAGE = (
     "the paths of EST are /.well-known/est/OPERATION and /.well-known/est/AUTHORITY/OPERATION, "
     f"with the operations {', '.join(Operation)}"

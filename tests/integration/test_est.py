@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -11,7 +13,7 @@ from tests.support.documentation import blocks
 from tests.support.inventory import open_inventory
 from tests.support.pki import key_pem, make_ca, make_csr, names_of, shared_key
 from tests.support.servers.https_anchor import make_tls
-from tests.support.servers.nginx import behind_nginx
+from tests.support.servers.nginx_site import MACHINES, site
 from tests.support.servers.processes import program
 from tests.support.servers.tls_server import TLSServer, handshake
 from tests.support.service import small_configuration
@@ -24,19 +26,26 @@ STRONGSWAN, CURL = COMMANDS[:4], COMMANDS[4:]
 
 @pytest.fixture(scope="module")
 def anchor(tmp_path_factory):
-    """The service behind an nginx that passes client certificates on."""
+    """The service behind the shipped nginx, whose server for machines is called localhost."""
     directory = tmp_path_factory.mktemp("est")
     root = make_ca(directory, name="Root")
     ca = make_ca(directory, name="Issuing CA", issuer=root)
     document = small_configuration(ca)
     document["signing_ca"]["local"]["chain_path"] = str(root.cert_path)
-    clients = directory / "clients.pem"
-    clients.write_bytes(ca.cert_path.read_bytes() + root.cert_path.read_bytes())
-    with behind_nginx(
-        directory, document, make_tls(directory / "tls"), client_ca=clients
-    ) as served:
-        served.cas = {ca.certificate, root.certificate}
-        yield served
+    tls = make_tls(directory / "tls")
+    replace = {
+        f"server_name {MACHINES};": "server_name localhost;",
+        "/etc/anchor/tls/anchor.crt": str(tls.certificate),
+        "/etc/anchor/tls/anchor.key": str(tls.key),
+        "burst=20": "burst=2000",
+    }
+    with site(directory, document, root, replace=replace) as served:
+        yield SimpleNamespace(
+            directory=directory,
+            port=served.port,
+            cas={ca.certificate, root.certificate},
+            tls_ca=tls.ca.cert_path,
+        )
 
 
 @pytest.fixture
@@ -44,10 +53,10 @@ def terminal(anchor, tmp_path):
     """A terminal of a client that knows the CA of nginx' certificate."""
     for name, package in (("pki", "strongswan-pki"), ("curl", "curl"), ("openssl", "openssl")):
         program(name, package)
-    (tmp_path / "tls-ca.pem").write_bytes(anchor.tls.ca.cert_path.read_bytes())
+    (tmp_path / "tls-ca.pem").write_bytes(anchor.tls_ca.read_bytes())
     replace = {
-        "anchor.example.com login": "localhost login",
-        "anchor.example.com": f"localhost:{anchor.port}",
+        MACHINES: f"localhost:{anchor.port}",
+        f"{MACHINES} login": "localhost login",
         # The name for which the client below verifies the certificate.
         "vpn.example.com": "localhost",
     }
@@ -59,7 +68,7 @@ def recorded(anchor, certificate):
     """The door of a certificate, and the number of its renewals."""
     [record] = [
         record
-        for record in open_inventory(anchor.path).select(Selection())
+        for record in open_inventory(anchor.directory).select(Selection())
         if record.der == certificate.public_bytes(Encoding.DER)
     ]
     return record.issuance.door, record.issuance.renewals
@@ -125,7 +134,7 @@ def test_a_large_certificate_reaches_strongswan_and_openssl(terminal, tmp_path):
 def test_a_client_reads_why_it_gets_no_certificate(terminal):
     for block in CURL[:3]:
         terminal.follow(block)
-    url = "https://anchor.example.com/.well-known/est"
+    url = f"https://{MACHINES}/.well-known/est"
     send = "curl -sS --cacert tls-ca.pem -H 'Content-Type: application/pkcs10' --data-binary "
 
     assert "use simpleenroll" in terminal.run(f"{send} @request.b64 {url}/simplereenroll")

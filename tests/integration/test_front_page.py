@@ -85,6 +85,7 @@ def test_a_browser_gets_a_page_and_curl_the_same_as_text(service, ca):
         assert fingerprint in answer
         assert "364 days left" in answer
         assert "http://localhost:80/v1/sign/default" in answer
+        assert "http://localhost:80/.well-known/est/default/" in answer
         assert "24 hours" in answer
         assert "signed with its own key" in answer
 
@@ -95,6 +96,7 @@ def test_programs_get_json(service, ca):
     [authority] = found["authorities"]
     [certificate] = authority["certificates"]
     assert ("default", "v1/sign/default") == (authority["name"], authority["sign"])
+    assert ".well-known/est/default" == authority["est"]
     assert ca.certificate.fingerprint(hashes.SHA256()).hex() == certificate["fingerprint"]
 
 

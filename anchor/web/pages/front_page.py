@@ -16,6 +16,7 @@ from types import MappingProxyType
 from mako.template import Template
 
 from anchor.authority import RegistrationAuthority
+from anchor.est.paths import label_path
 from anchor.policy.description import summary
 from anchor.timestamps import timestamp, utc_now
 from anchor.web.pages import page_data
@@ -122,6 +123,7 @@ class FrontPage:
             has_chain=bool(ca.at(now).chain),
             schemes=authority.methods.schemes,
             policy=self._policy(authority) if self._mode == "full" else None,
+            est=label_path(name),
         )
 
     def _policy(self, authority: RegistrationAuthority) -> page_data.PolicySummary:

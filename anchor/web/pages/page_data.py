@@ -84,6 +84,7 @@ class Authority:
     Attributes:
         schemes: the HTTP authentication schemes that are accepted.
         policy: None if policies are not published.
+        est: the path for EST clients; None if they cannot reach the authority.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Authority:
     has_chain: bool
     schemes: tuple[str, ...]
     policy: PolicySummary | None
+    est: str | None
 
 
 def cas(signing_ca: SigningCA, now: datetime.datetime) -> Iterator[CA]:
@@ -137,6 +139,8 @@ def as_json(authority: Authority) -> Mapping[str, Any]:
         "schemes": list(authority.schemes),
         "certificates": [_ca_as_json(ca) for ca in authority.cas],
     }
+    if authority.est is not None:
+        document["est"] = authority.est
     policy = authority.policy
     if policy is not None:
         document["credentials"] = policy.credentials
