@@ -14,7 +14,7 @@ from anchor.controllers.issuance import Issuance
 from anchor.controllers.methods import READ, current_request
 from anchor.errors import Forbidden, NotAuthenticated, UnknownAuthority, UnsupportedSubmission
 from anchor.est.csr_attributes import csr_attributes
-from anchor.est.messages import encode, encode_certificates, parse_request
+from anchor.est.messages import certs_only, encode, parse_request
 from anchor.est.paths import Operation, parse_path
 from anchor.metrics.registry import Metrics
 from anchor.web.authorization import header_credentials
@@ -68,8 +68,7 @@ def _show_ca_certificates(request: Request, authority: RegistrationAuthority) ->
         for ca in authority.signing_ca.trust_bundle(authority.clock())
         for certificate in (ca.certificate, *ca.chain)
     )
-    message = encode_certificates(certificates, one_line=_reads_one_line(request))
-    return _respond(request, message, "application/pkcs7-mime")
+    return _respond(request, certs_only(certificates), "application/pkcs7-mime")
 
 
 def _show_csr_attributes(request: Request, authority: RegistrationAuthority) -> Response:
@@ -81,9 +80,7 @@ def _show_csr_attributes(request: Request, authority: RegistrationAuthority) -> 
         for name in ("Content-Type", "Content-Length"):
             del response.headers[name]
         return response
-    return _respond(
-        request, encode(attributes, one_line=_reads_one_line(request)), "application/csrattrs"
-    )
+    return _respond(request, attributes, "application/csrattrs")
 
 
 def _enroll(
@@ -107,7 +104,7 @@ def _enroll(
             try:
                 issued = issuance.with_client_certificate(der, read_csr)
             except Forbidden as error:
-                # The client may use the certificate for TLS only, and have a secret too.
+                # The client may have a secret too, and send it only after a 401.
                 raise NotAuthenticated(str(error)) from error
     return _respond_with(request, issued.certificate)
 
@@ -143,16 +140,13 @@ def _request_reader(request: Request, web: WebSettings) -> Callable[[], X509Csr]
 
 
 def _respond_with(request: Request, certificate: x509.Certificate) -> Response:
-    message = encode_certificates([certificate], one_line=_reads_one_line(request))
-    return _respond(request, message, "application/pkcs7-mime; smime-type=certs-only")
+    media_type = "application/pkcs7-mime; smime-type=certs-only"
+    return _respond(request, certs_only([certificate]), media_type)
 
 
-def _respond(request: Request, message: bytes, media_type: str) -> Response:
+def _respond(request: Request, der: bytes, media_type: str) -> Response:
+    # strongSwan sends no User-Agent, and reads one line only.
+    message = encode(der, one_line=not request.environ.get("HTTP_USER_AGENT"))
     # RFC 8951 section 3 has clients ignore the header; those for RFC 7030 may expect it.
     headers = {"Content-Transfer-Encoding": "base64"}
     return respond(request, message, media_type, headers=headers)
-
-
-def _reads_one_line(request: Request) -> bool:
-    """True if the client is like strongSwan, which sends no User-Agent."""
-    return not request.environ.get("HTTP_USER_AGENT")

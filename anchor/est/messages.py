@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import textwrap
 from collections.abc import Iterable
 
 from cryptography import x509
@@ -67,10 +66,9 @@ def _decode(body: bytes) -> bytes:
         ) from None
 
 
-def encode_certificates(certificates: Iterable[x509.Certificate], *, one_line: bool) -> bytes:
-    """A certs-only message (RFC 7030 sections 4.1.3 and 4.2.3), encoded by :func:`encode`."""
-    message = pkcs7.serialize_certificates(list(certificates), Encoding.DER)
-    return encode(message, one_line=one_line)
+def certs_only(certificates: Iterable[x509.Certificate]) -> bytes:
+    """A CMS message with certificates, in DER (RFC 7030 sections 4.1.3 and 4.2.3)."""
+    return pkcs7.serialize_certificates(list(certificates), Encoding.DER)
 
 
 def encode(der: bytes, *, one_line: bool) -> bytes:
@@ -81,9 +79,10 @@ def encode(der: bytes, *, one_line: bool) -> bytes:
 
     Args:
         der: the message.
-        one_line: True for one line, of any length; otherwise a long text has lines of 64.
+        one_line: True for one line of any length; otherwise a long text has lines of 64.
     """
     text = base64.b64encode(der)
     if one_line or len(text) <= _LONGEST_LINE:
         return text + b"\n"
-    return "\n".join(textwrap.wrap(text.decode("ascii"), _WIDTH)).encode("ascii") + b"\n"
+    starts = range(0, len(text), _WIDTH)
+    return b"".join(text[start : start + _WIDTH] + b"\n" for start in starts)

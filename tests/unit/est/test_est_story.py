@@ -103,3 +103,15 @@ def test_too_many_failures_are_answered_429(serve, document):
     post(service, "simpleenroll", headers=WRONG, status=401)
 
     assert int(post(service, "simpleenroll", headers=BASIC, status=429).headers["Retry-After"]) > 0
+
+
+def test_outcomes_are_counted_as_at_the_other_doors(serve, document):
+    service = serve(document, metrics_networks=("192.0.2.7",))
+    [certificate] = certificates_in(post(service, "simpleenroll", headers=BASIC))
+    post(service, "simplereenroll", certificate=certificate, status=200)
+    post(service, "simplereenroll", status=401)
+    post(service, "simpleenroll", b"nonsense", headers=BASIC, status=400)
+
+    counts = service.http.get("/metrics").text
+    for outcome, number in (("issued", 2), ("unauthenticated", 1), ("malformed", 1)):
+        assert f'requests_total{{authority="default",outcome="{outcome}"}} {number}' in counts

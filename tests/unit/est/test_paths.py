@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anchor.errors import UnknownPath
-from anchor.est.paths import RESERVED, Operation, parse_path
+from anchor.est.paths import RESERVED, Operation, label_path, parse_path
 
 NO_OPERATIONS = ("", "CACERTS", "cacerts ", "fullcmc", "serverkeygen", "index", "__class__", "..")
 
@@ -27,6 +27,11 @@ def test_a_label_is_the_name_of_an_authority(label):
 def test_a_label_is_never_the_name_of_an_operation(label, operation):
     with pytest.raises(UnknownPath, match="cannot be"):
         parse_path([label, operation])
+
+
+def test_only_an_authority_with_another_name_than_an_operation_has_a_path():
+    assert label_path("web") == ".well-known/est/web"
+    assert {label_path(name) for name in RESERVED} == {None}
 
 
 @pytest.mark.parametrize("operation", NO_OPERATIONS)
