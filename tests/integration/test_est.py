@@ -21,7 +21,7 @@ from tests.support.terminal import Terminal
 
 PAGE = "howto/est.rst"
 COMMANDS = [block for block in blocks(PAGE) if block.language == "sh" or block.caption]
-STRONGSWAN, CURL = COMMANDS[:4], COMMANDS[4:]
+STRONGSWAN, CURL = COMMANDS[:5], COMMANDS[5:]
 
 
 @pytest.fixture(scope="module")
@@ -115,9 +115,9 @@ def test_a_large_certificate_reaches_strongswan_and_openssl(terminal, tmp_path):
     names = ["localhost", *(f"host-{number}.example.com" for number in range(100))]
     (tmp_path / "request.pem").write_bytes(make_csr("localhost", *names, key=key))
     (tmp_path / "key.pem").write_bytes(key_pem(key))
-    get, _, enroll, renew = STRONGSWAN
+    get, _, userpass, enroll, renew = STRONGSWAN
 
-    for block in (get, enroll):
+    for block in (get, userpass, enroll):
         terminal.follow(block)
     by_strongswan = read_certificate(tmp_path / "cert.pem")
     terminal.run("openssl req -in request.pem -outform DER | openssl base64 >request.b64")
