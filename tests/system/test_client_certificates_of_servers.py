@@ -1,4 +1,7 @@
-"""The TLS client certificate with uwsgi's and gunicorn's own TLS, and from a proxy in a header."""
+"""The TLS client certificate with uwsgi's and gunicorn's own TLS, and from a proxy in a header.
+
+The servers run as doc/source/howto/client-certificates.rst describes.
+"""
 
 from __future__ import annotations
 

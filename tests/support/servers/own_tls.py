@@ -21,6 +21,7 @@ _PAGE = "howto/client-certificates.rst"
 def _arguments(server, directory, port, tls, ca):
     """The command line of the page, with other paths and another port."""
     replace = {
+        "/etc/anchor/anchor.ini": str(ROOT / "tools/uwsgi/anchor.ini"),
         "/etc/anchor/tls/anchor.crt": str(tls.cert_path),
         "/etc/anchor/tls/anchor.key": str(tls.key_path),
         "/etc/anchor/CA/root-ca.crt": str(ca.cert_path),
@@ -39,9 +40,10 @@ def _arguments(server, directory, port, tls, ca):
         _, *arguments = shlex.split(text.replace("\\\n", ""))
         return [program("gunicorn", "gunicorn, from PyPI"), *map(adapted, arguments)]
     [options] = blocks(_PAGE, "ini")
-    ini = directory / "anchor.ini"
-    ini.write_text((ROOT / "tools/uwsgi/anchor.ini").read_text() + adapted(options.text))
-    return [ini if "tools/uwsgi" in str(part) else part for part in uwsgi_ini(directory)]
+    ini = directory / "tls.ini"
+    ini.write_text(adapted(options.text))
+    *beginning, _shipped = uwsgi_ini(directory)
+    return [*beginning, ini]
 
 
 @contextlib.contextmanager
