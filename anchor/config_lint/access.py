@@ -128,8 +128,14 @@ def served_without_tls(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
 
 
 def forged_addresses(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """Find ``trusted_proxies`` that trust X-Forwarded-For from every address."""
+    """Find ``trusted_proxies`` that trust the headers of every address."""
     if any(network.prefixlen == 0 for network in review.web.trusted_proxies):
+        if header := review.web.client_certificate_header:
+            yield ConfigProblem(
+                "config.py.web.client_certificate_header",
+                f"{header} is trusted from every address, so anyone can renew any certificate, for "
+                "any key: list only the proxies in 'trusted_proxies'",
+            )
         yield ConfigProblem(
             "config.py.web.trusted_proxies",
             "X-Forwarded-For is trusted from every address, so anyone can claim any address, and "

@@ -378,6 +378,17 @@ def test_each_advice_has_the_path_of_its_option(
         assert secret not in json.dumps(advise.found)
 
 
+def test_a_client_certificate_that_every_address_can_claim_is_a_danger(good, advise):
+    web = {"trusted_proxies": ["::/0"], "client_certificate_header": "X-Client-Cert"}
+
+    advise(good, f"web = {web}")
+
+    options = ("client_certificate_header", "trusted_proxies")
+    assert [("danger", f"config.py.web.{option}") for option in options] == [
+        (each["level"], each["path"]) for each in advise.found["advice"]
+    ]
+
+
 @pytest.mark.parametrize("option", ["cert_path", "chain_path", "ca_file"])
 def test_a_certificate_signed_with_sha1_is_reported_in_every_option(good, advise, tmp_path, option):
     key = shared_key("rsa-2048")
