@@ -136,6 +136,13 @@ class NotAuthenticated(RequestError):
         super().__init__(message)
 
 
+class RequesterGone(NotAuthenticated):
+    """The holder of a certificate may not authenticate any more, so it is not renewed."""
+
+    def __init__(self, message: str = "the requester is not known any more"):
+        super().__init__(message)
+
+
 class TooManyAttempts(RequestError):
     """Too many authentication attempts failed; ``retry_after`` is in seconds."""
 

@@ -6,10 +6,11 @@ import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, ParamSpec, Protocol, cast
+from typing import Annotated, Any, ParamSpec, cast
 
 import pydantic
 
+from anchor.auth.backend import Backend
 from anchor.auth.circuit_breaker import CircuitBreaker, SharedSlots, default_limits
 from anchor.auth.results import AuthDetails, CredentialKind
 from anchor.config import plugins
@@ -32,36 +33,6 @@ AuthenticateFunction = Callable[[str, str, str, Callable[[str], None]], Any]
 Arguments = ParamSpec("Arguments")
 
 
-class Backend(Protocol):
-    """The interface of a class that is registered as an authentication backend.
-
-    A backend that never waits for input or output may set the attribute ``waits = False``.  All
-    other backends are called by at most ``max_waiting`` requests at once.
-
-    Failures are counted by user name.  If a user has several names, the backend needs a method
-    ``principal(user)`` that returns the same text for all of them, or None to count by address only
-    until the user is known.  Or its ``authenticate`` takes a third parameter, ``identified``: a
-    function to call with the user's canonical name before the secret is checked.  It raises
-    TooManyAttempts, which the backend must not catch.
-
-    A backend that can find a user without the secret may have a method ``look_up(recorded)``.  It
-    takes the identity of an earlier authentication, and returns the user's identity as it is now,
-    or None if the backend cannot tell.  It raises NotAuthenticated if the user may not
-    authenticate any more.  Renewals without a secret call it.
-
-    A class may set ``credential`` to the kind of credential that it accepts.  A class of Anchor's
-    own lists in ``from_anchor`` the parameters of its constructor that are no options.
-    """
-
-    def authenticate(self, user: str, secret: str) -> AuthDetails:
-        """Return the requester's identity.
-
-        Raises:
-            NotAuthenticated: the credentials are wrong.
-            BackendUnavailable: the credentials cannot be checked now.
-        """
-
-
 class Authenticator:
     """A configured backend; every error that it raises becomes one of Anchor's.
 
@@ -80,7 +51,7 @@ class Authenticator:
         *,
         principal: Callable[[str], str | None] | None = None,
         credential: CredentialKind = CredentialKind.PASSWORD,
-        look_up: Callable[[AuthDetails], object] | None = None,
+        look_up: Callable[[str, AuthDetails], object] | None = None,
     ):
         self.name = name
         self.backend = backend
@@ -135,24 +106,28 @@ class Authenticator:
             raise NotAuthenticated()
         return identity
 
-    def look_up(self, recorded: AuthDetails) -> AuthDetails | None:
+    def look_up(self, authority: str, recorded: AuthDetails) -> AuthDetails | None:
         """The requester as the backend has them now, found without a secret.
 
         Args:
+            authority: the name of the registration authority.
             recorded: the identity of an earlier authentication.
 
         Returns:
             None if the backend cannot tell.
 
         Raises:
-            NotAuthenticated: the requester is gone.
+            NotAuthenticated: the requester is gone, or has another name now.
             BackendUnavailable: the backend cannot be reached.
             DatabaseUnavailable: the database is away, for requesters that are stored there.
             PluginError: the backend raised an unexpected error or returned a wrong type.
         """
         if self._look_up is None:
             return None
-        return self._call(self._look_up, recorded)
+        current = self._call(self._look_up, authority, recorded)
+        if current is not None:
+            _require_same_user(recorded, current)
+        return current
 
     def _call(self, function: Callable[..., object], *arguments: object) -> AuthDetails | None:
         """Call the backend, and turn every error into one of Anchor's."""
@@ -240,7 +215,7 @@ def load_authenticator(
             more["identified"] = on_identified
         return instance.authenticate(user, secret, **more)
 
-    principal, look_up = (getattr(instance, name, None) for name in ("principal", "look_up"))
+    principal = getattr(instance, "principal", None)
     return Authenticator(
         name=name,
         authenticate=authenticate,
@@ -248,8 +223,33 @@ def load_authenticator(
         backend=kind,
         principal=principal if callable(principal) else None,
         credential=credential,
-        look_up=look_up if callable(look_up) else None,
+        look_up=_look_up_function(getattr(instance, "look_up", None)),
     )
+
+
+def _look_up_function(look_up: Any) -> Callable[[str, AuthDetails], object] | None:
+    """Wrap the method of a backend; None if it has none."""
+    if not callable(look_up):
+        return None
+    if "authority" in inspect.signature(look_up).parameters:
+        return lambda authority, recorded: look_up(recorded, authority=authority)
+    return lambda _authority, recorded: look_up(recorded)
+
+
+def _require_same_user(recorded: AuthDetails, current: AuthDetails) -> None:
+    """Require that a look-up has found the user of the earlier authentication.
+
+    Somebody else may have the name or the identifier now.
+
+    Raises:
+        NotAuthenticated: the name or the identifier is another one.
+    """
+    ids = {recorded.user_id, current.user_id} - {None}
+    if current.username != recorded.username or len(ids) > 1:
+        raise NotAuthenticated(
+            "the requester has another name or identifier now: authenticate with a secret, a token "
+            "or a JWT"
+        )
 
 
 def _with_circuit_breaker(

@@ -10,7 +10,7 @@ from pathlib import Path
 from anchor.auth.results import AuthDetails
 from anchor.auth.users_file import UsersFile
 from anchor.config.file_types import FilePath, Secret, SecretEnv, SecretFile, one_secret
-from anchor.errors import ConfigProblem, ConfigurationError, NotAuthenticated
+from anchor.errors import ConfigProblem, ConfigurationError, NotAuthenticated, RequesterGone
 from anchor.runtime.listeners import is_loopback, listening
 
 LOG = logging.getLogger(__name__)
@@ -74,6 +74,15 @@ class StaticAuthentication:
         """
         return self._users.authenticate(user, secret)
 
+    def look_up(self, recorded: AuthDetails) -> AuthDetails:
+        """Return the user with that name as the configuration or the file has it now.
+
+        Raises:
+            RequesterGone: there is no such user any more.
+            BackendUnavailable: the users file is missing or broken.
+        """
+        return self._users.look_up(recorded.username)
+
 
 class _SingleUser:
     """One user with one secret, kept only as a digest."""
@@ -90,6 +99,12 @@ class _SingleUser:
         """Return the identity, or raise NotAuthenticated."""
         if not hmac.compare_digest(self._credentials, _digest(user, secret)):
             raise NotAuthenticated()
+        return self._identity
+
+    def look_up(self, user: str) -> AuthDetails:
+        """Return the identity, or raise RequesterGone."""
+        if user != self._identity.username:
+            raise RequesterGone()
         return self._identity
 
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from anchor.auth.credentials import is_token_id
 from anchor.auth.results import AuthDetails, CredentialKind
-from anchor.errors import NotAuthenticated
+from anchor.errors import NotAuthenticated, RequesterGone
 
 _SECRET_BYTES = 32
 # Unpadded base64url of 32 bytes.
@@ -51,6 +51,11 @@ class Token:
     created: datetime.datetime
     expires: datetime.datetime | None
     revoked: datetime.datetime | None = None
+
+    @property
+    def identity(self) -> AuthDetails:
+        """The identity of the holder."""
+        return AuthDetails(self.requester, self.groups, allowed_names=self.names, token_id=self.id)
 
     def is_usable(self, now: datetime.datetime) -> bool:
         """Whether the token is good for another certificate."""
@@ -107,9 +112,24 @@ class TokenAuthentication:
             or not token.is_usable(self._tokens.now())
         ):
             raise NotAuthenticated()
-        return AuthDetails(
-            token.requester, token.groups, allowed_names=token.names, token_id=token.id
-        )
+        return token.identity
+
+    def look_up(self, recorded: AuthDetails, authority: str) -> AuthDetails:
+        """Return the identity of the holder of the token that got the first certificate.
+
+        The token may be expired or used up: it was for the first certificate only.
+
+        Raises:
+            RequesterGone: the token was revoked, does not exist any more, or is of another
+                authority.
+            DatabaseUnavailable: the database is away.
+        """
+        token = self._tokens.find(recorded.token_id) if recorded.token_id else None
+        if token is None or token.authority != authority:
+            raise RequesterGone("the token of the first certificate does not exist any more")
+        if token.revoked is not None:
+            raise RequesterGone("the token of the first certificate was revoked")
+        return token.identity
 
 
 def new_secret() -> str:

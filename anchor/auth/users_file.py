@@ -14,7 +14,13 @@ from pathlib import Path
 
 from anchor.auth.results import AuthDetails
 from anchor.auth.user_lines import MAX_BYTES, User, parse_users
-from anchor.errors import BackendUnavailable, ConfigProblem, ConfigurationError, NotAuthenticated
+from anchor.errors import (
+    BackendUnavailable,
+    ConfigProblem,
+    ConfigurationError,
+    NotAuthenticated,
+    RequesterGone,
+)
 from anchor.logs.bounds import shorten
 
 LOG = logging.getLogger(__name__)
@@ -99,6 +105,18 @@ class UsersFile:
             matches = any(secret_hash.matches(secret) for secret_hash in compared.hashes)
         if known is None or not matches:
             raise NotAuthenticated()
+        return known.identity
+
+    def look_up(self, user: str) -> AuthDetails:
+        """Return the identity of a user, without a secret.
+
+        Raises:
+            RequesterGone: there is no such user.
+            BackendUnavailable: the file is missing or broken.
+        """
+        known = self._users().get(user)
+        if known is None:
+            raise RequesterGone()
         return known.identity
 
     def _users(self) -> Mapping[str, User]:

@@ -217,7 +217,9 @@ class Holder:
             credential=CredentialKind.CERTIFICATE,
             renewal=renewal,
         )
-        current = self.recorded_method.authenticator.look_up(recorded)
+        current = self.recorded_method.authenticator.look_up(
+            self.authentication.authority, recorded
+        )
         return recorded if current is None else _without_losses(recorded, current)
 
 

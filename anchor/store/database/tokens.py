@@ -26,7 +26,7 @@ from anchor.auth.token import Token
 from anchor.store.database.certificate_rows import moment, seconds
 from anchor.store.database.engine import Database
 from anchor.store.database.statements import Statement, Transaction
-from anchor.store.database.tables import TOKENS
+from anchor.store.database.tables import CERTIFICATES, TOKENS
 from anchor.timestamps import utc_now
 from anchor.X509.storable_text import storable
 
@@ -144,7 +144,11 @@ class Tokens:
             return bool(connection.execute(query).rowcount)
 
     def prune(self, before: datetime.datetime) -> int:
-        """Delete the tokens that expired or were revoked before a time; return their number."""
+        """Delete the tokens that ended before a time; return their number.
+
+        A token ends when it expires or is revoked, and when its last certificate does, which can
+        be renewed only while the token is there.
+        """
         with self.database.write() as connection:
             return connection.execute(delete(TOKENS).where(_ended_before(before))).rowcount
 
@@ -179,7 +183,15 @@ def take_use(transaction: Transaction, token_id: str, now: datetime.datetime) ->
 
 
 def _ended_before(time: datetime.datetime) -> ColumnElement[bool]:
-    return or_(_COLUMNS.expires < seconds(time), _COLUMNS.revoked < seconds(time))
+    # Renewals have the token of the first certificate.
+    later = (
+        select(CERTIFICATES.c.id)
+        .where(CERTIFICATES.c.token_id == _COLUMNS.id, CERTIFICATES.c.not_after >= seconds(time))
+        .correlate(TOKENS)
+        .exists()
+    )
+    ended = or_(_COLUMNS.expires < seconds(time), _COLUMNS.revoked < seconds(time))
+    return and_(ended, ~later)
 
 
 def _token(row: Sequence[Any]) -> Token:

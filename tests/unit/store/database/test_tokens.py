@@ -272,6 +272,36 @@ def test_pruning_keeps_tokens_that_may_be_used_or_ended_lately(tokens):
     assert {token.id for token in tokens.select()} == {token.id for token in kept}
 
 
+@pytest.mark.parametrize("ending", ["expired", "revoked"])
+def test_pruning_keeps_an_ended_token_until_its_last_certificate_has_ended(
+    tokens, inventory, ending
+):
+    """A renewal has the token of the first certificate, and is refused without it."""
+    token = make_token(created=NOW - 9 * HOUR, expires=NOW - 8 * HOUR)
+    tokens.add(token)
+    if ending == "revoked":
+        Tokens(tokens.database, lambda: NOW - 9 * HOUR).revoke(token.id)
+    else:
+        store(inventory, token.id, at=NOW - 9 * HOUR, not_after=NOW - 7 * HOUR)
+    renewed, names = make_record("web1.example.com", not_after=NOW)
+    issuance = dataclasses.replace(renewed.issuance, token_id=token.id, renewed_from="ab" * 32)
+    inventory.add(dataclasses.replace(renewed, issuance=issuance), names)
+    store(inventory, not_after=NOW + HOUR)
+
+    for before in (NOW - HOUR, NOW):
+        assert tokens.count_ended(before) == tokens.prune(before) == 0
+    assert tokens.count_ended(NOW + SECOND) == tokens.prune(NOW + SECOND) == 1
+
+
+def test_pruning_finds_the_certificates_of_a_token_by_an_index(tokens):
+    query = tokens_module.delete(tokens_module.TOKENS).where(tokens_module._ended_before(NOW))
+    with tokens.database.read() as connection:
+        text = str(query.compile(connection.engine, compile_kwargs={"literal_binds": True}))
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}").all()
+
+    assert "certificates_token_id" in str(plan)
+
+
 # Credentials for one certificate.
 
 
