@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -20,21 +19,15 @@ from anchor.errors import BackendUnavailable, NotAuthenticated
 
 try:
     from keystoneauth1 import exceptions, token_endpoint
-    from keystoneauth1.adapter import LegacyJsonAdapter
     from keystoneauth1.identity import v3
-    from keystoneauth1.session import Session, TCPKeepAliveAdapter
     from keystoneclient.v3.tokens import TokenManager
 
-    from anchor.auth.bounded_http import BoundedAdapter
+    from anchor.auth.keystone_connection import Connections, is_from_keystone
+    from anchor.auth.keystone_requesters import find_requester
 except ImportError as error:
     raise ImportError(f"{error}; `pip install anchor[keystone]` installs what it needs") from error
 
 LOG = logging.getLogger(__name__)
-
-# keystoneauth's debug log contains tokens that a server repeats. Its level is set here, so that
-# debug logging of the root logger does not turn it on.
-_WIRE = logging.getLogger(f"{__name__}.wire")
-_WIRE.setLevel(logging.INFO)
 
 # The characters that a header can carry. A Fernet token has about 200, a JWS about 800.
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}", re.ASCII)
@@ -146,7 +139,7 @@ class KeystoneAuthentication:
                 project_name=service_project,
                 project_domain_name=service_project_domain,
             )
-        self._sessions = _Sessions(str(ca_file) if ca_file else True, timeout)
+        self._connections = Connections(url, str(ca_file) if ca_file else True, timeout)
         # Half a second more, so that the library's own timeout, with a better message, comes first.
         self._deadline = Deadline(timeout + 0.5)
 
@@ -173,20 +166,34 @@ class KeystoneAuthentication:
             token.project.id if token.project else None,
         )
 
+    def look_up(self, recorded: AuthDetails) -> AuthDetails | None:
+        """Return the recorded user with the roles that they have now.
+
+        Returns:
+            None without a service account, or if no identifier was recorded.
+
+        Raises:
+            RequesterGone: the user or the project is gone or disabled, or the user has no role.
+            BackendUnavailable: Keystone does not answer, or the service account may not ask.
+        """
+        service = self._service
+        if service is None or recorded.user_id is None:
+            return None
+        return self._deadline.call(
+            lambda: find_requester(self._connections.client(service), recorded, self._url)
+        )
+
     def _fetch_token_data(self, token: str) -> Any:
         """Keystone's description of the token, as JSON."""
-        adapter = LegacyJsonAdapter(
-            self._sessions.get(),
-            auth=self._service or token_endpoint.Token(self._url, token),
-            endpoint_override=self._url,
-            logger=_WIRE,
-        )
+        account = self._service or token_endpoint.Token(self._url, token)
         try:
-            return TokenManager(adapter).get_token_data(token, include_catalog=False)
+            return TokenManager(self._connections.client(account)).get_token_data(
+                token, include_catalog=False
+            )
         except exceptions.HttpError as error:
             # 401 concerns the service account if there is one, otherwise the token.
             expected = (404,) if self._service is not None else (401, 404)
-            if error.http_status in expected and _is_from_keystone(error):
+            if error.http_status in expected and is_from_keystone(error):
                 raise NotAuthenticated() from None
             raise self._unavailable(f"HTTP status {error.http_status}") from None
         except RecursionError:
@@ -198,14 +205,6 @@ class KeystoneAuthentication:
     def _unavailable(self, what: str) -> BackendUnavailable:
         account = " with the service account" if self._service is not None else ""
         return BackendUnavailable(f"{self._url} could not validate a token{account}: {what}")
-
-
-def _is_from_keystone(error: Any) -> bool:
-    """True if Keystone itself sent the error, not another server at the URL."""
-    try:
-        return bool(error.response.json()["error"]["code"] == error.http_status)
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-        return False
 
 
 class _Entity(pydantic.BaseModel):
@@ -246,28 +245,3 @@ class _Scopes:
         if not allowed:
             LOG.info("the token of %r is not scoped to a project: refused", token.user.name)
             raise NotAuthenticated()
-
-
-class _Adapter(BoundedAdapter, TCPKeepAliveAdapter):
-    """Keystoneauth's adapter, with bounds on the answer."""
-
-
-@dataclass
-class _Sessions:
-    """Persistent connections, new ones after a fork, which would share the sockets."""
-
-    verify: str | bool
-    timeout: float
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _session: Session | None = None
-    _process: int = 0
-
-    def get(self) -> Session:
-        with self._lock:
-            if self._session is None or self._process != os.getpid():
-                # Without redirects: another server would get the token.
-                self._session = Session(verify=self.verify, timeout=self.timeout, redirect=False)
-                for scheme in ("http://", "https://"):
-                    self._session.session.mount(scheme, _Adapter())
-                self._process = os.getpid()
-            return self._session

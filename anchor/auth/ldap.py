@@ -17,6 +17,7 @@ from anchor.auth.results import AuthDetails
 from anchor.config.diagnostics import Diagnostics
 from anchor.config.file_types import FilePath, Secret, SecretEnv, SecretFile, one_secret
 from anchor.errors import ConfigurationError, NotAuthenticated
+from anchor.timestamps import utc_now
 
 LOG = logging.getLogger(__name__)
 
@@ -207,6 +208,27 @@ class LdapAuthentication:
         if identity is None:
             raise NotAuthenticated()
         return identity
+
+    def look_up(self, recorded: AuthDetails) -> AuthDetails | None:
+        """Return the user with the recorded name as the directory has them now.
+
+        Returns:
+            None without a service account: nobody else may search.
+
+        Raises:
+            RequesterGone: the user does not exist any more, or is disabled.
+            BackendUnavailable: the directory does not answer, or rejects the service account.
+        """
+        service = self._lookup.service
+        if service is None:
+            return None
+        return self._deadline.call(
+            lambda: self._directory.with_connection(
+                lambda connection: self._lookup.find(
+                    connection, service, recorded.username, utc_now()
+                )
+            )
+        )
 
 
 def _is_plain(user: str) -> bool:

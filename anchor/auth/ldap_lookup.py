@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from anchor.auth import distinguished_names
+from anchor.auth import distinguished_names, ldap_accounts
 from anchor.auth.ldap_connection import Entry, LdapConnection, escape_in_filter
+from anchor.auth.ldap_filters import match_any_user
 from anchor.auth.results import AuthDetails
-from anchor.errors import BackendUnavailable
+from anchor.errors import BackendUnavailable, RequesterGone
 
 LOG = logging.getLogger(__name__)
 
@@ -87,9 +89,37 @@ class UserLookup:
             entries = self._bind_and_read(connection, self.user_dn, user, secret)
         else:
             entries = self._bind_in_domain(connection, user, secret)
-        if len(entries) != 1:
-            return None
-        entry = entries[0]
+        return self._identity(connection, entries[0]) if len(entries) == 1 else None
+
+    def find(
+        self, connection: LdapConnection, service: ServiceAccount, name: str, now: datetime.datetime
+    ) -> AuthDetails:
+        """Return the identity of a user, without the user's password.
+
+        Args:
+            connection: an open connection to the directory.
+            service: the account that searches.
+            name: the user's canonical name.
+            now: the time, in UTC.
+
+        Raises:
+            RequesterGone: there is not exactly one such user whom the filter matches, or the
+                account is disabled or expired.
+        """
+        service.bind(connection)
+        query = f"({self.name_attribute}={escape_in_filter(name)})"
+        entries = self._search(
+            connection, f"(&{query}{match_any_user(self.filter)})", name, ldap_accounts.ATTRIBUTES
+        )
+        identity = self._identity(connection, entries[0]) if len(entries) == 1 else None
+        if identity is None:
+            raise RequesterGone()
+        if ldap_accounts.is_disabled(entries[0], now):
+            raise RequesterGone("the requester's account is disabled or expired")
+        return identity
+
+    def _identity(self, connection: LdapConnection, entry: Entry) -> AuthDetails | None:
+        """The user with an entry; None if it does not have exactly one name."""
         names = entry.attributes.get(self.name_attribute.lower(), ())
         if len(names) != 1:
             LOG.warning(
@@ -110,7 +140,7 @@ class UserLookup:
         on_identified: Callable[[str], None],
     ) -> Sequence[Entry]:
         service.bind(connection)
-        entries = self._search(connection, user)
+        entries = self._search(connection, self._query(user), user)
         if len(entries) == 1:
             # The filter may match one entry by several of its names.
             dn = entries[0].name
@@ -131,7 +161,7 @@ class UserLookup:
         if not connection.bind(dn, secret):
             return ()
         # Read only the entry of the bind: the filter may match others.
-        return self._search(connection, user, dn)
+        return self._search(connection, self._query(user), user, dn=dn)
 
     def _bind_in_domain(
         self, connection: LdapConnection, user: str, secret: str
@@ -139,7 +169,7 @@ class UserLookup:
         principal = f"{user}@{self.domain}"
         if not connection.bind(principal, secret):
             return ()
-        entries = self._search(connection, user)
+        entries = self._search(connection, self._query(user), user)
         # Active Directory first reads the name as a userPrincipalName, then as a sAMAccountName.
         # If two users share it in different attributes, the bind may authenticate the other user.
         query = f"(userPrincipalName={escape_in_filter(principal)})"
@@ -149,12 +179,24 @@ class UserLookup:
             return ()
         return entries
 
-    def _search(self, connection: LdapConnection, user: str, dn: str | None = None) -> list[Entry]:
+    def _query(self, user: str) -> str:
+        """The filter for a user name."""
+        return self.filter.replace("{user}", escape_in_filter(user))
+
+    def _search(
+        self,
+        connection: LdapConnection,
+        query: str,
+        user: str,
+        more_attributes: tuple[str, ...] = (),
+        *,
+        dn: str | None = None,
+    ) -> list[Entry]:
         """Search below the base, or read the entry at ``dn``."""
         entries = connection.search(
             dn or self.base,
-            self.filter.replace("{user}", escape_in_filter(user)),
-            (self.name_attribute, self.group_attribute),
+            query,
+            (self.name_attribute, self.group_attribute, *more_attributes),
             only_base=dn is not None,
         )
         if len(entries) > 1:

@@ -1,0 +1,142 @@
+"""Users of Keystone and their roles, found without a token of theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Annotated, Any, TypeVar
+
+import pydantic
+
+from anchor.auth.results import AuthDetails
+from anchor.errors import BackendUnavailable, RequesterGone
+
+try:
+    from keystoneauth1 import exceptions
+    from keystoneclient.v3.projects import ProjectManager
+    from keystoneclient.v3.role_assignments import RoleAssignmentManager
+    from keystoneclient.v3.users import UserManager
+
+    from anchor.auth.keystone_connection import is_from_keystone
+except ImportError as error:
+    raise ImportError(f"{error}; `pip install anchor[keystone]` installs what it needs") from error
+
+
+class _User(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(strict=True)
+
+    id: str
+    name: Annotated[str, pydantic.Field(min_length=1)]
+    enabled: bool
+
+
+class _Project(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(strict=True)
+
+    enabled: bool
+
+
+class _Role(pydantic.BaseModel):
+    name: Annotated[str, pydantic.Field(min_length=1)]
+
+
+class _Assignment(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(strict=True)
+
+    role: _Role
+    scope: dict[str, Any]
+
+
+_ASSIGNMENTS = pydantic.TypeAdapter(list[_Assignment])
+
+Answer = TypeVar("Answer")
+
+
+def find_requester(client: Any, recorded: AuthDetails, url: str) -> AuthDetails:
+    """Return the user of an earlier authentication, with the roles that they have now.
+
+    The roles are those in the recorded project.  A user who was authenticated without a project has
+    the roles on domains and on the system.
+
+    Args:
+        client: the client of the service account.
+        recorded: the earlier identity, with the identifier of the user.
+        url: the URL of Keystone, for messages.
+
+    Raises:
+        RequesterGone: the user or the project is gone or disabled, or the user has no role left.
+        BackendUnavailable: Keystone gives no usable answer, or the service account may not ask.
+    """
+
+    def ask(policy: str, question: Callable[[], Answer]) -> Answer:
+        with _errors(url, policy):
+            return question()
+
+    user_id, project_id = recorded.user_id, recorded.project_id
+    user = ask(
+        "identity:get_user",
+        lambda: _User.model_validate(UserManager(client).get(user_id).to_dict()),
+    )
+    if not user.enabled:
+        raise RequesterGone("the requester's account is disabled")
+    if project_id is not None:
+        project = ask(
+            "identity:get_project",
+            lambda: _Project.model_validate(ProjectManager(client).get(project_id).to_dict()),
+        )
+        if not project.enabled:
+            raise RequesterGone("the requester's project is disabled")
+    assignments = ask(
+        "identity:list_role_assignments",
+        lambda: _ASSIGNMENTS.validate_python(
+            [
+                assignment.to_dict()
+                for assignment in RoleAssignmentManager(client).list(
+                    user=user_id, project=project_id, effective=True, include_names=True
+                )
+            ]
+        ),
+    )
+    roles = sorted(
+        {
+            assignment.role.name
+            for assignment in assignments
+            if ("project" in assignment.scope) == (project_id is not None)
+        }
+    )
+    # A token without a scope has no roles.
+    if not roles and (project_id is not None or recorded.groups):
+        raise RequesterGone("the requester has no role any more")
+    return AuthDetails(user.name, roles, user.id, project_id)
+
+
+@contextmanager
+def _errors(url: str, policy: str) -> Iterator[None]:
+    """Turn the errors of the block into Anchor's.
+
+    Args:
+        url: the URL of Keystone.
+        policy: the rule of Keystone's policy that allows the question.
+    """
+    try:
+        yield
+    except exceptions.HttpError as error:
+        if is_from_keystone(error) and error.http_status == HTTPStatus.NOT_FOUND:
+            raise RequesterGone() from None
+        if is_from_keystone(error) and error.http_status == HTTPStatus.FORBIDDEN:
+            reason = f"the service account lacks the permission {policy}"
+        else:
+            reason = f"HTTP status {error.http_status}"
+        raise _unavailable(url, reason) from None
+    except exceptions.ClientException as error:
+        raise _unavailable(url, f"{type(error).__name__}: {error}") from None
+    except RecursionError:
+        raise _unavailable(url, "its JSON is nested too deeply") from None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        # Without the cause: its text may contain a part of the answer.
+        raise _unavailable(url, f"the answer to {policy} cannot be read") from None
+
+
+def _unavailable(url: str, reason: str) -> BackendUnavailable:
+    return BackendUnavailable(f"{url} could not look up a requester: {reason}")
