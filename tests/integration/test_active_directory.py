@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ldap3
 import pytest
 
 from anchor.auth import principals
 from anchor.auth.authenticator import load_authenticator
 from anchor.auth.results import AuthDetails
 from anchor.errors import BackendUnavailable, NotAuthenticated
-from tests.support.servers.samba import BASE
+from tests.support.pki import make_csr, shared_key
+from tests.support.refused_renewals import refused_renewal
+from tests.support.renewal import renew
+from tests.support.servers.samba import BASE, DOMAIN
 
 
 @pytest.fixture
@@ -108,6 +112,64 @@ def test_a_service_account_can_look_for_users_by_their_mail_or_anything(authenti
     identity = authenticate("someone@ad.example.com", "Tr3nt-Passw0rd!", **options)
 
     assert AuthDetails("trent") == identity
+
+
+SERVICE_ACCOUNT = {
+    "domain": None,
+    "service_dn": f"bob@{DOMAIN}",
+    "service_secret": "B0b-Passw0rd!",
+    "name_attribute": "sAMAccountName",
+    "filter": "(sAMAccountName={user})",
+    "nested_groups": True,
+    "group_base": f"OU=Groups,{BASE}",
+}
+
+
+@pytest.fixture
+def renewing(samba, serve, document):
+    """A service that asks the domain with a service account, for names of Operators."""
+    document["authentication"]["static"] = {
+        name: value for name, value in samba.options(**SERVICE_ACCOUNT).items() if value is not None
+    }
+    authority = document["registration_authority"]["default"]
+    authority["validators"] = {"server_group": {"group_prefixes": {"Operators": "op"}}}
+    return serve(document)
+
+
+def test_a_renewal_needs_a_user_who_could_still_log_in(samba, renewing):
+    nova, csr = f"CN=Nova,OU=Groups,{BASE}", make_csr("op-1.example.com")
+    # 100 ns since 1601: a day in 2001.
+    past = str(126_227_808_000_000_000)
+    with samba.administration() as connection:
+
+        def change(dn, attribute, value, operation=ldap3.MODIFY_REPLACE):
+            connection.modify(dn, {attribute: [(operation, [value])]})
+
+        def begin(user):
+            dn = samba.add_user(connection, user, "R3news-Passw0rd!")
+            # Members of Nova are in Operators, because Nova is.
+            change(nova, "member", dn, ldap3.MODIFY_ADD)
+            return dn, renewing.issue(csr, user=user, secret="R3news-Passw0rd!")
+
+        dn, certificate = begin("renews")
+        assert renew(renewing, certificate, shared_key(), csr).status_int == 200
+
+        change(dn, "userAccountControl", "514")
+        assert "disabled or expired" in refused_renewal(renewing, certificate, csr)
+        change(dn, "userAccountControl", "512")
+        change(dn, "accountExpires", past)
+        assert "disabled or expired" in refused_renewal(renewing, certificate, csr)
+        change(dn, "accountExpires", "0")
+        assert renew(renewing, certificate, shared_key(), csr).status_int == 200
+
+        change(nova, "member", dn, ldap3.MODIFY_DELETE)
+        assert "server_group" in refused_renewal(renewing, certificate, csr, status=400)
+        change(nova, "member", dn, ldap3.MODIFY_ADD)
+
+        change(dn, "sAMAccountName", "renamed")
+        assert "not known any more" in refused_renewal(renewing, certificate, csr)
+        connection.delete(dn)
+        assert "not known any more" in refused_renewal(renewing, certificate, csr)
 
 
 @pytest.mark.parametrize("lookup", ["domain", "DN template"])

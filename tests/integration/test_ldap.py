@@ -6,13 +6,18 @@ import contextlib
 import logging
 import sys
 
+import ldap3
 import pytest
 
 from anchor.auth import ldap_connection
 from anchor.auth.authenticator import load_authenticator
 from anchor.auth.results import AuthDetails
 from anchor.errors import ConfigurationError, NotAuthenticated
+from tests.support.pki import make_csr, shared_key
+from tests.support.refused_renewals import refused_renewal
+from tests.support.renewal import renew
 from tests.support.servers.broken import broken_server
+from tests.support.servers.processes import free_port
 from tests.support.servers.slapd import SUFFIX
 
 PEOPLE = f"ou=people,{SUFFIX}"
@@ -307,6 +312,116 @@ def test_results_come_in_pages(slapd, monkeypatch):
     found = directory.with_connection(ask)
     assert f"uid=alice,{PEOPLE}" in found
     assert len(set(found)) == len(found) > 4
+
+
+# ---- renewals
+
+
+@pytest.fixture
+def renewing(slapd, serve, document):
+    """Adds a user, and gets a certificate for a name that members of Nova may have.
+
+    Returns the service, the certificate, the request, and the user's DN.
+    """
+
+    def begin(user, *, member=True, login=None, **changes):
+        document["authentication"]["static"] = slapd.options(**changes)
+        authority = document["registration_authority"]["default"]
+        authority["validators"] = {"server_group": {"group_prefixes": {"Nova": "nv"}}}
+        dn = slapd.add_user(user, mail=f"{user}@example.com")
+        if member:
+            with slapd.administration() as connection:
+                connection.modify(NOVA_GROUP, {"member": [(ldap3.MODIFY_ADD, [dn])]})
+        service = serve(document)
+        csr = make_csr("nv-1.example.com" if member else "www.example.com")
+        return service, service.issue(csr, user=login or user, secret="secret"), csr, dn
+
+    return begin
+
+
+NOVA_GROUP = f"cn=Nova,ou=groups,{SUFFIX}"
+
+
+def change(dn, **values):
+    """A change of the administrator that sets attributes; None removes one."""
+    changes = {
+        name: [(ldap3.MODIFY_REPLACE, [] if value is None else [value])]
+        for name, value in values.items()
+    }
+    return lambda connection: connection.modify(dn, changes)
+
+
+def test_a_renewal_needs_the_user_and_the_groups_that_the_policy_needs(slapd, renewing):
+    service, certificate, csr, dn = renewing("renews")
+    assert renew(service, certificate, shared_key(), csr).status_int == 200
+
+    with slapd.administration() as connection:
+        connection.modify(NOVA_GROUP, {"member": [(ldap3.MODIFY_DELETE, [dn])]})
+    assert "server_group" in refused_renewal(service, certificate, csr, status=400)
+
+    with slapd.administration() as connection:
+        connection.modify(NOVA_GROUP, {"member": [(ldap3.MODIFY_ADD, [dn])]})
+    assert renew(service, certificate, shared_key(), csr).status_int == 200
+
+    with slapd.administration() as connection:
+        connection.delete(dn)
+    assert "not known any more" in refused_renewal(service, certificate, csr)
+
+
+def test_a_user_whose_account_is_locked_renews_nothing(slapd, renewing):
+    service, certificate, csr, dn = renewing("locked", member=False)
+
+    with slapd.administration() as connection:
+        change(dn, pwdAccountLockedTime="000001010000Z")(connection)
+    assert "disabled or expired" in refused_renewal(service, certificate, csr)
+
+    with slapd.administration() as connection:
+        change(dn, pwdAccountLockedTime=None)(connection)
+    assert renew(service, certificate, shared_key(), csr).status_int == 200
+
+
+@pytest.mark.parametrize(
+    "filter_",
+    ["(mail={user})", "(mail:caseIgnoreIA5Match:={user})", "(&(mail={user})(!(title=left)))"],
+)
+def test_a_renewal_needs_an_entry_that_the_filter_matches(slapd, renewing, filter_):
+    user = f"filtered{len(filter_)}"
+    changes = {"filter": filter_, "login": f"{user}@example.com", "member": False}
+    service, certificate, csr, dn = renewing(user, **changes)
+    assert renew(service, certificate, shared_key(), csr).status_int == 200
+
+    with slapd.administration() as connection:
+        left = {"title": "left"} if "title" in filter_ else {"mail": None}
+        change(dn, **left)(connection)
+    assert "not known any more" in refused_renewal(service, certificate, csr)
+
+
+def test_a_user_name_that_two_entries_have_renews_nothing(slapd, renewing):
+    service, certificate, csr, _ = renewing("twice", member=False)
+
+    slapd.add_user("other", uid=["other", "twice"])
+
+    assert "not known any more" in refused_renewal(service, certificate, csr)
+
+
+def test_a_directory_that_cannot_be_asked_renews_nothing(slapd, serve, document, renewing, caplog):
+    _, certificate, csr, dn = renewing("unasked", member=False)
+    section = document["authentication"]["static"]
+
+    section["port"] = free_port()
+    answer = refused_renewal(serve(document), certificate, csr, status=503)
+    assert "the credentials cannot be checked now" in answer
+
+    section |= {"port": slapd.tls_port, "service_secret": "wrong"}
+    refused_renewal(serve(document), certificate, csr, status=503)
+    assert "does not accept the service account" in caplog.text
+
+    # With the user's own bind there is nobody who may ask.
+    del section["service_dn"], section["service_secret"]
+    section["user_dn"] = f"uid={{user}},{PEOPLE}"
+    with slapd.administration() as connection:
+        connection.delete(dn)
+    assert renew(serve(document), certificate, shared_key(), csr).status_int == 200
 
 
 # ---- unusual attributes

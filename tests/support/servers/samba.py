@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import ldap3
 import pytest
 
 from tests.support.paths import CACHE
@@ -19,6 +21,7 @@ from tests.support.servers.processes import listens, program, running
 DOMAIN = "ad.example.com"
 BASE = "DC=ad,DC=example,DC=com"
 HOST = f"dc1.{DOMAIN}"
+_ADMIN_PASSWORD = "Adm1n-Passw0rd!"
 
 _CONFIGURATION = """
 [global]
@@ -78,6 +81,25 @@ class Samba:
 
     address: str
     ca_file: Path
+
+    @contextlib.contextmanager
+    def administration(self):
+        """A connection of the administrator, by ldap3."""
+        server = ldap3.Server(self.address, 636, use_ssl=True, get_info=ldap3.NONE)
+        name = f"Administrator@{DOMAIN}"
+        with ldap3.Connection(server, name, _ADMIN_PASSWORD, raise_exceptions=True) as connection:
+            yield connection
+
+    def add_user(self, connection, user, password):
+        """Add a user, and return the DN."""
+        dn = f"CN={user},CN=Users,{BASE}"
+        values = {
+            "sAMAccountName": user,
+            "unicodePwd": f'"{password}"'.encode("utf-16-le"),
+            "userAccountControl": "512",
+        }
+        connection.add(dn, "user", values)
+        return dn
 
     def options(self, **changes):
         """The required options of the LDAP backend, and changes to them."""
@@ -144,7 +166,7 @@ def _provisioned():
     configuration = _configure(partial, "127.0.0.10")
     provision = [tool, "domain", "provision", f"--configfile={configuration}"]
     provision += [f"--realm={DOMAIN.upper()}", "--domain=AD", "--server-role=dc"]
-    provision += ["--dns-backend=NONE", "--adminpass=Adm1n-Passw0rd!"]
+    provision += ["--dns-backend=NONE", f"--adminpass={_ADMIN_PASSWORD}"]
     provision += ["--host-name=dc1", "--host-ip=127.0.0.10"]
     _run(provision)
     # samba-tool has overwritten the configuration.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import ldap3
 import pytest
 
 from tests.support.pki import make_ca
@@ -25,6 +27,7 @@ include /etc/ldap/schema/inetorgperson.schema
 modulepath /usr/lib/ldap
 moduleload back_mdb
 moduleload memberof
+moduleload ppolicy
 moduleload back_monitor
 pidfile {directory}/slapd.pid
 TLSCACertificateFile {ca}
@@ -39,6 +42,7 @@ rootdn "{admin}"
 rootpw adminpw
 directory {directory}/db
 overlay memberof
+overlay ppolicy
 access to attrs=userPassword by anonymous auth by * none
 access to * by users read by anonymous none
 """
@@ -159,6 +163,21 @@ class Slapd:
         search += ["-b", f"cn={kind},cn=Operations,cn=Monitor", "monitorOpCompleted"]
         found = subprocess.run(search, check=True, capture_output=True)
         return int(re.search(rb"monitorOpCompleted: (\d+)", found.stdout)[1])
+
+    @contextlib.contextmanager
+    def administration(self):
+        """A connection of the administrator, by ldap3."""
+        server = ldap3.Server("127.0.0.1", self.port, get_info=ldap3.NONE)
+        with ldap3.Connection(server, ADMIN, "adminpw", raise_exceptions=True) as connection:
+            yield connection
+
+    def add_user(self, user, **attributes):
+        """Add a user with the password ``secret``, and return the DN."""
+        dn = f"uid={user},ou=people,{SUFFIX}"
+        values = {"cn": user, "sn": user, "userPassword": "secret", **attributes}
+        with self.administration() as connection:
+            connection.add(dn, "inetOrgPerson", values)
+        return dn
 
     def options(self, **changes):
         """Options for LDAPS with a service account; options that are None are left out."""
