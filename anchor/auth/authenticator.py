@@ -140,7 +140,7 @@ class Authenticator:
             ) from error.__cause__
         except (NotAuthenticated, TooManyAttempts, DatabaseUnavailable):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(f"the authentication {self.name!r} failed") from error
         if identity is not None and not isinstance(identity, AuthDetails):
             raise PluginError(f"the authentication {self.name!r} did not answer AuthDetails")

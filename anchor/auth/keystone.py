@@ -66,10 +66,13 @@ class KeystoneAuthentication:
         allow_system_scoped: whether to accept tokens for the system.
         application_credential_id: the ID of the application credential that validates tokens.
         service_user: a user with a password who validates tokens, instead of an application
-            credential; requires ``service_project``.
+            credential; requires ``service_project`` or ``service_system``.
         service_user_domain: the name of the domain of ``service_user``.
         service_project: the name of the project for which ``service_user`` gets a token.
         service_project_domain: the name of the domain of ``service_project``.
+        service_system: whether ``service_user`` gets a token for the system instead of a project.
+            With the role ``reader`` on the system it can validate tokens, and look requesters up
+            when they renew certificates.
         service_secret: the application credential's secret, or the user's password. A service
             account requires exactly one of ``service_secret``, ``service_secret_file`` and
             ``service_secret_env``.
@@ -91,6 +94,7 @@ class KeystoneAuthentication:
         service_user_domain: str = "Default",
         service_project: str | None = None,
         service_project_domain: str = "Default",
+        service_system: bool = False,
         service_secret: Secret | None = None,
         service_secret_file: SecretFile | None = None,
         service_secret_env: SecretEnv | None = None,
@@ -112,8 +116,13 @@ class KeystoneAuthentication:
             problems.add(
                 "", "only one of 'application_credential_id' and 'service_user' is allowed"
             )
-        if (service_user is None) != (service_project is None):
-            problems.add("", "'service_user' and 'service_project' go together")
+        scopes = (service_project is not None) + service_system
+        if service_user is None and scopes:
+            problems.add("", "'service_project' and 'service_system' need 'service_user'")
+        if service_user is not None and scopes != 1:
+            problems.add(
+                "", "'service_user' needs exactly one of 'service_project' and 'service_system'"
+            )
         if ca_file is not None and not os.access(ca_file, os.R_OK):
             problems.add("ca_file", f"{ca_file} cannot be read")
         problems.raise_if_any()
@@ -136,8 +145,14 @@ class KeystoneAuthentication:
                 username=service_user,
                 password=secret,
                 user_domain_name=service_user_domain,
-                project_name=service_project,
-                project_domain_name=service_project_domain,
+                **(
+                    {"system_scope": "all"}
+                    if service_system
+                    else {
+                        "project_name": service_project,
+                        "project_domain_name": service_project_domain,
+                    }
+                ),
             )
         self._connections = Connections(url, str(ca_file) if ca_file else True, timeout)
         # Half a second more, so that the library's own timeout, with a better message, comes first.

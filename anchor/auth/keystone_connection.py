@@ -45,9 +45,7 @@ class Connections:
         Args:
             account: keystoneauth's plug-in for the account that asks.
         """
-        return LegacyJsonAdapter(
-            self._current(), auth=account, endpoint_override=self.url, logger=_WIRE
-        )
+        return _Client(self._current(), auth=account, endpoint_override=self.url, logger=_WIRE)
 
     def _current(self) -> Session:
         """The session, a new one after a fork, which would share the sockets."""
@@ -67,6 +65,11 @@ def is_from_keystone(error: Any) -> bool:
         return bool(error.response.json()["error"]["code"] == error.http_status)
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         return False
+
+
+class _Client(LegacyJsonAdapter):
+    # keystoneclient's managers read it: they return the objects only.
+    include_metadata = False
 
 
 class _Adapter(BoundedAdapter, TCPKeepAliveAdapter):

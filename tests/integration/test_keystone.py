@@ -11,6 +11,10 @@ import pytest
 from anchor.auth.authenticator import load_authenticator
 from anchor.auth.results import AuthDetails
 from anchor.errors import BackendUnavailable, NotAuthenticated
+from anchor.store.database.certificates import Selection
+from tests.support.pki import make_csr, shared_key
+from tests.support.refused_renewals import refused_renewal
+from tests.support.renewal import renew
 from tests.support.servers.broken import broken_server
 from tests.support.servers.keystone import COMPUTE
 
@@ -175,6 +179,103 @@ def test_tokens_and_secrets_are_in_no_log_even_of_libraries(
     assert caplog.records
     for secret in (token, service_account.get("service_secret")):
         assert secret is None or secret not in caplog.text
+
+
+# Renewals.
+
+
+@pytest.fixture(scope="module")
+def reader(keystone):
+    """Options for a service account that may look users up."""
+    keystone.make("user", "lookup", password="lookup-secret", domain_id="default")
+    keystone.grant("lookup", "reader", "system")
+    return {"service_user": "lookup", "service_system": True, "service_secret": "lookup-secret"}
+
+
+@pytest.fixture
+def renewing(keystone, serve, document):
+    """Makes a service, and a user with a project who gets a certificate from it."""
+
+    def begin(user, **options):
+        document["authentication"]["static"] = {
+            "backend": "keystone",
+            "url": keystone.url,
+            **options,
+        }
+        authority = document["registration_authority"]["default"]
+        authority["validators"] = {"server_group": {"group_prefixes": {"Nova": "nv"}}}
+        project = keystone.make("project", f"{user}-project", domain_id="default")
+        keystone.make("user", user, password="secret", domain_id="default")
+        keystone.grant(user, "Nova", f"projects/{project}")
+        keystone.grant(user, "member", f"projects/{project}")
+        scope = {"project": {"id": project}}
+        service = serve(document)
+        csr = make_csr("nv-1.example.com")
+        token = keystone.token(user, "secret", scope)
+        return service, service.issue(csr, user="any", secret=token), csr
+
+    return begin
+
+
+def test_a_renewal_needs_the_user_the_project_and_a_role(keystone, renewing, reader):
+    service, certificate, csr = renewing("renews", **reader)
+    user, project = keystone.id("user", "renews"), keystone.id("project", "renews-project")
+    roles = f"/projects/{project}/users/{user}/roles"
+
+    def set_user(**values):
+        keystone.admin("PATCH", f"/users/{user}", {"user": values})
+
+    assert renew(service, certificate, shared_key(), csr).status_int == 200
+    [record] = list(service.settings.authorities["default"].inventory.select(Selection()))[1:]
+    # The role "member" implies the role "reader".
+    assert record.issuance.groups == ("Nova", "member", "reader")
+
+    keystone.admin("DELETE", f"{roles}/{keystone.id('role', 'Nova')}")
+    assert "server_group" in refused_renewal(service, certificate, csr, status=400)
+    keystone.admin("DELETE", f"{roles}/{keystone.id('role', 'member')}")
+    assert "no role any more" in refused_renewal(service, certificate, csr)
+    keystone.grant("renews", "Nova", f"projects/{project}")
+    assert renew(service, certificate, shared_key(), csr).status_int == 200
+
+    keystone.admin("PATCH", f"/projects/{project}", {"project": {"enabled": False}})
+    assert "project is disabled" in refused_renewal(service, certificate, csr)
+    keystone.admin("PATCH", f"/projects/{project}", {"project": {"enabled": True}})
+    set_user(enabled=False)
+    assert "account is disabled" in refused_renewal(service, certificate, csr)
+    set_user(enabled=True, name="renamed")
+    assert "another name" in refused_renewal(service, certificate, csr)
+    keystone.admin("DELETE", f"/users/{user}")
+    assert "not known any more" in refused_renewal(service, certificate, csr)
+
+
+def test_a_service_account_without_the_permission_is_the_operators_problem(renewing, caplog):
+    service, certificate, csr = renewing("unasked", **PASSWORD)
+
+    answer = refused_renewal(service, certificate, csr, status=503)
+
+    assert "the credentials cannot be checked now" in answer
+    assert "the service account lacks the permission identity:get_user" in caplog.text
+    assert "anchor-secret" not in caplog.text
+
+
+@pytest.mark.parametrize("scope", ["unscoped", {"domain": {"id": "default"}}], ids=str)
+def test_a_user_without_a_project_is_looked_up_with_the_other_roles(
+    keystone, configure, reader, scope
+):
+    backend = configure(**reader, allow_unscoped=True, allow_domain_scoped=True)
+    token = keystone.token("nora", "nora-secret", scope)
+    recorded = backend.authenticate("default", "", token)
+
+    current = backend.look_up("default", recorded)
+
+    assert set(recorded.groups) <= set(current.groups)
+    assert current.project_id is None and "Nova" not in current.groups
+
+
+def test_without_a_service_account_nobody_may_ask(keystone, configure):
+    recorded = AuthDetails("nora", user_id=keystone.id("user", "nora"))
+
+    assert configure().look_up("default", recorded) is None
 
 
 def test_connections_are_kept_and_not_shared_with_a_forked_process(tmp_path):

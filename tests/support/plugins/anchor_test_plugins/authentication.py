@@ -35,6 +35,12 @@ class Users:
             raise NotAuthenticated()
         return AuthDetails(user, groups=["users"])
 
+    def look_up(self, recorded: AuthDetails) -> AuthDetails:
+        """Return the identity of a user who is still listed."""
+        if recorded.username not in self._users:
+            raise NotAuthenticated("the user is not listed any more")
+        return AuthDetails(recorded.username, groups=["users"])
+
 
 class Jwt:
     """Accepts one JWT, which is not verified."""
