@@ -17,6 +17,7 @@ from anchor.config_lint import (
     names,
     oidc,
     records,
+    renewals,
     requesters,
     tokens,
 )
@@ -121,6 +122,7 @@ RULES = (
     Rule("database-not-verified", Level.DANGER, database.database_not_verified),
     Rule("database-on-a-network", Level.WARNING, database.database_on_a_network),
     Rule("database-beside-configuration", Level.NOTICE, database.database_beside_configuration),
+    Rule("renewals-without-end", Level.WARNING, renewals.renewals_without_end),
     Rule("tokens-without-end", Level.WARNING, tokens.tokens_without_end),
     Rule("audit-in-log-only", Level.NOTICE, records.audit_in_log_only),
     Rule("unused-section", Level.NOTICE, records.unused_section),

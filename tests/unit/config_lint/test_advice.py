@@ -80,6 +80,7 @@ def good(document, tmp_path):
         **copy.deepcopy(STRICT),
         "requester_names": OWN_NAMES,
     }
+    document["registration_authority"]["default"]["renewal"] = {"max_age_hours": 720}
     document["audit"] = {
         "target": "file",
         "path": "audit.jsonl",
@@ -295,6 +296,12 @@ NETWORK_AND_NAMES = [".", "%.%", "10.0.0.0/8"]
             },
             "",
         ),
+        (
+            "renewals-without-end",
+            f"{RA}/renewal",
+            {"authentication/static": OIDC | LIMITED, f"{RA}/renewal": ...},
+            "",
+        ),
         ("any-extended-usage", CHECKS, {f"{CHECKS}/ext_key_usage": ...}, ""),
         (
             "powerful-usage",
@@ -428,6 +435,57 @@ def test_tokens_with_required_claims_for_this_service_get_no_advice(good, advise
     good["authentication"]["static"] = OIDC | LIMITED
 
     assert {} == advise(good)
+
+
+SERVICE_ACCOUNT = {"service_dn": "cn=anchor,dc=example", "service_secret_file": "secret"}
+KEYSTONE = {"backend": "keystone", "url": "https://keystone.example.com"}
+APPLICATION = {"application_credential_id": "1", "service_secret_file": "secret"}
+THIRD_PARTY = {"backend": "third_party_class", "users": ["alice"], "secret": "long-enough-for-it"}
+
+
+@pytest.mark.parametrize(
+    ("section", "can_look_up"),
+    [
+        (ONE_USER, True),
+        ({"backend": "static", "users_file": "users.jsonl"}, True),
+        ({"backend": "token"}, True),
+        (LDAP, False),
+        ({**LDAP, "user_dn": None, **SERVICE_ACCOUNT}, True),
+        (KEYSTONE, False),
+        (KEYSTONE | APPLICATION, True),
+        (OIDC | LIMITED, False),
+        (THIRD_PARTY, True),
+        ({"backend": "third_party_bare_function"}, False),
+    ],
+    ids=lambda value: value["backend"] if isinstance(value, dict) else None,
+)
+def test_renewals_without_an_end_need_a_backend_that_looks_requesters_up(
+    good, advise, section, can_look_up
+):
+    good["authentication"]["static"] = {
+        name: value for name, value in section.items() if value is not None
+    }
+    good["registration_authority"]["default"]["renewal"] = {}
+
+    assert ("renewals-without-end" in advise(good)) != can_look_up
+
+
+@pytest.mark.parametrize("renewal", [{"max_renewals": 9}, {"max_age_hours": 1}, {"enabled": False}])
+def test_renewals_with_an_end_need_no_look_up(good, advise, renewal):
+    good["authentication"]["static"] = OIDC | LIMITED
+    good["registration_authority"]["default"]["renewal"] = renewal
+
+    assert {} == advise(good)
+
+
+def test_the_advice_on_renewals_names_the_authentications(good, advise):
+    good["authentication"] |= {"ci": OIDC | LIMITED, "staff": LDAP, "tokens": {"backend": "token"}}
+    authority = good["registration_authority"]["default"]
+    authority |= {"authentication": ["tokens", "ci", "staff"], "renewal": {}}
+
+    message = advise(good)["renewals-without-end"]["message"]
+
+    assert message.startswith("'ci' and 'staff' cannot tell ")
 
 
 def test_an_audience_that_is_the_issuer_is_reported(good, advise):
