@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import time
 
 import pytest
+from keystoneauth1 import token_endpoint
 
 from anchor.auth.authenticator import load_authenticator
+from anchor.auth.keystone_connection import Connections
+from anchor.auth.keystone_requesters import find_requester
 from anchor.auth.results import AuthDetails
 from anchor.errors import BackendUnavailable
 from tests.support.pki import make_ca
@@ -73,6 +77,74 @@ def test_a_keystone_in_a_black_hole_is_unavailable(tmp_path, black_hole):
 def test_a_keystone_where_nobody_listens_is_unavailable(tmp_path):
     options = {"backend": "keystone", "url": f"https://127.0.0.1:{free_port()}"}
     assert "ConnectFailure" in assert_unavailable(tmp_path, options)
+
+
+@pytest.mark.parametrize("behaviour", ["silent", "garbage"])
+def test_a_broken_backend_looks_nobody_up(tmp_path, behaviour):
+    ldap = {**LDAP, "domain": None, "service_dn": "cn=a", "service_secret": "alice-secret"}
+    keystone = {"backend": "keystone", "timeout": 0.4, "application_credential_id": "1"}
+    keystone["service_secret"] = "alice-secret"
+    with broken_server(behaviour) as port:
+        places = (ldap, {"port": port}), (keystone, {"url": f"http://127.0.0.1:{port}"})
+        for options, place in places:
+            given = {name: value for name, value in (options | place).items() if value is not None}
+            authenticator = load_authenticator("it", given, tmp_path)
+            with pytest.raises(BackendUnavailable) as unavailable:
+                authenticator.look_up("default", AuthDetails("alice", user_id="1", project_id="2"))
+            assert "alice-secret" not in str(unavailable.value)
+
+
+GOOD_USER = {"user": {"id": "1", "name": "alice", "enabled": True}}
+ROLES = {"role_assignments": [{"role": {"id": "3", "name": "Nova"}, "scope": {"project": {}}}]}
+
+
+@pytest.mark.parametrize(
+    ("user", "project", "roles"),
+    [
+        ([], {}, {}),
+        ({}, {}, {}),
+        ({"user": None}, {}, {}),
+        ({"user": {"id": "1", "name": "alice"}}, {}, {}),
+        ({"user": {"id": "1", "name": "", "enabled": True}}, {}, {}),
+        ({"user": {"id": "1", "name": "alice", "enabled": "yes"}}, {}, {}),
+        (GOOD_USER, {}, {}),
+        (GOOD_USER, {"project": {"enabled": None}}, {}),
+        (GOOD_USER, {"project": {"enabled": True}}, {}),
+        (GOOD_USER, {"project": {"enabled": True}}, {"role_assignments": {"a": "b"}}),
+        (GOOD_USER, {"project": {"enabled": True}}, {"role_assignments": ["Nova"]}),
+        (GOOD_USER, {"project": {"enabled": True}}, {"role_assignments": [{"role": {}}]}),
+    ],
+)
+def test_a_keystone_whose_answers_about_users_make_no_sense_is_unavailable(user, project, roles):
+    recorded = AuthDetails("alice", user_id="1", project_id="2")
+    with (
+        keystone_with(user, project, roles) as (client, url),
+        pytest.raises(BackendUnavailable, match="cannot be read"),
+    ):
+        find_requester(client, recorded, url)
+
+
+def test_a_keystone_with_the_user_the_project_and_roles_knows_the_requester():
+    recorded = AuthDetails("alice", user_id="1", project_id="2")
+    with keystone_with(GOOD_USER, {"project": {"enabled": True}}, ROLES) as (client, url):
+        assert find_requester(client, recorded, url).groups == ("Nova",)
+
+
+@contextlib.contextmanager
+def keystone_with(user, project, roles):
+    """A client of a Keystone that answers this, and its URL."""
+    bodies = {"/users/": user, "/projects/": project, "/role_assignments": roles}
+
+    def behave(connection, _stop):
+        while request := connection.recv(65536).decode():
+            path = request.split()[1]
+            body = json.dumps(next(bodies[key] for key in bodies if key in path))
+            headers = f"Content-Type: application/json\r\nContent-Length: {len(body)}"
+            connection.sendall(f"HTTP/1.1 200 OK\r\n{headers}\r\n\r\n{body}".encode())
+
+    with broken_server(behave) as port:
+        url = f"http://127.0.0.1:{port}/v3"
+        yield Connections(url, True, 5).client(token_endpoint.Token(url, "alice-secret")), url
 
 
 TOKEN = {"user": {"id": "1", "name": "alice"}, "project": {"id": "2", "name": "compute"}}
