@@ -52,13 +52,14 @@ def run(namespace: argparse.Namespace) -> int:
         return code
     if token is None:
         print(f"{tokens.database}: there is no token {token_id}")
-    elif is_new:
-        print(f"{tokens.database}: the token {token_id} of {printable(token.requester)} is revoked")
     else:
-        print(
-            f"{tokens.database}: the token {token_id} of {printable(token.requester)} was revoked "
-            "already"
+        which = f"the token {token_id} of {printable(token.requester)}"
+        state = (
+            "is revoked: its certificates are not renewed any more"
+            if is_new
+            else "was revoked already"
         )
+        print(f"{tokens.database}: {which} {state}")
     if certs_table.print_table(certificates, now) or token is not None:
         print(times.last_of(end, "certificate of the token", now))
     return code

@@ -20,11 +20,16 @@ _ASK = """
 import json, sys
 from pathlib import Path
 from anchor.auth.authenticator import load_authenticator
+from anchor.auth.results import AuthDetails
 from anchor.errors import ConfigurationError, NotAuthenticated
 for line in sys.stdin:
     section, user, secret = json.loads(line)
     try:
-        found = load_authenticator("it", section, Path()).authenticate("default", user, secret)
+        backend = load_authenticator("it", section, Path())
+        if secret is None:
+            found = backend.look_up("default", AuthDetails(user))
+        else:
+            found = backend.authenticate("default", user, secret)
         print(json.dumps([found.username, list(found.groups)]))
     except (ConfigurationError, NotAuthenticated) as error:
         print(json.dumps(f"{type(error).__name__}: {error}"))
@@ -80,6 +85,8 @@ def test_the_howtos_backends_work(ask, tmp_path):
         ["alice", ["users", "Nova"]],
         refused,
         refused,
+        ["alice", ["users", "Nova"]],
+        "NotAuthenticated: the user is not in the file any more",
         "ConfigurationError: missing option 'users'",
         "ConfigurationError: unknown option 'group'",
     ] == ask(
@@ -88,6 +95,8 @@ def test_the_howtos_backends_work(ask, tmp_path):
         [people, "alice", "alice-secret"],
         [people, "alice", "wrong"],
         [people, "bob", "alice-secret"],
+        [people, "alice", None],
+        [people, "bob", None],
         [{"backend": "users_file"}, "alice", "alice-secret"],
         [people | {"group": "x"}, "alice", "alice-secret"],
     )

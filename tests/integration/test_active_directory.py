@@ -119,7 +119,7 @@ SERVICE_ACCOUNT = {
     "service_dn": f"bob@{DOMAIN}",
     "service_secret": "B0b-Passw0rd!",
     "name_attribute": "sAMAccountName",
-    "filter": "(sAMAccountName={user})",
+    "filter": "(&(objectCategory=person)(sAMAccountName={user}))",
     "nested_groups": True,
     "group_base": f"OU=Groups,{BASE}",
 }

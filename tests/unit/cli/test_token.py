@@ -12,7 +12,7 @@ from anchor.cli import main
 from anchor.errors import DatabaseUnavailable
 from anchor.store.database.tokens import Tokens
 from tests.support.pki import make_csr
-from tests.support.renewal import renewed
+from tests.support.refused_renewals import refused_renewal
 from tests.support.tokens import HOUR, add_token, make_token, token_configuration
 
 CSR = make_csr("web1.example.com", "web1.example.com")
@@ -253,10 +253,13 @@ def test_a_revoked_token_gets_nothing_more_and_its_certificates_are_told(anchor,
 
     assert code == 0
     first, header, line, last = output.splitlines()
-    assert first.endswith(f"the token {token['id']} of web1 is revoked")
+    assert first.endswith(
+        f"the token {token['id']} of web1 is revoked: its certificates are not renewed any more"
+    )
     assert header.startswith("EXPIRES") and "web1.example.com" in line
     assert last.startswith("the last certificate of the token ends at ")
     service.sign(CSR, user=token["id"], secret=token["secret"], status=401)
+    assert "was revoked" in refused_renewal(service, certificate, CSR)
 
     code, output, _ = anchor("token", "revoke", token["id"], "--json")
     report = json.loads(output)

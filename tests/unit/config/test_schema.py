@@ -227,6 +227,7 @@ def complete(ca, tmp_path):
                 "service_user_domain": "b",
                 "service_project": "c",
                 "service_project_domain": "d",
+                "service_system": False,
                 "service_secret": "e",
                 "service_secret_file": "f",
                 "service_secret_env": "G",
