@@ -76,10 +76,16 @@ def tokens(database):
     return Tokens(database)
 
 
-def store(inventory, token_id=None, single_use=None):
-    """Store a certificate that costs a use; return its fingerprint, or None if it is refused."""
+def store(inventory, token_id=None, single_use=None, renewed_from=None):
+    """Store a certificate that costs a use, or a renewal, which costs none of the token.
+
+    Returns:
+        the fingerprint; None if it is refused.
+    """
     record, names = make_record("web1.example.com")
-    issuance = dataclasses.replace(record.issuance, token_id=token_id, issued_at=utc_now())
+    issuance = dataclasses.replace(
+        record.issuance, token_id=token_id, issued_at=utc_now(), renewed_from=renewed_from
+    )
     try:
         inventory.add(dataclasses.replace(record, issuance=issuance), names, single_use=single_use)
     except NotAuthenticated:
@@ -217,15 +223,19 @@ def test_a_token_that_is_revoked_during_a_race_gets_nothing_after_that(tokens, d
     token = make_token(uses=100_000)
     tokens.add(token)
     inventory = Inventory(database)
-    stop, counts = threading.Event(), []
+    stop, counts = threading.Event(), {"first": 0, "renewed": 0}
 
-    def work():
+    def work(kind, renewed_from):
         count = 0
-        while not stop.is_set() and store(inventory, token.id):
+        while not stop.is_set() and store(inventory, token.id, renewed_from=renewed_from):
             count += 1
-        counts.append(count)
+        counts[kind] += count
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
+    threads = [
+        threading.Thread(target=work, args=arguments)
+        for arguments in (("first", None), ("renewed", "ab" * 32))
+        for _ in range(2)
+    ]
     for thread in threads:
         thread.start()
     time.sleep(1)
@@ -236,7 +246,8 @@ def test_a_token_that_is_revoked_during_a_race_gets_nothing_after_that(tokens, d
     stop.set()
 
     # The command that revoked it told of every certificate.
-    assert 0 < told == sum(counts) == tokens.find(token.id).used
+    assert 0 < counts["first"] == tokens.find(token.id).used
+    assert 0 < counts["renewed"] == told - counts["first"]
     assert inventory.count(Selection(token_id=token.id)) == told
 
 

@@ -73,9 +73,13 @@ class Inventory:
         """
         with self.database.transaction() as transaction:
             if issuance := record.issuance:
-                # A renewal needs the token, but takes none of its uses.
-                token_id = None if issuance.renewed_from else issuance.token_id
-                take_uses(transaction, token_id, single_use, issuance.issued_at)
+                take_uses(
+                    transaction,
+                    issuance.token_id,
+                    single_use,
+                    issuance.issued_at,
+                    is_renewal=issuance.renewed_from is not None,
+                )
             insert_certificate(transaction, record, names)
 
     def require_unused(self, single_use: SingleUse, now: datetime.datetime) -> None:

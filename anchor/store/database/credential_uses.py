@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime
 
 from anchor.auth.results import SingleUse
-from anchor.errors import NotAuthenticated
+from anchor.errors import NotAuthenticated, RequesterGone
 from anchor.store.database import used_credentials
 from anchor.store.database.engine import Database
 from anchor.store.database.statements import Transaction
-from anchor.store.database.tokens import Tokens, take_use
+from anchor.store.database.tokens import Tokens, hold, take_use
 
 _USED_BEFORE = "the credential is good for one certificate, and was used before"
 
@@ -19,6 +19,8 @@ def take_uses(
     token_id: str | None,
     single_use: SingleUse | None,
     now: datetime.datetime,
+    *,
+    is_renewal: bool = False,
 ) -> None:
     """Take the use that a certificate costs.
 
@@ -27,12 +29,16 @@ def take_uses(
         token_id: the token, if one was used.
         single_use: the credential, if it is good for one certificate only.
         now: the time, in UTC.
+        is_renewal: True if the certificate takes no use of the token, which is only required.
 
     Raises:
         NotAuthenticated: the credential is not good for a certificate any more.
     """
     # All transactions lock in this order, so that no two wait for each other.
-    if token_id is not None and not take_use(transaction, token_id, now):
+    if token_id is not None and is_renewal:
+        if not hold(transaction, token_id):
+            raise RequesterGone("the token of the first certificate was revoked")
+    elif token_id is not None and not take_use(transaction, token_id, now):
         raise NotAuthenticated("the token was used up, revoked or expired meanwhile")
     if single_use is not None and not used_credentials.take(transaction, single_use, now):
         raise NotAuthenticated(_USED_BEFORE)

@@ -49,6 +49,13 @@ _TAKE = Statement(
     .values(used=_COLUMNS.used + 1)
     .returning(_COLUMNS.id)
 )
+# It changes nothing, but locks the row: a revocation comes before it or after the certificate.
+_HOLD = Statement(
+    update(TOKENS)
+    .where(_COLUMNS.id == bindparam("token_id"), _COLUMNS.revoked.is_(None))
+    .values(used=_COLUMNS.used)
+    .returning(_COLUMNS.id)
+)
 _GIVE_BACK = (
     update(TOKENS)
     .where(_COLUMNS.id == bindparam("token_id"), _COLUMNS.used > 0)
@@ -130,7 +137,7 @@ class Tokens:
     def revoke(self, token_id: str) -> bool:
         """Revoke a token; return False if there is none, or if it was revoked already.
 
-        No certificate takes a use after that.
+        No certificate takes a use after that, and none that was issued with the token is renewed.
 
         Raises:
             DatabaseUnavailable: the database is away, locked or full.
@@ -180,6 +187,15 @@ def take_use(transaction: Transaction, token_id: str, now: datetime.datetime) ->
     Other transactions that use the token wait until this one ends.
     """
     return bool(transaction.rows(_TAKE, {"token_id": token_id, "now": seconds(now)}))
+
+
+def hold(transaction: Transaction, token_id: str) -> bool:
+    """Keep a token from being revoked or deleted until the end of a transaction that renews.
+
+    Returns:
+        False if the token was revoked or deleted before.
+    """
+    return bool(transaction.rows(_HOLD, {"token_id": token_id}))
 
 
 def _ended_before(time: datetime.datetime) -> ColumnElement[bool]:

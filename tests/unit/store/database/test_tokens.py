@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from anchor.auth.results import SingleUse
-from anchor.errors import NotAuthenticated, StorageError
+from anchor.errors import NotAuthenticated, RequesterGone, StorageError
 from anchor.store.database import tokens as tokens_module
 from anchor.store.database import used_credentials
 from anchor.store.database.certificates import Inventory, Selection
@@ -71,6 +71,27 @@ def test_a_certificate_takes_a_use_and_the_last_one_is_the_last(inventory, token
     listed = list(inventory.select(Selection(token_id=token.id)))
     assert {each.fingerprint for each in listed} == {first.fingerprint, second.fingerprint}
     assert inventory.count(Selection()) == 2
+
+
+@pytest.mark.parametrize("why", ["revoked", "unknown", "expired", "used up"])
+def test_a_renewal_needs_the_token_but_takes_no_use(inventory, tokens, why):
+    """The look-up was before: the token may have been revoked or pruned meanwhile."""
+    token = make_token(created=NOW - 9 * HOUR, expires=NOW - HOUR, used=int(why == "used up"))
+    if why != "unknown":
+        tokens.add(token)
+    if why == "revoked":
+        tokens.revoke(token.id)
+    record, names = make_record("web1.example.com")
+    issuance = dataclasses.replace(record.issuance, token_id=token.id, renewed_from="ab" * 32)
+    record = dataclasses.replace(record, issuance=issuance)
+
+    if why in ("revoked", "unknown"):
+        with pytest.raises(RequesterGone, match="the token of the first certificate was revoked"):
+            inventory.add(record, names)
+        assert inventory.count(Selection()) == 0
+    else:
+        inventory.add(record, names)
+        assert used(tokens, token.id) == token.used
 
 
 @pytest.mark.parametrize("why", ["revoked", "expired", "unknown"])
@@ -285,7 +306,7 @@ def test_pruning_keeps_an_ended_token_until_its_last_certificate_has_ended(
         store(inventory, token.id, at=NOW - 9 * HOUR, not_after=NOW - 7 * HOUR)
     renewed, names = make_record("web1.example.com", not_after=NOW)
     issuance = dataclasses.replace(renewed.issuance, token_id=token.id, renewed_from="ab" * 32)
-    inventory.add(dataclasses.replace(renewed, issuance=issuance), names)
+    inventory.add_all([(dataclasses.replace(renewed, issuance=issuance), names)])
     store(inventory, not_after=NOW + HOUR)
 
     for before in (NOW - HOUR, NOW):
