@@ -1,8 +1,8 @@
 """Everything that a plug-in imports; :doc:`howto/plugins` shows how.
 
 A plug-in that imports only this module keeps working when other modules move.
-:doc:`howto/authentication-backends` lists the methods of an authentication backend, also the optional
-ones: ``look_up`` finds a requester again when a certificate is renewed without a secret.
+:doc:`howto/authentication-backends` has the optional methods of an authentication backend, such as
+``look_up``, which finds a requester again when a certificate is renewed without a secret.
 """
 
 from __future__ import annotations
