@@ -15,7 +15,7 @@ from anchor.auth.deadline import Deadline
 from anchor.auth.results import AuthDetails
 from anchor.config.diagnostics import Diagnostics
 from anchor.config.file_types import FilePath, Secret, SecretEnv, SecretFile, one_secret, text
-from anchor.errors import BackendUnavailable, NotAuthenticated
+from anchor.errors import BackendUnavailable, NotAuthenticated, RequesterGone
 
 try:
     from keystoneauth1 import exceptions, token_endpoint
@@ -185,15 +185,18 @@ class KeystoneAuthentication:
         """Return the recorded user with the roles that they have now.
 
         Returns:
-            None without a service account, or if no identifier was recorded.
+            None without a service account.
 
         Raises:
             RequesterGone: the user or the project is gone or disabled, or the user has no role.
             BackendUnavailable: Keystone does not answer, or the service account may not ask.
         """
         service = self._service
-        if service is None or recorded.user_id is None:
+        if service is None:
             return None
+        if recorded.user_id is None:
+            # Another backend had this name in the configuration.
+            raise RequesterGone()
         return self._deadline.call(
             lambda: find_requester(self._connections.client(service), recorded, self._url)
         )

@@ -14,7 +14,7 @@ from anchor.auth.authenticator import load_authenticator
 from anchor.auth.keystone_connection import Connections
 from anchor.auth.keystone_requesters import find_requester
 from anchor.auth.results import AuthDetails
-from anchor.errors import BackendUnavailable
+from anchor.errors import BackendUnavailable, RequesterGone
 from tests.support.pki import make_ca
 from tests.support.servers.broken import BEHAVIOURS, broken_server
 from tests.support.servers.processes import free_port
@@ -122,6 +122,14 @@ def test_a_keystone_whose_answers_about_users_make_no_sense_is_unavailable(user,
         pytest.raises(BackendUnavailable, match="cannot be read"),
     ):
         find_requester(client, recorded, url)
+
+
+def test_a_user_without_an_identifier_is_none_of_keystones(tmp_path):
+    options = {"backend": "keystone", "url": f"http://127.0.0.1:{free_port()}"}
+    options |= {"application_credential_id": "1", "service_secret": "alice-secret"}
+
+    with pytest.raises(RequesterGone):
+        load_authenticator("it", options, tmp_path).look_up("default", AuthDetails("alice"))
 
 
 def test_a_keystone_with_the_user_the_project_and_roles_knows_the_requester():
