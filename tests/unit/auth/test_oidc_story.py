@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from tests.support import jwt
-from tests.support.pki import assert_is_leaf, make_csr
+from tests.support.pki import assert_is_leaf, make_csr, shared_key
+from tests.support.renewal import renew
 from tests.support.servers.oidc_issuer import running_issuer, sending
 
 
@@ -47,6 +48,20 @@ def test_a_token_gets_a_certificate_with_any_user_name(cluster, issuer, ca, audi
     assert_is_leaf(certificate, issued_by=ca)
     assert {"system:serviceaccount:shop:web"} == {event["user"] for event in audit.events()}
     assert token.rpartition(".")[2] not in str(audit.events())
+
+
+def test_a_renewal_has_the_recorded_claims_and_does_not_ask_the_issuer(cluster, issuer, audit):
+    csr = make_csr("web.example.com", "web.example.com")
+    certificate = cluster.issue(csr, secret=issuer.token(**POD))
+    seen = list(issuer.seen)
+    issuer.answers["/keys"] = sending(b"", 500)
+
+    assert renew(cluster, certificate, shared_key(), csr).status_int == 200
+
+    event = audit.events()[-1]
+    assert event["user"] == "system:serviceaccount:shop:web"
+    assert event["claims"] == {"namespace": "shop"}
+    assert issuer.seen == seen
 
 
 def test_a_refused_token_is_a_401_that_does_not_say_why(cluster, issuer, caplog, audit):
