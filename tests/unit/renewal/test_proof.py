@@ -23,6 +23,7 @@ from anchor.errors import NotAuthenticated
 from anchor.renewal.proof import MAX_PROOF, parse_proof
 from tests.support import jwt
 from tests.support.pki import hash_for, make_csr, make_key, shared_key, subject
+from tests.support.properties import examples
 from tests.support.renewal import URL, der, jose_key, make_proof
 
 ORIGIN = Origin(address="192.0.2.7", request_id="1")
@@ -506,7 +507,7 @@ def test_nobody_else_can_use_an_identifier_up():
     assert verify(raw(header(), payload())).key == verify(proof(jti="1", exp=SECONDS + 9)).key
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=examples(40))
 @given(
     value=st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

@@ -353,6 +353,20 @@ def test_a_ban_ends_renewals(serve, document, authority, banned):
     renewed(service, old, csr)
 
 
+def test_a_ban_of_a_key_does_not_follow_its_successors(service):
+    """Bans of the requester or of the name do: doc/source/explanation/security-model.rst."""
+    old = service.issue()
+    new = renewed(service, old, make_csr(key=shared_key("ec-p384")))
+    bans = Bans(service.settings.database)
+    bans.add(Ban(kind="key", value=key_hash(shared_key()), since=now()))
+
+    assert "not_banned" in renew_over_tls(service, old, status=400).text
+    renewed(service, new, make_csr(key=shared_key("ec-p384")))
+    bans.add(Ban(kind="requester", value="alice", since=now()))
+    csr = make_csr(key=shared_key("ec-p384"))
+    assert "not_banned" in renew_over_tls(service, new, csr, status=400).text
+
+
 # Names and keys
 
 TWO = (NAME, NAME, "b.example.com")
