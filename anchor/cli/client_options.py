@@ -84,6 +84,9 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "directory": str(outcome.directory) if outcome.directory else None,
         "not_after": format_time(outcome.not_after) if outcome.not_after else None,
         "renews_from": format_time(outcome.renews) if outcome.renews else None,
+        "obtained_with": outcome.obtained_with,
+        "why_secret": outcome.why_secret or None,
+        "deleted_secret": str(outcome.deleted_secret) if outcome.deleted_secret else None,
     }
 
 

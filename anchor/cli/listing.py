@@ -59,6 +59,8 @@ def _describe(state: StateDirectory, name: str) -> dict[str, Any]:
         "hook": list(tracked.spec.hook),
         "failures": tracked.history.failures,
         "error": tracked.history.error,
+        "obtained_with": tracked.history.obtained_with,
+        "why_secret": tracked.history.why_secret,
     }
     certificate = CertificateDirectory(tracked.spec.directory).certificate()
     if certificate is None:
@@ -80,11 +82,17 @@ def _state(certificate: x509.Certificate) -> str:
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    """Print a table, with the last error of a certificate below its line."""
+    """Print a table, with the last error and the reason for a secret below a line."""
     table = [
-        ("NAME", "STATE", "VALID UNTIL", "RENEWS FROM"),
+        ("NAME", "STATE", "VALID UNTIL", "RENEWS FROM", "OBTAINED WITH"),
         *(
-            (row["name"], row["state"], _when(row["not_after"]), _when(row["renews_from"]))
+            (
+                row["name"],
+                row["state"],
+                _when(row["not_after"]),
+                _when(row["renews_from"]),
+                row.get("obtained_with") or "-",
+            )
             for row in rows
         ),
     ]
@@ -94,6 +102,8 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         print("  ".join(cells).rstrip())
         if row and row["error"]:
             print(f"  {row['error']}")
+        if row and row.get("why_secret"):
+            print(f"  the secret was used: {row['why_secret']}")
 
 
 def _when(timestamp: str | None) -> str:

@@ -33,6 +33,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "names", nargs="+", metavar="NAME", help="DNS names and addresses for the certificate"
     )
     connection_options.add_options(parser)
+    connection_options.add_delete_secret(parser)
     parser.add_argument("--authority", help="the registration authority, if not the configured one")
     parser.add_argument(
         "--name", dest="tracked_as", help="the name for later commands; default: the first NAME"

@@ -50,7 +50,7 @@ def check(
         raise Unacceptable("a certificate for another key")
     if _is_ca(certificate) and not _asks_for_ca(csr):
         raise Unacceptable("the certificate of a CA")
-    _check_names(certificate, csr)
+    check_names(certificate, csr)
     _check_chain(certificate, chain)
     for link in (certificate, *chain):
         _check_validity(link, now, "a certificate" if link is certificate else "a CA certificate")
@@ -74,7 +74,8 @@ def _issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     return True
 
 
-def _check_names(certificate: x509.Certificate, csr: x509.CertificateSigningRequest) -> None:
+def check_names(certificate: x509.Certificate, csr: x509.CertificateSigningRequest) -> None:
+    """Raise Unacceptable unless the certificate has the names of the request and no others."""
     requested_alternatives = set(_alternative_names(csr.extensions))
     # By default the service drops all other attributes.
     required = set(_subject_names(csr.subject, {NameOID.COMMON_NAME}))

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,22 +15,19 @@ from typing import Any
 
 from cryptography import x509
 
-from anchor.client import credential_sources, trust
+from anchor.client import connection, credential_sources
+from anchor.client.credential_sources import NoSource
 from anchor.client.credentials import Fixed, Source
 from anchor.client.errors import CredentialsRefused
 from anchor.client.issued import IssuedCertificate
 from anchor.client.service import Service
 from anchor.client.settings import ClientSettings
 from anchor.client.tracking import CertificateSpec
-from anchor.client.transport import URL, Transport
-from anchor.client.trust import Untrusted
+from anchor.client.transport import Transport
 from anchor.config.diagnostics import Diagnostics
-from anchor.config.document import SECTION_NAME, parse_document
+from anchor.config.document import parse_document
 from anchor.config.plugins import validate_options
 from anchor.errors import ConfigProblem, ConfigurationError
-from anchor.X509.parse_errors import MALFORMED
-
-_SIGN_URL = re.compile(r"(.*)/v1/sign/([^/]*)/?")
 
 
 @dataclass(frozen=True)
@@ -43,12 +38,19 @@ class Client:
         authority: the registration authority to ask.
         source: the source of the credentials.
         issuers: the CAs that may issue certificates; None for the CAs of the service.
+        renew_with_certificate: True if a renewal may use the certificate as its credential.
+        secret_path: the file with the secret; None if the secret is not in a file that the client
+            may delete.
+        delete_secret: True if the file is deleted after a renewal with the certificate.
     """
 
     transport: Transport
     authority: str
     source: Source
     issuers: tuple[x509.Certificate, ...] | None = None
+    renew_with_certificate: bool = True
+    secret_path: Path | None = None
+    delete_secret: bool = False
 
     def identity(self) -> bytes:
         """A hash of the service and the credentials; of a secret_command without running it."""
@@ -104,8 +106,12 @@ def find(environment: Mapping[str, str] = os.environ) -> Path:
     )
 
 
-def load(path: Path) -> Client:
+def load(path: Path, *, needs_secret: bool = True) -> Client:
     """Read and validate a configuration; relative paths start from its directory.
+
+    Args:
+        path: the ``client.json``.
+        needs_secret: False if a missing or unusable secret is an error only when it is used.
 
     Raises:
         ConfigurationError: with all problems.
@@ -114,53 +120,76 @@ def load(path: Path) -> Client:
     document = parse_document(path)
     problems = Diagnostics()
     with problems.at():
-        _require_trusted(path)
-    return _client(document, path.parent, problems)
+        connection.require_trusted(path)
+    return _client(document, path.parent, problems, needs_secret=needs_secret)
 
 
-def from_options(options: Mapping[str, Any], typed_secret: str | None = None) -> Client:
+def from_options(
+    options: Mapping[str, Any], typed_secret: str | None = None, *, needs_secret: bool = True
+) -> Client:
     """Validate the options of a command line, which has no relative paths.
 
     Args:
         options: the options, by their names in ``client.json``.
         typed_secret: the secret of ``user`` if it is in no file.
+        needs_secret: as for :func:`load`.
 
     Raises:
         ConfigurationError: with all problems.
     """
-    if "user" in options and "secret_file" not in options and typed_secret is None:
-        raise ConfigurationError.about(
-            "--user", "its secret was typed in; request the certificate again with --secret-file"
-        )
+    was_typed = "user" in options and "secret_file" not in options and typed_secret is None
+    not_kept = ConfigurationError.about(
+        "--user", "its secret was typed in; request the certificate again with --secret-file"
+    )
+    if was_typed and needs_secret:
+        raise not_kept
     try:
-        return _client(options, Path("/"), Diagnostics(), typed_secret)
+        client = _client(options, Path("/"), Diagnostics(), typed_secret, needs_secret=needs_secret)
     except ConfigurationError as error:
-        raise ConfigurationError(
-            [
-                ConfigProblem(each.path and f"--{each.path.replace('_', '-')}", each.message)
-                for each in error.problems
-            ]
-        ) from None
+        raise _about_options(error) from None
+    if was_typed:
+        return replace(client, source=NoSource(not_kept))
+    if isinstance(client.source, NoSource):
+        return replace(client, source=NoSource(_about_options(client.source.error)))
+    return client
 
 
-def load_for(spec: CertificateSpec, typed_secret: str | None = None) -> Client:
+def _about_options(error: ConfigurationError) -> ConfigurationError:
+    """The error with the options of the command line in the place of those of client.json."""
+    return ConfigurationError(
+        [
+            ConfigProblem(each.path and f"--{each.path.replace('_', '-')}", each.message)
+            for each in error.problems
+        ]
+    )
+
+
+def load_for(
+    spec: CertificateSpec, typed_secret: str | None = None, *, needs_secret: bool = True
+) -> Client:
     """The configuration with which a certificate is requested and renewed.
 
     Args:
         spec: the certificate.
         typed_secret: the secret that the user has typed in, if any.
+        needs_secret: as for :func:`load`.
 
     Raises:
         ConfigurationError: with all problems.
     """
     if spec.client is not None:
-        return from_options(spec.client, typed_secret)
+        return from_options(spec.client, typed_secret, needs_secret=needs_secret)
     assert spec.config is not None
-    return load(spec.config)
+    return load(spec.config, needs_secret=needs_secret)
 
 
 def _client(
-    options: Mapping[str, Any], base: Path, problems: Diagnostics, typed_secret: str | None = None
+    options: Mapping[str, Any],
+    base: Path,
+    problems: Diagnostics,
+    typed_secret: str | None = None,
+    *,
+    needs_secret: bool,
 ) -> Client:
     settings: ClientSettings | None = None
     with problems.at():
@@ -172,87 +201,48 @@ def _client(
     source: Source | None = None
     authority = settings.authority
     with problems.at():
-        url, authority = _url_and_authority(settings)
-        transport = _transport(settings, url)
+        url, authority = connection.url_and_authority(settings)
+        transport = connection.transport(settings, url)
     with problems.at():
-        source = (
-            credential_sources.configured_source(settings)
-            if typed_secret is None
-            else credential_sources.password(settings.user, typed_secret, "user")
-        )
+        source = _source(settings, typed_secret, needs_secret=needs_secret)
+    with problems.at():
+        _require_deletable(settings)
     issuers = None
     with problems.at():
-        issuers = _issuers(settings.issuer_ca_file)
+        issuers = connection.issuers(settings.issuer_ca_file)
     problems.raise_if_any()
     assert transport is not None and source is not None
-    return Client(transport, authority, source, issuers)
+    return Client(
+        transport,
+        authority,
+        source,
+        issuers,
+        renew_with_certificate=settings.renew_with_certificate,
+        secret_path=settings.secret_file or settings.token_file,
+        delete_secret=settings.delete_secret,
+    )
 
 
-def _url_and_authority(settings: ClientSettings) -> tuple[str, str]:
-    """The URL of the service and the authority's name, which may both be in ``url``."""
-    match = _SIGN_URL.fullmatch(settings.url)
-    if match is None:
-        return settings.url, settings.authority
-    url, authority = match.groups()
-    if not SECTION_NAME.fullmatch(authority):
+def _source(settings: ClientSettings, typed_secret: str | None, *, needs_secret: bool) -> Source:
+    try:
+        if typed_secret is not None:
+            return credential_sources.password(settings.user, typed_secret, "user")
+        return credential_sources.configured_source(settings)
+    except ConfigurationError as error:
+        if needs_secret:
+            raise
+        return NoSource(error)
+
+
+def _require_deletable(settings: ClientSettings) -> None:
+    """Raise ConfigurationError if there is no file that ``delete_secret`` could delete."""
+    if not settings.delete_secret:
+        return
+    if settings.secret_file is None and settings.token_file is None:
         raise ConfigurationError.about(
-            "url", f"should have the name of a registration authority at its end: {authority!a}"
+            "delete_secret", "deletes the file of 'secret_file' or 'token_file', and needs one"
         )
-    if "authority" in settings.model_fields_set and settings.authority != authority:
+    if not settings.renew_with_certificate:
         raise ConfigurationError.about(
-            "url",
-            f"is that of the authority {authority!r}, but 'authority' is {settings.authority!r}",
+            "delete_secret", "needs renewals with the certificate (renew_with_certificate)"
         )
-    return url, authority
-
-
-def _require_trusted(path: Path, option: str = "") -> None:
-    """Raise ConfigurationError if another user could change the file.
-
-    The file decides which server gets the secret, and which program is run.
-    """
-    try:
-        trust.require(path)
-    except Untrusted as error:
-        raise ConfigurationError.about(option, str(error)) from None
-
-
-def _transport(settings: ClientSettings, service_url: str) -> Transport:
-    try:
-        url = URL.parse(service_url)
-    except ValueError as error:
-        raise ConfigurationError.about("url", str(error)) from None
-    if url.scheme == "http":
-        if not settings.allow_http:
-            raise ConfigurationError.about(
-                "url",
-                "is plain http, which shows the secret to the network: use https, or set "
-                "'allow_http' (--allow-http on the command line)",
-            )
-        return Transport(url, None, settings.timeout)
-    if settings.ca_file:
-        _require_trusted(settings.ca_file, "ca_file")
-    try:
-        tls = ssl.create_default_context(cafile=settings.ca_file)
-    except ssl.SSLError:
-        raise ConfigurationError.about(
-            "ca_file", f"{settings.ca_file} holds no certificates in PEM"
-        ) from None
-    except OSError as error:
-        raise ConfigurationError.about(
-            "ca_file", f"{settings.ca_file} cannot be read: {error.strerror}"
-        ) from None
-    return Transport(url, tls, settings.timeout)
-
-
-def _issuers(path: Path | None) -> tuple[x509.Certificate, ...] | None:
-    if path is None:
-        return None
-    _require_trusted(path, "issuer_ca_file")
-    try:
-        return tuple(x509.load_pem_x509_certificates(path.read_bytes()))
-    except OSError as error:
-        reason = f"cannot be read: {error.strerror}"
-    except MALFORMED:
-        reason = "holds no certificates in PEM"
-    raise ConfigurationError.about("issuer_ca_file", f"{path} {reason}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 # By their names in client.json. Each is an option of the command line; all but url need it.
 _CREDENTIALS = ("token_file", "jwt_file", "user")
-_OTHERS = ("secret_file", "ca_file", "issuer_ca_file", "allow_http")
+_OTHERS = ("secret_file", "ca_file", "issuer_ca_file", "allow_http", "renew_with_certificate")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +49,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="the CA certificates that a new certificate must lead to",
     )
     parser.add_argument(
-        "--allow-http", action="store_true", help="allow a URL without TLS, which shows the secret"
+        "--allow-http",
+        action="store_true",
+        default=None,
+        help="allow a URL without TLS, which shows the secret",
+    )
+    parser.add_argument(
+        "--no-renew-with-certificate",
+        dest="renew_with_certificate",
+        action="store_false",
+        default=None,
+        help="renew with the secret only, not with the certificate",
+    )
+
+
+def add_delete_secret(parser: argparse.ArgumentParser) -> None:
+    """Add the option --delete-secret to the parser."""
+    parser.add_argument(
+        "--delete-secret",
+        action="store_true",
+        help="delete the file of the secret or token after the first renewal with the certificate",
     )
 
 
@@ -64,10 +83,13 @@ def as_settings(
         may_ask: True if the password of ``--user`` need not be in a file.
     """
     values = {name: getattr(namespace, name) for name in (*_CREDENTIALS, *_OTHERS)}
-    given = {name: value for name, value in values.items() if value not in (None, False)}
+    given = {name: value for name, value in values.items() if value is not None}
+    if getattr(namespace, "delete_secret", False):
+        given["delete_secret"] = True
     if namespace.url is None:
         for name in given:
-            parser.error(f"{_option(name)} needs --url; without it, client.json has the settings")
+            option = f"--{'no-' if values.get(name) is False else ''}{name.replace('_', '-')}"
+            parser.error(f"{option} needs --url; without it, client.json has the settings")
         return None
     if not any(name in given for name in _CREDENTIALS):
         parser.error("--url needs one of --token-file, --jwt-file and --user")
@@ -79,10 +101,6 @@ def as_settings(
         name: str(value) if isinstance(value, Path) else value for name, value in given.items()
     }
     return {"url": namespace.url, **settings}
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def _text(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from anchor.client import trust
@@ -15,8 +16,11 @@ from anchor.client.credentials import (
     KeystoneToken,
     Source,
 )
+from anchor.client.errors import NoCredentials
+from anchor.client.outcome import one_line
 from anchor.client.settings import ClientSettings
 from anchor.client.trust import Untrusted
+from anchor.config.file_types import read_secret
 from anchor.errors import ConfigurationError
 
 _SOURCES = ("secret_file", "secret_command", "token_file", "jwt_file", "keystone")
@@ -24,6 +28,17 @@ _FILES: dict[str, Callable[[Path], Credentials]] = {
     "token_file": read_token,
     "jwt_file": read_jwt,
 }
+
+
+@dataclass(frozen=True)
+class NoSource:
+    """No usable source, which is an error only if a secret is needed."""
+
+    error: ConfigurationError
+
+    def credentials(self) -> Credentials:
+        """Raise NoCredentials, with the error."""
+        raise NoCredentials(one_line(self.error))
 
 
 def configured_source(settings: ClientSettings) -> Source:
@@ -46,7 +61,11 @@ def configured_source(settings: ClientSettings) -> Source:
     if settings.secret_command is not None:
         return _from_command(settings, settings.secret_command)
     assert settings.secret_file is not None
-    return password(settings.user, settings.secret_file.get_secret_value(), "secret_file")
+    try:
+        secret = read_secret(settings.secret_file)
+    except ValueError as error:
+        raise ConfigurationError.about("secret_file", str(error)) from None
+    return password(settings.user, secret.get_secret_value(), "secret_file")
 
 
 def password(user: str, secret: str, option: str) -> Fixed:

@@ -29,6 +29,10 @@ class CredentialsRefused(Misconfigured):
     """The service or Keystone refused the credentials."""
 
 
+class NoCredentials(CredentialsRefused):
+    """There is no secret, and the certificate is not accepted; a new secret changes that."""
+
+
 class WrongAddress(Misconfigured):
     """The URL or the authority is wrong: the server that answered does not have it."""
 

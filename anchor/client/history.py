@@ -26,6 +26,8 @@ def after_issuance(
     history = History(
         fingerprint=pair.fingerprint,
         renew_after=renew_after.timestamp() if renew_after else None,
+        obtained_with=issued.obtained_with,
+        why_secret=issued.why_secret or None,
         hook_done=tracked.history.hook_done,
         tried=now,
     )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
+from typing import Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+
+ObtainedWith = Literal["secret", "certificate"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,8 @@ class IssuedCertificate:
         renew_after: the renewal time that the service asked for, if it is within the validity.
         clock_error: a sentence about this machine's clock if it is wrong, or else empty.
         credential_warning: a sentence about the credential; may be empty.
+        obtained_with: the kind of credential that the service accepted.
+        why_secret: why a renewal used the secret and not the certificate; may be empty.
     """
 
     certificate: x509.Certificate
@@ -26,6 +31,8 @@ class IssuedCertificate:
     renew_after: datetime.datetime | None
     clock_error: str = ""
     credential_warning: str = ""
+    obtained_with: ObtainedWith = "secret"
+    why_secret: str = ""
 
     @property
     def warning(self) -> str:

@@ -7,6 +7,7 @@ import enum
 from dataclasses import dataclass
 from pathlib import Path
 
+from anchor.client.issued import ObtainedWith
 from anchor.errors import AnchorError
 from anchor.timestamps import timestamp
 
@@ -26,7 +27,13 @@ class Result(enum.Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result for one certificate; ``message`` and ``warning`` are one line each."""
+    """The result for one certificate; ``message`` and ``warning`` are one line each.
+
+    Attributes:
+        obtained_with: the kind of credential that the service accepted for a new certificate.
+        why_secret: why a renewal used the secret and not the certificate; may be empty.
+        deleted_secret: the file of the secret that is no longer needed and was deleted.
+    """
 
     name: str
     result: Result
@@ -35,6 +42,9 @@ class Outcome:
     not_after: datetime.datetime | None = None
     renews: datetime.datetime | None = None
     warning: str = ""
+    obtained_with: ObtainedWith | None = None
+    why_secret: str = ""
+    deleted_secret: Path | None = None
 
 
 def validity(end: datetime.datetime, now: float) -> str:

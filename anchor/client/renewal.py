@@ -9,15 +9,17 @@ from dataclasses import dataclass, field, replace
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from anchor.client import configuration, due, history, hook, signing_request
+from anchor.client import certificate_renewal, configuration, due, history, hook, signing_request
 from anchor.client.acceptance import MAX_SKEW
+from anchor.client.answers import clock_error
 from anchor.client.certificate_directory import CertificateDirectory
+from anchor.client.certificate_renewal import CertificateRenewal, HeldCertificate
 from anchor.client.certificate_version import Access, KeyAndCertificate
 from anchor.client.errors import ClientError, Unavailable, WrongClock
 from anchor.client.hook import HookFailed
 from anchor.client.issued import IssuedCertificate
 from anchor.client.outcome import Outcome, Result, format_time, one_line, validity
-from anchor.client.service import clock_error
+from anchor.client.secret_deletion import delete_unneeded_secret
 from anchor.client.tracking import CertificateSpec, StateDirectory, TrackedCertificate
 from anchor.errors import AnchorError, ConfigurationError
 from anchor.X509 import create_ca
@@ -47,11 +49,11 @@ class Renewer:
         """
         directory = CertificateDirectory(spec.directory)
         with directory.locked():
-            issued = self._obtain(name, spec, directory, keep_access=False)
+            issued = self._obtain(name, spec, directory)
             tracked = TrackedCertificate(name=name, spec=spec)
             tracked = self._record_issuance(tracked, issued, directory)
             outcome = self._finish(tracked, directory, Result.ISSUED)
-            return replace(outcome, warning=issued.warning)
+            return replace(outcome, warning=issued.warning, obtained_with=issued.obtained_with)
 
     def next_time(self, tracked: TrackedCertificate, *, back_off: bool = True) -> float:
         """The time of the next work for a certificate, in seconds since the epoch.
@@ -133,13 +135,23 @@ class Renewer:
         try:
             if not force and (early or tracked.history.clock_wrong):
                 self._check_clock(tracked, pair)
-            issued = self._obtain(tracked.name, tracked.spec, directory, keep_access=True)
+            issued = self._obtain(
+                tracked.name, tracked.spec, directory, renewed=pair, keep_access=True
+            )
             tracked = self._record_issuance(tracked, issued, directory)
         except (ClientError, ConfigurationError) as error:
             self._record_failure(tracked, error, pair)
             return self._failed(tracked.name, error, pair)
-        outcome = self._finish(tracked, directory, Result.RENEWED)
-        return replace(outcome, warning=issued.warning)
+        deletion = delete_unneeded_secret(tracked, self.state)
+        phrase = "; ".join(filter(None, (certificate_renewal.renewed_with(issued), deletion.done)))
+        outcome = self._finish(tracked, directory, Result.RENEWED, phrase)
+        return replace(
+            outcome,
+            warning="; ".join(filter(None, (issued.warning, deletion.problem))),
+            obtained_with=issued.obtained_with,
+            why_secret=issued.why_secret,
+            deleted_secret=deletion.deleted,
+        )
 
     def _check_clock(self, tracked: TrackedCertificate, pair: KeyAndCertificate | None) -> None:
         """Ask the service for the time, which costs less than a certificate.
@@ -148,7 +160,7 @@ class Renewer:
             WrongClock: this machine's clock is wrong, and no certificate is needed by the service's
                 clock, or none would be valid by this machine's.
         """
-        client = configuration.load_for(tracked.spec)
+        client = configuration.load_for(tracked.spec, needs_secret=False)
         offset = client.service(tracked.spec.authority, self.clock).clock_offset()
         if offset is None or abs(offset) <= MAX_SKEW.total_seconds():
             return
@@ -167,7 +179,8 @@ class Renewer:
         spec: CertificateSpec,
         directory: CertificateDirectory,
         *,
-        keep_access: bool,
+        renewed: KeyAndCertificate | None = None,
+        keep_access: bool = False,
     ) -> IssuedCertificate:
         """Request a certificate and install it with its key.
 
@@ -175,9 +188,10 @@ class Renewer:
             name: the name under which it is tracked.
             spec: what to request.
             directory: where the files go.
+            renewed: the pair to renew; None to request the certificate with the secret.
             keep_access: keep owners, groups and modes that were changed by hand.
         """
-        client = configuration.load_for(spec, self.typed_secret)
+        client = configuration.load_for(spec, self.typed_secret, needs_secret=renewed is None)
         access = Access.of(spec.owner, spec.group, spec.key_mode)
         directory.prepare()
         self.progress(f"{name}: asking {client.transport.url.text}")
@@ -185,7 +199,11 @@ class Renewer:
         key = old.key if old and spec.reuse_key else create_ca.make_key(spec.key)
         csr = signing_request.make(key, spec.names, spec.common_name)
         previous = old.certificate if old else None
-        issued = client.sign(csr, previous, authority=spec.authority, clock=self.clock)
+        if renewed is None:
+            issued = client.sign(csr, previous, authority=spec.authority, clock=self.clock)
+        else:
+            held = HeldCertificate(renewed.certificate, renewed.key)
+            issued = CertificateRenewal(client, csr, held, spec.authority, self.clock).run()
         key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         access_by_name = directory.current_access() if keep_access else None
         directory.install(key_pem, issued, access, access_by_name)
@@ -212,7 +230,11 @@ class Renewer:
             self.state.write(history.after_failure(tracked, error, pair, self.clock()))
 
     def _finish(
-        self, tracked: TrackedCertificate, directory: CertificateDirectory, result: Result
+        self,
+        tracked: TrackedCertificate,
+        directory: CertificateDirectory,
+        result: Result,
+        reason: str = "",
     ) -> Outcome:
         """Run the hook if it has not run for the certificate, and record that it did."""
         pair = directory.current()
@@ -228,7 +250,7 @@ class Renewer:
             if result is Result.HOOK_DONE:
                 tracked = history.without_failures(tracked)
             self.state.write(tracked)
-        return self._outcome(tracked, pair, result)
+        return self._outcome(tracked, pair, result, reason)
 
     def _has_time_left(self, pair: KeyAndCertificate | None) -> bool:
         return due.has_time_left(pair.certificate if pair else None, self.clock())

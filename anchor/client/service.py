@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +11,12 @@ from urllib.parse import quote, urlencode
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from anchor.client import acceptance, schedule
+from anchor.client import acceptance, renewal_proof, schedule
 from anchor.client.acceptance import OutsideValidity, Unacceptable
+from anchor.client.answers import clock_error, parse_json, printable, renew_after, sentence_of
 from anchor.client.credentials import Credentials
 from anchor.client.errors import (
     ClientError,
@@ -31,6 +31,9 @@ from anchor.client.transport import Reply, Transport
 from anchor.X509.parse_errors import MALFORMED
 
 _MAX_CHAIN = 10
+
+# The service accepts a proof from a clock that is up to a minute ahead.
+_PROOF_SKEW = 30.0
 
 
 @dataclass(frozen=True)
@@ -68,18 +71,75 @@ class Service:
             WrongClock: the certificate is not valid by this machine's clock, which is wrong.
             Unavailable: there is no answer, or a certificate that fails a check.
         """
+        reply = self._post("sign", csr, user=credentials.user, secret=credentials.secret)
+        if reply.status != 200:
+            raise self._problem(reply)
+        return self._accept(reply, csr, previous)
+
+    def renew(
+        self,
+        csr: x509.CertificateSigningRequest,
+        certificate: x509.Certificate,
+        key: CertificateIssuerPrivateKeyTypes,
+    ) -> IssuedCertificate:
+        """Request the next certificate with the one in hand, and check it as :meth:`sign` does.
+
+        Args:
+            csr: the request.
+            certificate: the certificate to renew.
+            key: its private key, of a kind with an algorithm of JOSE.
+
+        Raises:
+            CredentialsRefused: the service rejected the certificate.
+            WrongAddress: the service renews no certificates, or has no such authority.
+            ClientError: as :meth:`sign`.
+        """
+        url = self.transport.url.joined(self._path("renew"))
+
+        def post(now: float) -> Reply:
+            proof = renewal_proof.make_proof(
+                certificate=certificate, key=key, csr=csr, url=url, now=now
+            )
+            return self._post("renew", csr, proof=proof)
+
+        reply = post(self.clock())
+        if reply.status == 401 and reply.date and abs(self._offset(reply) or 0) > _PROOF_SKEW:
+            # The proof was too old or too new by the clock of the service.
+            reply = post(reply.date)
+        if reply.status == 404:
+            raise WrongAddress(
+                f"{self.transport.url.text} does not renew certificates of the authority "
+                f"{self.authority!r}: {sentence_of(reply)}",
+                reply.retry_after,
+            )
+        if reply.status != 200:
+            raise self._problem(reply, "the certificate")
+        return self._accept(reply, csr, certificate)
+
+    def _path(self, door: str) -> str:
+        return f"/v1/{door}/{quote(self.authority, safe='')}"
+
+    def _post(self, door: str, csr: x509.CertificateSigningRequest, **fields: str) -> Reply:
         form = {
-            "user": credentials.user,
-            "secret": credentials.secret,
+            **fields,
             "encoding": "pem",
             "csr": csr.public_bytes(Encoding.PEM).decode("ascii"),
         }
-        answer, reply = self._request_json(
+        return self.transport.exchange(
             "POST",
-            f"/v1/sign/{quote(self.authority, safe='')}",
+            self._path(door),
             urlencode(form).encode("ascii"),
             "application/x-www-form-urlencoded",
         )
+
+    def _accept(
+        self,
+        reply: Reply,
+        csr: x509.CertificateSigningRequest,
+        previous: x509.Certificate | None,
+    ) -> IssuedCertificate:
+        """The certificate in an answer, after the checks."""
+        answer = self._answer(reply)
         certificate = self._certificate(answer.get("certificate"))
         chain = self._chain(answer.get("chain"))
         try:
@@ -96,8 +156,12 @@ class Service:
         except MALFORMED as error:
             raise self._invalid_answer("its answer does not hold a certificate") from error
         self._check_issuer(chain, previous)
-        renew_after = _renew_after(answer.get("renew_after"), certificate)
-        return IssuedCertificate(certificate, chain, renew_after, self._clock_error(reply))
+        return IssuedCertificate(
+            certificate,
+            chain,
+            renew_after(answer.get("renew_after"), certificate),
+            self._clock_error(reply),
+        )
 
     def clock_offset(self) -> float | None:
         """The seconds by which this machine's clock is ahead of the service's; None if unknown.
@@ -105,8 +169,7 @@ class Service:
         Raises:
             Unavailable: there is no answer.
         """
-        path = f"/v1/ca/{quote(self.authority, safe='')}"
-        return self._offset(self.transport.exchange("GET", path))
+        return self._offset(self.transport.exchange("GET", self._path("ca")))
 
     def _offset(self, reply: Reply) -> float | None:
         return None if reply.date is None else self.clock() - reply.date
@@ -120,7 +183,7 @@ class Service:
 
     def ca(self) -> tuple[x509.Certificate, ...]:
         """The CA's certificate and its chain to a root; raises the errors of :meth:`sign`."""
-        answer, _ = self._request_json("GET", f"/v1/ca/{quote(self.authority, safe='')}")
+        answer = self._get(self._path("ca"))
         certificate = self._certificate(answer.get("certificate"))
         chain = self._chain(answer.get("chain"))
         issued = certificate
@@ -162,33 +225,34 @@ class Service:
 
     def bundle(self) -> tuple[x509.Certificate, ...]:
         """The current, next and previous CA; raises the errors of :meth:`sign`."""
-        answer, _ = self._request_json("GET", f"/v1/ca/{quote(self.authority, safe='')}?bundle=1")
+        answer = self._get(f"{self._path('ca')}?bundle=1")
         others = answer.get("bundle", [])
         if not isinstance(others, list) or len(others) > _MAX_CHAIN:
             raise self._invalid_answer("its answer does not hold a bundle")
         return tuple(self._certificate(pem) for pem in [answer.get("certificate"), *others])
 
-    def _request_json(
-        self, method: str, path: str, body: bytes | None = None, media_type: str = ""
-    ) -> tuple[Mapping[str, Any], Reply]:
-        reply = self.transport.exchange(method, path, body, media_type)
+    def _get(self, path: str) -> Mapping[str, Any]:
+        reply = self.transport.exchange("GET", path)
         if reply.status != 200:
             raise self._problem(reply)
-        answer = _json(reply)
+        return self._answer(reply)
+
+    def _answer(self, reply: Reply) -> Mapping[str, Any]:
+        answer = parse_json(reply)
         if answer is None:
             raise self._invalid_answer("its answer is not that of Anchor")
-        return answer, reply
+        return answer
 
-    def _problem(self, reply: Reply) -> Exception:
+    def _problem(self, reply: Reply, presented: str = "the credentials") -> ClientError:
         """The error for an answer that is not a success."""
-        sentence = _sentence(reply)
+        sentence = sentence_of(reply)
         url, later = self.transport.url.text, reply.retry_after
         if reply.status in (401, 403):
-            return CredentialsRefused(f"{url} refused the credentials: {sentence}", later)
+            return CredentialsRefused(f"{url} refused {presented}: {sentence}", later)
         if reply.status == 404:
             return WrongAddress(f"{url} has no authority {self.authority!r}: {sentence}", later)
         if 300 <= reply.status < 400:
-            target = _printable(reply.location)
+            target = printable(reply.location)
             return WrongAddress(f"{url} redirects to {target!r}; write that into the URL", later)
         if 400 <= reply.status < 500 and reply.status not in (408, 429):
             # An error of a proxy, such as 413, has no sentence from Anchor.
@@ -214,48 +278,3 @@ class Service:
 
     def _invalid_answer(self, reason: str, retry_after: float | None = None) -> Unavailable:
         return Unavailable(f"{self.transport.url.text} is not in order: {reason}", retry_after)
-
-
-def clock_error(offset: float, url: str) -> str:
-    """A sentence that says how far this machine's clock is ahead of the service's, or behind."""
-    difference = datetime.timedelta(seconds=round(abs(offset)))
-    direction = "ahead of" if offset > 0 else "behind"
-    return f"this machine's clock is {difference} {direction} that of {url}: set it right"
-
-
-def _json(reply: Reply) -> dict[str, Any] | None:
-    if reply.media_type not in ("application/json", "application/problem+json"):
-        return None
-    try:
-        answer = json.loads(reply.body)
-    except (ValueError, RecursionError):
-        return None
-    return answer if isinstance(answer, dict) else None
-
-
-def _sentence(reply: Reply) -> str:
-    """The error text of the service in one printable line; without one, the status."""
-    problem = _json(reply)
-    detail = problem.get("detail") if problem else None
-    if isinstance(detail, str) and detail.strip():
-        return _printable(detail)
-    return f"status {reply.status}"
-
-
-def _printable(text: str) -> str:
-    line = re.sub(r"\s+", " ", text).strip()[:2000]
-    return line if line.isprintable() else ascii(line)[1:-1]
-
-
-def _renew_after(value: object, certificate: x509.Certificate) -> datetime.datetime | None:
-    """The renewal time, if it is valid and within the certificate's validity."""
-    if not isinstance(value, str):
-        return None
-    try:
-        moment = datetime.datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        return None
-    life = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    return moment.astimezone(datetime.UTC) if life[0] < moment < life[1] else None

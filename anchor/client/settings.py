@@ -6,7 +6,7 @@ from typing import Annotated
 
 import pydantic
 
-from anchor.config.file_types import FilePath, SecretFile
+from anchor.config.file_types import FilePath
 
 AuthorityName = Annotated[str, pydantic.Field(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\z")]
 
@@ -33,7 +33,7 @@ class ClientSettings(pydantic.BaseModel):
         "default", description="the registration authority to ask"
     )
     user: str = pydantic.Field("", description="the user name to give")
-    secret_file: SecretFile | None = pydantic.Field(
+    secret_file: FilePath | None = pydantic.Field(
         None, description="a file that others cannot read, with the secret in it"
     )
     secret_command: tuple[str, ...] | None = pydantic.Field(
@@ -47,6 +47,16 @@ class ClientSettings(pydantic.BaseModel):
     )
     keystone: KeystoneSettings | None = pydantic.Field(
         None, description="have the secret be a token of Keystone's"
+    )
+    renew_with_certificate: bool = pydantic.Field(
+        True,
+        description="whether a renewal uses the certificate, and the secret only if that is "
+        "refused",
+    )
+    delete_secret: bool = pydantic.Field(
+        False,
+        description="whether the file of the secret is deleted after a renewal with the "
+        "certificate",
     )
     ca_file: FilePath | None = pydantic.Field(
         None,

@@ -15,6 +15,7 @@ import pydantic
 from anchor.client import files, locks, trust
 from anchor.client.certificate_directory import CertificateDirectory
 from anchor.client.errors import ClientError, Misconfigured, Unwritable
+from anchor.client.issued import ObtainedWith
 
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}"
 
@@ -61,6 +62,8 @@ class History(pydantic.BaseModel):
     Attributes:
         fingerprint: the fingerprint of the certificate to which ``renew_after`` applies.
         renew_after: the renewal time that the service asked for.
+        obtained_with: the kind of credential that the service accepted for that certificate.
+        why_secret: why its renewal used the secret and not the certificate before.
         hook_done: the fingerprint of the certificate for which the hook last succeeded.
         clock_wrong: True if the new certificate was due at once, or if the clock was wrong.
         failures: the number of failures since the last success.
@@ -76,6 +79,8 @@ class History(pydantic.BaseModel):
 
     fingerprint: str | None = None
     renew_after: float | None = None
+    obtained_with: ObtainedWith | None = None
+    why_secret: str | None = None
     hook_done: str | None = None
     clock_wrong: bool = False
     failures: int = 0

@@ -52,6 +52,10 @@ class URL:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         return cls(text, parts.scheme, parts.hostname, port, parts.path.rstrip("/"))
 
+    def joined(self, path: str) -> str:
+        """The absolute URL of a path of the service, which starts with a slash."""
+        return f"{self.scheme}://{urlsplit(self.text).netloc}{self.path}{path}"
+
 
 @dataclass(frozen=True)
 class Reply:

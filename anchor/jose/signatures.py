@@ -1,7 +1,9 @@
-"""Verification of a signature with one key and one algorithm."""
+"""Signatures with one key and one algorithm: to make them and to verify them."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from joserfc import jws
@@ -27,6 +29,18 @@ def verify(signed: CompactJws, algorithm: str, key: Key) -> None:
         jws.deserialize_compact(signed.text, key, registry=_Registry(algorithms=[algorithm]))
     except (JoseError, ValueError):
         raise ValueError("its signature is wrong") from None
+
+
+def sign(header: Mapping[str, Any], payload: Mapping[str, Any], key: Key) -> str:
+    """Signed JSON in the compact form.
+
+    Args:
+        header: the members of the protected header; ``alg`` is one of :data:`KEY_KINDS`.
+        payload: the members of the payload.
+        key: the private key, of the kind that the algorithm needs.
+    """
+    registry = _Registry(algorithms=[header["alg"]])
+    return jws.serialize_compact(dict(header), json.dumps(payload), key, registry=registry)
 
 
 class _Registry(jws.JWSRegistry):

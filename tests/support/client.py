@@ -14,6 +14,12 @@ def machine(tmp_path, https_anchor):
 
 
 @pytest.fixture
+def secret_only(machine, https_anchor):
+    """Renewals of the machine use the secret, not the certificate."""
+    machine.config = https_anchor.client_json(renew_with_certificate=False)
+
+
+@pytest.fixture
 def daemon(machine):
     """Starts the renewal daemon as a process, which the fixture stops after the test."""
     processes = []

@@ -92,9 +92,14 @@ class HTTPSAnchor:
         return self.wsgi(environ, start_response)
 
     @property
+    def posted_to(self):
+        """The paths of the POST requests."""
+        return [path for method, path in self.requests if method == "POST"]
+
+    @property
     def submissions(self):
         """The number of POST requests."""
-        return sum(method == "POST" for method, _ in self.requests)
+        return len(self.posted_to)
 
     @property
     def url(self):

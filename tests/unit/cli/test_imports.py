@@ -69,6 +69,14 @@ def test_the_help_imports_no_command_and_no_library(option):
     assert heavy(modules) | modules & {"asyncio", "pydantic", "sqlalchemy"} == set()
 
 
+@pytest.mark.parametrize("command", ["list", "renew"])
+def test_the_client_imports_no_jose_library_while_nothing_is_due(command, tmp_path):
+    modules, output = imported_by(command, "--state", str(tmp_path))
+
+    assert "nothing is tracked" in output
+    assert heavy(modules) == {"cryptography"}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

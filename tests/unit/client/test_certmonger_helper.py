@@ -253,12 +253,13 @@ def test_an_invalid_configuration_exits_with_4_and_the_reason(
 
 
 def test_all_configuration_errors_are_shown_at_once(helper, https_anchor):
-    config = https_anchor.client_json(url="http://a", secret_file="missing", colour="red")
+    config = https_anchor.client_json(url="http://a", secret_file="missing", issuer_ca_file="none")
 
     _, out = helper("SUBMIT", config=config)
 
-    assert "secret_file" in out
-    assert "colour" in out
+    assert "url: is plain http" in out
+    assert "secret_file: " in out
+    assert "issuer_ca_file: " in out
 
 
 def test_a_world_writable_configuration_exits_with_4(helper, https_anchor):

@@ -208,7 +208,7 @@ def test_a_renewal_by_the_same_ca_sends_one_request(machine, https_anchor):
 
     assert 0 == machine.renew("--force")
 
-    assert [("POST", "/v1/sign/default")] == https_anchor.requests
+    assert [("POST", "/v1/renew/default")] == https_anchor.requests
 
 
 def test_a_service_that_does_not_publish_its_ca_can_issue(machine, https_anchor, ca):

@@ -33,7 +33,7 @@ def renew(renewer):
 
 
 @pytest.fixture(autouse=True)
-def tracking(machine):
+def tracking(machine, secret_only):
     assert 0 == machine.request("www.example.com")
 
 

@@ -57,7 +57,8 @@ def request_by(machine, https_anchor, received, monkeypatch, tmp_path):
     ca = https_anchor.tls.ca.cert_path
 
     def run(*arguments, url=https_anchor.url):
-        return machine.run("request", "www.example.com", "--url", url, "--ca-file", ca, *arguments)
+        options = ["--url", url, "--ca-file", ca, "--no-renew-with-certificate"]
+        return machine.run("request", "www.example.com", *options, *arguments)
 
     return run
 
@@ -103,7 +104,11 @@ def test_the_url_may_be_that_of_an_authority(request_by, machine, https_anchor, 
     assert 0 == request_by("--token-file", token, url=url)
     assert 0 == request_by("--token-file", token, "--authority", "tokens", url=url)
     machine.config = https_anchor.client_json(
-        url=url, user=None, secret_file=None, token_file=str(token)
+        url=url,
+        user=None,
+        secret_file=None,
+        token_file=str(token),
+        renew_with_certificate=False,
     )
     assert 0 == machine.request("www.example.com")
     assert 0 == machine.renew("--force")
@@ -226,7 +231,11 @@ def test_client_json_names_the_file_of_a_credential(
 ):
     path = {"token_file": token, "jwt_file": jwt}[option]
     machine.config = https_anchor.client_json(
-        authority=kind, user=None, secret_file=None, **{option: path.name}
+        authority=kind,
+        user=None,
+        secret_file=None,
+        renew_with_certificate=False,
+        **{option: path.name},
     )
 
     assert 0 == machine.request("www.example.com")

@@ -16,7 +16,7 @@ from anchor.client.tracking import StateDirectory
 from anchor.client.transport import retry_after
 from tests.support.canned import problem_response, response
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("secret_only")]
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def test_changed_credentials_are_tried_once_without_waiting(
     inside.cycle()
     assert 3 == https_anchor.submissions
 
-    https_anchor.client_json(user="bob")
+    https_anchor.client_json(user="bob", renew_with_certificate=False)
     for _ in range(5):
         inside.cycle()
     assert 4 == https_anchor.submissions

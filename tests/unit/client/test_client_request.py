@@ -6,6 +6,7 @@ import grp
 import json
 import os
 import pwd
+import re
 import shutil
 import stat
 import time
@@ -295,9 +296,10 @@ def test_the_list_shows_what_is_tracked(machine, capsys):
     assert 0 == machine.run("list")
 
     head, first, second = capsys.readouterr().out.splitlines()
-    assert ["NAME", "STATE", "VALID", "UNTIL", "RENEWS", "FROM"] == head.split()
+    assert ["NAME", "STATE", "VALID UNTIL", "RENEWS FROM", "OBTAINED WITH"] == re.split("  +", head)
     assert first.startswith("db.example.com   valid  2")
     assert second.startswith("www.example.com  valid  2")
+    assert first.endswith("Z  secret")
 
 
 def test_forgetting_a_certificate_keeps_its_files(machine, capsys):
