@@ -22,9 +22,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 import anchor
-from anchor.client import configuration, connection_options, schedule
+from anchor.client import certmonger_keys, configuration, connection_options, schedule
+from anchor.client.certificate_renewal import CertificateRenewal, renewed_with
 from anchor.client.configuration import Client
 from anchor.client.errors import ClientError, Misconfigured, Refused, Unavailable, WrongClock
+from anchor.client.issued import IssuedCertificate
 from anchor.errors import ConfigurationError
 from anchor.X509.parse_errors import MALFORMED
 
@@ -48,14 +50,16 @@ class Helper:
     """Answers one operation.
 
     Attributes:
-        load: reads the configuration.
+        load: reads the configuration; with False, a missing secret is no error yet.
         environment: the variables that certmonger sets.
         log: writes a line with the reason of a wait, which certmonger does not keep.
+        note: writes a line that says with which credential a certificate was renewed.
     """
 
-    load: Callable[[], Client]
+    load: Callable[[bool], Client]
     environment: Mapping[str, str]
     log: Callable[[str], None]
+    note: Callable[[str], None]
 
     def answer(self) -> HelperReply:
         """The reply to the operation in the environment."""
@@ -82,10 +86,7 @@ class Helper:
     def _submit(self) -> HelperReply:
         """Reply to SUBMIT or POLL; both send the request, because Anchor answers at once."""
         try:
-            client = self.load()
-            authority = self._authority()
-            csr = self._csr()
-            certified = client.sign(csr, self._previous(), authority=authority)
+            certified = self._certificate()
         except Refused as error:
             return HelperReply(REJECTED, str(error))
         except WrongClock as error:
@@ -97,6 +98,20 @@ class Helper:
             return self._later(error)
         # certmonger stores the chain above the leaf; it gets the root by FETCH-ROOTS.
         return HelperReply(ISSUED, certified.full_chain_pem.decode("ascii"))
+
+    def _certificate(self) -> IssuedCertificate:
+        previous = self._previous()
+        client = self.load(previous is None)
+        authority = self._authority()
+        csr = self._csr()
+        if previous is None:
+            return client.sign(csr, authority=authority)
+        if not client.renew_with_certificate:
+            return client.sign(csr, previous, authority=authority)
+        held = certmonger_keys.held_certificate(previous)
+        issued = CertificateRenewal(client, csr, held, authority).run()
+        self.note(renewed_with(issued))
+        return issued
 
     def _later(self, error: ClientError, least: float = 0) -> HelperReply:
         """Reply that certmonger should retry, after a wait that grows with each failure.
@@ -149,7 +164,7 @@ class Helper:
 
     def _fetch_roots(self) -> HelperReply:
         try:
-            client = self.load()
+            client = self.load(False)
             if client.transport.tls is None:
                 self.log("roots are fetched over verified TLS only")
                 return HelperReply(UNSUPPORTED)
@@ -191,7 +206,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     connection_options.add_options(parser)
     namespace = parser.parse_args(arguments)
     options = connection_options.as_settings(parser, namespace, may_ask=False)
-    helper = Helper(lambda: _load(options, namespace.config), os.environ, _log)
+    helper = Helper(
+        lambda needs_secret: _load(options, namespace.config, needs_secret=needs_secret),
+        os.environ,
+        _log,
+        lambda line: _log(line, syslog.LOG_NOTICE),
+    )
     reply = helper.answer()
     try:
         if reply.text:
@@ -205,10 +225,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return reply.code
 
 
-def _load(options: Mapping[str, str | bool] | None, config: Path | None) -> Client:
+def _load(
+    options: Mapping[str, str | bool] | None, config: Path | None, *, needs_secret: bool
+) -> Client:
     if options is not None:
-        return configuration.from_options(options)
-    return configuration.load(config or configuration.find())
+        return configuration.from_options(options, needs_secret=needs_secret)
+    return configuration.load(config or configuration.find(), needs_secret=needs_secret)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -225,8 +247,8 @@ def _print(text: str) -> None:
     sys.stdout.flush()
 
 
-def _log(line: str) -> None:
+def _log(line: str, priority: int = syslog.LOG_WARNING) -> None:
     """Write a line to syslog and to standard error."""
     syslog.openlog("anchor-certmonger", syslog.LOG_PID, syslog.LOG_DAEMON)
-    syslog.syslog(syslog.LOG_WARNING, line)
+    syslog.syslog(priority, line)
     sys.stderr.write(f"anchor-certmonger: {line}\n")

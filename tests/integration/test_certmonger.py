@@ -44,7 +44,11 @@ def add_ca(certmonger, https_anchor):
 
     def add(**changes):
         config = https_anchor.client_json(**changes)
-        certmonger.getcert("add-ca", "-c", "Anchor", "-e", f"{HELPER} --config {config}")
+        # certmonger does not give a helper the address of a private bus.
+        certmonger.getcert(
+            *("add-ca", "-c", "Anchor"),
+            *("-e", f"env {certmonger.bus_address} {HELPER} --config {config}"),
+        )
 
     return add
 
@@ -231,3 +235,31 @@ def test_a_failing_renewal_keeps_the_old_certificate(
     )
     assert "refused the credentials" in shown["ca-error"]
     assert first == issued(tmp_path)
+
+
+def renewal_of(certmonger, first, tmp_path, *command):
+    """Run a command of ``getcert`` that renews; return the next certificate."""
+    certmonger.getcert(*command, "-i", "r1")
+    wait_for(lambda: issued(tmp_path) != first, what="the next certificate")
+    certmonger.wait_for("r1", "MONITORING")
+    return issued(tmp_path)
+
+
+def test_renewals_go_on_without_the_secret_also_with_a_new_key(
+    certmonger, add_ca, request_it, https_anchor, tmp_path, ca
+):
+    add_ca()
+    request_it()
+    certmonger.wait_for("r1", "MONITORING")
+    first = issued(tmp_path)
+    (tmp_path / "secret").unlink()
+    https_anchor.requests.clear()
+
+    second = renewal_of(certmonger, first, tmp_path, "resubmit")
+    third = renewal_of(certmonger, second, tmp_path, "rekey")
+
+    assert ["/v1/renew/default"] * 2 == https_anchor.posted_to
+    assert first.public_key() == second.public_key() != third.public_key()
+    assert_is_leaf(third, issued_by=ca)
+    assert ["localhost"] == names_of(third)
+    assert "renewed with the certificate" in certmonger.log.read_text()

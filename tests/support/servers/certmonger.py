@@ -58,6 +58,11 @@ class Certmonger:
         wait_for(socket.exists, what="the bus")
         self._daemon = None
 
+    @property
+    def bus_address(self):
+        """The variable with the address of the bus, for the environment of a helper."""
+        return f"DBUS_SYSTEM_BUS_ADDRESS={self.environment['DBUS_SYSTEM_BUS_ADDRESS']}"
+
     def start(self, clock=None):
         """Start the daemon; ``clock`` is an offset to its time, such as ``+13h``."""
         environment = dict(self.environment)
