@@ -32,6 +32,7 @@ def test_a_server_gets_its_certificates_from_behind_nginx(machine, tmp_path, ca)
         third = handshake(server.port, ca.cert_path)
 
     assert 3 == len({first, second, third})
+    assert "certificate" == machine.tracked("localhost").history.obtained_with
     assert_is_leaf(third, issued_by=ca)
 
 

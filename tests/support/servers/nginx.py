@@ -34,6 +34,8 @@ http {{
     client_max_body_size 64k;
     location / {{
       include /etc/nginx/uwsgi_params;
+      # Debian's file drops the port, which the proof of a renewal has.
+      uwsgi_param HTTP_HOST $http_host;
       uwsgi_pass unix:{directory}/app.sock;
     }}
     location /few/ {{
