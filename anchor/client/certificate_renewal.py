@@ -23,6 +23,7 @@ from anchor.client.errors import (
 )
 from anchor.client.issued import IssuedCertificate
 from anchor.client.outcome import format_time
+from anchor.X509.parse_errors import MALFORMED
 
 # Another credential may help against these; not against a service that is not available.
 _REFUSALS = (Refused, CredentialsRefused, WrongAddress)
@@ -92,6 +93,8 @@ class CertificateRenewal:
             acceptance.check_names(self.held.certificate, self.csr)
         except Unacceptable as error:
             return f"the old certificate is {error}"
+        except MALFORMED:
+            return "the old certificate cannot be read"
         return ""
 
     def _expired(self, reason: str) -> IssuedCertificate:

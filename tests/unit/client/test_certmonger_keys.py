@@ -154,6 +154,20 @@ def test_the_helper_uses_the_secret_and_logs_why(helper, tracked, https_anchor):
     assert ["/v1/sign/default"] * 2 == https_anchor.posted_to
 
 
+def test_the_helper_uses_the_secret_if_the_old_certificate_is_malformed(
+    helper, tracked, https_anchor, certificate, key, ca
+):
+    broken = x509.UnrecognizedExtension(x509.ExtensionOID.SUBJECT_ALTERNATIVE_NAME, b"\x30\x05")
+    csr = x509.load_pem_x509_csr(make_csr("www.example.com", key=key))
+    old = pem(issue(csr, ca, extensions=[broken]))
+    tracked["cert"] = old
+
+    code, _, log = helper(CERTIFICATE=old)
+
+    assert 0 == code
+    assert "renewed with the secret (the old certificate cannot be read)" in log
+
+
 def test_the_helper_fetches_the_roots_without_a_secret(helper, https_anchor, tmp_path):
     (tmp_path / "secret").unlink()
 
