@@ -122,7 +122,7 @@ class RenewalAuthentication:
         if now + _SKEW < record.not_before:
             raise NotAuthenticated("the certificate is not valid yet")
         if record.not_after + self.settings.grace < now:
-            raise NotAuthenticated(f"the certificate expired at {timestamp(record.not_after)}")
+            raise NotAuthenticated(f"the certificate has expired, at {timestamp(record.not_after)}")
         renewals = issuance.renewals + 1
         since = issuance.lineage_since or issuance.issued_at
         if self.settings.max_renewals is not None and renewals > self.settings.max_renewals:

@@ -44,6 +44,8 @@ RUN = {
     ("howto/certmonger.rst", "shell"): (4, "test_howto_commands.py"),
     ("howto/client-certificates.rst", "ini"): (1, "test_client_certificates_of_servers.py"),
     ("howto/client-certificates.rst", "shell"): (3, "test_client_certificates.py"),
+    ("howto/est.rst", "console"): (1, "test_est.py"),
+    ("howto/est.rst", "sh"): (8, "test_est.py"),
     ("howto/first-secret.rst", "sh"): (3, "test_first_secret.py"),
     ("howto/first-secret.rst", "yaml"): (2, "test_first_secret.py"),
     ("howto/ci-jobs.rst", "yaml"): (2, "test_oidc_docs.py"),

@@ -13,6 +13,7 @@ from anchor.errors import DatabaseUnavailable
 from anchor.store.database.tokens import Tokens
 from tests.support.pki import make_csr
 from tests.support.refused_renewals import refused_renewal
+from tests.support.renewal import renewed
 from tests.support.tokens import HOUR, add_token, make_token, token_configuration
 
 CSR = make_csr("web1.example.com", "web1.example.com")

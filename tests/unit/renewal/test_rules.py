@@ -160,7 +160,7 @@ def test_a_certificate_renews_until_its_end_and_the_grace(
 
     clock.moment += datetime.timedelta(seconds=1)
     end = old.not_valid_after_utc.isoformat()[:19]
-    assert f"the certificate expired at {end}Z" in refusal(service, old)
+    assert f"the certificate has expired, at {end}Z" in refusal(service, old)
 
 
 def test_a_certificate_that_is_not_valid_yet_is_refused(serve_at, document, clock):
