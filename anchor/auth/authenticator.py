@@ -19,6 +19,7 @@ from anchor.errors import (
     BackendUnavailable,
     ConfigurationError,
     DatabaseUnavailable,
+    Forbidden,
     NotAuthenticated,
     PluginError,
     TooManyAttempts,
@@ -118,6 +119,7 @@ class Authenticator:
 
         Raises:
             NotAuthenticated: the requester is gone, or has another name now.
+            Forbidden: the backend may not be asked; the requester has to authenticate.
             BackendUnavailable: the backend cannot be reached.
             DatabaseUnavailable: the database is away, for requesters that are stored there.
             PluginError: the backend raised an unexpected error or returned a wrong type.
@@ -138,7 +140,7 @@ class Authenticator:
             raise BackendUnavailable(
                 f"the authentication {self.name!r} is not available: {error}", error.retry_after
             ) from error.__cause__
-        except (NotAuthenticated, TooManyAttempts, DatabaseUnavailable):
+        except (NotAuthenticated, Forbidden, TooManyAttempts, DatabaseUnavailable):
             raise
         except (Exception, SystemExit) as error:
             raise PluginError(f"the authentication {self.name!r} failed") from error

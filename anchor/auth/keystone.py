@@ -189,7 +189,8 @@ class KeystoneAuthentication:
 
         Raises:
             RequesterGone: the user or the project is gone or disabled, or the user has no role.
-            BackendUnavailable: Keystone does not answer, or the service account may not ask.
+            Forbidden: the service account may not ask.
+            BackendUnavailable: Keystone does not answer.
         """
         service = self._service
         if service is None:

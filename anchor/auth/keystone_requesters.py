@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -10,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 import pydantic
 
 from anchor.auth.results import AuthDetails
-from anchor.errors import BackendUnavailable, RequesterGone
+from anchor.errors import BackendUnavailable, Forbidden, RequesterGone
 
 try:
     from keystoneauth1 import exceptions
@@ -21,6 +22,8 @@ try:
     from anchor.auth.keystone_connection import is_from_keystone
 except ImportError as error:
     raise ImportError(f"{error}; `pip install anchor[keystone]` installs what it needs") from error
+
+LOG = logging.getLogger(__name__)
 
 
 class _User(pydantic.BaseModel):
@@ -66,7 +69,8 @@ def find_requester(client: Any, recorded: AuthDetails, url: str) -> AuthDetails:
 
     Raises:
         RequesterGone: the user or the project is gone or disabled, or the user has no role left.
-        BackendUnavailable: Keystone gives no usable answer, or the service account may not ask.
+        Forbidden: the service account may not ask.
+        BackendUnavailable: Keystone gives no usable answer.
     """
 
     def ask(policy: str, question: Callable[[], Answer]) -> Answer:
@@ -125,10 +129,17 @@ def _errors(url: str, policy: str) -> Iterator[None]:
         if is_from_keystone(error) and error.http_status == HTTPStatus.NOT_FOUND:
             raise RequesterGone() from None
         if is_from_keystone(error) and error.http_status == HTTPStatus.FORBIDDEN:
-            reason = f"the service account lacks the permission {policy}"
-        else:
-            reason = f"HTTP status {error.http_status}"
-        raise _unavailable(url, reason) from None
+            LOG.error(
+                "%s: the service account lacks the permission %s, so certificates are renewed with "
+                "a secret only",
+                url,
+                policy,
+            )
+            raise Forbidden(
+                "the service may not look up the requester: authenticate with a secret, a token or "
+                "a JWT"
+            ) from None
+        raise _unavailable(url, f"HTTP status {error.http_status}") from None
     except exceptions.ClientException as error:
         raise _unavailable(url, f"{type(error).__name__}: {error}") from None
     except RecursionError:

@@ -13,15 +13,18 @@ ATTRIBUTES = ("userAccountControl", "accountExpires", "pwdAccountLockedTime", "n
 _ACCOUNTDISABLE = 0x2
 # Active Directory's accountExpires: 100 ns since 1601; these two mean never.
 _NEVER = (0, 2**63 - 1)
+# draft-behera-ldap-password-policy: other values are locks after wrong passwords.  These do not
+# count: anyone who guesses at a password could stop a machine that needs none.
+_LOCKED_BY_OPERATOR = "000001010000Z"
 _EPOCH = datetime.datetime(1601, 1, 1, tzinfo=datetime.UTC)
 
 
 def is_disabled(entry: Entry, now: datetime.datetime) -> bool:
     """Whether the directory would refuse the user in spite of the right password.
 
-    This knows Active Directory's disabled and expired accounts, accounts that OpenLDAP's password
-    policy has locked, and disabled accounts of 389 Directory Server and FreeIPA.  A value that
-    cannot be read counts as disabled.
+    This knows Active Directory's disabled and expired accounts, accounts that an operator has
+    locked with OpenLDAP's password policy, and disabled accounts of 389 Directory Server and
+    FreeIPA.  A value that cannot be read counts as disabled.
 
     Args:
         entry: the user's entry.
@@ -34,7 +37,7 @@ def is_disabled(entry: Entry, now: datetime.datetime) -> bool:
     return (
         any(_has_flag(value, _ACCOUNTDISABLE) for value in values("userAccountControl"))
         or any(_is_past(value, now) for value in values("accountExpires"))
-        or bool(values("pwdAccountLockedTime"))
+        or _LOCKED_BY_OPERATOR in values("pwdAccountLockedTime")
         or any(value.strip().casefold() != "false" for value in values("nsAccountLock"))
     )
 

@@ -251,9 +251,9 @@ def test_a_renewal_needs_the_user_the_project_and_a_role(keystone, renewing, rea
 def test_a_service_account_without_the_permission_is_the_operators_problem(renewing, caplog):
     service, certificate, csr = renewing("unasked", **PASSWORD)
 
-    answer = refused_renewal(service, certificate, csr, status=503)
+    answer = refused_renewal(service, certificate, csr, status=403)
 
-    assert "the credentials cannot be checked now" in answer
+    assert "the service may not look up the requester" in answer
     assert "the service account lacks the permission identity:get_user" in caplog.text
     assert "anchor-secret" not in caplog.text
 
