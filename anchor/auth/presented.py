@@ -60,11 +60,13 @@ class RenewalProof:
         text: the statement, a compact JWS (RFC 7515).
         read_csr: return the request for the new certificate, in DER; it raises UnreadableRequest.
         urls: the URLs of the door, normalized; the statement has to name one of them.
+        any_port: True if the URLs have no port, and that of the statement is not compared.
     """
 
     text: str = field(repr=False)
     read_csr: Callable[[], bytes] = field(repr=False)
     urls: frozenset[str]
+    any_port: bool = False
     origin: Origin
 
 

@@ -69,7 +69,7 @@ class Issuance:
         return self._issue(ClientCertificate(der=der, origin=self._origin()), read_csr)
 
     def with_proof(
-        self, proof: str, read_csr: Callable[[], X509Csr], urls: frozenset[str]
+        self, proof: str, read_csr: Callable[[], X509Csr], urls: frozenset[str], *, any_port: bool
     ) -> IssuedCertificate:
         """The certificate for a requester who proves to have the old key.
 
@@ -77,6 +77,7 @@ class Issuance:
             proof: the proof.
             read_csr: return the request, to which the proof is bound.
             urls: the URLs of the door.
+            any_port: True if they have no port.
 
         Raises:
             AnchorError: as :meth:`with_secret`.
@@ -86,6 +87,7 @@ class Issuance:
             text=proof,
             read_csr=lambda: read_once().submitted.der,
             urls=urls,
+            any_port=any_port,
             origin=self._origin(),
         )
         return self._issue(presented, read_once)

@@ -31,7 +31,9 @@ def renew(
             return read_csr(form.csr, form.encoding)
 
         if form.proof:
-            issued = issuance.with_proof(form.proof, read, door_urls(request, web))
+            issued = issuance.with_proof(
+                form.proof, read, door_urls(request, web), any_port=web.base_url is None
+            )
         else:
             der = client_certificate(request)
             if der is None:

@@ -8,10 +8,14 @@ _PORTS = {"https": 443, "http": 80}
 MAX_URL = 2048
 
 
-def normalize_url(text: str) -> str:
+def normalize_url(text: str, *, keep_port: bool = True) -> str:
     """A URL with its scheme and host in lower case, and without the scheme's default port.
 
     In its path, exactly the characters are escaped that have to be.
+
+    Args:
+        text: the URL.
+        keep_port: False to leave out any port.
 
     Raises:
         ValueError: it is no URL of a door.
@@ -26,6 +30,7 @@ def normalize_url(text: str) -> str:
         raise ValueError("should be a URL without a query and a fragment")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     port = parts.port
-    authority = host if port in (None, _PORTS[scheme]) else f"{host}:{port}"
+    has_port = keep_port and port not in (None, _PORTS[scheme])
+    authority = f"{host}:{port}" if has_port else host
     # WSGI servers pass on the path without escapes.
     return f"{scheme}://{authority}{quote(unquote_to_bytes(parts.path))}"

@@ -149,7 +149,9 @@ def _require_fitting(
     expires = _require_current(payload["iat"], payload["exp"], now.timestamp())
     audience = payload["aud"]
     try:
-        is_here = isinstance(audience, str) and normalize_url(audience) in presented.urls
+        is_here = isinstance(audience, str) and (
+            normalize_url(audience, keep_port=not presented.any_port) in presented.urls
+        )
     except ValueError:
         is_here = False
     if not is_here:

@@ -14,7 +14,7 @@ def door_urls(request: Request, web: WebSettings) -> frozenset[str]:
     """The URLs that name the door of a request, normalized.
 
     With ``base_url`` there is one.  Without it the Host header decides, with either scheme, because
-    a proxy may have ended TLS.
+    a proxy may have ended TLS, and without the port, because nginx leaves it out of the header.
 
     Raises:
         MalformedSubmission: the Host header is missing or malformed.
@@ -26,6 +26,9 @@ def door_urls(request: Request, web: WebSettings) -> frozenset[str]:
     path = quote(environ.get("SCRIPT_NAME", ""), encoding="latin-1") + path
     host = environ.get("HTTP_HOST", "")
     try:
-        return frozenset(normalize_url(f"{scheme}://{host}{path}") for scheme in ("https", "http"))
+        return frozenset(
+            normalize_url(f"{scheme}://{host}{path}", keep_port=False)
+            for scheme in ("https", "http")
+        )
     except ValueError:
         raise MalformedSubmission("the Host header is missing or malformed") from None

@@ -216,7 +216,7 @@ def test_renewal_restarts_a_server_whose_client_then_sees_the_new_certificate(
 def test_a_failing_renewal_keeps_the_old_certificate(
     certmonger, add_ca, request_it, https_anchor, tmp_path
 ):
-    add_ca()
+    add_ca(renew_with_certificate=False)
     request_it()
     certmonger.wait_for("r1", "MONITORING")
     first = issued(tmp_path)

@@ -32,6 +32,10 @@ CONFIGURED = "https://a.example.com"
         (None, {}, HERE, 200),
         (None, {"HTTP_HOST": "A.example.com"}, CONFIGURED, 200),
         (None, {"HTTP_HOST": "[2001:db8::1]:8443"}, "https://[2001:DB8::1]:8443", 200),
+        # nginx's $host has no port.
+        (None, {"HTTP_HOST": "a.example.com"}, "https://a.example.com:8443", 200),
+        (None, {"HTTP_HOST": "a.example.com:5016"}, "http://a.example.com", 200),
+        (None, {"HTTP_HOST": "a.example.com:x"}, "http://a.example.com", 400),
         (None, {"SCRIPT_NAME": "/pki"}, "http://localhost/pki", 200),
         (None, {"SCRIPT_NAME": "/pki"}, HERE, 401),
         (None, {"SCRIPT_NAME": "/\xc3\xbc"}, "http://localhost/%c3%bc", 200),
