@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-# `make check` chooses it with --hypothesis-profile.  Its machine may be busy: no deadline.
+# The machine may be busy: no deadline.
+settings.register_profile("test", deadline=None)
+settings.load_profile("test")
+# `make check` chooses it with --hypothesis-profile.
 settings.register_profile("check", max_examples=10, deadline=None)
 _USUAL = 100
 
