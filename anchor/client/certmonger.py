@@ -27,7 +27,8 @@ from anchor.client.certificate_renewal import CertificateRenewal, renewed_with
 from anchor.client.configuration import Client
 from anchor.client.errors import ClientError, Misconfigured, Refused, Unavailable, WrongClock
 from anchor.client.issued import IssuedCertificate
-from anchor.errors import ConfigurationError
+from anchor.client.secret_deletion import delete_secret
+from anchor.errors import AnchorError, ConfigurationError
 from anchor.X509.parse_errors import MALFORMED
 
 ISSUED, REJECTED, UNCONFIGURED, WAIT, UNSUPPORTED = 0, 2, 4, 5, 6
@@ -111,7 +112,27 @@ class Helper:
         held = certmonger_keys.held_certificate(previous)
         issued = CertificateRenewal(client, csr, held, authority).run()
         self.note(renewed_with(issued))
+        if client.delete_secret and issued.obtained_with == "certificate":
+            self._delete_secret(client, previous)
         return issued
+
+    def _delete_secret(self, client: Client, previous: x509.Certificate) -> None:
+        """Delete the secret if no request of certmonger needs it; a failure is only logged.
+
+        If certmonger cannot save the new certificate, the previous one can be renewed again.
+        """
+        path = client.secret_path
+        if path is None or not os.path.lexists(path):
+            return
+        if names := certmonger_keys.dependents(previous):
+            self.note(f"kept {path} for {', '.join(filter(None, names)) or 'other requests'}")
+            return
+        try:
+            delete_secret(path)
+        except (AnchorError, OSError) as error:
+            self.log(f"the secret was not deleted: {_one_line(error)}")
+        else:
+            self.note(f"deleted {path}")
 
     def _later(self, error: ClientError, least: float = 0) -> HelperReply:
         """Reply that certmonger should retry, after a wait that grows with each failure.

@@ -35,6 +35,37 @@ def held_certificate(certificate: x509.Certificate) -> HeldCertificate:
     return HeldCertificate(certificate, key)
 
 
+def dependents(certificate: x509.Certificate) -> list[str]:
+    """The requests of the same CA that still need the secret, by their nicknames.
+
+    A request needs it if it has no certificate yet, or no key that :func:`held_certificate` finds.
+
+    Args:
+        certificate: the certificate of a request.
+
+    Returns:
+        one empty name if certmonger does not tell.
+    """
+    try:
+        requests = _requests()
+    except _NoKey:
+        return [""]
+    cas = {request.get("ca") for request in requests if _is_for(request, certificate)}
+    return [
+        str(request.get("nickname"))
+        for request in requests
+        if request.get("ca") in cas and not _is_renewable(request)
+    ]
+
+
+def _is_renewable(request: dict[str, Any]) -> bool:
+    try:
+        _read_key(request, x509.load_pem_x509_certificate(str(request.get("cert")).encode()))
+    except (_NoKey, *MALFORMED):
+        return False
+    return True
+
+
 def _find_key(certificate: x509.Certificate) -> Any:
     """The key whose public key is that of the certificate.
 

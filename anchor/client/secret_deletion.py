@@ -51,7 +51,7 @@ def delete_unneeded_secret(tracked: TrackedCertificate, state: StateDirectory) -
         needed_by = [name for name in state.names() if _may_need(state, name, path)]
         if needed_by:
             return Deletion(kept=f"kept {path} for {', '.join(needed_by)}")
-        _delete(path)
+        delete_secret(path)
     except OSError as error:
         return Deletion(problem=f"the secret was not deleted: {error.filename}: {error.strerror}")
     except AnchorError as error:
@@ -59,7 +59,13 @@ def delete_unneeded_secret(tracked: TrackedCertificate, state: StateDirectory) -
     return Deletion(deleted=path)
 
 
-def _delete(path: Path) -> None:
+def delete_secret(path: Path) -> None:
+    """Delete the file of a secret, durably.
+
+    Raises:
+        AnchorError: another user could change the path, or it is no file.
+        OSError: the file cannot be deleted.
+    """
     # Otherwise another user could let root delete another file.
     trust.require(path)
     if not stat.S_ISREG(path.lstat().st_mode):

@@ -248,14 +248,14 @@ def renewal_of(certmonger, first, tmp_path, *command):
 def test_renewals_go_on_without_the_secret_also_with_a_new_key(
     certmonger, add_ca, request_it, https_anchor, tmp_path, ca
 ):
-    add_ca()
+    add_ca(delete_secret=True)
     request_it()
     certmonger.wait_for("r1", "MONITORING")
     first = issued(tmp_path)
-    (tmp_path / "secret").unlink()
     https_anchor.requests.clear()
 
     second = renewal_of(certmonger, first, tmp_path, "resubmit")
+    assert not (tmp_path / "secret").exists()
     third = renewal_of(certmonger, second, tmp_path, "rekey")
 
     assert ["/v1/renew/default"] * 2 == https_anchor.posted_to

@@ -184,3 +184,26 @@ def test_a_first_request_without_a_secret_is_a_configuration_error(helper, tmp_p
 
     assert certmonger.UNCONFIGURED == code
     assert out.startswith(f"secret_file: {tmp_path / 'secret'} cannot be read")
+
+
+def test_a_request_without_a_certificate_or_a_usable_key_needs_the_secret(
+    tracked, certificate, monkeypatch
+):
+    others = [
+        {"nickname": "new", "ca": "/ca1", "cert": ""},
+        tracked | {"nickname": "pin", "ca": "/ca1", "key-pin": "1234"},
+        {"nickname": "elsewhere", "ca": "/ca2", "cert": ""},
+    ]
+    requests = [tracked | {"ca": "/ca1"}]
+    monkeypatch.setattr(certmonger_keys, "_requests", lambda: requests)
+    assert certmonger_keys.dependents(certificate) == []
+
+    requests += others
+
+    assert certmonger_keys.dependents(certificate) == ["new", "pin"]
+
+
+def test_a_certmonger_that_does_not_answer_may_need_the_secret(certificate, monkeypatch, tmp_path):
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/bus")
+
+    assert certmonger_keys.dependents(certificate) == [""]
