@@ -21,11 +21,11 @@ def normalize_url(text: str, *, keep_port: bool = True) -> str:
         ValueError: it is no URL of a door.
     """
     if len(text) > MAX_URL or not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("should be a URL such as https://anchor.example.com/v1/renew/default")
+        raise ValueError("should be a URL such as https://anchor.example.com")
     parts = urlsplit(text)
     scheme = parts.scheme.lower()
     if scheme not in _PORTS or not parts.hostname or parts.username is not None:
-        raise ValueError("should be a URL such as https://anchor.example.com/v1/renew/default")
+        raise ValueError("should be a URL such as https://anchor.example.com")
     if "?" in text or "#" in text:
         raise ValueError("should be a URL without a query and a fragment")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname

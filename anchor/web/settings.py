@@ -18,7 +18,7 @@ LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1"))
 
 def _base_url(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError("should be a URL such as 'https://anchor.example.com'")
+        raise ValueError("should be a URL such as https://anchor.example.com")
     return normalize_url(value.rstrip("/"))
 
 
@@ -54,7 +54,9 @@ class WebSettings(pydantic.BaseModel):
         "default it is compared with the Host header",
     )
     trusted_proxies: tuple[Network, ...] = pydantic.Field(
-        (), description="networks of the proxies whose ``X-Forwarded-For`` is trusted"
+        (),
+        description="networks of the proxies whose headers are trusted: ``X-Forwarded-For``, "
+        "``X-Forwarded-Proto`` and the one that ``client_certificate_header`` names",
     )
     client_certificate_header: HeaderName | None = pydantic.Field(
         None,

@@ -62,6 +62,11 @@ def test_the_url_is_that_of_the_host_or_the_configured_one(
     service.http.post("/v1/renew/default", form, extra_environ=environ, status=status)
 
 
+def test_an_error_in_base_url_shows_a_right_one(serve, document):
+    with pytest.raises(ValueError, match=r"such as https://anchor\.example\.com \["):
+        serve(document, base_url="anchor.example.com")
+
+
 def test_a_bare_request_cannot_carry_a_proof(service):
     old = service.issue()
     proof = make_proof(old, shared_key(), make_csr())
