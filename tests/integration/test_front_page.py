@@ -85,6 +85,7 @@ def test_a_browser_gets_a_page_and_curl_the_same_as_text(service, ca):
         assert fingerprint in answer
         assert "364 days left" in answer
         assert "http://localhost:80/v1/sign/default" in answer
+        assert "http://localhost:80/v1/renew/default" in answer
         assert "http://localhost:80/.well-known/est/default/" in answer
         assert "24 hours" in answer
         assert "signed with its own key" in answer
@@ -96,7 +97,7 @@ def test_programs_get_json(service, ca):
     [authority] = found["authorities"]
     [certificate] = authority["certificates"]
     assert ("default", "v1/sign/default") == (authority["name"], authority["sign"])
-    assert ".well-known/est/default" == authority["est"]
+    assert ("v1/renew/default", ".well-known/est/default") == (authority["renew"], authority["est"])
     assert ca.certificate.fingerprint(hashes.SHA256()).hex() == certificate["fingerprint"]
 
 
@@ -196,6 +197,14 @@ def test_head_is_the_page_without_its_body(service):
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "FOO"])
 def test_other_methods_are_a_405(service, method):
     assert "GET, HEAD" == service.http.request("/", method=method, status=405).headers["Allow"]
+
+
+def test_renewals_are_not_on_the_page_if_they_are_switched_off(serve, document):
+    document["registration_authority"]["default"]["renewal"] = {"enabled": False}
+    service = serve(document)
+
+    assert "renew/" not in text(service)
+    assert "renew/" not in page(service).text
 
 
 def test_it_can_be_switched_off(serve, document):

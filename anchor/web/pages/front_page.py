@@ -123,6 +123,7 @@ class FrontPage:
             has_chain=bool(ca.at(now).chain),
             schemes=authority.methods.schemes,
             policy=self._policy(authority) if self._mode == "full" else None,
+            renew=f"v1/renew/{name}" if authority.renewals.settings.enabled else None,
             est=label_path(name),
         )
 

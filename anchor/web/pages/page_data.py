@@ -84,6 +84,7 @@ class Authority:
     Attributes:
         schemes: the HTTP authentication schemes that are accepted.
         policy: None if policies are not published.
+        renew: the path for renewals without a secret; None if they are switched off.
         est: the path for EST clients; None if they cannot reach the authority.
     """
 
@@ -92,6 +93,7 @@ class Authority:
     has_chain: bool
     schemes: tuple[str, ...]
     policy: PolicySummary | None
+    renew: str | None
     est: str | None
 
 
@@ -139,6 +141,8 @@ def as_json(authority: Authority) -> Mapping[str, Any]:
         "schemes": list(authority.schemes),
         "certificates": [_ca_as_json(ca) for ca in authority.cas],
     }
+    if authority.renew is not None:
+        document["renew"] = authority.renew
     if authority.est is not None:
         document["est"] = authority.est
     policy = authority.policy
