@@ -83,12 +83,14 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
         "--key", help="only those of this key: its SHA-256 or the start of it, or a file with it"
     )
     parser.add_argument("--serial", type=_serial, help="only those with this serial number")
-    parser.add_argument("--token", metavar="ID", help="only those that this token was used for")
+    parser.add_argument(
+        "--token", metavar="ID", help="only those issued with this token, and their renewals"
+    )
     parser.add_argument(
         "--renewed-from",
         type=_fingerprint,
         metavar="FINGERPRINT",
-        help="only those that this certificate got without a secret: its SHA-256, or its start",
+        help="only those that this certificate was renewed to: its SHA-256, or its start",
     )
     parser.add_argument(
         "--since",

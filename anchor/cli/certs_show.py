@@ -102,7 +102,7 @@ def _lineage(issuance: Issuance) -> Iterator[tuple[str, str]]:
     if issuance.renewed_from is not None and issuance.lineage_since is not None:
         yield "renewed from", issuance.renewed_from
         yield "renewals", str(issuance.renewals)
-        yield "first of", timestamp(issuance.lineage_since)
+        yield "first issued", timestamp(issuance.lineage_since)
 
 
 def full_json(record: CertificateRecord, now: datetime.datetime) -> str:
