@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from anchor.authorities import load_authorities
 from anchor.controllers import front
 from anchor.web.pages.front_page import MAX_DETAILED, FrontPage, style_sheet
+from tests.support.clock import FixedClock
 from tests.support.pki import DAY, assert_is_leaf, make_ca, now
 from tests.support.servers.anchor import serving
 from tests.support.servers.processes import program
@@ -382,16 +383,6 @@ def test_other_queries_change_nothing(service, query):
     assert page(service, query).status_int == 200
 
 
-class Clock:
-    """A clock that a test sets."""
-
-    def __init__(self):
-        self.moment = now()
-
-    def __call__(self):
-        return self.moment
-
-
 def test_the_page_changes_with_time_and_shows_the_next_ca(tmp_path, document, ca):
     second = make_ca(tmp_path, "ec-p384", name="Second CA", not_after=now() + 800 * DAY)
     document["signing_ca"]["local"]["next"] = {
@@ -399,7 +390,7 @@ def test_the_page_changes_with_time_and_shows_the_next_ca(tmp_path, document, ca
         "cert_path": str(second.cert_path),
         "key_path": str(second.key_path),
     }
-    clock = Clock()
+    clock = FixedClock()
     authorities = Service(tmp_path, document).settings.authorities
     front_page = FrontPage(authorities, clock=clock)
 
@@ -422,7 +413,7 @@ def test_the_page_changes_with_time_and_shows_the_next_ca(tmp_path, document, ca
 
 
 def test_an_expired_ca_has_no_time_left(service):
-    clock = Clock()
+    clock = FixedClock()
     front_page = FrontPage(service.settings.authorities, clock=clock)
     clock.moment = now() + 400 * DAY
 
@@ -433,7 +424,7 @@ def test_an_expired_ca_has_no_time_left(service):
 
 
 def test_within_a_minute_nothing_is_rendered_again(service):
-    clock = Clock()
+    clock = FixedClock()
     clock.moment = clock.moment.replace(second=1)
     front_page = FrontPage(service.settings.authorities, clock=clock)
 

@@ -13,6 +13,7 @@ from anchor.authorities import load_authorities
 from anchor.cli.main import main
 from anchor.errors import ConfigurationError
 from anchor.web.settings import WebSettings
+from tests.support.clock import FixedClock
 from tests.support.pki import DAY, assert_is_leaf, make_ca, make_csr, now
 from tests.support.service import Service
 
@@ -40,19 +41,9 @@ def following(ca, moment):
     }
 
 
-class Clock:
-    """A clock that a test sets."""
-
-    def __init__(self):
-        self.moment = now()
-
-    def __call__(self):
-        return self.moment
-
-
 @pytest.fixture
 def clock():
-    return Clock()
+    return FixedClock()
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
-"""A clock that a test can set ahead of the real time."""
+"""Clocks that a test sets."""
 
 from __future__ import annotations
 
 import time
 
 import pytest
+
+from anchor.timestamps import utc_now
 
 
 class Clock:
@@ -15,6 +17,16 @@ class Clock:
 
     def __call__(self):
         return time.time() + self.ahead
+
+
+class FixedClock:
+    """The time in UTC, which stands still until a test sets ``moment``."""
+
+    def __init__(self):
+        self.moment = utc_now().replace(microsecond=0)
+
+    def __call__(self):
+        return self.moment
 
 
 @pytest.fixture

@@ -131,17 +131,9 @@ WITH_TOKEN = ("form", "bare_token", "est_enroll_token")
 
 def configuration(document, directory):
     """The configuration, with an authentication for each kind of credential."""
-    keys = directory / "jwks.json"
-    keys.write_bytes(jwt.key_set(jwt.public(jwt.make_key())))
     document["authentication"] |= {
         "tokens": {"backend": "token"},
-        "jobs": {
-            "backend": "oidc",
-            "issuer": jwt.ISSUER,
-            "audience": jwt.AUDIENCE,
-            "jwks_file": str(keys),
-            "single_use": True,
-        },
+        "jobs": jwt.oidc_section(directory, single_use=True),
     }
     document["registration_authority"]["default"] |= {
         "authentication": ["static", "tokens", "jobs"],

@@ -39,6 +39,19 @@ def key_set(*keys):
     return json.dumps({"keys": list(keys)}).encode()
 
 
+def oidc_section(directory, **options):
+    """A section of the backend ``oidc``, with the key that all tests share."""
+    keys = directory / "jwks.json"
+    keys.write_bytes(key_set(public(make_key())))
+    return {
+        "backend": "oidc",
+        "issuer": ISSUER,
+        "audience": AUDIENCE,
+        "jwks_file": str(keys),
+        **options,
+    }
+
+
 def claims(**changes):
     """The claims of a good token; changes that are None are left out."""
     now = int(time.time())

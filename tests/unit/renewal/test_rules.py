@@ -17,6 +17,7 @@ from anchor.store.database.certificates import Inventory
 from anchor.store.database.tokens import Tokens
 from anchor.store.record_reading import read_record
 from tests.support import jwt
+from tests.support.clock import FixedClock
 from tests.support.pki import DAY, assert_is_leaf, make_ca, make_csr, now, shared_key, subject
 from tests.support.renewal import renew, renew_over_tls, renewed
 from tests.support.service import Service
@@ -27,19 +28,9 @@ HOUR = datetime.timedelta(hours=1)
 NAME = "www.example.com"
 
 
-class Clock:
-    """A clock that a test sets."""
-
-    def __init__(self):
-        self.moment = now()
-
-    def __call__(self):
-        return self.moment
-
-
 @pytest.fixture
 def clock():
-    return Clock()
+    return FixedClock()
 
 
 @pytest.fixture
@@ -249,15 +240,7 @@ def test_a_policy_for_groups_applies_to_renewals_as_it_is_now(serve, document, a
 @pytest.fixture
 def jobs(document, authority, tmp_path):
     """An authority that accepts JWTs, and names with a claim."""
-    keys = tmp_path / "jwks.json"
-    keys.write_bytes(jwt.key_set(jwt.public(jwt.make_key())))
-    document["authentication"]["static"] = {
-        "backend": "oidc",
-        "issuer": jwt.ISSUER,
-        "audience": jwt.AUDIENCE,
-        "jwks_file": str(keys),
-        "claims": {"x": "/x"},
-    }
+    document["authentication"]["static"] = jwt.oidc_section(tmp_path, claims={"x": "/x"})
     authority["validators"] = {"requester_names": {"names": ["{claim:x}.example.com"]}}
     return document
 

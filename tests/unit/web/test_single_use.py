@@ -16,15 +16,7 @@ from tests.support.tokens import add_token, token_configuration
 @pytest.fixture
 def document(document, tmp_path):
     """An authority that accepts each JWT once, for names in example.com."""
-    keys = tmp_path / "jwks.json"
-    keys.write_bytes(jwt.key_set(jwt.public(jwt.make_key())))
-    document["authentication"]["jobs"] = {
-        "backend": "oidc",
-        "issuer": jwt.ISSUER,
-        "audience": jwt.AUDIENCE,
-        "jwks_file": str(keys),
-        "single_use": True,
-    }
+    document["authentication"]["jobs"] = jwt.oidc_section(tmp_path, single_use=True)
     document["registration_authority"]["default"] |= {
         "authentication": ["static", "jobs"],
         "validators": {"common_name": {"allowed_domains": [".example.com"]}},
