@@ -1,4 +1,4 @@
-"""The private key of a certificate that certmonger tracks, which certmonger tells over D-Bus.
+"""The private key of a certificate that certmonger tracks, found by asking it over D-Bus.
 
 certmonger gives a helper the certificate and the request, but not the place of the key.  It answers
 on the bus while the helper runs; until the new certificate is saved, ``key-file`` has the old key.
@@ -100,7 +100,7 @@ def _read_key(request: dict[str, Any], certificate: x509.Certificate) -> Any:
     try:
         with open(path, "rb", opener=_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise _NoKey(f"{path} is no file")
+                raise _NoKey(f"{path} is no regular file")
             contents = file.read(_MAX_KEY)
         key = load_pem_private_key(contents, None)
     except OSError as error:

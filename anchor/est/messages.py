@@ -31,7 +31,7 @@ _REFUSED_ATTRIBUTES = {
 
 _BLANKS = b" \t\r\n\v\f"
 _WIDTH = 64
-# OpenSSL's decoder needs lines above 1024 characters.
+# OpenSSL decodes no line of more than 1024 characters.
 _LONGEST_LINE = 1000
 
 

@@ -11,7 +11,7 @@ from anchor.errors import UnknownPath
 DEFAULT_LABEL = "default"
 """The authority of a path without a label."""
 
-# RFC 7030 section 3.2.2: a label is no operation, also none that is not offered.
+# RFC 7030 section 3.2.2: a label is never the name of an operation, even if that is not offered.
 RESERVED = frozenset(
     {"cacerts", "simpleenroll", "simplereenroll", "fullcmc", "serverkeygen", "csrattrs"}
 )

@@ -1,4 +1,4 @@
-"""Signatures with one key and one algorithm: to make them and to verify them."""
+"""Sign and verify with one key and one algorithm."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class RenewalAuthentication:
 
         Args:
             record: the certificate in the inventory.
-            issuance: how it came to be.
+            issuance: the record of its issuance.
             now: the time, in UTC.
 
         Raises:

@@ -165,7 +165,7 @@ def _require_fitting(
         raise ValueError(
             "its 'csr' should be the base64url of the SHA-256 over the DER of the request"
         )
-    # Of the certificate too: nobody else can use an identifier up.
+    # With the certificate, so that nobody else can use up the identifiers of its holder.
     parts = hashlib.sha256(certificate).digest() + identifier.encode("utf-8", "surrogatepass")
     return SingleUse(hashlib.sha256(b"renewal" + parts).hexdigest(), expires)
 

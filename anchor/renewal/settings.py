@@ -11,7 +11,7 @@ Hours = Annotated[float, pydantic.Field(gt=0, le=24 * 366 * 10)]
 
 
 class RenewalSettings(pydantic.BaseModel):
-    """The options of the section."""
+    """Whether certificates can be renewed without a secret, and how long."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 

@@ -29,7 +29,7 @@ def take_uses(
         token_id: the token, if one was used.
         single_use: the credential, if it is good for one certificate only.
         now: the time, in UTC.
-        is_renewal: True if the certificate takes no use of the token, which is only required.
+        is_renewal: True for a renewal, which needs the token but takes no use of it.
 
     Raises:
         NotAuthenticated: the credential is not good for a certificate any more.

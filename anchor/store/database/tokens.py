@@ -49,7 +49,8 @@ _TAKE = Statement(
     .values(used=_COLUMNS.used + 1)
     .returning(_COLUMNS.id)
 )
-# It changes nothing, but locks the row: a revocation comes before it or after the certificate.
+# It changes nothing but locks the row, so that a revocation comes either before it or after the
+# certificate was stored.
 _HOLD = Statement(
     update(TOKENS)
     .where(_COLUMNS.id == bindparam("token_id"), _COLUMNS.revoked.is_(None))
@@ -153,8 +154,8 @@ class Tokens:
     def prune(self, before: datetime.datetime) -> int:
         """Delete the tokens that ended before a time; return their number.
 
-        A token ends when it expires or is revoked, and when its last certificate does, which can
-        be renewed only while the token is there.
+        A token has ended if it has expired or was revoked, and the last certificate that was
+        issued with it has expired, because renewals need the token.
         """
         with self.database.write() as connection:
             return connection.execute(delete(TOKENS).where(_ended_before(before))).rowcount

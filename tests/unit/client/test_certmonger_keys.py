@@ -60,7 +60,7 @@ def test_the_key_of_the_same_certificate_is_found(tracked, certificate, key):
         ({"key-pin-file": "/etc/pin"}, "the key in {path} has a PIN"),
         ({"key-storage": "NSSDB", "key-file": ""}, "its key is not in a file, but in NSSDB"),
         ({"key-file": "/no/such/key"}, "the key in /no/such/key cannot be read: No such file"),
-        ({"key-file": "/dev/null"}, "/dev/null is no file"),
+        ({"key-file": "/dev/null"}, "/dev/null is no regular file"),
         ({"cert": ""}, "certmonger has no request with this certificate"),
         ({"cert": None}, "certmonger has no request with this certificate"),
     ],
@@ -93,7 +93,7 @@ def test_a_file_with_something_else_is_not_used(tracked, certificate, key, tmp_p
         assert reason in held.why_no_key
     path.unlink()
     os.mkfifo(path)
-    assert f"{path} is no file" == certmonger_keys.held_certificate(certificate).why_no_key
+    assert f"{path} is no regular file" == certmonger_keys.held_certificate(certificate).why_no_key
 
 
 def test_a_bus_that_is_not_there_is_a_reason(certificate, monkeypatch, tmp_path):
