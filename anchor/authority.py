@@ -111,11 +111,7 @@ class RegistrationAuthority:
         authenticator, throttle = holder.method
         details |= events.describe_method(authenticator.name, CredentialKind.CERTIFICATE)
         details |= events.describe_renewed(holder.fingerprint)
-        with throttle.attempt(
-            presented.origin.address,
-            holder.user and authenticator.principal(holder.user),
-            is_guessable=False,
-        ):
+        with throttle.attempt_with_certificate(presented.origin.address, holder.fingerprint):
             identity = holder.authenticate(self.clock())
             self._require_unused(identity)
             return identity

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Collection, Iterable, Mapping
 from ipaddress import IPv6Address, IPv6Network
 from types import MappingProxyType, TracebackType
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from anchor.auth import principals
 from anchor.auth.failure_counts import FailureCount, FailureCounts
@@ -16,17 +16,18 @@ from anchor.errors import NotAuthenticated, TooManyAttempts
 
 
 class _UserAtNetwork(NamedTuple):
-    """A user name, and the network that it is used from.
+    """A user name or a certificate, and the network that it is used from.
 
     Attributes:
         network: the client's IPv4 address, or the /64 of its IPv6 address.
         name: a text that is the same for all spellings of the name.
-        is_canonical: True if the backend returned the name, False if the client sent it.
+        kind: "user" if the client sent the name, "canonical" if the backend returned it, and
+            "certificate" if it is the fingerprint of a certificate.
     """
 
     network: str
     name: str
-    is_canonical: bool = False
+    kind: Literal["user", "canonical", "certificate"] = "user"
 
 
 class SharedFailures:
@@ -51,8 +52,7 @@ class SharedFailures:
 
     def key(self, window: float, user: _UserAtNetwork) -> str:
         """The key of a user at a network."""
-        kind = "canonical" if user.is_canonical else "user"
-        return self._hash(window, kind, user.network, user.name)
+        return self._hash(window, user.kind, user.network, user.name)
 
     def network_key(self, window: float, network: str) -> str:
         """The key of a network, for all user names together."""
@@ -143,6 +143,23 @@ class Throttle:
         users = [] if user is None else [_UserAtNetwork(network, principals.counting_key(user))]
         return Attempt(self, network, users, is_guessable=is_guessable)
 
+    def attempt_with_certificate(self, address: str, fingerprint: str) -> Attempt:
+        """Make the context manager in which a certificate is checked as the credential.
+
+        It is counted apart from the secrets of its user: a renewal that succeeds must not clear the
+        count of guesses, and neither guesses nor another machine of the user must stop it.
+
+        Args:
+            address: as for :meth:`attempt`.
+            fingerprint: the SHA-256 of the certificate, in hexadecimal.
+
+        Raises:
+            TooManyAttempts, DatabaseUnavailable: as for :meth:`attempt`.
+        """
+        network = _network(address)
+        holder = _UserAtNetwork(network, fingerprint, "certificate")
+        return Attempt(self, network, [holder], is_guessable=False)
+
     def limits(self, users: Iterable[_UserAtNetwork], network: str) -> dict[str, int]:
         """The limit of each key, without those keys that have none."""
         limits = {self.shared.network_key(self._window, network): self._address_limit}
@@ -210,7 +227,7 @@ class Attempt:
             TooManyAttempts: the user failed too often, under any of their names.
             DatabaseUnavailable: the failures cannot be counted.
         """
-        user = _UserAtNetwork(self._network, principals.counting_key(name), is_canonical=True)
+        user = _UserAtNetwork(self._network, principals.counting_key(name), "canonical")
         with self._lock:
             # The backend may still run in its thread after the request has ended.
             if not self._ended and user not in self._users:

@@ -172,11 +172,6 @@ class Holder:
         """The method whose limits on failures apply."""
         return self.recorded_method or self.authentication.methods.first
 
-    @property
-    def user(self) -> str | None:
-        """The user name, for the limits on failures; None if it is unknown."""
-        return self.record.issuance.requester if self.record and self.record.issuance else None
-
     def authenticate(self, now: datetime.datetime) -> AuthDetails:
         """Return the identity that was recorded with the first certificate.
 
