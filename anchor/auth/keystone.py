@@ -188,7 +188,8 @@ class KeystoneAuthentication:
             None without a service account.
 
         Raises:
-            RequesterGone: the user or the project is gone or disabled, or the user has no role.
+            RequesterGone: the user, the project or the domain of one is gone or disabled, or the
+                user has no role.
             Forbidden: the service account may not ask.
             BackendUnavailable: Keystone does not answer.
         """

@@ -15,6 +15,7 @@ from anchor.errors import BackendUnavailable, Forbidden, RequesterGone
 
 try:
     from keystoneauth1 import exceptions
+    from keystoneclient.v3.domains import DomainManager
     from keystoneclient.v3.projects import ProjectManager
     from keystoneclient.v3.role_assignments import RoleAssignmentManager
     from keystoneclient.v3.users import UserManager
@@ -31,10 +32,19 @@ class _User(pydantic.BaseModel):
 
     id: str
     name: Annotated[str, pydantic.Field(min_length=1)]
+    domain_id: str
     enabled: bool
 
 
 class _Project(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(strict=True)
+
+    # None for a project that is a domain itself.
+    domain_id: str | None
+    enabled: bool
+
+
+class _Domain(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(strict=True)
 
     enabled: bool
@@ -68,7 +78,8 @@ def find_requester(client: Any, recorded: AuthDetails, url: str) -> AuthDetails:
         url: the URL of Keystone, for messages.
 
     Raises:
-        RequesterGone: the user or the project is gone or disabled, or the user has no role left.
+        RequesterGone: the user, the project or the domain of one is gone or disabled, or the user
+            has no role left.
         Forbidden: the service account may not ask.
         BackendUnavailable: Keystone gives no usable answer.
     """
@@ -84,6 +95,7 @@ def find_requester(client: Any, recorded: AuthDetails, url: str) -> AuthDetails:
     )
     if not user.enabled:
         raise RequesterGone("the requester's account is disabled")
+    domain_ids = {user.domain_id}
     if project_id is not None:
         project = ask(
             "identity:get_project",
@@ -91,6 +103,18 @@ def find_requester(client: Any, recorded: AuthDetails, url: str) -> AuthDetails:
         )
         if not project.enabled:
             raise RequesterGone("the requester's project is disabled")
+        if project.domain_id is not None:
+            domain_ids.add(project.domain_id)
+    domains = ask(
+        "identity:get_domain",
+        lambda: [
+            _Domain.model_validate(DomainManager(client).get(domain_id).to_dict())
+            for domain_id in sorted(domain_ids)
+        ],
+    )
+    # Keystone authenticates nobody in a disabled domain, but leaves its users enabled.
+    if not all(domain.enabled for domain in domains):
+        raise RequesterGone("the domain of the requester or of the project is disabled")
     assignments = ask(
         "identity:list_role_assignments",
         lambda: _ASSIGNMENTS.validate_python(

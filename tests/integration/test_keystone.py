@@ -10,7 +10,7 @@ import pytest
 
 from anchor.auth.authenticator import load_authenticator
 from anchor.auth.results import AuthDetails
-from anchor.errors import BackendUnavailable, NotAuthenticated
+from anchor.errors import BackendUnavailable, NotAuthenticated, RequesterGone
 from anchor.store.database.certificates import Selection
 from tests.support.pki import make_csr, shared_key
 from tests.support.refused_renewals import refused_renewal
@@ -246,6 +246,25 @@ def test_a_renewal_needs_the_user_the_project_and_a_role(keystone, renewing, rea
     assert "another name" in refused_renewal(service, certificate, csr)
     keystone.admin("DELETE", f"/users/{user}")
     assert "not known any more" in refused_renewal(service, certificate, csr)
+
+
+def test_nobody_renews_while_the_domain_of_the_user_or_of_the_project_is_disabled(
+    keystone, configure, reader
+):
+    domains = {name: keystone.make("domain", name) for name in ("people", "machines")}
+    user = keystone.make("user", "dora", domain_id=domains["people"])
+    project = keystone.make("project", "racks", domain_id=domains["machines"])
+    keystone.grant("dora", "Nova", f"projects/{project}")
+    recorded = AuthDetails("dora", ["Nova"], user, project)
+    backend = configure(**reader)
+    assert backend.look_up("default", recorded).groups == ("Nova",)
+
+    for domain in domains.values():
+        keystone.admin("PATCH", f"/domains/{domain}", {"domain": {"enabled": False}})
+        with pytest.raises(RequesterGone, match="domain"):
+            backend.look_up("default", recorded)
+        keystone.admin("PATCH", f"/domains/{domain}", {"domain": {"enabled": True}})
+    assert backend.look_up("default", recorded).groups == ("Nova",)
 
 
 def test_a_service_account_without_the_permission_is_the_operators_problem(renewing, caplog):
