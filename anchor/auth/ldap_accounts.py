@@ -6,8 +6,14 @@ import datetime
 
 from anchor.auth.ldap_connection import Entry
 
-ATTRIBUTES = ("userAccountControl", "accountExpires", "pwdAccountLockedTime", "nsAccountLock")
-"""The attributes that :func:`is_disabled` needs; the last two are operational."""
+ATTRIBUTES = (
+    "userAccountControl",
+    "accountExpires",
+    "pwdAccountLockedTime",
+    "nsAccountLock",
+    "krbPrincipalExpiration",
+)
+"""The attributes that :func:`is_disabled` needs; some of them are operational."""
 
 # Active Directory, ADS_USER_FLAG_ENUM.
 _ACCOUNTDISABLE = 0x2
@@ -23,8 +29,9 @@ def is_disabled(entry: Entry, now: datetime.datetime) -> bool:
     """Whether the directory would refuse the user in spite of the right password.
 
     This knows Active Directory's disabled and expired accounts, accounts that an operator has
-    locked with OpenLDAP's password policy, and disabled accounts of 389 Directory Server and
-    FreeIPA.  A value that cannot be read counts as disabled.
+    locked with OpenLDAP's password policy, disabled accounts of 389 Directory Server and FreeIPA,
+    and expired ones of FreeIPA, which refuses their binds.  A value that cannot be read counts as
+    disabled.
 
     Args:
         entry: the user's entry.
@@ -39,6 +46,7 @@ def is_disabled(entry: Entry, now: datetime.datetime) -> bool:
         or any(_is_past(value, now) for value in values("accountExpires"))
         or _LOCKED_BY_OPERATOR in values("pwdAccountLockedTime")
         or any(value.strip().casefold() != "false" for value in values("nsAccountLock"))
+        or any(_has_ended(value, now) for value in values("krbPrincipalExpiration"))
     )
 
 
@@ -58,3 +66,12 @@ def _is_past(value: str, now: datetime.datetime) -> bool:
     except OverflowError:
         # After the year 9999, or before the year 1.
         return ticks < 0
+
+
+def _has_ended(value: str, now: datetime.datetime) -> bool:
+    """Whether a time of Kerberos, such as 20261127120000Z, is past."""
+    try:
+        end = datetime.datetime.strptime(value, "%Y%m%d%H%M%SZ")
+    except ValueError:
+        return True
+    return end.replace(tzinfo=datetime.UTC) <= now

@@ -39,6 +39,8 @@ def disabled(**attributes):
         # After the year 9999.
         {"accountExpires": "9223372036854775000"},
         {"nsAccountLock": "FALSE"},
+        {"krbPrincipalExpiration": "20261127000001Z"},
+        {"krbPrincipalExpiration": "99991231235959Z", "nsAccountLock": "FALSE"},
         # Somebody has guessed at the password.
         {"pwdAccountLockedTime": "20261126120000Z"},
     ],
@@ -63,6 +65,9 @@ def test_an_account_without_a_sign_of_it_is_not_disabled(attributes):
         {"nsAccountLock": "TRUE"},
         {"nsAccountLock": "true"},
         {"nsAccountLock": "perhaps"},
+        {"krbPrincipalExpiration": "20261127000000Z"},
+        {"krbPrincipalExpiration": "20250101000000Z", "nsAccountLock": "FALSE"},
+        {"krbPrincipalExpiration": "some day"},
     ],
 )
 def test_disabled_expired_and_locked_accounts_are_disabled(attributes):
