@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import urllib.request
+from ipaddress import ip_address, ip_network
 from urllib.parse import urlencode
 
 import pytest
@@ -173,7 +174,7 @@ def test_a_container_that_is_stopped_ends_gracefully(run_container):
     assert "Traceback" not in container.log
 
 
-def test_the_compose_file_mounts_what_is_there_and_trusts_its_own_network(tmp_path):
+def test_the_compose_file_mounts_what_is_there_and_trusts_nginx_only(tmp_path):
     directory = ROOT / "tools/docker"
     compose = yaml.safe_load((directory / "compose.yaml").read_text())
     services = compose["services"]
@@ -190,9 +191,9 @@ def test_the_compose_file_mounts_what_is_there_and_trusts_its_own_network(tmp_pa
     places = {volume.split(":")[1] for volume in services["anchor"]["volumes"]}
     assert {"/key", "/certs", "/var/lib/anchor"} <= places
     [network] = compose["networks"]["inside"]["ipam"]["config"]
-    assert f'web["trusted_proxies"] = ["{network["subnet"]}"]' in (
-        (directory / "config.py").read_text()
-    )
+    address = services["nginx"]["networks"]["inside"]["ipv4_address"]
+    assert ip_address(address) in ip_network(network["subnet"])
+    assert f'web["trusted_proxies"] = ["{address}"]' in (directory / "config.py").read_text()
 
 
 def test_the_compose_files_nginx_configuration_is_good(tmp_path, ca):
@@ -223,7 +224,7 @@ def test_a_proxy_that_is_trusted_says_who_the_client_is(run_container, tmp_path)
     config.mkdir()
     text = (ROOT / "tools/docker/config.py").read_text()
     # The source address of requests through a published port.
-    (config / "config.py").write_text(text.replace("172.30.16.0/24", "10.0.0.0/8"))
+    (config / "config.py").write_text(text.replace("172.30.16.200", "10.0.0.0/8"))
     config.chmod(0o755)
     container = run_container("--volume", f"{config}:/config:ro")
     url = f"http://127.0.0.1:{container.port}/v1/sign/default"
@@ -257,6 +258,9 @@ def test_the_compose_stack_signs_over_tls_and_keeps_its_ca(compose):
         signed.append((x509.load_pem_x509_certificate(root.encode()), pem))
         # nginx sets the client's address, and Anchor accepts it.
         assert {"172.30.16.1"} == set(re.findall('"address":"([^"]*)"', compose.log))
+        # Users of the host reach Anchor without nginx, from an address in the same network.
+        forged = compose.renew_without_nginx(pem, form)
+        assert "neither a client certificate nor a proof" in forged, forged
         # The volume with the certificates is persistent.
         names = compose("exec", "-T", "anchor", "ls", "/certs").stdout.split()
         assert len(signed) == len([name for name in names if name.endswith(".crt")])

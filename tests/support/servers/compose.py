@@ -14,6 +14,7 @@ import subprocess
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -86,6 +87,16 @@ class Compose:
         )
         body, _, status = finished.stdout.rpartition("\n")
         return (int(status), body) if finished.returncode == 0 else None
+
+    def renew_without_nginx(self, certificate, form):
+        """Send a renewal from the host to Anchor, with a certificate in nginx' header."""
+        script = "import socket; print(socket.gethostbyname(socket.gethostname()))"
+        address = self("exec", "-T", "anchor", "python3", "-c", script).stdout.strip()
+        return self._inside(
+            *(program("curl", "curl"), "--silent", "--data", form),
+            *("--header", f"X-Client-Cert: {quote(certificate)}"),
+            f"http://{address}:5016/v1/renew/default",
+        ).stdout
 
     def up(self):
         self("up", "--detach", "--no-build")

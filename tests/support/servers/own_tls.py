@@ -79,7 +79,7 @@ def behind_container_nginx(directory, document, ca):
     (directory / "config.json").write_text(json.dumps(document))
     text = (ROOT / "tools/docker/config.py").read_text()
     text = text.replace("/opt/anchor/etc/anchor/config.py", str(ROOT / "config.py"))
-    (directory / "config.py").write_text(text.replace("172.30.16.0/24", "127.0.0.1"))
+    (directory / "config.py").write_text(text.replace("172.30.16.200", "127.0.0.1"))
     port = free_port()
     tls = make_ca(directory, name=MACHINES, issuer=ca, ca=False, usage=None)
     with serving("gunicorn", directory) as service:
