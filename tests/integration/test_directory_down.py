@@ -94,31 +94,38 @@ def test_a_broken_backend_looks_nobody_up(tmp_path, behaviour):
             assert "alice-secret" not in str(unavailable.value)
 
 
-GOOD_USER = {"user": {"id": "1", "name": "alice", "enabled": True}}
+GOOD_USER = {"user": {"id": "1", "name": "alice", "enabled": True, "domain_id": "d"}}
+GOOD_PROJECT = {"project": {"enabled": True, "domain_id": "d"}}
+GOOD_DOMAIN = {"domain": {"enabled": True}}
 ROLES = {"role_assignments": [{"role": {"id": "3", "name": "Nova"}, "scope": {"project": {}}}]}
 
 
 @pytest.mark.parametrize(
-    ("user", "project", "roles"),
+    ("user", "project", "domain", "roles"),
     [
-        ([], {}, {}),
-        ({}, {}, {}),
-        ({"user": None}, {}, {}),
-        ({"user": {"id": "1", "name": "alice"}}, {}, {}),
-        ({"user": {"id": "1", "name": "", "enabled": True}}, {}, {}),
-        ({"user": {"id": "1", "name": "alice", "enabled": "yes"}}, {}, {}),
-        (GOOD_USER, {}, {}),
-        (GOOD_USER, {"project": {"enabled": None}}, {}),
-        (GOOD_USER, {"project": {"enabled": True}}, {}),
-        (GOOD_USER, {"project": {"enabled": True}}, {"role_assignments": {"a": "b"}}),
-        (GOOD_USER, {"project": {"enabled": True}}, {"role_assignments": ["Nova"]}),
-        (GOOD_USER, {"project": {"enabled": True}}, {"role_assignments": [{"role": {}}]}),
+        ([], {}, {}, {}),
+        ({}, {}, {}, {}),
+        ({"user": None}, {}, {}, {}),
+        ({"user": {"id": "1", "name": "alice"}}, {}, {}, {}),
+        ({"user": GOOD_USER["user"] | {"name": ""}}, {}, {}, {}),
+        ({"user": GOOD_USER["user"] | {"enabled": "yes"}}, {}, {}, {}),
+        ({"user": GOOD_USER["user"] | {"domain_id": None}}, {}, {}, {}),
+        (GOOD_USER, {}, {}, {}),
+        (GOOD_USER, {"project": {"enabled": None}}, {}, {}),
+        (GOOD_USER, GOOD_PROJECT, {}, {}),
+        (GOOD_USER, GOOD_PROJECT, {"domain": {"enabled": None}}, {}),
+        (GOOD_USER, GOOD_PROJECT, GOOD_DOMAIN, {}),
+        (GOOD_USER, GOOD_PROJECT, GOOD_DOMAIN, {"role_assignments": {"a": "b"}}),
+        (GOOD_USER, GOOD_PROJECT, GOOD_DOMAIN, {"role_assignments": ["Nova"]}),
+        (GOOD_USER, GOOD_PROJECT, GOOD_DOMAIN, {"role_assignments": [{"role": {}}]}),
     ],
 )
-def test_a_keystone_whose_answers_about_users_make_no_sense_is_unavailable(user, project, roles):
+def test_a_keystone_whose_answers_about_users_make_no_sense_is_unavailable(
+    user, project, domain, roles
+):
     recorded = AuthDetails("alice", user_id="1", project_id="2")
     with (
-        keystone_with(user, project, roles) as (client, url),
+        keystone_with(user, project, domain, roles) as (client, url),
         pytest.raises(BackendUnavailable, match="cannot be read"),
     ):
         find_requester(client, recorded, url)
@@ -134,14 +141,19 @@ def test_a_user_without_an_identifier_is_none_of_keystones(tmp_path):
 
 def test_a_keystone_with_the_user_the_project_and_roles_knows_the_requester():
     recorded = AuthDetails("alice", user_id="1", project_id="2")
-    with keystone_with(GOOD_USER, {"project": {"enabled": True}}, ROLES) as (client, url):
+    with keystone_with(GOOD_USER, GOOD_PROJECT, GOOD_DOMAIN, ROLES) as (client, url):
         assert find_requester(client, recorded, url).groups == ("Nova",)
 
 
 @contextlib.contextmanager
-def keystone_with(user, project, roles):
+def keystone_with(user, project, domain, roles):
     """A client of a Keystone that answers this, and its URL."""
-    bodies = {"/users/": user, "/projects/": project, "/role_assignments": roles}
+    bodies = {
+        "/users/": user,
+        "/projects/": project,
+        "/domains/": domain,
+        "/role_assignments": roles,
+    }
 
     def behave(connection, _stop):
         while request := connection.recv(65536).decode():
