@@ -35,7 +35,7 @@ def test_the_script_renews_certificates_of_rsa_and_ecdsa_keys(https_anchor, tmp_
         terminal.follow(script)
         assert "CN = www.example.com" in terminal.run(commands.text)
         second = x509.load_pem_x509_certificate((tmp_path / "web.crt").read_bytes())
-        # The second certificate renews with its own key.
+        # The key of the second certificate signs the next proof.
         terminal.run(commands.text)
 
         (tmp_path / "web.key").write_bytes(key_pem(make_key()))
