@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pecan
 
 from anchor import logs
+from anchor.acme.services import AcmeByAuthority
 from anchor.audit import log_configuration
-from anchor.authorities import load_authorities
+from anchor.authorities import LoadedConfiguration, load_authorities
 from anchor.authority import RegistrationAuthority
 from anchor.config.document import find_config
 from anchor.config.plugins import validate_options
@@ -39,6 +41,7 @@ class Application(pecan.Pecan, StrictDispatch):  # type: ignore[misc]  # pecan h
         web: the ``web`` section of ``config.py``.
         metrics: the counters; by default those of this process alone.
         hooks: Pecan hooks, ``app["hooks"]`` in ``config.py``.
+        acme: the authorities with ACME by name; ``web.base_url`` is needed for them.
     """
 
     def __init__(
@@ -47,11 +50,13 @@ class Application(pecan.Pecan, StrictDispatch):  # type: ignore[misc]  # pecan h
         web: WebSettings,
         metrics: Metrics | None = None,
         hooks: Sequence[Any] = (),
+        *,
+        acme: AcmeByAuthority = MappingProxyType({}),
     ):
         counts = metrics or Metrics(authorities)
         readiness = Readiness(authorities.values())
         super().__init__(
-            RootController(authorities, web, counts, readiness),
+            RootController(authorities, web, counts, readiness, acme),
             request_cls=Request,
             hooks=list(hooks),
         )
@@ -107,6 +112,7 @@ def _application(values: Mapping[str, Any]) -> Application:
     for warning in loaded.warnings:
         LOG.warning("%s", warning)
     LOG.info("%s: serving %s", path, ", ".join(sorted(loaded.authorities)))
+    _require_base_url(loaded, web)
     metrics_directory = process_directory.prepare(web.metrics_directory, path)
     install()
     return Application(
@@ -114,4 +120,15 @@ def _application(values: Mapping[str, Any]) -> Application:
         web,
         Metrics(loaded.authorities, metrics_directory),
         values.get("app", {}).get("hooks", ()),
+        acme=loaded.acme,
     )
+
+
+def _require_base_url(loaded: LoadedConfiguration, web: WebSettings) -> None:
+    """Require the URL of the service if there is ACME: its URLs never come from a request."""
+    if loaded.acme and web.base_url is None:
+        raise ConfigurationError.about(
+            f"registration_authority.{min(loaded.acme)}.acme",
+            "needs 'base_url' in the section 'web' of config.py, such as "
+            "'https://anchor.example.com': clients sign the URLs of their requests",
+        )

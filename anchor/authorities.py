@@ -14,9 +14,12 @@ from typing import Annotated, Any
 
 import pydantic
 
+from anchor.acme.services import AcmeByAuthority, AcmeServices
+from anchor.acme.settings import AcmeSettings
 from anchor.audit.sinks import AuditSink, load_audit_sink
-from anchor.auth.authenticator import Authenticator, load_authenticator
+from anchor.auth.authenticator import Authenticator
 from anchor.auth.circuit_breaker import SharedSlots
+from anchor.auth.loading import load_authenticator
 from anchor.auth.methods import AuthenticationMethod, AuthenticationMethods
 from anchor.auth.throttle import SharedFailures, Throttle
 from anchor.authority import RegistrationAuthority
@@ -81,6 +84,9 @@ class AuthoritySettings(pydantic.BaseModel):
     renewal: RenewalSettings = pydantic.Field(
         RenewalSettings(), description="renewal without a secret: which certificates are accepted"
     )
+    acme: AcmeSettings | None = pydantic.Field(
+        None, description="how ACME clients get certificates; without it they get none"
+    )
 
     @property
     def authentications(self) -> tuple[str, ...]:
@@ -96,6 +102,7 @@ class LoadedConfiguration:
     Attributes:
         path: the configuration file.
         authorities: the registration authorities by name.
+        acme: those that have a section ``acme``, by name.
         database: the database, to which nothing has connected yet.
         ban_file: a ban file of an earlier version, which need not exist.
         warnings: conditions that will soon be problems, such as a CA certificate that expires.
@@ -103,6 +110,7 @@ class LoadedConfiguration:
 
     path: Path
     authorities: Mapping[str, RegistrationAuthority]
+    acme: AcmeByAuthority
     database: Database
     ban_file: Path
     warnings: tuple[ConfigProblem, ...] = ()
@@ -166,6 +174,7 @@ def load_authorities(
     has_bans = with_bans and database is not None and (not offline or database.exists())
     bans = Bans(database) if database and has_bans else NoBans()
     authorities: dict[str, RegistrationAuthority] = {}
+    acme: dict[str, AcmeServices] = {}
     shared_failures = (
         {name: SharedFailures(name, Failures(database)) for name in authenticators}
         if database
@@ -199,6 +208,8 @@ def load_authorities(
                     conf=MappingProxyType(section),
                     clock=clock,
                 )
+                if settings.acme is not None:
+                    acme[name] = AcmeServices.of(authorities[name], settings.acme, database, clock)
     problems.extend(section_problems, document.as_written)
     problems.raise_if_any()
     assert database is not None and ban_file is not None
@@ -208,7 +219,12 @@ def load_authorities(
         if (warning := ca.expiry_monitor.warning(clock())) is not None
     )
     return LoadedConfiguration(
-        path, MappingProxyType(authorities), database, ban_file, tuple(warnings)
+        path=path,
+        authorities=MappingProxyType(authorities),
+        acme=MappingProxyType(acme),
+        database=database,
+        ban_file=ban_file,
+        warnings=tuple(warnings),
     )
 
 

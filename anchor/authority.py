@@ -19,14 +19,17 @@ from anchor.audit.events import AUTHENTICATION, SIGNING, Event
 from anchor.audit.sinks import AuditSink
 from anchor.auth.methods import AuthenticationMethods
 from anchor.auth.presented import (
+    AccountKey,
     ClientCertificate,
     Credentials,
     Origin,
     Presented,
     RenewalProof,
+    TokenMac,
 )
 from anchor.auth.results import AuthDetails, CredentialKind
 from anchor.ca.dropped import dropped_attributes, dropped_extensions
+from anchor.ca.inventory_record import certificate_record
 from anchor.ca.issued import IssuedCertificate
 from anchor.ca.signing_ca import SigningCA
 from anchor.errors import (
@@ -39,8 +42,6 @@ from anchor.errors import (
 from anchor.policy.policy import Policy
 from anchor.renewal.authentication import RenewalAuthentication
 from anchor.store.database.certificates import Inventory
-from anchor.store.record_reading import described_names, key_id_text
-from anchor.store.records import CertificateRecord, Issuance
 from anchor.timestamps import utc_now
 from anchor.X509 import name_search
 from anchor.X509.signing_request import X509Csr
@@ -74,13 +75,18 @@ class RegistrationAuthority:
             DatabaseUnavailable: the database is away, locked or full.
             AnchorError: Anchor is at fault; the text is for the log.
         """
-        # Both methods add to these, so that the record of a failure has all details until then.
+        # The methods add to these, so that the record of a failure has all details until then.
         details: dict[str, Any] = {}
         try:
-            if isinstance(presented, Credentials):
-                identity = self._check_secret(presented, details)
-            else:
-                identity = self._check_certificate(presented, details)
+            match presented:
+                case Credentials():
+                    identity = self._check_secret(presented, details)
+                case TokenMac():
+                    identity = self._check_mac(presented, details)
+                case AccountKey():
+                    identity = self._check_account(presented.recorded, details)
+                case _:
+                    identity = self._check_certificate(presented, details)
         except BaseException as error:
             if isinstance(error, NotAuthenticated | TooManyAttempts | BackendUnavailable):
                 error.authentication = details.get("authentication", "")
@@ -104,6 +110,25 @@ class RegistrationAuthority:
             identity, authentication=authenticator.name, credential=authenticator.credential
         )
 
+    def _check_mac(self, presented: TokenMac, details: dict[str, Any]) -> AuthDetails:
+        authenticator, throttle = self.methods.of_tokens()
+        details |= events.describe_method(authenticator.name, authenticator.credential)
+        # Only failures count: nobody guesses a key of 256 random bits.
+        with throttle.attempt(presented.origin.address, presented.token_id, is_guessable=False):
+            identity = authenticator.verify_mac(self.name, presented)
+        return dataclasses.replace(
+            identity, authentication=authenticator.name, credential=authenticator.credential
+        )
+
+    def _check_account(self, recorded: AuthDetails, details: dict[str, Any]) -> AuthDetails:
+        name = ""
+        if recorded.token_id is not None:
+            authenticator, _ = self.methods.of_tokens()
+            name = authenticator.name
+            details |= events.describe_method(name, CredentialKind.ACME)
+            authenticator.look_up(self.name, recorded)
+        return dataclasses.replace(recorded, authentication=name, credential=CredentialKind.ACME)
+
     def _check_certificate(
         self, presented: ClientCertificate | RenewalProof, details: dict[str, Any]
     ) -> AuthDetails:
@@ -120,10 +145,24 @@ class RegistrationAuthority:
         if identity.single_use is not None:
             self.inventory.require_unused(identity.single_use, self.clock())
 
-    def issue(self, identity: AuthDetails, csr: X509Csr, origin: Origin) -> IssuedCertificate:
+    def issue(
+        self,
+        identity: AuthDetails,
+        csr: X509Csr,
+        origin: Origin,
+        *,
+        validity: datetime.timedelta | None = None,
+    ) -> IssuedCertificate:
         """Return the certificate for a request, stored and recorded.
 
+        Args:
+            identity: the requester.
+            csr: the request.
+            origin: where it came from.
+            validity: how long the certificate is valid, if that is shorter than the CA's setting.
+
         Raises:
+            OrderNotReady: the order of the ACME account has a certificate already, or has ended.
             ValidationFailed: the policy rejects the request.
             NotAuthenticated: another request has used the credential up meanwhile.
             DatabaseUnavailable: the database is away, locked or full.
@@ -135,7 +174,7 @@ class RegistrationAuthority:
             "requested": events.describe_request(csr),
         }
         try:
-            issued = self._issue(identity, csr, origin, details)
+            issued = self._issue(identity, csr, origin, details, validity)
         except BaseException as error:
             self._record(SIGNING, origin, identity, details, error)
             raise
@@ -151,7 +190,12 @@ class RegistrationAuthority:
         self._record(SIGNING, origin, identity, events.describe_identity(identity), error)
 
     def _issue(
-        self, identity: AuthDetails, csr: X509Csr, origin: Origin, details: dict[str, Any]
+        self,
+        identity: AuthDetails,
+        csr: X509Csr,
+        origin: Origin,
+        details: dict[str, Any],
+        validity: datetime.timedelta | None,
     ) -> IssuedCertificate:
         context = self.policy.context(identity, origin.request, self.conf)
         approved = self.policy.evaluate(csr, context).require_approved()
@@ -159,7 +203,7 @@ class RegistrationAuthority:
         details["dropped_subject_attributes"] = dropped_attributes(csr, approved)
         started = time.perf_counter()
         now = self.clock()
-        certificate, ca = self.signing_ca.issue(approved, now)
+        certificate, ca = self.signing_ca.issue(approved, now, validity=validity)
         issued = IssuedCertificate(
             certificate=certificate,
             ca=ca,
@@ -168,9 +212,18 @@ class RegistrationAuthority:
             signing_seconds=time.perf_counter() - started,
         )
         self.inventory.add(
-            self._stored(issued, approved, identity=identity, origin=origin, now=now),
+            certificate_record(
+                issued,
+                approved,
+                identity=identity,
+                origin=origin,
+                authority=self.name,
+                signing_ca=self.signing_ca.name,
+                now=now,
+            ),
             name_search.search_entries(approved.interpreted_names),
             single_use=identity.single_use,
+            order=identity.order,
         )
         try:
             self.signing_ca.store.put(issued.fingerprint, issued.pem)
@@ -182,56 +235,14 @@ class RegistrationAuthority:
 
     def _give_back(self, identity: AuthDetails) -> None:
         """Give the use of a credential back after an error: nothing is answered."""
-        token_id = None if identity.renewal else identity.token_id
-        if token_id is None and identity.single_use is None:
+        order = identity.order
+        token_id = None if identity.renewal or order else identity.token_id
+        if token_id is None and identity.single_use is None and order is None:
             return
         try:
-            self.inventory.give_back(token_id, identity.single_use)
+            self.inventory.give_back(token_id, identity.single_use, order)
         except AnchorError as error:
             LOG.error("a use of the credential of %r is lost: %s", identity.username, error)
-
-    def _stored(
-        self,
-        issued: IssuedCertificate,
-        approved: X509Csr,
-        *,
-        identity: AuthDetails,
-        origin: Origin,
-        now: datetime.datetime,
-    ) -> CertificateRecord:
-        """What the inventory keeps of a certificate."""
-        renewal = identity.renewal
-        return CertificateRecord(
-            fingerprint=issued.fingerprint,
-            serial=issued.serial,
-            ca_key_id=key_id_text(issued.ca.key_identifier),
-            key=approved.key_fingerprint,
-            subject=approved.subject_text,
-            names=described_names(approved.interpreted_names),
-            not_before=issued.not_before,
-            not_after=issued.not_after,
-            der=issued.der,
-            issuance=Issuance(
-                issued_at=now,
-                authority=self.name,
-                signing_ca=self.signing_ca.name,
-                door=origin.door,
-                requester=identity.username,
-                user_id=identity.user_id,
-                project_id=identity.project_id,
-                groups=identity.groups,
-                address=origin.address,
-                request_id=origin.request_id,
-                authentication=identity.authentication or None,
-                credential=identity.credential.value,
-                token_id=identity.token_id,
-                claims=identity.claims or None,
-                allowed_names=identity.allowed_names,
-                renewed_from=renewal.fingerprint if renewal else None,
-                lineage_since=renewal.lineage_since if renewal else None,
-                renewals=renewal.renewals if renewal else 0,
-            ),
-        )
 
     def _record(
         self,

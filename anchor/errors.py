@@ -143,6 +143,10 @@ class RequesterGone(NotAuthenticated):
         super().__init__(message)
 
 
+class OrderNotReady(RequestError):
+    """The order of an ACME account is not ready: it has a certificate already, or has ended."""
+
+
 class TooManyAttempts(RequestError):
     """Too many authentication attempts failed; ``retry_after`` is in seconds."""
 

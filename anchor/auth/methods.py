@@ -55,6 +55,17 @@ class AuthenticationMethods:
         """The first method of the configuration."""
         return next(iter(self._by_kind.values()))
 
+    def of_tokens(self) -> AuthenticationMethod:
+        """The method for tokens.
+
+        Raises:
+            NotAuthenticated: the authority does not accept tokens.
+        """
+        method = self._by_kind.get(CredentialKind.TOKEN)
+        if method is None:
+            raise NotAuthenticated("this registration authority accepts no tokens")
+        return method
+
     def named(self, authentication: str | None) -> AuthenticationMethod | None:
         """The method with a section of the configuration; None if the authority has it not."""
         return next(

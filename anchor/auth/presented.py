@@ -1,10 +1,12 @@
-"""What a client presents: a secret, or its certificate, and where the request came from."""
+"""What a client presents to authenticate, and where the request came from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+from anchor.auth.results import AuthDetails
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,4 +72,34 @@ class RenewalProof:
     origin: Origin
 
 
-Presented = Credentials | ClientCertificate | RenewalProof
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenMac:
+    """A MAC over a message, whose key is the secret of a token (RFC 8555 section 7.3.4).
+
+    Attributes:
+        token_id: the identifier of the token, as the client sent it.
+        algorithm: the hash of the HMAC: ``sha256``, ``sha384`` or ``sha512``.
+        message: the message.
+        mac: the MAC.
+    """
+
+    token_id: str
+    algorithm: str
+    message: bytes = field(repr=False)
+    mac: bytes = field(repr=False)
+    origin: Origin
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AccountKey:
+    """The key of an ACME account, which has signed the request.
+
+    Attributes:
+        recorded: the identity that was recorded with the account; ``order`` is set.
+    """
+
+    recorded: AuthDetails
+    origin: Origin
+
+
+Presented = Credentials | ClientCertificate | RenewalProof | TokenMac | AccountKey

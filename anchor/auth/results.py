@@ -23,6 +23,7 @@ class CredentialKind(enum.StrEnum):
     TOKEN = "token"  # noqa: S105
     JWT = "jwt"
     CERTIFICATE = "certificate"
+    ACME = "acme"
 
 
 class SingleUse(NamedTuple):
@@ -35,6 +36,18 @@ class SingleUse(NamedTuple):
 
     key: str
     expires: datetime.datetime
+
+
+class AcmeOrder(NamedTuple):
+    """The order of an ACME account; it is good for one certificate.
+
+    Attributes:
+        account_id: the account.
+        order_id: the order.
+    """
+
+    account_id: str
+    order_id: str
 
 
 @dataclass(frozen=True, init=False)
@@ -50,12 +63,13 @@ class AuthDetails:
         allowed_names: the names that the credential is limited to, such as ``web1.example.com``;
             None if it has no limit.
         token_id: the token of Anchor that was used; each certificate takes one of its uses, but a
-            renewal takes none.
+            renewal takes none, and neither does an ACME account.
         single_use: set if the credential is good for one certificate only.
         authentication: the section of the configuration that accepted the credential. Anchor sets
             this attribute and the next.
         credential: the kind of the credential.
         renewal: the certificate to renew, if it is the credential.
+        order: the order, if the key of an ACME account is the credential.
     """
 
     username: str
@@ -69,6 +83,7 @@ class AuthDetails:
     authentication: str
     credential: CredentialKind
     renewal: Renewal | None
+    order: AcmeOrder | None
 
     def __init__(
         self,
@@ -84,6 +99,7 @@ class AuthDetails:
         authentication: str = "",
         credential: CredentialKind = CredentialKind.PASSWORD,
         renewal: Renewal | None = None,
+        order: AcmeOrder | None = None,
     ):
         vars(self).update(
             username=username,
@@ -97,4 +113,5 @@ class AuthDetails:
             authentication=authentication,
             credential=credential,
             renewal=renewal,
+            order=order,
         )

@@ -7,11 +7,12 @@ import hashlib
 import hmac
 import re
 import secrets
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from anchor.auth.credentials import is_token_id
+from anchor.auth.presented import TokenMac
 from anchor.auth.results import AuthDetails, CredentialKind
 from anchor.errors import NotAuthenticated, RequesterGone
 
@@ -33,11 +34,13 @@ class Token:
         groups: the groups of the holder.
         names: the names that certificates may have; None for no limit.
         secret_hash: the :func:`hash_secret` of the secret.
-        uses: the number of certificates that the token is good for.
-        used: the number of certificates that it got so far.
+        uses: the number of certificates or ACME accounts that the token is good for.
+        used: the number of them that it got so far.
         created: when it was created, in UTC.
         expires: when it expires, in UTC; None for never.
         revoked: when it was revoked, in UTC; None if it was not.
+        mac_key: the secret as bytes, as long as the token can bind an ACME account; None for a
+            token of an authority without ACME, and after the last use.
     """
 
     id: str
@@ -51,6 +54,7 @@ class Token:
     created: datetime.datetime
     expires: datetime.datetime | None
     revoked: datetime.datetime | None = None
+    mac_key: bytes | None = field(default=None, repr=False)
 
     @property
     def identity(self) -> AuthDetails:
@@ -114,6 +118,33 @@ class TokenAuthentication:
             raise NotAuthenticated()
         return token.identity
 
+    def verify_mac(self, presented: TokenMac, authority: str) -> AuthDetails:
+        """Return the identity of a token's holder; the account takes the use.
+
+        Args:
+            presented: the MAC, whose key is the secret.
+            authority: the registration authority.
+
+        Raises:
+            NotAuthenticated: as for :meth:`authenticate`, or the token cannot bind accounts.
+            DatabaseUnavailable: the database is away.
+        """
+        token_id = presented.token_id
+        token = self._tokens.find(token_id) if is_token_id(token_id) else None
+        # An unknown token costs as much as a wrong MAC.
+        key = (token and token.mac_key) or bytes(_SECRET_BYTES)
+        expected = hmac.digest(key, presented.message, presented.algorithm)
+        is_right = hmac.compare_digest(expected, presented.mac)
+        if (
+            token is None
+            or token.mac_key is None
+            or not is_right
+            or token.authority != authority
+            or not token.is_usable(self._tokens.now())
+        ):
+            raise NotAuthenticated()
+        return token.identity
+
     def look_up(self, recorded: AuthDetails, authority: str) -> AuthDetails:
         """Return the identity of the holder of the token that got the first certificate.
 
@@ -135,6 +166,11 @@ class TokenAuthentication:
 def new_secret() -> str:
     """A secret of 256 random bits, as text."""
     return urlsafe_b64encode(secrets.token_bytes(_SECRET_BYTES)).rstrip(b"=").decode("ascii")
+
+
+def mac_key_of(secret: str) -> bytes:
+    """The bytes of a secret that :func:`new_secret` made."""
+    return urlsafe_b64decode(secret + "=")
 
 
 def hash_secret(secret: str) -> str:

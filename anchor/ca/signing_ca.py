@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -126,8 +127,15 @@ class SigningCA:
             )
         )
 
-    def issue(self, csr: X509Csr, now: datetime.datetime) -> SignedCertificate:
+    def issue(
+        self, csr: X509Csr, now: datetime.datetime, *, validity: datetime.timedelta | None = None
+    ) -> SignedCertificate:
         """Sign the certificate for an approved request and verify it.
+
+        Args:
+            csr: the request.
+            now: the time, in UTC.
+            validity: how long it is valid, if that is shorter than the profile says.
 
         Raises:
             SigningError: the certificate cannot be signed, or is not what was approved.
@@ -136,8 +144,11 @@ class SigningCA:
         if generation.signer is None:
             raise SigningError(f"the signing CA {self.name!r} was loaded without its key")
         self.expiry_monitor.remind(now)
+        profile = self.profile
+        if validity is not None and validity < profile.validity:
+            profile = dataclasses.replace(profile, validity=validity)
         try:
-            certificate = generation.signer.issue(csr, generation.ca, self.profile, now)
+            certificate = generation.signer.issue(csr, generation.ca, profile, now)
         except SigningError:
             raise
         except (Exception, SystemExit) as error:

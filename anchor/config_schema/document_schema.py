@@ -10,7 +10,7 @@ import pydantic
 
 from anchor import authorities
 from anchor.audit import sinks
-from anchor.auth import authenticator
+from anchor.auth import loading
 from anchor.ca.loading import NextSettings
 from anchor.ca.settings import CASettings
 from anchor.config import document
@@ -54,7 +54,7 @@ class PluginSchemas:
 def document_schema(plugins: PluginSchemas) -> Schema:
     """The schema of ``config.json``."""
     definitions = {
-        "authentication": _backend_section("authentication", authenticator.CommonSettings, plugins),
+        "authentication": _backend_section("authentication", loading.CommonSettings, plugins),
         "signing_ca": _signing_ca(plugins),
         "registration_authority": _authority(plugins),
         "database": model_schema(DatabaseSettings),

@@ -8,6 +8,7 @@ from anchor.errors import WrongMethod
 from anchor.web.request import Request
 
 READ = ("GET", "HEAD")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 def current_request(*methods: str) -> Request:

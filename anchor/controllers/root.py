@@ -1,4 +1,4 @@
-"""The root controller: the front page, health and metrics; ``/v1/`` and EST are below it."""
+"""The root controller: the front page, health and metrics; ``/v1/``, EST and ACME are below it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from functools import cached_property
 import pecan
 from webob import Response
 
+from anchor.acme.services import AcmeByAuthority
 from anchor.authority import RegistrationAuthority
 from anchor.controllers import front, health, metrics
+from anchor.controllers.acme.door import AcmeController
 from anchor.controllers.est import WellKnownController
-from anchor.controllers.methods import READ, current_request
+from anchor.controllers.methods import METHODS, READ, current_request
 from anchor.controllers.v1 import V1Controller
 from anchor.errors import UnknownPath
 from anchor.metrics.registry import Metrics
@@ -40,10 +42,12 @@ class RootController:
         web: WebSettings,
         counts: Metrics,
         readiness: Readiness,
+        acme: AcmeByAuthority,
     ):
         self.v1 = V1Controller(authorities, web, counts)
         # The path is not a Python name.
         setattr(self, ".well-known", WellKnownController(authorities, web, counts))
+        self._acme = AcmeController(acme, web, counts)
         self._authorities = authorities
         self._web = web
         self._metrics = counts
@@ -64,6 +68,11 @@ class RootController:
             raise UnknownPath("there is nothing here")
         request = current_request(*READ)
         return front.show(request, self._front, self._authorities)
+
+    @pecan.expose()
+    def acme(self, *segments: str) -> Response:
+        """A resource of ACME, at the authority that the first segment names."""
+        return self._acme.handle(current_request(*METHODS), segments)
 
     @pecan.expose()
     def healthz(self) -> Response:

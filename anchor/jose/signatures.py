@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from joserfc import jws
 from joserfc.errors import JoseError, UnsupportedAlgorithmError
 from joserfc.jwk import Key
+from joserfc.registry import HeaderParameter
 
 from anchor.jose.algorithms import KEY_KINDS
-from anchor.jose.compact import CompactJws
 
 
-def verify(signed: CompactJws, algorithm: str, key: Key) -> None:
+class SignedText(Protocol):
+    """Signed JSON."""
+
+    @property
+    def text(self) -> str:
+        """The whole of it in the compact form."""
+
+
+def verify(signed: SignedText, algorithm: str, key: Key) -> None:
     """Require that signed JSON is signed with a key.
 
     Args:
@@ -26,7 +34,7 @@ def verify(signed: CompactJws, algorithm: str, key: Key) -> None:
         ValueError: the signature is wrong.
     """
     try:
-        jws.deserialize_compact(signed.text, key, registry=_Registry(algorithms=[algorithm]))
+        jws.deserialize_compact(signed.text, key, registry=_registry(algorithm))
     except (JoseError, ValueError):
         raise ValueError("its signature is wrong") from None
 
@@ -39,8 +47,19 @@ def sign(header: Mapping[str, Any], payload: Mapping[str, Any], key: Key) -> str
         payload: the members of the payload.
         key: the private key, of the kind that the algorithm needs.
     """
-    registry = _Registry(algorithms=[header["alg"]])
-    return jws.serialize_compact(dict(header), json.dumps(payload), key, registry=registry)
+    text = json.dumps(payload)
+    return jws.serialize_compact(dict(header), text, key, registry=_registry(header["alg"]))
+
+
+# RFC 8555 section 6.4 and 6.5.2.
+_ACME_MEMBERS = {
+    "nonce": HeaderParameter("Nonce", "str"),
+    "url": HeaderParameter("URL", "str"),
+}
+
+
+def _registry(algorithm: str) -> _Registry:
+    return _Registry(header_registry=_ACME_MEMBERS, algorithms=[algorithm])
 
 
 class _Registry(jws.JWSRegistry):

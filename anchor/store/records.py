@@ -38,6 +38,7 @@ class Issuance:
         lineage_since: when the first certificate of the lineage was issued, in UTC; None if this
             is the first.
         renewals: how many renewals lie between that certificate and this one.
+        acme_account: the ACME account that ordered it; None for another protocol.
     """
 
     issued_at: datetime.datetime
@@ -58,6 +59,7 @@ class Issuance:
     renewed_from: str | None = None
     lineage_since: datetime.datetime | None = None
     renewals: int = 0
+    acme_account: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,20 +38,8 @@ def respond_to_error(error: Exception, request: Request) -> Response:
 
     The requester sees errors that they can correct.  Internal errors go to the log only.
     """
-    status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
-    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
-        LOG.error("request %s failed", request.request_id, exc_info=error)
-        detail = f"internal error, request {request.request_id}"
-    elif status is HTTPStatus.SERVICE_UNAVAILABLE:
-        LOG.error("request %s: %s", request.request_id, error, exc_info=error.__cause__)
-        detail = (
-            "the database cannot be used now, try again later"
-            if isinstance(error, errors.DatabaseUnavailable)
-            else "the credentials cannot be checked now, try again later"
-        )
-    else:
-        LOG.info("request %s: %d, %s", request.request_id, status, shorten(str(error)))
-        detail = str(error)
+    status = status_of(error)
+    detail = public_detail(error, request, status)
     headers = _headers(error)
     if not wants_json(request):
         return respond(request, f"{detail}\n".encode(), "text/plain", status, headers)
@@ -72,6 +60,25 @@ def respond_to_error(error: Exception, request: Request) -> Response:
     )
 
 
+def status_of(error: Exception) -> HTTPStatus:
+    """The HTTP status for an error."""
+    return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+
+
+def public_detail(error: Exception, request: Request, status: HTTPStatus) -> str:
+    """What the requester may know of an error; the whole of it goes to the log."""
+    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        LOG.error("request %s failed", request.request_id, exc_info=error)
+        return f"internal error, request {request.request_id}"
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        LOG.error("request %s: %s", request.request_id, error, exc_info=error.__cause__)
+        if isinstance(error, errors.DatabaseUnavailable):
+            return "the database cannot be used now, try again later"
+        return "the credentials cannot be checked now, try again later"
+    LOG.info("request %s: %d, %s", request.request_id, status, shorten(str(error)))
+    return str(error)
+
+
 # RFC 7617 section 2, RFC 6750 section 3.  No registered scheme is for TLS client certificates, but
 # RFC 9110 section 15.5.2 requires one.
 _CHALLENGES = {
@@ -82,9 +89,14 @@ _CHALLENGES = {
 
 
 def _headers(error: Exception) -> dict[str, str]:
+    if isinstance(error, errors.NotAuthenticated):
+        return {"WWW-Authenticate": ", ".join(_CHALLENGES[name] for name in error.schemes)}
+    return retry_headers(error)
+
+
+def retry_headers(error: Exception) -> dict[str, str]:
+    """The headers that say what to do instead, or when to try again."""
     match error:
-        case errors.NotAuthenticated():
-            return {"WWW-Authenticate": ", ".join(_CHALLENGES[name] for name in error.schemes)}
         case errors.WrongMethod():
             return {"Allow": ", ".join(error.allowed)}
         case errors.TooManyAttempts() | errors.BackendUnavailable() | errors.DatabaseUnavailable():

@@ -19,7 +19,7 @@ PAGE = DOC / "howto/authentication-backends.rst"
 _ASK = """
 import json, sys
 from pathlib import Path
-from anchor.auth.authenticator import load_authenticator
+from anchor.auth.loading import load_authenticator
 from anchor.auth.results import AuthDetails
 from anchor.errors import ConfigurationError, NotAuthenticated
 for line in sys.stdin:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from cryptography import x509
 
-from anchor.auth.authenticator import load_authenticator
+from anchor.auth.loading import load_authenticator
 from anchor.errors import NotAuthenticated
 from tests.support import jwt
 from tests.support.documentation import blocks

@@ -10,9 +10,9 @@ import time
 import pytest
 from keystoneauth1 import token_endpoint
 
-from anchor.auth.authenticator import load_authenticator
 from anchor.auth.keystone_connection import Connections
 from anchor.auth.keystone_requesters import find_requester
+from anchor.auth.loading import load_authenticator
 from anchor.auth.results import AuthDetails
 from anchor.errors import BackendUnavailable, RequesterGone
 from tests.support.pki import make_ca

@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from anchor.auth.authenticator import load_authenticator
+from anchor.auth.loading import load_authenticator
 from anchor.auth.results import AuthDetails
 from anchor.errors import BackendUnavailable, NotAuthenticated, RequesterGone
 from anchor.store.database.certificates import Selection

@@ -10,7 +10,7 @@ import ldap3
 import pytest
 
 from anchor.auth import ldap_connection
-from anchor.auth.authenticator import load_authenticator
+from anchor.auth.loading import load_authenticator
 from anchor.auth.results import AuthDetails
 from anchor.errors import ConfigurationError, NotAuthenticated
 from tests.support.pki import make_csr, shared_key

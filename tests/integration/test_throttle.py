@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from anchor.auth import principals
-from anchor.auth.authenticator import load_authenticator
 from anchor.auth.ldap_connection import Directory, escape_in_filter
+from anchor.auth.loading import load_authenticator
 from anchor.auth.throttle import SharedFailures, Throttle
 from anchor.errors import (
     AnchorError,

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from anchor.auth.authenticator import load_authenticator
+from anchor.auth.loading import load_authenticator
 from anchor.errors import NotAuthenticated
 from tests.support import jwt
 

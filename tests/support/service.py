@@ -59,7 +59,9 @@ class Service:
         config.write_text(json.dumps(document))
         self.path = path
         self.settings = load_authorities(config, clock=clock)
-        application = Application(self.settings.authorities, WebSettings(**web))
+        application = Application(
+            self.settings.authorities, WebSettings(**web), acme=self.settings.acme
+        )
         self.http = webtest.TestApp(
             application, extra_environ={"REMOTE_ADDR": "192.0.2.7"}, lint=False
         )

@@ -27,6 +27,7 @@ LAYERS = (
     ("renewal",),
     ("est",),
     ("authority",),
+    ("acme",),
     ("authorities",),
     ("metrics",),
     ("web",),

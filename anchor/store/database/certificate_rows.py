@@ -60,6 +60,7 @@ def insert_certificate(
             "renewed_from": issuance.renewed_from,
             "lineage_since": seconds(issuance.lineage_since) if issuance.lineage_since else None,
             "renewals": issuance.renewals or None,
+            "acme_account": issuance.acme_account,
         }
     [(identifier,)] = transaction.rows(_INSERT, values)
     transaction.execute_all(
@@ -103,6 +104,7 @@ def record_of(row: Row[Any]) -> CertificateRecord:
             renewed_from=row.renewed_from,
             lineage_since=None if row.lineage_since is None else moment(row.lineage_since),
             renewals=row.renewals or 0,
+            acme_account=row.acme_account,
         )
     return CertificateRecord(
         fingerprint=row.fingerprint,

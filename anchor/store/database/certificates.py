@@ -22,7 +22,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from anchor.auth.results import SingleUse
+from anchor.auth.results import AcmeOrder, SingleUse
 from anchor.store.database.certificate_rows import insert_certificate, moment, record_of, seconds
 from anchor.store.database.credential_uses import give_back_uses, require_unused, take_uses
 from anchor.store.database.engine import Database
@@ -56,17 +56,21 @@ class Inventory:
         names: Mapping[str, str],
         *,
         single_use: SingleUse | None = None,
+        order: AcmeOrder | None = None,
     ) -> None:
         """Store a certificate durably, and take the use of the credential that it costs.
 
         Both or neither is stored.
 
         Args:
-            record: the certificate; it takes a use of its token, if it has one and is no renewal.
+            record: the certificate; it takes a use of its token, if it has one and is neither a
+                renewal nor for an order.
             names: its names with their search keys.
             single_use: a credential that is good for this certificate only.
+            order: the order of an ACME account that the certificate is for.
 
         Raises:
+            OrderNotReady: the order has a certificate already, or has ended.
             NotAuthenticated: the credential was used up, revoked or expired meanwhile.
             DatabaseUnavailable: the database is away, locked or full.
             StorageError: the database refuses the certificate.
@@ -79,6 +83,8 @@ class Inventory:
                     single_use,
                     issuance.issued_at,
                     is_renewal=issuance.renewed_from is not None,
+                    order=order,
+                    fingerprint=record.fingerprint,
                 )
             insert_certificate(transaction, record, names)
 
@@ -91,7 +97,12 @@ class Inventory:
         """
         require_unused(self.database, single_use, now)
 
-    def give_back(self, token_id: str | None, single_use: SingleUse | None) -> None:
+    def give_back(
+        self,
+        token_id: str | None,
+        single_use: SingleUse | None,
+        order: AcmeOrder | None = None,
+    ) -> None:
         """Give the use of a credential back, because its certificate is not answered.
 
         The certificate stays stored: somebody might have seen it.
@@ -99,7 +110,7 @@ class Inventory:
         Raises:
             DatabaseUnavailable: the database is away, locked or full.
         """
-        give_back_uses(self.database, token_id, single_use)
+        give_back_uses(self.database, token_id, single_use, order)
 
     def add_all(self, records: Iterable[tuple[CertificateRecord, Mapping[str, str]]]) -> int:
         """Store certificates that are not stored yet, in one transaction; return their number."""

@@ -24,11 +24,15 @@ from anchor.store.database.errors import database_errors
 from anchor.store.database.inspection import inspect_database, require_current
 from anchor.store.database.settings import DatabaseLocation
 from anchor.store.database.tables import (
+    ACME_ACCOUNTS,
+    ACME_AUTHORIZATIONS,
+    ACME_ORDERS,
     BANS,
     CERTIFICATES,
     FAILURES,
     IMPORTS,
     METADATA,
+    SHARED_KEYS,
     TOKENS,
     USED_CREDENTIALS,
 )
@@ -37,7 +41,18 @@ from anchor.store.database.tables import (
 _BATCH = 500
 
 # Tables with a primary key; the others contain rows of these.
-_KEYED = (CERTIFICATES, BANS, FAILURES, IMPORTS, TOKENS, USED_CREDENTIALS)
+_KEYED = (
+    CERTIFICATES,
+    BANS,
+    FAILURES,
+    IMPORTS,
+    TOKENS,
+    USED_CREDENTIALS,
+    SHARED_KEYS,
+    ACME_ACCOUNTS,
+    ACME_ORDERS,
+    ACME_AUTHORIZATIONS,
+)
 
 Progress = Callable[[str, int], None]
 

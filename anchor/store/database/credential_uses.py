@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime
 
-from anchor.auth.results import SingleUse
-from anchor.errors import NotAuthenticated, RequesterGone
-from anchor.store.database import used_credentials
+from anchor.auth.results import AcmeOrder, SingleUse
+from anchor.errors import NotAuthenticated, OrderNotReady, RequesterGone
+from anchor.store.database import acme_orders, used_credentials
 from anchor.store.database.engine import Database
 from anchor.store.database.statements import Transaction
 from anchor.store.database.tokens import Tokens, hold, take_use
@@ -21,6 +21,8 @@ def take_uses(
     now: datetime.datetime,
     *,
     is_renewal: bool = False,
+    order: AcmeOrder | None = None,
+    fingerprint: str = "",
 ) -> None:
     """Take the use that a certificate costs.
 
@@ -30,18 +32,23 @@ def take_uses(
         single_use: the credential, if it is good for one certificate only.
         now: the time, in UTC.
         is_renewal: True for a renewal, which needs the token but takes no use of it.
+        order: the order of an ACME account, which needs the token of the account in the same way.
+        fingerprint: the SHA-256 of the certificate, in hexadecimal, for the order.
 
     Raises:
         NotAuthenticated: the credential is not good for a certificate any more.
     """
     # All transactions lock in this order, so that no two wait for each other.
-    if token_id is not None and is_renewal:
+    if token_id is not None and (is_renewal or order is not None):
         if not hold(transaction, token_id):
-            raise RequesterGone("the token of the first certificate was revoked")
+            which = "first certificate" if order is None else "account"
+            raise RequesterGone(f"the token of the {which} was revoked")
     elif token_id is not None and not take_use(transaction, token_id, now):
         raise NotAuthenticated("the token was used up, revoked or expired meanwhile")
     if single_use is not None and not used_credentials.take(transaction, single_use, now):
         raise NotAuthenticated(_USED_BEFORE)
+    if order is not None and not acme_orders.claim(transaction, order, fingerprint, now):
+        raise OrderNotReady("the order is not ready any more")
 
 
 def require_unused(database: Database, single_use: SingleUse, now: datetime.datetime) -> None:
@@ -55,7 +62,12 @@ def require_unused(database: Database, single_use: SingleUse, now: datetime.date
         raise NotAuthenticated(_USED_BEFORE)
 
 
-def give_back_uses(database: Database, token_id: str | None, single_use: SingleUse | None) -> None:
+def give_back_uses(
+    database: Database,
+    token_id: str | None,
+    single_use: SingleUse | None,
+    order: AcmeOrder | None = None,
+) -> None:
     """Undo :func:`take_uses`, because the certificate was not answered.
 
     Raises:
@@ -65,3 +77,5 @@ def give_back_uses(database: Database, token_id: str | None, single_use: SingleU
         Tokens(database).give_back(token_id)
     if single_use is not None:
         used_credentials.give_back(database, single_use)
+    if order is not None:
+        acme_orders.give_back(database, order)

@@ -19,7 +19,7 @@ from anchor.store.database.postgresql import lift_limits
 
 LOG = logging.getLogger(__name__)
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration that this version has."""
 
 

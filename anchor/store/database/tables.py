@@ -65,6 +65,7 @@ CERTIFICATES = Table(
     Column("renewed_from", HASH),
     Column("lineage_since", BigInteger),
     Column("renewals", Integer),
+    Column("acme_account", TOKEN_ID),
     # Also the index to look up a serial number.
     UniqueConstraint("serial", "ca_key_id"),
     # The end is in each index, because lists are in its order.
@@ -87,6 +88,13 @@ Index(
     CERTIFICATES.c.not_after,
     sqlite_where=CERTIFICATES.c.renewed_from.is_not(None),
     postgresql_where=CERTIFICATES.c.renewed_from.is_not(None),
+)
+Index(
+    "certificates_acme_account",
+    CERTIFICATES.c.acme_account,
+    CERTIFICATES.c.not_after,
+    sqlite_where=CERTIFICATES.c.acme_account.is_not(None),
+    postgresql_where=CERTIFICATES.c.acme_account.is_not(None),
 )
 """Issued certificates.
 
@@ -176,13 +184,15 @@ TOKENS = Table(
     Column("created", BigInteger, nullable=False),
     Column("expires", BigInteger),
     Column("revoked", BigInteger),
+    Column("mac_key", LargeBinary),
     Index("tokens_created", "created", "id"),
 )
 """The tokens, which are deleted some time after they expired or were revoked.
 
 ``groups`` and ``names`` are lists in JSON; ``names`` is null if the token is not limited to names.
 ``secret_hash`` is the SHA-256 of the secret in hexadecimal.  ``expires`` is null for a token
-without an end.
+without an end.  ``mac_key`` is the secret itself, as bytes, as long as the token can bind an ACME
+account; null for tokens of authorities without ACME.
 """
 
 USED_CREDENTIALS = Table(
@@ -195,4 +205,93 @@ USED_CREDENTIALS = Table(
 """Credentials that are good for one certificate only and were used.
 
 The key is a SHA-256 that no other credential has.
+"""
+
+SHARED_KEYS = Table(
+    "shared_keys",
+    METADATA,
+    Column("name", String(32), primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+"""Random keys that all nodes share, such as that of the nonces of ACME."""
+
+ACME_ACCOUNTS = Table(
+    "acme_accounts",
+    METADATA,
+    Column("id", TOKEN_ID, primary_key=True),
+    Column("authority", String(64), nullable=False),
+    Column("key_thumbprint", HASH, nullable=False),
+    Column("jwk", Text, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("contact", Text, nullable=False),
+    Column("requester", Text, nullable=False),
+    Column("groups", Text, nullable=False),
+    Column("allowed_names", Text),
+    Column("token_id", TOKEN_ID),
+    Column("binding", Text),
+    Column("user_agent", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("refused", Integer, nullable=False),
+    UniqueConstraint("authority", "key_thumbprint"),
+    Index("acme_accounts_token_id", "token_id"),
+)
+"""The accounts of ACME clients, which are never deleted.
+
+``contact``, ``groups`` and ``allowed_names`` are lists in JSON; ``jwk`` and ``binding`` (the
+externalAccountBinding of RFC 8555 section 7.3.4) are objects in JSON.  ``key_thumbprint`` is the
+thumbprint of RFC 7638 in hexadecimal.  ``refused`` counts orders that came too often.
+"""
+
+ACME_ORDERS = Table(
+    "acme_orders",
+    METADATA,
+    Column("id", TOKEN_ID, primary_key=True),
+    Column("account_id", TOKEN_ID, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("identifiers", Text, nullable=False),
+    Column("names_key", HASH, nullable=False),
+    Column("profile", String(64)),
+    Column("error", Text),
+    Column("replaces", KEY),
+    Column("created", BigInteger, nullable=False),
+    Column("finalized", BigInteger),
+    Column("certificate", HASH),
+    Column("delete_after", BigInteger, nullable=False),
+    Index("acme_orders_account", "account_id", "created", "id"),
+    Index("acme_orders_names", "account_id", "names_key", "created"),
+    Index("acme_orders_delete_after", "delete_after"),
+)
+Index(
+    "acme_orders_replaces",
+    ACME_ORDERS.c.replaces,
+    sqlite_where=ACME_ORDERS.c.replaces.is_not(None),
+    postgresql_where=ACME_ORDERS.c.replaces.is_not(None),
+)
+"""The orders of ACME clients, which are deleted some time after their end.
+
+``identifiers`` is a list of pairs of a type and a value in JSON, and ``names_key`` the SHA-256 of
+the sorted list.  ``error`` is a problem document in JSON.  ``certificate`` is the fingerprint of
+the certificate.
+"""
+
+ACME_AUTHORIZATIONS = Table(
+    "acme_authorizations",
+    METADATA,
+    Column("id", TOKEN_ID, primary_key=True),
+    Column("order_id", TOKEN_ID, nullable=False),
+    Column("account_id", TOKEN_ID, nullable=False),
+    Column("identifier_type", String(8), nullable=False),
+    Column("identifier", KEY, nullable=False),
+    Column("wildcard", Integer, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("challenges", Text, nullable=False),
+    Index("acme_authorizations_order", "order_id"),
+    Index("acme_authorizations_account", "account_id", "identifier"),
+)
+"""The authorizations of each order, one for each identifier.
+
+``identifier`` of a wildcard is the name without ``*.``, and ``wildcard`` is 1 then.  ``challenges``
+is a list of objects in JSON; it is empty if the account is trusted for the name.
 """

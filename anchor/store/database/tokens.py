@@ -13,6 +13,7 @@ from sqlalchemy import (
     Connection,
     and_,
     bindparam,
+    case,
     delete,
     func,
     insert,
@@ -46,7 +47,11 @@ _IN_FORCE = and_(
 _TAKE = Statement(
     update(TOKENS)
     .where(_COLUMNS.id == bindparam("token_id"), _IN_FORCE)
-    .values(used=_COLUMNS.used + 1)
+    .values(
+        used=_COLUMNS.used + 1,
+        # It is kept no longer than it can be used.
+        mac_key=case((_COLUMNS.used + 1 < _COLUMNS.uses, _COLUMNS.mac_key), else_=None),
+    )
     .returning(_COLUMNS.id)
 )
 # It changes nothing but locks the row, so that a revocation comes either before it or after the
@@ -131,6 +136,7 @@ class Tokens:
             # Rounded down: a token never lives longer than it says.
             "expires": None if token.expires is None else math.floor(token.expires.timestamp()),
             "revoked": None,
+            "mac_key": token.mac_key,
         }
         with self.database.write() as connection:
             connection.execute(insert(TOKENS), values)
@@ -146,7 +152,7 @@ class Tokens:
         query = (
             update(TOKENS)
             .where(_COLUMNS.id == token_id, _COLUMNS.revoked.is_(None))
-            .values(revoked=seconds(self._clock()))
+            .values(revoked=seconds(self._clock()), mac_key=None)
         )
         with self.database.write() as connection:
             return bool(connection.execute(query).rowcount)

@@ -14,7 +14,7 @@ import zlib
 
 import pytest
 
-from anchor.auth.authenticator import load_authenticator
+from anchor.auth.loading import load_authenticator
 from anchor.auth.results import AuthDetails
 from anchor.client.errors import Misconfigured, Unavailable
 from anchor.client.keystone import fetch_token

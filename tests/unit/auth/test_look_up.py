@@ -6,8 +6,9 @@ import threading
 
 import pytest
 
-from anchor.auth.authenticator import Authenticator, load_authenticator
+from anchor.auth.authenticator import Authenticator
 from anchor.auth.circuit_breaker import CircuitBreaker
+from anchor.auth.loading import load_authenticator
 from anchor.auth.results import AuthDetails
 from anchor.auth.token import TokenAuthentication
 from anchor.errors import BackendUnavailable, NotAuthenticated, PluginError, RequesterGone

@@ -13,8 +13,8 @@ import time
 
 import pytest
 
-from anchor.auth.authenticator import load_authenticator
 from anchor.auth.circuit_breaker import SharedSlots
+from anchor.auth.loading import load_authenticator
 from anchor.auth.oidc.discovery import KeyFetcher, parse_url
 from anchor.auth.oidc.key_cache import KeyCache
 from anchor.errors import BackendUnavailable, ConfigurationError, NotAuthenticated
@@ -643,7 +643,7 @@ def test_without_shared_files_each_process_fetches(issuer, cache):
 _ASK = """
 import json, sys
 from pathlib import Path
-from anchor.auth.authenticator import load_authenticator
+from anchor.auth.loading import load_authenticator
 from anchor.auth.circuit_breaker import SharedSlots
 from anchor.errors import BackendUnavailable, NotAuthenticated
 section, directory, tokens = json.load(sys.stdin)

@@ -144,7 +144,7 @@ def test_a_missing_package_is_an_error_that_names_the_extra():
     program = (
         "import sys; from pathlib import Path\n"
         "sys.modules['requests'] = None\n"
-        "from anchor.auth.authenticator import load_authenticator\n"
+        "from anchor.auth.loading import load_authenticator\n"
         "from anchor.errors import ConfigurationError\n"
         "try:\n"
         "    load_authenticator('it', {'backend': 'oidc'}, Path())\n"

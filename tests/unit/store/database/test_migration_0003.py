@@ -66,7 +66,7 @@ def test_a_lineage_is_stored_in_a_database_that_was_migrated(old_0002):
 
 
 def test_a_node_of_version_0002_goes_on_with_the_new_tables(old_0002, monkeypatch):
-    Database(old_0002).prepare()
+    make_old(old_0002, "0003", monkeypatch).close()
     insert_as_node(old_0002, "0002", "cd" * 32, ROW_2, monkeypatch)
 
     database = Database(old_0002)

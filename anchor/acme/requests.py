@@ -1,0 +1,222 @@
+"""Signed requests (RFC 8555 section 6.2 to 6.5): strict checks, then the signature."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Any
+
+from anchor.acme.nonces import Nonces
+from anchor.acme.problems import AcmeProblem, ProblemType
+from anchor.acme.services import AcmeServices
+from anchor.acme.urls import AcmeUrls
+from anchor.errors import Rejected
+from anchor.jose.algorithms import KEY_KINDS
+from anchor.jose.flattened import FlattenedJws, parse_flattened
+from anchor.jose.public_keys import PublicJwk, load_public_jwk, parse_public_jwk
+from anchor.jose.signatures import verify
+from anchor.jose.strict_json import parse_object
+from anchor.store.acme_records import Account, AccountStatus
+
+ALGORITHMS = ("ES256", "ES384", "ES512", "EdDSA", "RS256")
+"""The algorithms of account keys, in the order of preference."""
+
+_HEADER = {"alg", "nonce", "url"}
+_MAX_RSA_BITS = 4096
+
+
+class Signer(enum.Flag):
+    """How a request may name the key that has signed it."""
+
+    ACCOUNT = enum.auto()
+    KEY = enum.auto()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignedRequest:
+    """A request whose signature was verified, and whose nonce was taken.
+
+    Attributes:
+        url: the URL that it was sent to, and that is signed.
+        payload: the members of the payload; None for POST-as-GET, whose payload is empty.
+        key: the key that has signed it.
+        account: the account of the key, if the request names it.
+    """
+
+    url: str
+    payload: dict[str, Any] | None
+    key: PublicJwk
+    account: Account | None
+
+    def members(self) -> dict[str, Any]:
+        """The members of the payload.
+
+        Raises:
+            AcmeProblem: the request is a POST-as-GET.
+        """
+        if self.payload is None:
+            raise AcmeProblem(
+                ProblemType.MALFORMED, "the payload is empty, and should be a JSON object"
+            )
+        return self.payload
+
+    def require_account(self) -> Account:
+        """The account, for resources that only an account can use."""
+        if self.account is None:
+            raise AcmeProblem(ProblemType.MALFORMED, "the request should name its account in 'kid'")
+        return self.account
+
+
+class RequestReader:
+    """Reads the signed requests of one directory.
+
+    Args:
+        services: the authority.
+        nonces: the nonces of all nodes.
+        urls: the URLs of the directory.
+    """
+
+    def __init__(self, services: AcmeServices, nonces: Nonces, urls: AcmeUrls):
+        self._services = services
+        self._nonces = nonces
+        self._urls = urls
+
+    def read(self, body: bytes, url: str, signer: Signer) -> SignedRequest:
+        """Return a request whose signature is right.
+
+        A nonce is taken only with a right signature: nobody can use up the nonces of others.
+
+        Args:
+            body: the body of the HTTP request.
+            url: the URL that it was sent to.
+            signer: how the request may name its key.
+
+        Raises:
+            AcmeProblem: it is malformed, or is not accepted.
+            DatabaseUnavailable: the database is away, locked or full.
+        """
+        try:
+            signed = parse_flattened(parse_object(body))
+        except ValueError as error:
+            raise malformed(f"the body is not accepted: {error}") from None
+        header = signed.header
+        algorithm = require_algorithm(header)
+        name = _require_members(header, signer)
+        account: Account | None = None
+        if name == "kid":
+            account = self._find_account(header["kid"])
+            key = load_public_jwk(account.jwk)
+        else:
+            key = parse_account_key(header["jwk"])
+        verify_signature(signed, algorithm, key)
+        self._nonces.take(header["nonce"])
+        if header["url"] != url:
+            raise AcmeProblem(
+                ProblemType.UNAUTHORIZED,
+                "the 'url' in the signed header should be the URL that the request is sent to: "
+                f"{url}",
+            )
+        if account is not None and account.status is not AccountStatus.VALID:
+            raise AcmeProblem(ProblemType.UNKNOWN_ACCOUNT, f"the account is {account.status.value}")
+        return SignedRequest(url=url, payload=_payload(signed.payload), key=key, account=account)
+
+    def _find_account(self, kid: object) -> Account:
+        prefix = self._urls.account("")
+        if isinstance(kid, str) and kid.startswith(prefix):
+            account = self._services.accounts.find(kid.removeprefix(prefix))
+            if account is not None and account.authority == self._services.authority.name:
+                return account
+        raise AcmeProblem(
+            ProblemType.ACCOUNT_DOES_NOT_EXIST,
+            f"the 'kid' should be the URL of an account of this directory, {prefix}...",
+        )
+
+
+def malformed(detail: str) -> AcmeProblem:
+    """A problem of the type ``malformed``."""
+    return AcmeProblem(ProblemType.MALFORMED, detail)
+
+
+def require_algorithm(header: dict[str, Any]) -> str:
+    """The algorithm in a header.
+
+    Raises:
+        AcmeProblem: it is not one of :data:`ALGORITHMS`.
+    """
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
+        raise AcmeProblem(
+            ProblemType.BAD_SIGNATURE_ALGORITHM,
+            f"the 'alg' in the header should be one of {', '.join(ALGORITHMS)}",
+            more={"algorithms": list(ALGORITHMS)},
+        )
+    return algorithm
+
+
+def parse_account_key(jwk: object) -> PublicJwk:
+    """The key of an account.
+
+    Raises:
+        AcmeProblem: it is malformed or weak.
+    """
+    try:
+        key = parse_public_jwk(jwk)
+        if key.kind[0] == "RSA" and key.public_key.key_size > _MAX_RSA_BITS:
+            raise ValueError(f"the RSA key has more than {_MAX_RSA_BITS} bits")
+        key.require_strong()
+    except (ValueError, Rejected) as error:
+        raise AcmeProblem(
+            ProblemType.BAD_PUBLIC_KEY, f"the key in 'jwk' is not accepted: {error}"
+        ) from None
+    return key
+
+
+def verify_signature(signed: FlattenedJws, algorithm: str, key: PublicJwk) -> None:
+    """Require that a request is signed with a key.
+
+    Raises:
+        AcmeProblem: the algorithm does not fit the key, or the signature is wrong.
+    """
+    if KEY_KINDS[algorithm] != key.kind:
+        raise AcmeProblem(
+            ProblemType.BAD_SIGNATURE_ALGORITHM,
+            "the 'alg' in the header does not fit the key",
+            more={"algorithms": [name for name in ALGORITHMS if KEY_KINDS[name] == key.kind]},
+        )
+    try:
+        verify(signed, algorithm, key.key)
+    except ValueError as error:
+        raise malformed(f"the body is not accepted: {error}") from None
+
+
+def _require_members(header: dict[str, Any], signer: Signer) -> str:
+    """The member that names the key: ``kid`` or ``jwk``."""
+    if "jwk" in header and "kid" in header:
+        raise malformed("the header should have 'jwk' or 'kid', and not both")
+    name = "kid" if "kid" in header else "jwk"
+    if (Signer.ACCOUNT if name == "kid" else Signer.KEY) not in signer or name not in header:
+        expected = " or ".join(
+            member
+            for member, flag in (("'kid'", Signer.ACCOUNT), ("'jwk'", Signer.KEY))
+            if flag in signer
+        )
+        raise malformed(f"the header should name the key in {expected}")
+    missing = sorted(_HEADER - header.keys())
+    if missing == ["nonce"]:
+        raise AcmeProblem(
+            ProblemType.BAD_NONCE, "the header has no 'nonce'; use that of this response"
+        )
+    if missing:
+        raise malformed(f"the header has no {missing[0]!r}")
+    if header.keys() != _HEADER | {name}:
+        raise malformed(f"the header should have only 'alg', 'nonce', 'url' and {name!r}")
+    return name
+
+
+def _payload(payload: bytes) -> dict[str, Any] | None:
+    if not payload:
+        return None
+    try:
+        return parse_object(payload)
+    except ValueError as error:
+        raise malformed(f"the payload is not accepted: {error}") from None

@@ -1,0 +1,1 @@
+"""The ACME door (RFC 8555): HTTP on one side, :mod:`anchor.acme` on the other."""

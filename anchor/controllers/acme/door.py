@@ -1,0 +1,99 @@
+"""``/acme/<registration authority>/``: the resources, by their paths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from webob import Response
+
+from anchor.acme.nonces import Nonces
+from anchor.acme.services import AcmeByAuthority, AcmeServices
+from anchor.acme.urls import AcmeUrls
+from anchor.controllers.acme import accounts, certificates, directory, orders
+from anchor.controllers.acme.exchange import Exchange
+from anchor.errors import UnknownAuthority, UnknownPath
+from anchor.metrics.registry import Metrics
+from anchor.web.request import Request
+from anchor.web.settings import WebSettings
+
+Handler = Callable[..., Response]
+
+# The first segment, and the number of those after it.
+_RESOURCES: Mapping[tuple[str, int], Handler] = {
+    ("directory", 0): directory.show,
+    ("new-nonce", 0): directory.new_nonce,
+    ("new-account", 0): accounts.new_account,
+    ("account", 1): accounts.account,
+    ("key-change", 0): accounts.key_change,
+    ("new-order", 0): orders.new_order,
+    ("order", 1): orders.order,
+    ("authorization", 1): orders.authorization,
+    ("challenge", 2): orders.challenge,
+    ("certificate", 1): certificates.certificate,
+    ("certificate", 2): certificates.certificate,
+    ("revoke-cert", 0): certificates.revoke,
+    ("renewal-info", 1): certificates.renewal_info,
+    ("explanation", 1): certificates.explanation,
+}
+# Those whose last segment is a word.
+_NAMED: Mapping[tuple[str, str], Handler] = {
+    ("account", "orders"): orders.list_orders,
+    ("order", "finalize"): orders.finalize,
+}
+
+
+class AcmeController:
+    """The directories of all authorities that have a section ``acme``."""
+
+    def __init__(self, services: AcmeByAuthority, web: WebSettings, metrics: Metrics):
+        self._services = services
+        self._web = web
+        self._metrics = metrics
+        self._nonces = {
+            name: Nonces(each.accounts.database, each.clock) for name, each in services.items()
+        }
+
+    def handle(self, request: Request, segments: tuple[str, ...]) -> Response:
+        """The response of a resource; every error is a problem document.
+
+        Args:
+            request: the HTTP request.
+            segments: the name of the authority, and the path below it.
+
+        Raises:
+            UnknownPath: there is no such directory.
+        """
+        services = self._services.get(segments[0]) if segments else None
+        if services is None:
+            raise UnknownAuthority("there is no such registration authority with ACME")
+        exchange = self._exchange(request, services, segments[1:])
+        try:
+            handler, arguments = _find(segments[1:])
+            return handler(exchange, *arguments)
+        except Exception as error:  # noqa: BLE001  # every error has a problem document
+            return exchange.respond_to_error(error)
+
+    def _exchange(
+        self, request: Request, services: AcmeServices, segments: tuple[str, ...]
+    ) -> Exchange:
+        name = services.authority.name
+        assert self._web.base_url is not None
+        return Exchange(
+            request=request,
+            services=services,
+            urls=AcmeUrls.of(self._web.base_url, name),
+            nonces=self._nonces[name],
+            web=self._web,
+            metrics=self._metrics,
+            path="".join(f"/{segment}" for segment in segments),
+        )
+
+
+def _find(segments: tuple[str, ...]) -> tuple[Handler, tuple[str, ...]]:
+    """The handler of a path, and its arguments."""
+    if len(segments) == 3 and (named := _NAMED.get((segments[0], segments[2]))):
+        return named, (segments[1],)
+    handler = _RESOURCES.get((segments[0], len(segments) - 1)) if segments else None
+    if handler is None or not all(segments):
+        raise UnknownPath("there is no such resource: the directory lists those for clients")
+    return handler, segments[1:]

@@ -1,0 +1,160 @@
+"""A request to an ACME resource, and the responses with the headers that all of them have."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any
+
+from webob import Response
+
+from anchor.acme.errors import problem_type
+from anchor.acme.nonces import Nonces
+from anchor.acme.problems import AcmeProblem
+from anchor.acme.requests import RequestReader, SignedRequest, Signer
+from anchor.acme.services import AcmeServices
+from anchor.acme.urls import AcmeUrls
+from anchor.auth.presented import Origin
+from anchor.errors import AnchorError, UnsupportedSubmission, ValidationFailed, WrongMethod
+from anchor.metrics.registry import Metrics
+from anchor.web.forms import content_type
+from anchor.web.problems import public_detail, retry_headers, status_of
+from anchor.web.request import Request
+from anchor.web.responses import respond
+from anchor.web.settings import WebSettings
+
+LOG = logging.getLogger(__name__)
+
+REQUEST_TYPE = "application/jose+json"
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+_MAX_USER_AGENT = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """A request to a resource of one directory.
+
+    Attributes:
+        request: the HTTP request.
+        services: the authority.
+        urls: the URLs of the directory.
+        nonces: the nonces of all nodes.
+        web: the ``web`` section of ``config.py``.
+        metrics: the counters.
+        path: the path below the directory's base, such as ``/new-order``.
+    """
+
+    request: Request
+    services: AcmeServices
+    urls: AcmeUrls
+    nonces: Nonces
+    web: WebSettings
+    metrics: Metrics
+    path: str
+
+    @property
+    def origin(self) -> Origin:
+        """Where the request came from, for the audit and the inventory."""
+        return Origin(
+            address=self.request.client_addr,
+            request_id=self.request.request_id,
+            door="acme",
+            request=self.request,
+        )
+
+    @property
+    def user_agent(self) -> str:
+        """The client, as it calls itself; may be empty."""
+        return str(self.request.environ.get("HTTP_USER_AGENT", ""))[:_MAX_USER_AGENT]
+
+    def require_method(self, *allowed: str) -> None:
+        """Require one of these HTTP methods.
+
+        Raises:
+            WrongMethod: the request has another one.
+        """
+        if self.request.environ["REQUEST_METHOD"] not in allowed:
+            raise WrongMethod(allowed)
+
+    def read(self, signer: Signer = Signer.ACCOUNT) -> SignedRequest:
+        """The signed request in the body.
+
+        Args:
+            signer: how the request may name the key that has signed it.
+
+        Raises:
+            AnchorError: as :meth:`RequestReader.read`; or the body is too large, too slow, or of
+                another media type.
+        """
+        self.require_method("POST")
+        body = self.request.read_body(self.web.max_body_bytes, self.web.body_seconds)
+        media_type, _ = content_type(self.request)
+        if media_type != REQUEST_TYPE:
+            raise UnsupportedSubmission(f"the body should be {REQUEST_TYPE}")
+        reader = RequestReader(self.services, self.nonces, self.urls)
+        return reader.read(body, self.urls.base + self.path, signer)
+
+    def respond(
+        self,
+        body: Mapping[str, Any] | bytes,
+        *,
+        status: HTTPStatus = HTTPStatus.OK,
+        media_type: str = "application/json",
+        headers: Mapping[str, str] = NO_HEADERS,
+        links: Iterable[tuple[str, str]] = (),
+    ) -> Response:
+        """A response with a new nonce, if it is to a POST, and with a link to the directory.
+
+        Args:
+            body: the members of a JSON object, or the bytes of another media type.
+            status: the status.
+            media_type: the media type of the body.
+            headers: more headers.
+            links: pairs of a relation and a URL for ``Link`` headers.
+        """
+        encoded = body if isinstance(body, bytes) else json.dumps(body).encode("ascii")
+        response = respond(self.request, encoded, media_type, status, headers)
+        if self.request.environ["REQUEST_METHOD"] == "POST":
+            self._add_nonce(response)
+        # RFC 8555 section 7.1: all but the directory have this link.
+        for relation, url in (("index", self.urls.directory), *links):
+            response.headers.add("Link", f'<{url}>;rel="{relation}"')
+        return response
+
+    def respond_to_error(self, error: Exception) -> Response:
+        """The problem document for an error (RFC 8555 section 6.7)."""
+        kind = problem_type(error)
+        if isinstance(error, AcmeProblem):
+            status, document = HTTPStatus(kind.status), error.as_json()
+        else:
+            status = status_of(error)
+            if status is HTTPStatus.UNAUTHORIZED:
+                # RFC 9110 section 15.5.2: a 401 would name a scheme, and ACME uses none of them.
+                status = HTTPStatus.FORBIDDEN
+            document = {"type": kind.urn, "status": int(status)}
+        document["detail"] = public_detail(error, self.request, status)
+        document["request_id"] = self.request.request_id
+        if isinstance(error, ValidationFailed):
+            document["failures"] = [
+                {"check": failure.check, "reason": failure.reason} for failure in error.failures
+            ]
+        headers = dict(retry_headers(error))
+        if isinstance(error, AcmeProblem):
+            if error.retry_after is not None:
+                headers["Retry-After"] = str(error.retry_after)
+            if error.location is not None:
+                headers["Location"] = error.location
+        return self.respond(
+            document, status=status, media_type="application/problem+json", headers=headers
+        )
+
+    def _add_nonce(self, response: Response) -> None:
+        try:
+            response.headers["Replay-Nonce"] = self.nonces.new()
+        except AnchorError as error:
+            # The error of the request itself matters more.
+            LOG.warning("request %s: there is no nonce: %s", self.request.request_id, error)

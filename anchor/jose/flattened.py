@@ -1,0 +1,62 @@
+"""The flattened form of signed JSON (RFC 7515 section 7.2.2), before its signature is verified."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from anchor.jose.compact import decode_base64url
+from anchor.jose.strict_json import parse_object
+
+_MEMBERS = {"protected", "payload", "signature"}
+
+
+@dataclass(frozen=True)
+class FlattenedJws:
+    """Well-formed signed JSON whose signature was not verified.
+
+    Attributes:
+        text: the whole of it in the compact form.
+        header: the members of the protected header.
+        payload: the payload, which may be empty.
+        signature: the signature or the MAC.
+    """
+
+    text: str = field(repr=False)
+    header: dict[str, Any] = field(repr=False)
+    payload: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+
+    @property
+    def signing_input(self) -> bytes:
+        """What is signed (RFC 7515 section 5.1)."""
+        return self.text.rpartition(".")[0].encode("ascii")
+
+
+def parse_flattened(members: Mapping[str, Any]) -> FlattenedJws:
+    """Return the header and the payload.
+
+    Args:
+        members: the members of the JSON object: exactly ``protected``, ``payload``, ``signature``.
+
+    Raises:
+        ValueError: it is not well-formed; the message contains nothing of it.
+    """
+    if members.keys() != _MEMBERS:
+        raise ValueError("it should have exactly the members 'protected', 'payload', 'signature'")
+    if not all(isinstance(member, str) for member in members.values()):
+        raise ValueError("its members should be texts")
+    protected, payload, signature = (
+        members[name] for name in ("protected", "payload", "signature")
+    )
+    try:
+        header = parse_object(decode_base64url(protected, "'protected'"))
+    except ValueError as error:
+        raise ValueError(f"its header is not accepted: {error}") from None
+    return FlattenedJws(
+        text=f"{protected}.{payload}.{signature}",
+        header=header,
+        payload=decode_base64url(payload, "'payload'") if payload else b"",
+        signature=decode_base64url(signature, "'signature'"),
+    )

@@ -1,0 +1,116 @@
+"""Public keys as JSON (RFC 7517), read strictly."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
+
+from anchor.jose.compact import decode_base64url
+from anchor.X509 import weak_keys
+
+# RFC 7518 6.2.2, 6.3.2 and 6.4.1.
+PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+_CURVES = {"EC": ("P-256", "P-384", "P-521"), "OKP": ("Ed25519",)}
+_MEMBERS = {"RSA": ("e", "n"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
+_TYPES: Mapping[str, type[RSAKey] | type[ECKey] | type[OKPKey]] = {
+    "RSA": RSAKey,
+    "EC": ECKey,
+    "OKP": OKPKey,
+}
+_MAX_MEMBER = 1400
+
+
+@dataclass(frozen=True, eq=False)
+class PublicJwk:
+    """A public key.
+
+    Attributes:
+        members: the required members only.
+        key: the key.
+    """
+
+    members: Mapping[str, str]
+    key: Key = field(repr=False)
+
+    @property
+    def kind(self) -> tuple[str, str | None]:
+        """Its type, and its curve if it has one."""
+        return self.members["kty"], self.members.get("crv")
+
+    @property
+    def public_key(self) -> Any:
+        """The key of ``cryptography``."""
+        return self.key.public_key
+
+    @property
+    def thumbprint(self) -> bytes:
+        """The SHA-256 thumbprint (RFC 7638)."""
+        # Required members only, in alphabetical order, without spaces.
+        canonical = json.dumps(dict(sorted(self.members.items())), separators=(",", ":"))
+        return hashlib.sha256(canonical.encode("ascii")).digest()
+
+    def require_strong(self) -> None:
+        """Require that nobody can compute the private key, as far as that is tested here.
+
+        Raises:
+            WeakKey: somebody can.
+        """
+        public = self.public_key
+        allowed = weak_keys.Allowed()
+        if isinstance(public, rsa.RSAPublicKey) and 3 <= public.public_numbers().e < 2**32:
+            # Any exponent that is safe for signatures: the key is not ours to choose.
+            allowed = weak_keys.Allowed(exponents=frozenset({public.public_numbers().e}))
+        weak_keys.require_strong(public, allowed)
+
+
+def parse_public_jwk(value: object) -> PublicJwk:
+    """The public key in a JSON object; members that are not required are ignored.
+
+    Raises:
+        ValueError: it is no public key of a supported type; the message contains nothing of it.
+    """
+    if not isinstance(value, dict):
+        raise ValueError("it is not an object")
+    kind = value.get("kty")
+    if not isinstance(kind, str) or kind not in _MEMBERS:
+        raise ValueError(f"its 'kty' should be one of {', '.join(_MEMBERS)}")
+    if PRIVATE_MEMBERS & value.keys():
+        raise ValueError("it has a private key: send the public key only")
+    if kind in _CURVES and value.get("crv") not in _CURVES[kind]:
+        raise ValueError(f"its 'crv' should be one of {', '.join(_CURVES[kind])}")
+    members = {"kty": kind}
+    for name in _MEMBERS[kind]:
+        text = value.get(name)
+        if not isinstance(text, str) or len(text) > _MAX_MEMBER:
+            raise ValueError(f"its {name!r} should be a text of at most {_MAX_MEMBER} characters")
+        if name != "crv":
+            decode_base64url(text, f"its {name!r}")
+        members[name] = text
+    if kind == "RSA" and not _is_large(members["n"]):
+        # Before the import: joserfc would only print a warning about its size.
+        raise ValueError(f"the RSA key has less than {weak_keys.RSA_BITS.start} bits")
+    return load_public_jwk(members)
+
+
+def load_public_jwk(members: Mapping[str, str]) -> PublicJwk:
+    """The key with the required members, which were checked before.
+
+    Raises:
+        ValueError: it is no key; the message contains nothing of it.
+    """
+    try:
+        return PublicJwk(members, _TYPES[members["kty"]].import_key(dict(members)))
+    except (JoseError, ValueError, OverflowError):
+        raise ValueError(f"it is not a valid {members['kty']} key") from None
+
+
+def _is_large(modulus: str) -> bool:
+    number = int.from_bytes(decode_base64url(modulus), "big")
+    return number.bit_length() >= weak_keys.RSA_BITS.start

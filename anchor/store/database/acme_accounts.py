@@ -1,0 +1,155 @@
+"""The accounts of ACME clients, which all processes and nodes share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from anchor.errors import NotAuthenticated
+from anchor.store.acme_records import Account, AccountStatus
+from anchor.store.database.certificate_rows import moment, seconds
+from anchor.store.database.engine import Database
+from anchor.store.database.statements import Statement
+from anchor.store.database.tables import ACME_ACCOUNTS
+from anchor.store.database.tokens import take_use
+from anchor.X509.storable_text import storable
+
+_COLUMNS = ACME_ACCOUNTS.c
+# Rows that are read at once.
+_PAGE = 500
+
+_INSERT = {
+    dialect.dialect.name: Statement(
+        dialect.insert(ACME_ACCOUNTS).on_conflict_do_nothing().returning(_COLUMNS.id),
+        [column.name for column in ACME_ACCOUNTS.columns],
+    )
+    for dialect in (postgresql, sqlite)
+}
+_FIND = Statement(select(ACME_ACCOUNTS).where(_COLUMNS.id == bindparam("account")))
+_FIND_KEY = Statement(
+    select(ACME_ACCOUNTS).where(
+        _COLUMNS.authority == bindparam("ra"),
+        _COLUMNS.key_thumbprint == bindparam("thumbprint"),
+    )
+)
+
+
+class _Exists(Exception):
+    """There is an account with that key."""
+
+
+class AcmeAccounts:
+    """The accounts in the database."""
+
+    def __init__(self, database: Database):
+        self.database = database
+
+    def add(self, account: Account) -> Account:
+        """Store a new account durably, and take the use of its token that it costs.
+
+        Both or neither is stored.
+
+        Returns:
+            the account with that key at the authority: another request may have been faster.
+
+        Raises:
+            NotAuthenticated: the token was used up, revoked or expired meanwhile.
+            DatabaseUnavailable: the database is away, locked or full.
+        """
+        values = {
+            "id": account.id,
+            "authority": account.authority,
+            "key_thumbprint": account.key_thumbprint,
+            "jwk": json.dumps(dict(account.jwk)),
+            "status": account.status.value,
+            "contact": json.dumps(account.contact),
+            "requester": storable(account.requester),
+            "groups": json.dumps(account.groups),
+            "allowed_names": (
+                None if account.allowed_names is None else json.dumps(account.allowed_names)
+            ),
+            "token_id": account.token_id,
+            "binding": None if account.binding is None else json.dumps(dict(account.binding)),
+            "user_agent": storable(account.user_agent),
+            "created": seconds(account.created),
+            "refused": account.refused,
+        }
+        try:
+            with self.database.transaction() as transaction:
+                if account.token_id is not None and not take_use(
+                    transaction, account.token_id, account.created
+                ):
+                    raise NotAuthenticated("the token was used up, revoked or expired meanwhile")
+                if not transaction.rows(_INSERT[transaction.dialect], values):
+                    raise _Exists
+        except (_Exists, NotAuthenticated):
+            # The client may have sent its request twice at once.
+            existing = self.find_key(account.authority, account.key_thumbprint)
+            if existing is None:
+                raise
+            return existing
+        return account
+
+    def find(self, account_id: str) -> Account | None:
+        """The account with an identifier; None if there is none.
+
+        Raises:
+            DatabaseUnavailable: the database is away.
+        """
+        with self.database.transaction(writes=False) as transaction:
+            rows = transaction.rows(_FIND, {"account": account_id})
+        return _account(rows[0]) if rows else None
+
+    def find_key(self, authority: str, key_thumbprint: str) -> Account | None:
+        """The account with a key at an authority; None if there is none.
+
+        Raises:
+            DatabaseUnavailable: the database is away.
+        """
+        key = {"ra": authority, "thumbprint": key_thumbprint}
+        with self.database.transaction(writes=False) as transaction:
+            rows = transaction.rows(_FIND_KEY, key)
+        return _account(rows[0]) if rows else None
+
+    def of_token(self, token_id: str) -> list[Account]:
+        """The accounts that are bound to a token."""
+        query = select(ACME_ACCOUNTS).where(_COLUMNS.token_id == token_id).order_by(_COLUMNS.id)
+        with self.database.read() as connection:
+            return list(map(_account, connection.execute(query).all()))
+
+    def all(self) -> Iterator[Account]:
+        """All accounts, read in pages."""
+        query = select(ACME_ACCOUNTS).order_by(_COLUMNS.id).limit(_PAGE)
+        page = query
+        while True:
+            with self.database.read() as connection:
+                rows = connection.execute(page).all()
+            yield from map(_account, rows)
+            if len(rows) < _PAGE:
+                return
+            page = query.where(_COLUMNS.id > rows[-1].id)
+
+
+def _account(row: Sequence[Any]) -> Account:
+    values: Mapping[str, Any] = dict(zip(_COLUMNS.keys(), row, strict=True))
+    names, binding = values["allowed_names"], values["binding"]
+    return Account(
+        id=values["id"],
+        authority=values["authority"],
+        key_thumbprint=values["key_thumbprint"],
+        jwk=json.loads(values["jwk"]),
+        status=AccountStatus(values["status"]),
+        contact=tuple(json.loads(values["contact"])),
+        requester=values["requester"],
+        groups=tuple(json.loads(values["groups"])),
+        allowed_names=None if names is None else tuple(json.loads(names)),
+        token_id=values["token_id"],
+        binding=None if binding is None else json.loads(binding),
+        user_agent=values["user_agent"],
+        created=moment(values["created"]),
+        refused=values["refused"],
+    )

@@ -1,0 +1,304 @@
+"""The orders and authorizations of ACME clients, which all processes and nodes share."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, delete, insert, select, tuple_, update
+
+from anchor.auth.results import AcmeOrder
+from anchor.store.acme_records import (
+    Authorization,
+    AuthorizationStatus,
+    Challenge,
+    ChallengeStatus,
+    Identifier,
+    Order,
+    OrderStatus,
+    names_key,
+)
+from anchor.store.database.certificate_rows import moment, seconds
+from anchor.store.database.engine import Database
+from anchor.store.database.statements import Statement, Transaction
+from anchor.store.database.tables import ACME_ACCOUNTS, ACME_AUTHORIZATIONS, ACME_ORDERS
+from anchor.timestamps import utc_now
+
+_ORDERS = ACME_ORDERS.c
+_AUTHORIZATIONS = ACME_AUTHORIZATIONS.c
+_ACCOUNT_IS_VALID = (
+    select(ACME_ACCOUNTS.c.id)
+    .where(ACME_ACCOUNTS.c.id == bindparam("account"), ACME_ACCOUNTS.c.status == "valid")
+    .exists()
+)
+
+_INSERT_ORDER = Statement(insert(ACME_ORDERS), [column.name for column in ACME_ORDERS.columns])
+_INSERT_AUTHORIZATION = Statement(
+    insert(ACME_AUTHORIZATIONS), [column.name for column in ACME_AUTHORIZATIONS.columns]
+)
+_FIND_ORDER = Statement(select(ACME_ORDERS).where(_ORDERS.id == bindparam("order")))
+_FIND_AUTHORIZATION = Statement(
+    select(ACME_AUTHORIZATIONS).where(_AUTHORIZATIONS.id == bindparam("authorization"))
+)
+_FIND_AUTHORIZATIONS = Statement(
+    select(ACME_AUTHORIZATIONS)
+    .where(_AUTHORIZATIONS.order_id == bindparam("order"))
+    .order_by(_AUTHORIZATIONS.id)
+)
+_CLAIM = Statement(
+    update(ACME_ORDERS)
+    .where(
+        _ORDERS.id == bindparam("order"),
+        _ORDERS.status == OrderStatus.READY.value,
+        _ORDERS.expires > bindparam("now"),
+        _ACCOUNT_IS_VALID,
+    )
+    .values(
+        status=OrderStatus.PROCESSING.value,
+        finalized=bindparam("now"),
+        certificate=bindparam("fingerprint"),
+    )
+    .returning(_ORDERS.id)
+)
+_COMPLETE = (
+    update(ACME_ORDERS)
+    .where(_ORDERS.id == bindparam("order"), _ORDERS.status == OrderStatus.PROCESSING.value)
+    .values(status=OrderStatus.VALID.value, delete_after=bindparam("until"))
+)
+_GIVE_BACK = (
+    update(ACME_ORDERS)
+    .where(_ORDERS.id == bindparam("order"), _ORDERS.status == OrderStatus.PROCESSING.value)
+    .values(status=OrderStatus.READY.value, finalized=None, certificate=None)
+)
+# Rows that another transaction uses are left: it could wait for this one.
+_FIND_ENDED = Statement(
+    select(_ORDERS.id)
+    .where(_ORDERS.delete_after < bindparam("now"))
+    .order_by(_ORDERS.delete_after)
+    .limit(20)
+    .with_for_update(skip_locked=True)
+)
+_DELETE_ORDER = Statement(delete(ACME_ORDERS).where(_ORDERS.id == bindparam("order")))
+_DELETE_AUTHORIZATIONS = Statement(
+    delete(ACME_AUTHORIZATIONS).where(_AUTHORIZATIONS.order_id == bindparam("order"))
+)
+
+
+class AcmeOrders:
+    """The orders and authorizations in the database.
+
+    Args:
+        database: the database.
+        clock: the time, in UTC.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], datetime.datetime] = utc_now):
+        self.database = database
+        self._clock = clock
+
+    def add(
+        self,
+        order: Order,
+        authorizations: Iterable[Authorization],
+        *,
+        delete_after: datetime.datetime,
+    ) -> None:
+        """Store a new order with its authorizations; delete some that ended long ago.
+
+        Args:
+            order: the order.
+            authorizations: one for each identifier.
+            delete_after: when the order can be deleted if it is not finalized, in UTC.
+
+        Raises:
+            DatabaseUnavailable: the database is away, locked or full.
+        """
+        with self.database.transaction() as transaction:
+            transaction.execute(_INSERT_ORDER, _order_values(order, delete_after))
+            transaction.execute_all(
+                _INSERT_AUTHORIZATION, map(_authorization_values, authorizations)
+            )
+            ended = transaction.rows(_FIND_ENDED, {"now": seconds(self._clock())})
+            if ended:
+                keys = [{"order": identifier} for (identifier,) in ended]
+                transaction.execute_all(_DELETE_AUTHORIZATIONS, keys)
+                transaction.execute_all(_DELETE_ORDER, keys)
+
+    def find(self, order_id: str) -> Order | None:
+        """The order with an identifier; None if there is none.
+
+        Raises:
+            DatabaseUnavailable: the database is away.
+        """
+        with self.database.transaction(writes=False) as transaction:
+            rows = transaction.rows(_FIND_ORDER, {"order": order_id})
+        return _order(rows[0]) if rows else None
+
+    def authorizations(self, order_id: str) -> list[Authorization]:
+        """The authorizations of an order, always in the same sequence."""
+        with self.database.transaction(writes=False) as transaction:
+            rows = transaction.rows(_FIND_AUTHORIZATIONS, {"order": order_id})
+        return list(map(_authorization, rows))
+
+    def find_authorization(self, authorization_id: str) -> Authorization | None:
+        """The authorization with an identifier; None if there is none.
+
+        Raises:
+            DatabaseUnavailable: the database is away.
+        """
+        with self.database.transaction(writes=False) as transaction:
+            rows = transaction.rows(_FIND_AUTHORIZATION, {"authorization": authorization_id})
+        return _authorization(rows[0]) if rows else None
+
+    def list_of(
+        self, account_id: str, *, after: tuple[int, str] | None, limit: int
+    ) -> Sequence[Order]:
+        """The orders of an account, the oldest first.
+
+        Args:
+            account_id: the account.
+            after: the seconds of the creation and the identifier of the last order before these.
+            limit: the largest number of orders.
+        """
+        order = (_ORDERS.created, _ORDERS.id)
+        query = select(ACME_ORDERS).where(_ORDERS.account_id == account_id)
+        query = query.order_by(*order).limit(limit)
+        if after is not None:
+            query = query.where(tuple_(*order) > after)
+        with self.database.read() as connection:
+            return list(map(_order, connection.execute(query).all()))
+
+    def complete(self, order_id: str, until: datetime.datetime) -> None:
+        """Make an order valid, because its certificate is stored and recorded.
+
+        Args:
+            order_id: the order.
+            until: when it can be deleted, in UTC.
+
+        Raises:
+            DatabaseUnavailable: the database is away, locked or full.
+        """
+        values = {"order": order_id, "until": seconds(until)}
+        with self.database.write() as connection:
+            connection.execute(_COMPLETE, values)
+
+
+def claim(
+    transaction: Transaction, order: AcmeOrder, fingerprint: str, now: datetime.datetime
+) -> bool:
+    """Give an order its certificate in the transaction that stores the certificate.
+
+    Returns:
+        False if the order is not ready: another request was faster, or the order or its account
+        has ended.
+    """
+    values = {
+        "order": order.order_id,
+        "account": order.account_id,
+        "fingerprint": fingerprint,
+        "now": seconds(now),
+    }
+    return bool(transaction.rows(_CLAIM, values))
+
+
+def give_back(database: Database, order: AcmeOrder) -> None:
+    """Undo :func:`claim`, because the certificate is not answered.
+
+    Raises:
+        DatabaseUnavailable: the database is away, locked or full.
+    """
+    with database.write() as connection:
+        connection.execute(_GIVE_BACK, {"order": order.order_id})
+
+
+def _order_values(order: Order, delete_after: datetime.datetime) -> dict[str, object]:
+    return {
+        "id": order.id,
+        "account_id": order.account_id,
+        "status": order.status.value,
+        "expires": seconds(order.expires),
+        "identifiers": json.dumps(order.identifiers),
+        "names_key": names_key(order.identifiers),
+        "profile": order.profile,
+        "error": None if order.error is None else json.dumps(order.error),
+        "replaces": order.replaces,
+        "created": seconds(order.created),
+        "finalized": None,
+        "certificate": None,
+        "delete_after": seconds(delete_after),
+    }
+
+
+def _order(row: Sequence[Any]) -> Order:
+    values = dict(zip(_ORDERS.keys(), row, strict=True))
+    finalized = values["finalized"]
+    return Order(
+        id=values["id"],
+        account_id=values["account_id"],
+        status=OrderStatus(values["status"]),
+        expires=moment(values["expires"]),
+        identifiers=tuple(Identifier(*each) for each in json.loads(values["identifiers"])),
+        profile=values["profile"],
+        error=None if values["error"] is None else json.loads(values["error"]),
+        replaces=values["replaces"],
+        created=moment(values["created"]),
+        finalized=None if finalized is None else moment(finalized),
+        certificate=values["certificate"],
+    )
+
+
+def _authorization_values(authorization: Authorization) -> dict[str, object]:
+    identifier = authorization.identifier
+    return {
+        "id": authorization.id,
+        "order_id": authorization.order_id,
+        "account_id": authorization.account_id,
+        "identifier_type": identifier.type,
+        "identifier": identifier.base,
+        "wildcard": int(identifier.is_wildcard),
+        "status": authorization.status.value,
+        "expires": seconds(authorization.expires),
+        "challenges": _challenges_text(authorization.challenges),
+    }
+
+
+def _authorization(row: Sequence[Any]) -> Authorization:
+    values = dict(zip(_AUTHORIZATIONS.keys(), row, strict=True))
+    prefix = "*." if values["wildcard"] else ""
+    return Authorization(
+        id=values["id"],
+        order_id=values["order_id"],
+        account_id=values["account_id"],
+        identifier=Identifier(values["identifier_type"], prefix + values["identifier"]),
+        status=AuthorizationStatus(values["status"]),
+        expires=moment(values["expires"]),
+        challenges=tuple(map(_challenge, json.loads(values["challenges"]))),
+    )
+
+
+def _challenges_text(challenges: Iterable[Challenge]) -> str:
+    return json.dumps(
+        [
+            {
+                "type": challenge.type,
+                "token": challenge.token,
+                "status": challenge.status.value,
+                "validated": None if challenge.validated is None else seconds(challenge.validated),
+                "error": challenge.error,
+            }
+            for challenge in challenges
+        ]
+    )
+
+
+def _challenge(values: Mapping[str, Any]) -> Challenge:
+    validated = values["validated"]
+    return Challenge(
+        type=values["type"],
+        token=values["token"],
+        status=ChallengeStatus(values["status"]),
+        validated=None if validated is None else moment(validated),
+        error=values["error"],
+    )
