@@ -1,4 +1,4 @@
-"""Bans: names, requesters and keys that get no certificate any more."""
+"""Bans: names, requesters, keys and certificates that get no certificate any more."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from anchor.X509 import general_names, name_matching, name_parsing
 from anchor.X509.signing_request import X509Csr
 from anchor.X509.storable_text import storable
 
-Kind = Literal["name", "requester", "key"]
+Kind = Literal["name", "requester", "key", "certificate"]
 
 # A value that a ban may concern; a host is a name that bans of other names may cover.
 _Value = tuple[Kind | Literal["host"], str]
@@ -25,7 +25,7 @@ NOT_BANNED = "not_banned"
 
 
 class Banned(Rejected):
-    """The requester, the key or a name is banned."""
+    """The requester, a key, a name or the certificate to renew is banned."""
 
 
 class Ban(pydantic.BaseModel):
@@ -33,7 +33,8 @@ class Ban(pydantic.BaseModel):
 
     Attributes:
         kind: what is banned.
-        value: the normalized name, requester, or SHA-256 of a SubjectPublicKeyInfo in hexadecimal.
+        value: the normalized name or requester, or the SHA-256 of a SubjectPublicKeyInfo or of a
+            certificate in hexadecimal.
         since: when the ban began.
         until: when the ban ends; None for never.
         reason: a text for operators only.
@@ -62,7 +63,7 @@ def normalize(kind: Kind, value: str) -> str:
             return canonical_name(value)
         except ValueError:
             return name_matching.normalize(value)
-    if kind == "key":
+    if kind in ("key", "certificate"):
         return value.replace(":", "").strip().lower()
     return normalize_requester(value)
 
@@ -91,10 +92,16 @@ def canonical_name(text: str) -> str:
 def ban_keys(ban: Ban) -> set[str]:
     """The keys under which requests find a ban."""
     keys = name_matching.index_keys(ban.value) if ban.kind == "name" else (ban.value,)
-    return {_key(ban.kind, key) for key in keys}
+    return {lookup_key(ban.kind, key) for key in keys}
 
 
-def _key(kind: Kind, key: str) -> str:
+def lookup_key(kind: Kind, key: str) -> str:
+    """The key under which a ban is stored.
+
+    Args:
+        kind: what is banned.
+        key: the normalized value; for a name one of its keys in :mod:`name_matching`.
+    """
     return storable(f"{kind} {key}")[:MAX_KEY]
 
 
@@ -137,7 +144,7 @@ class RequestBans:
     def check(self, csr: X509Csr, identity: AuthDetails) -> None:
         """Check that neither the requester, nor a key, nor a name is banned.
 
-        For a renewal, the key and the names of the old certificate count too.
+        For a renewal, the old certificate counts too, with its key and its names.
 
         Raises:
             Banned: one of them is banned.
@@ -149,7 +156,9 @@ class RequestBans:
             if user
         }
         keys, names = [csr.key_fingerprint], csr.interpreted_names
+        certificates: list[str] = []
         if identity.renewal is not None:
+            certificates.append(identity.renewal.fingerprint)
             keys.append(identity.renewal.key)
             names += identity.renewal.interpreted_names
         texts: list[str] = []
@@ -161,6 +170,7 @@ class RequestBans:
             {
                 *(("requester", user) for user in users.values()),
                 *(("key", key) for key in keys),
+                *(("certificate", each) for each in certificates),
                 *(("name", text) for text in texts),
                 *(("host", host) for host in hosts),
             }
@@ -172,6 +182,11 @@ class RequestBans:
             for key in keys:
                 if self._has("key", key):
                     raise Banned("the key is banned", key=key)
+            for each in certificates:
+                if self._has("certificate", each):
+                    raise Banned(
+                        "the certificate to renew was revoked, or is banned", certificate=each
+                    )
             self._check_names(texts, hosts)
         for name in names:
             if not name.meaning.understood and self._store.bans_names(self._now):
@@ -193,9 +208,9 @@ class RequestBans:
         keys: set[str] = set()
         for kind, value in values - self._read_values:
             if kind == "host":
-                keys.update(_key("name", key) for key in name_matching.lookup_keys(value))
+                keys.update(lookup_key("name", key) for key in name_matching.lookup_keys(value))
             else:
-                keys.add(_key(kind, value))
+                keys.add(lookup_key(kind, value))
         if keys:
             for ban in self._store.find(keys, self._now):
                 for key in ban_keys(ban) & keys:
@@ -203,13 +218,13 @@ class RequestBans:
             self._read_values |= values
 
     def _has(self, kind: Kind, value: str) -> bool:
-        return any(ban.value == value for ban in self._found.get(_key(kind, value), ()))
+        return any(ban.value == value for ban in self._found.get(lookup_key(kind, value), ()))
 
     def _overlaps(self, host: str) -> bool:
         return any(
             ban.kind == "name" and name_matching.overlaps(ban.value, host)
             for key in name_matching.lookup_keys(host)
-            for ban in self._found.get(_key("name", key), ())
+            for ban in self._found.get(lookup_key("name", key), ())
         )
 
 

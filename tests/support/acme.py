@@ -6,11 +6,14 @@ import datetime
 import hmac
 import json
 
+from cryptography import x509
 from joserfc import jws
 from joserfc.jwk import ECKey
 
 from anchor.acme.services import new_id
 from anchor.auth.credentials import new_token_id
+from anchor.auth.presented import Origin
+from anchor.auth.results import AcmeOrder, AuthDetails, CredentialKind
 from anchor.auth.token import Token, hash_secret, mac_key_of, new_secret
 from anchor.jose.compact import encode_base64url
 from anchor.jose.public_keys import parse_public_jwk
@@ -27,6 +30,9 @@ from anchor.store.database.acme_accounts import AcmeAccounts
 from anchor.store.database.acme_orders import AcmeOrders
 from anchor.store.database.tokens import Tokens
 from anchor.timestamps import utc_now
+from anchor.X509.signing_request import X509Csr
+from tests.support.pki import make_csr
+from tests.support.pki import make_key as make_private_key
 
 BASE_URL = "https://anchor.example.com"
 URL = f"{BASE_URL}/acme/default"
@@ -195,3 +201,30 @@ class Client:
     def _path(url):
         assert url.startswith(BASE_URL), url
         return url.removeprefix(BASE_URL)
+
+
+def issue_for(services, account, *names, key=None, order=None):
+    """A certificate for an account, issued as finalize does it; the order is then valid."""
+    names = names or ("www.example.com",)
+    database = services.orders.database
+    order = order or add_order(database, account, *names)
+    identity = AuthDetails(
+        account.requester,
+        account.groups,
+        token_id=account.token_id,
+        credential=CredentialKind.ACME,
+        order=AcmeOrder(account.id, order.id),
+    )
+    csr = X509Csr.from_pem(make_csr(None, *names, key=key or make_private_key()))
+    origin = Origin(address="192.0.2.7", request_id=new_id(), door="acme")
+    issued = services.authority.issue(identity, csr, origin)
+    services.orders.complete(order.id, issued.not_after)
+    return issued
+
+
+def certificate_id(certificate):
+    """The identifier of RFC 9773 section 4.1."""
+    authority = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
+    number = certificate.serial_number
+    serial = number.to_bytes(number.bit_length() // 8 + 1, "big")
+    return f"{encode_base64url(authority.value.key_identifier)}.{encode_base64url(serial)}"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from webob import Response
 
+from anchor.acme.renewal_info import look_up
 from anchor.controllers.acme.exchange import Exchange
+from anchor.controllers.methods import READ
+from anchor.timestamps import timestamp
 
 
 def certificate(exchange: Exchange, order_id: str, chain: str = "0") -> Response:
@@ -18,8 +21,14 @@ def revoke(exchange: Exchange) -> Response:
 
 
 def renewal_info(exchange: Exchange, certificate_id: str) -> Response:
-    """To be written."""
-    raise NotImplementedError
+    """When to renew a certificate (RFC 9773 section 4); anybody may ask."""
+    exchange.require_method(*READ)
+    info = look_up(exchange.services, certificate_id)
+    start, end = timestamp(info.window.start), timestamp(info.window.end)
+    document: dict[str, object] = {"suggestedWindow": {"start": start, "end": end}}
+    if info.revocation is not None:
+        document["explanationURL"] = exchange.urls.explanation(certificate_id)
+    return exchange.respond(document, headers={"Retry-After": str(info.retry_after)})
 
 
 def explanation(exchange: Exchange, certificate_id: str) -> Response:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, tuple_, update
+from sqlalchemy import and_, bindparam, delete, insert, or_, select, tuple_, update
 
 from anchor.auth.results import AcmeOrder
 from anchor.store.acme_records import (
@@ -25,6 +25,9 @@ from anchor.store.database.engine import Database
 from anchor.store.database.statements import Statement, Transaction
 from anchor.store.database.tables import ACME_ACCOUNTS, ACME_AUTHORIZATIONS, ACME_ORDERS
 from anchor.timestamps import utc_now
+
+MAX_PROCESSING = datetime.timedelta(minutes=2)
+"""For how long an order can be processing; after that the process was killed."""
 
 _ORDERS = ACME_ORDERS.c
 _AUTHORIZATIONS = ACME_AUTHORIZATIONS.c
@@ -71,6 +74,28 @@ _GIVE_BACK = (
     update(ACME_ORDERS)
     .where(_ORDERS.id == bindparam("order"), _ORDERS.status == OrderStatus.PROCESSING.value)
     .values(status=OrderStatus.READY.value, finalized=None, certificate=None)
+)
+# An order that has ended is still stored as pending, ready or processing.
+_FIND_REPLACING = Statement(
+    select(_ORDERS.id)
+    .where(
+        _ORDERS.replaces == bindparam("replaces"),
+        or_(
+            _ORDERS.status == OrderStatus.VALID.value,
+            and_(
+                or_(
+                    _ORDERS.status == OrderStatus.PENDING.value,
+                    _ORDERS.status == OrderStatus.READY.value,
+                ),
+                _ORDERS.expires > bindparam("now"),
+            ),
+            and_(
+                _ORDERS.status == OrderStatus.PROCESSING.value,
+                _ORDERS.finalized > bindparam("interrupted"),
+            ),
+        ),
+    )
+    .limit(1)
 )
 # Rows that another transaction uses are left: it could wait for this one.
 _FIND_ENDED = Statement(
@@ -169,6 +194,24 @@ class AcmeOrders:
             query = query.where(tuple_(*order) > after)
         with self.database.read() as connection:
             return list(map(_order, connection.execute(query).all()))
+
+    def is_replaced(self, certificate_id: str) -> bool:
+        """True if an order that is not invalid replaces a certificate.
+
+        Args:
+            certificate_id: the identifier of RFC 9773 section 4.1.
+
+        Raises:
+            DatabaseUnavailable: the database is away.
+        """
+        now = self._clock()
+        values = {
+            "replaces": certificate_id,
+            "now": seconds(now),
+            "interrupted": seconds(now - MAX_PROCESSING),
+        }
+        with self.database.transaction(writes=False) as transaction:
+            return bool(transaction.rows(_FIND_REPLACING, values))
 
     def complete(self, order_id: str, until: datetime.datetime) -> None:
         """Make an order valid, because its certificate is stored and recorded.

@@ -129,6 +129,19 @@ class Inventory:
             row = connection.execute(query).first()
         return None if row is None else record_of(row)
 
+    def find_serial(self, serial: str, ca_key_id: str) -> CertificateRecord | None:
+        """The certificate with a serial number and an authorityKeyIdentifier, in hexadecimal.
+
+        Raises:
+            DatabaseUnavailable: the database is away.
+        """
+        query = select(CERTIFICATES).where(
+            _COLUMNS.serial == serial, _COLUMNS.ca_key_id == ca_key_id
+        )
+        with self.database.read() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else record_of(row)
+
     def starting_with(self, prefix: str, limit: int) -> list[CertificateRecord]:
         """Certificates whose fingerprint starts with these hexadecimal digits."""
         query = (
