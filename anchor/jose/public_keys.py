@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
-from anchor.jose.compact import decode_base64url
+from anchor.jose.compact import decode_base64url, encode_base64url
 from anchor.X509 import weak_keys
 
 # RFC 7518 6.2.2, 6.3.2 and 6.4.1.
@@ -24,6 +24,8 @@ _TYPES: Mapping[str, type[RSAKey] | type[ECKey] | type[OKPKey]] = {
     "EC": ECKey,
     "OKP": OKPKey,
 }
+# RFC 7518 6.2.1.2: a coordinate has as many bytes as the curve needs.
+_COORDINATE_BYTES = {"P-256": 32, "P-384": 48, "P-521": 66}
 _MAX_MEMBER = 1400
 
 
@@ -32,7 +34,7 @@ class PublicJwk:
     """A public key.
 
     Attributes:
-        members: the required members only.
+        members: the required members only; equal for equal keys.
         key: the key.
     """
 
@@ -70,11 +72,20 @@ class PublicJwk:
         weak_keys.require_strong(public, allowed)
 
 
+def is_supported(value: Mapping[str, Any]) -> bool:
+    """True if a JSON object has a type, and a curve, that :func:`parse_public_jwk` reads."""
+    kind = value.get("kty")
+    if not isinstance(kind, str) or kind not in _MEMBERS:
+        return False
+    return kind not in _CURVES or value.get("crv") in _CURVES[kind]
+
+
 def parse_public_jwk(value: object) -> PublicJwk:
     """The public key in a JSON object; members that are not required are ignored.
 
     Raises:
         ValueError: it is no public key of a supported type; the message contains nothing of it.
+        WeakKey: it is an RSA key that is too small.
     """
     if not isinstance(value, dict):
         raise ValueError("it is not an object")
@@ -83,20 +94,29 @@ def parse_public_jwk(value: object) -> PublicJwk:
         raise ValueError(f"its 'kty' should be one of {', '.join(_MEMBERS)}")
     if PRIVATE_MEMBERS & value.keys():
         raise ValueError("it has a private key: send the public key only")
-    if kind in _CURVES and value.get("crv") not in _CURVES[kind]:
+    if not is_supported(value):
         raise ValueError(f"its 'crv' should be one of {', '.join(_CURVES[kind])}")
     members = {"kty": kind}
     for name in _MEMBERS[kind]:
         text = value.get(name)
         if not isinstance(text, str) or len(text) > _MAX_MEMBER:
             raise ValueError(f"its {name!r} should be a text of at most {_MAX_MEMBER} characters")
-        if name != "crv":
-            decode_base64url(text, f"its {name!r}")
-        members[name] = text
-    if kind == "RSA" and not _is_large(members["n"]):
-        # Before the import: joserfc would only print a warning about its size.
-        raise ValueError(f"the RSA key has less than {weak_keys.RSA_BITS.start} bits")
+        members[name] = text if name == "crv" else _canonical(value, name, text)
+    if kind == "RSA":
+        bits = int.from_bytes(decode_base64url(members["n"]), "big").bit_length()
+        if bits < weak_keys.RSA_BITS.start:
+            # Before the import: joserfc would only print a warning about its size.
+            raise weak_keys.WeakKey("the RSA key is too small", bits=bits)
     return load_public_jwk(members)
+
+
+def _canonical(value: Mapping[str, Any], name: str, text: str) -> str:
+    """A member in the only form that RFC 7518 allows: some clients add or drop zero bytes."""
+    octets = decode_base64url(text, f"its {name!r}")
+    if value["kty"] == "OKP":
+        return text
+    size = _COORDINATE_BYTES[value["crv"]] if value["kty"] == "EC" else 1
+    return encode_base64url(octets.lstrip(b"\0").rjust(size, b"\0"))
 
 
 def load_public_jwk(members: Mapping[str, str]) -> PublicJwk:
@@ -109,8 +129,3 @@ def load_public_jwk(members: Mapping[str, str]) -> PublicJwk:
         return PublicJwk(members, _TYPES[members["kty"]].import_key(dict(members)))
     except (JoseError, ValueError, OverflowError):
         raise ValueError(f"it is not a valid {members['kty']} key") from None
-
-
-def _is_large(modulus: str) -> bool:
-    number = int.from_bytes(decode_base64url(modulus), "big")
-    return number.bit_length() >= weak_keys.RSA_BITS.start
