@@ -6,6 +6,8 @@ from typing import Any
 
 from anchor.acme.settings import AcmeSettings
 from anchor.acme.urls import AcmeUrls
+from anchor.store.acme_records import Authorization, Challenge, ChallengeStatus
+from anchor.timestamps import timestamp
 
 
 def directory(settings: AcmeSettings, urls: AcmeUrls) -> dict[str, Any]:
@@ -28,3 +30,44 @@ def directory(settings: AcmeSettings, urls: AcmeUrls) -> dict[str, Any]:
         "renewalInfo": urls.renewal_info,
         "meta": meta,
     }
+
+
+def challenge(
+    settings: AcmeSettings, urls: AcmeUrls, authorization: Authorization, of: Challenge
+) -> dict[str, Any]:
+    """A challenge (section 7.1.5).
+
+    Args:
+        settings: the section ``acme`` of the authority.
+        urls: the URLs of the directory.
+        authorization: the authorization.
+        of: one of its challenges.
+    """
+    document: dict[str, Any] = {
+        "type": of.type,
+        "url": urls.challenge(authorization, of.type),
+        "status": of.status.value,
+    }
+    if of.token:
+        document["token"] = of.token
+    else:
+        # draft-ietf-acme-dns-persist: what the client has to write into the record.
+        document["accounturi"] = urls.account(authorization.account_id)
+        document["issuer-domain-names"] = list(settings.issuer_domain_names)
+    if of.validated is not None:
+        document["validated"] = timestamp(of.validated)
+    if of.error is not None:
+        document["error"] = dict(of.error)
+    return document
+
+
+def challenges(
+    settings: AcmeSettings, urls: AcmeUrls, authorization: Authorization
+) -> list[dict[str, Any]]:
+    """The challenges of an authorization: those that the client can choose from, or did choose."""
+    shown = [
+        each for each in authorization.challenges if each.status is not ChallengeStatus.PENDING
+    ]
+    return [
+        challenge(settings, urls, authorization, each) for each in shown or authorization.challenges
+    ]

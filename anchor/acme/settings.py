@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import ipaddress
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 import pydantic
+from pydantic import PlainValidator
 
+from anchor.config.file_types import text
 from anchor.config.option_types import Network
 from anchor.renewal.settings import Hours
 
@@ -38,13 +41,41 @@ class ProfileSettings(pydantic.BaseModel):
     )
 
 
-class ResolverSettings(pydantic.BaseModel):
-    """A DNS resolver."""
+class ResolverAddress(NamedTuple):
+    """The address of a DNS resolver."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    host: str
+    port: int
 
-    address: pydantic.IPvAnyAddress = pydantic.Field(description="its address")
-    port: Port = pydantic.Field(default=53, description="its port")
+
+def _resolver(value: object) -> ResolverAddress:
+    match = _RESOLVER.fullmatch(value) if isinstance(value, str) else None
+    try:
+        if match is None:
+            raise ValueError
+        address = ipaddress.ip_address(match["bracketed"] or match["ipv4"] or match["bare"])
+        port = int(match["port"] or 53)
+        if not 1 <= port <= 65535:
+            raise ValueError
+    except ValueError:
+        raise ValueError(
+            "should be an address, which a port may follow, such as '10.0.0.53', '10.0.0.53:5353' "
+            "or '[2001:db8::53]:5353'"
+        ) from None
+    return ResolverAddress(str(address), port)
+
+
+_RESOLVER = re.compile(
+    r"(?:\[(?P<bracketed>[0-9a-f:.]+)\]|(?P<ipv4>[0-9.]+))(?::(?P<port>[0-9]{1,5}))?"
+    r"|(?P<bare>[0-9a-f:.]+)",
+    re.ASCII | re.IGNORECASE,
+)
+
+Resolver = Annotated[
+    ResolverAddress,
+    PlainValidator(_resolver),
+    text("resolver address", examples=["10.0.0.53", "10.0.0.53:5353", "[2001:db8::53]:5353"]),
+]
 
 
 class AcmeSettings(pydantic.BaseModel):
@@ -75,9 +106,10 @@ class AcmeSettings(pydantic.BaseModel):
         "addresses of Anchor itself, loopback, link-local, multicast and metadata addresses are "
         "never reached",
     )
-    resolvers: tuple[ResolverSettings, ...] = pydantic.Field(
+    resolvers: tuple[Resolver, ...] = pydantic.Field(
         default=(),
-        description="the DNS resolvers for challenges and CAA; by default those of the system",
+        description="the DNS resolvers for challenges and CAA, each an address or "
+        "``ADDRESS:PORT``; by default those of the system",
     )
     challenge_seconds: Annotated[float, pydantic.Field(ge=1, le=60)] = pydantic.Field(
         default=10, description="how many seconds the validation of a challenge may take"
