@@ -33,6 +33,7 @@ class ProblemType(enum.Enum):
     INVALID_CONTACT = "invalidContact", 400
     INVALID_PROFILE = "invalidProfile", 400
     MALFORMED = "malformed", 400
+    NOT_ACCEPTABLE = "malformed", 406
     NOT_FOUND = "malformed", 404
     CONFLICT = "malformed", 409
     ORDER_NOT_READY = "orderNotReady", 403

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import datetime
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 from sqlalchemy import and_, bindparam, delete, insert, or_, select, tuple_, update
 
 from anchor.auth.results import AcmeOrder
-from anchor.store.acme_records import (
-    Authorization,
-    AuthorizationStatus,
-    Challenge,
-    ChallengeStatus,
-    Identifier,
-    Order,
-    OrderStatus,
-    names_key,
+from anchor.store.acme_records import Authorization, Order, OrderStatus
+from anchor.store.database.acme_order_rows import (
+    authorization_of,
+    authorization_values,
+    order_of,
+    order_values,
 )
-from anchor.store.database.certificate_rows import moment, seconds
+from anchor.store.database.certificate_rows import seconds
 from anchor.store.database.engine import Database
 from anchor.store.database.statements import Statement, Transaction
 from anchor.store.database.tables import ACME_ACCOUNTS, ACME_AUTHORIZATIONS, ACME_ORDERS
@@ -141,9 +136,9 @@ class AcmeOrders:
             DatabaseUnavailable: the database is away, locked or full.
         """
         with self.database.transaction() as transaction:
-            transaction.execute(_INSERT_ORDER, _order_values(order, delete_after))
+            transaction.execute(_INSERT_ORDER, order_values(order, delete_after))
             transaction.execute_all(
-                _INSERT_AUTHORIZATION, map(_authorization_values, authorizations)
+                _INSERT_AUTHORIZATION, map(authorization_values, authorizations)
             )
             ended = transaction.rows(_FIND_ENDED, {"now": seconds(self._clock())})
             if ended:
@@ -159,13 +154,13 @@ class AcmeOrders:
         """
         with self.database.transaction(writes=False) as transaction:
             rows = transaction.rows(_FIND_ORDER, {"order": order_id})
-        return _order(rows[0]) if rows else None
+        return order_of(rows[0]) if rows else None
 
     def authorizations(self, order_id: str) -> list[Authorization]:
         """The authorizations of an order, always in the same sequence."""
         with self.database.transaction(writes=False) as transaction:
             rows = transaction.rows(_FIND_AUTHORIZATIONS, {"order": order_id})
-        return list(map(_authorization, rows))
+        return list(map(authorization_of, rows))
 
     def find_authorization(self, authorization_id: str) -> Authorization | None:
         """The authorization with an identifier; None if there is none.
@@ -175,7 +170,7 @@ class AcmeOrders:
         """
         with self.database.transaction(writes=False) as transaction:
             rows = transaction.rows(_FIND_AUTHORIZATION, {"authorization": authorization_id})
-        return _authorization(rows[0]) if rows else None
+        return authorization_of(rows[0]) if rows else None
 
     def list_of(
         self, account_id: str, *, after: tuple[int, str] | None, limit: int
@@ -193,7 +188,7 @@ class AcmeOrders:
         if after is not None:
             query = query.where(tuple_(*order) > after)
         with self.database.read() as connection:
-            return list(map(_order, connection.execute(query).all()))
+            return list(map(order_of, connection.execute(query).all()))
 
     def is_replaced(self, certificate_id: str) -> bool:
         """True if an order that is not invalid replaces a certificate.
@@ -254,94 +249,3 @@ def give_back(database: Database, order: AcmeOrder) -> None:
     """
     with database.write() as connection:
         connection.execute(_GIVE_BACK, {"order": order.order_id})
-
-
-def _order_values(order: Order, delete_after: datetime.datetime) -> dict[str, object]:
-    return {
-        "id": order.id,
-        "account_id": order.account_id,
-        "status": order.status.value,
-        "expires": seconds(order.expires),
-        "identifiers": json.dumps(order.identifiers),
-        "names_key": names_key(order.identifiers),
-        "profile": order.profile,
-        "error": None if order.error is None else json.dumps(order.error),
-        "replaces": order.replaces,
-        "created": seconds(order.created),
-        "finalized": None,
-        "certificate": None,
-        "delete_after": seconds(delete_after),
-    }
-
-
-def _order(row: Sequence[Any]) -> Order:
-    values = dict(zip(_ORDERS.keys(), row, strict=True))
-    finalized = values["finalized"]
-    return Order(
-        id=values["id"],
-        account_id=values["account_id"],
-        status=OrderStatus(values["status"]),
-        expires=moment(values["expires"]),
-        identifiers=tuple(Identifier(*each) for each in json.loads(values["identifiers"])),
-        profile=values["profile"],
-        error=None if values["error"] is None else json.loads(values["error"]),
-        replaces=values["replaces"],
-        created=moment(values["created"]),
-        finalized=None if finalized is None else moment(finalized),
-        certificate=values["certificate"],
-    )
-
-
-def _authorization_values(authorization: Authorization) -> dict[str, object]:
-    identifier = authorization.identifier
-    return {
-        "id": authorization.id,
-        "order_id": authorization.order_id,
-        "account_id": authorization.account_id,
-        "identifier_type": identifier.type,
-        "identifier": identifier.base,
-        "wildcard": int(identifier.is_wildcard),
-        "status": authorization.status.value,
-        "expires": seconds(authorization.expires),
-        "challenges": _challenges_text(authorization.challenges),
-    }
-
-
-def _authorization(row: Sequence[Any]) -> Authorization:
-    values = dict(zip(_AUTHORIZATIONS.keys(), row, strict=True))
-    prefix = "*." if values["wildcard"] else ""
-    return Authorization(
-        id=values["id"],
-        order_id=values["order_id"],
-        account_id=values["account_id"],
-        identifier=Identifier(values["identifier_type"], prefix + values["identifier"]),
-        status=AuthorizationStatus(values["status"]),
-        expires=moment(values["expires"]),
-        challenges=tuple(map(_challenge, json.loads(values["challenges"]))),
-    )
-
-
-def _challenges_text(challenges: Iterable[Challenge]) -> str:
-    return json.dumps(
-        [
-            {
-                "type": challenge.type,
-                "token": challenge.token,
-                "status": challenge.status.value,
-                "validated": None if challenge.validated is None else seconds(challenge.validated),
-                "error": challenge.error,
-            }
-            for challenge in challenges
-        ]
-    )
-
-
-def _challenge(values: Mapping[str, Any]) -> Challenge:
-    validated = values["validated"]
-    return Challenge(
-        type=values["type"],
-        token=values["token"],
-        status=ChallengeStatus(values["status"]),
-        validated=None if validated is None else moment(validated),
-        error=values["error"],
-    )

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -267,6 +268,13 @@ Index(
     ACME_ORDERS.c.replaces,
     sqlite_where=ACME_ORDERS.c.replaces.is_not(None),
     postgresql_where=ACME_ORDERS.c.replaces.is_not(None),
+)
+Index(
+    "acme_orders_unfinished",
+    ACME_ORDERS.c.account_id,
+    ACME_ORDERS.c.expires,
+    sqlite_where=text("status IN ('pending', 'ready')"),
+    postgresql_where=text("status IN ('pending', 'ready')"),
 )
 """The orders of ACME clients, which are deleted some time after their end.
 

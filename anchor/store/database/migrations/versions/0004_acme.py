@@ -62,6 +62,14 @@ def upgrade() -> None:
     op.create_index("acme_orders_names", "acme_orders", ["account_id", "names_key", "created"])
     op.create_index("acme_orders_delete_after", "acme_orders", ["delete_after"])
     _create_partial_index("acme_orders", "replaces")
+    unfinished = sa.text("status IN ('pending', 'ready')")
+    op.create_index(
+        "acme_orders_unfinished",
+        "acme_orders",
+        ["account_id", "expires"],
+        sqlite_where=unfinished,
+        postgresql_where=unfinished,
+    )
     op.create_table(
         "acme_authorizations",
         sa.Column("id", TOKEN_ID, primary_key=True),
