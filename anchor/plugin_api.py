@@ -43,7 +43,7 @@ from anchor.errors import (
     NotAuthenticated,
     TooManyAttempts,
 )
-from anchor.validators.errors import ValidationError, refuse_any
+from anchor.validators.errors import ValidationError, judges_names, refuse_any
 from anchor.validators.requester_names import values_of
 from anchor.web.request import Request
 from anchor.X509.general_names import interpret_names
@@ -87,6 +87,7 @@ __all__ = [
     "ValidationError",
     "X509Csr",
     "interpret_names",
+    "judges_names",
     "one_secret",
     "refuse_any",
     "values_of",

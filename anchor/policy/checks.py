@@ -49,11 +49,13 @@ class Check:
     Attributes:
         looks_at_csr: False if it does not use the request for a certificate, so that no fixup can
             change its verdict.
+        judges_names: True if it uses nothing but the names and the requester.
     """
 
     name: str
     function: Callable[[Mapping[str, object]], object]
     looks_at_csr: bool = True
+    judges_names: bool = False
 
 
 class Verdict(NamedTuple):

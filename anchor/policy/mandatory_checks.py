@@ -17,7 +17,7 @@ from cryptography.x509.oid import ExtensionOID, NameOID
 from anchor.policy.checks import Check
 from anchor.policy.renewed_names import require_same_names
 from anchor.store.bans import NOT_BANNED, Banned
-from anchor.validators.errors import ValidationError, refuse_any
+from anchor.validators.errors import ValidationError, judges_names, refuse_any
 from anchor.validators.requester_names import require_names_of_credential
 from anchor.validators.subject import unlisted_attributes
 from anchor.X509 import name_listing, weak_keys
@@ -93,6 +93,7 @@ def an_intermediate(csr: X509Csr) -> None:
         raise ValidationError("the request is for a CA, and its subject is empty")
 
 
+@judges_names
 def printable_names(csr: X509Csr) -> None:
     """Refuse empty names and names with a control character, such as NUL."""
     for name in name_listing.texts(csr):
@@ -166,8 +167,8 @@ def content_checks(*, intermediate: bool) -> tuple[Check, ...]:
         intermediate: True if the authority signs requests for intermediate CAs only.
     """
     return (
-        Check(NOT_BANNED, _not_banned),
-        Check("allowed_names", _allowed_names),
+        Check(NOT_BANNED, _not_banned, judges_names=True),
+        Check("allowed_names", _allowed_names, judges_names=True),
         *_checks(
             ("critical_extensions", critical_extensions),
             ("an_intermediate", an_intermediate) if intermediate else ("never_a_ca", never_a_ca),
@@ -194,6 +195,7 @@ def result_checks(
             attributes=map(describe_attribute, unlisted_attributes(csr, listed)),
         )
 
+    @judges_names
     def name_constraints(csr: X509Csr) -> None:
         """Refuse names that the CA's name constraints exclude (RFC 5280 4.2.1.10)."""
         constraints = issuer().name_constraints if issuer else ()
@@ -213,7 +215,10 @@ _CsrCheck = Callable[[X509Csr], None]
 
 
 def _checks(*checks: tuple[str, _CsrCheck]) -> tuple[Check, ...]:
-    return tuple(Check(name, partial(_on_csr, check)) for name, check in checks)
+    return tuple(
+        Check(name, partial(_on_csr, check), judges_names=hasattr(check, "judges_names"))
+        for name, check in checks
+    )
 
 
 def _on_csr(check: _CsrCheck, arguments: Mapping[str, Any]) -> None:

@@ -116,6 +116,16 @@ class Policy:
         return self.key_checks + self.content_checks + self.result_checks + self.configured
 
     @cached_property
+    def name_checks(self) -> frozenset[str]:
+        """The names of the checks that need nothing of a request but its names.
+
+        A check that does not look at the request at all counts too.
+        """
+        return frozenset(
+            check.name for check in self.checks if check.judges_names or not check.looks_at_csr
+        )
+
+    @cached_property
     def all_fixups(self) -> tuple[Fixup, ...]:
         """The configured and the implied fixups, in the order in which they run."""
         # First: named_attributes then checks the attributes that another fixup adds.
@@ -215,7 +225,12 @@ def load_policy(
         content_checks=mandatory_checks.content_checks(intermediate=intermediate),
         result_checks=mandatory_checks.result_checks(listed, issuer),
         configured=tuple(
-            Check(name, function, "csr" in function.supplied_names)
+            Check(
+                name,
+                function,
+                "csr" in function.supplied_names,
+                hasattr(function.call.func, "judges_names"),
+            )
             for name, function in bound[VALIDATORS]
         ),
         fixups=tuple(Fixup(name, function) for name, function in bound[FIXUPS]),

@@ -4,6 +4,11 @@ A validator is a function that returns if the request is valid.  It raises :clas
 if the request is invalid or if it cannot decide.
 """
 
-from anchor.validators.errors import ValidationError, by_request_alone, refuse_any
+from anchor.validators.errors import (
+    ValidationError,
+    by_request_alone,
+    judges_names,
+    refuse_any,
+)
 
-__all__ = ["ValidationError", "by_request_alone", "refuse_any"]
+__all__ = ["ValidationError", "by_request_alone", "judges_names", "refuse_any"]

@@ -36,6 +36,15 @@ def by_request_alone(function: Function) -> Function:
     return function
 
 
+def judges_names(function: Function) -> Function:
+    """Mark a validator that uses nothing of a request but its names, and the requester.
+
+    ACME asks such validators about the names in an order, before there is a request.
+    """
+    vars(function)["judges_names"] = True
+    return function
+
+
 def refuse_any(message: str, **offending: Iterable[object]) -> None:
     """Raise if there are offending items; the error shows the first five.
 

@@ -11,7 +11,7 @@ from cryptography import x509
 from pydantic import AfterValidator
 
 from anchor.auth.results import AuthDetails
-from anchor.validators.errors import ValidationError, refuse_any
+from anchor.validators.errors import ValidationError, judges_names, refuse_any
 from anchor.X509.general_name_text import LazyDescription
 from anchor.X509.general_names import mail_addresses
 from anchor.X509.signing_request import X509Csr
@@ -39,6 +39,7 @@ def _prefixes(prefixes: dict[str, str]) -> dict[str, str]:
 GroupPrefixes = Annotated[dict[str, str], AfterValidator(_prefixes)]
 
 
+@judges_names
 def server_group(
     csr: X509Csr, auth_result: AuthDetails, group_prefixes: GroupPrefixes | None = None
 ) -> None:

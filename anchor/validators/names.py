@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from cryptography import x509
 
 from anchor.config.option_types import Domains, Networks, Patterns
-from anchor.validators.errors import ValidationError, refuse_any
+from anchor.validators.errors import ValidationError, judges_names, refuse_any
 from anchor.X509.general_name_text import LazyDescription
 from anchor.X509.general_names import mail_addresses
 from anchor.X509.name_patterns import DomainSet, NetworkSet, parse_address
@@ -46,6 +46,7 @@ def common_name(
             raise ValidationError("the common name is not in an allowed network", address=name)
 
 
+@judges_names
 def alternative_names(csr: X509Csr, allowed_domains: Domains = NO_DOMAINS) -> None:
     """Require that every entry of subjectAltName is a DNS name in an allowed domain.
 
@@ -64,6 +65,7 @@ def alternative_names(csr: X509Csr, allowed_domains: Domains = NO_DOMAINS) -> No
     refuse_any(MAIL_IN_SUBJECT, names=mail_addresses(csr.subject_attributes))
 
 
+@judges_names
 def alternative_names_ip(
     csr: X509Csr, allowed_domains: Domains = NO_DOMAINS, allowed_networks: Networks = NO_NETWORKS
 ) -> None:
@@ -88,6 +90,7 @@ def alternative_names_ip(
     refuse_any(MAIL_IN_SUBJECT, names=mail_addresses(csr.subject_attributes))
 
 
+@judges_names
 def whitelist_names(
     csr: X509Csr,
     *,
@@ -176,6 +179,7 @@ def unlisted(
             yield name
 
 
+@judges_names
 def blacklist_names(
     csr: X509Csr,
     *,

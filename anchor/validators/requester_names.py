@@ -9,7 +9,7 @@ from typing import Any, Literal
 from anchor.auth.results import AuthDetails
 from anchor.config.option_types import Templates
 from anchor.config.plugins import options_checked_by
-from anchor.validators.errors import MAX_LISTED, ValidationError, refuse_any
+from anchor.validators.errors import MAX_LISTED, ValidationError, judges_names, refuse_any
 from anchor.validators.names import allowed_kinds, require_a_name, unlisted
 from anchor.X509.allowed_names import AllowedNames, LiteralName
 from anchor.X509.name_templates import TemplateSet
@@ -30,6 +30,7 @@ def _check_options(options: Mapping[str, Any]) -> None:
         raise ValueError("the options 'allow_...' are for 'names', not for 'credential_names'")
 
 
+@judges_names
 @options_checked_by(_check_options)
 def requester_names(
     csr: X509Csr,
