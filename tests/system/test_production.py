@@ -155,6 +155,46 @@ def test_nginx_slows_one_client_down_and_nobody_else(document, tmp_path, ca):
         assert 200 == served.sign(source="127.0.0.6")[0]
 
 
+def test_acme_clients_get_problem_documents_from_nginx_and_have_their_own_limits(
+    document, tmp_path, ca
+):
+    rare = {"rate=10r/s": "rate=1r/m", "rate=20r/s": "rate=1r/m", "burst=20": "burst=2"}
+    new_nonce = "/acme/default/new-nonce"
+    with site(tmp_path, document, ca, replace=rare) as served:
+        orders = [served.ask("HEAD", new_nonce) for _ in range(62)]
+        reads = [served.ask("GET", "/acme/default/directory") for _ in range(5)]
+        too_large = served.ask("POST", "/acme/default/new-order", b"x" * 70000, source="127.0.0.6")
+        too_often = served.ask("GET", new_nonce)
+        forms = [served.ask("GET", "/robots.txt") for _ in range(4)]
+        served.uwsgi.terminate()
+        served.uwsgi.wait(60)
+        away = served.ask("HEAD", new_nonce, source="127.0.0.7")
+        away_reads = served.ask("GET", "/acme/default/directory")
+
+    # This service has no ACME.
+    assert [404] * 61 + [429] == [status for status, _, _ in orders]
+    assert [404] * 5 == [status for status, _, _ in reads]
+    assert [200] * 3 + [429] == [status for status, _, _ in forms]
+    assert b"too many requests, try again later\n" == forms[-1][2]
+    assert_is_problem(too_large, 413, "malformed")
+    assert_is_problem(too_often, 429, "rateLimited", retry_after="5")
+    assert (503, "5") == (away[0], away[1]["Retry-After"])
+    assert_is_problem(away_reads, 503, "serverInternal", retry_after="5")
+
+
+def assert_is_problem(answer, status, kind, retry_after=None):
+    """Assert that a response of nginx has a problem document with this ACME error."""
+    actual, headers, body = answer
+    assert (status, "application/problem+json", retry_after) == (
+        actual,
+        headers["Content-Type"],
+        headers["Retry-After"],
+    )
+    problem = json.loads(body)
+    assert (f"urn:ietf:params:acme:error:{kind}", status) == (problem["type"], problem["status"])
+    assert problem["detail"]
+
+
 def test_nginx_disconnects_a_client_that_sends_nothing(document, tmp_path, ca):
     short = {
         "client_header_timeout 10s": "client_header_timeout 1s",
