@@ -79,6 +79,7 @@ class AcmeProblem(RequestError):
         more: members that the type defines, such as ``algorithms``.
         retry_after: after how many seconds the request may succeed.
         location: the URL of the resource that the client should use instead.
+        links: pairs of a relation and a URL for ``Link`` headers.
     """
 
     def __init__(
@@ -90,12 +91,14 @@ class AcmeProblem(RequestError):
         more: Mapping[str, Any] = MappingProxyType({}),
         retry_after: int | None = None,
         location: str | None = None,
+        links: Iterable[tuple[str, str]] = (),
     ):
         self.kind = kind
         self.subproblems = tuple(subproblems)
         self.more = more
         self.retry_after = retry_after
         self.location = location
+        self.links = tuple(links)
         super().__init__(detail)
 
     def as_json(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from anchor.acme.nonces import Nonces
 from anchor.acme.problems import AcmeProblem, ProblemType
-from anchor.acme.services import AcmeServices
+from anchor.acme.services import AcmeServices, is_id
 from anchor.acme.urls import AcmeUrls
 from anchor.errors import Rejected
 from anchor.jose.algorithms import KEY_KINDS
@@ -122,7 +122,7 @@ class RequestReader:
 
     def _find_account(self, kid: object) -> Account:
         prefix = self._urls.account("")
-        if isinstance(kid, str) and kid.startswith(prefix):
+        if isinstance(kid, str) and kid.startswith(prefix) and is_id(kid.removeprefix(prefix)):
             account = self._services.accounts.find(kid.removeprefix(prefix))
             if account is not None and account.authority == self._services.authority.name:
                 return account

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import secrets
 from base64 import b32encode
 from collections.abc import Callable, Mapping
@@ -82,6 +83,14 @@ class AcmeServices:
 AcmeByAuthority = Mapping[str, AcmeServices]
 
 
+_ID = re.compile(r"[a-z2-7]{25}", re.ASCII)
+
+
 def new_id() -> str:
     """An identifier of 125 random bits for a URL, so that nobody guesses it (section 10.5)."""
     return b32encode(secrets.token_bytes(16)).decode("ascii").rstrip("=").lower()[:25]
+
+
+def is_id(text: str) -> bool:
+    """Whether a text has the form of an identifier: databases reject some other texts."""
+    return _ID.fullmatch(text) is not None

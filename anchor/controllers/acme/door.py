@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from webob import Response
 
 from anchor.acme.nonces import Nonces
-from anchor.acme.services import AcmeByAuthority, AcmeServices
+from anchor.acme.services import AcmeByAuthority, AcmeServices, is_id
 from anchor.acme.urls import AcmeUrls
 from anchor.controllers.acme import accounts, certificates, directory, orders
 from anchor.controllers.acme.exchange import Exchange
@@ -40,6 +40,8 @@ _NAMED: Mapping[tuple[str, str], Handler] = {
     ("account", "orders"): orders.list_orders,
     ("order", "finalize"): orders.finalize,
 }
+# Those whose second segment is an identifier.
+_WITH_ID = frozenset({"account", "order", "authorization", "challenge", "certificate"})
 
 
 class AcmeController:
@@ -91,9 +93,10 @@ class AcmeController:
 
 def _find(segments: tuple[str, ...]) -> tuple[Handler, tuple[str, ...]]:
     """The handler of a path, and its arguments."""
-    if len(segments) == 3 and (named := _NAMED.get((segments[0], segments[2]))):
-        return named, (segments[1],)
-    handler = _RESOURCES.get((segments[0], len(segments) - 1)) if segments else None
-    if handler is None or not all(segments):
+    name, arguments = segments[0] if segments else "", segments[1:]
+    handler = _RESOURCES.get((name, len(arguments)))
+    if len(arguments) == 2 and (name, arguments[1]) in _NAMED:
+        handler, arguments = _NAMED[name, arguments[1]], arguments[:1]
+    if handler is None or (name in _WITH_ID and not is_id(arguments[0])):
         raise UnknownPath("there is no such resource: the directory lists those for clients")
-    return handler, segments[1:]
+    return handler, arguments

@@ -143,13 +143,19 @@ class Exchange:
                 {"check": failure.check, "reason": failure.reason} for failure in error.failures
             ]
         headers = dict(retry_headers(error))
+        links: tuple[tuple[str, str], ...] = ()
         if isinstance(error, AcmeProblem):
+            links = error.links
             if error.retry_after is not None:
                 headers["Retry-After"] = str(error.retry_after)
             if error.location is not None:
                 headers["Location"] = error.location
         return self.respond(
-            document, status=status, media_type="application/problem+json", headers=headers
+            document,
+            status=status,
+            media_type="application/problem+json",
+            headers=headers,
+            links=links,
         )
 
     def _add_nonce(self, response: Response) -> None:

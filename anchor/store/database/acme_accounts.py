@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from anchor.errors import NotAuthenticated
-from anchor.store.acme_records import Account, AccountStatus
+from anchor.errors import NotAuthenticated, StorageError
+from anchor.store.acme_records import Account, AccountStatus, OrderStatus
 from anchor.store.database.certificate_rows import moment, seconds
 from anchor.store.database.engine import Database
 from anchor.store.database.statements import Statement
-from anchor.store.database.tables import ACME_ACCOUNTS
+from anchor.store.database.tables import ACME_ACCOUNTS, ACME_ORDERS
 from anchor.store.database.tokens import take_use
 from anchor.X509.storable_text import storable
 
@@ -35,6 +36,27 @@ _FIND_KEY = Statement(
         _COLUMNS.authority == bindparam("ra"),
         _COLUMNS.key_thumbprint == bindparam("thumbprint"),
     )
+)
+_IS_VALID = (_COLUMNS.id == bindparam("account"), _COLUMNS.status == AccountStatus.VALID.value)
+_CHANGE_CONTACT = update(ACME_ACCOUNTS).where(*_IS_VALID).values(contact=bindparam("new_contact"))
+_CHANGE_USER_AGENT = (
+    update(ACME_ACCOUNTS)
+    .where(_COLUMNS.id == bindparam("account"))
+    .values(user_agent=bindparam("new_user_agent"))
+)
+_CHANGE_KEY = (
+    update(ACME_ACCOUNTS)
+    .where(*_IS_VALID, _COLUMNS.key_thumbprint == bindparam("old_thumbprint"))
+    .values(key_thumbprint=bindparam("new_thumbprint"), jwk=bindparam("new_jwk"))
+)
+_DEACTIVATE = update(ACME_ACCOUNTS).where(*_IS_VALID).values(status=AccountStatus.DEACTIVATED.value)
+_END_ORDERS = (
+    update(ACME_ORDERS)
+    .where(
+        ACME_ORDERS.c.account_id == bindparam("account"),
+        ACME_ORDERS.c.status.in_([OrderStatus.PENDING.value, OrderStatus.READY.value]),
+    )
+    .values(status=OrderStatus.INVALID.value, error=bindparam("new_error"))
 )
 
 
@@ -114,6 +136,77 @@ class AcmeAccounts:
         with self.database.transaction(writes=False) as transaction:
             rows = transaction.rows(_FIND_KEY, key)
         return _account(rows[0]) if rows else None
+
+    def change_contact(self, account: Account, contact: Sequence[str]) -> Account:
+        """Store other contacts of an account; return it with them.
+
+        Raises:
+            DatabaseUnavailable: the database is away, locked or full.
+        """
+        values = {"account": account.id, "new_contact": json.dumps(contact)}
+        with self.database.write() as connection:
+            connection.execute(_CHANGE_CONTACT, values)
+        return dataclasses.replace(account, contact=tuple(contact))
+
+    def seen(self, account: Account, user_agent: str) -> None:
+        """Store what the client calls itself, if that has changed.
+
+        Raises:
+            DatabaseUnavailable: the database is away, locked or full.
+        """
+        user_agent = storable(user_agent)
+        if user_agent != account.user_agent:
+            values = {"account": account.id, "new_user_agent": user_agent}
+            with self.database.write() as connection:
+                connection.execute(_CHANGE_USER_AGENT, values)
+
+    def change_key(
+        self, account: Account, key_thumbprint: str, jwk: Mapping[str, str]
+    ) -> Account | None:
+        """Give an account another key; its orders stay.
+
+        Returns:
+            None if the account has ended or got another key meanwhile; the other account if the key
+            has one at the authority; else the account with the key.
+
+        Raises:
+            DatabaseUnavailable: the database is away, locked or full.
+        """
+        values = {
+            "account": account.id,
+            "old_thumbprint": account.key_thumbprint,
+            "new_thumbprint": key_thumbprint,
+            "new_jwk": json.dumps(dict(jwk)),
+        }
+        try:
+            with self.database.write() as connection:
+                changed = connection.execute(_CHANGE_KEY, values).rowcount
+        except StorageError:
+            # The database allows one account for a key at an authority.
+            other = self.find_key(account.authority, key_thumbprint)
+            if other is None:
+                raise
+            return other
+        if not changed:
+            return None
+        return dataclasses.replace(account, key_thumbprint=key_thumbprint, jwk=jwk)
+
+    def deactivate(self, account: Account, problem: Mapping[str, Any]) -> Account:
+        """End an account, with its orders that are not finalized; return it.
+
+        Args:
+            account: the account.
+            problem: the problem document of the orders.
+
+        Raises:
+            DatabaseUnavailable: the database is away, locked or full.
+        """
+        with self.database.write() as connection:
+            connection.execute(_DEACTIVATE, {"account": account.id})
+            connection.execute(
+                _END_ORDERS, {"account": account.id, "new_error": json.dumps(problem)}
+            )
+        return dataclasses.replace(account, status=AccountStatus.DEACTIVATED)
 
     def of_token(self, token_id: str) -> list[Account]:
         """The accounts that are bound to a token."""
