@@ -6,6 +6,8 @@ import gc
 import os
 import shutil
 
+import pytest
+
 from tests.support import environment, properties
 from tests.support.plugin_offers import plugins
 from tests.support.service import audit, audit_log, ca, document, serve, service
@@ -13,7 +15,20 @@ from tests.support.service import audit, audit_log, ca, document, serve, service
 environment.enter()
 
 
+@pytest.fixture
+def real_migrations(monkeypatch):
+    """New databases get their tables from Alembic; others from a copy."""
+    from anchor.store.database import engine
+    from tests.support import schema_template
+
+    monkeypatch.setattr(engine, "ensure_schema", schema_template.migrate)
+
+
 def pytest_collection_finish():
+    # Not imported above: a worker of pytest-xdist measures coverage from the collection on.
+    from tests.support import schema_template
+
+    schema_template.enter()
     # The collected tests live until the end: the garbage collector need not look at them again.
     gc.collect()
     gc.freeze()

@@ -9,14 +9,18 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from anchor.store.database import migrations, schema
+from anchor.store.database import engine, migrations, schema
 from anchor.store.database.engine import Database
 from anchor.store.database.inspection import schema_differences
 from anchor.store.database.settings import locate_database
 from anchor.store.database.tables import METADATA
+from tests.support import schema_template
+from tests.support.database import make_database
 
 VERSIONS = Path(migrations.__path__[0], "versions")
 MIGRATIONS = sorted(VERSIONS.glob("[0-9]*.py"))
+
+pytestmark = pytest.mark.usefixtures("real_migrations")
 
 
 @pytest.fixture
@@ -46,6 +50,20 @@ def test_the_migrations_make_the_same_statements(database):
     with database.read() as migrated, directly.connect() as made:
         assert statements(migrated) == statements(made)
     directly.dispose()
+
+
+def test_the_tests_copy_what_the_migrations_make(database, tmp_path, monkeypatch):
+    def contents(made):
+        with made.read() as connection:
+            dump = list(connection.connection.driver_connection.iterdump())
+        made.close()
+        return sorted(dump)
+
+    monkeypatch.setattr(engine, "ensure_schema", schema_template.copy_or_migrate)
+    monkeypatch.setattr(schema_template, "_statements", [])
+    by_alembic, copied = (make_database(tmp_path, name) for name in ("first.db", "second.db"))
+
+    assert contents(by_alembic) == contents(copied) == contents(database)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from anchor.store.database import schema
 from anchor.store.database.engine import Database
 from anchor.store.database.settings import locate_database
 
+pytestmark = pytest.mark.usefixtures("real_migrations")
+
 
 def open_database(directory):
     return Database(locate_database({}, directory))

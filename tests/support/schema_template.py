@@ -1,0 +1,54 @@
+"""The tables of new SQLite databases, copied from the first one that Alembic made.
+
+Alembic takes 60 ms for them, and thousands of tests want a new database.  The processes that tests
+start migrate as usual, and so do tests with the fixture ``real_migrations``.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+from anchor.store.database import engine, schema
+
+migrate = schema.ensure_schema
+_HEAD = schema.HEAD
+_statements: list[str] = []
+
+
+def enter():
+    """Copy the tables from now on, in this process."""
+    engine.ensure_schema = copy_or_migrate
+
+
+def copy_or_migrate(database, lock):
+    """Create the tables, or migrate them to this version."""
+    # Tests of older versions set schema.HEAD.
+    if database.dialect.name != "sqlite" or schema.HEAD != _HEAD or not _is_new(database):
+        migrate(database, lock)
+    elif _statements:
+        _copy_tables(database, lock)
+    else:
+        migrate(database, lock)
+        _statements.extend(_tables_of(database))
+
+
+def _is_new(database):
+    with database.connect() as connection:
+        return not connection.execute(text("SELECT count(*) FROM sqlite_master")).scalar()
+
+
+def _tables_of(database):
+    with database.connect() as connection:
+        dump = list(connection.connection.driver_connection.iterdump())
+    return [statement for statement in dump if statement not in {"BEGIN TRANSACTION;", "COMMIT;"}]
+
+
+def _copy_tables(database, lock):
+    with database.begin() as connection:
+        lock(connection)
+        cursor = connection.connection.driver_connection.cursor()
+        # Another thread may have made them while this one waited.
+        if cursor.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+            for statement in _statements:
+                cursor.execute(statement)
+        cursor.close()
