@@ -53,7 +53,7 @@ class Application(pecan.Pecan, StrictDispatch):  # type: ignore[misc]  # pecan h
         *,
         acme: AcmeByAuthority = MappingProxyType({}),
     ):
-        counts = metrics or Metrics(authorities)
+        counts = metrics or Metrics(authorities, acme=acme)
         readiness = Readiness(authorities.values())
         super().__init__(
             RootController(authorities, web, counts, readiness, acme),
@@ -118,7 +118,7 @@ def _application(values: Mapping[str, Any]) -> Application:
     return Application(
         loaded.authorities,
         web,
-        Metrics(loaded.authorities, metrics_directory),
+        Metrics(loaded.authorities, metrics_directory, acme=loaded.acme),
         values.get("app", {}).get("hooks", ()),
         acme=loaded.acme,
     )

@@ -116,8 +116,8 @@ class RequestReader:
                 "the 'url' in the signed header should be the URL that the request is sent to: "
                 f"{url}",
             )
-        if account is not None and account.status is not AccountStatus.VALID:
-            raise AcmeProblem(ProblemType.UNKNOWN_ACCOUNT, f"the account is {account.status.value}")
+        if account is not None:
+            require_valid(account)
         return SignedRequest(url=url, payload=_payload(signed.payload), key=key, account=account)
 
     def _find_account(self, kid: object) -> Account:
@@ -130,6 +130,20 @@ class RequestReader:
             ProblemType.ACCOUNT_DOES_NOT_EXIST,
             f"the 'kid' should be the URL of an account of this directory, {prefix}...",
         )
+
+
+def require_valid(account: Account) -> Account:
+    """Return the account if it can be used.
+
+    Raises:
+        AcmeProblem: it was deactivated, or revoked with its token.
+    """
+    if account.status is AccountStatus.VALID:
+        return account
+    raise AcmeProblem(
+        ProblemType.UNKNOWN_ACCOUNT,
+        f"the account is {account.status.value}: create another one with another key",
+    )
 
 
 def malformed(detail: str) -> AcmeProblem:

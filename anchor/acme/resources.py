@@ -6,7 +6,7 @@ from typing import Any
 
 from anchor.acme.settings import AcmeSettings
 from anchor.acme.urls import AcmeUrls
-from anchor.store.acme_records import Authorization, Challenge, ChallengeStatus
+from anchor.store.acme_records import Account, Authorization, Challenge, ChallengeStatus
 from anchor.timestamps import timestamp
 
 
@@ -71,3 +71,13 @@ def challenges(
     return [
         challenge(settings, urls, authorization, each) for each in shown or authorization.challenges
     ]
+
+
+def account(account: Account, urls: AcmeUrls) -> dict[str, Any]:
+    """An account (section 7.1.2)."""
+    document: dict[str, Any] = {"status": account.status.value, "orders": urls.orders(account.id)}
+    if account.contact:
+        document["contact"] = list(account.contact)
+    if account.binding is not None:
+        document["externalAccountBinding"] = dict(account.binding)
+    return document

@@ -4,34 +4,31 @@ from __future__ import annotations
 
 import bisect
 import datetime
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from types import MappingProxyType
 
 from anchor import errors
-from anchor.auth.results import AuthDetails, CredentialKind
+from anchor.acme.services import AcmeByAuthority
+from anchor.auth.results import AuthDetails
 from anchor.authority import RegistrationAuthority
 from anchor.ca.issued import IssuedCertificate
 from anchor.ca.signing_ca import SigningCA
+from anchor.metrics.labels import (
+    AUTHENTICATION_OUTCOMES,
+    BUCKETS_SECONDS,
+    ISSUED,
+    NO_AUTHENTICATION,
+    OTHER_CHECK,
+    Key,
+    counter_keys,
+    outcome_of,
+    refusing,
+)
 from anchor.metrics.shared_counters import SharedCounters
 from anchor.timestamps import utc_now
-
-# The first matching class decides; an error of no class is FAILED, a fault of Anchor's.
-OUTCOMES: Mapping[str, type[Exception]] = {
-    "refused": errors.ValidationFailed,
-    "unauthenticated": errors.NotAuthenticated,
-    "throttled": errors.TooManyAttempts,
-    "unavailable": errors.BackendUnavailable,
-    "database_unavailable": errors.DatabaseUnavailable,
-    "malformed": errors.RequestError,
-}
-ISSUED, FAILED = "issued", "failed"
-AUTHENTICATION_OUTCOMES = ("unauthenticated", "throttled", "unavailable")
-OTHER_CHECK = "other"
-NO_AUTHENTICATION = "none"
-
-BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 # Certificates in force are counted in slots by their end.  A slot is reused when its time is over;
 # the spare slots keep a full lifetime from reaching a slot that is still in use.
@@ -58,9 +55,6 @@ class Family:
     samples: tuple[Sample, ...]
 
 
-Key = tuple[str, ...]
-
-
 class Metrics:
     """The metrics of all worker processes of the service.
 
@@ -70,6 +64,7 @@ class Metrics:
         authorities: the authorities by their names.
         directory: for the files of the counters; None to count this process only.
         clock: the time in UTC.
+        acme: the authorities with ACME by their names.
     """
 
     def __init__(
@@ -77,6 +72,8 @@ class Metrics:
         authorities: Mapping[str, RegistrationAuthority],
         directory: Path | None = None,
         clock: Callable[[], datetime.datetime] = utc_now,
+        *,
+        acme: AcmeByAuthority = MappingProxyType({}),
     ):
         self._clock = clock
         self._cas = {
@@ -85,7 +82,7 @@ class Metrics:
         # All authorities have the same one.
         self._databases = {authority.inventory.database for authority in authorities.values()}
         self._slot_seconds = {name: _slot_seconds(ca) for name, ca in self._cas.items()}
-        keys: list[Key] = [*_keys(authorities.values(), self._cas.values())]
+        keys: list[Key] = [*counter_keys(list(authorities.values()), self._cas.values(), acme)]
         self._positions = {key: position for position, key in enumerate(keys)}
         self._issued_positions = {
             name: (
@@ -124,18 +121,23 @@ class Metrics:
 
     def authenticated(self, identity: AuthDetails) -> None:
         """Count accepted credentials."""
-        self._count("authenticated", identity.authentication, identity.credential)
+        name = identity.authentication or NO_AUTHENTICATION
+        self._count("authenticated", name, identity.credential)
 
     def failed(self, authority: RegistrationAuthority, error: Exception) -> None:
         """Count a request for which no certificate was issued."""
-        outcome = next((name for name, kind in OUTCOMES.items() if isinstance(error, kind)), FAILED)
-        self._count("requests", authority.name, outcome)
-        if outcome in AUTHENTICATION_OUTCOMES:
-            self._count("authentication", _refusing(authority, error), outcome)
+        self._count("requests", authority.name, outcome_of(error))
+        self.authentication_failed(authority, error)
         if isinstance(error, errors.ValidationFailed):
             for check in {failure.check for failure in error.failures}:
                 is_configured = ("refusals", authority.name, check) in self._positions
                 self._count("refusals", authority.name, check if is_configured else OTHER_CHECK)
+
+    def authentication_failed(self, authority: RegistrationAuthority, error: Exception) -> None:
+        """Count credentials that were not accepted, in a request for no certificate."""
+        outcome = outcome_of(error)
+        if outcome in AUTHENTICATION_OUTCOMES:
+            self._count("authentication", refusing(authority, error), outcome)
 
     def _count(self, *key: str) -> None:
         self._counters.add(self._positions[key])
@@ -256,44 +258,6 @@ class Metrics:
     def _database_up(self) -> Iterator[Sample]:
         for database in self._databases:
             yield Sample("anchor_database_up", (), float(database.is_up()))
-
-
-def _keys(
-    authorities: Iterable[RegistrationAuthority],
-    cas: Iterable[SigningCA],
-) -> Iterator[Key]:
-    authentications: set[tuple[str, str]] = set()
-    refusing: set[str] = set()
-    for authority in authorities:
-        for outcome in (ISSUED, *OUTCOMES, FAILED):
-            yield "requests", authority.name, outcome
-        checks = [check.name for check in authority.policy.checks]
-        fixups = [fixup.name for fixup in authority.policy.fixups]
-        for check in dict.fromkeys((*checks, *fixups, OTHER_CHECK)):
-            yield "refusals", authority.name, check
-        for authenticator in authority.methods.authenticators:
-            authentications.add((authenticator.name, authenticator.credential))
-            if authority.renewals.settings.enabled:
-                authentications.add((authenticator.name, CredentialKind.CERTIFICATE))
-            refusing.add(authenticator.name)
-        refusing.add(_refusing(authority))
-    for authentication, credential in sorted(authentications):
-        yield "authenticated", authentication, credential
-    for authentication in sorted(refusing):
-        for kind in AUTHENTICATION_OUTCOMES:
-            yield "authentication", authentication, kind
-    for ca in cas:
-        yield "issued", ca.name
-        yield "signing_sum", ca.name
-        for bucket in range(len(BUCKETS_SECONDS) + 1):
-            yield "signing", ca.name, str(bucket)
-
-
-def _refusing(authority: RegistrationAuthority, error: Exception | None = None) -> str:
-    """The authentication that an error is counted for; ``none`` if the request chose none."""
-    authenticators = authority.methods.authenticators
-    default = authenticators[0].name if len(authenticators) == 1 else NO_AUTHENTICATION
-    return getattr(error, "authentication", "") or default
 
 
 def _slot_seconds(ca: SigningCA) -> float:

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from anchor import logs
 from anchor.app import Application
 from anchor.errors import SigningError
-from anchor.metrics import registry
+from anchor.metrics import labels
 from anchor.metrics.registry import Metrics
 from anchor.metrics.shared_counters import SharedCounters
 from anchor.runtime import process_directory
@@ -434,7 +434,7 @@ def test_every_metric_is_in_the_reference(service):
         assert f"``{family.name}``" in page
         for label in family.samples[0].labels:
             assert f"``{label[0]}``" in page
-    for word in (*registry.OUTCOMES, registry.ISSUED, registry.FAILED):
+    for word in (*labels.OUTCOMES, labels.ISSUED, labels.FAILED):
         assert f"``{word}``" in page
 
 

@@ -1,0 +1,101 @@
+"""The binding of a new account to a token (RFC 8555 section 7.3.4)."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from anchor.acme.problems import AcmeProblem, ProblemType
+from anchor.acme.requests import malformed
+from anchor.acme.services import AcmeServices
+from anchor.auth.credentials import is_token_id
+from anchor.auth.presented import Origin, TokenMac
+from anchor.auth.results import AuthDetails
+from anchor.errors import NotAuthenticated
+from anchor.jose.flattened import FlattenedJws, parse_flattened
+from anchor.jose.public_keys import PublicJwk, parse_public_jwk
+from anchor.jose.strict_json import parse_object
+from anchor.X509.weak_keys import WeakKey
+
+_HASHES = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
+_HEADER = {"alg", "kid", "url"}
+_REFUSED = (
+    "the externalAccountBinding is not accepted: the token is unknown, used up, expired, revoked, "
+    "or older than ACME at this authority, or the HMAC key is not its secret"
+)
+
+
+def authenticate_binding(
+    services: AcmeServices, value: object, *, key: PublicJwk, url: str, origin: Origin
+) -> AuthDetails:
+    """The identity of the holder of the token that a binding names.
+
+    Args:
+        services: the authority.
+        value: the member ``externalAccountBinding`` of the request.
+        key: the key that has signed the request.
+        url: the URL of the request.
+        origin: where it came from.
+
+    Raises:
+        AcmeProblem: the binding is malformed.
+        NotAuthenticated: the token is not accepted; the text never says why.
+        TooManyAttempts: bindings failed too often.
+        DatabaseUnavailable: the database is away, locked or full.
+    """
+    binding = _parse(value)
+    algorithm, token_id = binding.header["alg"], binding.header["kid"]
+    if not isinstance(algorithm, str) or algorithm not in _HASHES:
+        raise AcmeProblem(
+            ProblemType.BAD_SIGNATURE_ALGORITHM,
+            f"the 'alg' of the externalAccountBinding should be one of {', '.join(_HASHES)}",
+            more={"algorithms": list(_HASHES)},
+        )
+    if not isinstance(token_id, str):
+        raise _malformed("its 'kid' should be the id of a token")
+    if binding.header["url"] != url:
+        raise _malformed(f"its 'url' should be that of the request, {url}")
+    _require_key(binding, key)
+    # It refuses with a text of its own if the authority accepts no tokens.
+    services.authority.methods.of_tokens()
+    # A secret in the place of a token's identifier must not get into the record.
+    user = token_id if is_token_id(token_id) else ""
+    try:
+        return services.authority.authenticate(
+            TokenMac(
+                token_id=token_id,
+                algorithm=_HASHES[algorithm],
+                message=binding.signing_input,
+                mac=binding.signature,
+                origin=dataclasses.replace(origin, user=user),
+            )
+        )
+    except NotAuthenticated as error:
+        error.args = (_REFUSED,)
+        raise
+
+
+def _parse(value: object) -> FlattenedJws:
+    if not isinstance(value, dict):
+        raise _malformed("it should be an object")
+    try:
+        binding = parse_flattened(value)
+    except ValueError as error:
+        raise _malformed(str(error)) from None
+    if binding.header.keys() != _HEADER:
+        raise _malformed("its header should have exactly 'alg', 'kid' and 'url'")
+    return binding
+
+
+def _require_key(binding: FlattenedJws, key: PublicJwk) -> None:
+    try:
+        members: dict[str, Any] = parse_object(binding.payload)
+        is_same = parse_public_jwk(members).members == key.members
+    except (ValueError, WeakKey) as error:
+        raise _malformed(f"its payload should be the key of the account: {error}") from None
+    if not is_same:
+        raise _malformed("its payload should be the key of the account, and is another key")
+
+
+def _malformed(reason: str) -> AcmeProblem:
+    return malformed(f"the externalAccountBinding is not accepted: {reason}")
