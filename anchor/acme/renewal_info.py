@@ -13,6 +13,7 @@ from anchor.acme.services import AcmeServices
 from anchor.store.acme_records import Account, Identifier
 from anchor.store.bans import Ban, lookup_key
 from anchor.store.records import CertificateRecord
+from anchor.timestamps import timestamp
 
 _HOUR = datetime.timedelta(hours=1)
 _MIN_POLL, _MAX_POLL = datetime.timedelta(seconds=60), 6 * _HOUR
@@ -110,6 +111,30 @@ def revocation(services: AcmeServices, record: CertificateRecord) -> Ban | None:
     keys = [lookup_key("certificate", record.fingerprint), lookup_key("key", record.key)]
     bans = services.bans.find(keys, services.clock())
     return min(bans, key=lambda ban: ban.since, default=None)
+
+
+def explain_revocation(info: RenewalInfo) -> str:
+    """A text for people: what it means that a certificate is revoked.
+
+    Raises:
+        AcmeProblem: it is not revoked.
+    """
+    record, ban = info.record, info.revocation
+    if ban is None:
+        raise AcmeProblem(ProblemType.NOT_FOUND, "the certificate is not revoked")
+    effect = (
+        "Its key gets no certificate any more: make a new key."
+        if ban.kind == "key"
+        else "No certificate is issued to those who present it instead of a secret."
+    )
+    return (
+        f"The certificate with the serial number {record.serial} was revoked at "
+        f"{timestamp(ban.since)}.\n"
+        f"{effect}\n\n"
+        "This authority has neither CRLs nor OCSP: nobody who trusts the certificate is told, and\n"
+        f"it stays valid until {timestamp(record.not_after)}. Replace it now, and if its key is\n"
+        "compromised, tell those who trust it.\n"
+    )
 
 
 def is_of_authority(services: AcmeServices, record: CertificateRecord) -> bool:

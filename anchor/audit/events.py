@@ -1,4 +1,4 @@
-"""Audit events: every authentication and every signing, including failures."""
+"""Audit events: every authentication, signing and revocation, including failures."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from anchor.X509.signing_request import X509Csr
 
 AUTHENTICATION = "audit.auth"
 SIGNING = "audit.sign"
+REVOCATION = "audit.revoke"
 CHECKPOINT = "audit.checkpoint"
 
 
@@ -23,7 +24,7 @@ class Event(NamedTuple):
     """An audit event.  No field contains a secret.
 
     Attributes:
-        kind: ``audit.auth`` or ``audit.sign``.
+        kind: ``audit.auth``, ``audit.sign`` or ``audit.revoke``.
         time: when it happened, in UTC.
         authority: the registration authority.
         user: the requester: the name from the backend, or the claimed name if authentication

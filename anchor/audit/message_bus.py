@@ -13,7 +13,7 @@ from typing import Any
 from oslo_config import cfg
 from pycadf import attachment, cadftaxonomy, event, host, reason, resource
 
-from anchor.audit.events import AUTHENTICATION, Event
+from anchor.audit.events import AUTHENTICATION, REVOCATION, Event
 from anchor.audit.messaging_sink import Bus
 from anchor.logs.bounds import shorten
 
@@ -26,7 +26,10 @@ with warnings.catch_warnings():
 _NAMES = uuid.uuid5(uuid.NAMESPACE_URL, "https://opendev.org/anchor")
 # The group of options of the RabbitMQ driver.
 _RABBIT = "oslo_messaging_rabbit"
-_ACTIONS = {AUTHENTICATION: cadftaxonomy.ACTION_AUTHENTICATE}
+_ACTIONS = {
+    AUTHENTICATION: cadftaxonomy.ACTION_AUTHENTICATE,
+    REVOCATION: cadftaxonomy.ACTION_DELETE,
+}
 
 
 def connector(url: str, topic: str) -> Callable[[], Bus]:

@@ -76,6 +76,7 @@ class StrictDispatch(PecanBase):  # type: ignore[misc]  # pecan has no types
         result = controller(*args)
         if isinstance(result, Response):
             state.response = result
+            state.has_status = True
         else:
             # Pecan looks for a first argument of this name.
             def returned(self: Any = result) -> Any:
@@ -85,8 +86,11 @@ class StrictDispatch(PecanBase):  # type: ignore[misc]  # pecan has no types
             super().invoke_controller(returned, [], kwargs, state)
 
     def _handle_empty_response_body(self, state: Any) -> None:
-        """Send 204 for an empty response, as Pecan does, but decode no other to see it."""
-        if not state.response.content_length:
+        """Send 204 for an empty rendering, as Pecan does, but decode no other to see it.
+
+        A response that the controller has made keeps its status: RFC 8555 has empty ones with 200.
+        """
+        if not getattr(state, "has_status", False) and not state.response.content_length:
             super()._handle_empty_response_body(state)
 
 

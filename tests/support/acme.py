@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hmac
 import json
+from ipaddress import ip_address
 
 from cryptography import x509
 from joserfc import jws
@@ -92,9 +93,9 @@ def add_account(database, key=None, **changes):
 
 
 def add_order(database, account, *names, status=OrderStatus.READY, **changes):
-    """Store an order for DNS names, with valid authorizations."""
+    """Store an order for DNS names and addresses, with valid authorizations."""
     now = utc_now().replace(microsecond=0)
-    identifiers = tuple(Identifier("dns", name) for name in names or ("www.example.com",))
+    identifiers = tuple(map(_identifier, names or ("www.example.com",)))
     values = {"id": new_id(), "expires": now + DAY, "created": now} | changes
     order = Order(account_id=account.id, status=status, identifiers=identifiers, **values)
     authorizations = [
@@ -110,6 +111,14 @@ def add_order(database, account, *names, status=OrderStatus.READY, **changes):
     ]
     AcmeOrders(database).add(order, authorizations, delete_after=order.expires + DAY)
     return order
+
+
+def _identifier(text):
+    try:
+        ip_address(text)
+    except ValueError:
+        return Identifier("dns", text)
+    return Identifier("ip", text)
 
 
 def signed(key, url, payload, *, nonce=None, kid=None, **header):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from webob import Response
 
-from anchor.acme.renewal_info import look_up
+from anchor.acme import revocation
+from anchor.acme.renewal_info import explain_revocation, look_up
+from anchor.acme.requests import Signer
 from anchor.controllers.acme.exchange import Exchange
 from anchor.controllers.methods import READ
 from anchor.timestamps import timestamp
@@ -16,8 +18,12 @@ def certificate(exchange: Exchange, order_id: str, chain: str = "0") -> Response
 
 
 def revoke(exchange: Exchange) -> Response:
-    """To be written."""
-    raise NotImplementedError
+    """Revoke a certificate (RFC 8555 section 7.6)."""
+    request = exchange.read(Signer.ACCOUNT | Signer.KEY)
+    revocation.revoke(exchange.services, request, exchange.origin)
+    response = exchange.respond(b"")
+    del response.headers["Content-Type"]
+    return response
 
 
 def renewal_info(exchange: Exchange, certificate_id: str) -> Response:
@@ -32,5 +38,7 @@ def renewal_info(exchange: Exchange, certificate_id: str) -> Response:
 
 
 def explanation(exchange: Exchange, certificate_id: str) -> Response:
-    """To be written."""
-    raise NotImplementedError
+    """A page for the holder of a revoked certificate (RFC 9773 section 4.2)."""
+    exchange.require_method(*READ)
+    info = look_up(exchange.services, certificate_id)
+    return exchange.respond(explain_revocation(info).encode("ascii"), media_type="text/plain")

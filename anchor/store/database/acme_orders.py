@@ -8,7 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 from sqlalchemy import and_, bindparam, delete, insert, or_, select, tuple_, update
 
 from anchor.auth.results import AcmeOrder
-from anchor.store.acme_records import Authorization, Order, OrderStatus
+from anchor.store.acme_records import (
+    Authorization,
+    AuthorizationStatus,
+    Identifier,
+    Order,
+    OrderStatus,
+)
 from anchor.store.database.acme_order_rows import (
     authorization_of,
     authorization_values,
@@ -39,6 +45,18 @@ _INSERT_AUTHORIZATION = Statement(
 _FIND_ORDER = Statement(select(ACME_ORDERS).where(_ORDERS.id == bindparam("order")))
 _FIND_AUTHORIZATION = Statement(
     select(ACME_AUTHORIZATIONS).where(_AUTHORIZATIONS.id == bindparam("authorization"))
+)
+_FIND_VALID_AUTHORIZATION = Statement(
+    select(_AUTHORIZATIONS.id)
+    .where(
+        _AUTHORIZATIONS.account_id == bindparam("account"),
+        _AUTHORIZATIONS.identifier_type == bindparam("type"),
+        _AUTHORIZATIONS.identifier == bindparam("base"),
+        _AUTHORIZATIONS.wildcard == bindparam("wildcard"),
+        _AUTHORIZATIONS.status == AuthorizationStatus.VALID.value,
+        _AUTHORIZATIONS.expires > bindparam("now"),
+    )
+    .limit(1)
 )
 _FIND_AUTHORIZATIONS = Statement(
     select(ACME_AUTHORIZATIONS)
@@ -171,6 +189,27 @@ class AcmeOrders:
         with self.database.transaction(writes=False) as transaction:
             rows = transaction.rows(_FIND_AUTHORIZATION, {"authorization": authorization_id})
         return authorization_of(rows[0]) if rows else None
+
+    def has_authorizations(self, account_id: str, identifiers: Iterable[Identifier]) -> bool:
+        """True if an account has a valid authorization for each of some names.
+
+        Raises:
+            DatabaseUnavailable: the database is away.
+        """
+        values = {"account": account_id, "now": seconds(self._clock())}
+        with self.database.transaction(writes=False) as transaction:
+            return all(
+                transaction.rows(
+                    _FIND_VALID_AUTHORIZATION,
+                    values
+                    | {
+                        "type": identifier.type,
+                        "base": identifier.base,
+                        "wildcard": int(identifier.is_wildcard),
+                    },
+                )
+                for identifier in identifiers
+            )
 
     def list_of(
         self, account_id: str, *, after: tuple[int, str] | None, limit: int

@@ -58,6 +58,21 @@ class Bans:
             _remove(connection, ban.kind, normalized.value)
             _insert(connection, normalized)
 
+    def add_for_good(self, ban: Ban) -> bool:
+        """Add a ban without an end; return False if there is one of the same value already."""
+        normalized = _normalized(ban)
+        query = select(BANS.c.id).where(
+            BANS.c.kind == ban.kind,
+            BANS.c.value_hash == _hash(normalized.value),
+            BANS.c.until.is_(None),
+        )
+        with self.database.write(reads_first=True) as connection:
+            if connection.execute(query).first() is not None:
+                return False
+            _remove(connection, ban.kind, normalized.value)
+            _insert(connection, normalized)
+        return True
+
     def remove(self, kind: Kind, value: str) -> bool:
         """Lift a ban; return False if there is none."""
         with self.database.write() as connection:
