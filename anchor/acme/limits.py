@@ -1,0 +1,82 @@
+"""Limits on the orders of an account: some clients order at each run of cron."""
+
+from __future__ import annotations
+
+import datetime
+import math
+
+from anchor.acme import renewal_info
+from anchor.acme.problems import AcmeProblem, ProblemType
+from anchor.acme.services import AcmeServices
+from anchor.store.acme_records import Account, Identifier, names_key
+from anchor.timestamps import timestamp
+
+
+def require_few_unfinished(services: AcmeServices, account: Account) -> None:
+    """Require that an account has not too many orders that are neither finalized nor ended.
+
+    Raises:
+        AcmeProblem: it has.
+        DatabaseUnavailable: the database is away.
+    """
+    limit, now = services.settings.max_pending_orders, services.clock()
+    ends = services.orders.ends_of_unfinished(account.id, now, limit)
+    if len(ends) >= limit:
+        raise AcmeProblem(
+            ProblemType.RATE_LIMITED,
+            f"the account has {len(ends)} orders that are pending or ready, which is the limit: "
+            "finalize them, or deactivate their authorizations",
+            retry_after=_seconds(ends[0] - now),
+        )
+
+
+def require_due(
+    services: AcmeServices,
+    account: Account,
+    identifiers: tuple[Identifier, ...],
+    replaces: str | None,
+) -> None:
+    """Require that an account has not too many fresh certificates for the same names.
+
+    An order that replaces a certificate in its time of renewal is never too much.
+
+    Raises:
+        AcmeProblem: it has; that is counted.
+        DatabaseUnavailable: the database is away.
+    """
+    limit, now = services.settings.max_duplicates, services.clock()
+    key = names_key(identifiers)
+    issued = services.orders.newest_certificates(account.id, key, limit)
+    if len(issued) < limit:
+        return
+    newest = services.authority.inventory.find(issued[0].fingerprint)
+    if newest is None or renewal_info.revocation(services, newest) is not None:
+        return
+    due = renewal_info.window_of(newest).start
+    # The oldest of them is too old to count then.
+    free = issued[-1].finalized + (newest.not_after - newest.not_before)
+    end = min(due, free)
+    if end <= now or _replaces_due(services, replaces, now):
+        return
+    services.accounts.count_refused(account.id)
+    raise AcmeProblem(
+        ProblemType.RATE_LIMITED,
+        f"the account has {limit} certificates for these names already; that with the serial "
+        f"number {newest.serial} is valid until {timestamp(newest.not_after)} and should be "
+        f"renewed from {timestamp(due)} on. A client that orders at each run has a setting in "
+        "days: set it to less than a day, in hours if it can, or let it use the directory's "
+        "renewalInfo",
+        retry_after=_seconds(end - now),
+    )
+
+
+def _replaces_due(
+    services: AcmeServices, certificate_id: str | None, now: datetime.datetime
+) -> bool:
+    if certificate_id is None:
+        return False
+    return renewal_info.look_up(services, certificate_id).window.start <= now
+
+
+def _seconds(wait: datetime.timedelta) -> int:
+    return max(1, math.ceil(wait.total_seconds()))

@@ -1,0 +1,140 @@
+"""The policy's verdict on the names in an order, before there is a request for a certificate."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Iterable, Mapping
+from ipaddress import ip_address
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from anchor.acme.identity import identity_for_policy
+from anchor.acme.problems import AcmeProblem, ProblemType, Subproblem
+from anchor.acme.services import AcmeServices
+from anchor.auth.presented import Origin
+from anchor.errors import Failure
+from anchor.policy.checks import Context
+from anchor.policy.policy import Policy
+from anchor.store.acme_records import Account, Identifier
+from anchor.X509.signing_request import X509Csr
+
+_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+_MIN_RSA_BITS = 2048
+
+
+def require_allowed_names(
+    services: AcmeServices, account: Account, identifiers: Collection[Identifier], origin: Origin
+) -> None:
+    """Require that the policy has no objection to the names in an order.
+
+    Args:
+        services: the authority.
+        account: the account that orders.
+        identifiers: the names.
+        origin: where the request came from.
+
+    Raises:
+        AcmeProblem: the policy refuses names; a subproblem says so for each of them.
+        PluginError: a check or a fixup crashed.
+        DatabaseUnavailable: the bans cannot be read.
+    """
+    authority = services.authority
+    context = authority.policy.context(
+        identity_for_policy(services, account), origin.request, authority.conf
+    )
+    failures = name_failures(authority.policy, identifiers, context)
+    if failures:
+        raise _problem(authority.policy, identifiers, failures, context)
+
+
+def name_failures(
+    policy: Policy, identifiers: Iterable[Identifier], context: Context
+) -> tuple[Failure, ...]:
+    """The reasons of the policy to refuse names, whatever else a request has.
+
+    Raises:
+        PluginError: a check or a fixup crashed.
+        DatabaseUnavailable: the bans cannot be read.
+    """
+    probe = _probe(policy).with_alternative_names(map(_general_name, identifiers))
+    evaluation = policy.evaluate(probe, context)
+    if evaluation.crashes:
+        raise evaluation.crashes[0]
+    if any(step.failures for step in evaluation.steps):
+        # A fixup refuses the probe, so that nothing is known about names that fixups change.
+        return ()
+    return tuple(each for each in evaluation.failures if each.check in policy.name_checks)
+
+
+def _problem(
+    policy: Policy,
+    identifiers: Collection[Identifier],
+    failures: tuple[Failure, ...],
+    context: Context,
+) -> AcmeProblem:
+    """The problem with a subproblem for each name that is refused by itself."""
+    checks = {failure.check for failure in failures}
+    refused = {
+        identifier: [
+            failure
+            for failure in name_failures(policy, [identifier], context)
+            if failure.check in checks
+        ]
+        for identifier in identifiers
+    }
+    # What is wrong with all names in the same words is not about names: a requester is banned.
+    common = (
+        set.intersection(*({str(each) for each in some} for some in refused.values()))
+        if len(refused) > 1
+        else set[str]()
+    )
+    subproblems = [
+        Subproblem(ProblemType.REJECTED_IDENTIFIER, "; ".join(reasons), identifier)
+        for identifier, some in refused.items()
+        if (reasons := [text for each in some if (text := str(each)) not in common])
+    ]
+    return AcmeProblem(
+        ProblemType.REJECTED_IDENTIFIER,
+        "the policy does not allow these names: " + "; ".join(map(str, failures)),
+        subproblems=subproblems,
+    )
+
+
+def _general_name(identifier: Identifier) -> x509.GeneralName:
+    if identifier.type == "ip":
+        return x509.IPAddress(ip_address(identifier.value))
+    return x509.DNSName(identifier.value)
+
+
+def _probe(policy: Policy) -> X509Csr:
+    """A request without names, whose key the policy accepts."""
+    sizes = policy.allowed_keys
+    return _make_probe(None if sizes is None else tuple(sorted(sizes.items())))
+
+
+@functools.cache
+def _make_probe(sizes: tuple[tuple[str, int], ...] | None) -> X509Csr:
+    key = _make_key(None if sizes is None else dict(sizes))
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    is_edwards = isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
+    signed = builder.sign(key, None if is_edwards else hashes.SHA256())
+    return X509Csr.from_der(signed.public_bytes(Encoding.DER))
+
+
+def _make_key(sizes: Mapping[str, int] | None) -> CertificateIssuerPrivateKeyTypes:
+    """A key of a kind and a size that are allowed; P-256 if possible, which is made fastest."""
+    if sizes is None:
+        return ec.generate_private_key(_CURVES[0]())
+    for curve in _CURVES if "EC" in sizes else ():
+        if curve.key_size >= sizes["EC"]:
+            return ec.generate_private_key(curve())
+    if "ED25519" in sizes:
+        return ed25519.Ed25519PrivateKey.generate()
+    if "ED448" in sizes:
+        return ed448.Ed448PrivateKey.generate()
+    bits = max(_MIN_RSA_BITS, sizes.get("RSA", 0))
+    return rsa.generate_private_key(public_exponent=65537, key_size=bits)
