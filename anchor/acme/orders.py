@@ -14,7 +14,7 @@ from anchor.acme.order_policy import require_allowed_names
 from anchor.acme.problems import AcmeProblem, ProblemType
 from anchor.acme.requests import malformed
 from anchor.acme.services import AcmeServices, new_id
-from anchor.acme.settings import AcmeSettings
+from anchor.acme.settings import AcmeSettings, ProfileSettings
 from anchor.auth.presented import Origin
 from anchor.store.acme_records import (
     Account,
@@ -23,7 +23,7 @@ from anchor.store.acme_records import (
     Order,
     OrderStatus,
 )
-from anchor.store.database.acme_orders import MAX_PROCESSING
+from anchor.store.database.acme_claims import MAX_PROCESSING
 from anchor.timestamps import timestamp
 
 KEPT = datetime.timedelta(days=7)
@@ -53,7 +53,11 @@ def create_order(
                 f"the order has {name!r}, and the CA decides about the validity: choose one of "
                 "the directory's profiles instead"
             )
-    profile = choose_profile(services.settings, _text(members, "profile"))
+    profile = _text(members, "profile")
+    if profile is None:
+        profile = next(iter(services.settings.profiles), None)
+    else:
+        require_profile(services.settings, profile)
     replaces = _text(members, "replaces")
     if replaces is not None:
         renewal_info.check_replaces(services, account, identifiers, replaces)
@@ -64,9 +68,7 @@ def create_order(
     now = services.clock().replace(microsecond=0)
     expires = now + services.settings.order_validity
     order_id = new_id()
-    authorizations = new_authorizations(
-        services.settings, account, order_id, identifiers, expires
-    )
+    authorizations = new_authorizations(services.settings, account, order_id, identifiers, expires)
     is_ready = all(each.status is AuthorizationStatus.VALID for each in authorizations)
     order = Order(
         id=order_id,
@@ -82,21 +84,20 @@ def create_order(
     return order, authorizations
 
 
-def choose_profile(settings: AcmeSettings, name: str | None) -> str | None:
-    """The profile of a new order: that with the name, or the first for None.
+def require_profile(settings: AcmeSettings, name: str) -> ProfileSettings:
+    """The profile with a name.
 
     Raises:
         AcmeProblem: there is no such profile.
     """
-    if name is None:
-        return next(iter(settings.profiles), None)
-    if name not in settings.profiles:
+    profile = settings.profiles.get(name)
+    if profile is None:
         names = ", ".join(settings.profiles)
         raise AcmeProblem(
             ProblemType.INVALID_PROFILE,
             f"the profile should be one of {names}" if names else "this directory has no profiles",
         )
-    return name
+    return profile
 
 
 def _text(members: Mapping[str, Any], name: str) -> str | None:
@@ -124,7 +125,9 @@ def order_at(order: Order, now: datetime.datetime) -> Order:
     error: AcmeProblem | None = None
     match order.status:
         case OrderStatus.PENDING | OrderStatus.READY if order.expires <= now:
-            error = malformed(f"the order has expired at {timestamp(order.expires)}: create another")
+            error = malformed(
+                f"the order has expired at {timestamp(order.expires)}: create another"
+            )
         case OrderStatus.PROCESSING if (
             order.finalized is None or order.finalized + MAX_PROCESSING <= now
         ):

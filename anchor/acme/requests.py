@@ -60,6 +60,15 @@ class SignedRequest:
             )
         return self.payload
 
+    def require_empty(self) -> None:
+        """Require a POST-as-GET (section 6.3).
+
+        Raises:
+            AcmeProblem: the request has a payload.
+        """
+        if self.payload is not None:
+            raise malformed("the payload should be empty, as the resource can only be read")
+
     def require_account(self) -> Account:
         """The account, for resources that only an account can use."""
         if self.account is None:

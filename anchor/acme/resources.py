@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from anchor.acme.settings import AcmeSettings
 from anchor.acme.urls import AcmeUrls
-from anchor.store.acme_records import Account, Authorization, Challenge, ChallengeStatus
+from anchor.store.acme_records import (
+    Account,
+    Authorization,
+    Challenge,
+    ChallengeStatus,
+    Order,
+    OrderStatus,
+)
 from anchor.timestamps import timestamp
 
 
@@ -80,4 +88,40 @@ def account(account: Account, urls: AcmeUrls) -> dict[str, Any]:
         document["contact"] = list(account.contact)
     if account.binding is not None:
         document["externalAccountBinding"] = dict(account.binding)
+    return document
+
+
+def order(urls: AcmeUrls, of: Order, authorizations: Iterable[Authorization]) -> dict[str, Any]:
+    """An order (section 7.1.3).
+
+    Args:
+        urls: the URLs of the directory.
+        of: the order, with the status at this time.
+        authorizations: its authorizations, always in the same sequence.
+    """
+    document: dict[str, Any] = {
+        "status": of.status.value,
+        "expires": timestamp(of.expires),
+        "identifiers": [{"type": each.type, "value": each.value} for each in of.identifiers],
+        "authorizations": [urls.authorization(each.id) for each in authorizations],
+        "finalize": urls.finalize(of.id),
+    }
+    for name, value in (("profile", of.profile), ("replaces", of.replaces), ("error", of.error)):
+        if value is not None:
+            document[name] = value
+    if of.status is OrderStatus.VALID:
+        document["certificate"] = urls.certificate(of.id)
+    return document
+
+
+def authorization(settings: AcmeSettings, urls: AcmeUrls, of: Authorization) -> dict[str, Any]:
+    """An authorization (section 7.1.4)."""
+    document: dict[str, Any] = {
+        "status": of.status.value,
+        "expires": timestamp(of.expires),
+        "identifier": {"type": of.identifier.type, "value": of.identifier.base},
+        "challenges": challenges(settings, urls, of),
+    }
+    if of.identifier.is_wildcard:
+        document["wildcard"] = True
     return document

@@ -90,7 +90,6 @@ class AcmeUrls:
         """A challenge; each type is in an authorization at most once."""
         return f"{self.base}/challenge/{authorization.id}/{challenge_type}"
 
-    def certificate(self, order_id: str, chain: int = 0) -> str:
-        """The certificate of an order; ``chain`` numbers alternate chains."""
-        url = f"{self.base}/certificate/{order_id}"
-        return f"{url}/{chain}" if chain else url
+    def certificate(self, order_id: str) -> str:
+        """The certificate of an order, with its chain."""
+        return f"{self.base}/certificate/{order_id}"

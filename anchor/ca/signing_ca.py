@@ -81,7 +81,14 @@ class SigningCA:
 
     def has_issued(self, certificate: x509.Certificate) -> bool:
         """Whether a generation of the CA has signed a certificate; its validity is not checked."""
-        return any(_is_issuer(each.ca.certificate, certificate) for each in self.generations)
+        return self.issuer_of(certificate) is not None
+
+    def issuer_of(self, certificate: x509.Certificate) -> CACertificate | None:
+        """The generation of the CA that has signed a certificate; None if none has."""
+        return next(
+            (each.ca for each in self.generations if _is_issuer(each.ca.certificate, certificate)),
+            None,
+        )
 
     def public_keys(self) -> frozenset[bytes]:
         """The keys of all generations and their chains, as SubjectPublicKeyInfo."""

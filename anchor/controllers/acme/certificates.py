@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from webob import Response
+from webob.acceptparse import create_accept_header
 
 from anchor.acme import revocation
+from anchor.acme.certificate_chain import certificate_chain
+from anchor.acme.problems import AcmeProblem, ProblemType
 from anchor.acme.renewal_info import explain_revocation, look_up
 from anchor.acme.requests import Signer
 from anchor.controllers.acme.exchange import Exchange
 from anchor.controllers.methods import READ
 from anchor.timestamps import timestamp
 
+_MEDIA_TYPE = "application/pem-certificate-chain"
 
-def certificate(exchange: Exchange, order_id: str, chain: str = "0") -> Response:
-    """To be written."""
-    raise NotImplementedError
+
+def certificate(exchange: Exchange, order_id: str) -> Response:
+    """The certificate of an order with its chain (RFC 8555 section 7.4.2)."""
+    request = exchange.read()
+    request.require_empty()
+    accepted = create_accept_header(exchange.request.environ.get("HTTP_ACCEPT"))
+    if not accepted.acceptable_offers([_MEDIA_TYPE]):
+        raise AcmeProblem(
+            ProblemType.NOT_ACCEPTABLE, f"certificates come as {_MEDIA_TYPE}: accept that"
+        )
+    chain = certificate_chain(exchange.services, request.require_account(), order_id)
+    return exchange.respond(chain, media_type=_MEDIA_TYPE)
 
 
 def revoke(exchange: Exchange) -> Response:

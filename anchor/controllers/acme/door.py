@@ -30,15 +30,15 @@ _RESOURCES: Mapping[tuple[str, int], Handler] = {
     ("authorization", 1): orders.authorization,
     ("challenge", 2): orders.challenge,
     ("certificate", 1): certificates.certificate,
-    ("certificate", 2): certificates.certificate,
     ("revoke-cert", 0): certificates.revoke,
     ("renewal-info", 1): certificates.renewal_info,
     ("explanation", 1): certificates.explanation,
 }
-# Those whose last segment is a word.
-_NAMED: Mapping[tuple[str, str], Handler] = {
-    ("account", "orders"): orders.list_orders,
-    ("order", "finalize"): orders.finalize,
+# Those whose third segment is a word: with it, and with the number of segments after the first.
+_NAMED: Mapping[tuple[str, str, int], Handler] = {
+    ("account", "orders", 2): orders.list_orders,
+    ("account", "orders", 3): orders.list_orders,
+    ("order", "finalize", 2): orders.finalize,
 }
 # Those whose second segment is an identifier.
 _WITH_ID = frozenset({"account", "order", "authorization", "challenge", "certificate"})
@@ -95,8 +95,8 @@ def _find(segments: tuple[str, ...]) -> tuple[Handler, tuple[str, ...]]:
     """The handler of a path, and its arguments."""
     name, arguments = segments[0] if segments else "", segments[1:]
     handler = _RESOURCES.get((name, len(arguments)))
-    if len(arguments) == 2 and (name, arguments[1]) in _NAMED:
-        handler, arguments = _NAMED[name, arguments[1]], arguments[:1]
+    if len(arguments) > 1 and (named := _NAMED.get((name, arguments[1], len(arguments)))):
+        handler, arguments = named, (arguments[0], *arguments[2:])
     if handler is None or (name in _WITH_ID and not is_id(arguments[0])):
         raise UnknownPath("there is no such resource: the directory lists those for clients")
     return handler, arguments

@@ -1,37 +1,97 @@
-"""Orders of ACME clients."""
+"""Orders of ACME clients, and their authorizations and challenges."""
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from webob import Response
 
-from anchor.controllers.acme.exchange import Exchange
+from anchor.acme import authorizations as acme_authorizations
+from anchor.acme import finalize as acme_finalize
+from anchor.acme import order_list, resources
+from anchor.acme.orders import create_order, find_order
+from anchor.acme.requests import malformed
+from anchor.controllers.acme.exchange import NO_HEADERS, Exchange
+from anchor.store.acme_records import AuthorizationStatus, Order, OrderStatus
+
+# In seconds; an order is processing for some milliseconds.
+_POLL = {"Retry-After": "1"}
 
 
 def new_order(exchange: Exchange) -> Response:
-    """To be written."""
-    raise NotImplementedError
+    """Create an order (RFC 8555 section 7.4)."""
+    request = exchange.read()
+    services, account = exchange.services, request.require_account()
+    services.accounts.seen(account, exchange.user_agent)
+    order, authorizations = create_order(services, account, request.members(), exchange.origin)
+    return exchange.respond(
+        resources.order(exchange.urls, order, authorizations),
+        status=HTTPStatus.CREATED,
+        headers={"Location": exchange.urls.order(order.id)},
+    )
 
 
 def order(exchange: Exchange, order_id: str) -> Response:
-    """To be written."""
-    raise NotImplementedError
+    """Show an order (section 7.1.3)."""
+    request = exchange.read()
+    request.require_empty()
+    return _respond(exchange, find_order(exchange.services, request.require_account(), order_id))
 
 
-def authorization(exchange: Exchange, authorization_id: str) -> Response:
-    """To be written."""
-    raise NotImplementedError
+def _respond(exchange: Exchange, order: Order, **headers: str) -> Response:
+    authorizations = exchange.services.orders.authorizations(order.id)
+    is_processing = order.status is OrderStatus.PROCESSING
+    return exchange.respond(
+        resources.order(exchange.urls, order, authorizations),
+        headers={**(_POLL if is_processing else NO_HEADERS), **headers},
+    )
 
 
-def challenge(exchange: Exchange, authorization_id: str, challenge_type: str) -> Response:
-    """To be written."""
-    raise NotImplementedError
+def list_orders(exchange: Exchange, account_id: str, after: str | None = None) -> Response:
+    """A page of an account's orders (section 7.1.2.1).
 
-
-def list_orders(exchange: Exchange, account_id: str) -> Response:
-    """To be written."""
-    raise NotImplementedError
+    Args:
+        exchange: the request.
+        account_id: the account.
+        after: where the page starts, as the page before says; None for the first page.
+    """
+    request = exchange.read()
+    request.require_empty()
+    page = order_list.page_of(exchange.services, request.require_account(), account_id, after)
+    urls = exchange.urls
+    return exchange.respond(
+        {"orders": [urls.order(each.id) for each in page.orders]},
+        links=[] if page.next is None else [("next", f"{urls.orders(account_id)}/{page.next}")],
+    )
 
 
 def finalize(exchange: Exchange, order_id: str) -> Response:
+    """Issue the certificate of an order (section 7.4)."""
+    request = exchange.read()
+    services, account = exchange.services, request.require_account()
+    order = find_order(services, account, order_id)
+    origin = exchange.origin
+    identity = acme_finalize.authenticate(services, account, order, origin)
+    acme_finalize.issue(services, identity, order, request, origin)
+    order = find_order(services, account, order_id)
+    return _respond(exchange, order, Location=exchange.urls.order(order.id))
+
+
+def authorization(exchange: Exchange, authorization_id: str) -> Response:
+    """Show or deactivate an authorization (section 7.5)."""
+    request = exchange.read()
+    services, account = exchange.services, request.require_account()
+    authorization = acme_authorizations.find_authorization(services, account, authorization_id)
+    if request.payload is not None:
+        if request.payload.get("status") != AuthorizationStatus.DEACTIVATED.value:
+            raise malformed(
+                "the payload should be empty, or an object with 'status': 'deactivated'"
+            )
+        authorization = acme_authorizations.deactivate(services, authorization)
+    document = resources.authorization(services.settings, exchange.urls, authorization)
+    return exchange.respond(document)
+
+
+def challenge(exchange: Exchange, authorization_id: str, challenge_type: str) -> Response:
     """To be written."""
     raise NotImplementedError

@@ -58,6 +58,11 @@ _END_ORDERS = (
     )
     .values(status=OrderStatus.INVALID.value, error=bindparam("new_error"))
 )
+_COUNT_REFUSED = Statement(
+    update(ACME_ACCOUNTS)
+    .where(_COLUMNS.id == bindparam("account"))
+    .values(refused=_COLUMNS.refused + 1)
+)
 
 
 class _Exists(Exception):
@@ -207,6 +212,15 @@ class AcmeAccounts:
                 _END_ORDERS, {"account": account.id, "new_error": json.dumps(problem)}
             )
         return dataclasses.replace(account, status=AccountStatus.DEACTIVATED)
+
+    def count_refused(self, account_id: str) -> None:
+        """Count an order that was refused because the client orders too often.
+
+        Raises:
+            DatabaseUnavailable: the database is away, locked or full.
+        """
+        with self.database.transaction() as transaction:
+            transaction.execute(_COUNT_REFUSED, {"account": account_id})
 
     def of_token(self, token_id: str) -> list[Account]:
         """The accounts that are bound to a token."""

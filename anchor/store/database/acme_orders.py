@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import and_, bindparam, delete, insert, or_, select, tuple_, update
+from sqlalchemy import and_, bindparam, delete, insert, or_, select, text, tuple_, update
 
-from anchor.auth.results import AcmeOrder
 from anchor.store.acme_records import (
     Authorization,
     AuthorizationStatus,
@@ -15,29 +16,22 @@ from anchor.store.acme_records import (
     Order,
     OrderStatus,
 )
+from anchor.store.database import acme_claims
+from anchor.store.database.acme_claims import MAX_PROCESSING
 from anchor.store.database.acme_order_rows import (
     authorization_of,
     authorization_values,
     order_of,
     order_values,
 )
-from anchor.store.database.certificate_rows import seconds
+from anchor.store.database.certificate_rows import moment, seconds
 from anchor.store.database.engine import Database
-from anchor.store.database.statements import Statement, Transaction
-from anchor.store.database.tables import ACME_ACCOUNTS, ACME_AUTHORIZATIONS, ACME_ORDERS
+from anchor.store.database.statements import Statement
+from anchor.store.database.tables import ACME_AUTHORIZATIONS, ACME_ORDERS
 from anchor.timestamps import utc_now
-
-MAX_PROCESSING = datetime.timedelta(minutes=2)
-"""For how long an order can be processing; after that the process was killed."""
 
 _ORDERS = ACME_ORDERS.c
 _AUTHORIZATIONS = ACME_AUTHORIZATIONS.c
-_ACCOUNT_IS_VALID = (
-    select(ACME_ACCOUNTS.c.id)
-    .where(ACME_ACCOUNTS.c.id == bindparam("account"), ACME_ACCOUNTS.c.status == "valid")
-    .exists()
-)
-
 _INSERT_ORDER = Statement(insert(ACME_ORDERS), [column.name for column in ACME_ORDERS.columns])
 _INSERT_AUTHORIZATION = Statement(
     insert(ACME_AUTHORIZATIONS), [column.name for column in ACME_AUTHORIZATIONS.columns]
@@ -63,52 +57,53 @@ _FIND_AUTHORIZATIONS = Statement(
     .where(_AUTHORIZATIONS.order_id == bindparam("order"))
     .order_by(_AUTHORIZATIONS.id)
 )
-_CLAIM = Statement(
-    update(ACME_ORDERS)
+# Literals, as in the condition of the index.
+_IS_UNFINISHED = text("status IN ('pending', 'ready')")
+_FIND_UNFINISHED = Statement(
+    select(_ORDERS.expires)
     .where(
-        _ORDERS.id == bindparam("order"),
-        _ORDERS.status == OrderStatus.READY.value,
+        _ORDERS.account_id == bindparam("account"),
         _ORDERS.expires > bindparam("now"),
-        _ACCOUNT_IS_VALID,
+        _IS_UNFINISHED,
     )
-    .values(
-        status=OrderStatus.PROCESSING.value,
-        finalized=bindparam("now"),
-        certificate=bindparam("fingerprint"),
+    .order_by(_ORDERS.expires)
+    .limit(bindparam("most"))
+)
+_FIND_NEWEST = Statement(
+    select(_ORDERS.certificate, _ORDERS.finalized)
+    .where(
+        _ORDERS.account_id == bindparam("account"),
+        _ORDERS.names_key == bindparam("names"),
+        _ORDERS.certificate.is_not(None),
     )
-    .returning(_ORDERS.id)
+    .order_by(_ORDERS.finalized.desc())
+    .limit(bindparam("most"))
 )
-_COMPLETE = (
-    update(ACME_ORDERS)
-    .where(_ORDERS.id == bindparam("order"), _ORDERS.status == OrderStatus.PROCESSING.value)
-    .values(status=OrderStatus.VALID.value, delete_after=bindparam("until"))
+_DEACTIVATE = Statement(
+    update(ACME_AUTHORIZATIONS)
+    .where(
+        _AUTHORIZATIONS.id == bindparam("authorization"),
+        text("status IN ('pending', 'valid')"),
+    )
+    .values(status=AuthorizationStatus.DEACTIVATED.value)
+    .returning(_AUTHORIZATIONS.id)
 )
-_GIVE_BACK = (
+_INVALIDATE = Statement(
     update(ACME_ORDERS)
-    .where(_ORDERS.id == bindparam("order"), _ORDERS.status == OrderStatus.PROCESSING.value)
-    .values(status=OrderStatus.READY.value, finalized=None, certificate=None)
+    .where(_ORDERS.id == bindparam("order"), _IS_UNFINISHED)
+    .values(status=OrderStatus.INVALID.value, error=bindparam("problem"))
 )
 # An order that has ended is still stored as pending, ready or processing.
+_IS_NOT_INVALID = or_(
+    _ORDERS.status == OrderStatus.VALID.value,
+    and_(_IS_UNFINISHED, _ORDERS.expires > bindparam("now")),
+    and_(
+        _ORDERS.status == OrderStatus.PROCESSING.value,
+        _ORDERS.finalized > bindparam("interrupted"),
+    ),
+)
 _FIND_REPLACING = Statement(
-    select(_ORDERS.id)
-    .where(
-        _ORDERS.replaces == bindparam("replaces"),
-        or_(
-            _ORDERS.status == OrderStatus.VALID.value,
-            and_(
-                or_(
-                    _ORDERS.status == OrderStatus.PENDING.value,
-                    _ORDERS.status == OrderStatus.READY.value,
-                ),
-                _ORDERS.expires > bindparam("now"),
-            ),
-            and_(
-                _ORDERS.status == OrderStatus.PROCESSING.value,
-                _ORDERS.finalized > bindparam("interrupted"),
-            ),
-        ),
-    )
-    .limit(1)
+    select(_ORDERS.id).where(_ORDERS.replaces == bindparam("replaces"), _IS_NOT_INVALID).limit(1)
 )
 # Rows that another transaction uses are left: it could wait for this one.
 _FIND_ENDED = Statement(
@@ -122,6 +117,18 @@ _DELETE_ORDER = Statement(delete(ACME_ORDERS).where(_ORDERS.id == bindparam("ord
 _DELETE_AUTHORIZATIONS = Statement(
     delete(ACME_AUTHORIZATIONS).where(_AUTHORIZATIONS.order_id == bindparam("order"))
 )
+
+
+class OrderedCertificate(NamedTuple):
+    """The certificate of an order.
+
+    Attributes:
+        fingerprint: the SHA-256 of the certificate, in hexadecimal.
+        finalized: when it was stored, in UTC.
+    """
+
+    fingerprint: str
+    finalized: datetime.datetime
 
 
 class AcmeOrders:
@@ -214,7 +221,7 @@ class AcmeOrders:
     def list_of(
         self, account_id: str, *, after: tuple[int, str] | None, limit: int
     ) -> Sequence[Order]:
-        """The orders of an account, the oldest first.
+        """The orders of an account that are not invalid, the oldest first.
 
         Args:
             account_id: the account.
@@ -222,12 +229,12 @@ class AcmeOrders:
             limit: the largest number of orders.
         """
         order = (_ORDERS.created, _ORDERS.id)
-        query = select(ACME_ORDERS).where(_ORDERS.account_id == account_id)
+        query = select(ACME_ORDERS).where(_ORDERS.account_id == account_id, _IS_NOT_INVALID)
         query = query.order_by(*order).limit(limit)
         if after is not None:
             query = query.where(tuple_(*order) > after)
         with self.database.read() as connection:
-            return list(map(order_of, connection.execute(query).all()))
+            return list(map(order_of, connection.execute(query, self._times()).all()))
 
     def is_replaced(self, certificate_id: str) -> bool:
         """True if an order that is not invalid replaces a certificate.
@@ -238,53 +245,80 @@ class AcmeOrders:
         Raises:
             DatabaseUnavailable: the database is away.
         """
-        now = self._clock()
-        values = {
-            "replaces": certificate_id,
-            "now": seconds(now),
-            "interrupted": seconds(now - MAX_PROCESSING),
-        }
+        values = {"replaces": certificate_id, **self._times()}
         with self.database.transaction(writes=False) as transaction:
             return bool(transaction.rows(_FIND_REPLACING, values))
 
-    def complete(self, order_id: str, until: datetime.datetime) -> None:
+    def _times(self) -> dict[str, int]:
+        now = self._clock()
+        return {"now": seconds(now), "interrupted": seconds(now - MAX_PROCESSING)}
+
+    def ends_of_unfinished(
+        self, account_id: str, now: datetime.datetime, limit: int
+    ) -> list[datetime.datetime]:
+        """When the orders of an account end that are pending or ready, the earliest first.
+
+        Args:
+            account_id: the account.
+            now: the time, in UTC.
+            limit: the largest number of orders.
+
+        Raises:
+            DatabaseUnavailable: the database is away.
+        """
+        values = {"account": account_id, "now": seconds(now), "most": limit}
+        with self.database.transaction(writes=False) as transaction:
+            return [moment(end) for (end,) in transaction.rows(_FIND_UNFINISHED, values)]
+
+    def newest_certificates(
+        self, account_id: str, names: str, limit: int
+    ) -> list[OrderedCertificate]:
+        """The certificates of an account for the same names, the newest first.
+
+        Args:
+            account_id: the account.
+            names: the :func:`names_key` of the names.
+            limit: the largest number of certificates.
+
+        Raises:
+            DatabaseUnavailable: the database is away.
+        """
+        values = {"account": account_id, "names": names, "most": limit}
+        with self.database.transaction(writes=False) as transaction:
+            rows = transaction.rows(_FIND_NEWEST, values)
+        return [OrderedCertificate(fingerprint, moment(end)) for fingerprint, end in rows]
+
+    def deactivate(self, authorization: Authorization, error: Mapping[str, Any]) -> bool:
+        """Deactivate an authorization, and make its order invalid unless it is final.
+
+        Args:
+            authorization: the authorization.
+            error: the problem document for the order.
+
+        Returns:
+            False if the authorization has ended already.
+
+        Raises:
+            DatabaseUnavailable: the database is away, locked or full.
+        """
+        with self.database.transaction() as transaction:
+            if not transaction.rows(_DEACTIVATE, {"authorization": authorization.id}):
+                return False
+            values = {"order": authorization.order_id, "problem": json.dumps(dict(error))}
+            transaction.execute(_INVALIDATE, values)
+        return True
+
+    def complete(self, order_id: str, until: datetime.datetime) -> bool:
         """Make an order valid, because its certificate is stored and recorded.
 
         Args:
             order_id: the order.
             until: when it can be deleted, in UTC.
 
+        Returns:
+            False if that took longer than :data:`MAX_PROCESSING`.
+
         Raises:
             DatabaseUnavailable: the database is away, locked or full.
         """
-        values = {"order": order_id, "until": seconds(until)}
-        with self.database.write() as connection:
-            connection.execute(_COMPLETE, values)
-
-
-def claim(
-    transaction: Transaction, order: AcmeOrder, fingerprint: str, now: datetime.datetime
-) -> bool:
-    """Give an order its certificate in the transaction that stores the certificate.
-
-    Returns:
-        False if the order is not ready: another request was faster, or the order or its account
-        has ended.
-    """
-    values = {
-        "order": order.order_id,
-        "account": order.account_id,
-        "fingerprint": fingerprint,
-        "now": seconds(now),
-    }
-    return bool(transaction.rows(_CLAIM, values))
-
-
-def give_back(database: Database, order: AcmeOrder) -> None:
-    """Undo :func:`claim`, because the certificate is not answered.
-
-    Raises:
-        DatabaseUnavailable: the database is away, locked or full.
-    """
-    with database.write() as connection:
-        connection.execute(_GIVE_BACK, {"order": order.order_id})
+        return acme_claims.complete(self.database, order_id, self._clock(), until)

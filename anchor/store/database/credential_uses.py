@@ -6,7 +6,7 @@ import datetime
 
 from anchor.auth.results import AcmeOrder, SingleUse
 from anchor.errors import NotAuthenticated, OrderNotReady, RequesterGone
-from anchor.store.database import acme_orders, used_credentials
+from anchor.store.database import acme_claims, used_credentials
 from anchor.store.database.engine import Database
 from anchor.store.database.statements import Transaction
 from anchor.store.database.tokens import Tokens, hold, take_use
@@ -47,7 +47,7 @@ def take_uses(
         raise NotAuthenticated("the token was used up, revoked or expired meanwhile")
     if single_use is not None and not used_credentials.take(transaction, single_use, now):
         raise NotAuthenticated(_USED_BEFORE)
-    if order is not None and not acme_orders.claim(transaction, order, fingerprint, now):
+    if order is not None and not acme_claims.claim(transaction, order, fingerprint, now):
         raise OrderNotReady("the order is not ready any more")
 
 
@@ -78,4 +78,4 @@ def give_back_uses(
     if single_use is not None:
         used_credentials.give_back(database, single_use)
     if order is not None:
-        acme_orders.give_back(database, order)
+        acme_claims.give_back(database, order)

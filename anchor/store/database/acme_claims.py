@@ -1,0 +1,113 @@
+"""Giving an order of an ACME client its certificate, exactly once.
+
+The order is claimed in the transaction that stores the certificate, and completed when the
+certificate is recorded too.
+"""
+
+from __future__ import annotations
+
+import datetime
+
+from sqlalchemy import bindparam, select, update
+
+from anchor.auth.results import AcmeOrder
+from anchor.store.acme_records import OrderStatus
+from anchor.store.database.certificate_rows import seconds
+from anchor.store.database.engine import Database
+from anchor.store.database.statements import Statement, Transaction
+from anchor.store.database.tables import ACME_ACCOUNTS, ACME_ORDERS
+
+MAX_PROCESSING = datetime.timedelta(minutes=2)
+"""For how long an order can be processing; after that the process was killed."""
+
+_ORDERS = ACME_ORDERS.c
+_ACCOUNT_IS_VALID = (
+    select(ACME_ACCOUNTS.c.id)
+    .where(ACME_ACCOUNTS.c.id == bindparam("account"), ACME_ACCOUNTS.c.status == "valid")
+    .exists()
+)
+_CLAIM = Statement(
+    update(ACME_ORDERS)
+    .where(
+        _ORDERS.id == bindparam("order"),
+        _ORDERS.status == OrderStatus.READY.value,
+        _ORDERS.expires > bindparam("now"),
+        _ACCOUNT_IS_VALID,
+    )
+    .values(
+        status=OrderStatus.PROCESSING.value,
+        finalized=bindparam("now"),
+        certificate=bindparam("fingerprint"),
+    )
+    .returning(_ORDERS.id)
+)
+_COMPLETE = Statement(
+    update(ACME_ORDERS)
+    .where(
+        _ORDERS.id == bindparam("order"),
+        _ORDERS.status == OrderStatus.PROCESSING.value,
+        # Clients may have seen it as invalid after that.
+        _ORDERS.finalized > bindparam("interrupted"),
+    )
+    .values(status=OrderStatus.VALID.value, delete_after=bindparam("until"))
+    .returning(_ORDERS.id)
+)
+_GIVE_BACK = (
+    update(ACME_ORDERS)
+    .where(_ORDERS.id == bindparam("order"), _ORDERS.status == OrderStatus.PROCESSING.value)
+    .values(status=OrderStatus.READY.value, finalized=None, certificate=None)
+)
+
+
+def claim(
+    transaction: Transaction, order: AcmeOrder, fingerprint: str, now: datetime.datetime
+) -> bool:
+    """Give an order its certificate in the transaction that stores the certificate.
+
+    Returns:
+        False if the order is not ready: another request was faster, or the order or its account
+        has ended.
+    """
+    values = {
+        "order": order.order_id,
+        "account": order.account_id,
+        "fingerprint": fingerprint,
+        "now": seconds(now),
+    }
+    return bool(transaction.rows(_CLAIM, values))
+
+
+def give_back(database: Database, order: AcmeOrder) -> None:
+    """Undo :func:`claim`, because the certificate is not answered.
+
+    Raises:
+        DatabaseUnavailable: the database is away, locked or full.
+    """
+    with database.write() as connection:
+        connection.execute(_GIVE_BACK, {"order": order.order_id})
+
+
+def complete(
+    database: Database, order_id: str, now: datetime.datetime, until: datetime.datetime
+) -> bool:
+    """Make an order valid, because its certificate is stored and recorded.
+
+    Args:
+        database: the database.
+        order_id: the order.
+        now: the time, in UTC.
+        until: when it can be deleted, in UTC.
+
+    Returns:
+        False if that took longer than :data:`MAX_PROCESSING`.
+
+    Raises:
+        DatabaseUnavailable: the database is away, locked or full.
+    """
+    values = {
+        "order": order_id,
+        "until": seconds(until),
+        "interrupted": seconds(now - MAX_PROCESSING),
+    }
+    with database.transaction() as transaction:
+        return bool(transaction.rows(_COMPLETE, values))
