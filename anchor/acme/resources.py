@@ -97,13 +97,14 @@ def order(urls: AcmeUrls, of: Order, authorizations: Iterable[Authorization]) ->
     Args:
         urls: the URLs of the directory.
         of: the order, with the status at this time.
-        authorizations: its authorizations, always in the same sequence.
+        authorizations: its authorizations.
     """
+    by_identifier = {each.identifier: urls.authorization(each.id) for each in authorizations}
     document: dict[str, Any] = {
         "status": of.status.value,
         "expires": timestamp(of.expires),
         "identifiers": [{"type": each.type, "value": each.value} for each in of.identifiers],
-        "authorizations": [urls.authorization(each.id) for each in authorizations],
+        "authorizations": [by_identifier[each] for each in of.identifiers],
         "finalize": urls.finalize(of.id),
     }
     for name, value in (("profile", of.profile), ("replaces", of.replaces), ("error", of.error)):
