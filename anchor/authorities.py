@@ -209,7 +209,9 @@ def load_authorities(
                     clock=clock,
                 )
                 if settings.acme is not None:
-                    acme[name] = AcmeServices.of(authorities[name], settings.acme, database, clock)
+                    acme[name] = AcmeServices.of(
+                        authorities[name], settings.acme, database, clock, shared_slots
+                    )
     problems.extend(section_problems, document.as_written)
     problems.raise_if_any()
     assert database is not None and ban_file is not None

@@ -8,8 +8,10 @@ import secrets
 from base64 import b32encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from anchor.acme.settings import AcmeSettings
+from anchor.auth.circuit_breaker import SharedSlots
 from anchor.auth.results import CredentialKind
 from anchor.authority import RegistrationAuthority
 from anchor.config.diagnostics import Diagnostics
@@ -18,6 +20,9 @@ from anchor.store.database.acme_orders import AcmeOrders
 from anchor.store.database.bans import Bans
 from anchor.store.database.engine import Database
 from anchor.timestamps import utc_now
+
+if TYPE_CHECKING:
+    from anchor.acme.validation.validator import Validator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +35,7 @@ class AcmeServices:
         accounts: the accounts of all authorities.
         orders: the orders of all authorities.
         bans: the bans, for certificates that clients revoke.
+        validator: validates challenges; None for an authority without them.
         clock: the time, in UTC.
     """
 
@@ -38,6 +44,7 @@ class AcmeServices:
     accounts: AcmeAccounts
     orders: AcmeOrders
     bans: Bans
+    validator: Validator | None = None
     clock: Callable[[], datetime.datetime] = utc_now
 
     @classmethod
@@ -47,6 +54,7 @@ class AcmeServices:
         settings: AcmeSettings,
         database: Database,
         clock: Callable[[], datetime.datetime],
+        shared_slots: SharedSlots | None = None,
     ) -> AcmeServices:
         """The services of an authority, with their rows in a database.
 
@@ -69,6 +77,12 @@ class AcmeServices:
                     f"acme.profiles.{name}.valid_hours",
                     f"is more than the {hours:g} hours of the CA's 'valid_hours'",
                 )
+        validator = None
+        if settings.challenges:
+            try:
+                validator = _load_validator(settings, shared_slots)
+            except ImportError as error:
+                problems.add("acme.challenges", str(error))
         problems.raise_if_any()
         return cls(
             authority=authority,
@@ -76,8 +90,16 @@ class AcmeServices:
             accounts=AcmeAccounts(database),
             orders=AcmeOrders(database, clock),
             bans=Bans(database),
+            validator=validator,
             clock=clock,
         )
+
+
+def _load_validator(settings: AcmeSettings, shared_slots: SharedSlots | None) -> Validator:
+    # It needs a package that is installed for challenges only.
+    from anchor.acme.validation.validator import Validator  # noqa: PLC0415
+
+    return Validator(settings, shared_slots)
 
 
 AcmeByAuthority = Mapping[str, AcmeServices]

@@ -92,8 +92,18 @@ def add_account(database, key=None, **changes):
     return AcmeAccounts(database).add(Account(**values))
 
 
-def add_order(database, account, *names, status=OrderStatus.READY, **changes):
-    """Store an order for DNS names and addresses, with valid authorizations."""
+def add_order(database, account, *names, status=OrderStatus.READY, challenges=None, **changes):
+    """Store an order for DNS names and addresses.
+
+    Args:
+        database: the database.
+        account: the account.
+        names: the names.
+        status: the status of the order.
+        challenges: makes the challenges for an identifier; then the authorizations are pending, and
+            otherwise valid.
+        changes: other values of the order.
+    """
     now = utc_now().replace(microsecond=0)
     identifiers = tuple(map(_identifier, names or ("www.example.com",)))
     values = {"id": new_id(), "expires": now + DAY, "created": now} | changes
@@ -104,8 +114,9 @@ def add_order(database, account, *names, status=OrderStatus.READY, **changes):
             order_id=order.id,
             account_id=account.id,
             identifier=identifier,
-            status=AuthorizationStatus.VALID,
+            status=AuthorizationStatus.PENDING if challenges else AuthorizationStatus.VALID,
             expires=order.expires,
+            challenges=challenges(identifier) if challenges else (),
         )
         for identifier in identifiers
     ]

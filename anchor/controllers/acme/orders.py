@@ -7,8 +7,8 @@ from http import HTTPStatus
 from webob import Response
 
 from anchor.acme import authorizations as acme_authorizations
+from anchor.acme import challenges, order_list, resources
 from anchor.acme import finalize as acme_finalize
-from anchor.acme import order_list, resources
 from anchor.acme.orders import create_order, find_order
 from anchor.acme.requests import malformed
 from anchor.controllers.acme.exchange import NO_HEADERS, Exchange
@@ -93,5 +93,23 @@ def authorization(exchange: Exchange, authorization_id: str) -> Response:
 
 
 def challenge(exchange: Exchange, authorization_id: str, challenge_type: str) -> Response:
-    """To be written."""
-    raise NotImplementedError
+    """A challenge; a response to it (RFC 8555 section 7.5.1) is validated before the answer."""
+    request = exchange.read()
+    account = request.require_account()
+    services, urls = exchange.services, exchange.urls
+    owner = acme_authorizations.find_authorization(services, account, authorization_id)
+    state = challenges.of_type(owner, challenge_type)
+    if request.payload is not None:
+        owner, state = challenges.respond(
+            services,
+            urls,
+            account=account,
+            key=request.key,
+            authorization=owner,
+            challenge_type=challenge_type,
+            origin=exchange.origin,
+        )
+    return exchange.respond(
+        resources.challenge(services.settings, urls, owner, state),
+        links=[("up", urls.authorization(owner.id))],
+    )

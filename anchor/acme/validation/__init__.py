@@ -1,0 +1,1 @@
+"""Validation of challenges (RFC 8555 section 8): all connections that a client can cause."""
