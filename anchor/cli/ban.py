@@ -1,4 +1,4 @@
-"""``anchor ban``: issue no certificate to a name, requester or key."""
+"""``anchor ban``: issue no certificate to a name, requester or key, or for a certificate."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from anchor.cli import times
 from anchor.cli.check import add_config_option
 from anchor.cli.command_modules import run_from
 
-_KINDS = ("name", "requester", "key")
+_KINDS = ("name", "requester", "key", "certificate")
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Describe the command and its options."""
     parser.description = (
         "Ban a name, a requester or a key from the next request on, and print when its last "
-        "certificate expires. Without arguments: list the bans."
+        "certificate expires. A certificate that is banned is no credential for the next one any "
+        "more. Without arguments: list the bans."
     )
     add_subject(parser, nargs="?")
     until = parser.add_mutually_exclusive_group()
@@ -33,11 +34,12 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 
 def add_subject(parser: argparse.ArgumentParser, nargs: str | None) -> None:
-    """Add the name, requester or key to ban."""
-    parser.add_argument("kind", choices=_KINDS, nargs=nargs, metavar="name|requester|key")
+    """Add the name, requester, key or certificate to ban."""
+    parser.add_argument("kind", choices=_KINDS, nargs=nargs, metavar="|".join(_KINDS))
     parser.add_argument(
         "value",
         nargs=nargs,
-        help="a host, a wildcard, '.a.domain', an address, a mailbox or a URI; a user name; or a "
-        "key's SHA-256, or a file with the key or a certificate of it in PEM, or a request",
+        help="a host, a wildcard, '.a.domain', an address, a mailbox or a URI; a user name; a "
+        "key's SHA-256, or a file with the key or a certificate of it in PEM, or a request; or a "
+        "certificate's SHA-256, or a file with it in PEM",
     )

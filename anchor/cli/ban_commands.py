@@ -11,7 +11,7 @@ from typing import Any
 from anchor.cli import times
 from anchor.cli.configuration import read_configuration
 from anchor.cli.database_access import ban_file, open_database
-from anchor.cli.key_argument import key_fingerprint
+from anchor.cli.key_argument import certificate_fingerprint, key_fingerprint
 from anchor.cli.terminal import printable
 from anchor.config.document import Document
 from anchor.errors import ConfigurationError
@@ -52,6 +52,9 @@ def run_ban(namespace: argparse.Namespace) -> int:
                 _as_json(ban, now) | {"certificates_in_force": count, "last_valid_until": last}
             )
         )
+        return 0
+    if ban.kind == "certificate":
+        print(_end_of_certificate(end))
         return 0
     more = f"; {count} are in force" if count else ""
     print(f"{times.last_of(end, f'certificate of the {ban.kind}', now)}{more}")
@@ -112,6 +115,8 @@ def _value(namespace: argparse.Namespace) -> str:
         raise ConfigurationError.about("", f"which {namespace.kind}?")
     if namespace.kind == "key":
         return key_fingerprint(namespace.value)
+    if namespace.kind == "certificate":
+        return certificate_fingerprint(namespace.value)
     value = ban_values.normalize(namespace.kind, _text(namespace.value, "the value"))
     if not value.strip("."):
         raise ConfigurationError.about("", f"an empty {namespace.kind} cannot be banned")
@@ -161,6 +166,12 @@ def _as_json(ban: Ban, now: datetime.datetime) -> dict[str, Any]:
     }
 
 
+def _end_of_certificate(end: datetime.datetime | None) -> str:
+    if end is None:
+        return "it is not in the inventory, or has expired"
+    return f"it stays valid until {timestamp(end)}: nobody who trusts it is told"
+
+
 def _concerned(ban: Ban, now: datetime.datetime) -> Selection:
     """The certificates in force that a ban concerns."""
     match ban.kind:
@@ -168,5 +179,7 @@ def _concerned(ban: Ban, now: datetime.datetime) -> Selection:
             return Selection(names=name_search.query_overlapping(ban.value), ends_from=now)
         case "requester":
             return Selection(requester=ban.value, ends_from=now)
+        case "certificate":
+            return Selection(fingerprint=ban.value, ends_from=now)
         case _:
             return Selection(key=ban.value, ends_from=now)

@@ -7,7 +7,7 @@ import base64
 import datetime
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from anchor.cli.certs_table import status
 from anchor.cli.configuration import read_configuration
@@ -15,6 +15,8 @@ from anchor.cli.database_access import open_database
 from anchor.cli.key_argument import hexadecimal
 from anchor.cli.terminal import printable
 from anchor.errors import ConfigurationError
+from anchor.store.bans import Ban, lookup_key
+from anchor.store.database.bans import Bans
 from anchor.store.database.certificates import Inventory
 from anchor.store.records import CertificateRecord, Issuance
 from anchor.timestamps import timestamp, utc_now
@@ -34,12 +36,14 @@ def run(namespace: argparse.Namespace) -> int:
     inventory = Inventory(open_database(read_configuration(namespace.config)))
     record = _find(inventory, prefix)
     now = utc_now()
+    keys = [lookup_key("certificate", record.fingerprint), lookup_key("key", record.key)]
+    bans = Bans(inventory.database).find(keys, now)
     if namespace.pem:
         print(as_pem(record), end="")
     elif namespace.json:
-        print(full_json(record, now))
+        print(full_json(record, bans, now))
     else:
-        print("\n".join(describe(record, now)))
+        print("\n".join(describe(record, bans, now)))
     return 0
 
 
@@ -58,8 +62,16 @@ def _find(inventory: Inventory, prefix: str) -> CertificateRecord:
     return found[0]
 
 
-def describe(record: CertificateRecord, now: datetime.datetime) -> Iterator[str]:
-    """Everything that is known about a certificate, as lines for people."""
+def describe(
+    record: CertificateRecord, bans: Sequence[Ban], now: datetime.datetime
+) -> Iterator[str]:
+    """Everything that is known about a certificate, as lines for people.
+
+    Args:
+        record: the certificate.
+        bans: the bans of it and of its key.
+        now: the time, in UTC.
+    """
     issuance = record.issuance
     values: list[tuple[str, str | None]] = [
         ("fingerprint", record.fingerprint),
@@ -71,6 +83,7 @@ def describe(record: CertificateRecord, now: datetime.datetime) -> Iterator[str]
         *(("name", name) for name in record.names),
         ("key", record.key),
         ("CA's key id", record.ca_key_id),
+        *(("banned", _describe_ban(ban)) for ban in bans),
     ]
     if issuance:
         values += [
@@ -87,6 +100,7 @@ def describe(record: CertificateRecord, now: datetime.datetime) -> Iterator[str]
             ("accepted by", issuance.authentication),
             ("credential", issuance.credential),
             ("token", issuance.token_id),
+            ("account", issuance.acme_account),
             *(("claim", f"{name}={value}") for name, value in (issuance.claims or {}).items()),
             *(("allowed name", name) for name in issuance.allowed_names or ()),
             *_lineage(issuance),
@@ -105,13 +119,19 @@ def _lineage(issuance: Issuance) -> Iterator[tuple[str, str]]:
         yield "first issued", timestamp(issuance.lineage_since)
 
 
-def full_json(record: CertificateRecord, now: datetime.datetime) -> str:
-    """Everything that is known about a certificate, as a line of JSON."""
+def _describe_ban(ban: Ban) -> str:
+    reason = f" ({ban.reason})" if ban.reason else ""
+    return f"the {ban.kind}, since {timestamp(ban.since)}{reason}"
+
+
+def full_json(record: CertificateRecord, bans: Sequence[Ban], now: datetime.datetime) -> str:
+    """Everything that is known about a certificate, as a line of JSON; see :func:`describe`."""
     issuance = record.issuance
     since = issuance.lineage_since if issuance else None
     values = record.as_json() | {
         "status": status(record, now),
         "ca_key_id": record.ca_key_id,
+        "banned": [ban.kind for ban in bans],
         "issued_at": timestamp(issuance.issued_at) if issuance else None,
         "signing_ca": issuance.signing_ca if issuance else None,
         "user_id": issuance.user_id if issuance else None,
@@ -122,6 +142,7 @@ def full_json(record: CertificateRecord, now: datetime.datetime) -> str:
         "authentication": issuance.authentication if issuance else None,
         "credential": issuance.credential if issuance else None,
         "token_id": issuance.token_id if issuance else None,
+        "acme_account": issuance.acme_account if issuance else None,
         "claims": issuance.claims if issuance else None,
         "allowed_names": issuance.allowed_names if issuance else None,
         "renewed_from": issuance.renewed_from if issuance else None,

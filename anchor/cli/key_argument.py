@@ -1,4 +1,4 @@
-"""A key on the command line: its SHA-256, or a file with it."""
+"""A key or a certificate on the command line: its SHA-256, or a file with it."""
 
 from __future__ import annotations
 
@@ -25,6 +25,19 @@ def key_fingerprint(text: str) -> str:
     """
     value = hexadecimal(text)
     return value if _FINGERPRINT.fullmatch(value) else _key_in(Path(text))
+
+
+def certificate_fingerprint(text: str) -> str:
+    """The SHA-256 of a certificate in hexadecimal.
+
+    Args:
+        text: the SHA-256, also with colons; or a file with the certificate in PEM.
+
+    Raises:
+        ConfigurationError: the text is neither.
+    """
+    value = hexadecimal(text)
+    return value if _FINGERPRINT.fullmatch(value) else _certificate_in(Path(text))
 
 
 def key_prefix(text: str) -> str:
@@ -60,6 +73,23 @@ def _key_in(path: Path) -> str:
             "", f"{path} holds no public key, certificate or request"
         ) from error
     return hashlib.sha256(public_key_info).hexdigest()
+
+
+def _certificate_in(path: Path) -> str:
+    """The SHA-256 of the first certificate in a file."""
+    # Imported here: a fingerprint needs no parser.
+    from cryptography import x509  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import Encoding  # noqa: PLC0415
+
+    try:
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    except OSError as error:
+        raise ConfigurationError.about(
+            "", f"{path} is no SHA-256 in hexadecimal, and no file: {error.strerror}"
+        ) from None
+    except Exception as error:
+        raise ConfigurationError.about("", f"{path} holds no certificate in PEM") from error
+    return hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
 
 
 def _public_key_info(contents: bytes) -> bytes:

@@ -43,7 +43,7 @@ COMMANDS = {
     "forget": Command("forget", "stop tracking certificates"),
     "user": Command("user", "add, change, remove or list the users in a users file"),
     "certs": Command("certs", "list, show, import or prune the issued certificates"),
-    "ban": Command("ban", "issue nothing more to a name, requester or key"),
+    "ban": Command("ban", "issue nothing more to a name, requester, key or certificate"),
     "unban": Command("unban", "lift a ban"),
     "token": Command("token", "create, list or revoke tokens, which machines authenticate with"),
     "audit": Command("audit", "verify the audit file, or make its key"),

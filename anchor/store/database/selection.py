@@ -25,8 +25,10 @@ class Selection:
         requester: a user name or a backend's identifier of the user.
         authority: a registration authority.
         key: the SHA-256 of a SubjectPublicKeyInfo in hexadecimal, or its start.
+        fingerprint: the SHA-256 of a certificate, in hexadecimal.
         serial: a serial number in hexadecimal.
         token_id: the token that was used.
+        acme_account: the ACME account that ordered it.
         renewed_from: the fingerprint of the certificate that was the credential, or its start.
         ends_from: only certificates that expire at this time or later, in UTC.
         ends_before: only certificates that expire before this time, in UTC.
@@ -38,8 +40,10 @@ class Selection:
     requester: str | None = None
     authority: str | None = None
     key: str | None = None
+    fingerprint: str | None = None
     serial: str | None = None
     token_id: str | None = None
+    acme_account: str | None = None
     renewed_from: str | None = None
     ends_from: datetime.datetime | None = None
     ends_before: datetime.datetime | None = None
@@ -60,10 +64,14 @@ class Selection:
         if self.renewed_from is not None:
             start = self.renewed_from
             conditions.append(_COLUMNS.renewed_from.between(start, f"{start}g"))
+        if self.fingerprint is not None:
+            conditions.append(_COLUMNS.fingerprint == self.fingerprint)
         if self.serial is not None:
             conditions.append(_COLUMNS.serial == self.serial)
         if self.token_id is not None:
             conditions.append(_COLUMNS.token_id == self.token_id)
+        if self.acme_account is not None:
+            conditions.append(_COLUMNS.acme_account == self.acme_account)
         if self.issued_since is not None:
             since = seconds(self.issued_since)
             conditions.append(func.coalesce(_COLUMNS.issued_at, _COLUMNS.not_before) >= since)

@@ -12,6 +12,7 @@ import sys
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +32,7 @@ from anchor.store.ban_file import prepare_database
 from anchor.store.bans import Ban, normalize
 from anchor.store.database import bans as database_bans
 from anchor.store.database.bans import Bans
+from anchor.timestamps import timestamp
 from anchor.X509.name_matching import index_keys, lookup_keys, matches, overlaps
 from anchor.X509.signing_request import X509Csr
 from tests.support.inventory import open_database
@@ -207,6 +209,41 @@ def test_a_key_is_banned_by_hash_or_by_a_file_that_contains_it(service, command,
     assert refused(service, csr)
     assert refused(service, make_csr()) is None
     assert "the last certificate of the key ends at" in capsys.readouterr().out
+
+
+def test_a_certificate_is_banned_by_its_fingerprint_or_by_a_file_with_it(
+    service, command, tmp_path, capsys
+):
+    certificate = service.issue()
+    fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
+    path = tmp_path / "certificate.pem"
+    path.write_bytes(certificate.public_bytes(Encoding.PEM))
+    assert command("ban", "certificate", str(path)) == 0
+    end = timestamp(certificate.not_valid_after_utc)
+    assert f"it stays valid until {end}: nobody who trusts it is told" in capsys.readouterr().out
+    [ban] = stored(tmp_path)
+    assert (ban.kind, ban.value) == ("certificate", fingerprint)
+    # Its key and its names are not banned.
+    assert refused(service) is None
+    assert command("certs", "show", fingerprint) == 0
+    assert "banned:      the certificate, since " in capsys.readouterr().out
+    assert command("unban", "certificate", fingerprint.upper()) == 0
+    assert stored(tmp_path) == []
+
+
+def test_a_certificate_that_is_not_in_the_inventory_can_be_banned(service, command, capsys):
+    assert command("ban", "certificate", "ab:" * 31 + "ab") == 0
+    assert "it is not in the inventory, or has expired" in capsys.readouterr().out
+
+
+def test_what_is_no_certificate_cannot_be_banned(service, command, tmp_path, capsys):
+    for text, reason in (
+        ("abc", "is no SHA-256 in hexadecimal, and no file"),
+        (str(service.path / "config.json"), "holds no certificate in PEM"),
+    ):
+        assert command("ban", "certificate", text) == 1
+        assert reason in capsys.readouterr().err
+    assert stored(tmp_path) == []
 
 
 def test_a_ban_ends_at_its_end_time(serve, document, tmp_path):
