@@ -1,4 +1,4 @@
-"""Tokens: a machine's first credential, for a limited number of certificates."""
+"""Tokens: a machine's first credential, for a limited number of certificates or accounts."""
 
 from __future__ import annotations
 

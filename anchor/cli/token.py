@@ -19,7 +19,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     """Describe the commands and their options."""
     parser.description = (
         "Create, list or revoke tokens. A token is a machine's first credential: an identifier and "
-        "a secret, for a limited number of certificates."
+        "a secret, for a limited number of certificates or ACME accounts."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_create(commands.add_parser("create", help="create a token, and print its secret once"))
@@ -29,9 +29,10 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def _add_create(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Create a token, and print its identifier and its secret. The secret is not stored and is "
-        "never shown again. Unless told otherwise, the token is good for one certificate within 24 "
-        "hours."
+        "Create a token, and print its identifier and its secret, which is never shown again. "
+        "Unless told otherwise, the token is good for one certificate or one ACME account within "
+        "24 hours. For ACME clients the identifier is the key identifier of the external account "
+        "binding, and the secret the HMAC key."
     )
     parser.add_argument(
         "--authority",
@@ -59,14 +60,19 @@ def _add_create(parser: argparse.ArgumentParser) -> None:
         "Without it, only the policy of the authority limits the names",
     )
     parser.add_argument(
-        "--uses", type=_uses, default=1, metavar="N", help="good for N certificates; default: 1"
+        "--uses",
+        type=_uses,
+        default=1,
+        metavar="N",
+        help="good for N certificates or ACME accounts; default: 1",
     )
     parser.add_argument(
         "--expires",
         type=_lifetime,
         default=_DAY,
         metavar="SPAN",
-        help="when it expires from now on, such as 90min, 12h or 7d, or 'never'; default: 24h",
+        help="when it expires from now on, such as 90min, 12h or 7d, or 'never'; default: 24h. "
+        "ACME accounts do not expire with it",
     )
     parser.add_argument(
         "--output",
@@ -82,8 +88,8 @@ def _add_create(parser: argparse.ArgumentParser) -> None:
 
 def _add_list(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "List the tokens in the order of their creation, without their secrets, which are not "
-        "stored."
+        "List the tokens in the order of their creation, without their secrets. The uses are "
+        "certificates or ACME accounts."
     )
     parser.add_argument(
         "--usable",
@@ -97,8 +103,9 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
 
 def _add_revoke(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Revoke a token on all nodes from the next request on, and list the certificates that it "
-        "was used for. They stay valid until they expire. Exits with 1 if there is no such token."
+        "Revoke a token on all nodes from the next request on, end the ACME accounts that were "
+        "made with it, and list the certificates that it was used for. They stay valid until they "
+        "expire. Exits with 1 if there is no such token."
     )
     parser.add_argument("id", metavar="ID", help="the token's identifier, such as tk_...")
     parser.add_argument("--json", action="store_true", help="print JSON")

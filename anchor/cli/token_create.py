@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from anchor.auth.credentials import new_token_id
-from anchor.auth.token import Token, hash_secret, new_secret
+from anchor.auth.token import Token, hash_secret, mac_key_of, new_secret
 from anchor.cli import times
 from anchor.cli.configuration import read_configuration
 from anchor.cli.database_access import open_database
@@ -45,6 +45,7 @@ def run(namespace: argparse.Namespace) -> int:
         groups=_groups(namespace.groups),
         names=_names(namespace.names),
         secret_hash=hash_secret(secret),
+        mac_key=mac_key_of(secret) if _has_acme(document, namespace.authority) else None,
         uses=namespace.uses,
         created=created,
         expires=expires,
@@ -64,6 +65,8 @@ def run(namespace: argparse.Namespace) -> int:
     for key in ("id", "secret", "file", "uses", "expires"):
         if key in described:
             print(f"{key + ':':<9}{printable(str(described[key]))}")
+    if described["acme"]:
+        print("ACME:    the id is the key identifier (kid), the secret is the HMAC key")
     return 0
 
 
@@ -88,6 +91,10 @@ def _require_tokens(document: Document, authority: str) -> None:
             "names no authentication that accepts tokens: add one with "
             '{"backend": "token"} to "authentication", and name it here',
         )
+
+
+def _has_acme(document: Document, authority: str) -> bool:
+    return document.registration_authority[authority].get("acme") is not None
 
 
 def _groups(values: Sequence[str]) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ def describe(token: Token) -> dict[str, Any]:
         "groups": list(token.groups),
         "names": None if token.names is None else list(token.names),
         "uses": token.uses,
+        "acme": token.mac_key is not None,
         "created": timestamp(token.created),
         "expires": None if token.expires is None else timestamp(token.expires),
     }
@@ -43,5 +44,5 @@ def state(token: Token, now: datetime.datetime) -> str:
 
 
 def uses_left(token: Token) -> int:
-    """How many certificates a token was still good for, if it could be used."""
+    """How many certificates or accounts a token was still good for, if it could be used."""
     return max(token.uses - token.used, 0)

@@ -12,13 +12,14 @@ from anchor.cli.database_access import open_database
 from anchor.cli.terminal import printable
 from anchor.cli.token_description import as_json
 from anchor.errors import ConfigurationError
+from anchor.store.database.acme_accounts import AcmeAccounts
 from anchor.store.database.certificates import Inventory, Selection
 from anchor.store.database.tokens import Tokens
 from anchor.timestamps import timestamp, utc_now
 
 
 def run(namespace: argparse.Namespace) -> int:
-    """Revoke a token, and print its certificates."""
+    """Revoke a token, and print its accounts and its certificates."""
     token_id = namespace.id
     if not is_token_id(token_id):
         # Not repeated: it may be the secret.
@@ -32,6 +33,7 @@ def run(namespace: argparse.Namespace) -> int:
     # Read afterwards: a certificate that is issued meanwhile is found, and none is issued later.
     now = utc_now()
     token = tokens.find(token_id)
+    accounts = AcmeAccounts(tokens.database).of_token(token_id)
     inventory = Inventory(tokens.database)
     selection = Selection(token_id=token_id)
     certificates = inventory.select(selection)
@@ -42,6 +44,7 @@ def run(namespace: argparse.Namespace) -> int:
             "id": token_id,
             "newly_revoked": is_new,
             "token": None if token is None else as_json(token, now),
+            "accounts": [account.id for account in accounts],
             "certificates": [
                 record.as_json() | {"status": certs_table.status(record, now)}
                 for record in certificates
@@ -60,6 +63,8 @@ def run(namespace: argparse.Namespace) -> int:
             else "was revoked already"
         )
         print(f"{tokens.database}: {which} {state}")
+    if accounts:
+        print(f"ACME accounts of the token, which have ended: {len(accounts)}")
     if certs_table.print_table(certificates, now) or token is not None:
         print(times.last_of(end, "certificate of the token", now))
     return code

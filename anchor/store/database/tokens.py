@@ -24,10 +24,11 @@ from sqlalchemy import (
 )
 
 from anchor.auth.token import Token
+from anchor.store.acme_records import AccountStatus
 from anchor.store.database.certificate_rows import moment, seconds
 from anchor.store.database.engine import Database
 from anchor.store.database.statements import Statement, Transaction
-from anchor.store.database.tables import CERTIFICATES, TOKENS
+from anchor.store.database.tables import ACME_ACCOUNTS, CERTIFICATES, TOKENS
 from anchor.timestamps import utc_now
 from anchor.X509.storable_text import storable
 
@@ -38,6 +39,7 @@ SINCE_SCHEMA = "0002"
 _PAGE = 500
 
 _COLUMNS = TOKENS.c
+_VALID = AccountStatus.VALID.value
 _FIND = Statement(select(TOKENS).where(_COLUMNS.id == bindparam("id")))
 _IN_FORCE = and_(
     _COLUMNS.revoked.is_(None),
@@ -145,6 +147,7 @@ class Tokens:
         """Revoke a token; return False if there is none, or if it was revoked already.
 
         No certificate takes a use after that, and none that was issued with the token is renewed.
+        The ACME accounts that are bound to it end.
 
         Raises:
             DatabaseUnavailable: the database is away, locked or full.
@@ -154,14 +157,22 @@ class Tokens:
             .where(_COLUMNS.id == token_id, _COLUMNS.revoked.is_(None))
             .values(revoked=seconds(self._clock()), mac_key=None)
         )
+        accounts = (
+            update(ACME_ACCOUNTS)
+            .where(ACME_ACCOUNTS.c.token_id == token_id, ACME_ACCOUNTS.c.status == _VALID)
+            .values(status=AccountStatus.REVOKED.value)
+        )
         with self.database.write() as connection:
-            return bool(connection.execute(query).rowcount)
+            # The token first: an account that is made meanwhile takes a use of it.
+            is_new = bool(connection.execute(query).rowcount)
+            connection.execute(accounts)
+        return is_new
 
     def prune(self, before: datetime.datetime) -> int:
         """Delete the tokens that ended before a time; return their number.
 
         A token has ended if it has expired or was revoked, and the last certificate that was
-        issued with it has expired, because renewals need the token.
+        issued with it has expired, because renewals need the token. So do ACME accounts.
         """
         with self.database.write() as connection:
             return connection.execute(delete(TOKENS).where(_ended_before(before))).rowcount
@@ -213,8 +224,14 @@ def _ended_before(time: datetime.datetime) -> ColumnElement[bool]:
         .correlate(TOKENS)
         .exists()
     )
+    accounts = (
+        select(ACME_ACCOUNTS.c.id)
+        .where(ACME_ACCOUNTS.c.token_id == _COLUMNS.id, ACME_ACCOUNTS.c.status == _VALID)
+        .correlate(TOKENS)
+        .exists()
+    )
     ended = or_(_COLUMNS.expires < seconds(time), _COLUMNS.revoked < seconds(time))
-    return and_(ended, ~later)
+    return and_(ended, ~later, ~accounts)
 
 
 def _token(row: Sequence[Any]) -> Token:

@@ -8,9 +8,14 @@ import stat
 import pytest
 from cryptography.hazmat.primitives import hashes
 
+from anchor.auth.token import mac_key_of
 from anchor.cli import main
 from anchor.errors import DatabaseUnavailable
+from anchor.store.acme_records import AccountStatus
+from anchor.store.database.acme_accounts import AcmeAccounts
 from anchor.store.database.tokens import Tokens
+from tests.support.acme import add_account
+from tests.support.inventory import open_database
 from tests.support.pki import make_csr
 from tests.support.refused_renewals import refused_renewal
 from tests.support.renewal import renewed
@@ -268,6 +273,42 @@ def test_a_revoked_token_gets_nothing_more_and_its_certificates_are_told(anchor,
     assert [f"{certificate.serial_number:x}"] == [each["serial"] for each in report["certificates"]]
     assert "was revoked already" in anchor("token", "revoke", token["id"])[1]
     assert token["secret"] not in output
+
+
+def test_a_token_of_an_authority_with_acme_can_make_accounts(anchor, create, document, tmp_path):
+    assert create()["acme"] is False
+
+    document["registration_authority"]["default"]["acme"] = {"challenges": []}
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    token = create()
+
+    database = open_database(tmp_path)
+    assert token["acme"] is True
+    assert Tokens(database).find(token["id"]).mac_key == mac_key_of(token["secret"])
+    lines = anchor("token", "create", "--authority", "default", "--requester", "web1")[1]
+    assert "ACME:    the id is the key identifier (kid), the secret is the HMAC key" in lines
+    listed = [json.loads(line) for line in anchor("token", "list", "--json")[1].splitlines()]
+    assert sorted(each["acme"] for each in listed) == [False, True, True]
+
+
+def test_a_revoked_token_ends_its_accounts(anchor, create, tmp_path):
+    token = create("--uses", "2")
+    database = open_database(tmp_path)
+    bound = [add_account(database, token_id=token["id"]) for _ in range(2)]
+    gone = add_account(database, token_id=create()["id"], status=AccountStatus.DEACTIVATED)
+    other = add_account(database)
+
+    code, output, _ = anchor("token", "revoke", token["id"])
+
+    assert code == 0
+    assert "ACME accounts of the token, which have ended: 2" in output
+    report = json.loads(anchor("token", "revoke", token["id"], "--json")[1])
+    assert sorted(report["accounts"]) == sorted(account.id for account in bound)
+    anchor("token", "revoke", gone.token_id)
+    accounts = AcmeAccounts(database)
+    assert {accounts.find(account.id).status.value for account in bound} == {"revoked"}
+    assert accounts.find(gone.id).status is AccountStatus.DEACTIVATED
+    assert accounts.find(other.id).status is AccountStatus.VALID
 
 
 def test_a_token_without_certificates_says_so(anchor, create):

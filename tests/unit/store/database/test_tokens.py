@@ -15,12 +15,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from anchor.auth.results import SingleUse
 from anchor.errors import NotAuthenticated, RequesterGone, StorageError
+from anchor.store.acme_records import AccountStatus
 from anchor.store.database import tokens as tokens_module
 from anchor.store.database import used_credentials
+from anchor.store.database.acme_accounts import AcmeAccounts
 from anchor.store.database.certificates import Inventory, Selection
 from anchor.store.database.statements import Transaction
 from anchor.store.database.tokens import Tokens
 from anchor.timestamps import utc_now
+from tests.support.acme import add_account
 from tests.support.database import make_database, make_record
 from tests.support.properties import examples
 from tests.support.tokens import HOUR, make_token
@@ -314,6 +317,19 @@ def test_pruning_keeps_an_ended_token_until_its_last_certificate_has_ended(
     assert tokens.count_ended(NOW + SECOND) == tokens.prune(NOW + SECOND) == 1
 
 
+def test_pruning_keeps_the_token_of_a_valid_account(tokens):
+    """An account is authenticated by its token, which may have expired."""
+    token = make_token(created=NOW - 9 * HOUR, expires=NOW - 8 * HOUR)
+    tokens.add(token)
+    # The account was made when the token was good.
+    account = add_account(tokens.database, token_id=token.id, created=NOW - 9 * HOUR)
+
+    assert tokens.count_ended(NOW) == tokens.prune(NOW) == 0
+    tokens.revoke(token.id)
+    assert AcmeAccounts(tokens.database).find(account.id).status is AccountStatus.REVOKED
+    assert tokens.count_ended(NOW + SECOND) == tokens.prune(NOW + SECOND) == 1
+
+
 def test_pruning_finds_the_certificates_of_a_token_by_an_index(tokens):
     query = tokens_module.delete(tokens_module.TOKENS).where(tokens_module._ended_before(NOW))
     with tokens.database.read() as connection:
@@ -321,6 +337,7 @@ def test_pruning_finds_the_certificates_of_a_token_by_an_index(tokens):
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}").all()
 
     assert "certificates_token_id" in str(plan)
+    assert "acme_accounts_token_id" in str(plan)
 
 
 # Credentials for one certificate.
