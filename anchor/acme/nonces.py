@@ -51,11 +51,11 @@ class Nonces:
         content = made + secrets.token_bytes(_RANDOM_BYTES)
         return encode_base64url(content + self._mac(content))
 
-    def take(self, nonce: object) -> None:
+    def take(self, nonce: str) -> None:
         """Require that a nonce is good, and make it useless for every node.
 
         Raises:
-            AcmeProblem: it was used before, has expired, or is none of ours.
+            AcmeProblem: it was used before, has expired, is none of ours, or is not base64url.
             DatabaseUnavailable: the database is away, locked or full.
         """
         single_use, now = self._parse(nonce), self._clock()
@@ -63,11 +63,14 @@ class Nonces:
             if not used_credentials.take(transaction, single_use, now):
                 raise _bad("it was used before")
 
-    def _parse(self, nonce: object) -> SingleUse:
+    def _parse(self, nonce: str) -> SingleUse:
         try:
-            octets = decode_base64url(nonce) if isinstance(nonce, str) else b""
-        except ValueError:
-            octets = b""
+            octets = decode_base64url(nonce) if nonce else b""
+        except ValueError as error:
+            # RFC 8555 section 6.5.2.
+            raise AcmeProblem(
+                ProblemType.MALFORMED, f"the nonce is not accepted: {error}"
+            ) from None
         content, mac = octets[:-_MAC_BYTES], octets[-_MAC_BYTES:]
         if len(octets) != _BYTES or not hmac.compare_digest(self._mac(content), mac):
             raise _bad("it is not from this service")
