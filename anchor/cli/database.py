@@ -138,7 +138,8 @@ def run_backup(namespace: argparse.Namespace) -> int:
         raise ConfigurationError.about(
             "",
             f"{location} is a server, so use its program for backups: pg_dump "
-            f"--format=custom --file={path} --dbname='{connection_string(location)}'",
+            f"--format=custom --file={path} --exclude-table-data=shared_keys "
+            f"--dbname='{connection_string(location)}'",
         )
     if not location.path.exists():
         raise ConfigurationError.about("database.url", f"{location.path} does not exist yet")

@@ -255,7 +255,7 @@ def test_a_backup_is_consistent_while_a_transaction_is_open(filled, command, tmp
 
     writer.execute("COMMIT")
     writer.close()
-    assert rows_of(tmp_path / "backup.db") == before
+    assert rows_of(tmp_path / "backup.db") == before | {"shared_keys": []}
     assert stat.S_IMODE((tmp_path / "backup.db").stat().st_mode) == 0o600
 
 
@@ -269,6 +269,20 @@ def test_a_backup_can_be_used_in_place_of_the_database(filled, command, tmp_path
 
     assert len(rows_of(tmp_path / "backup.db")["certificates"]) == 4
     assert len(rows_of(tmp_path / "anchor.db")["certificates"]) == 3
+
+
+def test_a_backup_has_no_key_of_nonces_so_that_a_restored_database_revives_none(
+    filled, command, tmp_path
+):
+    key = SharedKey(filled.settings.database, "acme-nonces").value()
+
+    assert command("backup", str(tmp_path / "backup.db")) == 0
+
+    assert key in (tmp_path / "anchor.db-wal").read_bytes() + (tmp_path / "anchor.db").read_bytes()
+    assert key not in (tmp_path / "backup.db").read_bytes()
+    assert [path.name for path in tmp_path.glob("backup.db*")] == ["backup.db"]
+    restored = Database(locate_database({"url": "sqlite:///backup.db"}, tmp_path))
+    assert SharedKey(restored, "acme-nonces").value() != key
 
 
 def test_a_backup_overwrites_nothing(filled, command, capsys, tmp_path):
