@@ -34,6 +34,8 @@ from tests.support.users import user_line
 # The file contains the name of the page.
 RUN = {
     ("README.rst", LITERAL): (8, "test_documents.py"),
+    ("howto/acme.rst", "console"): (1, "test_howto_acme.py"),
+    ("howto/acme.rst", "sh"): (2, "test_howto_acme.py"),
     ("howto/audit.rst", "console"): (3, "test_howto_commands.py"),
     ("howto/audit.rst", "sh"): (1, "test_howto_commands.py"),
     ("howto/authentication-backends.rst", "ini"): (1, "test_authentication_backends_howto.py"),
@@ -115,6 +117,11 @@ NOT_RUN = {
         "howto/keystone.rst",
         "openstack user create anchor --password-prompt",
     ): "likewise",
+    (
+        "howto/acme-clients.rst",
+        "",
+    ): "tests/integration/acme runs the clients; test_acme_clients_docs.py compares the options",
+    ("howto/acme-kubernetes.rst", "apiVersion: cert-manager.io/v1"): "there is no Kubernetes here",
     ("howto/kubernetes.rst", "kubectl get --raw /.well-known"): "there is no Kubernetes here",
     ("howto/kubernetes.rst", "kubectl get --raw /openid/v1/jwks"): "likewise",
     ("howto/spiffe.rst", "spire-server bundle show"): "there is no SPIRE here",

@@ -1,4 +1,4 @@
-"""The page of errors lists every status, every error class and every message."""
+"""The pages of errors list every status, every error class and every message."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import pytest
 
 from anchor import errors
+from anchor.acme.problems import NAMESPACE, ProblemType
 from anchor.policy import mandatory_checks
 from anchor.web import problems
 from anchor.X509 import weak_keys
@@ -15,15 +16,19 @@ from tests.docs.test_reference import entry_points
 from tests.support.servers.anchor import ROOT
 
 PAGE = (ROOT / "doc/source/reference/errors.rst").read_text()
+ACME_PAGE = (ROOT / "doc/source/reference/acme-errors.rst").read_text()
 
-# The literals on the page, which may contain line breaks.
-LITERALS = {" ".join(literal.split()) for literal in re.findall(r"``([^`]+)``", PAGE)}
+# The literals on the pages, which may contain line breaks.
+LITERALS = {" ".join(literal.split()) for literal in re.findall(r"``([^`]+)``", PAGE + ACME_PAGE)}
 
 REFUSALS = {
     kind.__name__
     for kind in vars(errors).values()
     if isinstance(kind, type) and issubclass(kind, errors.RequestError)
 } | {"ValidationError", "refuse_any"}
+
+# Calls with a message for an ACME client, and the position of the message.
+OF_ACME = {"AcmeProblem": 1, "Subproblem": 1, "malformed": 0}
 
 # Packages whose errors no requester sees.
 ELSEWHERE = {"anchor/cli", "anchor/client"}
@@ -43,16 +48,20 @@ def template(node):
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.JoinedStr):
-        return "".join(
+        text = "".join(
             part.value if isinstance(part, ast.Constant) else "…" for part in node.values
         )
+        # Another call has the words.
+        return text if text.strip("…: ") else None
     return None
 
 
 def spoken(node, module):
     """The message for a requester in this node; None if there is none."""
     match node:
-        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=[first, *_]):
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=[first, *_] as given):
+            if name in OF_ACME and len(given) > OF_ACME[name]:
+                return template(given[OF_ACME[name]])
             return template(first) if name in REFUSALS else None
         case ast.Yield(value=value) if module in ("standards.py", "dns.py"):
             return template(value)
@@ -122,3 +131,9 @@ def test_every_check_and_every_fixup_is_on_the_page():
 
     text = sections()[400]
     assert [name for name in names if f"``{name}``" not in text] == []
+
+
+def test_every_type_of_acme_has_a_section():
+    titles = re.findall(r"^(\w+)\n=+$", ACME_PAGE, flags=re.MULTILINE)
+
+    assert {kind.urn.removeprefix(NAMESPACE) for kind in ProblemType} <= set(titles)
