@@ -28,7 +28,7 @@ REFUSALS = {
 } | {"ValidationError", "refuse_any"}
 
 # Calls with a message for an ACME client, and the position of the message.
-OF_ACME = {"AcmeProblem": 1, "Subproblem": 1, "malformed": 0}
+OF_ACME = {"AcmeProblem": 1, "Subproblem": 1, "malformed": 0, "_bad_csr": 0}
 
 # Packages whose errors no requester sees.
 ELSEWHERE = {"anchor/cli", "anchor/client"}

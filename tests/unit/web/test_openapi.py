@@ -149,8 +149,9 @@ def acme_paths():
 
     for (first, count), handler in door._RESOURCES.items():
         yield "/".join([f"{ACME}/{{ra}}/{first}", *named(handler)[:count]])
-    for (first, last), handler in door._NAMED.items():
-        yield "/".join([f"{ACME}/{{ra}}/{first}", *named(handler), last])
+    for (first, word, count), handler in door._NAMED.items():
+        identifier, *more = named(handler)
+        yield "/".join([f"{ACME}/{{ra}}/{first}", identifier, word, *more[: count - 2]])
 
 
 def test_every_path_of_the_controllers_is_described(service):
