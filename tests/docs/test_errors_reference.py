@@ -28,7 +28,15 @@ REFUSALS = {
 } | {"ValidationError", "refuse_any"}
 
 # Calls with a message for an ACME client, and the position of the message.
-OF_ACME = {"AcmeProblem": 1, "Subproblem": 1, "malformed": 0, "_bad_csr": 0}
+OF_ACME = {
+    "AcmeProblem": 1,
+    "ChallengeFailed": 1,
+    "NoSuchName": 1,
+    "Subproblem": 1,
+    "_bad_csr": 0,
+    "_ended": 0,
+    "malformed": 0,
+}
 
 # Packages whose errors no requester sees.
 ELSEWHERE = {"anchor/cli", "anchor/client"}
@@ -47,6 +55,8 @@ def template(node):
     """A message in the code, with … for the parts that vary."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
+    if isinstance(node, ast.BinOp) and (start := template(node.left)):
+        return f"{start}…"
     if isinstance(node, ast.JoinedStr):
         text = "".join(
             part.value if isinstance(part, ast.Constant) else "…" for part in node.values
