@@ -21,11 +21,13 @@ from anchor.plugin_api import (
     Usages,
     ValidationError,
     X509Csr,
+    judges_names,
     refuse_any,
     values_of,
 )
 
 
+@judges_names
 def validator(
     csr: X509Csr,
     auth_result: AuthDetails,
