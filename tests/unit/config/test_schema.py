@@ -434,10 +434,15 @@ def parts(document):
     authority = small["registration_authority"]["default"]
     of_plugins = {kind: authority[kind] for kind in ("validators", "fixups")}
     authority |= {kind: {} for kind in of_plugins}
+    acme = authority.pop("acme", None)
     sections = {kind: small[kind] for kind in ("authentication", "signing_ca")}
     for kind, by_name in sections.items():
         small[kind] = {authority[kind]: by_name[authority[kind]]}
     yield small, ()
+    if acme is not None:
+        one = copy.deepcopy(small)
+        one["registration_authority"]["default"]["acme"] = acme
+        yield one, ("registration_authority", "default", "acme")
     for kind, by_name in sections.items():
         for name in by_name.keys() - {authority[kind]}:
             one = copy.deepcopy(small) | {kind: {name: by_name[name]}}
