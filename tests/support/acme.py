@@ -8,7 +8,6 @@ import json
 from ipaddress import ip_address
 
 from cryptography import x509
-from joserfc import jws
 from joserfc.jwk import ECKey
 
 from anchor.acme.services import new_id
@@ -18,7 +17,6 @@ from anchor.auth.results import AcmeOrder, AuthDetails, CredentialKind
 from anchor.auth.token import Token, hash_secret, mac_key_of, new_secret
 from anchor.jose.compact import encode_base64url
 from anchor.jose.public_keys import parse_public_jwk
-from anchor.jose.signatures import sign
 from anchor.store.acme_records import (
     Account,
     Authorization,
@@ -32,6 +30,7 @@ from anchor.store.database.acme_orders import AcmeOrders
 from anchor.store.database.tokens import Tokens
 from anchor.timestamps import utc_now
 from anchor.X509.signing_request import X509Csr
+from tests.support.jwt import sign_raw
 from tests.support.pki import make_csr
 from tests.support.pki import make_key as make_private_key
 
@@ -148,14 +147,10 @@ def signed(key, url, payload, *, nonce=None, kid=None, **header):
         members["nonce"] = nonce
     members |= {"kid": kid} if kid else {"jwk": key.as_dict(private=False)}
     members |= header
-    text = _sign_empty(members, key) if payload is None else sign(members, payload, key)
+    content = b"" if payload is None else json.dumps(payload).encode()
+    text = sign_raw(json.dumps(members).encode(), content, key, members["alg"])
     protected, content, signature = text.split(".")
     return json.dumps({"protected": protected, "payload": content, "signature": signature}).encode()
-
-
-def _sign_empty(members, key):
-    registry = jws.JWSRegistry(algorithms=[members["alg"]], strict_check_header=False)
-    return jws.serialize_compact(members, b"", key, registry=registry)
 
 
 def make_binding(key, token_id, secret, url=f"{URL}/new-account", algorithm="HS256"):
