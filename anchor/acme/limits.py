@@ -7,6 +7,7 @@ import math
 
 from anchor.acme import renewal_info
 from anchor.acme.problems import AcmeProblem, ProblemType
+from anchor.acme.renewal_windows import window_of
 from anchor.acme.services import AcmeServices
 from anchor.store.acme_records import Account, Identifier, names_key
 from anchor.timestamps import timestamp
@@ -52,7 +53,7 @@ def require_due(
     newest = services.authority.inventory.find(issued[0].fingerprint)
     if newest is None or renewal_info.revocation(services, newest) is not None:
         return
-    due = renewal_info.window_of(newest).start
+    due = window_of(newest).start
     # The oldest of them is too old to count then.
     free = issued[-1].finalized + (newest.not_after - newest.not_before)
     end = min(due, free)

@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from anchor.acme.certificate_ids import CertificateId
 from anchor.acme.problems import AcmeProblem, ProblemType
+from anchor.acme.renewal_windows import Window, window_of
 from anchor.acme.services import AcmeServices
 from anchor.store.acme_records import Account, Identifier
-from anchor.store.bans import Ban, lookup_key
+from anchor.store.database.certificate_bans import CertificateBan, find_certificate_bans
 from anchor.store.records import CertificateRecord
 from anchor.timestamps import timestamp
 
 _HOUR = datetime.timedelta(hours=1)
 _MIN_POLL, _MAX_POLL = datetime.timedelta(seconds=60), 6 * _HOUR
-# Times in the response have whole seconds, and Caddy ignores a window of a second.
-_MIN_WIDTH = datetime.timedelta(seconds=2)
-
-
-@dataclass(frozen=True)
-class Window:
-    """The time in which a client should renew a certificate.
-
-    Attributes:
-        start: its first second, in UTC.
-        end: its last second, in UTC.
-    """
-
-    start: datetime.datetime
-    end: datetime.datetime
 
 
 @dataclass(frozen=True)
@@ -46,7 +31,7 @@ class RenewalInfo:
 
     record: CertificateRecord
     window: Window
-    revocation: Ban | None
+    revocation: CertificateBan | None
 
     @property
     def retry_after(self) -> int:
@@ -54,33 +39,6 @@ class RenewalInfo:
         # certbot does not ask before that, so it has to be short compared with the life.
         life = self.record.not_after - self.record.not_before
         return int(max(_MIN_POLL, min(_MAX_POLL, life / 24)).total_seconds())
-
-
-def renewal_window(since: datetime.datetime, until: datetime.datetime, serial: str) -> Window:
-    """The time to renew a certificate that is not revoked.
-
-    It starts between a half and two thirds of the life, which depends on the serial number only:
-    some clients renew in its first second, and not all machines may do so at once.  It ends before
-    five sixths of the life.
-
-    Args:
-        since: when the certificate was issued, in UTC.
-        until: the last second of its validity, in UTC.
-        serial: its serial number in hexadecimal.
-    """
-    life = until - since
-    digest = hashlib.sha256(serial.encode("ascii")).digest()
-    fraction = int.from_bytes(digest[:6], "big") / (1 << 48)
-    start = (since + life * (1 / 2 + fraction / 6)).replace(microsecond=0)
-    width = datetime.timedelta(seconds=life // datetime.timedelta(seconds=12))
-    return Window(start, start + max(width, _MIN_WIDTH))
-
-
-def window_of(record: CertificateRecord) -> Window:
-    """The time to renew a certificate of the inventory that is not revoked."""
-    # notBefore is set back for clocks that lag.
-    issued = record.issuance.issued_at if record.issuance else record.not_before
-    return renewal_window(max(issued, record.not_before), record.not_after, record.serial)
 
 
 def look_up(services: AcmeServices, certificate_id: str) -> RenewalInfo:
@@ -102,15 +60,14 @@ def look_up(services: AcmeServices, certificate_id: str) -> RenewalInfo:
     return RenewalInfo(record, Window(ban.since - 2 * _HOUR, ban.since - _HOUR), ban)
 
 
-def revocation(services: AcmeServices, record: CertificateRecord) -> Ban | None:
-    """The ban of a certificate or its key that is in force; None if there is none.
+def revocation(services: AcmeServices, record: CertificateRecord) -> CertificateBan | None:
+    """The oldest ban of a certificate or its key that is in force; None if there is none.
 
     Raises:
         DatabaseUnavailable: the database is away.
     """
-    keys = [lookup_key("certificate", record.fingerprint), lookup_key("key", record.key)]
-    bans = services.bans.find(keys, services.clock())
-    return min(bans, key=lambda ban: ban.since, default=None)
+    bans = find_certificate_bans(services.bans.database, record, services.clock())
+    return bans[0] if bans else None
 
 
 def explain_revocation(info: RenewalInfo) -> str:

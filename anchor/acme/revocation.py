@@ -19,7 +19,8 @@ from anchor.auth.results import CredentialKind
 from anchor.errors import UnreadableRequest
 from anchor.jose.compact import decode_base64url
 from anchor.store.acme_records import Account, Identifier
-from anchor.store.bans import Ban, Kind, lookup_key
+from anchor.store.bans import Ban, Kind
+from anchor.store.database.certificate_bans import find_certificate_bans
 from anchor.store.records import CertificateRecord
 from anchor.X509.parse_errors import translate_parse_errors
 
@@ -148,7 +149,8 @@ def _ban(
     value = record.key if by_key else record.fingerprint
     # A ban of the key makes one of the certificate needless.
     is_banned = not by_key and any(
-        ban.until is None for ban in services.bans.find([lookup_key("key", record.key)], now)
+        ban.kind == "key" and ban.until is None
+        for ban in find_certificate_bans(services.bans.database, record, now)
     )
     who = f"account {request.account.id}" if request.account else "the certificate's key"
     text = f"revoked over ACME by {who}; reason {reason} ({REASONS[reason]})"

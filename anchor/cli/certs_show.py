@@ -15,8 +15,7 @@ from anchor.cli.database_access import open_database
 from anchor.cli.key_argument import hexadecimal
 from anchor.cli.terminal import printable
 from anchor.errors import ConfigurationError
-from anchor.store.bans import Ban, lookup_key
-from anchor.store.database.bans import Bans
+from anchor.store.database.certificate_bans import CertificateBan, find_certificate_bans
 from anchor.store.database.certificates import Inventory
 from anchor.store.records import CertificateRecord, Issuance
 from anchor.timestamps import timestamp, utc_now
@@ -36,8 +35,7 @@ def run(namespace: argparse.Namespace) -> int:
     inventory = Inventory(open_database(read_configuration(namespace.config)))
     record = _find(inventory, prefix)
     now = utc_now()
-    keys = [lookup_key("certificate", record.fingerprint), lookup_key("key", record.key)]
-    bans = Bans(inventory.database).find(keys, now)
+    bans = find_certificate_bans(inventory.database, record, now)
     if namespace.pem:
         print(as_pem(record), end="")
     elif namespace.json:
@@ -63,7 +61,7 @@ def _find(inventory: Inventory, prefix: str) -> CertificateRecord:
 
 
 def describe(
-    record: CertificateRecord, bans: Sequence[Ban], now: datetime.datetime
+    record: CertificateRecord, bans: Sequence[CertificateBan], now: datetime.datetime
 ) -> Iterator[str]:
     """Everything that is known about a certificate, as lines for people.
 
@@ -119,12 +117,14 @@ def _lineage(issuance: Issuance) -> Iterator[tuple[str, str]]:
         yield "first issued", timestamp(issuance.lineage_since)
 
 
-def _describe_ban(ban: Ban) -> str:
+def _describe_ban(ban: CertificateBan) -> str:
     reason = f" ({ban.reason})" if ban.reason else ""
     return f"the {ban.kind}, since {timestamp(ban.since)}{reason}"
 
 
-def full_json(record: CertificateRecord, bans: Sequence[Ban], now: datetime.datetime) -> str:
+def full_json(
+    record: CertificateRecord, bans: Sequence[CertificateBan], now: datetime.datetime
+) -> str:
     """Everything that is known about a certificate, as a line of JSON; see :func:`describe`."""
     issuance = record.issuance
     since = issuance.lineage_since if issuance else None

@@ -46,6 +46,7 @@ COMMANDS = {
     "ban": Command("ban", "issue nothing more to a name, requester, key or certificate"),
     "unban": Command("unban", "lift a ban"),
     "token": Command("token", "create, list or revoke tokens, which machines authenticate with"),
+    "acme": Command("acme", "look after the ACME clients"),
     "audit": Command("audit", "verify the audit file, or make its key"),
     "database": Command("database", "describe, migrate, copy, back up or check the database"),
 }

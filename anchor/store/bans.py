@@ -92,16 +92,10 @@ def canonical_name(text: str) -> str:
 def ban_keys(ban: Ban) -> set[str]:
     """The keys under which requests find a ban."""
     keys = name_matching.index_keys(ban.value) if ban.kind == "name" else (ban.value,)
-    return {lookup_key(ban.kind, key) for key in keys}
+    return {_key(ban.kind, key) for key in keys}
 
 
-def lookup_key(kind: Kind, key: str) -> str:
-    """The key under which a ban is stored.
-
-    Args:
-        kind: what is banned.
-        key: the normalized value; for a name one of its keys in :mod:`name_matching`.
-    """
+def _key(kind: Kind, key: str) -> str:
     return storable(f"{kind} {key}")[:MAX_KEY]
 
 
@@ -208,9 +202,9 @@ class RequestBans:
         keys: set[str] = set()
         for kind, value in values - self._read_values:
             if kind == "host":
-                keys.update(lookup_key("name", key) for key in name_matching.lookup_keys(value))
+                keys.update(_key("name", key) for key in name_matching.lookup_keys(value))
             else:
-                keys.add(lookup_key(kind, value))
+                keys.add(_key(kind, value))
         if keys:
             for ban in self._store.find(keys, self._now):
                 for key in ban_keys(ban) & keys:
@@ -218,13 +212,13 @@ class RequestBans:
             self._read_values |= values
 
     def _has(self, kind: Kind, value: str) -> bool:
-        return any(ban.value == value for ban in self._found.get(lookup_key(kind, value), ()))
+        return any(ban.value == value for ban in self._found.get(_key(kind, value), ()))
 
     def _overlaps(self, host: str) -> bool:
         return any(
             ban.kind == "name" and name_matching.overlaps(ban.value, host)
             for key in name_matching.lookup_keys(host)
-            for ban in self._found.get(lookup_key("name", key), ())
+            for ban in self._found.get(_key("name", key), ())
         )
 
 

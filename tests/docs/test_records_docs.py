@@ -9,8 +9,8 @@ import re
 import pytest
 from cryptography import x509
 
+from anchor.cli import acme, ban, certs, database, main, token, unban
 from anchor.cli import audit as audit_command
-from anchor.cli import ban, certs, database, main, token, unban
 from anchor.store.database.tokens import Tokens
 from tests.support.pages import SOURCE
 from tests.support.pki import make_csr
@@ -22,7 +22,7 @@ AUDIT = (SOURCE / "reference/audit.rst").read_text()
 
 def parsers():
     """The parser of each command; the commands of ``anchor audit`` and others have two words."""
-    for module in (certs, ban, unban, token, database, audit_command):
+    for module in (certs, ban, unban, token, acme, database, audit_command):
         name = module.__name__.rpartition(".")[2]
         parser = argparse.ArgumentParser()
         module.add_to(parser)

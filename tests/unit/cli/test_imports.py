@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from tests.support.acme import add_account
 from tests.support.inventory import add, open_inventory
 from tests.support.tokens import add_token
 
@@ -85,6 +86,7 @@ def test_the_client_imports_no_jose_library_while_nothing_is_due(command, tmp_pa
         ["certs", "show", "{fingerprint}"],
         ["token", "list"],
         ["token", "revoke", "{token}"],
+        ["acme", "clients"],
     ],
     ids=" ".join,
 )
@@ -94,7 +96,8 @@ def test_reading_the_inventory_imports_no_library_of_the_service(arguments, docu
     inventory = open_inventory(tmp_path)
     fingerprint = add(inventory, "a.example.com")
     token = add_token(inventory.database, names=("a.example.com",), uses=2)["user"]
-    add(inventory, "a.example.com", token_id=token)
+    account = add_account(inventory.database, requester="a.example.com")
+    add(inventory, "a.example.com", token_id=token, acme_account=account.id)
     words = [word.format(fingerprint=fingerprint, token=token) for word in arguments]
 
     modules, output = imported_by(*words, "--config", str(config))

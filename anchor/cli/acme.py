@@ -1,0 +1,32 @@
+"""``anchor acme``: look after the ACME clients."""
+
+from __future__ import annotations
+
+import argparse
+
+from anchor.cli.check import add_config_option
+from anchor.cli.command_modules import run_from
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Describe the commands and their options."""
+    parser.description = "Look after the ACME clients."
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    clients = commands.add_parser(
+        "clients",
+        help="list the accounts, and how well they keep to their renewal windows",
+        description="List the ACME accounts in the order of their identifiers, with the number of "
+        "certificates that the database has of each. A certificate for the same names is early if "
+        "it was issued before the renewal window of the one before began, and late if that had "
+        "ended. Refused are orders that came too often.",
+    )
+    clients.add_argument("--authority", metavar="NAME", help="only those of this authority")
+    clients.add_argument("--token", metavar="ID", help="only those that are bound to this token")
+    clients.add_argument(
+        "--early", action="store_true", help="only those with early certificates or refused orders"
+    )
+    clients.add_argument(
+        "--json", action="store_true", help="print a line of JSON for each account"
+    )
+    add_config_option(clients)
+    clients.set_defaults(run=run_from("acme_clients"))
