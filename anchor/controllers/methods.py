@@ -8,11 +8,10 @@ from anchor.errors import WrongMethod
 from anchor.web.request import Request
 
 READ = ("GET", "HEAD")
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 def current_request(*methods: str) -> Request:
-    """The request that this thread handles, which has to have one of these methods.
+    """The request that this thread handles, which has to have one of these methods, if any.
 
     It is the object behind the proxy ``pecan.request``, so it can be passed to other threads.
 
@@ -20,6 +19,6 @@ def current_request(*methods: str) -> Request:
         WrongMethod: the request has another method.
     """
     request: Request = pecan.request.environ["pecan.locals"]["request"]
-    if request.environ["REQUEST_METHOD"] not in methods:
+    if methods and request.environ["REQUEST_METHOD"] not in methods:
         raise WrongMethod(methods)
     return request

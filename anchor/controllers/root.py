@@ -13,7 +13,7 @@ from anchor.authority import RegistrationAuthority
 from anchor.controllers import front, health, metrics
 from anchor.controllers.acme.door import AcmeController
 from anchor.controllers.est import WellKnownController
-from anchor.controllers.methods import METHODS, READ, current_request
+from anchor.controllers.methods import READ, current_request
 from anchor.controllers.v1 import V1Controller
 from anchor.errors import UnknownPath
 from anchor.metrics.registry import Metrics
@@ -72,7 +72,8 @@ class RootController:
     @pecan.expose()
     def acme(self, *segments: str) -> Response:
         """A resource of ACME, at the authority that the first segment names."""
-        return self._acme.handle(current_request(*METHODS), segments)
+        # Each resource has methods of its own.
+        return self._acme.handle(current_request(), segments)
 
     @pecan.expose()
     def healthz(self) -> Response:
