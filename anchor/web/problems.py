@@ -19,6 +19,7 @@ LOG = logging.getLogger(__name__)
 STATUSES: dict[type[BaseException], HTTPStatus] = {
     errors.UnknownPath: HTTPStatus.NOT_FOUND,
     errors.Forbidden: HTTPStatus.FORBIDDEN,
+    errors.OrderNotReady: HTTPStatus.FORBIDDEN,
     errors.WrongMethod: HTTPStatus.METHOD_NOT_ALLOWED,
     errors.SubmissionTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     errors.LengthUnknown: HTTPStatus.LENGTH_REQUIRED,

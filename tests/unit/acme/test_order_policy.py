@@ -1,0 +1,339 @@
+"""The policy decides about the names in an order before there is a CSR."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from anchor.acme import order_policy
+from anchor.auth.presented import Origin
+from anchor.auth.results import AuthDetails
+from anchor.errors import DatabaseUnavailable
+from anchor.plugin_api import ValidationError
+from anchor.policy import policy
+from anchor.policy.policy import load_policy
+from anchor.store.bans import Ban, NoBans
+from anchor.timestamps import utc_now
+from anchor.validators.errors import judges_names
+from anchor.X509.signing_request import X509Csr
+from tests.support.acme import BASE_URL, add_binding_token
+from tests.support.acme_orders import (
+    ERROR,
+    acme_with,
+    add_client,
+    assert_problem,
+    csr_text,
+    finalize,
+    new_order,
+)
+from tests.support.pki import ca_certificate, key_pem, make_csr, shared_key
+
+ORIGIN = Origin(address="192.0.2.7", request_id="1", door="acme")
+
+
+@pytest.fixture
+def client_with(serve, document):
+    """Makes a client of a service with a policy; ``account`` changes the account."""
+
+    def make(validators=None, fixups=None, account=None, **options):
+        configuration = acme_with(document, validators=validators, fixups=fixups, **options)
+        service = serve(configuration, base_url=BASE_URL)
+        client = add_client(service, **(account or {}))
+        client.service = service
+        return client
+
+    return make
+
+
+REFUSALS = [
+    ({"whitelist_names": {"names": ["good.example.com"], "allow_dns_id": True}}, "whitelist_names"),
+    ({"requester_names": {"names": ["good.example.com"]}}, "requester_names"),
+    ({"blacklist_names": {"domains": [".bad.example.com"]}}, "blacklist_names"),
+    ({"alternative_names": {"allowed_domains": [".example.com"]}}, "alternative_names"),
+    (
+        {"alternative_names_ip": {"allowed_domains": [".example.com"], "allowed_networks": []}},
+        "alternative_names_ip",
+    ),
+    ({"server_group": {"group_prefixes": {"Nova": "nv"}}}, "server_group"),
+]
+BAD = {
+    "blacklist_names": "www.bad.example.com",
+    "alternative_names": "www.example.org",
+    "alternative_names_ip": "www.example.org",
+    "server_group": "nv-1.example.com",
+}
+
+
+@pytest.mark.parametrize(("validators", "check"), REFUSALS, ids=[each[1] for each in REFUSALS])
+def test_each_validator_of_names_refuses_the_identifier_that_it_would_refuse_later(
+    client_with, validators, check
+):
+    client = client_with(validators)
+    bad = BAD.get(check, "bad.example.com")
+    assert new_order(client, "good.example.com").json["status"] == "ready"
+
+    answer = new_order(client, "good.example.com", bad, status=400)
+
+    assert_problem(answer, "rejectedIdentifier", 400, f"{check}: ")
+    [problem] = answer.json["subproblems"]
+    assert problem["type"] == f"{ERROR}rejectedIdentifier"
+    assert problem["identifier"] == {"type": "dns", "value": bad}
+    assert problem["detail"].startswith(f"{check}: ")
+    # The validator has the same words when the certificate is requested.
+    authority = client.service.settings.authorities["default"]
+    csr = X509Csr.from_pem(make_csr(None, bad))
+    context = authority.policy.context(AuthDetails("machines"), ORIGIN, authority.conf)
+    assert problem["detail"] in map(str, authority.policy.evaluate(csr, context).failures)
+
+
+def test_a_name_that_is_banned_is_refused(client_with):
+    client = client_with()
+    bans = client.service.settings.acme["default"].bans
+    bans.add(Ban(kind="name", value="bad.example.com", since=utc_now()))
+
+    answer = new_order(client, "good.example.com", "bad.example.com", status=400)
+
+    assert_problem(answer, "rejectedIdentifier", 400)
+    assert [
+        (each["identifier"]["value"], each["detail"]) for each in answer.json["subproblems"]
+    ] == [("bad.example.com", "not_banned: the name is banned (name 'bad.example.com')")]
+
+
+def test_a_requester_that_is_banned_orders_nothing_and_no_name_is_blamed(client_with):
+    client = client_with()
+    bans = client.service.settings.acme["default"].bans
+    bans.add(Ban(kind="requester", value="machines", since=utc_now()))
+
+    answer = new_order(client, "a.example.com", "b.example.com", status=400)
+
+    assert_problem(answer, "rejectedIdentifier", 400, "not_banned: the requester is banned")
+    assert "subproblems" not in answer.json
+
+
+def test_an_account_orders_only_names_of_its_token(client_with):
+    client = client_with(account={"allowed_names": ("a.example.com", "10.0.0.1")})
+    assert new_order(client, "A.example.com", "10.0.0.1").json["status"] == "ready"
+
+    answer = new_order(client, "a.example.com", "b.example.com", "10.0.0.2", status=400)
+
+    assert_problem(answer, "rejectedIdentifier", 400, "names are not allowed by the credential")
+    assert [
+        (each["identifier"]["value"], each["detail"]) for each in answer.json["subproblems"]
+    ] == [
+        (
+            "b.example.com",
+            "allowed_names: names are not allowed by the credential (names 'DNS:b.example.com')",
+        ),
+        (
+            "10.0.0.2",
+            "allowed_names: names are not allowed by the credential (names 'IP:10.0.0.2')",
+        ),
+    ]
+
+
+def test_the_groups_and_the_name_of_the_requester_count(client_with):
+    validators = {
+        "requester_names": {"names": ["{username}.example.com", "nv-1.example.com"]},
+        "server_group": {"group_prefixes": {"Nova": "nv"}},
+    }
+    client = client_with(validators, account={"groups": ("Nova",), "requester": "web1"})
+
+    assert new_order(client, "web1.example.com", "nv-1.example.com").json["status"] == "ready"
+    answer = new_order(client, "web2.example.com", status=400)
+    assert_problem(answer, "rejectedIdentifier", 400, "requester_names: names are not allowed")
+
+
+def test_where_the_client_is_counts_too_and_no_name_is_blamed(client_with):
+    client = client_with({"source_cidrs": {"cidrs": ["198.51.100.0/24"]}})
+
+    answer = new_order(client, "a.example.com", "b.example.com", status=400)
+
+    assert_problem(answer, "rejectedIdentifier", 400, "source_cidrs: ")
+    assert "subproblems" not in answer.json
+
+
+def test_checks_of_other_parts_wait_for_the_csr(client_with):
+    client = client_with(
+        {
+            "common_name": {"allowed_domains": [".example.com"]},
+            "public_key": {"allowed_keys": {"RSA": 4096}},
+            "extensions": {"allowed_extensions": []},
+            "subject_attributes": {"allowed": {"O": ["Example"]}, "required": ["O"]},
+        }
+    )
+
+    order = new_order(client, "a.example.com").json
+
+    assert order["status"] == "ready"
+    answer = finalize(client, order, status=400)
+    assert_problem(answer, "badCSR", 400, "public_key: ")
+    failed = {each["check"] for each in answer.json["failures"]}
+    assert {"public_key", "extensions", "subject_attributes"} <= failed
+    assert client.post(order["finalize"].removesuffix("/finalize"), None).json["status"] == "ready"
+
+
+def test_names_that_the_constraints_of_the_ca_exclude_are_refused(client_with, ca):
+    constrained = ca_certificate("CA", permitted=[x509.DNSName("example.com")])
+    ca.cert_path.write_bytes(constrained.public_bytes(Encoding.PEM))
+    ca.key_path.chmod(0o600)
+    ca.key_path.write_bytes(key_pem(shared_key()))
+    client = client_with()
+
+    answer = new_order(client, "www.example.com", "www.example.org", status=400)
+
+    assert_problem(answer, "rejectedIdentifier", 400, "name_constraints: ")
+    assert [each["identifier"]["value"] for each in answer.json["subproblems"]] == [
+        "www.example.org"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "kind"),
+    [
+        (None, "ec256"),
+        ({"EC": 0}, "ec256"),
+        ({"EC": 384}, "ec384"),
+        ({"EC": 521, "RSA": 2048}, "ec521"),
+        ({"ED25519": 0, "RSA": 2048}, "ed25519"),
+        ({"ED448": 0}, "ed448"),
+        ({"RSA": 3072}, "rsa3072"),
+        ({"RSA": 0}, "rsa2048"),
+        ({}, "rsa2048"),
+    ],
+)
+def test_the_key_of_the_probe_is_of_a_kind_that_the_policy_allows(sizes, kind, tmp_path):
+    validators = {} if sizes is None else {"public_key": {"allowed_keys": sizes}}
+    loaded = load_policy(validators, {}, frozenset({65537}), frozenset(), tmp_path, bans=NoBans())
+
+    key = order_policy._probe(loaded).public_key
+
+    name = type(key).__name__.lower().removesuffix("publickey")
+    name = {"ellipticcurve": "ec", "ecpublickey": "ec"}.get(name, name)
+    assert f"{name}{getattr(key, 'key_size', '')}" == kind
+
+
+def plugin(monkeypatch, function, name="source_cidrs"):
+    """Let a plug-in of Anchor's be another function."""
+    load = policy.load_plugin
+    monkeypatch.setattr(
+        policy,
+        "load_plugin",
+        lambda namespace, each: function if each == name else load(namespace, each),
+    )
+
+
+def test_fixups_change_the_names_before_the_policy_decides(client_with, monkeypatch):
+    def complete(csr):
+        names = [
+            x509.DNSName(f"{name.removesuffix('.example.com')}.example.com")
+            for name in csr.dns_names
+        ]
+        return csr.with_alternative_names(names)
+
+    plugin(monkeypatch, complete, "normalize_names")
+    allowed = {"names": ["a.example.com"], "allow_dns_id": True}
+    client = client_with({"whitelist_names": allowed}, {"normalize_names": {}})
+
+    assert new_order(client, "a").json["status"] == "ready"
+    [problem] = new_order(client, "a", "b", status=400).json["subproblems"]
+    assert "DNS:b.example.com" in problem["detail"]
+
+
+def test_a_fixup_that_refuses_the_probe_leaves_the_decision_to_the_csr(client_with, monkeypatch):
+    def refuse(csr):
+        raise ValidationError("there is no subject")
+
+    plugin(monkeypatch, refuse, "normalize_names")
+    client = client_with({"whitelist_names": {"names": ["a.example.com"]}}, {"normalize_names": {}})
+
+    order = new_order(client, "a.example.com").json
+
+    assert_problem(finalize(client, order, status=400), "badCSR", 400, "there is no subject")
+
+
+def test_a_plugin_that_is_marked_is_asked_and_others_are_not(client_with, monkeypatch):
+    calls = []
+
+    @judges_names
+    def marked(csr):
+        calls.append(csr.dns_names)
+        if "bad.example.com" in csr.dns_names:
+            raise ValidationError("it is bad", name="bad.example.com")
+
+    plugin(monkeypatch, marked)
+    client = client_with({"source_cidrs": {}})
+
+    answer = new_order(client, "good.example.com", "bad.example.com", status=400)
+
+    assert calls[0] == ("good.example.com", "bad.example.com")
+    [problem] = answer.json["subproblems"]
+    assert problem["detail"] == "source_cidrs: it is bad (name 'bad.example.com')"
+
+
+def test_a_plugin_that_is_not_marked_does_not_decide_about_orders(client_with, monkeypatch):
+    def refuse(csr):
+        raise ValidationError("never")
+
+    plugin(monkeypatch, refuse)
+    client = client_with({"source_cidrs": {}})
+
+    order = new_order(client, "www.example.com").json
+
+    assert_problem(finalize(client, order, status=400), "badCSR", 400, "never")
+
+
+def test_a_plugin_that_crashes_is_an_internal_error(client_with, monkeypatch):
+    @judges_names
+    def crash(csr):
+        raise RuntimeError("secret detail")
+
+    plugin(monkeypatch, crash)
+    client = client_with({"source_cidrs": {}})
+
+    answer = new_order(client, "www.example.com", status=500)
+
+    assert_problem(answer, "serverInternal", 500, "internal error")
+    assert "secret" not in answer.text
+
+
+def test_nothing_is_ordered_while_the_bans_cannot_be_read(client_with, monkeypatch):
+    client = client_with()
+    nonce = client.nonce()
+
+    def away(*_):
+        raise DatabaseUnavailable("it is away")
+
+    bans = client.service.settings.acme["default"].authority.policy.bans
+    monkeypatch.setattr(type(bans), "find", away)
+
+    answer = client.post(
+        "/new-order", {"identifiers": [{"type": "dns", "value": "a.example.com"}]}, nonce=nonce
+    )
+
+    assert_problem(answer, "serverInternal", 503, "the database cannot be used now")
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_the_policy_decides_again_when_the_certificate_is_requested(client_with):
+    client = client_with()
+    order = new_order(client, "www.example.com").json
+    bans = client.service.settings.acme["default"].bans
+    bans.add(Ban(kind="name", value="www.example.com", since=utc_now()))
+
+    answer = client.post(order["finalize"], {"csr": csr_text("www.example.com")})
+
+    assert_problem(answer, "badCSR", 400, "not_banned: the name is banned")
+
+
+def test_an_account_whose_token_the_authority_accepts_no_more_orders_nothing(serve, document):
+    configuration = acme_with(document, open=True)
+    service = serve(configuration, base_url=BASE_URL)
+    token_id, _ = add_binding_token(service.settings.database)
+    client = add_client(service, token_id=token_id)
+    configuration["registration_authority"]["default"]["authentication"] = "static"
+    client.http = serve(configuration, base_url=BASE_URL).http
+
+    answer = new_order(client, "www.example.com", status=403)
+
+    assert_problem(answer, "unauthorized", 403, "accepts no tokens")
