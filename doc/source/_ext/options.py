@@ -18,7 +18,7 @@ from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 import anchor
-from anchor.config_schema import schema
+from anchor.config_schema import descriptions, schema
 from anchor.config_schema.models import model_schema
 from anchor.web.settings import WebSettings
 
@@ -33,7 +33,7 @@ _WORDS = {
 }
 
 # Options that are sections themselves.
-_INNER = ("signing_ca.next", "registration_authority.renewal")
+_INNER = ("signing_ca.next", "registration_authority.renewal", "registration_authority.acme")
 
 
 @cache
@@ -48,7 +48,9 @@ def described(name: str) -> dict[str, Any]:
     definitions = _shipped()["$defs"]
     if name in _INNER:
         section, _, option = name.partition(".")
-        return definitions[section]["properties"][option]
+        found: dict[str, Any] = definitions[section]["properties"][option]
+        # A section that can be missing may also be null.
+        return found["anyOf"][0] if "anyOf" in found else found
     return schema.plugin_options(definitions, name) if "." in name else definitions[name]
 
 
@@ -67,7 +69,9 @@ def lines(name: str, remarks: Mapping[str, Sequence[str]] | None = None) -> list
         required = " Required." if option in described_options.get("required", ()) else ""
         default = f" Default: ``{_json(its['default'])}``." if "default" in its else ""
         kind = _capital(_phrase(its))
-        made += [f"``{option}``", f"    {_quoted(its['description'])}", ""]
+        # Those of inner sections are phrases.
+        description = descriptions.sentence(its["description"])
+        made += [f"``{option}``", f"    {_quoted(description)}", ""]
         made += [f"    {line}".rstrip() for line in remarks.pop(option, ())]
         made += ["", f"    *{kind}.*{required}{default}", ""]
     if remarks:
@@ -89,7 +93,10 @@ def _phrase(its: Mapping[str, Any]) -> str:
     kind = kinds[0] if isinstance(kinds, list) else kinds
     if kind == "array":
         inner = its["items"]
-        return f"list of {_word(inner, inner['type'])}s{_range(inner)}"
+        if "enum" in inner:
+            return "list of some of " + ", ".join(f"{value}" for value in inner["enum"])
+        word = _word(inner, inner["type"])
+        return f"list of {word}{'es' if word.endswith('s') else 's'}{_range(inner)}"
     return f"{_word(its, kind)}{_range(its)}"
 
 
