@@ -94,10 +94,10 @@ def find_authorization(
     authorization = services.orders.find_authorization(authorization_id)
     if authorization is None or authorization.account_id != account.id:
         raise AcmeProblem(ProblemType.NOT_FOUND, "the account has no such authorization")
-    return _at(authorization, services.clock())
+    return authorization_at(authorization, services.clock())
 
 
-def _at(authorization: Authorization, now: datetime.datetime) -> Authorization:
+def authorization_at(authorization: Authorization, now: datetime.datetime) -> Authorization:
     """The authorization with the status that it has at a time."""
     if authorization.status in _OPEN and authorization.expires <= now:
         # RFC 8555 section 7.1.6: only a valid one expires; a pending one becomes invalid.

@@ -12,6 +12,7 @@ from pathlib import Path
 from anchor.auth.results import AuthDetails
 from anchor.authorities import load_authorities
 from anchor.authority import RegistrationAuthority
+from anchor.cli import explain_order
 from anchor.cli.check import add_config_option
 from anchor.cli.terminal import GREEN, RED, YELLOW, Painter, is_coloured, printable
 from anchor.config.document import find_config
@@ -19,6 +20,7 @@ from anchor.errors import ConfigurationError, DatabaseUnavailable, StorageError
 from anchor.policy.checks import Verdict
 from anchor.policy_tools import explain
 from anchor.policy_tools.explain import SIGNED, Explanation, Requester
+from anchor.policy_tools.explain_order import UnknownOrder
 from anchor.timestamps import timestamp
 from anchor.X509.allowed_names import parse_allowed_name
 
@@ -38,10 +40,19 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "Apply an authority's policy to a request. Print each check with its verdict, "
         "the changes of each fixup, and the contents of the certificate. Nothing is signed, and "
         "neither the CA's key nor the authentication backend is needed. Exits with 0 if the "
-        "request would be signed, with 1 if not, and with 2 if the command line is not valid."
+        "request would be signed, with 1 if not, and with 2 if the command line is not valid. With "
+        "--acme: explain why an order of an ACME client is in its state."
     )
     parser.add_argument(
-        "request", metavar="REQUEST", help="the CSR in PEM or DER, a file or - for standard input"
+        "request",
+        metavar="REQUEST",
+        nargs="?",
+        help="the CSR in PEM or DER, a file or - for standard input",
+    )
+    parser.add_argument(
+        "--acme",
+        metavar="ORDER",
+        help="explain an ACME order instead: its identifier or its URL",
     )
     add_config_option(parser)
     parser.add_argument(
@@ -86,8 +97,10 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 
 def run(namespace: argparse.Namespace) -> int:
-    """Explain the request."""
+    """Explain the request, or the order."""
     try:
+        if namespace.acme is not None:
+            return _explain_order(namespace)
         identity = AuthDetails(
             namespace.user,
             namespace.group,
@@ -95,7 +108,7 @@ def run(namespace: argparse.Namespace) -> int:
             allowed_names=namespace.allow_name,
         )
         requester = Requester(identity, namespace.address)
-        contents = _read(namespace.request)
+        contents = _read(namespace.request or "")
         path = namespace.config or find_config()
         authority = _choose(load_authorities(path, offline=True).authorities, namespace.ra)
     except UsageError as error:
@@ -113,6 +126,15 @@ def run(namespace: argparse.Namespace) -> int:
         for line in _lines(explained, Painter(coloured=is_coloured(sys.stdout))):
             print(line)
     return 0 if explained.outcome == SIGNED else 1
+
+
+def _explain_order(namespace: argparse.Namespace) -> int:
+    if namespace.request is not None:
+        raise UsageError("either a request or --acme with an order can be explained")
+    try:
+        return explain_order.run(namespace, namespace.config or find_config())
+    except UnknownOrder as error:
+        raise UsageError(str(error)) from None
 
 
 def _claim(text: str) -> tuple[str, str]:
@@ -138,6 +160,8 @@ def _allowed_name(text: str) -> str:
 
 
 def _read(name: str) -> bytes:
+    if not name:
+        raise UsageError("name a request, or an order with --acme")
     try:
         if name == "-":
             contents = sys.stdin.buffer.read(MAX_BYTES + 1)

@@ -1,0 +1,261 @@
+"""``anchor explain --acme`` says why an order is in its state, in the words of the service."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+
+import pytest
+
+from anchor.acme.problems import AcmeProblem, ProblemType
+from anchor.acme.services import new_id
+from anchor.cli import main
+from anchor.store.acme_records import (
+    AccountStatus,
+    Authorization,
+    AuthorizationStatus,
+    Challenge,
+    ChallengeStatus,
+    Identifier,
+    Order,
+    OrderStatus,
+)
+from anchor.store.bans import Ban
+from anchor.store.database.tokens import Tokens
+from anchor.timestamps import timestamp, utc_now
+from tests.support.acme import (
+    BASE_URL,
+    DAY,
+    URL,
+    Client,
+    acme_configuration,
+    add_account,
+    add_binding_token,
+    add_order,
+    issue_for,
+)
+
+NOW = utc_now().replace(microsecond=0)
+
+
+@pytest.fixture
+def acme(serve, document):
+    authority = document["registration_authority"]["default"]
+    authority["validators"] = {
+        "whitelist_names": {"names": ["%.example.com"], "allow_dns_id": True}
+    }
+    return serve(acme_configuration(document), base_url=BASE_URL)
+
+
+@pytest.fixture
+def database(acme):
+    return acme.settings.database
+
+
+@pytest.fixture
+def explain(acme, capsys):
+    """Runs the command; returns its exit code, its output and its errors."""
+
+    def run(*arguments):
+        code = main.main(["explain", *arguments, "--config", str(acme.path / "config.json")])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def explained(explain):
+    """The exit code, and the explanation as JSON."""
+
+    def run(order_id, *arguments):
+        code, output, errors = explain("--acme", order_id, "--json", *arguments)
+        assert errors == ""
+        return code, json.loads(output)
+
+    return run
+
+
+def test_an_order_that_is_ready_can_be_finalized(database, explain, explained):
+    order = add_order(database, add_account(database, user_agent="lego/4"), "www.example.com")
+    code, document = explained(order.id)
+    assert (code, document["status"]) == (0, "ready")
+    assert document["conclusion"] == f"The client can finalize it until {timestamp(order.expires)}."
+    assert document["failures"] == []
+    assert document["limits"]["unfinished"] == 1
+
+    code, output, _ = explain("--acme", order.id)
+    lines = output.splitlines()
+    assert code == 0
+    assert lines[0] == "default: ordered by machines"
+    assert "  client              lego/4" in lines
+    assert "  valid       www.example.com  no challenge is needed" in lines
+    assert any(line.split() == ["ok", "whitelist_names"] for line in lines)
+    assert lines[-1] == f"ready: {document['conclusion']}"
+
+
+@pytest.mark.parametrize("form", ["{id}", f"{URL}/order/{{id}}", f"{URL}/order/{{id}}/finalize"])
+def test_an_order_is_named_by_its_identifier_or_its_url(database, explained, form):
+    order = add_order(database, add_account(database))
+    assert explained(form.format(id=order.id))[1]["order"] == order.id
+
+
+def test_the_policy_as_of_now_is_asked(database, explained, acme):
+    account = add_account(database)
+    order = add_order(database, account, "www.example.com", "www.example.net")
+    code, document = explained(order.id)
+    [failure] = document["failures"]
+    assert (code, failure["check"]) == (1, "whitelist_names")
+    assert "www.example.net" in failure["reason"]
+
+    # These are the words that the client gets.
+    client = Client(acme.http)
+    account = add_account(database, client.key)
+    client.account = f"{URL}/account/{account.id}"
+    names = [{"type": "dns", "value": str(each)} for each in order.identifiers]
+    answer = client.post("/new-order", {"identifiers": names}, status=400)
+    assert f"whitelist_names: {failure['reason']}" in answer.json["detail"]
+
+
+def test_a_ban_is_an_obstacle(database, explained, acme):
+    order = add_order(database, add_account(database))
+    acme.settings.acme["default"].bans.add(Ban(kind="name", value="www.example.com", since=NOW))
+    code, document = explained(order.id)
+    assert code == 1
+    assert document["conclusion"].startswith("It gets no certificate: not_banned: the name is ban")
+
+
+def test_an_order_with_a_certificate_names_it(database, explained, acme):
+    account = add_account(database)
+    order = add_order(database, account)
+    issued = issue_for(acme.settings.acme["default"], account, order=order)
+    code, document = explained(order.id)
+    assert (code, document["status"], document["certificate"]) == (0, "valid", issued.fingerprint)
+    assert document["conclusion"].endswith(f"valid until {timestamp(issued.not_after)}.")
+    assert document["limits"]["issued"] == 1
+    assert timestamp(issued.not_before) < document["limits"]["renew_from"]
+
+
+def test_an_order_that_has_expired_says_so(database, explained):
+    order = add_order(database, add_account(database), expires=NOW - DAY / 2)
+    code, document = explained(order.id)
+    assert (code, document["status"]) == (1, "invalid")
+    assert f"expired at {timestamp(order.expires)}" in document["conclusion"]
+
+
+def test_the_error_of_a_challenge_is_shown(database, explain, acme):
+    account = add_account(database)
+    error = AcmeProblem(ProblemType.CONNECTION, "192.0.2.1 does not answer at port 80").as_json()
+    order = Order(
+        id=new_id(),
+        account_id=account.id,
+        status=OrderStatus.INVALID,
+        expires=NOW + DAY,
+        identifiers=(Identifier("dns", "www.example.com"), Identifier("dns", "*.example.com")),
+        error=error,
+        created=NOW,
+    )
+    challenges = (
+        Challenge(type="http-01", token="x", status=ChallengeStatus.INVALID, error=error),
+        Challenge(type="dns-01", token="y"),
+    )
+    authorizations = [
+        Authorization(
+            id=new_id(),
+            order_id=order.id,
+            account_id=account.id,
+            identifier=identifier,
+            status=status,
+            expires=NOW + DAY,
+            challenges=offered,
+        )
+        for identifier, status, offered in (
+            (order.identifiers[0], AuthorizationStatus.INVALID, challenges),
+            (order.identifiers[1], AuthorizationStatus.PENDING, challenges[1:]),
+        )
+    ]
+    acme.settings.acme["default"].orders.add(order, authorizations, delete_after=NOW + 2 * DAY)
+    code, output, _ = explain("--acme", order.id)
+    assert code == 1
+    failed = "http-01 invalid (connection: 192.0.2.1 does not answer at port 80); dns-01 pending"
+    assert f"  invalid     www.example.com  {failed}\n" in output
+    assert "  pending     *.example.com    dns-01 pending\n" in output
+    assert "invalid: It gets no certificate: 192.0.2.1 does not answer at port 80" in output
+
+
+def test_a_pending_order_waits_for_challenges(database, explained, acme):
+    account = add_account(database)
+    ready = add_order(database, account)
+    order = dataclasses.replace(ready, id=new_id(), status=OrderStatus.PENDING)
+    authorization = Authorization(
+        id=new_id(),
+        order_id=order.id,
+        account_id=account.id,
+        identifier=order.identifiers[0],
+        status=AuthorizationStatus.PENDING,
+        expires=order.expires,
+        challenges=(Challenge(type="http-01", token="x"),),
+    )
+    acme.settings.acme["default"].orders.add(order, [authorization], delete_after=NOW + DAY)
+    code, document = explained(order.id)
+    assert code == 0
+    assert document["conclusion"] == (
+        f"The client has to pass a challenge for www.example.com until {timestamp(order.expires)}."
+    )
+
+
+def test_an_account_that_has_ended_is_an_obstacle(database, explained):
+    account = add_account(database, status=AccountStatus.DEACTIVATED)
+    code, document = explained(add_order(database, account).id)
+    assert (code, document["account"]["status"]) == (1, "deactivated")
+    assert "the account is deactivated" in document["conclusion"]
+
+
+def test_the_token_of_an_account_and_its_limits_are_shown(database, explain):
+    token_id, secret = add_binding_token(
+        database, names=["www.example.com"], groups=["web"], expires=NOW + DAY
+    )
+    account = add_account(
+        database, token_id=token_id, groups=("web",), allowed_names=("www.example.com",), refused=2
+    )
+    order = add_order(database, account)
+    code, output, _ = explain("--acme", order.id)
+    assert code == 0
+    assert output.startswith("default: ordered by machines of web\n")
+    for line in (
+        f"  token               {token_id}",
+        "  limited to          www.example.com",
+        "  unfinished orders   1 of at most 300",
+        "  for these names     0 of 5 certificates",
+        "  refused             2 orders that came too often",
+    ):
+        assert f"{line}\n" in output
+    assert secret not in output
+
+    Tokens(database).revoke(token_id)
+    code, output, _ = explain("--acme", order.id)
+    assert code == 1
+    assert f"  token               {token_id}, revoked at " in output
+    assert "It gets no certificate: the account is revoked" in output
+
+
+@pytest.mark.parametrize("order", ["a" * 25, "1", "x\x00", f"{URL}/account/abc", ""])
+def test_an_unknown_order_is_a_usage_error(explain, order):
+    code, output, errors = explain("--acme", order)
+    assert (code, output) == (2, "")
+    assert errors.startswith("anchor explain: ")
+
+
+def test_either_a_request_or_an_order_is_explained(explain):
+    for arguments in (["request.csr", "--acme", "a" * 25], []):
+        code, _, errors = explain(*arguments)
+        assert code == 2
+        assert "--acme" in errors
+
+
+def test_explaining_changes_nothing(database, explained, acme):
+    order = add_order(database, add_account(database), expires=NOW - datetime.timedelta(minutes=1))
+    before = acme.settings.acme["default"].orders.find(order.id)
+    explained(order.id)
+    assert acme.settings.acme["default"].orders.find(order.id) == before
