@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +53,17 @@ class Node:
         if check:
             assert finished.returncode == 0, f"{arguments}: {finished.stdout}{finished.stderr}"
         return finished
+
+    @contextlib.contextmanager
+    def entered(self):
+        """Let this thread use the network of this node; its sockets stay there after the block."""
+        own, other = Path("/proc/thread-self/ns/net"), Path("/run/netns") / self.namespace
+        with own.open("rb") as back, other.open("rb") as there:
+            _set_namespace(there)
+            try:
+                yield
+            finally:
+                _set_namespace(back)
 
     def disconnect(self):
         """Cut the node off from the other nodes; packets are lost without an error."""
@@ -99,6 +112,13 @@ def _namespace(name):
             wait_for(lambda: not _kill_processes(name), what=f"the processes in {name} to end")
         finally:
             _ip("netns", "delete", name)
+
+
+def _set_namespace(file):
+    """Let this thread use the network namespace of an open file; Python 3.12 has os.setns."""
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.setns(file.fileno(), 0):
+        pytest.fail(f"setns {file.name}: {os.strerror(ctypes.get_errno())}")
 
 
 def _kill_processes(namespace):
