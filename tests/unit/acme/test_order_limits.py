@@ -1,0 +1,214 @@
+"""Limits on the orders of an account, which cost no other account anything."""
+
+from __future__ import annotations
+
+import pytest
+
+from anchor.acme.renewal_info import window_of
+from anchor.store.bans import Ban
+from anchor.store.database import acme_orders
+from anchor.store.database.certificates import Selection
+from anchor.timestamps import timestamp
+from tests.support.acme import BASE_URL, certificate_id
+from tests.support.acme_orders import (
+    Clock,
+    acme_with,
+    add_client,
+    assert_problem,
+    finalize,
+    new_order,
+    obtain,
+)
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def acme(serve, document, clock):
+    document["signing_ca"]["local"]["valid_hours"] = 24
+    return serve(
+        acme_with(document, max_duplicates=3, max_pending_orders=4), base_url=BASE_URL, clock=clock
+    )
+
+
+@pytest.fixture
+def client(acme):
+    return add_client(acme)
+
+
+def newest(acme):
+    records = acme.settings.authorities["default"].inventory.select(Selection())
+    return max(records, key=lambda record: (record.issuance.issued_at, record.not_after))
+
+
+def refused(acme, client):
+    return acme.settings.acme["default"].accounts.find(client.row.id).refused
+
+
+@pytest.fixture
+def full(acme, client, clock):
+    """A client that has three fresh certificates for a name, each an hour after another."""
+    for _ in range(3):
+        client.newest = obtain(client, "www.example.com")
+        clock.advance(hours=1)
+        client.nonces.clear()
+    return client
+
+
+def test_a_client_that_orders_at_each_run_is_told_when_to_renew(acme, full, clock):
+    answer = new_order(full, "www.example.com", status=429)
+
+    record = newest(acme)
+    assert record.serial == f"{full.newest.serial_number:x}"
+    due = window_of(record).start
+    assert_problem(
+        answer,
+        "rateLimited",
+        429,
+        "3 certificates for these names",
+        record.serial,
+        f"valid until {timestamp(record.not_after)}",
+        f"renewed from {timestamp(due)} on",
+        "a setting in days",
+    )
+    wait = int(answer.headers["Retry-After"])
+    assert abs(wait - (due - clock()).total_seconds()) < 5
+    assert refused(acme, full) == 1
+
+
+def test_each_refused_order_is_counted(acme, full):
+    for _ in range(3):
+        new_order(full, "WWW.example.com", status=429)
+
+    assert refused(acme, full) == 3
+
+
+def test_a_limit_is_for_one_set_of_names(full):
+    for names in (["a.example.com"], ["www.example.com", "a.example.com"]):
+        assert new_order(full, *names).json["status"] == "ready"
+
+
+def test_the_limit_of_one_account_is_not_that_of_another(acme, full):
+    assert new_order(add_client(acme), "www.example.com").json["status"] == "ready"
+
+
+def test_an_order_is_accepted_again_when_the_newest_should_be_renewed(acme, full, clock):
+    answer = new_order(full, "www.example.com", status=429)
+
+    clock.advance(seconds=int(answer.headers["Retry-After"]))
+    full.nonces.clear()
+
+    assert finalize(full, new_order(full, "www.example.com").json).json["status"] == "valid"
+
+
+def test_an_order_is_accepted_again_when_the_oldest_is_too_old_to_count(acme, client, clock):
+    obtain(client, "www.example.com")
+    clock.advance(hours=22)
+    client.nonces.clear()
+    for _ in range(2):
+        obtain(client, "www.example.com")
+
+    answer = new_order(client, "www.example.com", status=429)
+    wait = int(answer.headers["Retry-After"])
+    assert 7000 < wait < 8000
+    clock.advance(seconds=wait)
+    client.nonces.clear()
+
+    assert new_order(client, "www.example.com").json["status"] == "ready"
+
+
+def test_a_revoked_certificate_does_not_count_as_fresh(acme, full, clock):
+    bans = acme.settings.acme["default"].bans
+    bans.add(Ban(kind="certificate", value=newest(acme).fingerprint, since=clock()))
+
+    assert new_order(full, "www.example.com").json["status"] == "ready"
+
+
+def test_a_certificate_that_was_pruned_does_not_count_as_fresh(acme, full):
+    inventory = acme.settings.authorities["default"].inventory
+    for _ in inventory.prune(newest(acme).not_after.replace(year=2100)):
+        pass
+
+    assert new_order(full, "www.example.com").json["status"] == "ready"
+
+
+def test_an_order_that_replaces_a_certificate_in_its_window_is_never_one_too_many(
+    acme, client, clock
+):
+    first = obtain(client, "www.example.com")
+    clock.advance(hours=17)
+    client.nonces.clear()
+    for _ in range(2):
+        obtain(client, "www.example.com")
+    new_order(client, "www.example.com", status=429)
+
+    order = new_order(client, "www.example.com", replaces=certificate_id(first)).json
+
+    assert order["replaces"] == certificate_id(first)
+    assert finalize(client, order).json["replaces"] == certificate_id(first)
+
+
+def test_an_order_that_replaces_a_fresh_certificate_counts(full):
+    replaces = certificate_id(full.newest)
+
+    answer = new_order(full, "www.example.com", replaces=replaces, status=429)
+
+    assert_problem(answer, "rateLimited", 429)
+
+
+def test_a_certificate_is_replaced_once(client, clock):
+    first = obtain(client, "www.example.com")
+    new_order(client, "www.example.com", replaces=certificate_id(first))
+
+    answer = new_order(client, "www.example.com", replaces=certificate_id(first), status=409)
+
+    assert_problem(answer, "alreadyReplaced", 409)
+
+
+def test_an_account_has_a_limited_number_of_orders_that_are_not_finalized(acme, client, clock):
+    orders = [new_order(client, f"{number}.example.com") for number in range(4)]
+
+    answer = new_order(client, "more.example.com", status=429)
+
+    assert_problem(answer, "rateLimited", 429, "4 orders that are pending or ready")
+    assert 86000 < int(answer.headers["Retry-After"]) <= 86400
+    assert refused(acme, client) == 0
+    assert new_order(add_client(acme), "more.example.com").json["status"] == "ready"
+    finalize(client, orders[0].json)
+    orders.append(new_order(client, "more.example.com"))
+    new_order(client, "more.example.com", status=429)
+    client.post(orders[1].json["authorizations"][0], {"status": "deactivated"}, status=200)
+    orders.append(new_order(client, "again.example.com"))
+    new_order(client, "more.example.com", status=429)
+    clock.advance(hours=24, seconds=1)
+    client.nonces.clear()
+    new_order(client, "more.example.com")
+
+
+VALUES = dict.fromkeys(
+    ("account", "now", "most", "names", "replaces", "interrupted", "order", "authorization"), 1
+)
+
+
+@pytest.mark.parametrize(
+    ("statement", "index"),
+    [
+        ("_FIND_UNFINISHED", "acme_orders_unfinished"),
+        ("_FIND_NEWEST", "acme_orders_names"),
+        ("_FIND_REPLACING", "acme_orders_replaces"),
+        ("_FIND_AUTHORIZATIONS", "acme_authorizations_order"),
+        ("_FIND_ENDED", "acme_orders_delete_after"),
+    ],
+)
+def test_no_query_of_a_new_order_reads_the_orders_of_others(acme, statement, index):
+    with acme.settings.database.transaction(writes=False) as transaction:
+        query = getattr(acme_orders, statement).compile(transaction._dialect)
+        cursor = transaction._cursor
+        cursor.execute(f"EXPLAIN QUERY PLAN {query.text}", query.arguments(VALUES))
+        plan = [row[-1] for row in cursor.fetchall()]
+
+    assert f"INDEX {index} (" in plan[0]
+    assert not [step for step in plan if step.startswith("SCAN")]
