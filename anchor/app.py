@@ -13,7 +13,7 @@ import pecan
 from anchor import logs
 from anchor.acme.services import AcmeByAuthority
 from anchor.audit import log_configuration
-from anchor.authorities import LoadedConfiguration, load_authorities
+from anchor.authorities import load_authorities
 from anchor.authority import RegistrationAuthority
 from anchor.config.document import find_config
 from anchor.config.plugins import validate_options
@@ -28,7 +28,7 @@ from anchor.web.dispatch import StrictDispatch
 from anchor.web.problems import respond_to_error
 from anchor.web.readiness import Readiness
 from anchor.web.request import TRUSTED_PROXIES, Request, request_id
-from anchor.web.settings import WebSettings
+from anchor.web.settings import WebSettings, require_base_url
 
 LOG = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ def _application(values: Mapping[str, Any]) -> Application:
     for warning in loaded.warnings:
         LOG.warning("%s", warning)
     LOG.info("%s: serving %s", path, ", ".join(sorted(loaded.authorities)))
-    _require_base_url(loaded, web)
+    require_base_url(web, loaded.acme)
     metrics_directory = process_directory.prepare(web.metrics_directory, path)
     install()
     return Application(
@@ -122,13 +122,3 @@ def _application(values: Mapping[str, Any]) -> Application:
         values.get("app", {}).get("hooks", ()),
         acme=loaded.acme,
     )
-
-
-def _require_base_url(loaded: LoadedConfiguration, web: WebSettings) -> None:
-    """Require the URL of the service if there is ACME: its URLs never come from a request."""
-    if loaded.acme and web.base_url is None:
-        raise ConfigurationError.about(
-            f"registration_authority.{min(loaded.acme)}.acme",
-            "needs 'base_url' in the section 'web' of config.py, such as "
-            "'https://anchor.example.com': clients sign the URLs of their requests",
-        )

@@ -85,6 +85,7 @@ def _validate(path: Path) -> tuple[list[str], list[Advice]]:
     from anchor.config_lint.review import ConfigUnderReview  # noqa: PLC0415
     from anchor.config_lint.rules import lint  # noqa: PLC0415
     from anchor.timestamps import utc_now  # noqa: PLC0415
+    from anchor.web.settings import require_base_url  # noqa: PLC0415
 
     problems = Diagnostics()
     loaded: LoadedConfiguration | None = None
@@ -96,6 +97,10 @@ def _validate(path: Path) -> tuple[list[str], list[Advice]]:
         if config_py.exists:
             sinks = [each.audit for each in loaded.authorities.values()] if loaded else []
             log_configuration.dry_run(config_py.logging, sinks, own_handlers)
+    with problems.at():
+        # Without config.py nobody knows how the service is started.
+        if loaded and config_py.exists:
+            require_base_url(config_py.web, loaded.acme)
     problems.raise_if_any()
     assert loaded is not None
     document = read_document(path, problems)

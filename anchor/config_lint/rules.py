@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from anchor.config_lint import (
     access,
+    acme,
     certificates,
     contents,
     database,
@@ -90,6 +91,10 @@ RULES = (
     Rule("forged-addresses", Level.DANGER, access.forged_addresses),
     Rule("address-of-a-proxy", Level.NOTICE, access.address_of_a_proxy),
     Rule("metrics-for-everyone", Level.NOTICE, access.metrics_for_everyone),
+    Rule("open-accounts", Level.DANGER, acme.open_accounts),
+    Rule("acme-without-tls", Level.WARNING, acme.acme_without_tls),
+    Rule("challenge-ports", Level.WARNING, acme.challenge_ports),
+    Rule("any-target", Level.WARNING, acme.any_target),
     Rule("no-est-label", Level.WARNING, access.no_est_label),
     Rule("unlimited-failures", Level.WARNING, access.unlimited_failures),
     Rule("no-source-limit", Level.NOTICE, access.no_source_limit),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from ipaddress import ip_network
 from typing import Annotated, Literal, Self
 
@@ -10,6 +11,7 @@ import pydantic
 
 from anchor.config.file_types import FilePath, text
 from anchor.config.option_types import Network
+from anchor.errors import ConfigurationError
 from anchor.renewal.door_urls import normalize_url
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*", re.ASCII)
@@ -85,3 +87,21 @@ class WebSettings(pydantic.BaseModel):
                 "'client_certificate_header' is read only from 'trusted_proxies': list the proxies"
             )
         return self
+
+
+def require_base_url(web: WebSettings, acme: Collection[str]) -> None:
+    """Require the URL of the service if there is ACME: its URLs never come from a request.
+
+    Args:
+        web: the settings.
+        acme: the names of the authorities with ACME.
+
+    Raises:
+        ConfigurationError: it is missing.
+    """
+    if acme and web.base_url is None:
+        raise ConfigurationError.about(
+            f"registration_authority.{min(acme)}.acme",
+            "needs 'base_url' in the section 'web' of config.py, such as "
+            "'https://anchor.example.com': clients sign the URLs of their requests",
+        )

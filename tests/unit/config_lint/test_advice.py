@@ -133,6 +133,8 @@ RA = "registration_authority/default"
 CHECKS = f"{RA}/validators"
 SAMPLE = {"backend": "static", "user": "myusername", "secret": "simplepassword"}
 ONE_USER = {"backend": "static", "user": "alice", "secret_file": "secret"}
+HTTPS = 'web = {"base_url": "https://anchor.example.com"}'
+CHALLENGES = {"challenges": ["tls-alpn-01", "dns-01"], "networks": ["10.0.0.0/8"], "open": True}
 NETWORK_AND_NAMES = [".", "%.%", "10.0.0.0/8"]
 
 
@@ -234,6 +236,30 @@ NETWORK_AND_NAMES = [".", "%.%", "10.0.0.0/8"]
             "config.py.web.metrics_networks",
             {},
             'web = {"metrics_networks": ["::/0"]}',
+        ),
+        (
+            "open-accounts",
+            f"{RA}/acme/open",
+            {f"{RA}/acme": {"challenges": [], "open": True}},
+            HTTPS,
+        ),
+        (
+            "acme-without-tls",
+            "config.py.web.base_url",
+            {f"{RA}/acme": {"challenges": ["dns-01"], "open": True}},
+            'web = {"base_url": "http://anchor.example.com"}',
+        ),
+        (
+            "challenge-ports",
+            f"{RA}/acme/tls_port",
+            {f"{RA}/acme": {**CHALLENGES, "tls_port": 8443, "http_port": 8080}},
+            HTTPS,
+        ),
+        (
+            "any-target",
+            f"{RA}/acme/networks/1",
+            {f"{RA}/acme": {**CHALLENGES, "networks": ["10.0.0.0/8", "::/0"]}},
+            HTTPS,
         ),
         ("unlimited-failures", f"{RA}/max_failures", {f"{RA}/max_failures": 0}, ""),
         ("no-source-limit", CHECKS, {f"{CHECKS}/source_cidrs": ...}, ""),
@@ -383,6 +409,26 @@ def test_each_advice_has_the_path_of_its_option(
     assert {identifier} == found.keys() - (others - {identifier})
     for secret in ("simplepassword", "hunter2", "long enough for this"):
         assert secret not in json.dumps(advise.found)
+
+
+@pytest.mark.parametrize("options", [{"challenges": []}, CHALLENGES])
+def test_acme_with_tokens_or_challenges_gets_no_advice(good, advise, options):
+    good["authentication"]["tokens"] = {"backend": "token"}
+    good["registration_authority"]["default"] |= {
+        "authentication": ["static", "tokens"],
+        "acme": options,
+    }
+    assert advise(good, HTTPS) == {}
+
+
+def test_acme_without_the_url_of_the_service_is_an_error(good, advise):
+    good["registration_authority"]["default"]["acme"] = CHALLENGES
+
+    advise(good, code=1)
+
+    [error] = advise.found["errors"]
+    assert error["path"] == "registration_authority.default.acme"
+    assert error["message"].startswith("needs 'base_url' in the section 'web' of config.py")
 
 
 def test_a_client_certificate_that_every_address_can_claim_is_a_danger(good, advise):
