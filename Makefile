@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv/$(notdir $(PYTHON))
 BIN := $(VENV)/bin
 TEST_PLUGINS := $(wildcard tests/support/plugins/*.toml tests/support/plugins/*/*.py)
+NPM_FILES := $(addprefix tests/support/acme_programs/,package.json package-lock.json)
 
 .PHONY: serve check test lint docs bench load fuzz clean
 
@@ -27,7 +28,7 @@ check: $(VENV)/check.stamp
 	$(BIN)/python -m pytest --quiet --numprocesses=auto --dist=worksteal \
 	    --hypothesis-profile=check -m 'not slow' tests/unit $(PYTEST)
 
-test: lint docs $(VENV)/packages.stamp CA/root-ca.crt
+test: lint docs $(VENV)/packages.stamp $(VENV)/npm.stamp CA/root-ca.crt
 	$(BIN)/anchor test-policy tests/policy/sample.json
 	rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest --cov --cov-report=term --numprocesses=2 --dist=loadfile \
@@ -80,6 +81,13 @@ $(VENV)/test.stamp: setup.cfg pyproject.toml $(TEST_PLUGINS) | $(VENV)/bin/pytho
 # The servers that the tests use.
 $(VENV)/packages.stamp: tests/packages.txt | $(VENV)/bin/python
 	tools/install-packages $$(grep -v '^#' tests/packages.txt)
+	touch $@
+
+# The client acme-client, with exactly the packages of package-lock.json.
+$(VENV)/npm.stamp: $(NPM_FILES) | $(VENV)/test.stamp
+	mkdir -p $(VENV)/npm
+	cp $(NPM_FILES) $(VENV)/npm
+	$(BIN)/npm ci --prefix $(VENV)/npm --ignore-scripts --no-audit --no-fund --silent
 	touch $@
 
 clean:

@@ -92,24 +92,42 @@ def nginx(directory, ca, socket, replace=None):
     """
     port = free_port()
     tls = make_ca(directory, name=HOST, issuer=ca, ca=False, usage=None)
-    site = SITE.read_text()
-    for old, new in {
-        "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
-        "listen [::]:443 ssl;": "",
-        "/run/anchor/anchor.sock": str(socket),
-        "/etc/anchor/tls/anchor.crt": str(tls.cert_path),
-        "/etc/anchor/tls/anchor.key": str(tls.key_path),
-        **(replace or {}),
-    }.items():
-        assert old in site, f"{SITE} does not say {old!r}"
-        site = site.replace(old, new)
-    with running_nginx(directory, site, port):
+    site = adapted(
+        {
+            "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
+            "/run/anchor/anchor.sock": str(socket),
+            "/etc/anchor/tls/anchor.crt": str(tls.cert_path),
+            "/etc/anchor/tls/anchor.key": str(tls.key_path),
+            **(replace or {}),
+        }
+    )
+    with running_nginx(directory, site, lambda: listens(port)):
         yield port
 
 
+def adapted(replace):
+    """The shipped site, for IPv4 only, with other texts.
+
+    Args:
+        replace: texts in the site, and what to replace them with.
+    """
+    site = SITE.read_text()
+    for old, new in {"listen [::]:443 ssl;": "", **replace}.items():
+        assert old in site, f"{SITE} does not say {old!r}"
+        site = site.replace(old, new)
+    return site
+
+
 @contextlib.contextmanager
-def running_nginx(directory, site, port):
-    """Run nginx with a site that listens on a port."""
+def running_nginx(directory, site, ready, under=()):
+    """Run nginx with a site.
+
+    Args:
+        directory: the directory of nginx' files.
+        site: the text of the site.
+        ready: a function that returns true if nginx listens.
+        under: a program that runs nginx, with its arguments.
+    """
     (directory / "site.conf").write_text(site)
     (directory / "nginx.conf").write_text(
         _NGINX_CONF.format(
@@ -120,9 +138,9 @@ def running_nginx(directory, site, port):
     )
     shutil.copy("/etc/nginx/uwsgi_params", directory)
     with running(
-        [program("nginx", "nginx-light"), "-c", directory / "nginx.conf"],
+        [*under, program("nginx", "nginx-light"), "-c", directory / "nginx.conf"],
         log=directory / "nginx.log",
-        ready=lambda: listens(port),
+        ready=ready,
     ):
         yield
 

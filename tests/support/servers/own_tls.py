@@ -93,5 +93,5 @@ def behind_container_nginx(directory, document, ca):
         }.items():
             assert old in site, f"nginx.conf does not say {old!r}"
             site = site.replace(old, new)
-        with running_nginx(directory, site, port):
+        with running_nginx(directory, site, lambda: listens(port)):
             yield TLSClient(port, ca, MACHINES, directory), service.port
