@@ -105,8 +105,8 @@ def add_order(database, account, *names, status=OrderStatus.READY, challenges=No
     """
     now = utc_now().replace(microsecond=0)
     identifiers = tuple(map(_identifier, names or ("www.example.com",)))
-    values = {"id": new_id(), "expires": now + DAY, "created": now} | changes
-    order = Order(account_id=account.id, status=status, identifiers=identifiers, **values)
+    values = {"id": new_id(), "expires": now + DAY, "created": now, "identifiers": identifiers}
+    order = Order(account_id=account.id, status=status, **values | changes)
     authorizations = [
         Authorization(
             id=new_id(),
@@ -117,7 +117,7 @@ def add_order(database, account, *names, status=OrderStatus.READY, challenges=No
             expires=order.expires,
             challenges=challenges(identifier) if challenges else (),
         )
-        for identifier in identifiers
+        for identifier in order.identifiers
     ]
     AcmeOrders(database).add(order, authorizations, delete_after=order.expires + DAY)
     return order

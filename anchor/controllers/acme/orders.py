@@ -12,6 +12,7 @@ from anchor.acme import finalize as acme_finalize
 from anchor.acme.orders import create_order, find_order
 from anchor.acme.requests import malformed
 from anchor.controllers.acme.exchange import NO_HEADERS, Exchange
+from anchor.controllers.issuance import Issuance
 from anchor.store.acme_records import AuthorizationStatus, Order, OrderStatus
 
 # In seconds; an order is processing for some milliseconds.
@@ -71,8 +72,11 @@ def finalize(exchange: Exchange, order_id: str) -> Response:
     services, account = exchange.services, request.require_account()
     order = find_order(services, account, order_id)
     origin = exchange.origin
-    identity = acme_finalize.authenticate(services, account, order, origin)
-    acme_finalize.issue(services, identity, order, request, origin)
+    authority, metrics = services.authority, exchange.metrics
+    with Issuance(exchange.request, authority, metrics, "acme").counted():
+        identity = acme_finalize.authenticate(services, account, order, origin)
+        metrics.authenticated(identity)
+        metrics.issued(authority, acme_finalize.issue(services, identity, order, request, origin))
     order = find_order(services, account, order_id)
     return _respond(exchange, order, Location=exchange.urls.order(order.id))
 

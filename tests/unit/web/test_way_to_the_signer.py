@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import anchor
+from tests.support.acme import BASE_URL
 from tests.support.doors import DOORS, Visit, configuration, good_csr
 
 PACKAGE = Path(anchor.__file__).parent
@@ -52,6 +53,8 @@ def test_only_the_pipeline_calls_the_ca_and_only_the_ca_calls_a_signer():
 
     assert found == {
         ("anchor/controllers/issuance.py", "self._authority"),
+        ("anchor/controllers/acme/orders.py", "acme_finalize"),
+        ("anchor/acme/finalize.py", "services.authority"),
         ("anchor/authority.py", "self.signing_ca"),
         ("anchor/ca/signing_ca.py", "generation.signer"),
     }
@@ -68,7 +71,7 @@ def strings(tree, text):
 
 
 def test_doors_know_no_signer():
-    for path, tree in modules("controllers", "web", "est", "renewal"):
+    for path, tree in modules("controllers", "web", "est", "acme", "renewal"):
         seen = {name for name in imports(tree) if name.startswith("anchor.ca.")}
         allowed = SEEN_BY_DOORS if path.startswith("anchor/controllers/") else SEEN_BY_PAGES
         assert all(any(name.startswith(each) for each in allowed) for name in seen), path
@@ -76,7 +79,7 @@ def test_doors_know_no_signer():
 
 def test_every_controller_that_issues_is_a_door_of_the_tests(serve, document, tmp_path):
     """The names of the doors in the code are those that the inventory gets from the tests."""
-    service = serve(configuration(document, tmp_path))
+    service = serve(configuration(document, tmp_path), base_url=BASE_URL)
     old = service.issue(good_csr())
     for door in DOORS:
         assert getattr(Visit(service, good_csr(), old), door)().status_int == 200
