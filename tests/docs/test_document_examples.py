@@ -8,6 +8,7 @@ tests with the number of blocks that each runs.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import subprocess
@@ -143,6 +144,7 @@ SECRETS = {
 }
 
 
+@functools.cache
 def entry_points(namespace):
     return metadata.entry_points(group=namespace).names
 
