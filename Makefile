@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 TEST_PLUGINS := $(wildcard tests/support/plugins/*.toml tests/support/plugins/*/*.py)
 NPM_FILES := $(addprefix tests/support/acme_programs/,package.json package-lock.json)
 
-.PHONY: serve check test lint docs bench load fuzz clean
+.PHONY: serve check test lint docs collect bench load fuzz clean
 
 serve: $(VENV)/serve.stamp CA/root-ca.crt
 	@echo
@@ -28,7 +28,8 @@ check: $(VENV)/check.stamp
 	$(BIN)/python -m pytest --quiet --numprocesses=auto --dist=worksteal \
 	    --hypothesis-profile=check -m 'not slow' tests/unit $(PYTEST)
 
-test: lint docs $(VENV)/packages.stamp $(VENV)/npm.stamp CA/root-ca.crt
+test: $(VENV)/test.stamp $(VENV)/packages.stamp $(VENV)/npm.stamp CA/root-ca.crt
+	$(MAKE) --jobs=2 lint docs collect
 	$(BIN)/anchor test-policy tests/policy/sample.json
 	rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest --cov --cov-report=term --numprocesses=2 --dist=loadfile \
@@ -41,6 +42,10 @@ lint: $(VENV)/test.stamp
 
 docs: $(VENV)/test.stamp
 	$(BIN)/sphinx-build --fail-on-warning --keep-going -q doc/source doc/build
+
+# pytest compiles the tests once, not in each of its processes.
+collect: $(VENV)/test.stamp
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --collect-only -qq >/dev/null || true
 
 bench: $(VENV)/test.stamp $(VENV)/packages.stamp
 	$(BIN)/python tools/bench.py $(BENCH)

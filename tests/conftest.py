@@ -16,19 +16,20 @@ environment.enter()
 
 
 @pytest.fixture
-def real_migrations(monkeypatch):
-    """New databases get their tables from Alembic; others from a copy."""
-    from anchor.store.database import engine
-    from tests.support import schema_template
+def real_databases(monkeypatch):
+    """New databases are made as in production."""
+    from anchor.store.database import engine, sqlite
+    from tests.support import quick_databases
 
-    monkeypatch.setattr(engine, "ensure_schema", schema_template.migrate)
+    monkeypatch.setattr(engine, "ensure_schema", quick_databases.migrate)
+    monkeypatch.setattr(sqlite, "make_engine", quick_databases.make_engine)
 
 
 def pytest_collection_finish():
     # Not imported above: a worker of pytest-xdist measures coverage from the collection on.
-    from tests.support import schema_template
+    from tests.support import quick_databases
 
-    schema_template.enter()
+    quick_databases.enter()
     # The collected tests live until the end: the garbage collector need not look at them again.
     gc.collect()
     gc.freeze()

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
 from anchor.errors import ConfigurationError, DatabaseUnavailable, StorageError
 from anchor.store.bans import Ban
@@ -22,6 +22,8 @@ from anchor.store.database.settings import locate_database
 from anchor.store.database.statements import Statement
 from anchor.store.database.tables import IMPORTS
 from anchor.timestamps import utc_now
+
+FULL = 2  # SQLite's number for the value of `PRAGMA synchronous`
 
 
 def open_database(directory, **options):
@@ -275,3 +277,15 @@ def test_a_database_that_nobody_uses_any_more_closes_its_file(tmp_path):
 
     opened = [os.path.realpath(each) for each in Path("/proc/self/fd").iterdir()]
     assert str(tmp_path / "anchor.db") not in opened
+
+
+@pytest.mark.usefixtures("real_databases")
+def test_every_commit_waits_for_the_disk(tmp_path):
+    database = open_database(tmp_path)
+    pragma = text("PRAGMA synchronous")
+
+    with database.read() as connection:
+        assert FULL == connection.execute(pragma).scalar()
+    with database.transaction() as transaction:
+        assert [(FULL,)] == transaction.rows(Statement(pragma), {})
+    database.close()

@@ -14,13 +14,13 @@ from anchor.store.database.engine import Database
 from anchor.store.database.inspection import schema_differences
 from anchor.store.database.settings import locate_database
 from anchor.store.database.tables import METADATA
-from tests.support import schema_template
+from tests.support import quick_databases
 from tests.support.database import make_database
 
 VERSIONS = Path(migrations.__path__[0], "versions")
 MIGRATIONS = sorted(VERSIONS.glob("[0-9]*.py"))
 
-pytestmark = pytest.mark.usefixtures("real_migrations")
+pytestmark = pytest.mark.usefixtures("real_databases")
 
 
 @pytest.fixture
@@ -59,8 +59,8 @@ def test_the_tests_copy_what_the_migrations_make(database, tmp_path, monkeypatch
         made.close()
         return sorted(dump)
 
-    monkeypatch.setattr(engine, "ensure_schema", schema_template.copy_or_migrate)
-    monkeypatch.setattr(schema_template, "_statements", [])
+    monkeypatch.setattr(engine, "ensure_schema", quick_databases.copy_or_migrate)
+    monkeypatch.setattr(quick_databases, "_statements", [])
     by_alembic, copied = (make_database(tmp_path, name) for name in ("first.db", "second.db"))
 
     assert contents(by_alembic) == contents(copied) == contents(database)

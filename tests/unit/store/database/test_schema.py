@@ -15,7 +15,7 @@ from anchor.store.database import schema
 from anchor.store.database.engine import Database
 from anchor.store.database.settings import locate_database
 
-pytestmark = pytest.mark.usefixtures("real_migrations")
+pytestmark = pytest.mark.usefixtures("real_databases")
 
 
 def open_database(directory):
