@@ -13,7 +13,7 @@ from anchor.store.acme_records import Authorization, AuthorizationStatus, Challe
 from anchor.store.database.acme_order_rows import challenges_text
 from anchor.store.database.certificate_rows import seconds
 from anchor.store.database.engine import Database
-from anchor.store.database.statements import Statement
+from anchor.store.database.statements import Statement, Transaction
 from anchor.store.database.tables import ACME_AUTHORIZATIONS, ACME_ORDERS
 
 _ORDERS = ACME_ORDERS.c
@@ -58,6 +58,15 @@ _MAKE_INVALID = Statement(
 )
 
 
+def lock_order(transaction: Transaction, order_id: str) -> None:
+    """Let other changes of an order and of its authorizations wait for this transaction.
+
+    Each transaction that changes both locks the order first, so that none waits for another one
+    that waits for it.
+    """
+    transaction.rows(_LOCK_ORDER, {"order": order_id})
+
+
 def settle(
     database: Database,
     authorization: Authorization,
@@ -94,7 +103,7 @@ def settle(
         "now": seconds(now),
     }
     with database.transaction() as transaction:
-        transaction.rows(_LOCK_ORDER, order)
+        lock_order(transaction, authorization.order_id)
         if not transaction.rows(_SETTLE, values):
             return False
         if valid:

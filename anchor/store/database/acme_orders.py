@@ -16,7 +16,7 @@ from anchor.store.acme_records import (
     Order,
     OrderStatus,
 )
-from anchor.store.database import acme_claims
+from anchor.store.database import acme_challenges, acme_claims
 from anchor.store.database.acme_claims import MAX_PROCESSING
 from anchor.store.database.acme_order_rows import (
     authorization_of,
@@ -302,6 +302,7 @@ class AcmeOrders:
             DatabaseUnavailable: the database is away, locked or full.
         """
         with self.database.transaction() as transaction:
+            acme_challenges.lock_order(transaction, authorization.order_id)
             if not transaction.rows(_DEACTIVATE, {"authorization": authorization.id}):
                 return False
             values = {"order": authorization.order_id, "problem": json.dumps(dict(error))}
