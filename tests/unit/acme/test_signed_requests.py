@@ -487,6 +487,7 @@ POST_ONLY = [
     "/order/{id}",
     "/order/{id}/finalize",
     "/authorization/{id}",
+    "/challenge/{id}/http-01",
     "/certificate/{id}",
     "/revoke-cert",
 ]
