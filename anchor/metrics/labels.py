@@ -70,8 +70,8 @@ def _authentications(
     pairs: set[tuple[str, str]] = set()
     for authority in authorities:
         has_acme = authority.name in acme
-        if has_acme and acme[authority.name].settings.open:
-            # An account without a token.
+        if has_acme:
+            # An account without a token; it may be older than the present configuration.
             pairs.add((NO_AUTHENTICATION, CredentialKind.ACME))
         for authenticator in authority.methods.authenticators:
             pairs.add((authenticator.name, authenticator.credential))
