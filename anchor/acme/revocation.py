@@ -91,7 +91,9 @@ def _find(services: AcmeServices, text: object) -> CertificateRecord:
 
 
 def _reason(members: dict[str, Any]) -> int:
-    reason = members.get("reason", 0)
+    reason = members.get("reason")
+    if reason is None:
+        return 0
     if not isinstance(reason, int) or isinstance(reason, bool):
         raise malformed("'reason' should be a number")
     if reason not in REASONS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from collections.abc import Iterator
@@ -92,9 +93,12 @@ def _choose(accounts: AcmeAccounts, namespace: argparse.Namespace) -> Iterator[A
 
 
 def _client(account: Account, inventory: Inventory) -> Client:
-    # Certificates for the same names, in the order in which they were issued.
+    # In the order in which they were issued; without the DER, as some clients issue every minute.
     issued = sorted(
-        inventory.select(Selection(acme_account=account.id)),
+        (
+            dataclasses.replace(record, der=b"")
+            for record in inventory.select(Selection(acme_account=account.id))
+        ),
         key=lambda record: record.issuance.issued_at if record.issuance else record.not_before,
     )
     newest: dict[frozenset[str], CertificateRecord] = {}

@@ -86,6 +86,7 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--token", metavar="ID", help="only those issued with this token, and their renewals"
     )
+    parser.add_argument("--account", metavar="ID", help="only those that this ACME account ordered")
     parser.add_argument(
         "--renewed-from",
         type=_fingerprint,

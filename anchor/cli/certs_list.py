@@ -54,6 +54,7 @@ def select(namespace: argparse.Namespace, now: datetime.datetime) -> Selection:
         key=None if namespace.key is None else key_prefix(namespace.key),
         serial=namespace.serial,
         token_id=namespace.token,
+        acme_account=namespace.account,
         renewed_from=namespace.renewed_from,
         issued_since=namespace.since,
     )

@@ -29,6 +29,7 @@ _FILTERS = {
     "key": "--key",
     "serial": "--serial",
     "token": "--token",
+    "account": "--account",
     "renewed_from": "--renewed-from",
     "since": "--since",
     "in_force": "--in-force",

@@ -17,7 +17,7 @@ import pytest
 from oslo_config import cfg
 
 from anchor.audit import message_bus, messaging_sink
-from anchor.audit.events import AUTHENTICATION, SIGNING, Event
+from anchor.audit.events import AUTHENTICATION, REVOCATION, SIGNING, Event
 from anchor.audit.message_bus import oslo_messaging
 from anchor.audit.messaging_sink import MessagingSink
 from anchor.errors import AuditError, ConfigurationError
@@ -317,7 +317,7 @@ def test_each_process_sends_by_itself_after_a_fork(broker, listener, tmp_path):
     assert len(listener.wait_for(41)) == 41
 
 
-@pytest.mark.parametrize("kind", [AUTHENTICATION, SIGNING])
+@pytest.mark.parametrize("kind", [AUTHENTICATION, SIGNING, REVOCATION])
 @pytest.mark.parametrize("reasons", [(), ("no", "and no again")])
 def test_what_is_sent_is_valid_cadf(kind, reasons):
     document = message_bus.as_cadf(event(1, kind, reasons))
