@@ -11,6 +11,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 import pydantic
 from pydantic import PlainValidator
 
+from anchor.acme.validation.networks import never_reached
 from anchor.config.file_types import text
 from anchor.config.option_types import Network
 from anchor.renewal.settings import Hours
@@ -162,6 +163,15 @@ class AcmeSettings(pydantic.BaseModel):
                     f"{name!a} should be 1 to 63 letters, digits, '.', '_' and '-', and begin with "
                     "a letter or a digit"
                 )
+        return value
+
+    @pydantic.field_validator("networks")
+    @classmethod
+    def _check_networks(cls, value: tuple[Network, ...]) -> tuple[Network, ...]:
+        for network in value:
+            reason = never_reached(network.network_address)
+            if reason is not None and reason == never_reached(network.broadcast_address):
+                raise ValueError(f"{network} is never reached: its addresses are {reason}")
         return value
 
     @pydantic.model_validator(mode="after")

@@ -17,6 +17,8 @@ from anchor.X509.dns_names import is_address
 LOG = logging.getLogger(__name__)
 
 _MAX_ADDRESSES = 2
+# Of the time of a validation, to look up the addresses of the service.
+_SHARE_FOR_OWN = 0.25
 Host = str | IPv4Address | IPv6Address
 
 
@@ -90,10 +92,11 @@ class Connector:
                 self._own = (ip_address(self._own_host),)
             else:
                 try:
-                    self._own = self._resolver.addresses(self._own_host)
+                    resolver = self._resolver.within(self._limit.part(_SHARE_FOR_OWN))
+                    self._own = resolver.addresses(self._own_host)
                 except ChallengeFailed as error:
-                    # It may have no name in the DNS that the challenges use.
-                    LOG.warning("the addresses of the service itself are not known: %s", error)
+                    # The DNS for challenges need not have the name of the service.
+                    LOG.warning("the addresses of the service itself are not refused: %s", error)
         return self._own
 
 

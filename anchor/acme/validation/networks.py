@@ -12,17 +12,17 @@ from anchor.X509.name_patterns import NetworkSet
 Address = IPv4Address | IPv6Address
 
 _NEVER = {
-    "of this network (RFC 1122)": ["0.0.0.0/8"],
+    "of 'this network' (RFC 1122)": ["0.0.0.0/8"],
     "for protocols (RFC 6890)": ["192.0.0.0/24"],
-    "a broadcast address": ["255.255.255.255/32"],
+    "for broadcasts": ["255.255.255.255/32"],
     # 169.254.169.254 is link-local, and 192.0.0.192 is one for protocols.
-    "of a metadata service": [
+    "of metadata services": [
         "100.100.100.200/32",
         "168.63.129.16/32",
         "fd00:ec2::254/128",
         "fd20:ce::254/128",
     ],
-    "an IPv4 address inside IPv6": [
+    "IPv4 addresses inside IPv6": [
         "::/96",
         "::ffff:0:0/96",
         "::ffff:0:0:0/96",
@@ -85,7 +85,7 @@ def never_reached(address: Address) -> str | None:
             return "of one interface only"
         # RFC 5214 section 6.1: the last 64 bits of an ISATAP address.
         if int(address) >> 32 & 0xFCFFFFFF == 0x00005EFE:
-            return "an IPv4 address inside IPv6"
+            return "IPv4 addresses inside IPv6"
     return next((reason for reason, each in _NEVER_SETS.items() if address in each), None)
 
 

@@ -50,6 +50,10 @@ class Resolver:
         self._servers = servers or _system_servers()
         self._limit = limit
 
+    def within(self, limit: TimeLimit) -> Resolver:
+        """A resolver with another time limit."""
+        return Resolver(self._servers, limit)
+
     def addresses(self, name: str) -> list[IPv4Address | IPv6Address]:
         """The addresses of a name, those of IPv6 and IPv4 in turn; at least one.
 

@@ -18,6 +18,14 @@ class TimeLimit:
         self._clock = clock
         self._end = clock() + seconds
 
+    def part(self, share: float) -> TimeLimit:
+        """A limit of a share of the time that is left.
+
+        Raises:
+            TimeoutError: none is left.
+        """
+        return TimeLimit(self.left() * share, self._clock)
+
     def left(self) -> float:
         """The seconds that are left.
 

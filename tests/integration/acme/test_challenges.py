@@ -14,7 +14,7 @@ from anchor.jose.compact import encode_base64url
 from tests.support.acme import BASE_URL, Client, acme_configuration, public_jwk
 from tests.support.pki import make_csr
 from tests.support.servers.challtestsrv import challenge_servers
-from tests.support.servers.dns_stub import DnsStub
+from tests.support.servers.dns_stub import SILENCE, DnsStub
 from tests.support.servers.nodes import nodes
 from tests.support.servers.processes import program
 from tests.support.servers.scripted import ScriptedServer, http_server
@@ -354,3 +354,19 @@ def test_a_machine_without_a_server_is_named_without_its_address(start, network)
     result, _ = client.attempt("closed.example.com")
     assert result["error"]["detail"] == "port 80 of closed.example.com: the connection is refused"
     assert network.other.address not in str(result)
+
+
+def test_a_name_of_the_service_that_no_resolver_answers_for_costs_a_part_of_the_time(
+    start, network
+):
+    def answer(name, kind):
+        if name == "anchor.example.com":
+            return SILENCE
+        return [network.machine.address] if kind == "A" else []
+
+    with network.other.entered():
+        stub = DnsStub(answer, network.other.address)
+    with stub:
+        client = start(resolver=stub.address)
+        result, _ = client.attempt(NAME, prepare=serve_http(network.servers))
+    assert result["status"] == "valid", result

@@ -70,11 +70,24 @@ def test_another_resolver_is_refused_with_an_example(value):
         ({"challenges": [], "trust_token_names": True}, "of no use without 'challenges'"),
         ({"challenges": ["http-02"]}, "should be 'http-01'"),
         ({"challenges": ["http-01"], "networks": ["10.0.0.1/8"]}, "has host bits set"),
+        (
+            {"challenges": ["http-01"], "networks": ["127.0.0.0/8"]},
+            "127.0.0.0/8 is never reached: its addresses are loopback",
+        ),
+        (
+            {"challenges": ["http-01"], "networks": ["169.254.169.254"]},
+            "is never reached: its addresses are link-local",
+        ),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(options, problem):
     with pytest.raises(pydantic.ValidationError, match=problem):
         AcmeSettings(**options)
+
+
+def test_networks_may_contain_addresses_that_are_never_reached():
+    everything = ["0.0.0.0/0", "::/0", "100.64.0.0/10", "168.63.129.0/24"]
+    assert len(AcmeSettings(challenges=["http-01"], networks=everything).networks) == 4
 
 
 def test_dns_challenges_need_no_networks():
