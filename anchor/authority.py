@@ -122,6 +122,8 @@ class RegistrationAuthority:
 
     def _check_account(self, recorded: AuthDetails, details: dict[str, Any]) -> AuthDetails:
         name = ""
+        if recorded.order is not None:
+            details |= events.describe_order(recorded.order)
         if recorded.token_id is not None:
             authenticator, _ = self.methods.of_tokens()
             name = authenticator.name

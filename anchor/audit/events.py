@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from anchor.auth.results import AuthDetails
+from anchor.auth.results import AcmeOrder, AuthDetails
 from anchor.ca.issued import IssuedCertificate
 from anchor.errors import Failure, RequestError, ValidationFailed
 from anchor.logs.bounds import shorten
@@ -104,7 +104,14 @@ def describe_identity(identity: AuthDetails) -> dict[str, Any]:
     if renewal := identity.renewal:
         details |= describe_renewed(renewal.fingerprint)
         details["renewals"] = renewal.renewals
+    if identity.order:
+        details |= describe_order(identity.order)
     return details
+
+
+def describe_order(order: AcmeOrder) -> dict[str, Any]:
+    """The fields about the order that an ACME account finalizes."""
+    return {"acme_account": order.account_id, "acme_order": order.order_id}
 
 
 def describe_renewed(fingerprint: str) -> dict[str, Any]:

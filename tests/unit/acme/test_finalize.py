@@ -89,8 +89,11 @@ def test_the_certificate_is_in_the_inventory_and_in_the_audit_with_its_account(
         "acme",
         client.row.id,
     )
-    kinds = [event["event"] for event in audit.events()]
-    assert len(kinds) == 2
+    events = audit.events()
+    assert [event["event"] for event in events] == ["audit.auth", "audit.sign"]
+    for event in events:
+        assert event["acme_account"] == client.row.id
+        assert event["acme_order"] == order["url"].rpartition("/")[2]
 
 
 CSRS = [
