@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from cryptography import x509
 
 from tests.support.pki import assert_is_leaf
 from tests.support.servers.acme_clients import (
@@ -20,9 +19,8 @@ from tests.support.servers.acme_clients import (
     LegoWithDns,
     Uacme,
 )
-from tests.support.servers.acme_site import CHALLENGING, acme_site
+from tests.support.servers.acme_site import CHALLENGING, acme_site, dns_names
 from tests.support.servers.acme_web_servers import Apache, Caddy
-from tests.support.servers.processes import wait_for
 from tests.support.servers.tls_in_memory import handshake
 
 HOUR = datetime.timedelta(hours=1)
@@ -65,6 +63,14 @@ def test_a_client_gets_a_certificate_for_a_token_and_renews_it(kind, site, tmp_p
     assert first != second
 
 
+def test_a_client_that_lost_the_response_to_its_csr_gets_that_certificate(site, tmp_path):
+    client, name = AcmeForPython(site, tmp_path / "client"), "lost.example.com"
+
+    client.issue_after_lost_response(name)
+
+    assert [connect(client, name)] == site.issued(name)
+
+
 def test_certbot_renews_when_the_server_says_so_and_not_before(site, tmp_path):
     client, name = Certbot(site, tmp_path / "client"), "certbot.example.com"
     client.issue(name)
@@ -77,6 +83,7 @@ def test_certbot_renews_when_the_server_says_so_and_not_before(site, tmp_path):
 
     assert first != second
     assert second == connect(client, name)
+    assert 2 == len(site.issued(name))
     assert HOUR <= second.not_valid_after_utc - second.not_valid_before_utc < 2 * HOUR
 
 
@@ -84,7 +91,7 @@ def test_caddy_renews_when_the_server_says_so_and_not_before(site, tmp_path):
     server = Caddy(site, tmp_path / "caddy", "caddy.example.com")
     with server.running():
         first = server.wait_for_certificate()
-        wait_for(lambda: server.handshake() == first, what="Caddy to use its certificate")
+        server.wait_until_used(first)
     server.forget_when_to_ask()
     with server.running():
         server.wait_for_log("got renewal info")
@@ -94,7 +101,8 @@ def test_caddy_renews_when_the_server_says_so_and_not_before(site, tmp_path):
     server.forget_when_to_ask()
     with server.running():
         second = server.wait_for_certificate(other_than=first)
-        wait_for(lambda: server.handshake() == second, what="Caddy to use its new certificate")
+        server.wait_until_used(second)
+    assert 2 == len(site.issued(server.name))
 
 
 def test_apache_renews_when_the_server_says_so_and_not_before(site, open_path):
@@ -110,6 +118,7 @@ def test_apache_renews_when_the_server_says_so_and_not_before(site, open_path):
         process.send_signal(signal.SIGUSR1)
         second = server.wait_for_certificate(other_than=first)
         server.activate(process, second)
+    assert 2 == len(site.issued(server.name))
 
 
 def revoke(server, path):
@@ -120,22 +129,20 @@ def revoke(server, path):
 @pytest.mark.parametrize("kind", [Certbot, LegoWithDns])
 def test_a_client_fulfils_a_challenge(kind, site, tmp_path):
     name = f"{kind.__name__.lower()}.challenge.example.com"
+    site.dns.set_addresses(name, site.machine.address)
     client = kind(site, tmp_path / "client", CHALLENGING)
 
     client.issue(name)
 
-    assert name in names_of(connect(client, name))
+    assert [name] == dns_names(connect(client, name))
 
 
 def test_caddy_fulfils_a_challenge_with_tls(site, tmp_path):
-    server = Caddy(site, tmp_path / "caddy", "caddy.challenge.example.com", CHALLENGING)
+    name = "caddy.challenge.example.com"
+    site.dns.set_addresses(name, site.machine.address)
+    server = Caddy(site, tmp_path / "caddy", name, CHALLENGING)
     with server.running():
         certificate = server.wait_for_certificate()
-        wait_for(lambda: server.handshake() == certificate, what="Caddy to use its certificate")
+        server.wait_until_used(certificate)
 
     assert '"challenge":"tls-alpn-01"' in server.log.read_text()
-
-
-def names_of(certificate):
-    extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    return extension.value.get_values_for_type(x509.DNSName)

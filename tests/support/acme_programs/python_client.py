@@ -33,7 +33,7 @@ def connect(directory_url, key, account=None):
     return client.ClientV2(directory, network)
 
 
-def issue(directory_url, kid, secret, path, name):
+def issue(directory_url, kid, secret, path, name, *, lose_response=False):
     account_file = Path(path, "account.json")
     if account_file.exists():
         known = json.loads(account_file.read_text())
@@ -61,6 +61,8 @@ def issue(directory_url, kid, secret, path, name):
         .sign(certificate_key, hashes.SHA256())
     )
     order = acme.new_order(csr.public_bytes(Encoding.PEM))
+    if lose_response:
+        acme.begin_finalization(order)
     deadline = datetime.datetime.now() + datetime.timedelta(seconds=20)
     order = acme.finalize_order(order, deadline)
     Path(path, f"{name}.crt").write_text(order.fullchain_pem)
@@ -75,5 +77,11 @@ def revoke(directory_url, certificate, key):
     connect(directory_url, josepy.JWKEC(key=loaded)).revoke(first, KEY_COMPROMISE)
 
 
+def lose_response(*arguments):
+    """Send the CSR, ignore the response, and begin again."""
+    issue(*arguments, lose_response=True)
+
+
 if __name__ == "__main__":
-    {"issue": issue, "revoke": revoke}[sys.argv[1]](*sys.argv[2:])
+    commands = {"issue": issue, "lose-response": lose_response, "revoke": revoke}
+    commands[sys.argv[1]](*sys.argv[2:])

@@ -130,7 +130,13 @@ class LegoWithDns(Lego):
 
     @property
     def solver(self):
-        return ("--dns", "exec", "--dns.disable-cp", "--dns.resolvers", self.site.resolver)
+        return (
+            "--dns",
+            "exec",
+            "--dns.disable-cp",
+            "--dns.resolvers",
+            "{}:{}".format(*self.site.dns.resolver),
+        )
 
     @property
     def environment(self):
@@ -141,7 +147,7 @@ class LegoWithDns(Lego):
             "#!/bin/sh\n"
             """[ "$1" = present ] || exit 0\n"""
             """exec curl --silent --show-error --fail --data "{\\"host\\": \\"$2\\", """
-            f"""\\"value\\": \\"$3\\"}}" {self.site.dns_url}/set-txt\n"""
+            f"""\\"value\\": \\"$3\\"}}" {self.site.dns.url("set-txt")}\n"""
         )
         path.chmod(0o755)
         return {"EXEC_PATH": path}
@@ -238,6 +244,11 @@ class AcmeForPython(_LibraryClient):
 
     def renew(self, name):
         return self._run("issue", *self._arguments, name)
+
+    def issue_after_lost_response(self, name):
+        """Get a certificate, although the response to the first request with the CSR was lost."""
+        self.path.mkdir()
+        return self._run("lose-response", *self._arguments, name)
 
     def revoke(self, certificate, key):
         """Revoke a certificate with its own key, because it is compromised."""

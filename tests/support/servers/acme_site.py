@@ -7,15 +7,18 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography import x509
+
 from tests.support.acme import acme_configuration, add_binding_token
 from tests.support.database import make_database
 from tests.support.paths import ROOT
 from tests.support.pki import CA, make_ca
 from tests.support.servers.anchor import uwsgi_ini
 from tests.support.servers.certificates import make_server_certificate
+from tests.support.servers.challtestsrv import ChallengeServers, challenge_servers
 from tests.support.servers.nginx_site import adapted, running_nginx
 from tests.support.servers.nodes import Node, nodes
-from tests.support.servers.processes import program, running
+from tests.support.servers.processes import running
 from tests.support.service import small_configuration
 
 HOURS = 6
@@ -25,9 +28,6 @@ CHALLENGES = ("http-01", "dns-01", "tls-alpn-01")
 CHALLENGING = "challenging"
 """The authority whose clients have to fulfil challenges."""
 
-_DNS_PORT = 8053
-_MANAGEMENT_PORT = 8055
-
 
 @dataclass(frozen=True)
 class AcmeSite:
@@ -36,11 +36,10 @@ class AcmeSite:
     Attributes:
         base_url: the URL of the service.
         directory: the directory of the service.
-        machine: the network namespace of the clients. Every name in the DNS has its address.
+        machine: the network namespace of the clients.
         ca: the CA that issues certificates to clients.
         tls_ca: the certificate of the CA whose certificate nginx has.
-        resolver: the DNS server and its port.
-        dns_url: the URL at which the DNS server takes records.
+        dns: the DNS server.
     """
 
     base_url: str
@@ -48,8 +47,7 @@ class AcmeSite:
     machine: Node
     ca: CA
     tls_ca: Path
-    resolver: str
-    dns_url: str
+    dns: ChallengeServers
 
     def directory_url(self, authority="default"):
         """The URL for clients."""
@@ -59,6 +57,12 @@ class AcmeSite:
         """The identifier and the secret of a new token."""
         with contextlib.closing(make_database(self.directory)) as database:
             return add_binding_token(database, authority=authority)
+
+    def issued(self, name):
+        """All certificates for a name so far."""
+        paths = (self.directory / "certs").glob("*.crt")
+        certificates = [x509.load_pem_x509_certificate(path.read_bytes()) for path in paths]
+        return [each for each in certificates if dns_names(each) == [name]]
 
     def run(self, *arguments, **environment):
         """Run a command on the clients' machine; it must succeed. Return its output.
@@ -77,6 +81,12 @@ class AcmeSite:
         return (self.directory / "uwsgi.log").read_text()
 
 
+def dns_names(certificate):
+    """The DNS names of a certificate."""
+    extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    return extension.value.get_values_for_type(x509.DNSName)
+
+
 @contextlib.contextmanager
 def acme_site(directory):
     """Run the service with an authority without challenges, and with one that has them."""
@@ -85,11 +95,11 @@ def acme_site(directory):
     tls.mkdir()
     tls_ca = make_ca(tls, name="tls-ca")
     with contextlib.ExitStack() as stack:
-        service, machine = stack.enter_context(nodes(2))
+        service, machine, dns = stack.enter_context(nodes(3))
         base_url = f"https://{service.address}"
         certificate, key = make_server_certificate(tls, tls_ca, service.address)
-        _write_configuration(directory, ca, base_url, service, machine)
-        stack.enter_context(_dns(directory, service, machine))
+        _write_configuration(directory, ca, base_url, machine, dns)
+        servers = stack.enter_context(challenge_servers(dns, directory))
         log = directory / "uwsgi.log"
         stack.enter_context(
             running(
@@ -105,8 +115,6 @@ def acme_site(directory):
                 "/run/anchor/anchor.sock": str(directory / "anchor.sock"),
                 "/etc/anchor/tls/anchor.crt": str(certificate),
                 "/etc/anchor/tls/anchor.key": str(key),
-                # All clients have the same address.
-                "rate=20r/s": "rate=200r/s",
             }
         )
         listening = (directory / "nginx.pid").exists
@@ -117,12 +125,11 @@ def acme_site(directory):
             machine=machine,
             ca=ca,
             tls_ca=tls_ca.cert_path,
-            resolver=f"{service.address}:{_DNS_PORT}",
-            dns_url=f"http://{service.address}:{_MANAGEMENT_PORT}",
+            dns=servers,
         )
 
 
-def _write_configuration(directory, ca, base_url, service, machine):
+def _write_configuration(directory, ca, base_url, machine, dns):
     document = small_configuration(ca)
     document["signing_ca"]["local"]["valid_hours"] = HOURS
     acme_configuration(
@@ -137,24 +144,10 @@ def _write_configuration(directory, ca, base_url, service, machine):
         "acme": {
             "challenges": list(CHALLENGES),
             "networks": [f"{machine.address}/32"],
-            "resolvers": [f"{service.address}:{_DNS_PORT}"],
+            "resolvers": [dns.address],
         }
     }
     (directory / "config.json").write_text(json.dumps(document))
     text = (ROOT / "config.py").read_text()
     text = text.replace("web = {", f'web = {{\n    "base_url": "{base_url}",', 1)
     (directory / "config.py").write_text(text)
-
-
-def _dns(directory, service, machine):
-    """Run a DNS server that knows the address of the clients' machine for every name."""
-    log = directory / "dns.log"
-    command = [
-        program("pebble-challtestsrv", "pebble"),
-        *("-http01", "", "-https01", "", "-tlsalpn01", "", "-dns01", f":{_DNS_PORT}"),
-        *("-defaultIPv4", machine.address, "-defaultIPv6", ""),
-        *("-management", f":{_MANAGEMENT_PORT}"),
-    ]
-    return running(
-        [*service.command, *command], log=log, ready=lambda: "management" in log.read_text()
-    )

@@ -6,12 +6,12 @@ import contextlib
 import json
 import shutil
 import signal
+import socket
+import ssl
 
 from cryptography import x509
 
 from tests.support.servers.processes import program, running, wait_for
-
-_END = "-----END CERTIFICATE-----"
 
 
 class WebServer:
@@ -34,14 +34,25 @@ class WebServer:
 
     def handshake(self):
         """Connect with TLS, verify the server's certificate for the name, and return it."""
-        shown = self.site.run(
-            *("openssl", "s_client", "-connect", f"{self.site.machine.address}:443"),
-            *("-servername", self.name, "-verify_hostname", self.name, "-verify_return_error"),
-            *("-CAfile", self.site.ca.cert_path),
-        )
-        begin = shown.index("-----BEGIN CERTIFICATE-----")
-        pem = shown[begin : shown.index(_END) + len(_END)]
-        return x509.load_pem_x509_certificate(pem.encode())
+        context = ssl.create_default_context(cafile=self.site.ca.cert_path)
+        machine = self.site.machine
+        with (
+            machine.entered(),
+            socket.create_connection((machine.address, 443), 20) as plain,
+            context.wrap_socket(plain, server_hostname=self.name) as stream,
+        ):
+            return x509.load_der_x509_certificate(stream.getpeercert(binary_form=True))
+
+    def wait_until_used(self, certificate):
+        """Wait until the server has this certificate in TLS handshakes."""
+
+        def used():
+            # Until then there is no certificate, or none that can be verified.
+            with contextlib.suppress(OSError):
+                return self.handshake() == certificate
+            return False
+
+        wait_for(used, what=f"a TLS handshake with the certificate for {self.name}")
 
     def stored(self):
         """The certificate in the server's files; None if there is none yet."""
@@ -140,6 +151,8 @@ class Apache(WebServer):
         loaded = "\n".join(
             f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so" for name in modules
         )
+        binding = self.path / "eab.json"
+        binding.write_text(json.dumps({"kid": self.kid, "hmac": self.secret}))
         (self.path / "httpd.conf").write_text(f"""
             ServerRoot {self.path}
             PidFile {self.path}/apache.pid
@@ -159,7 +172,7 @@ class Apache(WebServer):
             MDStoreDir {self.path}/md
             MDCertificateAuthority {self.server}
             MDCACertificateFile {tls_ca}
-            MDExternalAccountBinding {self.kid} {self.secret}
+            MDExternalAccountBinding {binding}
             MDContactEmail admin@example.com
             MDCertificateAgreement accepted
             MDPrivateKeys P-256
@@ -184,7 +197,7 @@ class Apache(WebServer):
     def activate(self, process, certificate):
         """Restart Apache, and wait until it uses the certificate."""
         process.send_signal(signal.SIGUSR1)
-        wait_for(lambda: self.handshake() == certificate, what="Apache to use its certificate")
+        self.wait_until_used(certificate)
 
     def certificate_files(self):
         # A certificate waits in "staging" until Apache is restarted.

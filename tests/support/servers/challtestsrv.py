@@ -62,8 +62,12 @@ class ChallengeServers:
         """Serve the certificate of the challenge tls-alpn-01 for a key authorization."""
         self._tell("add-tlsalpn01", host=host, content=content)
 
+    def url(self, command):
+        """The URL to which the members of a command are posted, as JSON."""
+        return f"http://{self.node.address}:{_MANAGEMENT_PORT}/{command}"
+
     def _tell(self, command, **members):
-        url = f"http://{self.node.address}:{_MANAGEMENT_PORT}/{command}"
+        url = self.url(command)
         with self.node.entered(), _OPENER.open(url, json.dumps(members).encode(), timeout=10):
             pass
 
