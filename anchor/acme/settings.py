@@ -112,7 +112,8 @@ class AcmeSettings(pydantic.BaseModel):
         description="the DNS resolvers for challenges and CAA, each an address or "
         "``ADDRESS:PORT``; by default those of the system",
     )
-    challenge_seconds: Annotated[float, pydantic.Field(ge=1, le=60)] = pydantic.Field(
+    # Less than the 30 seconds after which gunicorn ends a worker that does not answer.
+    challenge_seconds: Annotated[float, pydantic.Field(ge=1, le=25)] = pydantic.Field(
         default=10, description="how many seconds the validation of a challenge may take"
     )
     http_port: Port = pydantic.Field(
