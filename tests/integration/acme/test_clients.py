@@ -63,6 +63,20 @@ def test_a_client_gets_a_certificate_for_a_token_and_renews_it(kind, site, tmp_p
     assert first != second
 
 
+def test_a_client_that_renews_at_each_run_is_told_so_and_keeps_its_certificate(site, tmp_path):
+    client, name = Lego(site, tmp_path / "client"), "often.example.com"
+    client.issue(name)
+    for _ in range(4):
+        client.renew(name)
+    last = connect(client, name)
+
+    with pytest.raises(AssertionError, match=r"429 .*rateLimited .* should be renewed from "):
+        client.renew(name)
+
+    assert last == connect(client, name)
+    assert 5 == len(site.issued(name))
+
+
 def test_a_client_that_lost_the_response_to_its_csr_gets_that_certificate(site, tmp_path):
     client, name = AcmeForPython(site, tmp_path / "client"), "lost.example.com"
 

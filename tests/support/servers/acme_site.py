@@ -25,6 +25,7 @@ HOURS = 6
 """How long the certificates are valid."""
 
 CHALLENGES = ("http-01", "dns-01", "tls-alpn-01")
+_SOCKETS = ("anchor.sock", "second.sock")
 CHALLENGING = "challenging"
 """The authority whose clients have to fulfil challenges."""
 
@@ -103,7 +104,7 @@ def acme_site(directory):
         log = directory / "uwsgi.log"
         stack.enter_context(
             running(
-                [*service.command, *uwsgi_ini(directory), "--processes", "2"],
+                [*service.command, *uwsgi_ini(directory), *_two_processes(directory)],
                 log=log,
                 ready=lambda: "WSGI app 0" in log.read_text(),
                 cwd=directory,
@@ -112,7 +113,10 @@ def acme_site(directory):
         site = adapted(
             {
                 "listen 443 ssl;": f"listen {service.address}:443 ssl;",
-                "/run/anchor/anchor.sock": str(directory / "anchor.sock"),
+                # nginx takes them in turn, so a nonce comes to the process that has not made it.
+                "server unix:/run/anchor/anchor.sock;": "".join(
+                    f"server unix:{directory}/{name};" for name in _SOCKETS
+                ),
                 "/etc/anchor/tls/anchor.crt": str(certificate),
                 "/etc/anchor/tls/anchor.key": str(key),
             }
@@ -127,6 +131,14 @@ def acme_site(directory):
             tls_ca=tls_ca.cert_path,
             dns=servers,
         )
+
+
+def _two_processes(directory):
+    """Options for two processes, each with its own socket."""
+    return [
+        *("--processes", "2", "--socket", directory / _SOCKETS[1]),
+        *("--map-socket", "0:1", "--map-socket", "1:2"),
+    ]
 
 
 def _write_configuration(directory, ca, base_url, machine, dns):
