@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 
 from anchor import errors
-from anchor.acme.services import AcmeByAuthority
 from anchor.auth.results import CredentialKind
 from anchor.authority import RegistrationAuthority
 from anchor.ca.signing_ca import SigningCA
@@ -32,14 +31,14 @@ BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 def counter_keys(
     authorities: Collection[RegistrationAuthority],
     cas: Iterable[SigningCA],
-    acme: AcmeByAuthority,
+    acme: Container[str],
 ) -> Iterator[Key]:
     """The keys of all counters: the name of the counter, and its labels.
 
     Args:
         authorities: the registration authorities.
         cas: the CAs.
-        acme: the authorities with ACME by their names.
+        acme: the names of the authorities with ACME.
     """
     for authority in authorities:
         for outcome in (ISSUED, *OUTCOMES, FAILED):
@@ -64,7 +63,7 @@ def counter_keys(
 
 
 def _authentications(
-    authorities: Iterable[RegistrationAuthority], acme: AcmeByAuthority
+    authorities: Iterable[RegistrationAuthority], acme: Container[str]
 ) -> set[tuple[str, str]]:
     """The authentications, each with every kind of credential that it can accept."""
     pairs: set[tuple[str, str]] = set()

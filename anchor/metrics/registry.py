@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import bisect
 import datetime
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from types import MappingProxyType
 
 from anchor import errors
-from anchor.acme.services import AcmeByAuthority
 from anchor.auth.results import AuthDetails
 from anchor.authority import RegistrationAuthority
 from anchor.ca.issued import IssuedCertificate
@@ -64,7 +62,7 @@ class Metrics:
         authorities: the authorities by their names.
         directory: for the files of the counters; None to count this process only.
         clock: the time in UTC.
-        acme: the authorities with ACME by their names.
+        acme: the names of the authorities with ACME.
     """
 
     def __init__(
@@ -73,7 +71,7 @@ class Metrics:
         directory: Path | None = None,
         clock: Callable[[], datetime.datetime] = utc_now,
         *,
-        acme: AcmeByAuthority = MappingProxyType({}),
+        acme: Container[str] = (),
     ):
         self._clock = clock
         self._cas = {

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from anchor.store.database.tokens import Tokens
-from tests.support.acme import BASE_URL, Client, acme_configuration, add_binding_token
+from tests.support.acme import (
+    BASE_URL,
+    URL,
+    Client,
+    acme_configuration,
+    add_account,
+    add_binding_token,
+)
 from tests.support.acme_orders import new_order
 from tests.support.jwt import b64
 from tests.support.pki import make_csr
@@ -57,6 +64,17 @@ def test_a_certificate_is_counted_once_and_for_the_token_of_the_account(count):
 def test_an_account_without_a_token_is_counted_for_no_authentication(count):
     _, client, counters = count(open=True)
     client.register()
+
+    assert finalize(client).json["status"] == "valid"
+
+    assert counters("anchor_authentications_total") == {
+        '{authentication="none",credential="acme"}': 1
+    }
+
+
+def test_an_account_from_before_the_directory_was_closed_is_counted(count):
+    service, client, counters = count()
+    client.account = f"{URL}/account/{add_account(service.settings.database, client.key).id}"
 
     assert finalize(client).json["status"] == "valid"
 
