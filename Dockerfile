@@ -6,7 +6,7 @@ WORKDIR /src
 COPY setup.py setup.cfg pyproject.toml README.rst LICENSE config.py ./
 COPY anchor anchor
 RUN python3 -m venv /opt/anchor \
-    && /opt/anchor/bin/python -m pip install --no-cache-dir ".[oidc,postgresql]" "gunicorn >= 27" \
+    && /opt/anchor/bin/python -m pip install --no-cache-dir ".[acme,oidc,postgresql]" "gunicorn >= 27" \
     # Nothing is installed later, so pip is not needed.
     && /opt/anchor/bin/python -m pip uninstall --yes pip setuptools
 
