@@ -119,6 +119,31 @@ def test_responses_of_a_whole_life_match_their_descriptions(acme):
     }
 
 
+def test_responses_about_challenges_match_their_descriptions(serve, document):
+    options = {
+        "challenges": ["dns-persist-01", "dns-01"],
+        "challenge_seconds": 1,
+        # Nothing answers there.
+        "resolvers": ["127.0.0.1:1"],
+        "issuer_domain_names": ["ca.example.com"],
+    }
+    service = serve(acme_configuration(document, **options), base_url=BASE_URL)
+    client = Validated(service)
+    client.register(binding=add_binding_token(service.settings.database))
+    order = make_order(client, "*.example.com")
+    [url] = order.json["authorizations"]
+    authorization = client.post(url, None, status=200).json
+
+    challenge = client.post(authorization["challenges"][0]["url"], {}, status=200).json
+    invalid = [
+        client.post(url, None, status=200).json,
+        client.post(order.headers["Location"], None, status=200).json,
+    ]
+
+    assert ["dns-01", "dns-persist-01"] == [each["type"] for each in authorization["challenges"]]
+    assert ["invalid"] * 3 == [each["status"] for each in (challenge, *invalid)]
+
+
 @pytest.mark.parametrize("path", sorted({path for path, _ in OPERATIONS}))
 def test_exactly_the_described_methods_are_allowed(acme, path):
     allowed = {method.upper() for at, method in OPERATIONS if at == path}
