@@ -10,6 +10,7 @@ from anchor.acme.problems import AcmeProblem, ProblemType
 from anchor.acme.renewal_windows import window_of
 from anchor.acme.services import AcmeServices
 from anchor.store.acme_records import Account, Identifier, names_key
+from anchor.store.database import acme_order_counts
 from anchor.timestamps import timestamp
 
 
@@ -20,8 +21,9 @@ def require_few_unfinished(services: AcmeServices, account: Account) -> None:
         AcmeProblem: it has.
         DatabaseUnavailable: the database is away.
     """
+    database = services.orders.database
     limit, now = services.settings.max_pending_orders, services.clock()
-    ends = services.orders.ends_of_unfinished(account.id, now, limit)
+    ends = acme_order_counts.ends_of_unfinished(database, account.id, now, limit)
     if len(ends) >= limit:
         raise AcmeProblem(
             ProblemType.RATE_LIMITED,
@@ -46,8 +48,8 @@ def require_due(
         DatabaseUnavailable: the database is away.
     """
     limit, now = services.settings.max_duplicates, services.clock()
-    key = names_key(identifiers)
-    issued = services.orders.newest_certificates(account.id, key, limit)
+    database, key = services.orders.database, names_key(identifiers)
+    issued = acme_order_counts.newest_certificates(database, account.id, key, limit)
     if len(issued) < limit:
         return
     newest = services.authority.inventory.find(issued[0].fingerprint)

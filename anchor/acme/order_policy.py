@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from ipaddress import ip_address
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor.acme.identity import identity_for_policy
@@ -21,9 +20,6 @@ from anchor.policy.checks import Context
 from anchor.policy.policy import Policy
 from anchor.store.acme_records import Account, Identifier
 from anchor.X509.signing_request import X509Csr
-
-_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
-_MIN_RSA_BITS = 2048
 
 
 def require_allowed_names(
@@ -60,14 +56,14 @@ def name_failures(
         PluginError: a check or a fixup crashed.
         DatabaseUnavailable: the bans cannot be read.
     """
-    probe = _probe(policy).with_alternative_names(map(_general_name, identifiers))
-    evaluation = policy.evaluate(probe, context)
+    probe = _probe().with_alternative_names(map(_general_name, identifiers))
+    evaluation = policy.for_names.evaluate(probe, context)
     if evaluation.crashes:
         raise evaluation.crashes[0]
     if any(step.failures for step in evaluation.steps):
         # A fixup refuses the probe, so that nothing is known about names that fixups change.
         return ()
-    return tuple(each for each in evaluation.failures if each.check in policy.name_checks)
+    return evaluation.failures
 
 
 def _problem(
@@ -110,31 +106,9 @@ def _general_name(identifier: Identifier) -> x509.GeneralName:
     return x509.DNSName(identifier.value)
 
 
-def _probe(policy: Policy) -> X509Csr:
-    """A request without names, whose key the policy accepts."""
-    sizes = policy.allowed_keys
-    return _make_probe(None if sizes is None else tuple(sorted(sizes.items())))
-
-
 @functools.cache
-def _make_probe(sizes: tuple[tuple[str, int], ...] | None) -> X509Csr:
-    key = _make_key(None if sizes is None else dict(sizes))
+def _probe() -> X509Csr:
+    """A request without names; its key is made once in a process."""
+    key = ec.generate_private_key(ec.SECP256R1())
     builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
-    is_edwards = isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
-    signed = builder.sign(key, None if is_edwards else hashes.SHA256())
-    return X509Csr.from_der(signed.public_bytes(Encoding.DER))
-
-
-def _make_key(sizes: Mapping[str, int] | None) -> CertificateIssuerPrivateKeyTypes:
-    """A key of a kind and a size that are allowed; P-256 if possible, which is made fastest."""
-    if sizes is None:
-        return ec.generate_private_key(_CURVES[0]())
-    for curve in _CURVES if "EC" in sizes else ():
-        if curve.key_size >= sizes["EC"]:
-            return ec.generate_private_key(curve())
-    if "ED25519" in sizes:
-        return ed25519.Ed25519PrivateKey.generate()
-    if "ED448" in sizes:
-        return ed448.Ed448PrivateKey.generate()
-    bits = max(_MIN_RSA_BITS, sizes.get("RSA", 0))
-    return rsa.generate_private_key(public_exponent=65537, key_size=bits)
+    return X509Csr.from_der(builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER))

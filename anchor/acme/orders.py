@@ -80,7 +80,8 @@ def create_order(
         replaces=replaces,
         created=now,
     )
-    services.orders.add(order, authorizations, delete_after=expires + KEPT)
+    if not services.orders.add(order, authorizations, delete_after=expires + KEPT):
+        raise renewal_info.already_replaced()
     return order, authorizations
 
 

@@ -133,10 +133,15 @@ def check_replaces(
             f"it is for {', '.join(record.names)}",
         )
     if services.orders.is_replaced(certificate_id):
-        raise AcmeProblem(
-            ProblemType.ALREADY_REPLACED,
-            "another order replaces that certificate already; leave 'replaces' out for one more",
-        )
+        raise already_replaced()
+
+
+def already_replaced() -> AcmeProblem:
+    """The problem of a second order that replaces the same certificate."""
+    return AcmeProblem(
+        ProblemType.ALREADY_REPLACED,
+        "another order replaces that certificate already; leave 'replaces' out for one more",
+    )
 
 
 def _parse(certificate_id: str, prefix: str = "") -> CertificateId:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -123,6 +124,21 @@ class Policy:
         """
         return frozenset(
             check.name for check in self.checks if check.judges_names or not check.looks_at_csr
+        )
+
+    @cached_property
+    def for_names(self) -> Policy:
+        """A policy with the :attr:`name_checks` and the fixups, for a request that is a probe."""
+
+        def some(checks: tuple[Check, ...]) -> tuple[Check, ...]:
+            return tuple(check for check in checks if check.name in self.name_checks)
+
+        return dataclasses.replace(
+            self,
+            key_checks=(),
+            content_checks=some(self.content_checks),
+            result_checks=some(self.result_checks),
+            configured=some(self.configured),
         )
 
     @cached_property

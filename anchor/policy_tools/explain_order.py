@@ -24,6 +24,7 @@ from anchor.store.acme_records import (
     OrderStatus,
     names_key,
 )
+from anchor.store.database import acme_order_counts
 from anchor.store.database.tokens import Tokens
 from anchor.store.records import CertificateRecord
 from anchor.timestamps import timestamp
@@ -127,8 +128,8 @@ def _explain(
     except AnchorError as error:
         fault = error
     settings = services.settings
-    issued = services.orders.newest_certificates(
-        account.id, names_key(order.identifiers), settings.max_duplicates
+    issued = acme_order_counts.newest_certificates(
+        database, account.id, names_key(order.identifiers), settings.max_duplicates
     )
     return OrderExplanation(
         services=services,
@@ -142,7 +143,9 @@ def _explain(
         failures=failures,
         fault=fault,
         unfinished=len(
-            services.orders.ends_of_unfinished(account.id, now, settings.max_pending_orders)
+            acme_order_counts.ends_of_unfinished(
+                database, account.id, now, settings.max_pending_orders
+            )
         ),
         issued=len(issued),
         newest=inventory.find(issued[0].fingerprint) if issued else None,

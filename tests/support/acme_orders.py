@@ -45,6 +45,14 @@ def add_client(service, **changes):
     return client
 
 
+def same_client(client, service):
+    """Another client with the same account, at a service with the same database."""
+    other = Client(service.http, client.key)
+    other.account, other.row = client.account, client.row
+    other.nonces = [other.nonce()]
+    return other
+
+
 def identifiers(*names):
     """The identifiers for names and addresses."""
     kinds = (

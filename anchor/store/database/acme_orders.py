@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import and_, bindparam, delete, insert, or_, select, text, tuple_, update
 
@@ -24,10 +24,10 @@ from anchor.store.database.acme_order_rows import (
     order_of,
     order_values,
 )
-from anchor.store.database.certificate_rows import moment, seconds
+from anchor.store.database.certificate_rows import seconds
 from anchor.store.database.engine import Database
 from anchor.store.database.statements import Statement
-from anchor.store.database.tables import ACME_AUTHORIZATIONS, ACME_ORDERS
+from anchor.store.database.tables import ACME_ACCOUNTS, ACME_AUTHORIZATIONS, ACME_ORDERS
 from anchor.timestamps import utc_now
 
 _ORDERS = ACME_ORDERS.c
@@ -59,26 +59,6 @@ _FIND_AUTHORIZATIONS = Statement(
 )
 # Literals, as in the condition of the index.
 _IS_UNFINISHED = text("status IN ('pending', 'ready')")
-_FIND_UNFINISHED = Statement(
-    select(_ORDERS.expires)
-    .where(
-        _ORDERS.account_id == bindparam("account"),
-        _ORDERS.expires > bindparam("now"),
-        _IS_UNFINISHED,
-    )
-    .order_by(_ORDERS.expires)
-    .limit(bindparam("most"))
-)
-_FIND_NEWEST = Statement(
-    select(_ORDERS.certificate, _ORDERS.finalized)
-    .where(
-        _ORDERS.account_id == bindparam("account"),
-        _ORDERS.names_key == bindparam("names"),
-        _ORDERS.certificate.is_not(None),
-    )
-    .order_by(_ORDERS.finalized.desc())
-    .limit(bindparam("most"))
-)
 _DEACTIVATE = Statement(
     update(ACME_AUTHORIZATIONS)
     .where(
@@ -105,6 +85,12 @@ _IS_NOT_INVALID = or_(
 _FIND_REPLACING = Statement(
     select(_ORDERS.id).where(_ORDERS.replaces == bindparam("replaces"), _IS_NOT_INVALID).limit(1)
 )
+# It changes nothing but locks the row.
+_HOLD_ACCOUNT = Statement(
+    update(ACME_ACCOUNTS)
+    .where(ACME_ACCOUNTS.c.id == bindparam("account"))
+    .values(refused=ACME_ACCOUNTS.c.refused)
+)
 # Rows that another transaction uses are left: it could wait for this one.
 _FIND_ENDED = Statement(
     select(_ORDERS.id)
@@ -117,18 +103,6 @@ _DELETE_ORDER = Statement(delete(ACME_ORDERS).where(_ORDERS.id == bindparam("ord
 _DELETE_AUTHORIZATIONS = Statement(
     delete(ACME_AUTHORIZATIONS).where(_AUTHORIZATIONS.order_id == bindparam("order"))
 )
-
-
-class OrderedCertificate(NamedTuple):
-    """The certificate of an order.
-
-    Attributes:
-        fingerprint: the SHA-256 of the certificate, in hexadecimal.
-        finalized: when it was stored, in UTC.
-    """
-
-    fingerprint: str
-    finalized: datetime.datetime
 
 
 class AcmeOrders:
@@ -149,7 +123,7 @@ class AcmeOrders:
         authorizations: Iterable[Authorization],
         *,
         delete_after: datetime.datetime,
-    ) -> None:
+    ) -> bool:
         """Store a new order with its authorizations; delete some that ended long ago.
 
         Args:
@@ -157,10 +131,19 @@ class AcmeOrders:
             authorizations: one for each identifier.
             delete_after: when the order can be deleted if it is not finalized, in UTC.
 
+        Returns:
+            False if another order replaces the same certificate; the order is not stored then.
+
         Raises:
             DatabaseUnavailable: the database is away, locked or full.
         """
         with self.database.transaction() as transaction:
+            if order.replaces is not None:
+                # Other orders of the account that replace a certificate wait.
+                transaction.execute(_HOLD_ACCOUNT, {"account": order.account_id})
+                values = {"replaces": order.replaces, **self._times()}
+                if transaction.rows(_FIND_REPLACING, values):
+                    return False
             transaction.execute(_INSERT_ORDER, order_values(order, delete_after))
             transaction.execute_all(
                 _INSERT_AUTHORIZATION, map(authorization_values, authorizations)
@@ -170,6 +153,7 @@ class AcmeOrders:
                 keys = [{"order": identifier} for (identifier,) in ended]
                 transaction.execute_all(_DELETE_AUTHORIZATIONS, keys)
                 transaction.execute_all(_DELETE_ORDER, keys)
+        return True
 
     def find(self, order_id: str) -> Order | None:
         """The order with an identifier; None if there is none.
@@ -252,41 +236,6 @@ class AcmeOrders:
     def _times(self) -> dict[str, int]:
         now = self._clock()
         return {"now": seconds(now), "interrupted": seconds(now - MAX_PROCESSING)}
-
-    def ends_of_unfinished(
-        self, account_id: str, now: datetime.datetime, limit: int
-    ) -> list[datetime.datetime]:
-        """When the orders of an account end that are pending or ready, the earliest first.
-
-        Args:
-            account_id: the account.
-            now: the time, in UTC.
-            limit: the largest number of orders.
-
-        Raises:
-            DatabaseUnavailable: the database is away.
-        """
-        values = {"account": account_id, "now": seconds(now), "most": limit}
-        with self.database.transaction(writes=False) as transaction:
-            return [moment(end) for (end,) in transaction.rows(_FIND_UNFINISHED, values)]
-
-    def newest_certificates(
-        self, account_id: str, names: str, limit: int
-    ) -> list[OrderedCertificate]:
-        """The certificates of an account for the same names, the newest first.
-
-        Args:
-            account_id: the account.
-            names: the :func:`names_key` of the names.
-            limit: the largest number of certificates.
-
-        Raises:
-            DatabaseUnavailable: the database is away.
-        """
-        values = {"account": account_id, "names": names, "most": limit}
-        with self.database.transaction(writes=False) as transaction:
-            rows = transaction.rows(_FIND_NEWEST, values)
-        return [OrderedCertificate(fingerprint, moment(end)) for fingerprint, end in rows]
 
     def deactivate(self, authorization: Authorization, error: Mapping[str, Any]) -> bool:
         """Deactivate an authorization, and make its order invalid unless it is final.

@@ -6,7 +6,7 @@ import pytest
 
 from anchor.store.database.certificates import Selection
 from anchor.store.database.tokens import Tokens
-from tests.support.acme import BASE_URL, Client, add_binding_token, certificate_id
+from tests.support.acme import BASE_URL, add_binding_token, certificate_id
 from tests.support.acme_orders import (
     acme_with,
     add_client,
@@ -16,6 +16,7 @@ from tests.support.acme_orders import (
     finalize,
     new_order,
     obtain,
+    same_client,
 )
 from tests.support.database import anchor_url, server_database
 
@@ -38,14 +39,6 @@ def client(nodes):
     return add_client(nodes[0])
 
 
-def same(client, node):
-    """Another client with the same account, at a node."""
-    other = Client(node.http, client.key)
-    other.account, other.row = client.account, client.row
-    other.nonces = [other.nonce()]
-    return other
-
-
 def count(node):
     return node.settings.authorities["default"].inventory.count(Selection())
 
@@ -53,7 +46,7 @@ def count(node):
 def test_of_eight_requests_to_two_nodes_one_gets_the_certificate(nodes, client):
     for _ in range(3):
         order = new_order(client, f"{count(nodes[0])}.example.com").json
-        clients = [same(client, nodes[number % 2]) for number in range(8)]
+        clients = [same_client(client, nodes[number % 2]) for number in range(8)]
         before = count(nodes[0])
 
         answers = at_once(
@@ -68,7 +61,7 @@ def test_of_eight_requests_to_two_nodes_one_gets_the_certificate(nodes, client):
 
 
 def test_an_order_goes_from_node_to_node(nodes, client):
-    one, other = client, same(client, nodes[1])
+    one, other = client, same_client(client, nodes[1])
     # The nonce of one node is good on the other.
     order = new_order(one, "www.example.com")
     other.nonces, one.nonces = one.nonces, []
@@ -85,7 +78,7 @@ def test_an_order_goes_from_node_to_node(nodes, client):
 def test_a_deactivation_and_finalizing_at_once_never_give_both(nodes, client):
     for number in range(4):
         order = new_order(client, f"{number}.example.com").json
-        one, other = (same(client, node) for node in nodes)
+        one, other = (same_client(client, node) for node in nodes)
         before = count(nodes[0])
 
         final, deactivated = at_once(
@@ -110,7 +103,7 @@ def test_a_revoked_token_and_finalizing_at_once_leave_no_certificate_after_it(no
     token_id, _ = add_binding_token(database)
     client = add_client(nodes[0], token_id=token_id)
     order = new_order(client, "www.example.com").json
-    other = same(client, nodes[1])
+    other = same_client(client, nodes[1])
 
     answer, _ = at_once(
         [
@@ -127,7 +120,7 @@ def test_a_revoked_token_and_finalizing_at_once_leave_no_certificate_after_it(no
 
 
 def test_the_limits_count_over_all_nodes(nodes, client):
-    other = same(client, nodes[1])
+    other = same_client(client, nodes[1])
     first = obtain(client, "www.example.com")
     obtain(other, "www.example.com")
 
@@ -142,9 +135,23 @@ def test_the_limits_count_over_all_nodes(nodes, client):
 
 
 def test_an_account_has_a_limited_number_of_unfinished_orders_on_all_nodes(nodes, client):
-    other = same(client, nodes[1])
+    other = same_client(client, nodes[1])
     for number in range(4):
         new_order(client if number % 2 else other, f"{number}.example.com")
 
     for each in (client, other):
         assert_problem(new_order(each, "more.example.com", status=429), "rateLimited", 429)
+
+
+def test_of_orders_at_once_on_two_nodes_one_replaces_a_certificate(nodes, client):
+    replaces = certificate_id(obtain(client, "www.example.com"))
+    clients = [same_client(client, nodes[number % 2]) for number in range(4)]
+
+    answers = at_once(
+        [
+            lambda each=each: new_order(each, "www.example.com", status="*", replaces=replaces)
+            for each in clients
+        ]
+    )
+
+    assert sorted(answer.status_int for answer in answers) == [201, 409, 409, 409]

@@ -23,6 +23,7 @@ from tests.support.acme_orders import (
     download,
     finalize,
     new_order,
+    same_client,
 )
 from tests.support.pki import assert_is_leaf
 
@@ -235,10 +236,7 @@ def test_an_order_has_one_certificate_and_not_two(acme, client, order):
 
 
 def test_of_eight_requests_at_once_one_gets_the_certificate(acme, client, order):
-    # A nonce each, and a client each, since a client keeps the nonce of the last response.
-    clients = [add_same(acme, client) for _ in range(8)]
-    for each in clients:
-        each.nonces = [each.nonce()]
+    clients = [same_client(client, acme) for _ in range(8)]
 
     answers = at_once([lambda each=each: finalize(each, order, status="*") for each in clients])
 
@@ -249,20 +247,14 @@ def test_of_eight_requests_at_once_one_gets_the_certificate(acme, client, order)
     assert count(acme) == 1
 
 
-def add_same(acme, client):
-    """Another client with the same account."""
-    same = type(client)(acme.http, client.key)
-    same.account, same.row = client.account, client.row
-    return same
-
-
 def test_the_nodes_of_one_database_share_orders(serve, document, client, order):
-    other = add_same(serve(document, base_url=BASE_URL), client)
+    second = serve(document, base_url=BASE_URL)
+    other = same_client(client, second)
 
     answers = at_once(
         [
             lambda each=each: finalize(each, order, status="*")
-            for each in (client, other, add_same(other, client))
+            for each in (client, other, same_client(client, second))
         ]
     )
 
@@ -477,7 +469,7 @@ def test_an_authorization_that_is_deactivated_while_the_certificate_is_signed_gi
     acme, client, order, monkeypatch
 ):
     signing_ca = acme.settings.authorities["default"].signing_ca
-    other = add_same(acme, client)
+    other = same_client(client, acme)
     issue = type(signing_ca).issue
 
     def deactivate_first(self, *args, **kwargs):

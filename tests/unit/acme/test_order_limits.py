@@ -6,7 +6,7 @@ import pytest
 
 from anchor.acme.renewal_info import window_of
 from anchor.store.bans import Ban
-from anchor.store.database import acme_orders
+from anchor.store.database import acme_order_counts, acme_orders
 from anchor.store.database.certificates import Selection
 from anchor.timestamps import timestamp
 from tests.support.acme import BASE_URL, certificate_id
@@ -15,9 +15,11 @@ from tests.support.acme_orders import (
     acme_with,
     add_client,
     assert_problem,
+    at_once,
     finalize,
     new_order,
     obtain,
+    same_client,
 )
 
 
@@ -168,6 +170,20 @@ def test_a_certificate_is_replaced_once(client, clock):
     assert_problem(answer, "alreadyReplaced", 409)
 
 
+def test_of_two_orders_at_once_one_replaces_a_certificate(acme, client):
+    replaces = certificate_id(obtain(client, "www.example.com"))
+    clients = [same_client(client, acme) for _ in range(4)]
+
+    answers = at_once(
+        [
+            lambda each=each: new_order(each, "www.example.com", status="*", replaces=replaces)
+            for each in clients
+        ]
+    )
+
+    assert sorted(answer.status_int for answer in answers) == [201, 409, 409, 409]
+
+
 def test_an_account_has_a_limited_number_of_orders_that_are_not_finalized(acme, client, clock):
     orders = [new_order(client, f"{number}.example.com") for number in range(4)]
 
@@ -194,18 +210,18 @@ VALUES = dict.fromkeys(
 
 
 @pytest.mark.parametrize(
-    ("statement", "index"),
+    ("module", "statement", "index"),
     [
-        ("_FIND_UNFINISHED", "acme_orders_unfinished"),
-        ("_FIND_NEWEST", "acme_orders_names"),
-        ("_FIND_REPLACING", "acme_orders_replaces"),
-        ("_FIND_AUTHORIZATIONS", "acme_authorizations_order"),
-        ("_FIND_ENDED", "acme_orders_delete_after"),
+        (acme_order_counts, "_FIND_UNFINISHED", "acme_orders_unfinished"),
+        (acme_order_counts, "_FIND_NEWEST", "acme_orders_names"),
+        (acme_orders, "_FIND_REPLACING", "acme_orders_replaces"),
+        (acme_orders, "_FIND_AUTHORIZATIONS", "acme_authorizations_order"),
+        (acme_orders, "_FIND_ENDED", "acme_orders_delete_after"),
     ],
 )
-def test_no_query_of_a_new_order_reads_the_orders_of_others(acme, statement, index):
+def test_no_query_of_a_new_order_reads_the_orders_of_others(acme, module, statement, index):
     with acme.settings.database.transaction(writes=False) as transaction:
-        query = getattr(acme_orders, statement).compile(transaction._dialect)
+        query = getattr(module, statement).compile(transaction._dialect)
         cursor = transaction._cursor
         cursor.execute(f"EXPLAIN QUERY PLAN {query.text}", query.arguments(VALUES))
         plan = [row[-1] for row in cursor.fetchall()]

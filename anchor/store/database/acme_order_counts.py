@@ -1,0 +1,88 @@
+"""Queries about the orders of one account that limit how many more it can create."""
+
+from __future__ import annotations
+
+import datetime
+from typing import NamedTuple
+
+from sqlalchemy import bindparam, select, text
+
+from anchor.store.database.certificate_rows import moment, seconds
+from anchor.store.database.engine import Database
+from anchor.store.database.statements import Statement
+from anchor.store.database.tables import ACME_ORDERS
+
+_ORDERS = ACME_ORDERS.c
+# Literals, as in the condition of the index.
+_IS_UNFINISHED = text("status IN ('pending', 'ready')")
+_FIND_UNFINISHED = Statement(
+    select(_ORDERS.expires)
+    .where(
+        _ORDERS.account_id == bindparam("account"),
+        _ORDERS.expires > bindparam("now"),
+        _IS_UNFINISHED,
+    )
+    .order_by(_ORDERS.expires)
+    .limit(bindparam("most"))
+)
+_FIND_NEWEST = Statement(
+    select(_ORDERS.certificate, _ORDERS.finalized)
+    .where(
+        _ORDERS.account_id == bindparam("account"),
+        _ORDERS.names_key == bindparam("names"),
+        _ORDERS.certificate.is_not(None),
+    )
+    .order_by(_ORDERS.finalized.desc())
+    .limit(bindparam("most"))
+)
+
+
+class OrderedCertificate(NamedTuple):
+    """The certificate of an order.
+
+    Attributes:
+        fingerprint: the SHA-256 of the certificate, in hexadecimal.
+        finalized: when it was stored, in UTC.
+    """
+
+    fingerprint: str
+    finalized: datetime.datetime
+
+
+def ends_of_unfinished(
+    database: Database, account_id: str, now: datetime.datetime, limit: int
+) -> list[datetime.datetime]:
+    """When the orders of an account end that are pending or ready, the earliest first.
+
+    Args:
+        database: the database.
+        account_id: the account.
+        now: the time, in UTC.
+        limit: the largest number of orders.
+
+    Raises:
+        DatabaseUnavailable: the database is away.
+    """
+    values = {"account": account_id, "now": seconds(now), "most": limit}
+    with database.transaction(writes=False) as transaction:
+        return [moment(end) for (end,) in transaction.rows(_FIND_UNFINISHED, values)]
+
+
+def newest_certificates(
+    database: Database, account_id: str, names: str, limit: int
+) -> list[OrderedCertificate]:
+    """The certificates of an account for the same names, the newest first.
+
+    Args:
+        database: the database.
+        account_id: the account.
+        names: the :func:`names_key` of the names.
+        limit: the largest number of certificates.
+
+    Raises:
+        DatabaseUnavailable: the database is away.
+    """
+    values = {"account": account_id, "names": names, "most": limit}
+    with database.transaction(writes=False) as transaction:
+        rows = transaction.rows(_FIND_NEWEST, values)
+    return [OrderedCertificate(fingerprint, moment(end)) for fingerprint, end in rows]
