@@ -7,6 +7,7 @@ import datetime
 import json
 
 import pytest
+from sqlalchemy import delete, update
 
 from anchor.acme.problems import AcmeProblem, ProblemType
 from anchor.acme.services import new_id
@@ -22,6 +23,7 @@ from anchor.store.acme_records import (
     OrderStatus,
 )
 from anchor.store.bans import Ban
+from anchor.store.database.tables import TOKENS
 from anchor.store.database.tokens import Tokens
 from anchor.timestamps import timestamp, utc_now
 from tests.support.acme import (
@@ -238,6 +240,69 @@ def test_the_token_of_an_account_and_its_limits_are_shown(database, explain):
     assert code == 1
     assert f"  token               {token_id}, revoked at " in output
     assert "It gets no certificate: the account is revoked" in output
+
+
+def test_a_token_that_was_revoked_by_a_node_of_the_version_before_is_an_obstacle(
+    database, explained
+):
+    token_id, _ = add_binding_token(database)
+    order = add_order(database, add_account(database, token_id=token_id))
+    # That version knew of no accounts.
+    with database.write() as connection:
+        connection.execute(update(TOKENS).values(revoked=NOW.timestamp()))
+    code, document = explained(order.id)
+    assert (code, document["account"]["status"]) == (1, "valid")
+    end = f"the token of the account was revoked at {timestamp(NOW)}."
+    assert document["conclusion"] == f"It gets no certificate: {end}"
+    assert document["account"]["token_revoked"] == timestamp(NOW)
+
+
+def test_a_token_that_does_not_exist_any_more_is_an_obstacle(database, explain):
+    token_id, _ = add_binding_token(database)
+    order = add_order(database, add_account(database, token_id=token_id))
+    with database.write() as connection:
+        connection.execute(delete(TOKENS))
+    code, output, _ = explain("--acme", order.id)
+    assert code == 1
+    assert f"  token               {token_id}, which does not exist any more\n" in output
+    assert "It gets no certificate: the token of the account does not exist any more." in output
+
+
+def test_an_authority_that_accepts_no_tokens_any_more_is_an_obstacle(
+    database, explain, acme, document
+):
+    token_id, _ = add_binding_token(database)
+    order = add_order(database, add_account(database, token_id=token_id))
+    authority = document["registration_authority"]["default"]
+    authority["authentication"] = "static"
+    authority["acme"] = {"challenges": [], "open": True}
+    (acme.path / "config.json").write_text(json.dumps(document))
+    code, output, _ = explain("--acme", order.id)
+    assert code == 1
+    assert "  failed" in output
+
+
+def test_the_certificate_of_an_order_may_be_pruned(database, explained, acme):
+    account = add_account(database)
+    order = add_order(database, account)
+    services = acme.settings.acme["default"]
+    issued = issue_for(services, account, order=order)
+    assert sum(services.authority.inventory.prune(NOW + 2 * DAY)) == 1
+    code, document = explained(order.id)
+    expected = f"It got the certificate {issued.fingerprint}, which was pruned since."
+    assert (code, document["conclusion"]) == (0, expected)
+    assert document["limits"]["renew_from"] is None
+
+
+def test_an_order_whose_certificate_is_being_issued_says_so(database, explained, acme, monkeypatch):
+    account = add_account(database)
+    order = add_order(database, account)
+    services = acme.settings.acme["default"]
+    monkeypatch.setattr(services.orders, "complete", lambda *_: None)
+    issue_for(services, account, order=order)
+    code, document = explained(order.id)
+    assert (code, document["status"]) == (0, "processing")
+    assert document["conclusion"] == "A request issues its certificate at this moment."
 
 
 @pytest.mark.parametrize("order", ["a" * 25, "1", "x\x00", f"{URL}/account/abc", ""])
