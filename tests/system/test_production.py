@@ -15,6 +15,7 @@ import ssl
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,11 +25,13 @@ from anchor.cli.main import main
 from tests.support.pki import assert_is_leaf, make_csr
 from tests.support.servers.anchor import EVERY_SERVER, serving, uwsgi_ini
 from tests.support.servers.nginx_site import HOST, site
+from tests.support.servers.own_tls import compose_nginx
 from tests.support.servers.processes import (
     alive,
     answers,
     children,
     descendants,
+    free_port,
     program,
     wait_for,
 )
@@ -180,6 +183,18 @@ def test_acme_clients_get_problem_documents_from_nginx_and_have_their_own_limits
     assert_is_problem(too_often, 429, "rateLimited", retry_after="5")
     assert (503, "5") == (away[0], away[1]["Retry-After"])
     assert_is_problem(away_reads, 503, "serverInternal", retry_after="5")
+
+
+def test_acme_clients_get_problem_documents_from_the_nginx_of_compose_yaml(tmp_path, ca):
+    """Its Anchor does not run here."""
+    with compose_nginx(tmp_path, ca, f"http://127.0.0.1:{free_port()}") as client:
+        # The other server is for machines with certificates.
+        nginx = replace(client, host=HOST)
+        away = nginx.ask(nginx.context(), "GET", "/acme/default/directory")
+        too_large = nginx.ask(nginx.context(), "POST", "/acme/default/new-order", b"x" * 70000)
+
+    assert_is_problem((away.status, away.headers, away.body), 503, "serverInternal", "5")
+    assert_is_problem((too_large.status, too_large.headers, too_large.body), 413, "malformed")
 
 
 def assert_is_problem(answer, status, kind, retry_after=None):

@@ -132,6 +132,8 @@ def test_apache_renews_when_the_server_says_so_and_not_before(site, open_path):
         process.send_signal(signal.SIGUSR1)
         second = server.wait_for_certificate(other_than=first)
         server.activate(process, second)
+    assert site.is_replaced(first)
+    assert not site.is_replaced(second)
     assert 2 == len(site.issued(server.name))
 
 

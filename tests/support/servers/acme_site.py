@@ -9,6 +9,8 @@ from pathlib import Path
 
 from cryptography import x509
 
+from anchor.acme.certificate_ids import CertificateId
+from anchor.store.database.acme_orders import AcmeOrders
 from tests.support.acme import acme_configuration, add_binding_token
 from tests.support.database import make_database
 from tests.support.paths import ROOT
@@ -64,6 +66,13 @@ class AcmeSite:
         paths = (self.directory / "certs").glob("*.crt")
         certificates = [x509.load_pem_x509_certificate(path.read_bytes()) for path in paths]
         return [each for each in certificates if dns_names(each) == [name]]
+
+    def is_replaced(self, certificate):
+        """True if an order names a certificate as the one that it replaces."""
+        issuer = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
+        identifier = CertificateId(issuer.value.key_identifier, certificate.serial_number)
+        with contextlib.closing(make_database(self.directory)) as database:
+            return AcmeOrders(database).is_replaced(str(identifier))
 
     def run(self, *arguments, **environment):
         """Run a command on the clients' machine; it must succeed. Return its output.

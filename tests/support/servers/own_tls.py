@@ -80,18 +80,33 @@ def behind_container_nginx(directory, document, ca):
     text = (ROOT / "tools/docker/config.py").read_text()
     text = text.replace("/opt/anchor/etc/anchor/config.py", str(ROOT / "config.py"))
     (directory / "config.py").write_text(text.replace("172.30.16.200", "127.0.0.1"))
+    with (
+        serving("gunicorn", directory) as service,
+        compose_nginx(directory, ca, service.url) as client,
+    ):
+        yield client, service.port
+
+
+@contextlib.contextmanager
+def compose_nginx(directory, ca, url):
+    """Run nginx with the file of tools/docker; return a client of it.
+
+    Args:
+        directory: the directory of nginx' files.
+        ca: the CA of the server's certificate, and of the clients'.
+        url: the URL of the service.
+    """
     port = free_port()
     tls = make_ca(directory, name=MACHINES, issuer=ca, ca=False, usage=None)
-    with serving("gunicorn", directory) as service:
-        site = (ROOT / "tools/docker/nginx.conf").read_text()
-        for old, new in {
-            "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
-            "/etc/nginx/tls/anchor.crt": str(tls.cert_path),
-            "/etc/nginx/tls/anchor.key": str(tls.key_path),
-            "http://anchor:5016": service.url,
-            "burst=20": "burst=2000",
-        }.items():
-            assert old in site, f"nginx.conf does not say {old!r}"
-            site = site.replace(old, new)
-        with running_nginx(directory, site, lambda: listens(port)):
-            yield TLSClient(port, ca, MACHINES, directory), service.port
+    site = (ROOT / "tools/docker/nginx.conf").read_text()
+    for old, new in {
+        "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
+        "/etc/nginx/tls/anchor.crt": str(tls.cert_path),
+        "/etc/nginx/tls/anchor.key": str(tls.key_path),
+        "http://anchor:5016": url,
+        "burst=20": "burst=2000",
+    }.items():
+        assert old in site, f"nginx.conf does not say {old!r}"
+        site = site.replace(old, new)
+    with running_nginx(directory, site, lambda: listens(port)):
+        yield TLSClient(port, ca, MACHINES, directory)
