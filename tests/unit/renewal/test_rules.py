@@ -336,6 +336,22 @@ def test_a_ban_ends_renewals(serve, document, authority, banned):
     renewed(service, old, csr)
 
 
+def test_a_ban_of_a_certificate_ends_its_renewals_and_no_others(service):
+    old = service.issue()
+    other = service.issue()
+    new = renewed(service, old)
+    fingerprint = old.fingerprint(hashes.SHA256()).hex()
+    Bans(service.settings.database).add(Ban(kind="certificate", value=fingerprint, since=now()))
+
+    refused = "not_banned: the certificate to renew was revoked, or is banned"
+    assert refused in renew_over_tls(service, old, status=400).text
+    assert refused in renew(service, old, shared_key(), status=400).text
+    renewed(service, other)
+    # The renewals of before are other certificates: anchor certs --renewed-from lists them.
+    renewed(service, new)
+    service.issue()
+
+
 def test_a_ban_of_a_key_does_not_follow_its_successors(service):
     """Bans of the requester or of the name do: doc/source/explanation/security-model.rst."""
     old = service.issue()
