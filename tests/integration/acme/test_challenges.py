@@ -173,6 +173,27 @@ def test_dns_01_leads_to_a_certificate(start, network, name):
     assert names_of(client.finish(url, name)) == [name]
 
 
+def test_the_record_of_dns_01_may_be_in_another_zone(start, network):
+    client = start()
+    name, target = "delegated.example.com", "delegated.acme-records.example.net"
+
+    def prepare(_challenge, authorization):
+        network.servers.set_alias(f"_acme-challenge.{name}", target)
+        text = encode_base64url(sha256(authorization.encode()).digest())
+        network.servers.set_text(target, text)
+
+    result, _ = client.attempt(name, "dns-01", prepare)
+    assert result["status"] == "valid", result
+
+
+def test_http_01_reaches_the_machine_that_a_name_is_an_alias_of(start, network):
+    client = start()
+    network.servers.set_alias("alias.example.com", "real.example.com")
+    network.servers.set_addresses("real.example.com", network.machine.address)
+    result, _ = client.attempt("alias.example.com", prepare=serve_http(network.servers))
+    assert result["status"] == "valid", result
+
+
 def test_tls_alpn_01_leads_to_a_certificate(start, network):
     client = start()
     network.servers.set_addresses("tls.example.com", network.machine.address)

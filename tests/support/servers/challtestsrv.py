@@ -37,9 +37,11 @@ class ChallengeServers:
                 self._tell(f"add-{kind}", host=_dotted(name), addresses=some)
 
     def set_alias(self, name, target):
+        """Make a name an alias of another one (CNAME)."""
         self._tell("set-cname", host=_dotted(name), target=_dotted(target))
 
     def set_text(self, name, value):
+        """Add a TXT record."""
         self._tell("set-txt", host=_dotted(name), value=value)
 
     def set_caa(self, name, *policies):
@@ -54,9 +56,6 @@ class ChallengeServers:
     def set_http(self, token, content):
         """Serve the response to the challenge http-01."""
         self._tell("add-http01", token=token, content=content)
-
-    def set_redirect(self, path, target):
-        self._tell("add-redirect", path=path, targetURL=target)
 
     def set_tls(self, host, content):
         """Serve the certificate of the challenge tls-alpn-01 for a key authorization."""
