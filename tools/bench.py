@@ -61,10 +61,12 @@ def main() -> None:
         print_all(options, Path(name))
     print("\nWith the CA's key in a token, against the module's bare C_Sign", flush=True)
     # It sets environment variables for the module, so it runs in a separate process.
-    subprocess.run(
-        [sys.executable, Path(__file__).with_name("bench_hsm.py"), str(options.hsm_seconds)],
-        check=True,
-    )
+    run_script("bench_hsm.py", str(options.hsm_seconds))
+
+
+def run_script(name: str, *arguments: str) -> None:
+    """Run another script of this directory."""
+    subprocess.run([sys.executable, Path(__file__).with_name(name), *arguments], check=True)
 
 
 def print_all(options: argparse.Namespace, directory: Path) -> None:
@@ -90,6 +92,14 @@ def print_all(options: argparse.Namespace, directory: Path) -> None:
             print_row(last, "PostgreSQL", options, directory / f"{last}-postgresql", section)
     except pytest.fail.Exception as error:
         print(f"{last:9}  PostgreSQL: {error}")
+    # In a separate process: it needs this module.
+    acme = [
+        "bench_acme.py",
+        str(options.requests),
+        str(options.connections),
+        str(directory / "acme"),
+    ]
+    run_script(*acme)
 
     for kind in options.keys:
         # In a separate process: it configures logging, and changes the current directory.

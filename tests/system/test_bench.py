@@ -31,6 +31,7 @@ def test_the_benchmark_prints_its_figures():
     steps = ("HTTP form", "proof of possession", "verifying", "storage", "the whole request")
     assert all(step in done.stdout for step in steps)
     assert done.stdout.count("ec-p256") >= 3
+    assert "with all 5 requests of its order" in done.stdout
     assert "C_Sign" in done.stdout
 
 
