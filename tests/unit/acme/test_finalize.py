@@ -7,6 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor.authority import RegistrationAuthority
+from anchor.errors import DatabaseUnavailable
 from anchor.jose.compact import decode_base64url, encode_base64url
 from anchor.store.database import certificates
 from anchor.store.database.acme_orders import AcmeOrders
@@ -376,6 +377,36 @@ def test_an_order_that_clients_saw_as_invalid_never_becomes_valid(
 
     assert answer.json["status"] == "invalid"
     assert status_of(client, order) == "invalid"
+
+
+def test_a_database_that_is_away_when_the_order_should_become_valid_ends_the_order(
+    acme, client, order, clock, monkeypatch
+):
+    def away(*_):
+        raise DatabaseUnavailable("it is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AcmeOrders, "complete", away)
+        answer = finalize(client, order, status=503)
+
+    assert_problem(answer, "serverInternal", 503, "the database cannot be used now")
+    assert answer.headers["Retry-After"] == "5"
+    assert (status_of(client, order), count(acme)) == ("processing", 1)
+    clock.advance(minutes=2, seconds=1)
+    assert status_of(client, order) == "invalid"
+
+
+def test_a_database_that_is_away_leaves_the_order_ready(acme, client, order, monkeypatch):
+    def away(*_, **__):
+        raise DatabaseUnavailable("it is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(acme.settings.authorities["default"].inventory), "add", away)
+        answer = finalize(client, order, status=503)
+
+    assert_problem(answer, "serverInternal", 503, "the database cannot be used now")
+    assert count(acme) == 0
+    assert_can_go_on(acme, client, order)
 
 
 @pytest.mark.parametrize("what", ["file", "audit"])
