@@ -11,6 +11,7 @@ from anchor.acme.requests import (
     malformed,
     parse_account_key,
     require_algorithm,
+    require_strong,
     verify_signature,
 )
 from anchor.acme.services import AcmeServices
@@ -41,6 +42,7 @@ def change_key(services: AcmeServices, urls: AcmeUrls, request: SignedRequest) -
     thumbprint = key.thumbprint.hex()
     changed = services.accounts.find_key(account.authority, thumbprint)
     if changed is None:
+        require_strong(key)
         changed = services.accounts.change_key(account, thumbprint, key.members)
         if changed is None:
             raise AcmeProblem(

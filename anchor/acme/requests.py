@@ -10,13 +10,13 @@ from anchor.acme.nonces import Nonces
 from anchor.acme.problems import AcmeProblem, ProblemType
 from anchor.acme.services import AcmeServices, is_id
 from anchor.acme.urls import AcmeUrls
-from anchor.errors import Rejected
 from anchor.jose.algorithms import KEY_KINDS
 from anchor.jose.flattened import FlattenedJws, parse_flattened
 from anchor.jose.public_keys import PublicJwk, load_public_jwk, parse_public_jwk
 from anchor.jose.signatures import verify
 from anchor.jose.strict_json import parse_object
 from anchor.store.acme_records import Account, AccountStatus
+from anchor.X509.weak_keys import WeakKey
 
 ALGORITHMS = ("ES256", "ES384", "ES512", "EdDSA", "RS256")
 """The algorithms of account keys, in the order of preference."""
@@ -177,21 +177,36 @@ def require_algorithm(header: dict[str, Any]) -> str:
 
 
 def parse_account_key(jwk: object) -> PublicJwk:
-    """The key of an account.
+    """The key that has signed a request; see :func:`require_strong` before it is stored.
 
     Raises:
-        AcmeProblem: it is malformed or weak.
+        AcmeProblem: it is malformed, too small or too large.
     """
     try:
         key = parse_public_jwk(jwk)
-        if key.kind[0] == "RSA" and key.public_key.key_size > _MAX_RSA_BITS:
-            raise ValueError(f"the RSA key has more than {_MAX_RSA_BITS} bits")
-        key.require_strong()
-    except (ValueError, Rejected) as error:
-        raise AcmeProblem(
-            ProblemType.BAD_PUBLIC_KEY, f"the key in 'jwk' is not accepted: {error}"
-        ) from None
+    except (ValueError, WeakKey) as error:
+        raise _bad_key(error) from None
+    if key.kind[0] == "RSA" and key.public_key.key_size > _MAX_RSA_BITS:
+        raise _bad_key(f"the RSA key has more than {_MAX_RSA_BITS} bits")
     return key
+
+
+def require_strong(key: PublicJwk) -> None:
+    """Require that nobody can compute the private key, as far as that is tested here.
+
+    It takes up to 30 ms, so a request is verified before, and only keys that get stored are tested.
+
+    Raises:
+        AcmeProblem: somebody can.
+    """
+    try:
+        key.require_strong()
+    except WeakKey as error:
+        raise _bad_key(error) from None
+
+
+def _bad_key(reason: object) -> AcmeProblem:
+    return AcmeProblem(ProblemType.BAD_PUBLIC_KEY, f"the key in 'jwk' is not accepted: {reason}")
 
 
 def verify_signature(signed: FlattenedJws, algorithm: str, key: PublicJwk) -> None:
