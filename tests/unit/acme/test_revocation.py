@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
+from anchor.acme import revocation
+from anchor.acme.problems import AcmeProblem
+from anchor.acme.requests import SignedRequest
 from anchor.acme.revocation import REASONS
+from anchor.auth.presented import Origin
 from anchor.errors import AuditError
 from anchor.jose.compact import encode_base64url
 from anchor.store.bans import Ban
@@ -20,8 +26,10 @@ from tests.support.acme import (
     add_order,
     certificate_id,
     issue_for,
+    public_jwk,
 )
 from tests.support.pki import make_csr, make_key
+from tests.support.properties import examples
 from tests.support.renewal import jose_key, renew_over_tls
 
 ERROR = "urn:ietf:params:acme:error:"
@@ -283,3 +291,42 @@ def test_the_page_tells_to_make_a_new_key(acme, client, issued):
     revoke(client, issued, reason=1)
     answer = acme.http.get(f"/acme/default/explanation/{certificate_id(issued.certificate)}")
     assert "make a new key" in answer.text
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda values: st.lists(values) | st.dictionaries(st.text(), values),
+    max_leaves=5,
+)
+
+
+def refused(services, client, **members):
+    """Require a problem, and that nothing is banned."""
+    request = SignedRequest(
+        url=f"{URL}/revoke-cert",
+        payload=members,
+        key=public_jwk(client.key),
+        account=client.row,
+    )
+    with pytest.raises(AcmeProblem):
+        revocation.revoke(services, request, Origin(address="192.0.2.7", request_id="1"))
+    assert bans(services) == []
+
+
+@settings(max_examples=examples(100), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(certificate=JSON, reason=JSON)
+def test_members_of_any_type_are_a_problem(services, client, issued, certificate, reason):
+    refused(services, client, certificate=certificate)
+    assume(isinstance(reason, bool) or reason not in (None, *REASONS))
+    refused(services, client, certificate=encoded(issued.certificate), reason=reason)
+
+
+@settings(max_examples=examples(100), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_changed_certificate_is_malformed_or_unknown(services, client, issued, data):
+    der = bytearray(issued.der)
+    der[data.draw(st.integers(0, len(der) - 1))] ^= data.draw(st.integers(1, 255))
+    refused(services, client, certificate=encode_base64url(bytes(der)))
+    end = data.draw(st.integers(1, len(der) - 1))
+    refused(services, client, certificate=encode_base64url(issued.der[:end]))
+    refused(services, client, certificate=encode_base64url(issued.der + b"\0"))
