@@ -16,6 +16,7 @@ from anchor.errors import ConfigProblem, ConfigurationError
 
 if TYPE_CHECKING:
     from anchor.authorities import LoadedConfiguration
+    from anchor.cli.config_py import ConfigPy
     from anchor.config_lint.rules import Advice
 
 # The levels of anchor.config_lint, which is imported only when it is needed.
@@ -92,6 +93,7 @@ def _validate(path: Path) -> tuple[list[str], list[Advice]]:
     with problems.at(), _silent_backends():
         loaded = load_authorities(path)
     own_handlers = logging.getLogger().handlers[:]
+    config_py: ConfigPy | None = None
     with problems.at("config.py"):
         config_py = read(path)
         if config_py.exists:
@@ -99,7 +101,7 @@ def _validate(path: Path) -> tuple[list[str], list[Advice]]:
             log_configuration.dry_run(config_py.logging, sinks, own_handlers)
     with problems.at():
         # Without config.py nobody knows how the service is started.
-        if loaded and config_py.exists:
+        if loaded and config_py and config_py.exists:
             require_base_url(config_py.web, loaded.acme)
     problems.raise_if_any()
     assert loaded is not None
