@@ -50,8 +50,10 @@ def run(namespace: argparse.Namespace, path: Path) -> int:
         raise UnknownOrder(
             f"{namespace.acme!a} is neither an order's identifier nor its URL: clients log the URL"
         )
-    acme = load_authorities(path, offline=True).acme
-    explained = explain_order(acme, match[1], namespace.address)
+    loaded = load_authorities(path, offline=True)
+    if not loaded.database.exists():
+        raise UnknownOrder("there is no order: the service makes the database when it starts")
+    explained = explain_order(loaded.acme, match[1], namespace.address)
     if namespace.json:
         print(json.dumps(as_json(explained), indent=2))
     else:

@@ -324,3 +324,11 @@ def test_explaining_changes_nothing(database, explained, acme):
     before = acme.settings.acme["default"].orders.find(order.id)
     explained(order.id)
     assert acme.settings.acme["default"].orders.find(order.id) == before
+
+
+def test_without_a_database_nothing_is_made(tmp_path, document, capsys):
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(acme_configuration(document)))
+    assert main.main(["explain", "--acme", "a" * 25, "--config", str(config)]) == 2
+    assert "there is no order: the service makes the database" in capsys.readouterr().err
+    assert not (tmp_path / "anchor.db").exists()
