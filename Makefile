@@ -88,11 +88,12 @@ $(VENV)/packages.stamp: tests/packages.txt | $(VENV)/bin/python
 	tools/install-packages $$(grep -v '^#' tests/packages.txt)
 	touch $@
 
-# The client acme-client, with exactly the packages of package-lock.json.
+# The client acme-client, with exactly the packages of package-lock.json.  npm trusts this machine's CAs.
 $(VENV)/npm.stamp: $(NPM_FILES) | $(VENV)/test.stamp
 	mkdir -p $(VENV)/npm
 	cp $(NPM_FILES) $(VENV)/npm
-	$(BIN)/npm ci --prefix $(VENV)/npm --ignore-scripts --no-audit --no-fund --silent
+	NODE_USE_SYSTEM_CA=1 $(BIN)/npm ci --prefix $(VENV)/npm --ignore-scripts --no-audit --no-fund \
+	    --loglevel=error
 	touch $@
 
 clean:
