@@ -22,12 +22,12 @@ def certificate_chain(services: AcmeServices, account: Account, order_id: str) -
         DatabaseUnavailable: the database is away.
     """
     order = find_order(services, account, order_id)
-    record = None
+    der = None
     if order.status is OrderStatus.VALID and order.certificate is not None:
-        record = services.authority.inventory.find(order.certificate)
-    if record is None:
+        der = services.authority.inventory.der(order.certificate)
+    if der is None:
         raise AcmeProblem(ProblemType.NOT_FOUND, "the order has no certificate, or no longer")
-    certificate = x509.load_der_x509_certificate(record.der)
+    certificate = x509.load_der_x509_certificate(der)
     chain = (certificate, *_issuers(services, certificate))
     return b"".join(each.public_bytes(Encoding.PEM) for each in chain)
 
