@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Collection, Iterable
 from ipaddress import ip_address
@@ -15,7 +16,7 @@ from anchor.acme.identity import identity_for_policy
 from anchor.acme.problems import AcmeProblem, ProblemType, Subproblem
 from anchor.acme.services import AcmeServices
 from anchor.auth.presented import Origin
-from anchor.errors import Failure
+from anchor.errors import Failure, PluginError
 from anchor.policy.checks import Context
 from anchor.policy.policy import Policy
 from anchor.store.acme_records import Account, Identifier
@@ -82,12 +83,8 @@ def _problem(
         ]
         for identifier in identifiers
     }
-    # What is wrong with all names in the same words is not about names: a requester is banned.
-    common = (
-        set.intersection(*({str(each) for each in some} for some in refused.values()))
-        if len(refused) > 1
-        else set[str]()
-    )
+    # What is wrong in the same words without any name is not about names: a requester is banned.
+    common = {str(each) for each in _failures_without_names(policy, context)}
     subproblems = [
         Subproblem(ProblemType.REJECTED_IDENTIFIER, "; ".join(reasons), identifier)
         for identifier, some in refused.items()
@@ -98,6 +95,13 @@ def _problem(
         "the policy does not allow these names: " + "; ".join(map(str, failures)),
         subproblems=subproblems,
     )
+
+
+def _failures_without_names(policy: Policy, context: Context) -> tuple[Failure, ...]:
+    with contextlib.suppress(PluginError):
+        # A plug-in may rely on a name.
+        return name_failures(policy, (), context)
+    return ()
 
 
 def _general_name(identifier: Identifier) -> x509.GeneralName:

@@ -98,12 +98,13 @@ def test_a_name_that_is_banned_is_refused(client_with):
     ] == [("bad.example.com", "not_banned: the name is banned (name 'bad.example.com')")]
 
 
-def test_a_requester_that_is_banned_orders_nothing_and_no_name_is_blamed(client_with):
+@pytest.mark.parametrize("names", [["a.example.com"], ["a.example.com", "b.example.com"]])
+def test_a_requester_that_is_banned_orders_nothing_and_no_name_is_blamed(client_with, names):
     client = client_with()
     bans = client.service.settings.acme["default"].bans
     bans.add(Ban(kind="requester", value="machines", since=utc_now()))
 
-    answer = new_order(client, "a.example.com", "b.example.com", status=400)
+    answer = new_order(client, *names, status=400)
 
     assert_problem(answer, "rejectedIdentifier", 400, "not_banned: the requester is banned")
     assert "subproblems" not in answer.json
@@ -242,6 +243,21 @@ def test_a_plugin_that_is_marked_is_asked_and_others_are_not(client_with, monkey
     assert calls[0] == ("good.example.com", "bad.example.com")
     [problem] = answer.json["subproblems"]
     assert problem["detail"] == "source_cidrs: it is bad (name 'bad.example.com')"
+
+
+def test_a_plugin_that_relies_on_a_name_can_refuse_names(client_with, monkeypatch):
+    @judges_names
+    def first_name(csr):
+        if csr.dns_names[0] != "good.example.com":
+            raise ValidationError("it is not good")
+
+    plugin(monkeypatch, first_name)
+    client = client_with({"source_cidrs": {}})
+
+    answer = new_order(client, "bad.example.com", status=400)
+
+    assert_problem(answer, "rejectedIdentifier", 400, "source_cidrs: it is not good")
+    assert len(answer.json["subproblems"]) == 1
 
 
 def test_a_plugin_that_is_not_marked_is_not_asked_about_orders(client_with, monkeypatch):
