@@ -42,12 +42,12 @@ def authenticate(
 
     Raises:
         OrderNotReady: the order has a certificate already, or has ended.
-        NotAuthenticated: the token of the account was revoked.
+        NotAuthenticated: the token of the account was revoked, or it has none and needs one.
         DatabaseUnavailable: the database is away.
     """
     if order.status is not OrderStatus.READY:
         raise OrderNotReady(f"the order is {order.status.value}, and should be ready")
-    presented = AccountKey(recorded=recorded_identity(account, order.id), origin=origin)
+    presented = AccountKey(recorded=recorded_identity(services, account, order.id), origin=origin)
     return services.authority.authenticate(presented)
 
 

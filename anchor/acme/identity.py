@@ -6,11 +6,22 @@ import dataclasses
 
 from anchor.acme.services import AcmeServices
 from anchor.auth.results import AcmeOrder, AuthDetails, CredentialKind
+from anchor.errors import NotAuthenticated
 from anchor.store.acme_records import Account
 
 
-def recorded_identity(account: Account, order_id: str) -> AuthDetails:
-    """The identity that was recorded with an account, for one of its orders."""
+def recorded_identity(services: AcmeServices, account: Account, order_id: str) -> AuthDetails:
+    """The identity that was recorded with an account, for one of its orders.
+
+    Raises:
+        NotAuthenticated: the account has no token, and needs one at this authority.
+    """
+    if account.token_id is None and not services.settings.open:
+        # Anybody could create it, when the directory was open.
+        raise NotAuthenticated(
+            "the account is bound to no token, and this directory is not open any more: create an "
+            "account with another key and an externalAccountBinding"
+        )
     return AuthDetails(
         account.requester,
         account.groups,
@@ -24,13 +35,13 @@ def identity_for_policy(services: AcmeServices, account: Account) -> AuthDetails
     """The identity as the policy sees it, without authentication and its record.
 
     Raises:
-        NotAuthenticated: the authority does not accept tokens any more.
+        NotAuthenticated: the account needs a token, or the authority accepts no tokens any more.
     """
     authentication = ""
     if account.token_id is not None:
         authentication = services.authority.methods.of_tokens().authenticator.name
     return dataclasses.replace(
-        recorded_identity(account, ""),
+        recorded_identity(services, account, ""),
         authentication=authentication,
         credential=CredentialKind.ACME,
         order=None,

@@ -40,12 +40,15 @@ DAY = datetime.timedelta(days=1)
 
 
 def acme_configuration(document, **options):
-    """Add ACME to a configuration: by default accounts need tokens, and there are no challenges."""
+    """Add ACME to a configuration: by default accounts need no tokens, and there are no challenges.
+
+    Tests about tokens say ``open=False``.
+    """
     document["authentication"]["tokens"] = {"backend": "token"}
     authority = document["registration_authority"]["default"]
     used = authority["authentication"]
     authority["authentication"] = [*([used] if isinstance(used, str) else used), "tokens"]
-    authority["acme"] = {"challenges": []} | options
+    authority["acme"] = {"challenges": [], "open": True} | options
     return document
 
 

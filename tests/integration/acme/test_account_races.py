@@ -29,7 +29,7 @@ from tests.support.database import anchor_url, server_database
 @pytest.fixture
 def nodes(serve, document, postgresql_url, tmp_path):
     """Two nodes with one database on a server."""
-    acme_configuration(document)["database"] = {"url": anchor_url(postgresql_url)}
+    acme_configuration(document, open=False)["database"] = {"url": anchor_url(postgresql_url)}
     database = server_database(postgresql_url, tmp_path, timeout_seconds=20)
     database.prepare()
     made = [serve(document, base_url=BASE_URL), serve(document, base_url=BASE_URL)]

@@ -24,8 +24,14 @@ from tests.support.acme import (
     make_key,
 )
 from tests.support.acme_drafts import assert_problem, lazy_world, world
+from tests.support.pki import make_csr
+from tests.support.renewal import der
 
 __all__ = ["lazy_world", "world"]
+
+
+NAME = "www.example.com"
+ORDER = {"identifiers": [{"type": "dns", "value": NAME}]}
 
 
 @pytest.fixture
@@ -187,7 +193,7 @@ def test_an_account_has_ten_contacts_at_most(world):
 
 
 def test_without_a_token_no_account_is_made_unless_the_directory_is_open(serve, document):
-    service = serve(acme_configuration(document), base_url=BASE_URL)
+    service = serve(acme_configuration(document, open=False), base_url=BASE_URL)
     client = Client(service.http)
 
     answer = client.register(status="*")
@@ -195,6 +201,25 @@ def test_without_a_token_no_account_is_made_unless_the_directory_is_open(serve, 
     assert_problem(answer, 403, "externalAccountRequired", "the id and the secret of a token")
     meta = service.http.get("/acme/default/directory").json["meta"]
     assert meta["externalAccountRequired"] is True
+
+
+def test_an_account_from_a_time_when_the_directory_was_open_gets_nothing_any_more(serve, document):
+    """Whoever closes a directory closes it to those who got in before, too."""
+    service = serve(acme_configuration(document, open=True), base_url=BASE_URL)
+    client = Client(service.http)
+    client.register()
+    order = client.post("/new-order", ORDER).json
+    document["registration_authority"]["default"]["acme"]["open"] = False
+    closed = serve(document, base_url=BASE_URL)
+    client.http = closed.http
+
+    for url, payload in (
+        ("/new-order", ORDER),
+        (order["finalize"], {"csr": jwt.b64(der(make_csr(NAME, NAME)))}),
+    ):
+        answer = client.post(url, payload)
+        assert_problem(answer, 403, "unauthorized", "this directory is not open any more")
+    assert client.post(client.account, {"status": "deactivated"}).status_int == 200
 
 
 TERMS = "https://example.com/terms.html"
@@ -287,7 +312,7 @@ def test_a_deactivated_account_is_of_no_use_any_more(world):
     for url, payload in (
         (client.account, None),
         (client.account, {"status": "valid"}),
-        ("/new-order", {"identifiers": [{"type": "dns", "value": "www.example.com"}]}),
+        ("/new-order", ORDER),
         ("/key-change", {}),
     ):
         answer = client.post(url, payload)
@@ -357,7 +382,7 @@ def test_the_client_calls_itself_at_most_200_characters(world):
 
 
 def test_the_same_request_many_times_at_once_makes_one_account_and_costs_one_use(serve, document):
-    service = serve(acme_configuration(document), base_url=BASE_URL)
+    service = serve(acme_configuration(document, open=False), base_url=BASE_URL)
     database = service.settings.database
     key, token = make_key(), add_binding_token(database, uses=2)
     clients = [Client(service.http, key) for _ in range(8)]
@@ -374,7 +399,7 @@ def test_the_same_request_many_times_at_once_makes_one_account_and_costs_one_use
 
 def test_the_creation_and_the_end_of_an_account_are_logged(serve, document, caplog):
     caplog.set_level("INFO", "anchor.acme")
-    service = serve(acme_configuration(document), base_url=BASE_URL)
+    service = serve(acme_configuration(document, open=False), base_url=BASE_URL)
     token = add_binding_token(service.settings.database, requester="web machines")
     client = Client(service.http)
 

@@ -7,10 +7,8 @@ import pytest
 from anchor.store.database.tokens import Tokens
 from tests.support.acme import (
     BASE_URL,
-    URL,
     Client,
     acme_configuration,
-    add_account,
     add_binding_token,
 )
 from tests.support.acme_orders import new_order
@@ -48,7 +46,7 @@ def finalize(client, name=NAME, ordered=NAME):
 
 
 def test_a_certificate_is_counted_once_and_for_the_token_of_the_account(count):
-    service, client, counters = count()
+    service, client, counters = count(open=False)
     client.register(binding=add_binding_token(service.settings.database))
 
     assert finalize(client).json["status"] == "valid"
@@ -62,7 +60,7 @@ def test_a_certificate_is_counted_once_and_for_the_token_of_the_account(count):
 
 
 def test_an_account_without_a_token_is_counted_for_no_authentication(count):
-    _, client, counters = count(open=True)
+    _, client, counters = count()
     client.register()
 
     assert finalize(client).json["status"] == "valid"
@@ -72,19 +70,8 @@ def test_an_account_without_a_token_is_counted_for_no_authentication(count):
     }
 
 
-def test_an_account_from_before_the_directory_was_closed_is_counted(count):
-    service, client, counters = count()
-    client.account = f"{URL}/account/{add_account(service.settings.database, client.key).id}"
-
-    assert finalize(client).json["status"] == "valid"
-
-    assert counters("anchor_authentications_total") == {
-        '{authentication="none",credential="acme"}': 1
-    }
-
-
 def test_refusals_are_counted_by_their_reason(count):
-    service, client, counters = count()
+    service, client, counters = count(open=False)
     token = add_binding_token(service.settings.database)
     client.register(binding=token)
     other_names = finalize(client, "other.example.com")
@@ -99,7 +86,7 @@ def test_refusals_are_counted_by_their_reason(count):
 
 
 def test_a_refusal_of_the_policy_is_counted_for_its_check(count, monkeypatch):
-    _, client, counters = count(open=True)
+    _, client, counters = count()
     client.register()
     # The configuration has changed since the order was made.
     monkeypatch.setattr("anchor.acme.orders.require_allowed_names", lambda *_: None)

@@ -40,7 +40,7 @@ def lazy_bound(tmp_path_factory):
     @functools.cache
     def made():
         path = tmp_path_factory.mktemp("bound")
-        document = acme_configuration(small_configuration(make_ca(path)))
+        document = acme_configuration(small_configuration(make_ca(path)), open=False)
         authorities = document["registration_authority"]
         # Failures of many tests come from one address.
         authorities["default"] |= {"max_failures": 0, "max_address_failures": 0}
@@ -125,7 +125,10 @@ def test_many_clients_at_once_get_as_many_accounts_as_the_token_has_uses(bound):
 def test_the_end_of_a_token_is_not_the_end_of_its_account(tmp_path, document):
     clock = SimpleNamespace(now=utc_now().replace(microsecond=0))
     service = Service(
-        tmp_path, acme_configuration(document), clock=lambda: clock.now, base_url=BASE_URL
+        tmp_path,
+        acme_configuration(document, open=False),
+        clock=lambda: clock.now,
+        base_url=BASE_URL,
     )
     token = add_binding_token(service.settings.database, uses=2)
     client = Client(service.http)
@@ -373,7 +376,7 @@ def test_a_binding_is_audited_with_its_token(bound, audit):
 
 
 def test_bindings_that_fail_too_often_are_throttled(serve, document):
-    acme_configuration(document)
+    acme_configuration(document, open=False)
     document["registration_authority"]["default"] |= {
         "max_failures": 1,
         "max_address_failures": 2,
@@ -414,7 +417,9 @@ def test_an_open_directory_without_tokens_says_that_it_takes_none(serve, documen
 
 def test_the_metrics_count_bindings_and_no_request_for_a_certificate(serve, document):
     service = serve(
-        acme_configuration(document), base_url=BASE_URL, metrics_networks=["192.0.2.0/24"]
+        acme_configuration(document, open=False),
+        base_url=BASE_URL,
+        metrics_networks=["192.0.2.0/24"],
     )
     token = add_binding_token(service.settings.database)
     Client(service.http).register(binding=token)

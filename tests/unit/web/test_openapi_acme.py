@@ -31,6 +31,7 @@ OPERATIONS = [each for each in operations() if each[0].startswith(ACME)]
 def acme(serve, document):
     options = {
         "profiles": {"day": {"description": "24 hours"}},
+        "open": False,
         "website": "https://www.example.com/",
         "issuer_domain_names": ["ca.example.com"],
     }
