@@ -168,7 +168,8 @@ def test_acme_clients_get_problem_documents_from_nginx_and_have_their_own_limits
         reads = [served.ask("GET", "/acme/default/directory") for _ in range(5)]
         too_large = served.ask("POST", "/acme/default/new-order", b"x" * 70000, source="127.0.0.6")
         too_often = served.ask("GET", new_nonce)
-        forms = [served.ask("GET", "/robots.txt") for _ in range(4)]
+        not_acme = served.ask("GET", "/acme", headers={"Host": "evil.example.com"})
+        forms = [served.ask("GET", "/robots.txt") for _ in range(3)]
         served.uwsgi.terminate()
         served.uwsgi.wait(60)
         away = served.ask("HEAD", new_nonce, source="127.0.0.7")
@@ -177,7 +178,8 @@ def test_acme_clients_get_problem_documents_from_nginx_and_have_their_own_limits
     # This service has no ACME.
     assert [404] * 61 + [429] == [status for status, _, _ in orders]
     assert [404] * 5 == [status for status, _, _ in reads]
-    assert [200] * 3 + [429] == [status for status, _, _ in forms]
+    assert (404, None) == (not_acme[0], not_acme[1]["Location"])
+    assert [200, 200, 429] == [status for status, _, _ in forms]
     assert b"too many requests, try again later\n" == forms[-1][2]
     assert_is_problem(too_large, 413, "malformed")
     assert_is_problem(too_often, 429, "rateLimited", retry_after="5")
