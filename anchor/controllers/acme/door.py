@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 
 from webob import Response
 
+from anchor.acme.errors import problem_type
 from anchor.acme.nonces import Nonces
 from anchor.acme.services import AcmeByAuthority, AcmeServices, is_id
 from anchor.acme.urls import AcmeUrls
@@ -13,7 +15,9 @@ from anchor.controllers.acme import accounts, certificates, directory, orders
 from anchor.controllers.acme.exchange import Exchange
 from anchor.errors import UnknownAuthority, UnknownPath
 from anchor.metrics.registry import Metrics
+from anchor.web.problems import public_detail, status_of
 from anchor.web.request import Request
+from anchor.web.responses import respond
 from anchor.web.settings import WebSettings
 
 Handler = Callable[..., Response]
@@ -61,13 +65,10 @@ class AcmeController:
         Args:
             request: the HTTP request.
             segments: the name of the authority, and the path below it.
-
-        Raises:
-            UnknownPath: there is no such directory.
         """
         services = self._services.get(segments[0]) if segments else None
         if services is None:
-            raise UnknownAuthority("there is no such registration authority with ACME")
+            return _respond_to_unknown_authority(request)
         exchange = self._exchange(request, services, segments[1:])
         try:
             handler, arguments = _find(segments[1:])
@@ -89,6 +90,20 @@ class AcmeController:
             metrics=self._metrics,
             path="".join(f"/{segment}" for segment in segments),
         )
+
+
+def _respond_to_unknown_authority(request: Request) -> Response:
+    """A problem document without the links to a directory, because there is none."""
+    error = UnknownAuthority("there is no such registration authority with ACME")
+    status = status_of(error)
+    document = {
+        "type": problem_type(error).urn,
+        "status": int(status),
+        "detail": public_detail(error, request, status),
+        "request_id": request.request_id,
+    }
+    body = json.dumps(document).encode("ascii")
+    return respond(request, body, "application/problem+json", status)
 
 
 def _find(segments: tuple[str, ...]) -> tuple[Handler, tuple[str, ...]]:

@@ -579,7 +579,12 @@ def test_another_path_is_not_there(world, method, path):
     "path", ["/acme", "/acme/", "/acme/other/directory", "/acme/DEFAULT/directory"]
 )
 def test_another_directory_is_not_there(world, path):
-    assert world.service.http.get(path, expect_errors=True).status_int == 404
+    answer = world.service.http.get(path, expect_errors=True)
+
+    # Clients show the detail of a problem document; lego and certbot show nothing useful without.
+    assert (answer.status_int, answer.content_type) == (404, "application/problem+json")
+    assert answer.json["type"] == "urn:ietf:params:acme:error:malformed"
+    assert answer.json["detail"] == "there is no such registration authority with ACME"
 
 
 def test_new_nonces_differ_and_are_not_cached(world):
