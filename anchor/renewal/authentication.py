@@ -111,6 +111,11 @@ class RenewalAuthentication:
         Raises:
             NotAuthenticated: it cannot; the text says why.
         """
+        if issuance.acme_account is not None:
+            # Otherwise it would outlive its account, and no challenge would be asked for again.
+            raise NotAuthenticated(
+                "the certificate was ordered over ACME: order the next one there"
+            )
         try:
             with without_length_warnings(record.der):
                 certificate = x509.load_der_x509_certificate(record.der)

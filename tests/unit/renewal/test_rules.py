@@ -17,7 +17,15 @@ from anchor.store.database.certificates import Inventory
 from anchor.store.database.tokens import Tokens
 from anchor.store.record_reading import read_record
 from tests.support import jwt
+from tests.support.acme import (
+    BASE_URL,
+    acme_configuration,
+    add_account,
+    add_binding_token,
+    issue_for,
+)
 from tests.support.clock import FixedClock
+from tests.support.doors import RENEWALS, Visit
 from tests.support.pki import DAY, assert_is_leaf, make_ca, make_csr, now, shared_key, subject
 from tests.support.renewal import renew, renew_over_tls, renewed
 from tests.support.service import Service
@@ -121,6 +129,24 @@ def test_an_imported_certificate_without_a_requester_is_refused(service, ca):
     inventory.add_all([read_record(certificate.public_bytes(Encoding.DER))])
 
     assert "not issued by this registration authority" in refusal(service, certificate)
+
+
+@pytest.mark.parametrize("door", RENEWALS)
+@pytest.mark.parametrize("has_token", [True, False])
+def test_a_certificate_that_was_ordered_over_acme_is_no_credential(
+    serve, document, door, has_token
+):
+    service = serve(acme_configuration(document), base_url=BASE_URL)
+    database = service.settings.database
+    token_id = add_binding_token(database)[0] if has_token else None
+    account = add_account(database, token_id=token_id)
+    issued = issue_for(service.settings.acme["default"], account, key=shared_key())
+    old = x509.load_der_x509_certificate(issued.der)
+
+    answer = getattr(Visit(service, make_csr(None, NAME), old), door)()
+
+    assert answer.status_int == 401
+    assert "the certificate was ordered over ACME: order the next one there" in answer.text
 
 
 @pytest.mark.parametrize("text", ["no certificate", "-----BEGIN CERTIFICATE-----\nAA==\n"])
