@@ -96,7 +96,10 @@ class Exchange:
         if media_type != REQUEST_TYPE:
             raise UnsupportedSubmission(f"the body should be {REQUEST_TYPE}")
         reader = RequestReader(self.services, self.nonces, self.urls)
-        return reader.read(body, self.urls.base + self.path, signer)
+        # RFC 8555 section 6.4: no URL of a resource has a query.
+        query = self.request.environ.get("QUERY_STRING")
+        url = self.urls.base + self.path + (f"?{query}" if query else "")
+        return reader.read(body, url, signer)
 
     def respond(
         self,

@@ -733,3 +733,11 @@ def test_an_error_of_anchor_is_a_problem_that_says_nothing(world, monkeypatch):
 
     document = assert_problem(answer, 500, "serverInternal", "internal error, request ")
     assert "secret detail" not in json.dumps(document)
+
+
+def test_a_query_belongs_to_the_url_that_is_signed(world):
+    draft = world.draft()
+
+    answer = world.client.send(f"{draft.url}?a=b", draft.body)
+
+    assert_problem(answer, 403, "unauthorized", f"sent to: {draft.url}?a=b")
