@@ -39,9 +39,10 @@ REASONS = {
 def revoke(services: AcmeServices, request: SignedRequest, origin: Origin) -> None:
     """Revoke a certificate, and record that.
 
-    Its key is banned if it is compromised or has signed the request: then it gets no certificate
-    any more.  Otherwise only the certificate is banned: it is no credential for the next one.  An
-    expired certificate is revoked in the same way.
+    Its key is banned if it has signed the request, or if the account that ordered the certificate
+    says that it is compromised: then it gets no certificate any more.  Otherwise only the
+    certificate is banned: it is no credential for the next one.  An expired certificate is revoked
+    in the same way.
 
     Args:
         services: the authority.
@@ -146,11 +147,11 @@ def _ban(
 ) -> Kind:
     """Ban the key or the certificate without an end; return which of them."""
     now = services.clock().replace(microsecond=0)
-    by_key = reason == KEY_COMPROMISE or request.account is None
-    kind: Kind = "key" if by_key else "certificate"
-    value = record.key if by_key else record.fingerprint
+    bans_key = _bans_key(request, record, reason)
+    kind: Kind = "key" if bans_key else "certificate"
+    value = record.key if bans_key else record.fingerprint
     # A ban of the key makes one of the certificate needless.
-    is_banned = not by_key and any(
+    is_banned = not bans_key and any(
         ban.kind == "key" and ban.until is None
         for ban in find_certificate_bans(services.bans.database, record, now)
     )
@@ -161,6 +162,14 @@ def _ban(
     ):
         raise AcmeProblem(ProblemType.ALREADY_REVOKED, "the certificate is revoked already")
     return kind
+
+
+def _bans_key(request: SignedRequest, record: CertificateRecord, reason: int) -> bool:
+    if request.account is None:
+        return True
+    # Without challenges, every account that may have the names is authorized: one machine of a
+    # fleet could ban the keys of all others.
+    return reason == KEY_COMPROMISE and _is_of_account(record, request.account)
 
 
 def _details(request: SignedRequest, record: CertificateRecord, reason: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -196,6 +197,25 @@ def test_an_account_with_authorizations_for_all_names_may_revoke(acme, services,
     assert problem(revoke(other, issued, status=403)) == "unauthorized"
     add_order(database, other.row, names[2])
     revoke(other, issued)
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_an_account_that_is_only_authorized_bans_no_key(acme, services, client, reason):
+    key = make_key()
+    csr = make_csr(None, "www.example.com", key=key)
+    other = add_client(acme)
+    add_order(acme.settings.database, other.row)
+    for certificate in (
+        x509.load_der_x509_certificate(issue_for(services, client.row, key=key).der),
+        acme.issue(csr),
+    ):
+        payload = {"certificate": encoded(certificate), "reason": reason}
+        other.post("/revoke-cert", payload, status=200)
+        answer = other.post("/revoke-cert", payload, status=400)
+        assert problem(answer) == "alreadyRevoked"
+
+    assert [kind for kind, _ in bans(services)] == ["certificate", "certificate"]
+    acme.issue(csr)
 
 
 @pytest.mark.parametrize("reason", [2, 6, 7, 8, 10, 11, -1, 1 << 70])
