@@ -59,17 +59,21 @@ class Bans:
             _insert(connection, normalized)
 
     def add_for_good(self, ban: Ban) -> bool:
-        """Add a ban without an end; return False if there is one of the same value already."""
+        """Add a ban without an end; return False if there is one of the same value already.
+
+        A ban with an end gets none: its reason stays in front of the new one, and its begin stays
+        if it is in force.
+        """
         normalized = _normalized(ban)
-        query = select(BANS.c.id).where(
-            BANS.c.kind == ban.kind,
-            BANS.c.value_hash == _hash(normalized.value),
-            BANS.c.until.is_(None),
-        )
+        query = _BANS.where(BANS.c.kind == ban.kind, BANS.c.value_hash == _hash(normalized.value))
         with self.database.write(reads_first=True) as connection:
-            if connection.execute(query).first() is not None:
-                return False
-            _remove(connection, ban.kind, normalized.value)
+            row = connection.execute(query).first()
+            if row is not None:
+                earlier = _ban(*row)
+                if earlier.until is None:
+                    return False
+                _remove(connection, ban.kind, normalized.value)
+                normalized = _lengthened(earlier, normalized)
             _insert(connection, normalized)
         return True
 
@@ -105,6 +109,13 @@ class Bans:
 
 def _normalized(ban: Ban) -> Ban:
     return ban.model_copy(update={"value": normalize(ban.kind, ban.value)})
+
+
+def _lengthened(earlier: Ban, ban: Ban) -> Ban:
+    """A ban with what an earlier one of the same value says."""
+    reason = "; ".join(text for text in (earlier.reason, ban.reason) if text)
+    since = earlier.since if earlier.is_in_force(ban.since) else ban.since
+    return ban.model_copy(update={"reason": reason, "since": since})
 
 
 def _was_imported(connection: Connection, content_hash: str) -> bool:

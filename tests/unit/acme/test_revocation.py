@@ -167,12 +167,38 @@ def test_a_revoked_certificate_can_still_be_reported_as_compromised(services, cl
     assert problem(revoke(client, issued, status=400)) == "alreadyRevoked"
 
 
-def test_a_ban_with_an_end_becomes_one_without(services, client, issued):
-    now = utc_now()
-    services.bans.add(Ban(kind="certificate", value=issued.fingerprint, since=now, until=now + DAY))
+@pytest.mark.parametrize("kind", ["certificate", "key"])
+@pytest.mark.parametrize("reason", ["", "INC-1234"])
+def test_a_ban_with_an_end_becomes_one_without_and_keeps_the_rest(
+    services, client, issued, kind, reason
+):
+    record = services.authority.inventory.find(issued.fingerprint)
+    value = {"certificate": record.fingerprint, "key": record.key}[kind]
+    now = utc_now().replace(microsecond=0)
+    temporary = Ban(kind=kind, value=value, since=now - DAY, until=now + DAY, reason=reason)
+    services.bans.add(temporary)
+    revoke(client, issued, reason=1 if kind == "key" else 0)
+    [ban] = services.bans.all()
+    assert (ban.kind, ban.value, ban.since, ban.until) == (kind, value, now - DAY, None)
+    assert ban.reason.removeprefix("INC-1234; ").startswith("revoked over ACME by account")
+    assert ban.reason.startswith(reason)
+
+
+def test_a_ban_that_has_ended_leaves_its_reason_to_the_revocation(services, client, issued):
+    now = utc_now().replace(microsecond=0)
+    ended = Ban(
+        kind="certificate",
+        value=issued.fingerprint,
+        since=now - 2 * DAY,
+        until=now - DAY,
+        reason="INC-1234",
+    )
+    services.bans.add(ended)
     revoke(client, issued)
     [ban] = services.bans.all()
+    assert ban.since >= now
     assert ban.until is None
+    assert ban.reason.startswith("INC-1234; revoked over ACME by account")
 
 
 def test_a_stranger_may_not_revoke(acme, services, issued, audit):
