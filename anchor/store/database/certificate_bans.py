@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+from collections.abc import Collection
 from typing import NamedTuple
 
-from sqlalchemy import Float, and_, bindparam, or_, select
+from sqlalchemy import Connection, Float, and_, bindparam, delete, or_, select
 
 from anchor.store.database.certificate_rows import moment
 from anchor.store.database.engine import Database
 from anchor.store.database.statements import Statement
-from anchor.store.database.tables import BANS
+from anchor.store.database.tables import BAN_KEYS, BANS
 from anchor.store.records import CertificateRecord
 
 _COLUMNS = BANS.c
@@ -63,6 +64,16 @@ def find_certificate_bans(
         CertificateBan(kind, moment(since), None if until is None else moment(until), reason)
         for kind, since, until, reason in rows
     ]
+
+
+def remove_certificate_bans(connection: Connection, fingerprints: Collection[str]) -> None:
+    """Lift the bans of certificates; those of their keys stay."""
+    query = select(_COLUMNS.id).where(
+        _COLUMNS.kind == "certificate", _COLUMNS.value_hash.in_(map(_hash, fingerprints))
+    )
+    if found := list(connection.execute(query).scalars()):
+        connection.execute(delete(BAN_KEYS).where(BAN_KEYS.c.ban_id.in_(found)))
+        connection.execute(delete(BANS).where(_COLUMNS.id.in_(found)))
 
 
 def _hash(value: str) -> str:

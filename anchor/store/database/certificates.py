@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 
 from anchor.auth.results import AcmeOrder, SingleUse
+from anchor.store.database.certificate_bans import remove_certificate_bans
 from anchor.store.database.certificate_rows import insert_certificate, moment, record_of, seconds
 from anchor.store.database.credential_uses import give_back_uses, require_unused, take_uses
 from anchor.store.database.engine import Database
@@ -201,11 +202,13 @@ class Inventory:
     def prune(self, before: datetime.datetime) -> Iterator[int]:
         """Delete the certificates that expired before a time, in short transactions.
 
+        Their bans of the kind ``certificate`` go with them: nothing looks for those any more.
+
         Yields:
             the number of certificates that each transaction deleted.
         """
         expired = (
-            select(_COLUMNS.id)
+            select(_COLUMNS.id, _COLUMNS.fingerprint)
             .where(_COLUMNS.not_after < seconds(before))
             .order_by(_COLUMNS.not_after)
         )
@@ -213,10 +216,11 @@ class Inventory:
         while True:
             started = time.monotonic()
             with self.database.write() as connection:
-                batch = list(connection.execute(expired.limit(size)).scalars())
+                batch = dict(map(tuple, connection.execute(expired.limit(size))))
+                remove_certificate_bans(connection, batch.values())
                 names = CERTIFICATE_NAMES.c.certificate_id
-                connection.execute(delete(CERTIFICATE_NAMES).where(names.in_(batch)))
-                connection.execute(delete(CERTIFICATES).where(_COLUMNS.id.in_(batch)))
+                connection.execute(delete(CERTIFICATE_NAMES).where(names.in_(list(batch))))
+                connection.execute(delete(CERTIFICATES).where(_COLUMNS.id.in_(list(batch))))
             if batch:
                 yield len(batch)
             if len(batch) < size:

@@ -6,10 +6,14 @@ import datetime
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import select
 
 from anchor.errors import StorageError
+from anchor.store.bans import Ban
 from anchor.store.database import certificates
+from anchor.store.database.bans import Bans
 from anchor.store.database.certificates import Selection
+from anchor.store.database.tables import BAN_KEYS
 from anchor.X509.name_search import query_overlapping, query_valid_for
 from tests.support.inventory import add, open_inventory
 from tests.support.pki import DAY, now
@@ -168,6 +172,24 @@ def test_pruning_deletes_expired_certificates_with_their_names_in_batches(invent
     assert all(0 < batch <= 3 for batch in batches)
     assert fingerprints(inventory) == kept
     assert inventory.count(Selection(names=query_valid_for(".example.com"))) == len(kept)
+
+
+def test_pruning_lifts_the_bans_of_the_certificates_that_it_deletes(inventory):
+    moment = now().replace(microsecond=0)
+    pruned = [add(inventory, "old.example.com", not_after=moment - HOUR) for _ in range(5)]
+    left = add(inventory, "new.example.com", not_after=moment + HOUR)
+    kept = [("key", pruned[0]), ("key", "e" * 64), ("name", "old.example.com")]
+    kept += [("certificate", left), ("certificate", "f" * 64)]
+    bans = Bans(inventory.database)
+    for kind, value in [*kept, *(("certificate", each) for each in pruned)]:
+        bans.add(Ban(kind=kind, value=value, since=moment))
+
+    sum(inventory.prune(moment))
+
+    assert [(ban.kind, ban.value) for ban in bans.all()] == kept
+    with inventory.database.read() as connection:
+        found = select(BAN_KEYS.c.ban_id).distinct()
+        assert len(connection.execute(found).all()) == len(kept)
 
 
 @pytest.mark.parametrize(
