@@ -49,7 +49,7 @@ def require_due(
     """
     limit, now = services.settings.max_duplicates, services.clock()
     database, key = services.orders.database, names_key(identifiers)
-    issued = acme_order_counts.newest_certificates(database, account.id, key, limit)
+    issued = acme_order_counts.newest_certificates(database, account.id, key, now, limit)
     if len(issued) < limit:
         return
     newest = services.authority.inventory.find(issued[0].fingerprint)

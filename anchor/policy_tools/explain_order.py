@@ -129,7 +129,7 @@ def _explain(
         fault = error
     settings = services.settings
     issued = acme_order_counts.newest_certificates(
-        database, account.id, names_key(order.identifiers), settings.max_duplicates
+        database, account.id, names_key(order.identifiers), now, settings.max_duplicates
     )
     return OrderExplanation(
         services=services,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import and_, bindparam, or_, select, text
 
+from anchor.store.acme_records import OrderStatus
+from anchor.store.database.acme_claims import MAX_PROCESSING
 from anchor.store.database.certificate_rows import moment, seconds
 from anchor.store.database.engine import Database
 from anchor.store.database.statements import Statement
@@ -30,7 +32,14 @@ _FIND_NEWEST = Statement(
     .where(
         _ORDERS.account_id == bindparam("account"),
         _ORDERS.names_key == bindparam("names"),
-        _ORDERS.certificate.is_not(None),
+        or_(
+            _ORDERS.status == OrderStatus.VALID.value,
+            # After that nobody can download it.
+            and_(
+                _ORDERS.status == OrderStatus.PROCESSING.value,
+                _ORDERS.finalized > bindparam("interrupted"),
+            ),
+        ),
     )
     .order_by(_ORDERS.finalized.desc())
     .limit(bindparam("most"))
@@ -69,20 +78,28 @@ def ends_of_unfinished(
 
 
 def newest_certificates(
-    database: Database, account_id: str, names: str, limit: int
+    database: Database, account_id: str, names: str, now: datetime.datetime, limit: int
 ) -> list[OrderedCertificate]:
-    """The certificates of an account for the same names, the newest first.
+    """The certificates that an account got for the same names, the newest first.
+
+    One whose order is still processing counts, because the account may get it yet.
 
     Args:
         database: the database.
         account_id: the account.
         names: the :func:`names_key` of the names.
+        now: the time, in UTC.
         limit: the largest number of certificates.
 
     Raises:
         DatabaseUnavailable: the database is away.
     """
-    values = {"account": account_id, "names": names, "most": limit}
+    values = {
+        "account": account_id,
+        "names": names,
+        "interrupted": seconds(now - MAX_PROCESSING),
+        "most": limit,
+    }
     with database.transaction(writes=False) as transaction:
         rows = transaction.rows(_FIND_NEWEST, values)
     return [OrderedCertificate(fingerprint, moment(end)) for fingerprint, end in rows]

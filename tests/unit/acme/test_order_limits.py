@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from anchor.acme.renewal_info import window_of
+from anchor.errors import DatabaseUnavailable
 from anchor.store.bans import Ban
 from anchor.store.database import acme_order_counts, acme_orders
+from anchor.store.database.acme_orders import AcmeOrders
 from anchor.store.database.certificates import Selection
 from anchor.timestamps import timestamp
 from tests.support.acme import BASE_URL, certificate_id
@@ -127,6 +129,29 @@ def test_a_revoked_certificate_does_not_count_as_fresh(acme, full, clock):
     bans.add(Ban(kind="certificate", value=newest(acme).fingerprint, since=clock()))
 
     assert new_order(full, "www.example.com").json["status"] == "ready"
+
+
+def leave_processing(monkeypatch, client, *names):
+    """Finalize an order in a process that is killed before the order is valid."""
+
+    def kill(*_):
+        raise DatabaseUnavailable("it is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AcmeOrders, "complete", kill)
+        finalize(client, new_order(client, *names).json, status=503)
+
+
+def test_a_certificate_that_nobody_can_download_does_not_count(client, clock, monkeypatch):
+    for _ in range(3):
+        leave_processing(monkeypatch, client, "www.example.com")
+
+    # Until then another process may complete them.
+    new_order(client, "www.example.com", status=429)
+    clock.advance(minutes=2, seconds=1)
+    client.nonces.clear()
+
+    obtain(client, "www.example.com")
 
 
 def test_a_certificate_that_was_pruned_does_not_count_as_fresh(acme, full):
