@@ -242,7 +242,7 @@ class RegistrationAuthority:
         if token_id is None and identity.single_use is None and order is None:
             return
         try:
-            self.inventory.give_back(token_id, identity.single_use, order)
+            self.inventory.give_back(token_id, identity.single_use, self.clock(), order)
         except AnchorError as error:
             LOG.error("a use of the credential of %r is lost: %s", identity.username, error)
 

@@ -41,20 +41,21 @@ _CLAIM = Statement(
     )
     .returning(_ORDERS.id)
 )
+_IS_PROCESSING = (
+    _ORDERS.id == bindparam("order"),
+    _ORDERS.status == OrderStatus.PROCESSING.value,
+    # Clients may have seen it as invalid after that.
+    _ORDERS.finalized > bindparam("interrupted"),
+)
 _COMPLETE = Statement(
     update(ACME_ORDERS)
-    .where(
-        _ORDERS.id == bindparam("order"),
-        _ORDERS.status == OrderStatus.PROCESSING.value,
-        # Clients may have seen it as invalid after that.
-        _ORDERS.finalized > bindparam("interrupted"),
-    )
+    .where(*_IS_PROCESSING)
     .values(status=OrderStatus.VALID.value, delete_after=bindparam("until"))
     .returning(_ORDERS.id)
 )
 _GIVE_BACK = (
     update(ACME_ORDERS)
-    .where(_ORDERS.id == bindparam("order"), _ORDERS.status == OrderStatus.PROCESSING.value)
+    .where(*_IS_PROCESSING)
     .values(status=OrderStatus.READY.value, finalized=None, certificate=None)
 )
 
@@ -77,14 +78,17 @@ def claim(
     return bool(transaction.rows(_CLAIM, values))
 
 
-def give_back(database: Database, order: AcmeOrder) -> None:
+def give_back(database: Database, order: AcmeOrder, now: datetime.datetime) -> None:
     """Undo :func:`claim`, because the certificate is not answered.
+
+    An order that is processing for longer than :data:`MAX_PROCESSING` stays so: it is invalid.
 
     Raises:
         DatabaseUnavailable: the database is away, locked or full.
     """
+    values = {"order": order.order_id, "interrupted": seconds(now - MAX_PROCESSING)}
     with database.write() as connection:
-        connection.execute(_GIVE_BACK, {"order": order.order_id})
+        connection.execute(_GIVE_BACK, values)
 
 
 def complete(

@@ -103,16 +103,23 @@ class Inventory:
         self,
         token_id: str | None,
         single_use: SingleUse | None,
+        now: datetime.datetime,
         order: AcmeOrder | None = None,
     ) -> None:
         """Give the use of a credential back, because its certificate is not answered.
 
         The certificate stays stored: somebody might have seen it.
 
+        Args:
+            token_id: the token, if a use of it was taken.
+            single_use: the credential, if it is good for one certificate only.
+            now: the time, in UTC.
+            order: the order of an ACME account.
+
         Raises:
             DatabaseUnavailable: the database is away, locked or full.
         """
-        give_back_uses(self.database, token_id, single_use, order)
+        give_back_uses(self.database, token_id, single_use, now, order)
 
     def add_all(self, records: Iterable[tuple[CertificateRecord, Mapping[str, str]]]) -> int:
         """Store certificates that are not stored yet, in one transaction; return their number."""

@@ -66,9 +66,17 @@ def give_back_uses(
     database: Database,
     token_id: str | None,
     single_use: SingleUse | None,
+    now: datetime.datetime,
     order: AcmeOrder | None = None,
 ) -> None:
     """Undo :func:`take_uses`, because the certificate was not answered.
+
+    Args:
+        database: the database.
+        token_id: the token, if a use of it was taken.
+        single_use: the credential, if it is good for one certificate only.
+        now: the time, in UTC.
+        order: the order of an ACME account.
 
     Raises:
         DatabaseUnavailable: the database is away, locked or full.
@@ -78,4 +86,4 @@ def give_back_uses(
     if single_use is not None:
         used_credentials.give_back(database, single_use)
     if order is not None:
-        acme_claims.give_back(database, order)
+        acme_claims.give_back(database, order, now)

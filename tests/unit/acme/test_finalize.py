@@ -6,6 +6,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from anchor.audit.events import SIGNING
 from anchor.authority import RegistrationAuthority
 from anchor.errors import DatabaseUnavailable
 from anchor.jose.compact import decode_base64url, encode_base64url
@@ -377,6 +378,39 @@ def test_an_order_that_clients_saw_as_invalid_never_becomes_valid(
 
     assert answer.json["status"] == "invalid"
     assert status_of(client, order) == "invalid"
+
+
+@pytest.mark.parametrize("what", ["file", "audit"])
+def test_an_order_that_clients_saw_as_invalid_is_not_ready_again_after_an_error(
+    acme, client, order, clock, monkeypatch, what
+):
+    """What follows on the certificate takes too long, and fails then."""
+    other = same_client(client, acme)
+    seen = []
+
+    def slow(*_):
+        clock.advance(minutes=2, seconds=1)
+        seen.append(status_of(other, order))
+        raise OSError("full")
+
+    authority = acme.settings.authorities["default"]
+    with monkeypatch.context() as patch:
+        if what == "file":
+            patch.setattr(type(authority.signing_ca.store), "put", slow)
+        else:
+            record = RegistrationAuthority._record
+            patch.setattr(
+                RegistrationAuthority,
+                "_record",
+                lambda self, kind, *args: (
+                    slow() if kind == SIGNING and len(args) == 3 else record(self, kind, *args)
+                ),
+            )
+        finalize(client, order, status=500)
+
+    assert seen == ["invalid"]
+    assert status_of(client, order) == "invalid"
+    assert_problem(finalize(client, order, status=403), "orderNotReady", 403, "is invalid")
 
 
 def test_a_database_that_is_away_when_the_order_should_become_valid_ends_the_order(

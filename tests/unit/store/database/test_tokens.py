@@ -131,7 +131,7 @@ def test_a_use_that_is_given_back_can_be_taken_again(inventory, tokens):
 
     for _ in range(3):
         store(inventory, token.id, single_use=single)
-        inventory.give_back(token.id, single)
+        inventory.give_back(token.id, single, NOW)
 
     assert used(tokens, token.id) == 0
 
@@ -140,8 +140,8 @@ def test_no_more_is_given_back_than_was_taken(inventory, tokens):
     token = make_token()
     tokens.add(token)
 
-    inventory.give_back(token.id, None)
-    inventory.give_back("tk_" + "a" * 16, SingleUse("cd" * 32, NOW))
+    inventory.give_back(token.id, None, NOW)
+    inventory.give_back("tk_" + "a" * 16, SingleUse("cd" * 32, NOW), NOW)
 
     assert used(tokens, token.id) == 0
 
@@ -217,7 +217,7 @@ class Uses(RuleBasedStateMachine):
     @rule()
     def give_back(self):
         if self.issued > self.returned:
-            self.inventory.give_back(self.token.id, None)
+            self.inventory.give_back(self.token.id, None, self.at)
             self.returned += 1
 
     @rule(seconds=st.integers(1, 4))
