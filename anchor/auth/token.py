@@ -39,8 +39,8 @@ class Token:
         created: when it was created, in UTC.
         expires: when it expires, in UTC; None for never.
         revoked: when it was revoked, in UTC; None if it was not.
-        mac_key: the secret as bytes, as long as the token can bind an ACME account; None for a
-            token of an authority without ACME, and after the last use.
+        mac_key: the secret as bytes, for a token that can bind an ACME account; None for a token of
+            an authority without ACME, or that was revoked or has expired.
     """
 
     id: str

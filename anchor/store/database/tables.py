@@ -192,8 +192,8 @@ TOKENS = Table(
 
 ``groups`` and ``names`` are lists in JSON; ``names`` is null if the token is not limited to names.
 ``secret_hash`` is the SHA-256 of the secret in hexadecimal.  ``expires`` is null for a token
-without an end.  ``mac_key`` is the secret itself, as bytes, as long as the token can bind an ACME
-account; null for tokens of authorities without ACME.
+without an end.  ``mac_key`` is the secret itself, as bytes, if the token can bind an ACME account;
+null for tokens of authorities without ACME, of those that were revoked, and of some that expired.
 """
 
 USED_CREDENTIALS = Table(

@@ -13,7 +13,6 @@ from sqlalchemy import (
     Connection,
     and_,
     bindparam,
-    case,
     delete,
     func,
     insert,
@@ -49,11 +48,7 @@ _IN_FORCE = and_(
 _TAKE = Statement(
     update(TOKENS)
     .where(_COLUMNS.id == bindparam("token_id"), _IN_FORCE)
-    .values(
-        used=_COLUMNS.used + 1,
-        # It is kept no longer than it can be used.
-        mac_key=case((_COLUMNS.used + 1 < _COLUMNS.uses, _COLUMNS.mac_key), else_=None),
-    )
+    .values(used=_COLUMNS.used + 1)
     .returning(_COLUMNS.id)
 )
 # It changes nothing but locks the row, so that a revocation comes either before it or after the
@@ -68,6 +63,12 @@ _GIVE_BACK = (
     update(TOKENS)
     .where(_COLUMNS.id == bindparam("token_id"), _COLUMNS.used > 0)
     .values(used=_COLUMNS.used - 1)
+)
+# Not with the last use, which may be given back.
+_FORGET_MAC_KEYS = (
+    update(TOKENS)
+    .where(_COLUMNS.mac_key.is_not(None), _COLUMNS.expires < bindparam("now"))
+    .values(mac_key=None)
 )
 
 
@@ -172,10 +173,13 @@ class Tokens:
         """Delete the tokens that ended before a time; return their number.
 
         A token has ended if it has expired or was revoked, and the last certificate that was
-        issued with it has expired, because renewals need the token. So do ACME accounts.
+        issued with it has expired, because renewals need the token. So do ACME accounts.  What
+        stays of an expired token has no secret.
         """
         with self.database.write() as connection:
-            return connection.execute(delete(TOKENS).where(_ended_before(before))).rowcount
+            deleted = connection.execute(delete(TOKENS).where(_ended_before(before))).rowcount
+            connection.execute(_FORGET_MAC_KEYS, {"now": seconds(self._clock())})
+        return deleted
 
     def count_ended(self, before: datetime.datetime) -> int:
         """How many tokens :meth:`prune` would delete."""

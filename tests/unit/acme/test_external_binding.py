@@ -14,7 +14,7 @@ import pytest
 from anchor.auth.credentials import new_token_id
 from anchor.auth.token import hash_secret, mac_key_of, new_secret
 from anchor.store.database.acme_accounts import AcmeAccounts
-from anchor.store.database.tokens import Tokens
+from anchor.store.database.tokens import Tokens, take_use
 from anchor.timestamps import utc_now
 from tests.support import jwt
 from tests.support.acme import (
@@ -106,8 +106,22 @@ def test_a_token_is_good_for_as_many_accounts_as_it_has_uses(bound):
     answer = Client(bound.service.http).register(binding=token, status="*")
 
     assert_problem(answer, 403, "unauthorized", "used up")
-    # The secret is kept no longer than it can be used.
-    assert Tokens(bound.database).find(token[0]).mac_key is None
+
+
+@pytest.mark.parametrize("uses", [1, 2])
+def test_a_use_that_is_given_back_binds_an_account(bound, uses):
+    """The certificate of another client was not answered."""
+    token = add_binding_token(bound.database, uses=uses)
+    with bound.database.transaction() as transaction:
+        assert take_use(transaction, token[0], utc_now())
+    for _ in range(uses - 1):
+        Client(bound.service.http).register(binding=token)
+    Client(bound.service.http).register(binding=token, status=403)
+
+    Tokens(bound.database).give_back(token[0])
+
+    Client(bound.service.http).register(binding=token)
+    Client(bound.service.http).register(binding=token, status=403)
 
 
 def test_many_clients_at_once_get_as_many_accounts_as_the_token_has_uses(bound):

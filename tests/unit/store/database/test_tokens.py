@@ -330,6 +330,24 @@ def test_pruning_keeps_the_token_of_a_valid_account(tokens):
     assert tokens.count_ended(NOW + SECOND) == tokens.prune(NOW + SECOND) == 1
 
 
+@pytest.mark.parametrize("ending", ["revoked", "expired"])
+def test_the_secret_of_a_token_that_has_ended_for_good_is_deleted(tokens, ending):
+    expires = {"revoked": None, "expired": NOW - SECOND}[ending]
+    values = {"created": NOW - HOUR, "mac_key": bytes(32)}
+    ended = make_token(expires=expires, **values)
+    kept = [make_token(expires=None, used=1, **values), make_token(expires=NOW + HOUR, **values)]
+    for token in (ended, *kept):
+        tokens.add(token)
+
+    if ending == "revoked":
+        tokens.revoke(ended.id)
+    # It expired too lately to be deleted.
+    assert tokens.prune(NOW - HOUR) == 0
+
+    assert tokens.find(ended.id).mac_key is None
+    assert [tokens.find(token.id).mac_key for token in kept] == [bytes(32)] * 2
+
+
 def test_pruning_finds_the_certificates_of_a_token_by_an_index(tokens):
     query = tokens_module.delete(tokens_module.TOKENS).where(tokens_module._ended_before(NOW))
     with tokens.database.read() as connection:
