@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from anchor.acme.problems import ProblemType
 from anchor.acme.validation.failures import ChallengeFailed
+from anchor.acme.validation.limited_connection import TooMuchData
 from anchor.acme.validation.networks import Address, ReachableNetworks
 from anchor.acme.validation.resolver import Resolver
 from anchor.acme.validation.time_limit import TimeLimit
@@ -105,6 +106,8 @@ def describe(error: OSError) -> str:
     match error:
         case TimeoutError():
             return "no answer in time"
+        case TooMuchData():
+            return "the other side sends too much"
         case ConnectionRefusedError():
             return "the connection is refused"
         case ConnectionResetError() | BrokenPipeError():

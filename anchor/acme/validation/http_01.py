@@ -13,14 +13,21 @@ from anchor.acme.settings import AcmeSettings
 from anchor.acme.validation.attempt import Attempt
 from anchor.acme.validation.connections import Connector, Host, describe
 from anchor.acme.validation.failures import ChallengeFailed
-from anchor.acme.validation.limited_reader import LimitedReader
+from anchor.acme.validation.limited_connection import (
+    Connection,
+    ConnectionReader,
+    LimitedConnection,
+)
 from anchor.acme.validation.time_limit import TimeLimit
+from anchor.acme.validation.tls_connection import TlsConnection
 from anchor.acme.validation.web_location import WebLocation
 
 _PATH = "/.well-known/acme-challenge/"
 _MAX_REDIRECTS = 10
 _MAX_BODY = 512
 _MAX_BYTES = 32_768
+# With the handshake, whose certificates nobody verifies.
+_MAX_TLS_BYTES = 98_304
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -70,10 +77,10 @@ def _get(location: WebLocation, connector: Connector, limit: TimeLimit) -> tuple
     """The target of a redirect, or None and the first bytes of the body."""
     connection = connector.connect(location.host, location.port)
     try:
-        with _encrypted(connection, location, limit) as stream:
-            stream.settimeout(limit.left())
-            stream.sendall(_request(location))
-            response = _response(LimitedReader(stream, _MAX_BYTES, limit))
+        with connection:
+            stream = _stream(connection, location, limit)
+            stream.send(_request(location))
+            response = _response(ConnectionReader(stream))
             if response.status in _REDIRECTS:
                 return response.getheader("Location", ""), b""
             if response.status != 200:
@@ -94,16 +101,15 @@ def _get(location: WebLocation, connector: Connector, limit: TimeLimit) -> tuple
     )
 
 
-def _encrypted(connection: socket.socket, location: WebLocation, limit: TimeLimit) -> socket.socket:
+def _stream(connection: socket.socket, location: WebLocation, limit: TimeLimit) -> Connection:
     if not location.is_https:
-        return connection
+        return LimitedConnection(connection, _MAX_BYTES, limit)
     # The client asks for its certificate only now: there is none that could be verified.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    with connection:
-        connection.settimeout(limit.left())
-        return context.wrap_socket(connection, server_hostname=str(location.host))
+    encrypted = LimitedConnection(connection, _MAX_TLS_BYTES, limit)
+    return TlsConnection(encrypted, context, str(location.host))
 
 
 def _request(location: WebLocation) -> bytes:

@@ -13,10 +13,14 @@ from anchor.acme.settings import AcmeSettings
 from anchor.acme.validation.attempt import Attempt
 from anchor.acme.validation.connections import Connector, Host, describe
 from anchor.acme.validation.failures import ChallengeFailed
+from anchor.acme.validation.limited_connection import LimitedConnection
 from anchor.acme.validation.time_limit import TimeLimit
+from anchor.acme.validation.tls_connection import TlsConnection
 from anchor.store.acme_records import Identifier
 
 _PROTOCOL = "acme-tls/1"
+# A handshake with one certificate has less than 4 KiB.
+_MAX_BYTES = 65_536
 _ACME_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
 # DER: an OCTET STRING of 32 bytes.
 _DIGEST_HEADER = b"\x04\x20"
@@ -48,21 +52,19 @@ def validate(
     connection = connector.connect(host, settings.tls_port)
     try:
         with connection:
-            connection.settimeout(limit.left())
-            tls = _context().wrap_socket(connection, server_hostname=server_name)
-        with tls:
-            protocol, encoded = tls.selected_alpn_protocol(), tls.getpeercert(binary_form=True)
+            limited = LimitedConnection(connection, _MAX_BYTES, limit)
+            tls = TlsConnection(limited, _context(), server_name)
     except ssl.SSLError as error:
         raise ChallengeFailed(
             ProblemType.TLS, f"{shown}: the TLS handshake failed ({error.reason or 'no reason'})"
         ) from None
     except OSError as error:
         raise ChallengeFailed(ProblemType.CONNECTION, f"{shown}: {describe(error)}") from None
-    if protocol != _PROTOCOL:
+    if tls.protocol != _PROTOCOL:
         raise ChallengeFailed(
             ProblemType.TLS, f"{shown}: the server should select the protocol {_PROTOCOL!r} (ALPN)"
         )
-    problem = _problem(encoded or b"", identifier, attempt.digest)
+    problem = _problem(tls.certificate or b"", identifier, attempt.digest)
     if problem is not None:
         raise ChallengeFailed(ProblemType.INCORRECT_RESPONSE, f"{shown}: the certificate {problem}")
 
