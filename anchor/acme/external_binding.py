@@ -21,7 +21,8 @@ _HASHES = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
 _HEADER = {"alg", "kid", "url"}
 _REFUSED = (
     "the externalAccountBinding is not accepted: the token is unknown, used up, expired, revoked, "
-    "or older than ACME at this authority, or the HMAC key is not its secret"
+    "or older than ACME at this authority, the HMAC key is not its secret, or another account has "
+    "the same binding"
 )
 
 
@@ -60,6 +61,8 @@ def authenticate_binding(
     services.authority.methods.of_tokens()
     # A secret in the place of a token's identifier must not get into the record.
     user = token_id if is_token_id(token_id) else ""
+    # After a change of the account's key, the old key could create another account with it.
+    is_used = bool(user) and services.accounts.has_binding(token_id, binding.members)
     try:
         return services.authority.authenticate(
             TokenMac(
@@ -67,6 +70,7 @@ def authenticate_binding(
                 algorithm=_HASHES[algorithm],
                 message=binding.signing_input,
                 mac=binding.signature,
+                is_used=is_used,
                 origin=dataclasses.replace(origin, user=user),
             )
         )

@@ -81,12 +81,14 @@ class TokenMac:
         algorithm: the hash of the HMAC: ``sha256``, ``sha384`` or ``sha512``.
         message: the message.
         mac: the MAC.
+        is_used: True if an account has the message and the MAC already.
     """
 
     token_id: str
     algorithm: str
     message: bytes = field(repr=False)
     mac: bytes = field(repr=False)
+    is_used: bool = False
     origin: Origin
 
 

@@ -126,7 +126,8 @@ class TokenAuthentication:
             authority: the registration authority.
 
         Raises:
-            NotAuthenticated: as for :meth:`authenticate`, or the token cannot bind accounts.
+            NotAuthenticated: as for :meth:`authenticate`, or the token cannot bind accounts, or an
+                account has the MAC already.
             DatabaseUnavailable: the database is away.
         """
         token_id = presented.token_id
@@ -138,6 +139,7 @@ class TokenAuthentication:
         if (
             token is None
             or token.mac_key is None
+            or presented.is_used
             or not is_right
             or token.authority != authority
             or not token.is_usable(self._tokens.now())

@@ -9,7 +9,7 @@ from typing import Any
 from anchor.jose.compact import decode_base64url
 from anchor.jose.strict_json import parse_object
 
-_MEMBERS = {"protected", "payload", "signature"}
+_MEMBERS = ("protected", "payload", "signature")
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,11 @@ class FlattenedJws:
         """What is signed (RFC 7515 section 5.1)."""
         return self.text.rpartition(".")[0].encode("ascii")
 
+    @property
+    def members(self) -> dict[str, str]:
+        """The members of the JSON object."""
+        return dict(zip(_MEMBERS, self.text.split("."), strict=True))
+
 
 def parse_flattened(members: Mapping[str, Any]) -> FlattenedJws:
     """Return the header and the payload.
@@ -43,13 +48,11 @@ def parse_flattened(members: Mapping[str, Any]) -> FlattenedJws:
     Raises:
         ValueError: it is not well-formed; the message contains nothing of it.
     """
-    if members.keys() != _MEMBERS:
+    if members.keys() != set(_MEMBERS):
         raise ValueError("it should have exactly the members 'protected', 'payload', 'signature'")
     if not all(isinstance(member, str) for member in members.values()):
         raise ValueError("its members should be texts")
-    protected, payload, signature = (
-        members[name] for name in ("protected", "payload", "signature")
-    )
+    protected, payload, signature = (members[name] for name in _MEMBERS)
     try:
         header = parse_object(decode_base64url(protected, "'protected'"))
     except ValueError as error:

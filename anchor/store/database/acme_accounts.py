@@ -37,6 +37,11 @@ _FIND_KEY = Statement(
         _COLUMNS.key_thumbprint == bindparam("thumbprint"),
     )
 )
+_FIND_BINDING = Statement(
+    select(_COLUMNS.id)
+    .where(_COLUMNS.token_id == bindparam("token"), _COLUMNS.binding == bindparam("jws"))
+    .limit(1)
+)
 _IS_VALID = (_COLUMNS.id == bindparam("account"), _COLUMNS.status == AccountStatus.VALID.value)
 _CHANGE_CONTACT = update(ACME_ACCOUNTS).where(*_IS_VALID).values(contact=bindparam("new_contact"))
 _CHANGE_USER_AGENT = (
@@ -100,7 +105,7 @@ class AcmeAccounts:
                 None if account.allowed_names is None else json.dumps(account.allowed_names)
             ),
             "token_id": account.token_id,
-            "binding": None if account.binding is None else json.dumps(dict(account.binding)),
+            "binding": None if account.binding is None else _binding_text(account.binding),
             "user_agent": storable(account.user_agent),
             "created": seconds(account.created),
             "refused": account.refused,
@@ -141,6 +146,16 @@ class AcmeAccounts:
         with self.database.transaction(writes=False) as transaction:
             rows = transaction.rows(_FIND_KEY, key)
         return _account(rows[0]) if rows else None
+
+    def has_binding(self, token_id: str, binding: Mapping[str, str]) -> bool:
+        """Whether an account is bound to a token with an externalAccountBinding.
+
+        Raises:
+            DatabaseUnavailable: the database is away.
+        """
+        values = {"token": token_id, "jws": _binding_text(binding)}
+        with self.database.transaction(writes=False) as transaction:
+            return bool(transaction.rows(_FIND_BINDING, values))
 
     def change_contact(self, account: Account, contact: Sequence[str]) -> Account:
         """Store other contacts of an account; return it with them.
@@ -239,6 +254,11 @@ class AcmeAccounts:
             if len(rows) < _PAGE:
                 return
             page = query.where(_COLUMNS.id > rows[-1].id)
+
+
+def _binding_text(binding: Mapping[str, str]) -> str:
+    # In one order, so that equal bindings have equal texts.
+    return json.dumps(dict(binding), sort_keys=True)
 
 
 def _account(row: Sequence[Any]) -> Account:

@@ -29,6 +29,7 @@ from tests.support.acme import (
 from tests.support.acme_drafts import assert_problem
 from tests.support.pki import make_ca
 from tests.support.service import Service, small_configuration
+from tests.unit.acme.test_key_change import inner
 
 HOUR = datetime.timedelta(hours=1)
 
@@ -178,6 +179,30 @@ def test_two_requests_with_a_token_for_one_account_are_answered_with_the_account
 
     assert second.account == first.account
     assert used(bound, token) == 1
+
+
+@pytest.mark.parametrize("change", ["the same", "members in another order"])
+def test_a_binding_is_good_for_one_account_after_its_key_has_changed(bound, audit, change):
+    """A thief of the old key has no secret, but the account shows the binding."""
+    token = add_binding_token(bound.database, uses=3)
+    client = Client(bound.service.http)
+    client.register(binding=token)
+    binding = client.post(client.account, None).json["externalAccountBinding"]
+    old, new = client.key, make_key()
+    client.post("/key-change", inner(client, new), status=200)
+    client.key = new
+    if change != "the same":
+        binding = dict(reversed(binding.items()))
+
+    thief = Client(bound.service.http, old)
+    answer = thief.register(externalAccountBinding=binding, status="*")
+
+    assert_problem(answer, 403, "unauthorized", "another account has the same binding")
+    assert audit.events()[-1]["outcome"] == "failure"
+    assert used(bound, token) == 1
+    # The account itself needs none, and the token is good for other keys.
+    client.register(status=200)
+    Client(bound.service.http).register(binding=token)
 
 
 def raw_binding(client, token, *, payload=None, header=None, secret=None, **changes):

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import event
 
 from anchor.store.acme_records import Identifier
+from anchor.store.database.acme_accounts import AcmeAccounts
 from anchor.store.database.acme_orders import AcmeOrders
 from anchor.store.database.certificate_bans import find_certificate_bans
 from anchor.store.database.certificates import Inventory, Selection
@@ -24,6 +25,7 @@ LOOK_UPS = {
     "the bans of a certificate": lambda database: find_certificate_bans(
         database, RECORD, utc_now()
     ),
+    "the account with a binding": lambda database: AcmeAccounts(database).has_binding("tk_a", {}),
     "the order that replaces a certificate": lambda database: AcmeOrders(database).is_replaced(
         "a.b"
     ),
