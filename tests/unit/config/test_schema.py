@@ -615,7 +615,12 @@ def test_every_option_is_in_the_reference():
     without_options = {"audit.log", *(name for name in SHIPPED["$defs"] if _is_empty(name))}
     internal = {name for name in SHIPPED["$defs"] if name.startswith("next.")}
 
-    inner = {"web", "signing_ca.next", "registration_authority.renewal"}
+    inner = {
+        "web",
+        "signing_ca.next",
+        "registration_authority.acme",
+        "registration_authority.renewal",
+    }
     assert inner | SHIPPED["$defs"].keys() == (
         reference_pages.documented() | without_options | internal
     )
