@@ -173,6 +173,7 @@ def change(services: AcmeServices, account: Account, members: dict[str, Any]) ->
         account = services.accounts.deactivate(
             account,
             AcmeProblem(ProblemType.UNAUTHORIZED, "the account was deactivated").as_json(),
+            services.clock(),
         )
         LOG.info("account %s of %a is deactivated by its client", account.id, account.requester)
     elif contact is not None:

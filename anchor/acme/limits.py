@@ -14,8 +14,8 @@ from anchor.store.database import acme_order_counts
 from anchor.timestamps import timestamp
 
 
-def require_few_unfinished(services: AcmeServices, account: Account) -> None:
-    """Require that an account has not too many orders that are neither finalized nor ended.
+def require_few_uncertified(services: AcmeServices, account: Account) -> None:
+    """Require that an account has not too many orders that gave no certificate.
 
     Raises:
         AcmeProblem: it has.
@@ -23,13 +23,13 @@ def require_few_unfinished(services: AcmeServices, account: Account) -> None:
     """
     database = services.orders.database
     limit, now = services.settings.max_pending_orders, services.clock()
-    ends = acme_order_counts.ends_of_unfinished(database, account.id, now, limit)
+    ends = acme_order_counts.ends_of_uncertified(database, account.id, now, limit)
     if len(ends) >= limit:
         raise AcmeProblem(
             ProblemType.RATE_LIMITED,
-            f"the account has {len(ends)} orders that are pending or ready, which is the limit: "
-            "finalize them, or deactivate their authorizations",
-            retry_after=_seconds(ends[0] - now),
+            f"the account has {len(ends)} orders without a certificate that are pending, ready, or "
+            "from the last hour, which is the limit: finalize orders instead of creating others",
+            retry_after=_seconds(ends[len(ends) - limit] - now),
         )
 
 

@@ -61,7 +61,7 @@ def create_order(
     replaces = _text(members, "replaces")
     if replaces is not None:
         renewal_info.check_replaces(services, account, identifiers, replaces)
-    limits.require_few_unfinished(services, account)
+    limits.require_few_uncertified(services, account)
     limits.require_due(services, account, identifiers, replaces)
     require_allowed_names(services, account, identifiers, origin)
     # Stored without fractions of a second.

@@ -141,7 +141,9 @@ class AcmeSettings(pydantic.BaseModel):
         "of one, as long as the newest need not be renewed",
     )
     max_pending_orders: Annotated[int, pydantic.Field(ge=1, le=100_000)] = pydantic.Field(
-        default=300, description="how many orders an account may have that are not finalized"
+        default=300,
+        description="how many orders without a certificate an account may have: those that are "
+        "pending or ready, and those that it created in the last hour and that are invalid",
     )
     website: Url | None = pydantic.Field(
         default=None, description="a page about the CA, which clients show"

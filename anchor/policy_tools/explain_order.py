@@ -48,7 +48,7 @@ class OrderExplanation:
         certificate: its certificate; None if it has none.
         failures: why the policy refuses the names now.
         fault: an error outside the policy, such as a database that is away.
-        unfinished: the number of the account's orders that are pending or ready.
+        uncertified: the number of the account's orders that count for ``max_pending_orders``.
         issued: the number of the account's certificates for the names, up to ``max_duplicates``.
         newest: the newest of them.
     """
@@ -61,7 +61,7 @@ class OrderExplanation:
     certificate: CertificateRecord | None
     failures: tuple[Failure, ...]
     fault: AnchorError | None
-    unfinished: int
+    uncertified: int
     issued: int
     newest: CertificateRecord | None
 
@@ -142,8 +142,8 @@ def _explain(
         certificate=inventory.find(order.certificate) if order.certificate else None,
         failures=failures,
         fault=fault,
-        unfinished=len(
-            acme_order_counts.ends_of_unfinished(
+        uncertified=len(
+            acme_order_counts.ends_of_uncertified(
                 database, account.id, now, settings.max_pending_orders
             )
         ),
@@ -238,7 +238,7 @@ def as_json(explained: OrderExplanation) -> Mapping[str, Any]:
         ],
         "fault": None if explained.fault is None else str(explained.fault),
         "limits": {
-            "unfinished": explained.unfinished,
+            "uncertified": explained.uncertified,
             "max_pending_orders": settings.max_pending_orders,
             "issued": explained.issued,
             "max_duplicates": settings.max_duplicates,

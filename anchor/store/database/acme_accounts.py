@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from anchor.errors import NotAuthenticated, StorageError
 from anchor.store.acme_records import Account, AccountStatus, OrderStatus
+from anchor.store.database.acme_claims import INVALID_KEPT
 from anchor.store.database.certificate_rows import moment, seconds
 from anchor.store.database.engine import Database
 from anchor.store.database.statements import Statement
@@ -61,7 +63,11 @@ _END_ORDERS = (
         ACME_ORDERS.c.account_id == bindparam("account"),
         ACME_ORDERS.c.status.in_([OrderStatus.PENDING.value, OrderStatus.READY.value]),
     )
-    .values(status=OrderStatus.INVALID.value, error=bindparam("new_error"))
+    .values(
+        status=OrderStatus.INVALID.value,
+        error=bindparam("new_error"),
+        delete_after=bindparam("until"),
+    )
 )
 _COUNT_REFUSED = Statement(
     update(ACME_ACCOUNTS)
@@ -211,21 +217,27 @@ class AcmeAccounts:
             return None
         return dataclasses.replace(account, key_thumbprint=key_thumbprint, jwk=jwk)
 
-    def deactivate(self, account: Account, problem: Mapping[str, Any]) -> Account:
+    def deactivate(
+        self, account: Account, problem: Mapping[str, Any], now: datetime.datetime
+    ) -> Account:
         """End an account, with its orders that are not finalized; return it.
 
         Args:
             account: the account.
             problem: the problem document of the orders.
+            now: the time, in UTC.
 
         Raises:
             DatabaseUnavailable: the database is away, locked or full.
         """
         with self.database.write() as connection:
             connection.execute(_DEACTIVATE, {"account": account.id})
-            connection.execute(
-                _END_ORDERS, {"account": account.id, "new_error": json.dumps(problem)}
-            )
+            values = {
+                "account": account.id,
+                "new_error": json.dumps(problem),
+                "until": seconds(now + INVALID_KEPT),
+            }
+            connection.execute(_END_ORDERS, values)
         return dataclasses.replace(account, status=AccountStatus.DEACTIVATED)
 
     def count_refused(self, account_id: str) -> None:

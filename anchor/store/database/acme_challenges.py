@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 
 from anchor.store.acme_records import Authorization, AuthorizationStatus, Challenge, OrderStatus
+from anchor.store.database.acme_claims import INVALID_KEPT
 from anchor.store.database.acme_order_rows import challenges_text
 from anchor.store.database.certificate_rows import seconds
 from anchor.store.database.engine import Database
@@ -54,7 +55,11 @@ _MAKE_READY = Statement(
 _MAKE_INVALID = Statement(
     update(ACME_ORDERS)
     .where(*_IS_PENDING)
-    .values(status=OrderStatus.INVALID.value, error=bindparam("problem"))
+    .values(
+        status=OrderStatus.INVALID.value,
+        error=bindparam("problem"),
+        delete_after=bindparam("until"),
+    )
 )
 
 
@@ -109,5 +114,7 @@ def settle(
         if valid:
             transaction.execute(_MAKE_READY, order)
         else:
-            transaction.execute(_MAKE_INVALID, {**order, "problem": json.dumps(order_error)})
+            until = seconds(now + INVALID_KEPT)
+            problem = json.dumps(order_error)
+            transaction.execute(_MAKE_INVALID, {**order, "problem": problem, "until": until})
     return True

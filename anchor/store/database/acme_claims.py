@@ -19,6 +19,8 @@ from anchor.store.database.tables import ACME_ACCOUNTS, ACME_ORDERS
 
 MAX_PROCESSING = datetime.timedelta(minutes=2)
 """For how long an order can be processing; after that the process was killed."""
+INVALID_KEPT = datetime.timedelta(days=1)
+"""How long an order is kept after it has become invalid."""
 
 _ORDERS = ACME_ORDERS.c
 _ACCOUNT_IS_VALID = (

@@ -15,16 +15,28 @@ from anchor.store.database.statements import Statement
 from anchor.store.database.tables import ACME_ORDERS
 
 _ORDERS = ACME_ORDERS.c
+_COUNTED = datetime.timedelta(hours=1)
 # Literals, as in the condition of the index.
 _IS_UNFINISHED = text("status IN ('pending', 'ready')")
 _FIND_UNFINISHED = Statement(
-    select(_ORDERS.expires)
+    select(_ORDERS.expires, _ORDERS.created)
     .where(
         _ORDERS.account_id == bindparam("account"),
         _ORDERS.expires > bindparam("now"),
         _IS_UNFINISHED,
     )
     .order_by(_ORDERS.expires)
+    .limit(bindparam("most"))
+)
+_FIND_FAILED = Statement(
+    select(_ORDERS.created)
+    .where(
+        _ORDERS.account_id == bindparam("account"),
+        _ORDERS.created > bindparam("since"),
+        _ORDERS.certificate.is_(None),
+        or_(_ORDERS.status == OrderStatus.INVALID.value, _ORDERS.expires <= bindparam("now")),
+    )
+    .order_by(_ORDERS.created)
     .limit(bindparam("most"))
 )
 _FIND_NEWEST = Statement(
@@ -58,23 +70,34 @@ class OrderedCertificate(NamedTuple):
     finalized: datetime.datetime
 
 
-def ends_of_unfinished(
+def ends_of_uncertified(
     database: Database, account_id: str, now: datetime.datetime, limit: int
 ) -> list[datetime.datetime]:
-    """When the orders of an account end that are pending or ready, the earliest first.
+    """When the orders of an account that gave no certificate count no more, the earliest first.
+
+    Those that are pending or ready count until they expire, and all count for an hour: otherwise
+    a client could fill the database with orders that it makes invalid.
 
     Args:
         database: the database.
         account_id: the account.
         now: the time, in UTC.
-        limit: the largest number of orders.
+        limit: the largest number of orders of each kind.
 
     Raises:
         DatabaseUnavailable: the database is away.
     """
-    values = {"account": account_id, "now": seconds(now), "most": limit}
+    values = {
+        "account": account_id,
+        "now": seconds(now),
+        "since": seconds(now - _COUNTED),
+        "most": limit,
+    }
     with database.transaction(writes=False) as transaction:
-        return [moment(end) for (end,) in transaction.rows(_FIND_UNFINISHED, values)]
+        unfinished = transaction.rows(_FIND_UNFINISHED, values)
+        failed = transaction.rows(_FIND_FAILED, values)
+    ends = [max(moment(expires), moment(created) + _COUNTED) for expires, created in unfinished]
+    return sorted([*ends, *(moment(created) + _COUNTED for (created,) in failed)])
 
 
 def newest_certificates(

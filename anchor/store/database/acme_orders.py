@@ -17,7 +17,7 @@ from anchor.store.acme_records import (
     OrderStatus,
 )
 from anchor.store.database import acme_challenges, acme_claims
-from anchor.store.database.acme_claims import MAX_PROCESSING
+from anchor.store.database.acme_claims import INVALID_KEPT, MAX_PROCESSING
 from anchor.store.database.acme_order_rows import (
     authorization_of,
     authorization_values,
@@ -71,7 +71,11 @@ _DEACTIVATE = Statement(
 _INVALIDATE = Statement(
     update(ACME_ORDERS)
     .where(_ORDERS.id == bindparam("order"), _IS_UNFINISHED)
-    .values(status=OrderStatus.INVALID.value, error=bindparam("problem"))
+    .values(
+        status=OrderStatus.INVALID.value,
+        error=bindparam("problem"),
+        delete_after=bindparam("until"),
+    )
 )
 # An order that has ended is still stored as pending, ready or processing.
 _IS_NOT_INVALID = or_(
@@ -254,7 +258,11 @@ class AcmeOrders:
             acme_challenges.lock_order(transaction, authorization.order_id)
             if not transaction.rows(_DEACTIVATE, {"authorization": authorization.id}):
                 return False
-            values = {"order": authorization.order_id, "problem": json.dumps(dict(error))}
+            values = {
+                "order": authorization.order_id,
+                "problem": json.dumps(dict(error)),
+                "until": seconds(self._clock() + INVALID_KEPT),
+            }
             transaction.execute(_INVALIDATE, values)
         return True
 

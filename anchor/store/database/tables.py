@@ -276,6 +276,13 @@ Index(
     sqlite_where=text("status IN ('pending', 'ready')"),
     postgresql_where=text("status IN ('pending', 'ready')"),
 )
+Index(
+    "acme_orders_uncertified",
+    ACME_ORDERS.c.account_id,
+    ACME_ORDERS.c.created,
+    sqlite_where=ACME_ORDERS.c.certificate.is_(None),
+    postgresql_where=ACME_ORDERS.c.certificate.is_(None),
+)
 """The orders of ACME clients, which are deleted some time after their end.
 
 ``identifiers`` is a list of pairs of a type and a value in JSON, and ``names_key`` the SHA-256 of

@@ -131,7 +131,7 @@ def test_the_limits_count_over_all_nodes(nodes, client):
     assert nodes[0].settings.acme["default"].accounts.find(client.row.id).refused == 2
 
 
-def test_an_account_has_a_limited_number_of_unfinished_orders_on_all_nodes(nodes, client):
+def test_an_account_has_a_limited_number_of_orders_without_certificate_on_all_nodes(nodes, client):
     other = same_client(client, nodes[1])
     for number in range(4):
         new_order(client if number % 2 else other, f"{number}.example.com")

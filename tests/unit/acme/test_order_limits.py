@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from anchor.acme.problems import ProblemType
 from anchor.acme.renewal_info import window_of
+from anchor.acme.validation.failures import ChallengeFailed
 from anchor.errors import DatabaseUnavailable
 from anchor.store.bans import Ban
 from anchor.store.database import acme_order_counts, acme_orders
@@ -214,14 +216,16 @@ def test_an_account_has_a_limited_number_of_orders_that_are_not_finalized(acme, 
 
     answer = new_order(client, "more.example.com", status=429)
 
-    assert_problem(answer, "rateLimited", 429, "4 orders that are pending or ready")
+    assert_problem(answer, "rateLimited", 429, "4 orders without a certificate that are pending")
     assert 86000 < int(answer.headers["Retry-After"]) <= 86400
     assert refused(acme, client) == 0
     assert new_order(add_client(acme), "more.example.com").json["status"] == "ready"
     finalize(client, orders[0].json)
     orders.append(new_order(client, "more.example.com"))
     new_order(client, "more.example.com", status=429)
-    client.post(orders[1].json["authorizations"][0], {"status": "deactivated"}, status=200)
+    clock.advance(hours=1, seconds=1)
+    client.nonces.clear()
+    deactivate(client, orders[1].json)
     orders.append(new_order(client, "again.example.com"))
     new_order(client, "more.example.com", status=429)
     clock.advance(hours=24, seconds=1)
@@ -229,8 +233,105 @@ def test_an_account_has_a_limited_number_of_orders_that_are_not_finalized(acme, 
     new_order(client, "more.example.com")
 
 
+def deactivate(client, order):
+    """Make an order invalid by an authorization of it."""
+    client.post(order["authorizations"][0], {"status": "deactivated"}, status=200)
+
+
+class Failing:
+    """A validator whose challenges all fail."""
+
+    def validate(self, attempt, now):
+        return ChallengeFailed(ProblemType.CONNECTION, "it is refused")
+
+
+def fail_challenge(client, order):
+    """Make an order invalid by a challenge that fails."""
+    authorization = client.post(order["authorizations"][0], None, status=200).json
+    challenge = client.post(authorization["challenges"][0]["url"], {}, status=200).json
+    assert challenge["status"] == "invalid"
+
+
+@pytest.fixture
+def challenging(serve, document, clock):
+    service = serve(
+        acme_with(document, max_pending_orders=4, challenges=["http-01"], networks=["10.0.0.0/8"]),
+        base_url=BASE_URL,
+        clock=clock,
+    )
+    object.__setattr__(service.settings.acme["default"], "validator", Failing())
+    return service
+
+
+@pytest.mark.parametrize("end", [deactivate, fail_challenge])
+def test_an_order_that_is_made_invalid_counts_for_an_hour(challenging, clock, end):
+    client = add_client(challenging)
+    for number in range(4):
+        end(client, new_order(client, f"{number}.example.com").json)
+
+    answer = new_order(client, "more.example.com", status=429)
+
+    assert_problem(answer, "rateLimited", 429, "4 orders without a certificate", "last hour")
+    wait = int(answer.headers["Retry-After"])
+    assert 3500 < wait <= 3600
+    new_order(add_client(challenging), "more.example.com")
+    clock.advance(seconds=wait)
+    client.nonces.clear()
+    new_order(client, "more.example.com")
+
+
+def test_an_order_that_expired_within_the_hour_counts_until_its_end(serve, document, clock):
+    service = serve(
+        acme_with(document, max_pending_orders=2, order_hours=0.5), base_url=BASE_URL, clock=clock
+    )
+    client = add_client(service)
+    for _ in range(2):
+        new_order(client, "www.example.com")
+    clock.advance(minutes=31)
+    client.nonces.clear()
+
+    wait = int(new_order(client, "www.example.com", status=429).headers["Retry-After"])
+
+    assert 1700 < wait <= 29 * 60
+    clock.advance(seconds=wait)
+    client.nonces.clear()
+    new_order(client, "www.example.com")
+
+
+def end_account(client, order):
+    """Make an order invalid by the end of its account."""
+    client.post(client.account, {"status": "deactivated"}, status=200)
+
+
+@pytest.mark.parametrize("end", [deactivate, fail_challenge, end_account])
+def test_an_order_that_is_made_invalid_is_deleted_after_a_day(challenging, clock, end):
+    client, other = add_client(challenging), add_client(challenging)
+    answer = new_order(client, "www.example.com")
+    end(client, answer.json)
+    orders = challenging.settings.acme["default"].orders
+    number = answer.headers["Location"].rpartition("/")[2]
+
+    for hours, is_kept in ((23, True), (2, False)):
+        clock.advance(hours=hours)
+        other.nonces.clear()
+        new_order(other, "www.example.com")
+        assert (orders.find(number) is not None) is is_kept
+    assert orders.authorizations(number) == []
+
+
 VALUES = dict.fromkeys(
-    ("account", "now", "most", "names", "replaces", "interrupted", "order", "authorization"), 1
+    (
+        "account",
+        "now",
+        "since",
+        "most",
+        "names",
+        "replaces",
+        "interrupted",
+        "order",
+        "authorization",
+    ),
+    1,
 )
 
 
@@ -238,6 +339,7 @@ VALUES = dict.fromkeys(
     ("module", "statement", "index"),
     [
         (acme_order_counts, "_FIND_UNFINISHED", "acme_orders_unfinished"),
+        (acme_order_counts, "_FIND_FAILED", "acme_orders_uncertified"),
         (acme_order_counts, "_FIND_NEWEST", "acme_orders_names"),
         (acme_orders, "_FIND_REPLACING", "acme_orders_replaces"),
         (acme_orders, "_FIND_AUTHORIZATIONS", "acme_authorizations_order"),

@@ -85,7 +85,7 @@ def test_an_order_that_is_ready_can_be_finalized(database, explain, explained):
     assert (code, document["status"]) == (0, "ready")
     assert document["conclusion"] == f"The client can finalize it until {timestamp(order.expires)}."
     assert document["failures"] == []
-    assert document["limits"]["unfinished"] == 1
+    assert document["limits"]["uncertified"] == 1
 
     code, output, _ = explain("--acme", order.id)
     lines = output.splitlines()
@@ -228,7 +228,7 @@ def test_the_token_of_an_account_and_its_limits_are_shown(database, explain):
     for line in (
         f"  token               {token_id}",
         "  limited to          www.example.com",
-        "  unfinished orders   1 of at most 300",
+        "  no certificate      1 of at most 300 orders",
         "  for these names     0 of 5 certificates",
         "  refused             2 orders that came too often",
     ):

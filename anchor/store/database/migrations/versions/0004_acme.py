@@ -70,6 +70,14 @@ def upgrade() -> None:
         sqlite_where=unfinished,
         postgresql_where=unfinished,
     )
+    uncertified = sa.text("certificate IS NULL")
+    op.create_index(
+        "acme_orders_uncertified",
+        "acme_orders",
+        ["account_id", "created"],
+        sqlite_where=uncertified,
+        postgresql_where=uncertified,
+    )
     op.create_table(
         "acme_authorizations",
         sa.Column("id", TOKEN_ID, primary_key=True),
