@@ -144,7 +144,7 @@ class RequesterGone(NotAuthenticated):
 
 
 class OrderNotReady(RequestError):
-    """The order of an ACME account is not ready: it has a certificate already, or has ended."""
+    """The order of an ACME account is not ready: it has a certificate, has ended, or needs more."""
 
 
 class TooManyAttempts(RequestError):

@@ -11,16 +11,20 @@ from anchor.acme.problems import AcmeProblem, ProblemType, Subproblem
 from anchor.acme.requests import malformed
 from anchor.acme.services import AcmeServices, new_id
 from anchor.acme.settings import AcmeSettings
+from anchor.errors import OrderNotReady
 from anchor.store.acme_records import (
     Account,
     Authorization,
     AuthorizationStatus,
     Challenge,
+    ChallengeStatus,
     Identifier,
+    Order,
 )
 from anchor.X509.allowed_names import ADDRESS, NAME, AllowedNames, LiteralName
 
 _OPEN = (AuthorizationStatus.PENDING, AuthorizationStatus.VALID)
+_MAX_LISTED = 5
 
 
 def new_authorizations(
@@ -80,6 +84,41 @@ class _TrustedNames:
     def __contains__(self, identifier: Identifier) -> bool:
         kind = ADDRESS if identifier.type == "ip" else NAME
         return self._all or LiteralName(kind, identifier.value) in self._names
+
+
+def require_authorized(services: AcmeServices, account: Account, order: Order) -> None:
+    """Require that the present configuration needs no other challenge for the names of an order.
+
+    The order may be from before challenges, or other ones, were configured.
+
+    Raises:
+        OrderNotReady: a name has no validated challenge of a configured type, and is not trusted.
+        DatabaseUnavailable: the database is away.
+    """
+    settings = services.settings
+    if not settings.challenges:
+        return
+    now = services.clock()
+    trusted = _TrustedNames(settings, account)
+    authorized = {
+        each.identifier
+        for each in services.orders.authorizations(order.id)
+        if authorization_at(each, now).status is AuthorizationStatus.VALID
+        and (each.identifier in trusted or _is_validated(each, settings))
+    }
+    missing = [str(each) for each in order.identifiers if each not in authorized]
+    if missing:
+        raise OrderNotReady(
+            "the configuration has changed since the order was created, and needs a challenge for "
+            f"{', '.join(missing[:_MAX_LISTED])} now: create a new order"
+        )
+
+
+def _is_validated(authorization: Authorization, settings: AcmeSettings) -> bool:
+    return any(
+        each.status is ChallengeStatus.VALID and each.type in settings.challenges
+        for each in authorization.challenges
+    )
 
 
 def find_authorization(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from anchor.acme.authorizations import require_authorized
 from anchor.acme.identity import recorded_identity
 from anchor.acme.orders import KEPT, require_profile
 from anchor.acme.problems import AcmeProblem, ProblemType
@@ -41,12 +42,14 @@ def authenticate(
         origin: where the request came from.
 
     Raises:
-        OrderNotReady: the order has a certificate already, or has ended.
+        OrderNotReady: the order has a certificate already, or has ended, or its names need a
+            challenge now.
         NotAuthenticated: the token of the account was revoked, or it has none and needs one.
         DatabaseUnavailable: the database is away.
     """
     if order.status is not OrderStatus.READY:
         raise OrderNotReady(f"the order is {order.status.value}, and should be ready")
+    require_authorized(services, account, order)
     presented = AccountKey(recorded=recorded_identity(services, account, order.id), origin=origin)
     return services.authority.authenticate(presented)
 

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
+from anchor.acme.authorizations import require_authorized
+from anchor.store.acme_records import ChallengeStatus
+from anchor.store.database import acme_challenges
+from anchor.store.database.acme_orders import AcmeOrders
+from anchor.timestamps import utc_now
 from tests.support.acme import BASE_URL
 from tests.support.acme_orders import (
     ERROR,
@@ -98,6 +105,90 @@ def test_names_of_the_token_need_a_challenge_unless_they_are_trusted(client_with
     )
 
     assert new_order(client, "www.example.com").json["status"] == "pending"
+
+
+@pytest.fixture
+def restarted(client_with, serve, document):
+    """Restarts the service of a client with other options."""
+
+    def restart(client, **options):
+        section = document["registration_authority"]["default"]["acme"]
+        section.clear()
+        section.update({"challenges": [], "open": True} | options)
+        client.service = serve(document, base_url=BASE_URL)
+        client.http = client.service.http
+        client.nonces.clear()
+
+    return restart
+
+
+def validate_with(client, order, challenge_type):
+    """Make a challenge of each authorization valid, as a validation does it."""
+    orders = client.service.settings.acme["default"].orders
+    for url in order["authorizations"]:
+        stored = orders.find_authorization(url.rpartition("/")[2])
+        challenges = [
+            dataclasses.replace(each, status=ChallengeStatus.VALID, validated=utc_now())
+            if each.type == challenge_type
+            else each
+            for each in stored.challenges
+        ]
+        acme_challenges.settle(orders.database, stored, challenges, order_error=None, now=utc_now())
+
+
+NAMES = ("a.example.com", "b.example.com")
+WITH_CHALLENGES = {"challenges": ["http-01", "dns-01"], "networks": NETWORKS}
+TRUSTING = WITH_CHALLENGES | {"trust_token_names": True}
+
+
+@pytest.mark.parametrize(
+    ("listed", "before", "validated", "now", "is_authorized"),
+    [
+        (None, {}, None, WITH_CHALLENGES, False),
+        (None, {}, None, TRUSTING, False),
+        (None, WITH_CHALLENGES, "dns-01", {"challenges": ["dns-01"]}, True),
+        (None, WITH_CHALLENGES, "http-01", {"challenges": ["dns-01"]}, False),
+        (None, WITH_CHALLENGES, "http-01", WITH_CHALLENGES, True),
+        (None, WITH_CHALLENGES, "dns-01", {}, True),
+        (NAMES, {}, None, TRUSTING, True),
+        (NAMES, {}, None, WITH_CHALLENGES, False),
+        (NAMES, TRUSTING, None, TRUSTING, True),
+        (NAMES, TRUSTING, None, WITH_CHALLENGES, False),
+        (NAMES, TRUSTING, None, {}, True),
+    ],
+)
+def test_a_ready_order_gives_no_certificate_if_its_names_need_a_challenge_now(
+    client_with, restarted, listed, before, validated, now, is_authorized
+):
+    client = client_with({"allowed_names": listed}, **before)
+    order = new_order(client, *NAMES).json
+    if validated:
+        validate_with(client, order, validated)
+
+    restarted(client, **now)
+
+    answer = finalize(client, order, status="*")
+    if is_authorized:
+        assert answer.json["status"] == "valid"
+    else:
+        assert_problem(answer, "orderNotReady", 403, f"for {', '.join(NAMES)} now", "a new order")
+        assert new_order(client, *NAMES).json["status"] == "pending"
+
+
+def test_the_authorizations_are_read_for_the_certificate_only_if_there_are_challenges(
+    client_with, monkeypatch
+):
+    client = client_with()
+    order = new_order(client, "www.example.com").json
+    services = client.service.settings.acme["default"]
+    account = services.accounts.find(client.row.id)
+    stored = services.orders.find(order["finalize"].split("/")[-2])
+
+    def fail(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(AcmeOrders, "authorizations", fail)
+    require_authorized(services, account, stored)
 
 
 @pytest.mark.parametrize(
