@@ -25,6 +25,13 @@ def real_databases(monkeypatch):
     monkeypatch.setattr(sqlite, "make_engine", quick_databases.make_engine)
 
 
+def pytest_itemcollected(item):
+    # A property's hundred examples run the same lines as its first: tests with examples of their
+    # own cover them.  Measuring takes half of the time.
+    if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+        item.add_marker("no_cover")
+
+
 def pytest_collection_finish():
     # Not imported above: a worker of pytest-xdist measures coverage from the collection on.
     from tests.support import quick_databases

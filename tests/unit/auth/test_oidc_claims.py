@@ -206,6 +206,14 @@ def test_the_issuers_clock_may_differ_by_the_leeway(backend, caplog):
     assert "it expired 6" in reason(authenticator, jwt.make_token(exp=now - 65), caplog)
 
 
+def test_a_token_that_is_valid_for_too_long_is_refused():
+    claims = {"exp": NOW + 7200, "iat": NOW}
+
+    assert ValidityRules(60, 7200).require_valid(claims, NOW) == NOW + 7200
+    with pytest.raises(TokenRefused, match="7200 seconds, more than 'max_lifetime' allows"):
+        ValidityRules(60, 7199).require_valid(claims, NOW)
+
+
 @settings(max_examples=examples(500), deadline=None)
 @given(
     exp=st.integers(NOW - 10**5, NOW + 10**6) | st.floats(NOW - 100, NOW + 100),

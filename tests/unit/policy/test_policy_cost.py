@@ -28,7 +28,8 @@ from tests.unit.X509.test_general_names import (
     utf8,
 )
 
-pytestmark = pytest.mark.slow
+# The limits are for code that is not traced.
+pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
 
 MILLISECOND = 0.001
 
