@@ -9,7 +9,7 @@ from anchor.acme.problems import AcmeProblem, ProblemType
 from anchor.acme.requests import (
     SignedRequest,
     malformed,
-    parse_account_key,
+    parse_key,
     require_algorithm,
     require_strong,
     verify_signature,
@@ -69,7 +69,7 @@ def _read_inner(request: SignedRequest) -> tuple[PublicJwk, dict[str, Any]]:
         raise _malformed("its header should have exactly 'alg', 'jwk' and 'url'")
     if inner.header["url"] != request.url:
         raise _malformed(f"its 'url' should be that of the request, {request.url}")
-    key = parse_account_key(inner.header["jwk"])
+    key = parse_key(inner.header["jwk"])
     verify_signature(inner, algorithm, key)
     try:
         return key, parse_object(inner.payload)

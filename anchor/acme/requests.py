@@ -16,6 +16,7 @@ from anchor.jose.public_keys import PublicJwk, load_public_jwk, parse_public_jwk
 from anchor.jose.signatures import verify
 from anchor.jose.strict_json import parse_object
 from anchor.store.acme_records import Account, AccountStatus
+from anchor.X509 import weak_keys
 from anchor.X509.weak_keys import WeakKey
 
 ALGORITHMS = ("ES256", "ES384", "ES512", "EdDSA", "RS256")
@@ -23,6 +24,7 @@ ALGORITHMS = ("ES256", "ES384", "ES512", "EdDSA", "RS256")
 
 _HEADER = {"alg", "nonce", "url"}
 _MAX_RSA_BITS = 4096
+_MAX_CERTIFIED_RSA_BITS = weak_keys.RSA_BITS.stop - 1
 
 
 class Signer(enum.Flag):
@@ -30,6 +32,8 @@ class Signer(enum.Flag):
 
     ACCOUNT = enum.auto()
     KEY = enum.auto()
+    CERTIFIED_KEY = enum.auto()
+    """Any key that can have a certificate, and not only one that can have an account."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +120,9 @@ class RequestReader:
             account = self._find_account(header["kid"])
             key = load_public_jwk(account.jwk)
         else:
-            key = parse_account_key(header["jwk"])
+            is_certified = Signer.CERTIFIED_KEY in signer
+            bits = _MAX_CERTIFIED_RSA_BITS if is_certified else _MAX_RSA_BITS
+            key = parse_key(header["jwk"], max_rsa_bits=bits)
         verify_signature(signed, algorithm, key)
         self._nonces.take(header["nonce"])
         if header["url"] != url:
@@ -176,8 +182,12 @@ def require_algorithm(header: dict[str, Any]) -> str:
     return algorithm
 
 
-def parse_account_key(jwk: object) -> PublicJwk:
+def parse_key(jwk: object, *, max_rsa_bits: int = _MAX_RSA_BITS) -> PublicJwk:
     """The key that has signed a request; see :func:`require_strong` before it is stored.
+
+    Args:
+        jwk: the key in the header.
+        max_rsa_bits: the size of the largest RSA key, by default that of accounts.
 
     Raises:
         AcmeProblem: it is malformed, too small or too large.
@@ -186,8 +196,8 @@ def parse_account_key(jwk: object) -> PublicJwk:
         key = parse_public_jwk(jwk)
     except (ValueError, WeakKey) as error:
         raise _bad_key(error) from None
-    if key.kind[0] == "RSA" and key.public_key.key_size > _MAX_RSA_BITS:
-        raise _bad_key(f"the RSA key has more than {_MAX_RSA_BITS} bits")
+    if key.kind[0] == "RSA" and key.public_key.key_size > max_rsa_bits:
+        raise _bad_key(f"the RSA key has more than {max_rsa_bits} bits")
     return key
 
 
@@ -232,12 +242,9 @@ def _require_members(header: dict[str, Any], signer: Signer) -> str:
     if "jwk" in header and "kid" in header:
         raise malformed("the header should have 'jwk' or 'kid', and not both")
     name = "kid" if "kid" in header else "jwk"
-    if (Signer.ACCOUNT if name == "kid" else Signer.KEY) not in signer or name not in header:
-        expected = " or ".join(
-            member
-            for member, flag in (("'kid'", Signer.ACCOUNT), ("'jwk'", Signer.KEY))
-            if flag in signer
-        )
+    flags = {"kid": Signer.ACCOUNT, "jwk": Signer.KEY | Signer.CERTIFIED_KEY}
+    if not flags[name] & signer or name not in header:
+        expected = " or ".join(f"{each!r}" for each, flag in flags.items() if flag & signer)
         raise malformed(f"the header should name the key in {expected}")
     missing = sorted(_HEADER - header.keys())
     if missing == ["nonce"]:

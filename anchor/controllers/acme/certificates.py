@@ -32,7 +32,7 @@ def certificate(exchange: Exchange, order_id: str) -> Response:
 
 def revoke(exchange: Exchange) -> Response:
     """Revoke a certificate (RFC 8555 section 7.6)."""
-    request = exchange.read(Signer.ACCOUNT | Signer.KEY)
+    request = exchange.read(Signer.ACCOUNT | Signer.CERTIFIED_KEY)
     revocation.revoke(exchange.services, request, exchange.origin)
     response = exchange.respond(b"")
     del response.headers["Content-Type"]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from joserfc.jwk import RSAKey
 
 from anchor.acme import revocation
 from anchor.acme.problems import AcmeProblem
@@ -29,7 +34,7 @@ from tests.support.acme import (
     issue_for,
     public_jwk,
 )
-from tests.support.pki import make_csr, make_key
+from tests.support.pki import make_csr, make_key, shared_key
 from tests.support.properties import examples
 from tests.support.renewal import jose_key, renew_over_tls
 
@@ -122,6 +127,54 @@ def test_the_key_of_a_certificate_revokes_it_and_is_banned(services, client, iss
     event = audit.events()[-1]
     assert (event["user"], event["credential"]) == ("machines", "certificate")
     assert "acme_account" not in event
+
+
+def largest_rsa_key(exponent):
+    """A key of 8192 bits, which takes 20 seconds to generate.
+
+    The numbers of steps to the primes were found with Fermat's test.
+    """
+    p, q = (
+        (int.from_bytes(hashlib.shake_256(seed).digest(512), "big") | 3 << 4094 | 1) + 2 * steps
+        for seed, steps in ((b"p", 1749), (b"q", 897))
+    )
+    d = pow(exponent, -1, (p - 1) * (q - 1))
+    crt = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
+    numbers = rsa.RSAPrivateNumbers(p, q, d, *crt, rsa.RSAPublicNumbers(exponent, p * q))
+    return numbers.private_key(unsafe_skip_rsa_key_validation=True)
+
+
+KEYS = {
+    "RSA with 8192 bits": lambda: largest_rsa_key(65537),
+    "RSA with 8192 bits and the exponent 3": lambda: largest_rsa_key(3),
+    **{kind: functools.partial(shared_key, kind) for kind in ("rsa-2048", "ec-p384", "ec-p521")},
+    "ed25519": lambda: shared_key("ed25519"),
+}
+
+
+@pytest.mark.parametrize("make", KEYS.values(), ids=KEYS)
+def test_every_kind_of_key_revokes_its_certificate(serve, document, make):
+    document["registration_authority"]["default"]["allowed_rsa_exponents"] = [3, 65537]
+    acme = serve(acme_configuration(document), base_url=BASE_URL)
+    services = acme.settings.acme["default"]
+    key = make()
+    issued = issue_for(services, add_account(services.orders.database), key=key)
+    is_rsa = isinstance(key, rsa.RSAPrivateKey)
+    # jose_key() would test whether the numbers are primes.
+    signer, algorithm = (RSAKey(key, key), "RS256") if is_rsa else jose_key(key)
+
+    payload = {"certificate": encoded(issued.certificate)}
+    Client(acme.http).post("/revoke-cert", payload, key=signer, alg=algorithm, status=200)
+
+    assert [kind for kind, _ in bans(services)] == ["key"]
+
+
+def test_a_key_that_is_larger_than_any_with_a_certificate_is_refused(client, issued):
+    jwk = {"kty": "RSA", "e": "AQAB", "n": encode_base64url(b"\1" + b"\xf1" * 1024)}
+    payload = {"certificate": encoded(issued.certificate)}
+    answer = client.post("/revoke-cert", payload, key=client.key, jwk=jwk)
+    assert (answer.status_int, problem(answer)) == (400, "badPublicKey")
+    assert "more than 8192 bits" in answer.json["detail"]
 
 
 def test_a_banned_key_gets_no_certificate(acme, client, issued, key):
