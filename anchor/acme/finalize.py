@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from anchor.acme.authorizations import require_authorized
+from anchor.acme.identifiers import general_name
 from anchor.acme.identity import recorded_identity
 from anchor.acme.orders import KEPT, require_profile
 from anchor.acme.problems import AcmeProblem, ProblemType
@@ -84,7 +85,8 @@ def issue(
     except RequestError as error:
         services.authority.record_unreadable(identity, origin, error)
         raise
-    issued = services.authority.issue(identity, csr, origin, validity=validity)
+    complete = _with_alternative_names(csr, order)
+    issued = services.authority.issue(identity, complete, origin, validity=validity)
     services.orders.complete(order.id, issued.not_after + KEPT)
     return issued
 
@@ -125,7 +127,7 @@ def _require_names(csr: X509Csr, order: Order) -> None:
     Raises:
         AcmeProblem: a name is missing, or is not in the order.
     """
-    requested = dict(_names(csr))
+    requested = dict([*_alternative_names(csr), *_common_names(csr)])
     missing = [str(each) for each in order.identifiers if each not in requested]
     unexpected = [text for name, text in requested.items() if name not in order.identifiers]
     wrong = [
@@ -142,8 +144,20 @@ def _require_names(csr: X509Csr, order: Order) -> None:
         )
 
 
-def _names(csr: X509Csr) -> Iterator[tuple[Identifier, str]]:
-    """The names in a request, each as an identifier and as a text for messages."""
+def _with_alternative_names(csr: X509Csr, order: Order) -> X509Csr:
+    """The request with each name of the order in subjectAltName.
+
+    Some clients send a name as the common name only, where TLS clients do not look (RFC 9525
+    section 2).
+    """
+    present = sorted(identifier for identifier, _ in _alternative_names(csr))
+    if present == sorted(order.identifiers):
+        return csr
+    return csr.with_alternative_names(map(general_name, order.identifiers))
+
+
+def _alternative_names(csr: X509Csr) -> Iterator[tuple[Identifier, str]]:
+    """The entries of subjectAltName, each as an identifier and as a text for messages."""
     for name in csr.alternative_names:
         text = describe(name)
         address = ip_address_of(name)
@@ -154,6 +168,9 @@ def _names(csr: X509Csr) -> Iterator[tuple[Identifier, str]]:
         else:
             # No identifier has this type.
             yield Identifier("", text), text
+
+
+def _common_names(csr: X509Csr) -> Iterator[tuple[Identifier, str]]:
     for common_name in csr.common_names:
         kind = "dns" if parse_address(common_name) is None else "ip"
         value = _fold(common_name) if kind == "dns" else str(parse_address(common_name))

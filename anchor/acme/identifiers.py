@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from ipaddress import IPv6Address, ip_address
 
+from cryptography import x509
+
 from anchor.acme.problems import AcmeProblem, ProblemType, Subproblem
 from anchor.acme.requests import malformed
 from anchor.errors import MAX_SHOWN
@@ -16,6 +18,13 @@ MAX_IDENTIFIERS = 100
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", re.ASCII)
 _TYPES = ("dns", "ip")
+
+
+def general_name(identifier: Identifier) -> x509.GeneralName:
+    """The entry of subjectAltName for an identifier."""
+    if identifier.type == "ip":
+        return x509.IPAddress(ip_address(identifier.value))
+    return x509.DNSName(identifier.value)
 
 
 def parse_identifiers(value: object) -> tuple[Identifier, ...]:

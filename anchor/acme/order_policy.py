@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Collection, Iterable
-from ipaddress import ip_address
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from anchor.acme.identifiers import general_name
 from anchor.acme.identity import identity_for_policy
 from anchor.acme.problems import AcmeProblem, ProblemType, Subproblem
 from anchor.acme.services import AcmeServices
@@ -57,7 +57,7 @@ def name_failures(
         PluginError: a check or a fixup crashed.
         DatabaseUnavailable: the bans cannot be read.
     """
-    probe = _probe().with_alternative_names(map(_general_name, identifiers))
+    probe = _probe().with_alternative_names(map(general_name, identifiers))
     evaluation = policy.for_names.evaluate(probe, context)
     if evaluation.crashes:
         raise evaluation.crashes[0]
@@ -102,12 +102,6 @@ def _failures_without_names(policy: Policy, context: Context) -> tuple[Failure, 
         # A plug-in may rely on a name.
         return name_failures(policy, (), context)
     return ()
-
-
-def _general_name(identifier: Identifier) -> x509.GeneralName:
-    if identifier.type == "ip":
-        return x509.IPAddress(ip_address(identifier.value))
-    return x509.DNSName(identifier.value)
 
 
 @functools.cache

@@ -27,7 +27,7 @@ from tests.support.acme_orders import (
     new_order,
     same_client,
 )
-from tests.support.pki import assert_is_leaf
+from tests.support.pki import assert_is_leaf, names_of
 
 
 class Crash(BaseException):
@@ -141,6 +141,8 @@ def test_a_csr_with_other_names_is_refused_and_the_order_stays_ready(
         (("www.example.com",), "www.example.com"),
         (("www.example.com",), "WWW.example.com"),
         ((), "www.example.com"),
+        ((), "WWW.example.com"),
+        (("WWW.example.com", "www.example.com"), None),
     ],
 )
 def test_the_names_of_the_order_can_be_written_in_other_ways(client, order, names, common_name):
@@ -149,6 +151,32 @@ def test_the_names_of_the_order_can_be_written_in_other_ways(client, order, name
     )
 
     assert answer.json["status"] == "valid"
+    [certificate, _] = download(client, answer.json)
+    assert list(map(str.lower, names_of(certificate))) == ["www.example.com"]
+
+
+@pytest.mark.parametrize(
+    ("ordered", "names", "common_name"),
+    [
+        (["www.example.com"], [], "www.example.com"),
+        (["*.example.com"], [], "*.example.com"),
+        (["10.0.0.1"], [], "10.0.0.1"),
+        (["2001:db8::1"], [], "2001:DB8::1"),
+        (["b.example.com", "a.example.com"], ["a.example.com"], "b.example.com"),
+        (["a.example.com", "10.0.0.1"], ["a.example.com"], "10.0.0.1"),
+    ],
+)
+def test_a_name_that_is_only_a_common_name_gets_into_the_alternative_names(
+    client, ordered, names, common_name
+):
+    order = new_order(client, *ordered).json
+    text = csr_text(*names, common_name=common_name)
+
+    final = client.post(order["finalize"], {"csr": text}, status=200).json
+
+    [certificate, _] = download(client, final)
+    assert names_of(certificate) == ordered
+    assert not certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).critical
 
 
 def test_addresses_and_wildcards_are_compared_too(client):
