@@ -21,7 +21,7 @@ from anchor.auth.results import AuthDetails
 from anchor.ca.issued import IssuedCertificate
 from anchor.errors import MAX_SHOWN, OrderNotReady, RequestError, UnreadableRequest
 from anchor.jose.compact import decode_base64url
-from anchor.jose.public_keys import PublicJwk
+from anchor.jose.public_keys import PublicJwk, public_jwk_of
 from anchor.store.acme_records import Account, Identifier, Order, OrderStatus
 from anchor.X509.general_name_text import describe
 from anchor.X509.name_patterns import parse_address
@@ -81,7 +81,7 @@ def issue(
         validity = _validity(services.settings, order)
         csr = _read_csr(request.members().get("csr"))
         _require_names(csr, order)
-        _require_other_key(csr, request.key)
+        _require_other_key(services, csr, request.key)
     except RequestError as error:
         services.authority.record_unreadable(identity, origin, error)
         raise
@@ -99,11 +99,22 @@ def _validity(settings: AcmeSettings, order: Order) -> datetime.timedelta | None
     return None if profile.valid_hours is None else datetime.timedelta(hours=profile.valid_hours)
 
 
-def _require_other_key(csr: X509Csr, account_key: PublicJwk) -> None:
-    # RFC 8555 section 11.1.
+def _require_other_key(services: AcmeServices, csr: X509Csr, account_key: PublicJwk) -> None:
+    """Require a key that no account of the authority has (RFC 8555 section 11.1).
+
+    Raises:
+        AcmeProblem: an account has it.
+        DatabaseUnavailable: the database is away.
+    """
     encoded = account_key.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     if csr.public_key_info == encoded:
         raise _bad_csr("the key is that of the account: use another one for the certificate")
+    key = public_jwk_of(csr.public_key)
+    # Only the holder of a key learns that it has an account.
+    if key is None or not csr.submitted.signature_is_valid:
+        return
+    if services.accounts.find_key(services.authority.name, key.thumbprint.hex()) is not None:
+        raise _bad_csr("the key is that of another account: use another one for the certificate")
 
 
 def _bad_csr(detail: str) -> AcmeProblem:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
@@ -70,6 +70,29 @@ class PublicJwk:
             # Any exponent that is safe for signatures: the key is not ours to choose.
             allowed = weak_keys.Allowed(exponents=frozenset({public.public_numbers().e}))
         weak_keys.require_strong(public, allowed)
+
+
+def public_jwk_of(public_key: object) -> PublicJwk | None:
+    """The key of ``cryptography`` as a JWK; None if :func:`parse_public_jwk` reads no such keys."""
+    key: Key
+    match public_key:
+        case rsa.RSAPublicKey():
+            key = RSAKey.import_key(public_key)
+        case ec.EllipticCurvePublicKey():
+            key = ECKey.import_key(public_key)
+        case ed25519.Ed25519PublicKey():
+            key = OKPKey.import_key(public_key)
+        case _:
+            return None
+    try:
+        value = key.as_dict(private=False)
+    except KeyError:
+        # The library does not support the curve.
+        return None
+    if not is_supported(value):
+        return None
+    kind = str(value["kty"])
+    return PublicJwk({"kty": kind, **{name: str(value[name]) for name in _MEMBERS[kind]}}, key)
 
 
 def is_supported(value: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from anchor.audit.events import SIGNING
 from anchor.authority import RegistrationAuthority
@@ -14,7 +15,7 @@ from anchor.store.database import certificates
 from anchor.store.database.acme_orders import AcmeOrders
 from anchor.store.database.certificates import Selection
 from anchor.store.database.tokens import Tokens
-from tests.support.acme import BASE_URL, add_binding_token
+from tests.support.acme import BASE_URL, Client, add_account, add_binding_token
 from tests.support.acme_orders import (
     Clock,
     acme_with,
@@ -233,6 +234,47 @@ def test_a_csr_with_the_key_of_the_account_is_refused(client, order):
 
     assert_problem(answer, "badCSR", 400, "the key is that of the account")
     assert status_of(client, order) == "ready"
+
+
+OF_CLIENTS = [
+    lambda: RSAKey.generate_key(2048),
+    *(lambda curve=curve: ECKey.generate_key(curve) for curve in ("P-256", "P-384", "P-521")),
+    lambda: OKPKey.generate_key("Ed25519"),
+]
+
+
+@pytest.mark.parametrize("make", OF_CLIENTS)
+def test_a_csr_with_the_key_of_another_account_is_refused(acme, client, order, make):
+    other = Client(acme.http, make())
+    add_account(acme.settings.database, other.key)
+
+    answer = client.post(
+        order["finalize"], {"csr": csr_text("www.example.com", key=other.key.private_key)}
+    )
+
+    assert_problem(answer, "badCSR", 400, "the key is that of another account")
+    assert status_of(client, order) == "ready"
+
+
+def test_a_key_may_have_an_account_at_another_authority(acme, client, order):
+    other = Client(acme.http)
+    add_account(acme.settings.database, other.key, authority="other")
+
+    text = csr_text("www.example.com", key=other.key.private_key)
+
+    assert client.post(order["finalize"], {"csr": text}).json["status"] == "valid"
+
+
+def test_only_the_holder_of_a_key_learns_that_it_has_an_account(acme, client, order):
+    other = Client(acme.http)
+    add_account(acme.settings.database, other.key)
+    der = bytearray(decode_base64url(csr_text("www.example.com", key=other.key.private_key)))
+    der[-1] ^= 1
+
+    answer = client.post(order["finalize"], {"csr": encode_base64url(bytes(der))})
+
+    assert_problem(answer, "badCSR", 400, "proof_of_possession: ")
+    assert "account" not in answer.json["detail"]
 
 
 def test_a_csr_that_the_policy_refuses_names_each_check(serve, document):

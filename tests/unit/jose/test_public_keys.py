@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from joserfc.jwk import ECKey
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-from anchor.jose.public_keys import parse_public_jwk
+from anchor.jose.public_keys import parse_public_jwk, public_jwk_of
 from anchor.X509.weak_keys import WeakKey
 from tests.support import jwt
 
@@ -103,3 +104,34 @@ def test_the_exponent_of_an_rsa_key_may_be_any_that_is_safe():
         parse_public_jwk(
             jwt.public(RSA, e=jwt.b64((2**32 + 1).to_bytes(5, "big")))
         ).require_strong()
+
+
+KEYS = [
+    lambda: RSAKey.generate_key(2048),
+    *(lambda curve=curve: ECKey.generate_key(curve) for curve in ("P-256", "P-384", "P-521")),
+    lambda: OKPKey.generate_key("Ed25519"),
+]
+
+
+@pytest.mark.parametrize("make", KEYS)
+def test_the_key_of_a_certificate_has_the_thumbprint_of_the_same_key_in_json(make):
+    key = make()
+
+    of_certificate = public_jwk_of(key.private_key.public_key())
+
+    parsed = parse_public_jwk(key.as_dict(private=False))
+    assert of_certificate.thumbprint == parsed.thumbprint
+    assert of_certificate.members == parsed.members
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ec.generate_private_key(ec.SECP256K1()),
+        lambda: ec.generate_private_key(ec.BrainpoolP256R1()),
+        ed448.Ed448PrivateKey.generate,
+        lambda: dsa.generate_private_key(1024),
+    ],
+)
+def test_a_key_of_another_kind_has_no_form_in_json(make):
+    assert public_jwk_of(make().public_key()) is None

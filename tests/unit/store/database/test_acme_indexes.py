@@ -26,6 +26,7 @@ LOOK_UPS = {
         database, RECORD, utc_now()
     ),
     "the account with a binding": lambda database: AcmeAccounts(database).has_binding("tk_a", {}),
+    "the account with a key": lambda database: AcmeAccounts(database).find_key("ab", "cd"),
     "the order that replaces a certificate": lambda database: AcmeOrders(database).is_replaced(
         "a.b"
     ),
