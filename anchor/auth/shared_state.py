@@ -67,14 +67,18 @@ class SharedState:
             finally:
                 _unlock(opened.file, 0)
 
-    def take_slot(self, count: int) -> int | None:
+    def take_slot(self, count: int, first: int = 0) -> int | None:
         """Take one of ``count`` slots.  Call it with the numbers locked.
+
+        Args:
+            count: how many slots there are.
+            first: the number of the first of them. The file does not grow with it.
 
         Returns:
             A file descriptor for ``free_slot``, or None if all slots are taken.
         """
         file = _reopen(self._opened_here().file)
-        for slot in range(count):
+        for slot in range(first, first + count):
             # Byte 0 locks the numbers.
             if _lock(file, 1 + slot, wait=False):
                 return file

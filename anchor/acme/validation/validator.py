@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from anchor.acme.problems import AcmeProblem, ProblemType
 from anchor.acme.settings import AcmeSettings
 from anchor.acme.validation import caa, dns_01, dns_persist_01, http_01, tls_alpn_01
+from anchor.acme.validation.account_slots import AccountSlots
 from anchor.acme.validation.attempt import Attempt
 from anchor.acme.validation.connections import Connector
 from anchor.acme.validation.failures import ChallengeFailed
@@ -20,13 +21,16 @@ from anchor.runtime import server
 
 # For servers that do not say how many requests they serve at once.
 _MAX_AT_ONCE = 16
+# So many accounts can use their share at once.
+_ACCOUNTS = 4
 
 
 class Validator:
     """Validates challenges, a limited number at once.
 
     Machines that answer slowly keep the requests waiting that wait for them; the limit keeps a
-    worker free for other requests.
+    worker free for other requests. An account has a quarter of the limit at most, so that one
+    account does not keep the others from validating theirs.
 
     Args:
         settings: the section ``acme`` of the authority.
@@ -38,8 +42,12 @@ class Validator:
         self._networks = ReachableNetworks(settings.networks)
         limit, process_limit = default_limits(server.capacity())
         # It only counts: a failed validation pauses nothing.
+        limit = limit or _MAX_AT_ONCE
+        self._account_slots = AccountSlots(
+            max(1, min(limit, process_limit or limit) // _ACCOUNTS), shared_slots
+        )
         self._slots = CircuitBreaker(
-            limit or _MAX_AT_ONCE,
+            limit,
             process_limit=process_limit,
             shared_slots=shared_slots,
             # All authorities share the workers.
@@ -54,10 +62,10 @@ class Validator:
             now: the time, in UTC.
 
         Raises:
-            AcmeProblem: too many validations are running.
+            AcmeProblem: too many validations are running, for the account or for all.
         """
         try:
-            with self._slots.call():
+            with self._account_slots.hold(attempt.account_url), self._slots.call():
                 outcome = self._outcome(attempt, now)
         except BackendUnavailable as error:
             raise AcmeProblem(

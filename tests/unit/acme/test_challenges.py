@@ -12,9 +12,11 @@ from anchor.acme.challenges import offered
 from anchor.acme.problems import AcmeProblem, ProblemType
 from anchor.acme.settings import AcmeSettings
 from anchor.acme.validation.failures import ChallengeFailed
+from anchor.acme.validation.validator import Validator
 from anchor.errors import BackendUnavailable, ConfigurationError
 from anchor.store.acme_records import AuthorizationStatus, Identifier, OrderStatus
 from tests.support.acme import BASE_URL, Client, acme_configuration, add_account, add_order
+from tests.support.servers.processes import wait_for
 
 ALL = ("dns-persist-01", "http-01", "dns-01", "tls-alpn-01")
 OPTIONS = {"networks": ["10.0.0.0/8"], "issuer_domain_names": ["ca.example"]}
@@ -325,6 +327,44 @@ def test_too_many_validations_are_refused_with_the_time_to_wait(
     assert answer.json["type"] == "urn:ietf:params:acme:error:rateLimited"
     assert answer.headers["Retry-After"] == "1"
     assert services.orders.find(made.id).status is OrderStatus.PENDING
+
+
+def test_an_account_with_many_slow_challenges_does_not_starve_another(
+    acme, client, order, monkeypatch
+):
+    go = threading.Event()
+
+    def validate(_self, attempt, _now):
+        if attempt.identifier.value.endswith(".slow.example"):
+            go.wait(30)
+
+    monkeypatch.setattr(Validator, "_validate", validate)
+    _, slow = order(*(f"h{number}.slow.example" for number in range(20)))
+    answers = []
+    threads = [
+        threading.Thread(
+            target=lambda each=each: answers.append(respond(same_account(client), each))
+        )
+        for each in slow
+    ]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: len(answers) == 16, what="all challenges but four to be refused")
+
+    honest = Client(acme.http)
+    account = add_account(acme.settings.database, honest.key)
+    honest.account = f"{honest.url}/account/{account.id}"
+    for number in range(3):
+        _, [authorization] = order(f"h{number}.example.com", of=account)
+        assert respond(honest, authorization, status=200).json["status"] == "valid"
+
+    for answer in answers:
+        assert answer.json["type"] == "urn:ietf:params:acme:error:rateLimited"
+        assert answer.headers["Retry-After"] == "1"
+    go.set()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(answer.status_int for answer in answers) == [200] * 4 + [429] * 16
 
 
 def test_without_dnspython_challenges_are_refused_at_the_start(serve, document, monkeypatch):

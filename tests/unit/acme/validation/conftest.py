@@ -47,13 +47,13 @@ def settings():
 def attempt():
     """Makes a response to a challenge."""
 
-    def make(name="www.example.com", kind="http-01", identifier_type="dns"):
+    def make(name="www.example.com", kind="http-01", identifier_type="dns", account="a1"):
         return Attempt(
             type=kind,
             identifier=Identifier(identifier_type, name),
             token=TOKEN,
             key=public_jwk(make_key()),
-            account_url=f"{URL}/account/a1",
+            account_url=f"{URL}/account/{account}",
         )
 
     return make

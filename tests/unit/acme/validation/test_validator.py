@@ -48,16 +48,17 @@ def test_slow_machines_leave_one_worker_free(silent, attempt, monkeypatch):
     monkeypatch.setattr(server, "capacity", lambda: Capacity(3))
     validator = make(silent, seconds=3)
     threads = [
-        threading.Thread(target=validator.validate, args=(attempt(kind="dns-01"), utc_now()))
-        for _ in range(2)
+        threading.Thread(target=validator.validate, args=(response, utc_now()))
+        for response in (attempt(kind="dns-01", account="a1"), attempt(kind="dns-01", account="a2"))
     ]
     for thread in threads:
         thread.start()
     wait_for(lambda: len(silent.queries) >= 2, what="two validations to run")
     start = time.monotonic()
     with pytest.raises(AcmeProblem) as caught:
-        validator.validate(attempt(kind="dns-01"), utc_now())
+        validator.validate(attempt(kind="dns-01", account="a3"), utc_now())
     assert time.monotonic() - start < 1.5
+    assert "too many challenges are being validated" in str(caught.value)
     assert caught.value.kind is ProblemType.RATE_LIMITED
     assert caught.value.retry_after >= 1
     for thread in threads:
