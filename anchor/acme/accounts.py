@@ -6,10 +6,11 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
+from anchor.acme.account_keys import require_acceptable
 from anchor.acme.contacts import parse_contact
 from anchor.acme.external_binding import authenticate_binding
 from anchor.acme.problems import AcmeProblem, ProblemType
-from anchor.acme.requests import SignedRequest, malformed, require_strong, require_valid
+from anchor.acme.requests import SignedRequest, malformed, require_valid
 from anchor.acme.services import AcmeServices, new_id
 from anchor.auth.presented import Origin
 from anchor.auth.results import AuthDetails
@@ -60,7 +61,7 @@ def register(
         raise AcmeProblem(
             ProblemType.ACCOUNT_DOES_NOT_EXIST, "there is no account with this key, create one"
         )
-    require_strong(request.key)
+    require_acceptable(services, request.key)
     contact = members.get("contact")
     contacts = () if contact is None else parse_contact(contact)
     _require_agreement(services, agreed=_boolean(members, "termsOfServiceAgreed"))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from anchor.acme.account_keys import require_acceptable
 from anchor.acme.problems import AcmeProblem, ProblemType
 from anchor.acme.requests import (
     SignedRequest,
     malformed,
     parse_key,
     require_algorithm,
-    require_strong,
     verify_signature,
 )
 from anchor.acme.services import AcmeServices
@@ -31,7 +31,7 @@ def change_key(services: AcmeServices, urls: AcmeUrls, request: SignedRequest) -
     """The account of a request with its new key, which has signed the payload.
 
     Raises:
-        AcmeProblem: the request is malformed, or the key is weak or has an account.
+        AcmeProblem: the request is malformed, or the key is weak, banned or has an account.
         DatabaseUnavailable: the database is away, locked or full.
     """
     account = request.require_account()
@@ -42,7 +42,7 @@ def change_key(services: AcmeServices, urls: AcmeUrls, request: SignedRequest) -
     thumbprint = key.thumbprint.hex()
     changed = services.accounts.find_key(account.authority, thumbprint)
     if changed is None:
-        require_strong(key)
+        require_acceptable(services, key)
         changed = services.accounts.change_key(account, thumbprint, key.members)
         if changed is None:
             raise AcmeProblem(

@@ -183,7 +183,7 @@ def require_algorithm(header: dict[str, Any]) -> str:
 
 
 def parse_key(jwk: object, *, max_rsa_bits: int = _MAX_RSA_BITS) -> PublicJwk:
-    """The key that has signed a request; see :func:`require_strong` before it is stored.
+    """The key that has signed a request; see :func:`require_acceptable` before it is stored.
 
     Args:
         jwk: the key in the header.
@@ -195,27 +195,14 @@ def parse_key(jwk: object, *, max_rsa_bits: int = _MAX_RSA_BITS) -> PublicJwk:
     try:
         key = parse_public_jwk(jwk)
     except (ValueError, WeakKey) as error:
-        raise _bad_key(error) from None
+        raise bad_key(error) from None
     if key.kind[0] == "RSA" and key.public_key.key_size > max_rsa_bits:
-        raise _bad_key(f"the RSA key has more than {max_rsa_bits} bits")
+        raise bad_key(f"the RSA key has more than {max_rsa_bits} bits")
     return key
 
 
-def require_strong(key: PublicJwk) -> None:
-    """Require that nobody can compute the private key, as far as that is tested here.
-
-    It takes up to 30 ms, so a request is verified before, and only keys that get stored are tested.
-
-    Raises:
-        AcmeProblem: somebody can.
-    """
-    try:
-        key.require_strong()
-    except WeakKey as error:
-        raise _bad_key(error) from None
-
-
-def _bad_key(reason: object) -> AcmeProblem:
+def bad_key(reason: object) -> AcmeProblem:
+    """A problem of the type ``badPublicKey``."""
     return AcmeProblem(ProblemType.BAD_PUBLIC_KEY, f"the key in 'jwk' is not accepted: {reason}")
 
 

@@ -6,7 +6,6 @@ import hashlib
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from anchor.acme.problems import AcmeProblem, ProblemType
 from anchor.acme.renewal_info import is_of_authority
@@ -110,7 +109,7 @@ def _require_permission(
 ) -> None:
     account = request.account
     if account is None:
-        if _key_hash(request) != record.key:
+        if request.key.fingerprint != record.key:
             raise AcmeProblem(
                 ProblemType.UNAUTHORIZED,
                 "the key in 'jwk' is not that of the certificate; sign with it, or with an account",
@@ -121,11 +120,6 @@ def _require_permission(
             "the account has neither ordered the certificate nor valid authorizations for all of "
             f"its names: {', '.join(record.names)}",
         )
-
-
-def _key_hash(request: SignedRequest) -> str:
-    key = request.key.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return hashlib.sha256(key).hexdigest()
 
 
 def _is_of_account(record: CertificateRecord, account: Account) -> bool:

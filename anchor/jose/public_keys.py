@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
@@ -57,6 +58,12 @@ class PublicJwk:
         # Required members only, in alphabetical order, without spaces.
         canonical = json.dumps(dict(sorted(self.members.items())), separators=(",", ":"))
         return hashlib.sha256(canonical.encode("ascii")).digest()
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of its SubjectPublicKeyInfo, in hexadecimal."""
+        encoded = self.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return hashlib.sha256(encoded).hexdigest()
 
     def require_strong(self) -> None:
         """Require that nobody can compute the private key, as far as that is tested here.

@@ -45,6 +45,22 @@ class Bans:
         with self.database.read() as connection:
             return connection.execute(query, {"now": now.timestamp()}).first() is not None
 
+    def bans_key(self, fingerprint: str, now: datetime.datetime) -> bool:
+        """Whether a ban of a key is in force.
+
+        Args:
+            fingerprint: the SHA-256 of its SubjectPublicKeyInfo, in hexadecimal.
+            now: the time, in UTC.
+
+        Raises:
+            DatabaseUnavailable: the database is away.
+        """
+        query = select(BANS.c.id).where(
+            BANS.c.kind == "key", BANS.c.value_hash == _hash(fingerprint), _IN_FORCE
+        )
+        with self.database.read() as connection:
+            return connection.execute(query, {"now": now.timestamp()}).first() is not None
+
     def all(self) -> list[Ban]:
         """All bans, including those that have ended, in the order of their start."""
         query = _BANS.order_by(BANS.c.since, BANS.c.id)

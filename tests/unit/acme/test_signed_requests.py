@@ -14,8 +14,20 @@ from joserfc.jwk import RSAKey
 from anchor.acme.requests import ALGORITHMS
 from anchor.errors import DatabaseUnavailable
 from anchor.jose.compact import encode_base64url
+from anchor.store.bans import Ban
+from anchor.store.database.bans import Bans
+from anchor.timestamps import utc_now
 from tests.support import jwt
-from tests.support.acme import BASE_URL, URL, Client, acme_configuration, signed
+from tests.support.acme import (
+    BASE_URL,
+    DAY,
+    URL,
+    Client,
+    acme_configuration,
+    make_key,
+    public_jwk,
+    signed,
+)
 from tests.support.acme_drafts import (
     JOSE_JSON,
     PROBLEM,
@@ -470,9 +482,42 @@ def test_a_key_that_others_can_compute_gets_no_account(world):
     assert world.client.post(world.client.account, None).json["status"] == "valid"
 
 
+def test_a_banned_key_gets_no_account_until_its_ban_ends(world):
+    key = make_key()
+    bans = Bans(world.service.settings.database)
+    now = utc_now()
+    ban = Ban(kind="key", value=public_jwk(key).fingerprint, since=now - DAY)
+    statement = {
+        "account": world.client.account,
+        "oldKey": world.client.key.as_dict(private=False),
+    }
+    inner = json.loads(signed(key, f"{URL}/key-change", statement))
+
+    bans.add(ban)
+    for answer in (
+        Client(world.service.http, key).register(status=400),
+        world.client.post("/key-change", inner),
+    ):
+        assert_problem(answer, 400, "badPublicKey", "it is banned; use another one")
+    # The account of the old key is as before.
+    assert world.client.post(world.client.account, None).json["status"] == "valid"
+
+    bans.add(ban.model_copy(update={"until": now - DAY / 2}))
+    Client(world.service.http, key).register()
+
+
+def test_the_account_of_a_key_that_gets_banned_is_still_found(world):
+    client = Client(world.service.http)
+    client.register()
+    ban = Ban(kind="key", value=public_jwk(client.key).fingerprint, since=utc_now())
+    Bans(world.service.settings.database).add(ban)
+
+    client.register(status=200)
+
+
 def test_a_key_is_not_examined_for_a_request_that_is_not_signed_with_it(world, monkeypatch):
     """The examination of an RSA key takes long, and nobody may cause it for nothing."""
-    monkeypatch.setattr("anchor.acme.accounts.require_strong", None)
+    monkeypatch.setattr("anchor.acme.accounts.require_acceptable", None)
     draft = world.new_account(KEYS["RS256"], alg="RS256")
     draft.algorithm = "RS256"
     draft.members["signature"] = jwt.b64(bytes(256))

@@ -8,6 +8,7 @@ from sqlalchemy import event
 from anchor.store.acme_records import Identifier
 from anchor.store.database.acme_accounts import AcmeAccounts
 from anchor.store.database.acme_orders import AcmeOrders
+from anchor.store.database.bans import Bans
 from anchor.store.database.certificate_bans import find_certificate_bans
 from anchor.store.database.certificates import Inventory, Selection
 from anchor.store.database.statements import Transaction
@@ -27,6 +28,7 @@ LOOK_UPS = {
     ),
     "the account with a binding": lambda database: AcmeAccounts(database).has_binding("tk_a", {}),
     "the account with a key": lambda database: AcmeAccounts(database).find_key("ab", "cd"),
+    "the ban of a key": lambda database: Bans(database).bans_key("ab", utc_now()),
     "the order that replaces a certificate": lambda database: AcmeOrders(database).is_replaced(
         "a.b"
     ),
