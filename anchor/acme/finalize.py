@@ -6,7 +6,6 @@ import datetime
 from collections.abc import Iterator
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from anchor.acme.authorizations import require_authorized
 from anchor.acme.identifiers import general_name
@@ -106,8 +105,7 @@ def _require_other_key(services: AcmeServices, csr: X509Csr, account_key: Public
         AcmeProblem: an account has it.
         DatabaseUnavailable: the database is away.
     """
-    encoded = account_key.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    if csr.public_key_info == encoded:
+    if csr.key_fingerprint == account_key.fingerprint:
         raise _bad_csr("the key is that of the account: use another one for the certificate")
     key = public_jwk_of(csr.public_key)
     # Only the holder of a key learns that it has an account.
