@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import chain, zip_longest
@@ -144,22 +145,47 @@ class Resolver:
         raise _failed(asked, reason)
 
     def _ask(self, server: ResolverAddress, query: dns.message.Message) -> dns.message.Message:
+        seconds = self._seconds()
         try:
-            return dns.query.udp(
-                query,
-                server.host,
-                port=server.port,
-                timeout=self._seconds(),
-                # Forged datagrams must not end the lookup.
-                ignore_unexpected=True,
-                ignore_errors=True,
-                raise_on_truncation=True,
-            )
+            with _DatagramSocket(server.host, TimeLimit(seconds)) as connection:
+                return dns.query.udp(
+                    query,
+                    server.host,
+                    port=server.port,
+                    timeout=seconds,
+                    # Forged datagrams must not end the lookup.
+                    ignore_unexpected=True,
+                    ignore_errors=True,
+                    raise_on_truncation=True,
+                    sock=connection,
+                )
         except dns.message.Truncated:
             return dns.query.tcp(query, server.host, port=server.port, timeout=self._seconds())
 
     def _seconds(self) -> float:
         return min(_SECONDS, self._limit.left())
+
+
+class _DatagramSocket(socket.socket):
+    """A socket for one query.
+
+    dnspython looks at the time only when no datagram is waiting, so that a flood of them would keep
+    it busy.
+    """
+
+    def __init__(self, host: str, limit: TimeLimit):
+        super().__init__(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+        self._limit = limit
+        self.setblocking(False)
+
+    def recvfrom(self, *arguments: int) -> tuple[bytes, Any]:
+        """The next datagram and its sender.
+
+        Raises:
+            TimeoutError: the time is over.
+        """
+        self._limit.left()
+        return super().recvfrom(*arguments)
 
 
 def _failed(asked: str, reason: str) -> ChallengeFailed:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
 import pytest
 
 from anchor.acme.problems import ProblemType
+from anchor.acme.settings import ResolverAddress
 from anchor.acme.validation.failures import ChallengeFailed, NoSuchName
 from anchor.acme.validation.resolver import Resolver
 from anchor.acme.validation.time_limit import TimeLimit
@@ -110,6 +113,37 @@ def test_a_resolver_that_never_answers_costs_the_time_of_the_validation_only():
     ):
         resolver(stub, seconds=1).texts(NAME)
     assert 0.9 < time.monotonic() - start < 2
+
+
+# A process: threads of this one would wait for each other.
+FLOOD = """
+import socket, sys, time
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+    server.bind(("127.0.0.1", 0))
+    print(server.getsockname()[1], flush=True)
+    peer = server.recvfrom(4096)[1]
+    end = time.monotonic() + 6
+    while time.monotonic() < end:
+        for _ in range(100):
+            server.sendto(b"x" * 20, peer)
+"""
+
+
+def test_a_flood_of_datagrams_ends_with_the_time_of_the_validation():
+    with subprocess.Popen([sys.executable, "-c", FLOOD], stdout=subprocess.PIPE) as process:
+        try:
+            address = ResolverAddress("127.0.0.1", int(process.stdout.readline()))
+            start = time.monotonic()
+            with pytest.raises(ChallengeFailed, match="no resolver answers in time"):
+                Resolver([address], TimeLimit(1)).texts(NAME)
+            assert 0.9 < time.monotonic() - start < 1.6
+        finally:
+            process.kill()
+
+
+def test_a_resolver_with_an_ipv6_address_is_asked():
+    with DnsStub(zone({(NAME, "TXT"): ["one"]}), host="::1") as stub:
+        assert resolver(stub).texts(NAME) == [b"one"]
 
 
 def test_the_next_resolver_is_asked_if_one_fails_or_is_silent():
