@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from cryptography import x509
 
+from anchor.acme import limits
 from anchor.acme.authorizations import require_authorized
 from anchor.acme.identifiers import general_name
 from anchor.acme.identity import recorded_identity
@@ -71,7 +72,8 @@ def issue(
         origin: where it came from.
 
     Raises:
-        RequestError: the CSR does not fit the order, or the order is not ready any more.
+        RequestError: the CSR does not fit the order, the account has too many certificates, or the
+            order is not ready any more.
         ValidationFailed: the policy rejects the CSR; the order stays ready.
         DatabaseUnavailable: the database is away, locked or full.
         AnchorError: Anchor is at fault; the text is for the log.
@@ -81,6 +83,8 @@ def issue(
         csr = _read_csr(request.members().get("csr"))
         _require_names(csr, order)
         _require_other_key(services, csr, request.key)
+        # The client may have created many orders before it got the first certificate.
+        limits.require_due(services, request.require_account(), order.identifiers, order.replaces)
     except RequestError as error:
         services.authority.record_unreadable(identity, origin, error)
         raise

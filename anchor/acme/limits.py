@@ -6,6 +6,7 @@ import datetime
 import math
 
 from anchor.acme import renewal_info
+from anchor.acme.certificate_ids import CertificateId
 from anchor.acme.problems import AcmeProblem, ProblemType
 from anchor.acme.renewal_windows import window_of
 from anchor.acme.services import AcmeServices
@@ -41,27 +42,45 @@ def require_due(
 ) -> None:
     """Require that an account has not too many fresh certificates for the same names.
 
-    An order that replaces a certificate in its time of renewal is never too much.
+    An order in the time of renewal of the newest certificate, or of that which it replaces, is
+    never too much.  A revoked certificate can be replaced at once, but not again and again: clients
+    revoke their certificates themselves.
 
     Raises:
         AcmeProblem: it has; that is counted.
         DatabaseUnavailable: the database is away.
     """
     limit, now = services.settings.max_duplicates, services.clock()
+    # With a limit of one, a machine that has renewed in time can still have that one revoked.
+    most = max(2 * limit, limit + 2)
     database, key = services.orders.database, names_key(identifiers)
-    issued = acme_order_counts.newest_certificates(database, account.id, key, now, limit)
+    issued = acme_order_counts.newest_certificates(database, account.id, key, now, most)
     if len(issued) < limit:
         return
-    newest = services.authority.inventory.find(issued[0].fingerprint)
-    if newest is None or renewal_info.revocation(services, newest) is not None:
+    inventory = services.authority.inventory
+    newest = inventory.find(issued[0].fingerprint)
+    if newest is None:
+        return
+    replaced = None if replaces is None else CertificateId.parse(replaces).find(inventory)
+    current = [newest] if replaced is None else [newest, replaced]
+    is_revoked = any(renewal_info.revocation(services, each) for each in current)
+    allowed = most if is_revoked else limit
+    if len(issued) < allowed or any(window_of(each).start <= now for each in current):
         return
     due = window_of(newest).start
     # The oldest of them is too old to count then.
-    free = issued[-1].finalized + (newest.not_after - newest.not_before)
+    free = issued[allowed - 1].finalized + (newest.not_after - newest.not_before)
     end = min(due, free)
-    if end <= now or _replaces_due(services, replaces, now):
+    if end <= now:
         return
     services.accounts.count_refused(account.id)
+    if is_revoked:
+        raise AcmeProblem(
+            ProblemType.RATE_LIMITED,
+            f"the account has {allowed} certificates for these names already, which are too many "
+            f"to replace a revoked one before {timestamp(end)}",
+            retry_after=_seconds(end - now),
+        )
     raise AcmeProblem(
         ProblemType.RATE_LIMITED,
         f"the account has {limit} certificates for these names already; that with the serial "
@@ -71,14 +90,6 @@ def require_due(
         "renewalInfo",
         retry_after=_seconds(end - now),
     )
-
-
-def _replaces_due(
-    services: AcmeServices, certificate_id: str | None, now: datetime.datetime
-) -> bool:
-    if certificate_id is None:
-        return False
-    return renewal_info.look_up(services, certificate_id).window.start <= now
 
 
 def _seconds(wait: datetime.timedelta) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor.acme.problems import ProblemType
 from anchor.acme.renewal_info import window_of
 from anchor.acme.validation.failures import ChallengeFailed
 from anchor.errors import DatabaseUnavailable
+from anchor.jose.compact import encode_base64url
 from anchor.store.bans import Ban
 from anchor.store.database import acme_order_counts, acme_orders
 from anchor.store.database.acme_orders import AcmeOrders
@@ -124,6 +126,97 @@ def test_an_order_is_accepted_again_when_the_oldest_is_too_old_to_count(acme, cl
     client.nonces.clear()
 
     assert new_order(client, "www.example.com").json["status"] == "ready"
+
+
+def test_orders_that_were_created_before_give_no_more_certificates(acme, client, clock):
+    orders = [new_order(client, "www.example.com") for _ in range(4)]
+    for order in orders[:3]:
+        finalize(client, order.json)
+
+    answer = finalize(client, orders[3].json, status=429)
+
+    assert_problem(answer, "rateLimited", 429, "3 certificates for these names", "renewed from")
+    assert refused(acme, client) == 1
+    shown = client.post(orders[3].headers["Location"], None, status=200).json
+    assert shown["status"] == "ready"
+    clock.advance(seconds=int(answer.headers["Retry-After"]))
+    client.nonces.clear()
+    assert finalize(client, orders[3].json).json["status"] == "valid"
+
+
+def test_an_order_that_is_refused_at_its_end_is_in_the_audit(client, audit):
+    orders = [new_order(client, "www.example.com").json for _ in range(4)]
+    for order in orders[:3]:
+        finalize(client, order)
+
+    finalize(client, orders[3], status=429)
+
+    event = audit.events()[-1]
+    assert (event["event"], event["outcome"]) == ("audit.sign", "failure")
+    assert "3 certificates for these names" in event["reasons"][0]
+
+
+def revoke(client, certificate):
+    """Let the client revoke a certificate of its own."""
+    der = encode_base64url(certificate.public_bytes(Encoding.DER))
+    client.post("/revoke-cert", {"certificate": der, "reason": 4}, status=200)
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+def test_revoking_the_newest_does_not_switch_the_limit_off(acme, client, clock, is_named):
+    members = {}
+    for _ in range(6):
+        certificate = obtain(client, "www.example.com", **members)
+        revoke(client, certificate)
+        if is_named:
+            members = {"replaces": certificate_id(certificate)}
+
+    answer = new_order(client, "www.example.com", status=429, **members)
+
+    assert_problem(answer, "rateLimited", 429, "6 certificates for these names", "a revoked one")
+    assert refused(acme, client) == 1
+    clock.advance(seconds=int(answer.headers["Retry-After"]))
+    client.nonces.clear()
+    obtain(client, "www.example.com", **members)
+
+
+def test_orders_that_were_created_before_replace_a_revoked_certificate_once(full):
+    revoke(full, full.newest)
+    order, other = (new_order(full, "www.example.com").json for _ in range(2))
+
+    finalize(full, order)
+
+    assert_problem(finalize(full, other, status=429), "rateLimited", 429)
+
+
+def test_a_revoked_certificate_that_is_not_the_newest_is_replaced(client, clock):
+    first = obtain(client, "www.example.com")
+    clock.advance(seconds=2)
+    for _ in range(2):
+        obtain(client, "www.example.com")
+    revoke(client, first)
+    new_order(client, "www.example.com", status=429)
+
+    obtain(client, "www.example.com", replaces=certificate_id(first))
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5])
+def test_a_machine_that_renewed_in_time_can_replace_a_certificate_that_is_revoked(
+    serve, document, clock, limit
+):
+    document["signing_ca"]["local"]["valid_hours"] = 24
+    service = serve(acme_with(document, max_duplicates=limit), base_url=BASE_URL, clock=clock)
+    client = add_client(service)
+    for _ in range(limit):
+        obtain(client, "www.example.com")
+    clock.advance(hours=16)
+    client.nonces.clear()
+    renewed = obtain(client, "www.example.com")
+    new_order(client, "www.example.com", status=429)
+
+    revoke(client, renewed)
+
+    obtain(client, "www.example.com")
 
 
 def test_a_revoked_certificate_does_not_count_as_fresh(acme, full, clock):
