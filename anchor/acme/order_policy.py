@@ -79,7 +79,7 @@ def _problem(
         identifier: [
             failure
             for failure in name_failures(policy, [identifier], context)
-            if failure.check in checks
+            if failure.check in checks and _concerns(failure, identifier)
         ]
         for identifier in identifiers
     }
@@ -95,6 +95,12 @@ def _problem(
         "the policy does not allow these names: " + "; ".join(map(str, failures)),
         subproblems=subproblems,
     )
+
+
+def _concerns(failure: Failure, identifier: Identifier) -> bool:
+    """False if the failure lists other names only, such as those that the order lacks."""
+    names = failure.data.get("names")
+    return not isinstance(names, tuple) or any(identifier.value in str(name) for name in names)
 
 
 def _failures_without_names(policy: Policy, context: Context) -> tuple[Failure, ...]:

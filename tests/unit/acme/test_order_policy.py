@@ -131,6 +131,28 @@ def test_an_account_orders_only_names_of_its_token(client_with):
     ]
 
 
+@pytest.mark.parametrize(
+    ("names", "blamed"),
+    [
+        (["a.example.com", "*.example.com"], []),
+        (["10.0.0.1"], []),
+        (["a.example.com", "b.example.com"], ["b.example.com"]),
+        (["b.example.com", "10.0.0.2"], ["b.example.com", "10.0.0.2"]),
+    ],
+)
+def test_no_name_is_blamed_for_those_that_the_order_lacks(client_with, names, blamed):
+    token_names = ("a.example.com", "*.example.com", "10.0.0.1", "2001:db8::1")
+    client = client_with(
+        {"requester_names": {"credential_names": "all"}}, account={"allowed_names": token_names}
+    )
+    assert new_order(client, *token_names).json["status"] == "ready"
+
+    answer = new_order(client, *names, status=400)
+
+    assert_problem(answer, "rejectedIdentifier", 400, "requester_names: names ")
+    assert [each["identifier"]["value"] for each in answer.json.get("subproblems", ())] == blamed
+
+
 def test_the_groups_and_the_name_of_the_requester_count(client_with):
     validators = {
         "requester_names": {"names": ["{username}.example.com", "nv-1.example.com"]},
