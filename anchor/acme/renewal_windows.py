@@ -1,4 +1,4 @@
-"""When to renew a certificate: the server spreads the machines (RFC 9773 section 4.2)."""
+"""When to renew a certificate, spread over the machines (RFC 9773 section 4.2)."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Window:
 def renewal_window(since: datetime.datetime, until: datetime.datetime, serial: str) -> Window:
     """The time to renew a certificate that is not revoked.
 
-    It starts between a half and two thirds of the life, which depends on the serial number only:
-    some clients renew in its first second, and not all machines may do so at once.  It ends before
-    five sixths of the life.
+    It starts after a half to two thirds of the life, and is a twelfth of the life long.  The start
+    depends on the serial number only: some clients renew in the first second, and not all machines
+    may do so at once.
 
     Args:
         since: when the certificate was issued, in UTC.
