@@ -21,8 +21,8 @@ _HASHES = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
 _HEADER = {"alg", "kid", "url"}
 _REFUSED = (
     "the externalAccountBinding is not accepted: the token is unknown, used up, expired, revoked, "
-    "or older than ACME at this authority, the HMAC key is not its secret, or another account has "
-    "the same binding"
+    "of another authority, or older than this authority's section 'acme'; or the HMAC key is not "
+    "its secret, or another account has the same binding"
 )
 
 
@@ -57,7 +57,7 @@ def authenticate_binding(
     if binding.header["url"] != url:
         raise _malformed(f"its 'url' should be that of the request, {url}")
     _require_key(binding, key)
-    # It refuses with a text of its own if the authority accepts no tokens.
+    # First, because its error says that the authority accepts no tokens.
     services.authority.methods.of_tokens()
     # A secret in the place of a token's identifier must not get into the record.
     user = token_id if is_token_id(token_id) else ""
