@@ -183,8 +183,8 @@ class AcmeSettings(pydantic.BaseModel):
         connecting = {"http-01", "tls-alpn-01"} & set(self.challenges)
         if connecting and not self.networks:
             raise ValueError(
-                f"{' and '.join(map(repr, sorted(connecting)))} connect to machines: list the "
-                "'networks' that may be reached"
+                f"list the 'networks' that {' and '.join(map(repr, sorted(connecting)))} may "
+                "connect to"
             )
         if not self.issuer_domain_names and (self.caa or "dns-persist-01" in self.challenges):
             raise ValueError(

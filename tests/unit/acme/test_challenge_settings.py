@@ -58,8 +58,8 @@ def test_another_resolver_is_refused_with_an_example(value):
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"challenges": ["http-01"]}, "list the 'networks' that may be reached"),
-        ({"challenges": ["tls-alpn-01"]}, "list the 'networks' that may be reached"),
+        ({"challenges": ["http-01"]}, "list the 'networks' that 'http-01' may connect to"),
+        ({"challenges": ["tls-alpn-01"]}, "list the 'networks' that 'tls-alpn-01' may connect to"),
         ({"challenges": ["dns-persist-01"]}, "list its 'issuer_domain_names'"),
         ({"challenges": ["dns-01"], "caa": True}, "list its 'issuer_domain_names'"),
         (
