@@ -112,7 +112,7 @@ def explain_order(
             return _explain(services, account, order, address)
     raise UnknownOrder(
         f"there is no ACME order {order_id!a} of an authority with a section 'acme'; orders are "
-        "deleted some days after their end"
+        "deleted seven days after they or their certificates have ended"
     )
 
 
