@@ -16,9 +16,9 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "clients",
         help="list the accounts, and how well they keep to their renewal windows",
         description="List the ACME accounts in the order of their identifiers, with the number of "
-        "certificates that the database has of each. A certificate for the same names is early if "
-        "it was issued before the renewal window of the one before began, and late if that had "
-        "ended. Refused are orders that came too often.",
+        "certificates that the database has of each. A certificate is early if it was issued "
+        "before the renewal window of the previous one for the same names, and late if it was "
+        "issued after it. REFUSED counts the orders that came too often.",
     )
     clients.add_argument("--authority", metavar="NAME", help="only those of this authority")
     clients.add_argument("--token", metavar="ID", help="only those that are bound to this token")

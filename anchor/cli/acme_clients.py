@@ -41,8 +41,8 @@ class Client:
     Attributes:
         account: the account.
         certificates: how many certificates of it the database has.
-        early: how many of them were issued before the one before had to be renewed.
-        late: how many of them were issued after the one before should have been renewed.
+        early: how many were issued before the renewal window of the previous one.
+        late: how many were issued after the renewal window of the previous one.
     """
 
     account: Account
