@@ -52,8 +52,8 @@ class WebSettings(pydantic.BaseModel):
     base_url: BaseUrl | None = pydantic.Field(
         None,
         description="the URL at which clients reach the service, such as "
-        "``https://anchor.example.com``; the URL in a renewal proof is compared with it. By "
-        "default it is compared with the Host header",
+        "``https://anchor.example.com``. The URLs of ACME begin with it, and the URL in a renewal "
+        "proof is compared with it; without it, a proof is compared with the Host header",
     )
     trusted_proxies: tuple[Network, ...] = pydantic.Field(
         (),
