@@ -11,7 +11,7 @@ from anchor.store.records import CertificateRecord
 # RFC 5280 section 4.1.2.2: 20 octets, with the leading zero of a number whose first bit is set.
 _MAX_SERIAL = 20
 _MAX_TEXT = 255
-# The inventory has so many bytes of the authorityKeyIdentifier.
+# The inventory stores no more bytes of the authorityKeyIdentifier than these.
 _RECORDED = 32
 
 

@@ -29,7 +29,7 @@ from anchor.store.database import acme_challenges
 LOG = logging.getLogger(__name__)
 
 _TOKEN_BYTES = 32
-# RFC 8738 section 7 excludes DNS challenges for addresses; a wildcard is no name of a machine.
+# RFC 8738 section 7 excludes DNS challenges for addresses; a wildcard does not name a machine.
 _FOR_ADDRESSES = frozenset({"http-01", "tls-alpn-01"})
 _FOR_WILDCARDS = frozenset({"dns-01", "dns-persist-01"})
 _PERSISTENT = "dns-persist-01"

@@ -16,10 +16,10 @@ from anchor.timestamps import timestamp
 
 
 def require_few_uncertified(services: AcmeServices, account: Account) -> None:
-    """Require that an account has not too many orders that gave no certificate.
+    """Require that an account has fewer orders without a certificate than the limit.
 
     Raises:
-        AcmeProblem: it has.
+        AcmeProblem: it has too many.
         DatabaseUnavailable: the database is away.
     """
     database = services.orders.database
@@ -40,14 +40,14 @@ def require_due(
     identifiers: tuple[Identifier, ...],
     replaces: str | None,
 ) -> None:
-    """Require that an account has not too many fresh certificates for the same names.
+    """Require that an account has fewer fresh certificates for the same names than the limit.
 
-    An order in the time of renewal of the newest certificate, or of that which it replaces, is
-    never too much.  A revoked certificate can be replaced at once, but not again and again: clients
-    revoke their certificates themselves.
+    An order is always allowed in the renewal window of the newest certificate or of the one that it
+    replaces, and after it.  A revoked certificate can be replaced at once, but not again and again:
+    clients revoke their certificates themselves.
 
     Raises:
-        AcmeProblem: it has; that is counted.
+        AcmeProblem: it has too many; the refusal is counted.
         DatabaseUnavailable: the database is away.
     """
     limit, now = services.settings.max_duplicates, services.clock()
@@ -68,7 +68,7 @@ def require_due(
     if len(issued) < allowed or any(window_of(each).start <= now for each in current):
         return
     due = window_of(newest).start
-    # The oldest of them is too old to count then.
+    # From then on the oldest of them does not count.
     free = issued[allowed - 1].finalized + (newest.not_after - newest.not_before)
     end = min(due, free)
     if end <= now:

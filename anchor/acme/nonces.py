@@ -1,4 +1,4 @@
-"""Nonces against replay (RFC 8555 section 6.5), good on every node and refused twice.
+"""Nonces against replay (RFC 8555 section 6.5): each is good once, on every node.
 
 A nonce says when it was made and carries a MAC, so no node has to remember those that it gave out.
 Only those that were used are remembered, until they have expired.
@@ -52,10 +52,11 @@ class Nonces:
         return encode_base64url(content + self._mac(content))
 
     def take(self, nonce: str) -> None:
-        """Require that a nonce is good, and make it useless for every node.
+        """Require a valid nonce, and mark it as used for all nodes.
 
         Raises:
-            AcmeProblem: it was used before, has expired, is none of ours, or is not base64url.
+            AcmeProblem: it was used before, has expired, is not from this service, or is
+                not base64url.
             DatabaseUnavailable: the database is away, locked or full.
         """
         single_use, now = self._parse(nonce), self._clock()

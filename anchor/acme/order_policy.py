@@ -26,7 +26,7 @@ from anchor.X509.signing_request import X509Csr
 def require_allowed_names(
     services: AcmeServices, account: Account, identifiers: Collection[Identifier], origin: Origin
 ) -> None:
-    """Require that the policy has no objection to the names in an order.
+    """Require that the policy allows the names in an order.
 
     Args:
         services: the authority.
@@ -51,7 +51,7 @@ def require_allowed_names(
 def name_failures(
     policy: Policy, identifiers: Iterable[Identifier], context: Context
 ) -> tuple[Failure, ...]:
-    """The reasons of the policy to refuse names, whatever else a request has.
+    """Why the policy refuses names, regardless of the rest of a request.
 
     Raises:
         PluginError: a check or a fixup crashed.
@@ -83,7 +83,7 @@ def _problem(
         ]
         for identifier in identifiers
     }
-    # What is wrong in the same words without any name is not about names: a requester is banned.
+    # A failure that occurs without any name too is not about names, such as a banned requester.
     common = {str(each) for each in _failures_without_names(policy, context)}
     subproblems = [
         Subproblem(ProblemType.REJECTED_IDENTIFIER, "; ".join(reasons), identifier)

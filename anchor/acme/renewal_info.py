@@ -26,7 +26,7 @@ class RenewalInfo:
     Attributes:
         record: the certificate.
         window: when to renew it.
-        revocation: the ban that makes it useless; None if there is none.
+        revocation: the ban that revokes it; None if there is none.
     """
 
     record: CertificateRecord

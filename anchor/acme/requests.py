@@ -95,9 +95,9 @@ class RequestReader:
         self._urls = urls
 
     def read(self, body: bytes, url: str, signer: Signer) -> SignedRequest:
-        """Return a request whose signature is right.
+        """The signed request in a body, verified.
 
-        A nonce is taken only with a right signature: nobody can use up the nonces of others.
+        The nonce is taken after the signature was verified: nobody can use up the nonces of others.
 
         Args:
             body: the body of the HTTP request.

@@ -38,10 +38,10 @@ REASONS = {
 def revoke(services: AcmeServices, request: SignedRequest, origin: Origin) -> None:
     """Revoke a certificate, and record that.
 
-    Its key is banned if it has signed the request, or if the account that ordered the certificate
-    says that it is compromised: then it gets no certificate any more.  Otherwise only the
-    certificate is banned: it is no credential for the next one.  An expired certificate is revoked
-    in the same way.
+    The key is banned, and never certified again, if it has signed the request, or if the account
+    that ordered the certificate says that it is compromised.  Otherwise only the certificate is
+    banned, and cannot be renewed without a secret.  An expired certificate is revoked in the same
+    way.
 
     Args:
         services: the authority.

@@ -114,5 +114,5 @@ def new_id() -> str:
 
 
 def is_id(text: str) -> bool:
-    """Whether a text has the form of an identifier: databases reject some other texts."""
+    """True if a text has the form of an identifier; databases reject some other texts."""
     return _ID.fullmatch(text) is not None

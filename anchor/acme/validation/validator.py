@@ -28,9 +28,8 @@ _ACCOUNTS = 4
 class Validator:
     """Validates challenges, a limited number at once.
 
-    Machines that answer slowly keep the requests waiting that wait for them; the limit keeps a
-    worker free for other requests. An account has a quarter of the limit at most, so that one
-    account does not keep the others from validating theirs.
+    A worker waits while a machine answers slowly; the limit keeps one free for other requests.  An
+    account has a quarter of the limit at most, so that it cannot keep out the others.
 
     Args:
         settings: the section ``acme`` of the authority.
