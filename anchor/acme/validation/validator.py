@@ -21,15 +21,13 @@ from anchor.runtime import server
 
 # For servers that do not say how many requests they serve at once.
 _MAX_AT_ONCE = 16
-# So many accounts can use their share at once.
-_ACCOUNTS = 4
 
 
 class Validator:
     """Validates challenges, a limited number at once.
 
     A worker waits while a machine answers slowly; the limit keeps one free for other requests.  An
-    account has a quarter of the limit at most, so that it cannot keep out the others.
+    account has half of the limit at most, so that it cannot keep out the others.
 
     Args:
         settings: the section ``acme`` of the authority.
@@ -42,9 +40,9 @@ class Validator:
         limit, process_limit = default_limits(server.capacity())
         # It only counts: a failed validation pauses nothing.
         limit = limit or _MAX_AT_ONCE
-        self._account_slots = AccountSlots(
-            max(1, min(limit, process_limit or limit) // _ACCOUNTS), shared_slots
-        )
+        # Rounded up: with three, clients that validate two names at once are not refused.
+        share = (min(limit, process_limit or limit) + 1) // 2
+        self._account_slots = AccountSlots(share, shared_slots)
         self._slots = CircuitBreaker(
             limit,
             process_limit=process_limit,

@@ -349,7 +349,7 @@ def test_an_account_with_many_slow_challenges_does_not_starve_another(
     ]
     for thread in threads:
         thread.start()
-    wait_for(lambda: len(answers) == 16, what="all challenges but four to be refused")
+    wait_for(lambda: len(answers) == 12, what="all challenges but eight to be refused")
 
     honest = Client(acme.http)
     account = add_account(acme.settings.database, honest.key)
@@ -364,7 +364,7 @@ def test_an_account_with_many_slow_challenges_does_not_starve_another(
     go.set()
     for thread in threads:
         thread.join(30)
-    assert sorted(answer.status_int for answer in answers) == [200] * 4 + [429] * 16
+    assert sorted(answer.status_int for answer in answers) == [200] * 8 + [429] * 12
 
 
 def test_without_dnspython_challenges_are_refused_at_the_start(serve, document, monkeypatch):

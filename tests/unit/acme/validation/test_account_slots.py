@@ -115,15 +115,15 @@ def test_no_account_makes_the_shared_file_grow(shared_slots):
 @pytest.mark.parametrize(
     ("capacity", "share"),
     [
-        (Capacity(), 4),
+        (Capacity(), 8),
         (Capacity(2), 1),
-        (Capacity(8), 1),
-        (Capacity(33), 8),
+        (Capacity(4), 2),
+        (Capacity(33), 16),
         # The connections of a busy process of gunicorn wait for it.
-        (Capacity(32, 16), 3),
+        (Capacity(32, 16), 8),
     ],
 )
-def test_an_account_has_a_quarter_of_the_validations(attempt, monkeypatch, capacity, share):
+def test_an_account_has_half_of_the_validations(attempt, monkeypatch, capacity, share):
     monkeypatch.setattr(server, "capacity", lambda: capacity)
     validator = Validator(AcmeSettings(challenges=["dns-01"]))
     running, go = threading.Semaphore(0), threading.Event()
