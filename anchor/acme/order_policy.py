@@ -67,6 +67,14 @@ def name_failures(
     return evaluation.failures
 
 
+def describe(failures: Iterable[Failure]) -> list[str]:
+    """The reasons of failures, each once, after the checks that give it."""
+    checks: dict[str, list[str]] = {}
+    for failure in failures:
+        checks.setdefault(failure.reason, []).append(failure.check)
+    return [f"{', '.join(names)}: {reason}" for reason, names in checks.items()]
+
+
 def _problem(
     policy: Policy,
     identifiers: Collection[Identifier],
@@ -84,15 +92,15 @@ def _problem(
         for identifier in identifiers
     }
     # A failure that occurs without any name too is not about names, such as a banned requester.
-    common = {str(each) for each in _failures_without_names(policy, context)}
+    common = _failures_without_names(policy, context)
     subproblems = [
         Subproblem(ProblemType.REJECTED_IDENTIFIER, "; ".join(reasons), identifier)
         for identifier, some in refused.items()
-        if (reasons := [text for each in some if (text := str(each)) not in common])
+        if (reasons := describe(each for each in some if each not in common))
     ]
     return AcmeProblem(
         ProblemType.REJECTED_IDENTIFIER,
-        "the policy does not allow these names: " + "; ".join(map(str, failures)),
+        "the policy refuses the order: " + "; ".join(describe(failures)),
         subproblems=subproblems,
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from anchor.acme.authorizations import authorization_at
 from anchor.acme.identity import identity_for_policy
-from anchor.acme.order_policy import name_failures
+from anchor.acme.order_policy import describe, name_failures
 from anchor.acme.orders import order_at
 from anchor.acme.renewal_windows import window_of
 from anchor.acme.services import AcmeByAuthority, AcmeServices
@@ -86,7 +86,7 @@ class OrderExplanation:
             yield "the token of the account does not exist any more"
         elif self.token is not None and self.token.revoked is not None:
             yield f"the token of the account was revoked at {timestamp(self.token.revoked)}"
-        yield from map(str, self.failures)
+        yield from describe(self.failures)
         if self.fault is not None:
             yield str(self.fault)
 

@@ -106,7 +106,10 @@ def require_names_of_credential(
         ValidationError: a name is not allowed or missing, or the credential has no such limit.
     """
     if identity.allowed_names is None:
-        raise ValidationError("the credential is not limited to names, and has to be")
+        raise ValidationError(
+            "the credential should be limited to names, and is not: use one that is, such as a "
+            "token created with --name"
+        )
     try:
         allowed = AllowedNames.parse(identity.allowed_names)
     except ValueError as error:
@@ -115,7 +118,8 @@ def require_names_of_credential(
     if not requested:
         raise ValidationError("the request has none of the names that the credential allows")
     refuse_any(
-        "names are not allowed by the credential",
+        "the credential is limited to other names: use one for these, such as a token created with "
+        "--name",
         names=(name for name, literal in requested if literal is None or literal not in allowed),
     )
     if every:

@@ -13,7 +13,7 @@ from anchor.acme.services import AcmeByAuthority, AcmeServices, is_id
 from anchor.acme.urls import AcmeUrls
 from anchor.controllers.acme import accounts, certificates, directory, orders
 from anchor.controllers.acme.exchange import Exchange
-from anchor.errors import UnknownAuthority, UnknownPath
+from anchor.errors import MAX_SHOWN, UnknownAuthority, UnknownPath
 from anchor.metrics.registry import Metrics
 from anchor.web.problems import public_detail, status_of
 from anchor.web.request import Request
@@ -68,10 +68,10 @@ class AcmeController:
         """
         services = self._services.get(segments[0]) if segments else None
         if services is None:
-            return _respond_to_unknown_authority(request)
+            return _respond_to_unknown_authority(request, segments)
         exchange = self._exchange(request, services, segments[1:])
         try:
-            handler, arguments = _find(segments[1:])
+            handler, arguments = _find(segments[1:], exchange.urls)
             return handler(exchange, *arguments)
         except Exception as error:  # noqa: BLE001  # every error has a problem document
             return exchange.respond_to_error(error)
@@ -92,9 +92,10 @@ class AcmeController:
         )
 
 
-def _respond_to_unknown_authority(request: Request) -> Response:
+def _respond_to_unknown_authority(request: Request, segments: tuple[str, ...]) -> Response:
     """A problem document without the links to a directory, because there is none."""
-    error = UnknownAuthority("there is no such registration authority with ACME")
+    name = segments[0][:MAX_SHOWN] if segments else ""
+    error = UnknownAuthority(f"there is no registration authority {name!a} with ACME")
     status = status_of(error)
     document = {
         "type": problem_type(error).urn,
@@ -106,12 +107,14 @@ def _respond_to_unknown_authority(request: Request) -> Response:
     return respond(request, body, "application/problem+json", status)
 
 
-def _find(segments: tuple[str, ...]) -> tuple[Handler, tuple[str, ...]]:
+def _find(segments: tuple[str, ...], urls: AcmeUrls) -> tuple[Handler, tuple[str, ...]]:
     """The handler of a path, and its arguments."""
     name, arguments = segments[0] if segments else "", segments[1:]
     handler = _RESOURCES.get((name, len(arguments)))
     if len(arguments) > 1 and (named := _NAMED.get((name, arguments[1], len(arguments)))):
         handler, arguments = named, (arguments[0], *arguments[2:])
     if handler is None or (name in _WITH_ID and not is_id(arguments[0])):
-        raise UnknownPath("there is no such resource: the directory lists those for clients")
+        raise UnknownPath(
+            f"there is no such resource: the directory {urls.directory} lists those for clients"
+        )
     return handler, arguments

@@ -110,25 +110,56 @@ def test_a_requester_that_is_banned_orders_nothing_and_no_name_is_blamed(client_
     assert "subproblems" not in answer.json
 
 
+OTHER_NAMES = (
+    "the credential is limited to other names: use one for these, such as a token created with "
+    "--name"
+)
+
+
 def test_an_account_orders_only_names_of_its_token(client_with):
     client = client_with(account={"allowed_names": ("a.example.com", "10.0.0.1")})
     assert new_order(client, "A.example.com", "10.0.0.1").json["status"] == "ready"
 
     answer = new_order(client, "a.example.com", "b.example.com", "10.0.0.2", status=400)
 
-    assert_problem(answer, "rejectedIdentifier", 400, "names are not allowed by the credential")
+    assert_problem(answer, "rejectedIdentifier", 400, "is limited to other names: use ")
     assert [
         (each["identifier"]["value"], each["detail"]) for each in answer.json["subproblems"]
     ] == [
         (
             "b.example.com",
-            "allowed_names: names are not allowed by the credential (names 'DNS:b.example.com')",
+            f"allowed_names: {OTHER_NAMES} (names 'DNS:b.example.com')",
         ),
         (
             "10.0.0.2",
-            "allowed_names: names are not allowed by the credential (names 'IP:10.0.0.2')",
+            f"allowed_names: {OTHER_NAMES} (names 'IP:10.0.0.2')",
         ),
     ]
+
+
+def test_what_two_checks_say_is_said_once(client_with):
+    client = client_with(
+        {"requester_names": {"credential_names": "any"}},
+        account={"allowed_names": ("a.example.com",)},
+    )
+
+    answer = new_order(client, "b.example.com", status=400)
+
+    reason = f"allowed_names, requester_names: {OTHER_NAMES} (names 'DNS:b.example.com')"
+    assert answer.json["detail"] == f"the policy refuses the order: {reason}"
+    assert [each["detail"] for each in answer.json["subproblems"]] == [reason]
+
+
+def test_a_token_without_names_is_refused_without_blaming_a_name(client_with):
+    client = client_with({"requester_names": {"credential_names": "any"}})
+
+    answer = new_order(client, "a.example.com", status=400)
+
+    assert answer.json["detail"] == (
+        "the policy refuses the order: requester_names: the credential should be limited to names, "
+        "and is not: use one that is, such as a token created with --name"
+    )
+    assert "subproblems" not in answer.json
 
 
 @pytest.mark.parametrize(
@@ -149,7 +180,7 @@ def test_no_name_is_blamed_for_those_that_the_order_lacks(client_with, names, bl
 
     answer = new_order(client, *names, status=400)
 
-    assert_problem(answer, "rejectedIdentifier", 400, "requester_names: names ")
+    assert_problem(answer, "rejectedIdentifier", 400, "requester_names: ")
     assert [each["identifier"]["value"] for each in answer.json.get("subproblems", ())] == blamed
 
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from joserfc.jwk import RSAKey
 
 from anchor.acme.requests import ALGORITHMS
-from anchor.errors import DatabaseUnavailable
+from anchor.errors import MAX_SHOWN, DatabaseUnavailable
 from anchor.jose.compact import encode_base64url
 from anchor.store.bans import Ban
 from anchor.store.database.bans import Bans
@@ -617,19 +617,27 @@ def test_the_directory_and_nonces_are_read_only(world, path):
 def test_another_path_is_not_there(world, method, path):
     answer = world.service.http.request(path, method=method, expect_errors=True)
 
-    assert_problem(answer, 404, "malformed", "no such resource")
+    assert_problem(answer, 404, "malformed", f"no such resource: the directory {URL}/directory ")
 
 
 @pytest.mark.parametrize(
-    "path", ["/acme", "/acme/", "/acme/other/directory", "/acme/DEFAULT/directory"]
+    ("path", "name"),
+    [
+        ("/acme", "''"),
+        ("/acme/", "''"),
+        ("/acme/other/directory", "'other'"),
+        ("/acme/DEFAULT/directory", "'DEFAULT'"),
+        ("/acme/%C3%A9%0A/directory", r"'\xc3\xa9\n'"),
+        (f"/acme/{'a' * 9000}/directory", f"'{'a' * MAX_SHOWN}'"),
+    ],
 )
-def test_another_directory_is_not_there(world, path):
+def test_another_directory_is_not_there(world, path, name):
     answer = world.service.http.get(path, expect_errors=True)
 
     # Clients show the detail of a problem document; lego and certbot show nothing useful without.
     assert (answer.status_int, answer.content_type) == (404, "application/problem+json")
     assert answer.json["type"] == "urn:ietf:params:acme:error:malformed"
-    assert answer.json["detail"] == "there is no such registration authority with ACME"
+    assert answer.json["detail"] == f"there is no registration authority {name} with ACME"
 
 
 def test_new_nonces_differ_and_are_not_cached(world):

@@ -201,7 +201,7 @@ def test_a_credential_without_a_limit_is_refused_only_where_a_limit_is_required(
     csr = csr_for("alice.example.com")
     for options in (ANY, ALL):
         found = reasons({"requester_names": options}, csr, ALICE)
-        assert "is not limited to names" in found["requester_names"]
+        assert "should be limited to names, and is not" in found["requester_names"]
     assert reasons({}, csr, ALICE) == {}
 
 
@@ -270,7 +270,10 @@ def test_a_limit_holds_whatever_the_validators_allow():
     identity = token("web1.example.com")
     assert mandatory(csr_for("web1.example.com"), identity, everything) == ""
     reason = mandatory(csr_for("web1.example.com", "web2.example.com"), identity, everything)
-    assert reason == "names are not allowed by the credential (names 'DNS:web2.example.com')"
+    assert reason == (
+        "the credential is limited to other names: use one for these, such as a token created with "
+        "--name (names 'DNS:web2.example.com')"
+    )
 
 
 def test_an_empty_limit_allows_nothing():
