@@ -43,7 +43,10 @@ class CertificateId:
         octets = decode_base64url(serial, "the serial number")
         number = int.from_bytes(octets, "big", signed=True)
         if len(octets) > _MAX_SERIAL or number <= 0 or octets != _der_content(number):
-            raise ValueError("the serial number is no positive INTEGER in DER")
+            raise ValueError(
+                "the serial number should be a positive number of at most 20 bytes, without "
+                "needless zeros before it"
+            )
         return cls(decode_base64url(key_identifier, "the key identifier"), number)
 
     @classmethod

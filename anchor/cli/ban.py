@@ -15,8 +15,8 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     """Describe the command and its options."""
     parser.description = (
         "Ban a name, a requester or a key from the next request on, and print when its last "
-        "certificate expires. A certificate that is banned is no credential for the next one any "
-        "more. Without arguments: list the bans."
+        "certificate expires. A certificate that is banned cannot be renewed without a secret. "
+        "Without arguments: list the bans."
     )
     add_subject(parser, nargs="?")
     until = parser.add_mutually_exclusive_group()

@@ -112,7 +112,7 @@ def _account(explained: OrderExplanation) -> Iterator[tuple[str, str | None]]:
     if account.allowed_names is not None:
         yield "limited to", ", ".join(account.allowed_names) or "no name"
     limit = settings.max_pending_orders
-    yield "no certificate", f"{explained.uncertified} of at most {limit} orders"
+    yield "orders without one", f"{explained.uncertified} of at most {limit} orders"
     due = f"; the newest is due from {timestamp(window_of(newest).start)} on" if newest else ""
     yield "for these names", f"{explained.issued} of {settings.max_duplicates} certificates{due}"
     if account.refused:

@@ -36,7 +36,7 @@ def acme_without_tls(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
         yield ConfigProblem(
             "config.py.web.base_url",
             "RFC 8555 section 6.1 requires https: most clients refuse an http directory, and the "
-            "others can be sent to another CA",
+            "others can be sent to another CA: write https://..., and serve it with TLS",
         )
 
 

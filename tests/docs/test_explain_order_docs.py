@@ -32,6 +32,7 @@ def without_values(text):
     text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME", text)
     text = re.sub(r"\btk_\w{16}\b|\b[a-z2-7]{25}\b", "ID", text)
     text = re.sub(r"in the networks that this CA may connect to\)", "in the networks ...)", text)
+    text = re.sub(r"(failed: \S+ has no) address in the networks .*", r"\1 ...", text)
     return [line.strip() for line in text.strip().splitlines()]
 
 
@@ -48,13 +49,16 @@ def failed_order(acme, database):
     )
     reason = f"{NAME} has no address in the networks that this CA may connect to"
     error = AcmeProblem(ProblemType.CONNECTION, reason).as_json()
+    of_order = AcmeProblem(
+        ProblemType.CONNECTION, f"the challenge http-01 for {NAME} failed: {reason}"
+    ).as_json()
     order = Order(
         id=new_id(),
         account_id=account.id,
         status=OrderStatus.INVALID,
         expires=WHEN + DAY,
         identifiers=(Identifier("dns", NAME),),
-        error=error,
+        error=of_order,
         created=WHEN,
     )
     authorization = Authorization(

@@ -228,7 +228,7 @@ def test_the_token_of_an_account_and_its_limits_are_shown(database, explain):
     for line in (
         f"  token               {token_id}",
         "  limited to          www.example.com",
-        "  no certificate      1 of at most 300 orders",
+        "  orders without one  1 of at most 300 orders",
         "  for these names     0 of 5 certificates",
         "  refused             2 orders that came too often",
     ):
