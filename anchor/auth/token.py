@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import hmac
+import logging
 import re
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -15,6 +16,9 @@ from anchor.auth.credentials import is_token_id
 from anchor.auth.presented import TokenMac
 from anchor.auth.results import AuthDetails, CredentialKind
 from anchor.errors import NotAuthenticated, RequesterGone
+from anchor.timestamps import timestamp
+
+LOG = logging.getLogger(__name__)
 
 _SECRET_BYTES = 32
 # Unpadded base64url of 32 bytes.
@@ -136,16 +140,19 @@ class TokenAuthentication:
         key = (token and token.mac_key) or bytes(_SECRET_BYTES)
         expected = hmac.digest(key, presented.message, presented.algorithm)
         is_right = hmac.compare_digest(expected, presented.mac)
-        if (
-            token is None
-            or token.mac_key is None
-            or presented.is_used
-            or not is_right
-            or token.authority != authority
-            or not token.is_usable(self._tokens.now())
-        ):
-            raise NotAuthenticated()
-        return token.identity
+        if token is not None:
+            now = self._tokens.now()
+            refusal = _refusal(token, authority, now, presented, is_right=is_right)
+            if not refusal:
+                return token.identity
+            refusal = f"the token {token_id} {refusal}"
+        elif is_token_id(token_id):
+            refusal = f"there is no token {token_id}"
+        else:
+            # Not repeated: it may be the secret.
+            refusal = "its 'kid' is no identifier of a token"
+        LOG.info("request %s: a binding is refused: %s", presented.origin.request_id, refusal)
+        raise NotAuthenticated()
 
     def look_up(self, recorded: AuthDetails, authority: str) -> AuthDetails:
         """Return the identity of the holder of the token that got the first certificate.
@@ -163,6 +170,34 @@ class TokenAuthentication:
         if token.revoked is not None:
             raise RequesterGone("the token of the first certificate was revoked")
         return token.identity
+
+
+def _refusal(
+    token: Token,
+    authority: str,
+    now: datetime.datetime,
+    presented: TokenMac,
+    *,
+    is_right: bool,
+) -> str:
+    """Why a token binds no account, for the log; empty if it does."""
+    revoked, expires = token.revoked, token.expires
+    refusals = (
+        (token.authority != authority, f"is of the authority {token.authority}"),
+        (revoked is not None, f"was revoked at {revoked and timestamp(revoked)}"),
+        (
+            expires is not None and expires <= now,
+            f"has expired at {expires and timestamp(expires)}",
+        ),
+        (
+            token.mac_key is None,
+            "has no HMAC key, as it was created before the authority had ACME",
+        ),
+        (not is_right, "has another secret than the HMAC key"),
+        (presented.is_used, "has an account with the same binding already"),
+        (not token.is_usable(now), "is used up"),
+    )
+    return next((text for applies, text in refusals if applies), "")
 
 
 def new_secret() -> str:

@@ -390,6 +390,33 @@ def test_each_binding_that_is_not_accepted_has_the_same_answer(bound):
     assert len(set(answers.values())) == 1, answers
 
 
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("an unknown token", "there is no token ID"),
+        ("another token's secret", "the token ID has another secret than the HMAC key"),
+        ("an expired token", "the token ID has expired at "),
+        ("a revoked token", "the token ID was revoked at "),
+        ("a token that is used up", "the token ID is used up"),
+        ("a token of another authority", "the token ID is of the authority second"),
+        ("a token from before", "the token ID has no HMAC key, as it was created before the "),
+        ("an identifier that is none", "its 'kid' is no identifier of a token"),
+    ],
+)
+def test_only_the_log_says_why_a_binding_is_not_accepted(bound, caplog, audit, what, reason):
+    caplog.set_level("INFO")
+    token = NOT_ACCEPTED[what](bound)
+    client = Client(bound.service.http)
+
+    answer = client.register(status=403, externalAccountBinding=raw_binding(client, token))
+
+    text = f"request {answer.json['request_id']}: a binding is refused: {reason}"
+    assert text.replace("ID", token[0]) in caplog.text
+    assert token[1] not in caplog.text
+    [event] = audit.events()
+    assert reason.replace("ID", token[0]) not in json.dumps(event) + answer.text
+
+
 def test_a_refused_binding_shows_no_secret_anywhere(bound, caplog, audit):
     caplog.set_level("DEBUG")
     for make in (swapped, NOT_ACCEPTED["another token's secret"]):
