@@ -260,7 +260,7 @@ ACME_ORDERS = Table(
     Column("certificate", HASH),
     Column("delete_after", BigInteger, nullable=False),
     Index("acme_orders_account", "account_id", "created", "id"),
-    Index("acme_orders_names", "account_id", "names_key", "created"),
+    Index("acme_orders_names", "account_id", "names_key", "finalized"),
     Index("acme_orders_delete_after", "delete_after"),
 )
 Index(

@@ -59,7 +59,7 @@ def upgrade() -> None:
         sa.Column("delete_after", sa.BigInteger, nullable=False),
     )
     op.create_index("acme_orders_account", "acme_orders", ["account_id", "created", "id"])
-    op.create_index("acme_orders_names", "acme_orders", ["account_id", "names_key", "created"])
+    op.create_index("acme_orders_names", "acme_orders", ["account_id", "names_key", "finalized"])
     op.create_index("acme_orders_delete_after", "acme_orders", ["delete_after"])
     _create_partial_index("acme_orders", "replaces")
     unfinished = sa.text("status IN ('pending', 'ready')")
