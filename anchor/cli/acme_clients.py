@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from anchor.acme.renewal_windows import window_of
+from anchor.cli.arguments import require_token_id, unknown_authority
 from anchor.cli.configuration import read_configuration
 from anchor.cli.database_access import open_database
 from anchor.cli.table import cell, print_rows
@@ -70,7 +71,16 @@ class Client:
 
 def run(namespace: argparse.Namespace) -> int:
     """Print the accounts."""
-    accounts = AcmeAccounts(open_database(read_configuration(namespace.config)))
+    document = read_configuration(namespace.config)
+    if namespace.token is not None:
+        require_token_id(namespace.token)
+    accounts = AcmeAccounts(open_database(document))
+    authority = namespace.authority
+    # Accounts stay when their authority is taken out of the configuration.
+    if authority not in (None, *document.registration_authority) and not any(
+        account.authority == authority for account in accounts.all()
+    ):
+        raise unknown_authority(document, authority)
     inventory = Inventory(accounts.database)
     chosen = _choose(accounts, namespace)
     clients: Iterator[Client] = (_client(account, inventory) for account in chosen)
@@ -80,7 +90,9 @@ def run(namespace: argparse.Namespace) -> int:
         for client in clients:
             sys.stdout.write(f"{json.dumps(client.as_json())}\n")
     elif not print_rows(_HEADER, map(_row, clients)):
-        print(f"there is no such ACME account in {accounts.database}")
+        is_filtered = namespace.early or authority is not None or namespace.token is not None
+        which = "such ACME account" if is_filtered else "ACME account"
+        print(f"there is no {which} in {accounts.database}")
     return 0
 
 

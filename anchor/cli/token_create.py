@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from anchor.auth.credentials import new_token_id
 from anchor.auth.token import Token, hash_secret, mac_key_of, new_secret
 from anchor.cli import times
+from anchor.cli.arguments import unknown_authority
 from anchor.cli.configuration import read_configuration
 from anchor.cli.database_access import open_database
 from anchor.cli.new_files import write_new
@@ -55,6 +57,13 @@ def run(namespace: argparse.Namespace) -> int:
     # The file first: a token whose secret nobody has is of no use.
     with _written(namespace.output, described):
         tokens.add(token)
+    if token.names is None and _requires_names(document, namespace.authority):
+        print(
+            f"warning: the policy of {namespace.authority!a} (requester_names with "
+            "credential_names) refuses every request with this token, as it is not limited to "
+            "names: create one with --name, and revoke this one",
+            file=sys.stderr,
+        )
     if namespace.output is not None:
         del described["secret"]
         described["file"] = str(namespace.output)
@@ -74,10 +83,7 @@ def _require_tokens(document: Document, authority: str) -> None:
     """Require that an authority accepts tokens, so that nobody gets one that is of no use."""
     section = document.registration_authority.get(authority)
     if section is None:
-        known = ", ".join(map(repr, sorted(document.registration_authority)))
-        raise ConfigurationError.about(
-            "", f"there is no registration authority {authority!a}: the configuration has {known}"
-        )
+        raise unknown_authority(document, authority)
     used = section.get("authentication")
     names = [used] if isinstance(used, str) else used if isinstance(used, list) else []
     backends = {
@@ -95,6 +101,13 @@ def _require_tokens(document: Document, authority: str) -> None:
 
 def _has_acme(document: Document, authority: str) -> bool:
     return document.registration_authority[authority].get("acme") is not None
+
+
+def _requires_names(document: Document, authority: str) -> bool:
+    """True if the policy refuses credentials that are not limited to names."""
+    validators = document.registration_authority[authority].get("validators")
+    options = validators.get("requester_names") if isinstance(validators, dict) else None
+    return isinstance(options, dict) and options.get("credential_names") is not None
 
 
 def _groups(values: Sequence[str]) -> tuple[str, ...]:

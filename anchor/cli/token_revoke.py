@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 
-from anchor.auth.credentials import is_token_id
 from anchor.cli import certs_table, times
+from anchor.cli.arguments import require_token_id
 from anchor.cli.configuration import read_configuration
 from anchor.cli.database_access import open_database
 from anchor.cli.terminal import printable
 from anchor.cli.token_description import as_json
-from anchor.errors import ConfigurationError
+from anchor.store.acme_records import AccountStatus
 from anchor.store.database.acme_accounts import AcmeAccounts
 from anchor.store.database.certificates import Inventory, Selection
 from anchor.store.database.tokens import Tokens
@@ -21,19 +21,18 @@ from anchor.timestamps import timestamp, utc_now
 def run(namespace: argparse.Namespace) -> int:
     """Revoke a token, and print its accounts and its certificates."""
     token_id = namespace.id
-    if not is_token_id(token_id):
-        # Not repeated: it may be the secret.
-        raise ConfigurationError.about(
-            "",
-            "that is no identifier of a token, which is tk_ and 16 letters or digits: "
-            "`anchor token list` prints them",
-        )
+    require_token_id(token_id)
     tokens = Tokens(open_database(read_configuration(namespace.config)))
     is_new = tokens.revoke(token_id)
     # Read afterwards: a certificate that is issued meanwhile is found, and none is issued later.
     now = utc_now()
     token = tokens.find(token_id)
-    accounts = AcmeAccounts(tokens.database).of_token(token_id)
+    # Not those that their clients have deactivated.
+    accounts = [
+        account
+        for account in AcmeAccounts(tokens.database).of_token(token_id)
+        if account.status is AccountStatus.REVOKED
+    ]
     inventory = Inventory(tokens.database)
     selection = Selection(token_id=token_id)
     certificates = inventory.select(selection)
@@ -64,7 +63,7 @@ def run(namespace: argparse.Namespace) -> int:
         )
         print(f"{tokens.database}: {which} {state}")
     if accounts:
-        print(f"ACME accounts of the token, which have ended: {len(accounts)}")
+        print(f"ACME accounts that ended with the token: {len(accounts)}")
     if certs_table.print_table(certificates, now) or token is not None:
         print(times.last_of(end, "certificate of the token", now))
     return code

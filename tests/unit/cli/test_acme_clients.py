@@ -8,6 +8,7 @@ import json
 import pytest
 
 from anchor.acme.renewal_windows import window_of
+from anchor.auth.credentials import new_token_id
 from anchor.cli import main
 from anchor.store.acme_records import AccountStatus
 from anchor.store.bans import Ban
@@ -27,13 +28,14 @@ def inventory(tmp_path):
 
 @pytest.fixture
 def command(tmp_path, document, capsys, inventory):
-    """Runs ``anchor acme clients``; returns its output."""
+    """Runs ``anchor acme clients``; returns its output, or its errors if it fails."""
     config = tmp_path / "config.json"
     config.write_text(json.dumps(document))
 
-    def run(*arguments):
-        assert main.main(["acme", "clients", *arguments, "--config", str(config)]) == 0
-        return capsys.readouterr().out
+    def run(*arguments, code=0):
+        assert main.main(["acme", "clients", *arguments, "--config", str(config)]) == code
+        printed = capsys.readouterr()
+        return printed.err if code else printed.out
 
     return run
 
@@ -132,7 +134,22 @@ def test_the_table_names_the_client(inventory, command):
 
 
 def test_no_account_says_so(command):
-    assert command().startswith("there is no such ACME account in ")
+    assert command().startswith("there is no ACME account in ")
+    for options in (["--early"], ["--token", new_token_id()], ["--authority", "default"]):
+        assert command(*options).startswith("there is no such ACME account in ")
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--authority", "other"], "there is no registration authority 'other': the configuration"),
+        (["--token", "geheim"], "that is no identifier of a token, which is tk_ and 16 letters"),
+    ],
+)
+def test_what_cannot_exist_is_an_error(command, options, text):
+    errors = command(*options, code=1)
+    assert text in errors
+    assert "geheim" not in errors
 
 
 def test_many_accounts_are_all_listed(inventory, clients, monkeypatch):

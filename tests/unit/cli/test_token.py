@@ -291,20 +291,39 @@ def test_a_token_of_an_authority_with_acme_can_make_accounts(anchor, create, doc
     assert sorted(each["acme"] for each in listed) == [False, True, True]
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_token_that_the_policy_always_refuses_is_created_with_a_warning(
+    anchor, document, tmp_path, as_json
+):
+    words = ["token", "create", "--authority", "default", "--requester", "web1"]
+    words += ["--json"] if as_json else []
+    document["registration_authority"]["default"]["validators"]["requester_names"] = {
+        "credential_names": "any"
+    }
+    (tmp_path / "config.json").write_text(json.dumps(document))
+
+    code, output, errors = anchor(*words)
+    assert (code, "secret" in output) == (0, True)
+    assert errors.startswith("warning: the policy of 'default' (requester_names with credential_")
+    assert errors.endswith("create one with --name, and revoke this one\n")
+    assert anchor(*words, "--name", "web1.example.com")[2] == ""
+
+
 def test_a_revoked_token_ends_its_accounts(anchor, create, tmp_path):
-    token = create("--uses", "2")
+    token = create("--uses", "3")
     database = open_database(tmp_path)
     bound = [add_account(database, token_id=token["id"]) for _ in range(2)]
+    add_account(database, token_id=token["id"], status=AccountStatus.DEACTIVATED)
     gone = add_account(database, token_id=create()["id"], status=AccountStatus.DEACTIVATED)
     other = add_account(database)
 
     code, output, _ = anchor("token", "revoke", token["id"])
 
     assert code == 0
-    assert "ACME accounts of the token, which have ended: 2" in output
+    assert "ACME accounts that ended with the token: 2\n" in output
     report = json.loads(anchor("token", "revoke", token["id"], "--json")[1])
     assert sorted(report["accounts"]) == sorted(account.id for account in bound)
-    anchor("token", "revoke", gone.token_id)
+    assert "ACME accounts" not in anchor("token", "revoke", gone.token_id)[1]
     accounts = AcmeAccounts(database)
     assert {accounts.find(account.id).status.value for account in bound} == {"revoked"}
     assert accounts.find(gone.id).status is AccountStatus.DEACTIVATED
