@@ -150,6 +150,15 @@ def test_what_two_checks_say_is_said_once(client_with):
     assert [each["detail"] for each in answer.json["subproblems"]] == [reason]
 
 
+def test_a_refused_address_is_no_question_of_names(client_with):
+    client = client_with({"source_cidrs": {"cidrs": ["198.51.100.0/24"]}})
+
+    answer = new_order(client, "a.example.com", status=400)
+
+    assert answer.json["detail"].startswith("the policy refuses the order: source_cidrs: ")
+    assert "subproblems" not in answer.json
+
+
 def test_a_token_without_names_is_refused_without_blaming_a_name(client_with):
     client = client_with({"requester_names": {"credential_names": "any"}})
 
