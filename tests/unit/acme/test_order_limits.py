@@ -440,11 +440,20 @@ VALUES = dict.fromkeys(
     ],
 )
 def test_no_query_of_a_new_order_reads_the_orders_of_others(acme, module, statement, index):
+    plan = plan_of(acme, module, statement)
+
+    assert f"INDEX {index} (" in plan[0]
+    assert not [step for step in plan if step.startswith("SCAN")]
+
+
+def test_the_newest_certificates_are_found_without_sorting_all(acme):
+    assert len(plan_of(acme, acme_order_counts, "_FIND_NEWEST")) == 1
+
+
+def plan_of(acme, module, statement):
+    """The steps with which SQLite runs a statement."""
     with acme.settings.database.transaction(writes=False) as transaction:
         query = getattr(module, statement).compile(transaction._dialect)
         cursor = transaction._cursor
         cursor.execute(f"EXPLAIN QUERY PLAN {query.text}", query.arguments(VALUES))
-        plan = [row[-1] for row in cursor.fetchall()]
-
-    assert f"INDEX {index} (" in plan[0]
-    assert not [step for step in plan if step.startswith("SCAN")]
+        return [row[-1] for row in cursor.fetchall()]
