@@ -138,8 +138,8 @@ class AcmeSettings(pydantic.BaseModel):
     max_duplicates: Annotated[int, pydantic.Field(ge=1, le=10_000)] = pydantic.Field(
         default=5,
         description="how many certificates for the same names an account gets within the validity "
-        "of one, as long as the newest need not be renewed. It gets twice as many if it revokes "
-        "them",
+        "of one, as long as the newest need not be renewed. It gets twice as many, or three "
+        "if the limit is one, if it revokes them",
     )
     max_pending_orders: Annotated[int, pydantic.Field(ge=1, le=100_000)] = pydantic.Field(
         default=300,
