@@ -61,6 +61,7 @@ RUN = {
     ("howto/moving-from-0.4.rst", "shell"): (2, "test_howto_commands.py"),
     ("howto/names-and-requesters.rst", "console"): (1, "test_command_docs.py"),
     ("howto/nginx-and-uwsgi.rst", LITERAL): (2, "test_howto_commands.py"),
+    ("howto/nginx-and-uwsgi.rst", "sh"): (1, "test_howto_commands.py"),
     ("howto/oidc.rst", "shell"): (1, "test_oidc_docs.py"),
     ("howto/plugins.rst", "json"): (1, "test_howto_plugins.py"),
     ("howto/plugins.rst", "python"): (3, "test_howto_plugins.py"),
