@@ -5,25 +5,23 @@ from __future__ import annotations
 import datetime
 from typing import NamedTuple
 
-from sqlalchemy import and_, bindparam, or_, select, text
+from sqlalchemy import and_, bindparam, or_, select
 
 from anchor.store.acme_records import OrderStatus
 from anchor.store.database.acme_claims import MAX_PROCESSING
 from anchor.store.database.certificate_rows import moment, seconds
 from anchor.store.database.engine import Database
 from anchor.store.database.statements import Statement
-from anchor.store.database.tables import ACME_ORDERS
+from anchor.store.database.tables import ACME_ORDERS, IS_UNFINISHED
 
 _ORDERS = ACME_ORDERS.c
 _COUNTED = datetime.timedelta(hours=1)
-# Literals, as in the condition of the index.
-_IS_UNFINISHED = text("status IN ('pending', 'ready')")
 _FIND_UNFINISHED = Statement(
     select(_ORDERS.expires, _ORDERS.created)
     .where(
         _ORDERS.account_id == bindparam("account"),
         _ORDERS.expires > bindparam("now"),
-        _IS_UNFINISHED,
+        IS_UNFINISHED,
     )
     .order_by(_ORDERS.expires)
     .limit(bindparam("most"))

@@ -27,7 +27,12 @@ from anchor.store.database.acme_order_rows import (
 from anchor.store.database.certificate_rows import seconds
 from anchor.store.database.engine import Database
 from anchor.store.database.statements import Statement
-from anchor.store.database.tables import ACME_ACCOUNTS, ACME_AUTHORIZATIONS, ACME_ORDERS
+from anchor.store.database.tables import (
+    ACME_ACCOUNTS,
+    ACME_AUTHORIZATIONS,
+    ACME_ORDERS,
+    IS_UNFINISHED,
+)
 from anchor.timestamps import utc_now
 
 _ORDERS = ACME_ORDERS.c
@@ -57,8 +62,6 @@ _FIND_AUTHORIZATIONS = Statement(
     .where(_AUTHORIZATIONS.order_id == bindparam("order"))
     .order_by(_AUTHORIZATIONS.id)
 )
-# Literals, as in the condition of the index.
-_IS_UNFINISHED = text("status IN ('pending', 'ready')")
 _DEACTIVATE = Statement(
     update(ACME_AUTHORIZATIONS)
     .where(
@@ -70,7 +73,7 @@ _DEACTIVATE = Statement(
 )
 _INVALIDATE = Statement(
     update(ACME_ORDERS)
-    .where(_ORDERS.id == bindparam("order"), _IS_UNFINISHED)
+    .where(_ORDERS.id == bindparam("order"), IS_UNFINISHED)
     .values(
         status=OrderStatus.INVALID.value,
         error=bindparam("problem"),
@@ -80,7 +83,7 @@ _INVALIDATE = Statement(
 # An order that has ended is still stored as pending, ready or processing.
 _IS_NOT_INVALID = or_(
     _ORDERS.status == OrderStatus.VALID.value,
-    and_(_IS_UNFINISHED, _ORDERS.expires > bindparam("now")),
+    and_(IS_UNFINISHED, _ORDERS.expires > bindparam("now")),
     and_(
         _ORDERS.status == OrderStatus.PROCESSING.value,
         _ORDERS.finalized > bindparam("interrupted"),

@@ -243,6 +243,9 @@ externalAccountBinding of RFC 8555 section 7.3.4) are objects in JSON.  ``key_th
 thumbprint of RFC 7638 in hexadecimal.  ``refused`` counts orders that came too often.
 """
 
+IS_UNFINISHED = text("status IN ('pending', 'ready')")
+"""The condition of an index on orders, with literals: queries that repeat it can use the index."""
+
 ACME_ORDERS = Table(
     "acme_orders",
     METADATA,
@@ -273,8 +276,8 @@ Index(
     "acme_orders_unfinished",
     ACME_ORDERS.c.account_id,
     ACME_ORDERS.c.expires,
-    sqlite_where=text("status IN ('pending', 'ready')"),
-    postgresql_where=text("status IN ('pending', 'ready')"),
+    sqlite_where=IS_UNFINISHED,
+    postgresql_where=IS_UNFINISHED,
 )
 Index(
     "acme_orders_uncertified",
