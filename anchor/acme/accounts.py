@@ -9,8 +9,8 @@ from typing import Any
 from anchor.acme.account_keys import require_acceptable
 from anchor.acme.contacts import parse_contact
 from anchor.acme.external_binding import authenticate_binding
-from anchor.acme.problems import AcmeProblem, ProblemType
-from anchor.acme.requests import SignedRequest, malformed, require_valid
+from anchor.acme.problems import AcmeProblem, ProblemType, malformed
+from anchor.acme.requests import SignedRequest, require_valid
 from anchor.acme.services import AcmeServices, new_id
 from anchor.auth.presented import Origin
 from anchor.auth.results import AuthDetails

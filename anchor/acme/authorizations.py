@@ -7,8 +7,7 @@ import datetime
 from collections.abc import Iterable
 
 from anchor.acme import challenges
-from anchor.acme.problems import AcmeProblem, ProblemType, Subproblem
-from anchor.acme.requests import malformed
+from anchor.acme.problems import AcmeProblem, ProblemType, Subproblem, malformed
 from anchor.acme.services import AcmeServices, new_id
 from anchor.acme.settings import AcmeSettings
 from anchor.errors import OrderNotReady

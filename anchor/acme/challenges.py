@@ -6,14 +6,13 @@ import dataclasses
 import logging
 import secrets
 
-from anchor.acme.problems import AcmeProblem, ProblemType, Subproblem
+from anchor.acme.problems import AcmeProblem, ProblemType, Subproblem, malformed
 from anchor.acme.services import AcmeServices
 from anchor.acme.settings import AcmeSettings
 from anchor.acme.urls import AcmeUrls
 from anchor.acme.validation.attempt import Attempt
 from anchor.acme.validation.failures import ChallengeFailed
 from anchor.auth.presented import Origin
-from anchor.errors import UnknownPath
 from anchor.jose.compact import encode_base64url
 from anchor.jose.public_keys import PublicJwk
 from anchor.store.acme_records import (
@@ -66,12 +65,12 @@ def of_type(authorization: Authorization, challenge_type: str) -> Challenge:
     """The challenge of a type.
 
     Raises:
-        UnknownPath: the authorization has no such challenge.
+        AcmeProblem: the authorization has no such challenge.
     """
     for challenge in authorization.challenges:
         if challenge.type == challenge_type:
             return challenge
-    raise UnknownPath("the authorization has no such challenge")
+    raise AcmeProblem(ProblemType.NOT_FOUND, "the authorization has no such challenge")
 
 
 def respond(
@@ -103,8 +102,7 @@ def respond(
         first.
 
     Raises:
-        UnknownPath: the authorization has no such challenge.
-        AcmeProblem: it has ended, or too many challenges are being validated.
+        AcmeProblem: there is no such challenge, it has ended, or too many are being validated.
         DatabaseUnavailable: the database is away, locked or full.
     """
     challenge = of_type(authorization, challenge_type)
@@ -135,7 +133,7 @@ def respond(
     _store(services, authorization, challenge, failure)
     stored = services.orders.find_authorization(authorization.id)
     if stored is None:
-        raise UnknownPath("the order was deleted meanwhile")
+        raise AcmeProblem(ProblemType.NOT_FOUND, "the order was deleted meanwhile")
     return stored, of_type(stored, challenge_type)
 
 
@@ -171,7 +169,7 @@ def _store(
 
 
 def _ended(reason: str) -> AcmeProblem:
-    return AcmeProblem(ProblemType.MALFORMED, f"{reason}: create a new order")
+    return malformed(f"{reason}: create a new order")
 
 
 def _fitting(settings: AcmeSettings, identifier: Identifier) -> list[str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-from anchor.acme.problems import AcmeProblem, ProblemType
-from anchor.acme.requests import malformed
+from anchor.acme.problems import AcmeProblem, ProblemType, malformed
 
 _MAX_CONTACTS = 10
 _MAX_LENGTH = 320

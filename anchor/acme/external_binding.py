@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from anchor.acme.problems import AcmeProblem, ProblemType
-from anchor.acme.requests import malformed
+from anchor.acme.problems import AcmeProblem, ProblemType, malformed
 from anchor.acme.services import AcmeServices
 from anchor.auth.credentials import is_token_id
 from anchor.auth.presented import Origin, TokenMac

@@ -9,11 +9,11 @@ from cryptography import x509
 
 from anchor.acme import limits
 from anchor.acme.authorizations import require_authorized
-from anchor.acme.identifiers import general_name
+from anchor.acme.identifiers import fold, general_name
 from anchor.acme.identity import recorded_identity
 from anchor.acme.orders import KEPT, require_profile
-from anchor.acme.problems import AcmeProblem, ProblemType
-from anchor.acme.requests import SignedRequest, malformed
+from anchor.acme.problems import AcmeProblem, ProblemType, malformed
+from anchor.acme.requests import SignedRequest
 from anchor.acme.services import AcmeServices
 from anchor.acme.settings import AcmeSettings
 from anchor.auth.presented import AccountKey, Origin
@@ -177,7 +177,7 @@ def _alternative_names(csr: X509Csr) -> Iterator[tuple[Identifier, str]]:
         if address is not None:
             yield Identifier("ip", str(name.value)), text
         elif isinstance(name, x509.DNSName):
-            yield Identifier("dns", _fold(name.value)), text
+            yield Identifier("dns", fold(name.value)), text
         else:
             # No identifier has this type.
             yield Identifier("", text), text
@@ -186,13 +186,8 @@ def _alternative_names(csr: X509Csr) -> Iterator[tuple[Identifier, str]]:
 def _common_names(csr: X509Csr) -> Iterator[tuple[Identifier, str]]:
     for common_name in csr.common_names:
         kind = "dns" if parse_address(common_name) is None else "ip"
-        value = _fold(common_name) if kind == "dns" else str(parse_address(common_name))
+        value = fold(common_name) if kind == "dns" else str(parse_address(common_name))
         yield Identifier(kind, value), f"CN:{common_name}"
-
-
-def _fold(name: str) -> str:
-    # Only ASCII: U+212A would become the letter k.
-    return name.lower() if name.isascii() else name
 
 
 def _listed(names: list[str]) -> str:

@@ -7,8 +7,7 @@ from ipaddress import IPv6Address, ip_address
 
 from cryptography import x509
 
-from anchor.acme.problems import AcmeProblem, ProblemType, Subproblem
-from anchor.acme.requests import malformed
+from anchor.acme.problems import AcmeProblem, ProblemType, Subproblem, malformed
 from anchor.errors import MAX_SHOWN
 from anchor.store.acme_records import Identifier
 from anchor.X509.dns_names import NameSyntax, is_address
@@ -25,6 +24,12 @@ def general_name(identifier: Identifier) -> x509.GeneralName:
     if identifier.type == "ip":
         return x509.IPAddress(ip_address(identifier.value))
     return x509.DNSName(identifier.value)
+
+
+def fold(name: str) -> str:
+    """A DNS name in small letters."""
+    # Only ASCII: U+212A would become the letter k.
+    return name.lower() if name.isascii() else name
 
 
 def parse_identifiers(value: object) -> tuple[Identifier, ...]:
@@ -90,8 +95,7 @@ def _canonical(identifier: Identifier, syntax: NameSyntax) -> Identifier:
 
 
 def _canonical_name(text: str, syntax: NameSyntax) -> str:
-    # Only ASCII: U+212A would become the letter k.
-    name = text.lower() if text.isascii() else text
+    name = fold(text)
     if name.endswith("."):
         raise ValueError("it ends with a dot, which names in certificates do not have")
     if is_address(name):

@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from anchor.acme.account_keys import require_acceptable
-from anchor.acme.problems import AcmeProblem, ProblemType
-from anchor.acme.requests import (
-    SignedRequest,
-    malformed,
+from anchor.acme.account_keys import (
     parse_key,
+    require_acceptable,
     require_algorithm,
     verify_signature,
 )
+from anchor.acme.problems import AcmeProblem, ProblemType, malformed
+from anchor.acme.requests import SignedRequest
 from anchor.acme.services import AcmeServices
 from anchor.acme.urls import AcmeUrls
 from anchor.jose.flattened import parse_flattened

@@ -12,7 +12,7 @@ import hmac
 import secrets
 from collections.abc import Callable
 
-from anchor.acme.problems import AcmeProblem, ProblemType
+from anchor.acme.problems import AcmeProblem, ProblemType, malformed
 from anchor.auth.results import SingleUse
 from anchor.jose.compact import decode_base64url, encode_base64url
 from anchor.store.database import used_credentials
@@ -69,9 +69,7 @@ class Nonces:
             octets = decode_base64url(nonce) if nonce else b""
         except ValueError as error:
             # RFC 8555 section 6.5.2.
-            raise AcmeProblem(
-                ProblemType.MALFORMED, f"the nonce is not accepted: {error}"
-            ) from None
+            raise malformed(f"the nonce is not accepted: {error}") from None
         content, mac = octets[:-_MAC_BYTES], octets[-_MAC_BYTES:]
         if len(octets) != _BYTES or not hmac.compare_digest(self._mac(content), mac):
             raise _bad("it is not from this service")

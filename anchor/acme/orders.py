@@ -11,8 +11,7 @@ from anchor.acme import limits, renewal_info
 from anchor.acme.authorizations import new_authorizations
 from anchor.acme.identifiers import parse_identifiers
 from anchor.acme.order_policy import require_allowed_names
-from anchor.acme.problems import AcmeProblem, ProblemType
-from anchor.acme.requests import malformed
+from anchor.acme.problems import AcmeProblem, ProblemType, malformed
 from anchor.acme.services import AcmeServices, new_id
 from anchor.acme.settings import AcmeSettings, ProfileSettings
 from anchor.auth.presented import Origin

@@ -112,3 +112,8 @@ class AcmeProblem(RequestError):
         if self.subproblems:
             document["subproblems"] = [each.as_json() for each in self.subproblems]
         return document
+
+
+def malformed(detail: str) -> AcmeProblem:
+    """A problem of the type ``malformed``."""
+    return AcmeProblem(ProblemType.MALFORMED, detail)

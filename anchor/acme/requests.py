@@ -6,24 +6,23 @@ import enum
 from dataclasses import dataclass
 from typing import Any
 
+from anchor.acme.account_keys import (
+    MAX_RSA_BITS,
+    parse_key,
+    require_algorithm,
+    verify_signature,
+)
 from anchor.acme.nonces import Nonces
-from anchor.acme.problems import AcmeProblem, ProblemType
+from anchor.acme.problems import AcmeProblem, ProblemType, malformed
 from anchor.acme.services import AcmeServices, is_id
 from anchor.acme.urls import AcmeUrls
-from anchor.jose.algorithms import KEY_KINDS
-from anchor.jose.flattened import FlattenedJws, parse_flattened
-from anchor.jose.public_keys import PublicJwk, load_public_jwk, parse_public_jwk
-from anchor.jose.signatures import verify
+from anchor.jose.flattened import parse_flattened
+from anchor.jose.public_keys import PublicJwk, load_public_jwk
 from anchor.jose.strict_json import parse_object
 from anchor.store.acme_records import Account, AccountStatus
 from anchor.X509 import weak_keys
-from anchor.X509.weak_keys import WeakKey
-
-ALGORITHMS = ("ES256", "ES384", "ES512", "EdDSA", "RS256")
-"""The algorithms of account keys, in the order of preference."""
 
 _HEADER = {"alg", "nonce", "url"}
-_MAX_RSA_BITS = 4096
 _MAX_CERTIFIED_RSA_BITS = weak_keys.RSA_BITS.stop - 1
 
 
@@ -59,9 +58,7 @@ class SignedRequest:
             AcmeProblem: the request is a POST-as-GET.
         """
         if self.payload is None:
-            raise AcmeProblem(
-                ProblemType.MALFORMED, "the payload is empty, and should be a JSON object"
-            )
+            raise malformed("the payload is empty, and should be a JSON object")
         return self.payload
 
     def require_empty(self) -> None:
@@ -76,7 +73,7 @@ class SignedRequest:
     def require_account(self) -> Account:
         """The account, for resources that only an account can use."""
         if self.account is None:
-            raise AcmeProblem(ProblemType.MALFORMED, "the request should name its account in 'kid'")
+            raise malformed("the request should name its account in 'kid'")
         return self.account
 
 
@@ -121,7 +118,7 @@ class RequestReader:
             key = load_public_jwk(account.jwk)
         else:
             is_certified = Signer.CERTIFIED_KEY in signer
-            bits = _MAX_CERTIFIED_RSA_BITS if is_certified else _MAX_RSA_BITS
+            bits = _MAX_CERTIFIED_RSA_BITS if is_certified else MAX_RSA_BITS
             key = parse_key(header["jwk"], max_rsa_bits=bits)
         verify_signature(signed, algorithm, key)
         self._nonces.take(header["nonce"])
@@ -159,69 +156,6 @@ def require_valid(account: Account) -> Account:
         ProblemType.UNKNOWN_ACCOUNT,
         f"the account is {account.status.value}: create another one with another key",
     )
-
-
-def malformed(detail: str) -> AcmeProblem:
-    """A problem of the type ``malformed``."""
-    return AcmeProblem(ProblemType.MALFORMED, detail)
-
-
-def require_algorithm(header: dict[str, Any]) -> str:
-    """The algorithm in a header.
-
-    Raises:
-        AcmeProblem: it is not one of :data:`ALGORITHMS`.
-    """
-    algorithm = header.get("alg")
-    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
-        raise AcmeProblem(
-            ProblemType.BAD_SIGNATURE_ALGORITHM,
-            f"the 'alg' in the header should be one of {', '.join(ALGORITHMS)}",
-            more={"algorithms": list(ALGORITHMS)},
-        )
-    return algorithm
-
-
-def parse_key(jwk: object, *, max_rsa_bits: int = _MAX_RSA_BITS) -> PublicJwk:
-    """The key that has signed a request; see :func:`require_acceptable` before it is stored.
-
-    Args:
-        jwk: the key in the header.
-        max_rsa_bits: the size of the largest RSA key, by default that of accounts.
-
-    Raises:
-        AcmeProblem: it is malformed, too small or too large.
-    """
-    try:
-        key = parse_public_jwk(jwk)
-    except (ValueError, WeakKey) as error:
-        raise bad_key(error) from None
-    if key.kind[0] == "RSA" and key.public_key.key_size > max_rsa_bits:
-        raise bad_key(f"the RSA key has more than {max_rsa_bits} bits")
-    return key
-
-
-def bad_key(reason: object) -> AcmeProblem:
-    """A problem of the type ``badPublicKey``."""
-    return AcmeProblem(ProblemType.BAD_PUBLIC_KEY, f"the key in 'jwk' is not accepted: {reason}")
-
-
-def verify_signature(signed: FlattenedJws, algorithm: str, key: PublicJwk) -> None:
-    """Require that a request is signed with a key.
-
-    Raises:
-        AcmeProblem: the algorithm does not fit the key, or the signature is wrong.
-    """
-    if KEY_KINDS[algorithm] != key.kind:
-        raise AcmeProblem(
-            ProblemType.BAD_SIGNATURE_ALGORITHM,
-            "the 'alg' in the header does not fit the key",
-            more={"algorithms": [name for name in ALGORITHMS if KEY_KINDS[name] == key.kind]},
-        )
-    try:
-        verify(signed, algorithm, key.key)
-    except ValueError as error:
-        raise malformed(f"the body is not accepted: {error}") from None
 
 
 def _require_members(header: dict[str, Any], signer: Signer) -> str:

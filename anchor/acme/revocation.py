@@ -7,9 +7,9 @@ from typing import Any
 
 from cryptography import x509
 
-from anchor.acme.problems import AcmeProblem, ProblemType
+from anchor.acme.problems import AcmeProblem, ProblemType, malformed
 from anchor.acme.renewal_info import is_of_authority
-from anchor.acme.requests import SignedRequest, malformed
+from anchor.acme.requests import SignedRequest
 from anchor.acme.services import AcmeServices
 from anchor.audit import events
 from anchor.audit.events import REVOCATION, Event

@@ -9,11 +9,12 @@ from webob import Response
 
 from anchor.acme.errors import problem_type
 from anchor.acme.nonces import Nonces
+from anchor.acme.problems import AcmeProblem, ProblemType
 from anchor.acme.services import AcmeByAuthority, AcmeServices, is_id
 from anchor.acme.urls import AcmeUrls
 from anchor.controllers.acme import accounts, certificates, directory, orders
 from anchor.controllers.acme.exchange import Exchange
-from anchor.errors import MAX_SHOWN, UnknownAuthority, UnknownPath
+from anchor.errors import MAX_SHOWN, UnknownAuthority
 from anchor.metrics.registry import Metrics
 from anchor.web.problems import public_detail, status_of
 from anchor.web.request import Request
@@ -114,7 +115,8 @@ def _find(segments: tuple[str, ...], urls: AcmeUrls) -> tuple[Handler, tuple[str
     if len(arguments) > 1 and (named := _NAMED.get((name, arguments[1], len(arguments)))):
         handler, arguments = named, (arguments[0], *arguments[2:])
     if handler is None or (name in _WITH_ID and not is_id(arguments[0])):
-        raise UnknownPath(
-            f"there is no such resource: the directory {urls.directory} lists those for clients"
+        raise AcmeProblem(
+            ProblemType.NOT_FOUND,
+            f"there is no such resource: the directory {urls.directory} lists those for clients",
         )
     return handler, arguments

@@ -10,7 +10,7 @@ from anchor.acme import authorizations as acme_authorizations
 from anchor.acme import challenges, order_list, resources
 from anchor.acme import finalize as acme_finalize
 from anchor.acme.orders import create_order, find_order
-from anchor.acme.requests import malformed
+from anchor.acme.problems import malformed
 from anchor.controllers.acme.exchange import NO_HEADERS, Exchange
 from anchor.controllers.issuance import Issuance
 from anchor.store.acme_records import AuthorizationStatus, Order, OrderStatus

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from joserfc.jwk import RSAKey
 
-from anchor.acme.requests import ALGORITHMS
+from anchor.acme.account_keys import ALGORITHMS
 from anchor.errors import MAX_SHOWN, DatabaseUnavailable
 from anchor.jose.compact import encode_base64url
 from anchor.store.bans import Ban

@@ -14,8 +14,8 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
+from anchor.acme.account_keys import ALGORITHMS, verify_signature
 from anchor.acme.problems import AcmeProblem
-from anchor.acme.requests import ALGORITHMS, verify_signature
 from anchor.jose.algorithms import KEY_KINDS
 from anchor.jose.flattened import parse_flattened
 from anchor.jose.public_keys import parse_public_jwk
