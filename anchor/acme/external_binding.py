@@ -5,19 +5,18 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from anchor.acme.inner_jws import parse_inner, require_account_key
 from anchor.acme.problems import AcmeProblem, ProblemType, malformed
 from anchor.acme.services import AcmeServices
 from anchor.auth.credentials import is_token_id
 from anchor.auth.presented import Origin, TokenMac
 from anchor.auth.results import AuthDetails
 from anchor.errors import NotAuthenticated
-from anchor.jose.flattened import FlattenedJws, parse_flattened
-from anchor.jose.public_keys import PublicJwk, parse_public_jwk
+from anchor.jose.flattened import FlattenedJws
+from anchor.jose.public_keys import PublicJwk
 from anchor.jose.strict_json import parse_object
-from anchor.X509.weak_keys import WeakKey
 
 _HASHES = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
-_HEADER = {"alg", "kid", "url"}
 _REFUSED = (
     "the externalAccountBinding is not accepted: the token is unknown, used up, expired, revoked, "
     "of another authority, or older than this authority's section 'acme'; or the HMAC key is not "
@@ -43,7 +42,9 @@ def authenticate_binding(
         TooManyAttempts: bindings failed too often.
         DatabaseUnavailable: the database is away, locked or full.
     """
-    binding = _parse(value)
+    if not isinstance(value, dict):
+        raise _malformed("it should be an object")
+    binding = parse_inner(value, "kid", url, _malformed)
     algorithm, token_id = binding.header["alg"], binding.header["kid"]
     if not isinstance(algorithm, str) or algorithm not in _HASHES:
         raise AcmeProblem(
@@ -53,9 +54,7 @@ def authenticate_binding(
         )
     if not isinstance(token_id, str):
         raise _malformed("its 'kid' should be the id of a token")
-    if binding.header["url"] != url:
-        raise _malformed(f"its 'url' should be that of the request, {url}")
-    _require_key(binding, key)
+    require_account_key(_payload(binding), key, "its payload", _malformed)
     # First, because its error says that the authority accepts no tokens.
     services.authority.methods.of_tokens()
     # A secret in the place of a token's identifier must not get into the record.
@@ -78,26 +77,11 @@ def authenticate_binding(
         raise
 
 
-def _parse(value: object) -> FlattenedJws:
-    if not isinstance(value, dict):
-        raise _malformed("it should be an object")
+def _payload(binding: FlattenedJws) -> dict[str, Any]:
     try:
-        binding = parse_flattened(value)
+        return parse_object(binding.payload)
     except ValueError as error:
-        raise _malformed(str(error)) from None
-    if binding.header.keys() != _HEADER:
-        raise _malformed("its header should have exactly 'alg', 'kid' and 'url'")
-    return binding
-
-
-def _require_key(binding: FlattenedJws, key: PublicJwk) -> None:
-    try:
-        members: dict[str, Any] = parse_object(binding.payload)
-        is_same = parse_public_jwk(members).members == key.members
-    except (ValueError, WeakKey) as error:
         raise _malformed(f"its payload should be the key of the account: {error}") from None
-    if not is_same:
-        raise _malformed("its payload should be the key of the account, and is another key")
 
 
 def _malformed(reason: str) -> AcmeProblem:

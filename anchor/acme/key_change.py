@@ -11,19 +11,16 @@ from anchor.acme.account_keys import (
     require_algorithm,
     verify_signature,
 )
+from anchor.acme.inner_jws import parse_inner, require_account_key
 from anchor.acme.problems import AcmeProblem, ProblemType, malformed
 from anchor.acme.requests import SignedRequest
 from anchor.acme.services import AcmeServices
 from anchor.acme.urls import AcmeUrls
-from anchor.jose.flattened import parse_flattened
-from anchor.jose.public_keys import PublicJwk, parse_public_jwk
+from anchor.jose.public_keys import PublicJwk
 from anchor.jose.strict_json import parse_object
 from anchor.store.acme_records import Account
-from anchor.X509.weak_keys import WeakKey
 
 LOG = logging.getLogger(__name__)
-
-_HEADER = {"alg", "jwk", "url"}
 
 
 def change_key(services: AcmeServices, urls: AcmeUrls, request: SignedRequest) -> Account:
@@ -37,7 +34,7 @@ def change_key(services: AcmeServices, urls: AcmeUrls, request: SignedRequest) -
     key, statement = _read_inner(request)
     if statement.get("account") != urls.account(account.id):
         raise _malformed("its 'account' should be the URL in the outer 'kid'")
-    _require_old_key(statement.get("oldKey"), request.key)
+    require_account_key(statement.get("oldKey"), request.key, "its 'oldKey'", _malformed)
     thumbprint = key.thumbprint.hex()
     changed = services.accounts.find_key(account.authority, thumbprint)
     if changed is None:
@@ -59,30 +56,14 @@ def change_key(services: AcmeServices, urls: AcmeUrls, request: SignedRequest) -
 
 def _read_inner(request: SignedRequest) -> tuple[PublicJwk, dict[str, Any]]:
     """The new key, and what it has signed."""
-    try:
-        inner = parse_flattened(request.members())
-    except ValueError as error:
-        raise _malformed(str(error)) from None
+    inner = parse_inner(request.members(), "jwk", request.url, _malformed)
     algorithm = require_algorithm(inner.header)
-    if inner.header.keys() != _HEADER:
-        raise _malformed("its header should have exactly 'alg', 'jwk' and 'url'")
-    if inner.header["url"] != request.url:
-        raise _malformed(f"its 'url' should be that of the request, {request.url}")
     key = parse_key(inner.header["jwk"])
     verify_signature(inner, algorithm, key)
     try:
         return key, parse_object(inner.payload)
     except ValueError as error:
         raise _malformed(f"its payload is not accepted: {error}") from None
-
-
-def _require_old_key(value: object, key: PublicJwk) -> None:
-    try:
-        is_same = parse_public_jwk(value).members == key.members
-    except (ValueError, WeakKey) as error:
-        raise _malformed(f"its 'oldKey' should be the key of the account: {error}") from None
-    if not is_same:
-        raise _malformed("its 'oldKey' should be the key of the account, and is another key")
 
 
 def _malformed(reason: str) -> AcmeProblem:
