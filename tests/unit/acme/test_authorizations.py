@@ -14,7 +14,6 @@ from anchor.timestamps import utc_now
 from tests.support.acme import BASE_URL
 from tests.support.acme_orders import (
     ERROR,
-    Clock,
     acme_with,
     add_client,
     assert_problem,
@@ -23,11 +22,6 @@ from tests.support.acme_orders import (
 )
 
 NETWORKS = ["10.0.0.0/8"]
-
-
-@pytest.fixture
-def clock():
-    return Clock()
 
 
 @pytest.fixture

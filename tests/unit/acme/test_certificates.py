@@ -11,7 +11,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from anchor.store.database.certificates import Selection
 from tests.support.acme import BASE_URL
 from tests.support.acme_orders import (
-    Clock,
     acme_with,
     add_client,
     assert_problem,
@@ -19,19 +18,6 @@ from tests.support.acme_orders import (
     new_order,
 )
 from tests.support.pki import make_ca, now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def client(serve, document, clock):
-    service = serve(acme_with(document), base_url=BASE_URL, clock=clock)
-    client = add_client(service)
-    client.service = service
-    return client
 
 
 def certificate_url(client):
@@ -133,13 +119,13 @@ def test_a_client_gets_what_it_accepts(client, accept, status):
         assert_problem(answer, "malformed", 406, "application/pem-certificate-chain")
 
 
-def test_a_certificate_can_be_downloaded_after_its_end_until_it_is_pruned(client, clock):
+def test_a_certificate_can_be_downloaded_after_its_end_until_it_is_pruned(acme, client, clock):
     url = certificate_url(client)
     clock.advance(days=2)
     client.nonces.clear()
     before = chain(client, url)
 
-    inventory = client.service.settings.authorities["default"].inventory
+    inventory = acme.settings.authorities["default"].inventory
     assert sum(inventory.prune(clock())) == 1
 
     assert len(before) == 2
@@ -160,7 +146,7 @@ def test_there_are_no_other_chains(client, more):
     assert_problem(client.post(certificate_url(client) + more, None), "malformed", 404)
 
 
-def test_an_order_is_deleted_a_week_after_its_certificate_expired(client, clock):
+def test_an_order_is_deleted_a_week_after_its_certificate_expired(acme, client, clock):
     answer = new_order(client, "www.example.com")
     finalize(client, answer.json)
     pending = new_order(client, "www.example.com").headers["Location"]
@@ -177,5 +163,5 @@ def test_an_order_is_deleted_a_week_after_its_certificate_expired(client, clock)
 
     for url in (pending, final):
         assert_problem(client.post(url, None), "malformed", 404)
-    services = client.service.settings.acme["default"]
+    services = acme.settings.acme["default"]
     assert services.orders.authorizations(pending.rpartition("/")[2]) == []

@@ -17,7 +17,6 @@ from anchor.store.database.certificates import Selection
 from anchor.store.database.tokens import Tokens
 from tests.support.acme import BASE_URL, Client, add_account, add_binding_token
 from tests.support.acme_orders import (
-    Clock,
     acme_with,
     add_client,
     assert_problem,
@@ -33,21 +32,6 @@ from tests.support.pki import assert_is_leaf, names_of
 
 class Crash(BaseException):
     """The process is killed."""
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def acme(serve, document, clock):
-    return serve(acme_with(document), base_url=BASE_URL, clock=clock)
-
-
-@pytest.fixture
-def client(acme):
-    return add_client(acme)
 
 
 @pytest.fixture

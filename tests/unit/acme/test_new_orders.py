@@ -8,7 +8,6 @@ from anchor.acme.identifiers import MAX_IDENTIFIERS
 from tests.support.acme import BASE_URL, URL
 from tests.support.acme_orders import (
     ERROR,
-    Clock,
     acme_with,
     add_client,
     assert_problem,
@@ -27,18 +26,8 @@ PROFILES = {
 
 
 @pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
 def acme(serve, document, clock):
     return serve(acme_with(document, profiles=PROFILES), base_url=BASE_URL, clock=clock)
-
-
-@pytest.fixture
-def client(acme):
-    return add_client(acme)
 
 
 def test_an_order_is_ready_at_once_and_its_authorizations_are_valid(client):

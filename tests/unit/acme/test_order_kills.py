@@ -13,32 +13,12 @@ from anchor.store.certificate_files import CertificateDirectory
 from anchor.store.database import acme_claims, certificates
 from anchor.store.database.acme_orders import AcmeOrders
 from anchor.store.database.certificates import Inventory, Selection
-from tests.support.acme import BASE_URL
 from tests.support.acme_orders import (
-    Clock,
-    acme_with,
-    add_client,
     assert_problem,
     download,
     finalize,
     new_order,
 )
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def acme(serve, document, clock):
-    return serve(acme_with(document), base_url=BASE_URL, clock=clock)
-
-
-@pytest.fixture
-def client(acme):
-    return add_client(acme)
-
 
 # The steps in their order, with what a process that is killed leaves: the status of the order.
 STEPS = [

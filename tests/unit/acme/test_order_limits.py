@@ -17,7 +17,6 @@ from anchor.store.database.certificates import Selection
 from anchor.timestamps import timestamp
 from tests.support.acme import BASE_URL, certificate_id
 from tests.support.acme_orders import (
-    Clock,
     acme_with,
     add_client,
     assert_problem,
@@ -30,21 +29,11 @@ from tests.support.acme_orders import (
 
 
 @pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
 def acme(serve, document, clock):
     document["signing_ca"]["local"]["valid_hours"] = 24
     return serve(
         acme_with(document, max_duplicates=3, max_pending_orders=4), base_url=BASE_URL, clock=clock
     )
-
-
-@pytest.fixture
-def client(acme):
-    return add_client(acme)
 
 
 def newest(acme):

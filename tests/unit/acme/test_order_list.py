@@ -7,30 +7,12 @@ import re
 import pytest
 
 from anchor.acme import order_list
-from tests.support.acme import BASE_URL
 from tests.support.acme_orders import (
-    Clock,
-    acme_with,
     add_client,
     assert_problem,
     finalize,
     new_order,
 )
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def acme(serve, document, clock):
-    return serve(acme_with(document), base_url=BASE_URL, clock=clock)
-
-
-@pytest.fixture
-def client(acme):
-    return add_client(acme)
 
 
 def next_page(answer):
