@@ -7,11 +7,12 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
-from anchor.acme import limits, renewal_info
+from anchor.acme import limits
 from anchor.acme.authorizations import new_authorizations
 from anchor.acme.identifiers import parse_identifiers
 from anchor.acme.order_policy import require_allowed_names
 from anchor.acme.problems import AcmeProblem, ProblemType, malformed
+from anchor.acme.replacements import already_replaced, check_replaces
 from anchor.acme.services import AcmeServices, new_id
 from anchor.acme.settings import AcmeSettings, ProfileSettings
 from anchor.auth.presented import Origin
@@ -59,7 +60,7 @@ def create_order(
         require_profile(services.settings, profile)
     replaces = _text(members, "replaces")
     if replaces is not None:
-        renewal_info.check_replaces(services, account, identifiers, replaces)
+        check_replaces(services, account, identifiers, replaces)
     limits.require_few_uncertified(services, account)
     limits.require_due(services, account, identifiers, replaces)
     require_allowed_names(services, account, identifiers, origin)
@@ -80,7 +81,7 @@ def create_order(
         created=now,
     )
     if not services.orders.add(order, authorizations, delete_after=expires + KEPT):
-        raise renewal_info.already_replaced()
+        raise already_replaced()
     return order, authorizations
 
 

@@ -7,8 +7,9 @@ from webob.acceptparse import create_accept_header
 
 from anchor.acme import revocation
 from anchor.acme.certificate_chain import certificate_chain
+from anchor.acme.explanation import explain_revocation
 from anchor.acme.problems import AcmeProblem, ProblemType
-from anchor.acme.renewal_info import explain_revocation, look_up
+from anchor.acme.renewal_info import look_up
 from anchor.acme.requests import Signer
 from anchor.controllers.acme.exchange import Exchange
 from anchor.controllers.methods import READ

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from anchor.acme.problems import AcmeProblem, ProblemType
-from anchor.acme.renewal_info import check_replaces
+from anchor.acme.replacements import check_replaces
 from anchor.cli import main
 from anchor.store.acme_records import AccountStatus, Identifier
 from anchor.store.database.tokens import Tokens

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anchor.acme.problems import AcmeProblem, ProblemType
-from anchor.acme.renewal_info import check_replaces
 from anchor.acme.renewal_windows import renewal_window
+from anchor.acme.replacements import check_replaces
 from anchor.store.acme_records import Identifier, OrderStatus
 from anchor.store.bans import Ban
 from anchor.timestamps import utc_now
