@@ -14,11 +14,11 @@ from anchor.cli import main
 from anchor.errors import StorageError
 from anchor.store.bans import Ban
 from anchor.store.database import copying, schema
+from anchor.store.database.acme_tables import METADATA
 from anchor.store.database.bans import Bans
 from anchor.store.database.engine import Database
 from anchor.store.database.inspection import inspect_database, schema_differences
 from anchor.store.database.settings import locate_database
-from anchor.store.database.tables import METADATA
 from anchor.timestamps import utc_now
 from tests.support.pki import make_csr
 from tests.support.tokens import add_token, add_used_credential

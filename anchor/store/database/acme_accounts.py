@@ -14,10 +14,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from anchor.errors import NotAuthenticated, StorageError
 from anchor.store.acme_records import Account, AccountStatus, OrderStatus
 from anchor.store.database.acme_claims import INVALID_KEPT
+from anchor.store.database.acme_tables import ACME_ACCOUNTS, ACME_ORDERS
 from anchor.store.database.certificate_rows import moment, seconds
 from anchor.store.database.engine import Database
 from anchor.store.database.statements import Statement
-from anchor.store.database.tables import ACME_ACCOUNTS, ACME_ORDERS
 from anchor.store.database.tokens import take_use
 from anchor.X509.storable_text import storable
 

@@ -12,10 +12,10 @@ from sqlalchemy import bindparam, select, update
 from anchor.store.acme_records import Authorization, AuthorizationStatus, Challenge, OrderStatus
 from anchor.store.database.acme_claims import INVALID_KEPT
 from anchor.store.database.acme_order_rows import challenges_text
+from anchor.store.database.acme_tables import ACME_AUTHORIZATIONS, ACME_ORDERS
 from anchor.store.database.certificate_rows import seconds
 from anchor.store.database.engine import Database
 from anchor.store.database.statements import Statement, Transaction
-from anchor.store.database.tables import ACME_AUTHORIZATIONS, ACME_ORDERS
 
 _ORDERS = ACME_ORDERS.c
 _AUTHORIZATIONS = ACME_AUTHORIZATIONS.c

@@ -12,10 +12,10 @@ from sqlalchemy import bindparam, select, update
 
 from anchor.auth.results import AcmeOrder
 from anchor.store.acme_records import OrderStatus
+from anchor.store.database.acme_tables import ACME_ACCOUNTS, ACME_ORDERS
 from anchor.store.database.certificate_rows import seconds
 from anchor.store.database.engine import Database
 from anchor.store.database.statements import Statement, Transaction
-from anchor.store.database.tables import ACME_ACCOUNTS, ACME_ORDERS
 
 MAX_PROCESSING = datetime.timedelta(minutes=2)
 """For how long an order can be processing; after that the process was killed."""

@@ -9,10 +9,10 @@ from sqlalchemy import and_, bindparam, or_, select
 
 from anchor.store.acme_records import OrderStatus
 from anchor.store.database.acme_claims import MAX_PROCESSING
+from anchor.store.database.acme_tables import ACME_ORDERS, IS_UNFINISHED
 from anchor.store.database.certificate_rows import moment, seconds
 from anchor.store.database.engine import Database
 from anchor.store.database.statements import Statement
-from anchor.store.database.tables import ACME_ORDERS, IS_UNFINISHED
 
 _ORDERS = ACME_ORDERS.c
 _COUNTED = datetime.timedelta(hours=1)

@@ -17,8 +17,8 @@ from anchor.store.acme_records import (
     OrderStatus,
     names_key,
 )
+from anchor.store.database.acme_tables import ACME_AUTHORIZATIONS, ACME_ORDERS
 from anchor.store.database.certificate_rows import moment, seconds
-from anchor.store.database.tables import ACME_AUTHORIZATIONS, ACME_ORDERS
 
 
 def order_values(order: Order, delete_after: datetime.datetime) -> dict[str, object]:

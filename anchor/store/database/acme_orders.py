@@ -24,15 +24,15 @@ from anchor.store.database.acme_order_rows import (
     order_of,
     order_values,
 )
-from anchor.store.database.certificate_rows import seconds
-from anchor.store.database.engine import Database
-from anchor.store.database.statements import Statement
-from anchor.store.database.tables import (
+from anchor.store.database.acme_tables import (
     ACME_ACCOUNTS,
     ACME_AUTHORIZATIONS,
     ACME_ORDERS,
     IS_UNFINISHED,
 )
+from anchor.store.database.certificate_rows import seconds
+from anchor.store.database.engine import Database
+from anchor.store.database.statements import Statement
 from anchor.timestamps import utc_now
 
 _ORDERS = ACME_ORDERS.c

@@ -19,19 +19,21 @@ from sqlalchemy import (
 
 from anchor.errors import AnchorError
 from anchor.store.database import postgresql
+from anchor.store.database.acme_tables import (
+    ACME_ACCOUNTS,
+    ACME_AUTHORIZATIONS,
+    ACME_ORDERS,
+    METADATA,
+)
 from anchor.store.database.engine import Database
 from anchor.store.database.errors import database_errors
 from anchor.store.database.inspection import inspect_database, require_current
 from anchor.store.database.settings import DatabaseLocation
 from anchor.store.database.tables import (
-    ACME_ACCOUNTS,
-    ACME_AUTHORIZATIONS,
-    ACME_ORDERS,
     BANS,
     CERTIFICATES,
     FAILURES,
     IMPORTS,
-    METADATA,
     SHARED_KEYS,
     TOKENS,
     USED_CREDENTIALS,

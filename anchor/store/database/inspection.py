@@ -11,10 +11,10 @@ from sqlalchemy import Connection, func, select, text
 
 from anchor.errors import ConfigurationError, StorageError
 from anchor.store.database import postgresql, sqlite
+from anchor.store.database.acme_tables import METADATA
 from anchor.store.database.errors import database_errors
 from anchor.store.database.schema import HEAD, schema_version
 from anchor.store.database.settings import DatabaseLocation
-from anchor.store.database.tables import METADATA
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,10 +24,11 @@ from sqlalchemy import (
 
 from anchor.auth.token import Token
 from anchor.store.acme_records import AccountStatus
+from anchor.store.database.acme_tables import ACME_ACCOUNTS
 from anchor.store.database.certificate_rows import moment, seconds
 from anchor.store.database.engine import Database
 from anchor.store.database.statements import Statement, Transaction
-from anchor.store.database.tables import ACME_ACCOUNTS, CERTIFICATES, TOKENS
+from anchor.store.database.tables import CERTIFICATES, TOKENS
 from anchor.timestamps import utc_now
 from anchor.X509.storable_text import storable
 

@@ -12,11 +12,11 @@ import pytest
 from anchor.cli import main
 from anchor.store.bans import Ban
 from anchor.store.database import copying, schema
+from anchor.store.database.acme_tables import METADATA
 from anchor.store.database.bans import Bans
 from anchor.store.database.engine import Database
 from anchor.store.database.settings import locate_database
 from anchor.store.database.shared_keys import SharedKey
-from anchor.store.database.tables import METADATA
 from anchor.store.database.tokens import Tokens
 from anchor.timestamps import utc_now
 from tests.support.acme import add_account, add_order

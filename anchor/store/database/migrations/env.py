@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from anchor.store.database.tables import METADATA
+from anchor.store.database.acme_tables import METADATA
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=METADATA)
 context.run_migrations()

@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from anchor.store.database import engine, migrations, schema
+from anchor.store.database.acme_tables import METADATA
 from anchor.store.database.engine import Database
 from anchor.store.database.inspection import schema_differences
 from anchor.store.database.settings import locate_database
-from anchor.store.database.tables import METADATA
 from tests.support import quick_databases
 from tests.support.database import make_database
 
