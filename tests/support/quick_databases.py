@@ -7,6 +7,8 @@ fixture ``real_databases``.
 
 from __future__ import annotations
 
+import threading
+
 from sqlalchemy import event, text
 
 from anchor.store.database import engine, schema, sqlite
@@ -15,6 +17,7 @@ migrate = schema.ensure_schema
 make_engine = sqlite.make_engine
 _HEAD = schema.HEAD
 _statements: list[str] = []
+_keeping = threading.Lock()
 
 
 def enter():
@@ -44,7 +47,9 @@ def copy_or_migrate(database, lock):
         _copy_tables(database, lock)
     else:
         migrate(database, lock)
-        _statements.extend(_tables_of(database))
+        with _keeping:
+            # Several threads may have opened the first database at once.
+            _statements[:] = _tables_of(database)
 
 
 def _is_new(database):
@@ -55,7 +60,8 @@ def _is_new(database):
 def _tables_of(database):
     with database.connect() as connection:
         dump = list(connection.connection.driver_connection.iterdump())
-    return [statement for statement in dump if statement not in {"BEGIN TRANSACTION;", "COMMIT;"}]
+    # Other threads may have stored rows already.
+    return [each for each in dump if each.startswith("CREATE ") or "alembic_version" in each]
 
 
 def _copy_tables(database, lock):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,27 @@ def test_the_tests_copy_what_the_migrations_make(database, tmp_path, monkeypatch
     by_alembic, copied = (make_database(tmp_path, name) for name in ("first.db", "second.db"))
 
     assert contents(by_alembic) == contents(copied) == contents(database)
+
+
+def test_threads_that_open_the_first_database_keep_its_tables_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "ensure_schema", quick_databases.copy_or_migrate)
+    monkeypatch.setattr(quick_databases, "_statements", [])
+    at_once = threading.Barrier(4)
+    is_new = quick_databases._is_new
+
+    def wait_and_look(database):
+        found = is_new(database)
+        at_once.wait(10)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(quick_databases, "_is_new", wait_and_look)
+        first = Database(locate_database({}, tmp_path))
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda _: first.prepare(), range(4)))
+    first.close()
+
+    assert len(quick_databases._statements) == len(set(quick_databases._statements)) > 0
 
 
 @pytest.mark.parametrize(
