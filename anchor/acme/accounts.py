@@ -146,7 +146,7 @@ def _create(
 
 
 def require_own(request: SignedRequest, account_id: str) -> Account:
-    """The account that has signed a request, if the request is to its own URL.
+    """The account that has signed a request to its URL.
 
     Raises:
         AcmeProblem: it is the URL of another account.
@@ -154,7 +154,7 @@ def require_own(request: SignedRequest, account_id: str) -> Account:
     account = request.require_account()
     if account.id != account_id:
         raise AcmeProblem(
-            ProblemType.UNAUTHORIZED, "an account can use its own URL only, that in its 'kid'"
+            ProblemType.UNAUTHORIZED, "the URL is that of another account: use the one in 'kid'"
         )
     return account
 

@@ -54,7 +54,7 @@ def offered(settings: AcmeSettings, identifier: Identifier) -> tuple[Challenge, 
             f"{' or '.join(sorted(fitting))}; this directory offers only "
             f"{', '.join(settings.challenges)}",
         )
-    # Last, because uacme drops an order when a challenge without a token stands before its own.
+    # Last: uacme drops an order if a challenge without a token precedes the one that it uses.
     types.sort(key=_PERSISTENT.__eq__)
     return tuple(
         Challenge(type=each, token="" if each == _PERSISTENT else _new_token()) for each in types

@@ -44,7 +44,7 @@ def _require_mailto(url: str) -> None:
     if "?" in match[2]:
         raise _invalid(f"{url!a} should have no header fields")
     if "," in match[2]:
-        raise _invalid(f"{url!a} should have one address: list each one as its own contact")
+        raise _invalid(f"{url!a} should have one address: write a contact for each address")
     if not _ADDRESS.fullmatch(unquote(match[2])):
         raise _invalid(f"{url!a} should be 'mailto:' and an address such as admin@example.com")
 

@@ -59,9 +59,9 @@ def run(namespace: argparse.Namespace) -> int:
         tokens.add(token)
     if token.names is None and _requires_names(document, namespace.authority):
         print(
-            f"warning: the policy of {namespace.authority!a} (requester_names with "
-            "credential_names) refuses every request with this token, as it is not limited to "
-            "names: create one with --name, and revoke this one",
+            "warning: the token is not limited to names, and the policy of "
+            f"{namespace.authority!a} (requester_names with credential_names) refuses such tokens: "
+            "create one with --name, and revoke this one",
             file=sys.stderr,
         )
     if namespace.output is not None:

@@ -81,7 +81,7 @@ def _context() -> ssl.SSLContext:
 
 
 def _problem(encoded: bytes, identifier: Identifier, digest: bytes) -> str | None:
-    """What is wrong with the certificate; None if it is that of the challenge."""
+    """What is wrong with the certificate; None if it answers the challenge."""
     try:
         certificate = x509.load_der_x509_certificate(encoded)
         names = _names(certificate)

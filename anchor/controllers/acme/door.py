@@ -7,16 +7,15 @@ from collections.abc import Callable, Mapping
 
 from webob import Response
 
-from anchor.acme.errors import problem_type
 from anchor.acme.nonces import Nonces
 from anchor.acme.problems import AcmeProblem, ProblemType
 from anchor.acme.services import AcmeByAuthority, AcmeServices, is_id
 from anchor.acme.urls import AcmeUrls
 from anchor.controllers.acme import accounts, certificates, directory, orders
 from anchor.controllers.acme.exchange import Exchange
+from anchor.controllers.acme.problems import PROBLEM_TYPE, describe_error
 from anchor.errors import MAX_SHOWN, UnknownAuthority
 from anchor.metrics.registry import Metrics
-from anchor.web.problems import public_detail, status_of
 from anchor.web.request import Request
 from anchor.web.responses import respond
 from anchor.web.settings import WebSettings
@@ -97,15 +96,9 @@ def _respond_to_unknown_authority(request: Request, segments: tuple[str, ...]) -
     """A problem document without the links to a directory, because there is none."""
     name = segments[0][:MAX_SHOWN] if segments else ""
     error = UnknownAuthority(f"there is no registration authority {name!a} with ACME")
-    status = status_of(error)
-    document = {
-        "type": problem_type(error).urn,
-        "status": int(status),
-        "detail": public_detail(error, request, status),
-        "request_id": request.request_id,
-    }
-    body = json.dumps(document).encode("ascii")
-    return respond(request, body, "application/problem+json", status)
+    problem = describe_error(error, request)
+    body = json.dumps(problem.document).encode("ascii")
+    return respond(request, body, PROBLEM_TYPE, problem.status)
 
 
 def _find(segments: tuple[str, ...], urls: AcmeUrls) -> tuple[Handler, tuple[str, ...]]:

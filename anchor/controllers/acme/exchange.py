@@ -12,17 +12,15 @@ from typing import Any
 
 from webob import Response
 
-from anchor.acme.errors import problem_type
 from anchor.acme.nonces import Nonces
-from anchor.acme.problems import AcmeProblem
 from anchor.acme.requests import RequestReader, SignedRequest, Signer
 from anchor.acme.services import AcmeServices
 from anchor.acme.urls import AcmeUrls
 from anchor.auth.presented import Origin
-from anchor.errors import AnchorError, UnsupportedSubmission, ValidationFailed, WrongMethod
+from anchor.controllers.acme.problems import PROBLEM_TYPE, describe_error
+from anchor.errors import AnchorError, UnsupportedSubmission, WrongMethod
 from anchor.metrics.registry import Metrics
 from anchor.web.forms import content_type
-from anchor.web.problems import public_detail, retry_headers, status_of
 from anchor.web.request import Request
 from anchor.web.responses import respond
 from anchor.web.settings import WebSettings
@@ -130,35 +128,13 @@ class Exchange:
 
     def respond_to_error(self, error: Exception) -> Response:
         """The problem document for an error (RFC 8555 section 6.7)."""
-        kind = problem_type(error)
-        if isinstance(error, AcmeProblem):
-            status, document = HTTPStatus(kind.status), error.as_json()
-        else:
-            status = status_of(error)
-            if status is HTTPStatus.UNAUTHORIZED:
-                # RFC 9110 section 15.5.2: a 401 would name a scheme, and ACME uses none of them.
-                status = HTTPStatus.FORBIDDEN
-            document = {"type": kind.urn, "status": int(status)}
-        document["detail"] = public_detail(error, self.request, status)
-        document["request_id"] = self.request.request_id
-        if isinstance(error, ValidationFailed):
-            document["failures"] = [
-                {"check": failure.check, "reason": failure.reason} for failure in error.failures
-            ]
-        headers = dict(retry_headers(error))
-        links: tuple[tuple[str, str], ...] = ()
-        if isinstance(error, AcmeProblem):
-            links = error.links
-            if error.retry_after is not None:
-                headers["Retry-After"] = str(error.retry_after)
-            if error.location is not None:
-                headers["Location"] = error.location
+        problem = describe_error(error, self.request)
         return self.respond(
-            document,
-            status=status,
-            media_type="application/problem+json",
-            headers=headers,
-            links=links,
+            problem.document,
+            status=problem.status,
+            media_type=PROBLEM_TYPE,
+            headers=problem.headers,
+            links=problem.links,
         )
 
     def _add_nonce(self, response: Response) -> None:

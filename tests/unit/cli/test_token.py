@@ -304,7 +304,9 @@ def test_a_token_that_the_policy_always_refuses_is_created_with_a_warning(
 
     code, output, errors = anchor(*words)
     assert (code, "secret" in output) == (0, True)
-    assert errors.startswith("warning: the policy of 'default' (requester_names with credential_")
+    assert errors.startswith(
+        "warning: the token is not limited to names, and the policy of 'default' "
+    )
     assert errors.endswith("create one with --name, and revoke this one\n")
     assert anchor(*words, "--name", "web1.example.com")[2] == ""
 
