@@ -286,6 +286,8 @@ class Attempt:
 
 def _network(address: str) -> str:
     """The network to count an address under: one IPv6 client may have 2**64 addresses."""
+    if ":" not in address:
+        return address
     try:
         return str(IPv6Network((IPv6Address(address).packed, 64), strict=False))
     except ValueError:

@@ -51,7 +51,7 @@ class IssuedCertificate:
         """The CA's certificate and its issuers, up to the root."""
         return (self.ca.certificate, *self.ca.chain)
 
-    @property
+    @cached_property
     def serial(self) -> str:
         """The serial number in hexadecimal."""
         return f"{self.certificate.serial_number:x}"

@@ -48,7 +48,8 @@ class CertificateTemplate:
     ) -> x509.Certificate:
         """Sign the certificate with the CA's key; Ed25519 and Ed448 keys ignore the hash."""
         builder = (
-            x509.CertificateBuilder()
+            # Adding the extensions one by one would copy the builder for each.
+            x509.CertificateBuilder(extensions=list(self.extensions))
             .issuer_name(self.issuer.subject)
             .subject_name(self.csr.subject)
             .public_key(self.csr.public_key)
@@ -56,8 +57,6 @@ class CertificateTemplate:
             .not_valid_before(self.not_before)
             .not_valid_after(self.not_after)
         )
-        for extension in self.extensions:
-            builder = builder.add_extension(extension.value, extension.critical)
         takes_no_hash = isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
         return builder.sign(key, None if takes_no_hash else signing_hash)
 
