@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 TEST_PLUGINS := $(wildcard tests/support/plugins/*.toml tests/support/plugins/*/*.py)
 NPM_FILES := $(addprefix tests/support/acme_programs/,package.json package-lock.json)
 
-.PHONY: serve check test lint docs collect bench load fuzz clean
+.PHONY: serve check test lint docs collect bench bench-peers load fuzz clean
 
 serve: $(VENV)/serve.stamp CA/root-ca.crt
 	@echo
@@ -50,6 +50,10 @@ collect: $(VENV)/test.stamp
 bench: $(VENV)/test.stamp $(VENV)/packages.stamp
 	$(BIN)/python tools/bench.py $(BENCH)
 	$(BIN)/python tools/bench_scale.py
+
+# Next to cfssl and OpenBao where they are installed: make bench-peers PEERS='--bao ~/openbao/bin/bao'
+bench-peers: $(VENV)/test.stamp
+	$(BIN)/python tools/bench_peers.py $(PEERS)
 
 # Runs until it is interrupted.  FUZZ sets options of libFuzzer: make fuzz FUZZ=-runs=100000
 fuzz: $(VENV)/test.stamp

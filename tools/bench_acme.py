@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from bench import configure, cpu_seconds, proportional_memory, serving, verify
+from bench import configure, serving
+from bench_load import cpu_seconds, proportional_memory, verify
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec

@@ -15,7 +15,6 @@ import logging
 import os
 import resource
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -25,16 +24,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import webtest
-from bench import (
-    ROOT,
-    configure,
-    cpu_seconds,
-    load,
-    make_csrs,
-    proportional_memory,
-    request_body,
-    verify,
-)
+from bench import ROOT, configure, sign_request
+from bench_load import cpu_seconds, free_port, load, make_csrs, proportional_memory, verify
 
 from anchor import logs
 from anchor.app import Application
@@ -165,7 +156,7 @@ def requests(directory: Path, count: int) -> None:
 def starting(directory: Path, _count: int) -> None:
     """Measure the time to the first certificate, and the memory of four workers after 400 more."""
     ca = configure(directory, "ec-p256")
-    bodies = [request_body(csr) for csr in make_csrs(401)]
+    requests = [sign_request(csr) for csr in make_csrs(401)]
     placeholders = ["--set-placeholder", f"anchor_venv={sys.prefix}"]
     placeholders += ["--set-placeholder", f"anchor_run={directory}"]
     pecan = ["--venv", sys.prefix, "--pecan", "config.py"]
@@ -174,9 +165,7 @@ def starting(directory: Path, _count: int) -> None:
         ("anchor.ini", ["uwsgi", *placeholders, "--ini", ROOT / "tools/uwsgi/anchor.ini"]),
         ("anchor serve", ["anchor", "serve"]),
     ):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         ours = ["--port", str(port)]
         if command[0] == "uwsgi":
             ours = ["--http-socket", f"127.0.0.1:{port}", "-p", "4"]
@@ -190,9 +179,9 @@ def starting(directory: Path, _count: int) -> None:
                 start_new_session=True,
             )
         try:
-            answers = _first(process, port, bodies[:1])
+            answers = _first(process, port, requests[:1])
             seconds, cpu = time.perf_counter() - started, cpu_seconds(process.pid)
-            answers += load(port, bodies[1:], 4)[0]
+            answers += load(port, requests[1:], 4)[0]
             show(f"{what}: until the first certificate", f"{seconds:.2f} s", f"CPU {cpu:.2f} s")
             show(f"{what}: memory", f"{proportional_memory(process.pid):.0f} MB")
             verify(answers, ca)
@@ -202,10 +191,10 @@ def starting(directory: Path, _count: int) -> None:
             process.wait()
 
 
-def _first(process: subprocess.Popen[bytes], port: int, bodies: list[bytes]) -> list[bytes]:
+def _first(process: subprocess.Popen[bytes], port: int, requests: list[bytes]) -> list[bytes]:
     while process.poll() is None:
         try:
-            return load(port, bodies, 1)[0]
+            return load(port, requests, 1)[0]
         except OSError:
             time.sleep(0.01)
     raise SystemExit(f"the server ended with {process.returncode}")

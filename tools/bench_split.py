@@ -15,7 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pecan
-from bench import BOUNDARY, bare_signature, make_csrs, request_body
+from bench import BOUNDARY, bare_signature, request_body
+from bench_load import make_csrs
 from bench_scale import records
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding

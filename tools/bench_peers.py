@@ -1,0 +1,188 @@
+"""Benchmark: CPU time per certificate of Anchor, cfssl and OpenBao, side by side.
+
+All servers run during the whole measurement, and each in turn gets the same requests while the
+others are idle.  The median of the rounds counts, so that other load on the machine affects all
+alike.  The CPU time of a server counts during its rounds only, with what it does in the background
+at that time; a separate column shows what it uses while the others are asked.
+
+Every certificate is verified, and found in the store of the server that signed it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import platform
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import bench_peer_servers
+from bench import CA_KEYS, configure
+from bench_load import cpu_seconds, host_name, load, make_csrs, verify
+from bench_peer_servers import ANCHOR, CFSSL, OPENBAO, PACKAGES, PROGRAMS, Server
+from cryptography import x509
+
+import anchor
+
+WARM_UP = 100
+# The most CPU time that Anchor should take, as a share of a peer's.
+GOALS = {
+    "rsa-2048": {OPENBAO: 0.42, CFSSL: 0.65},
+    "rsa-4096": {OPENBAO: 0.33, CFSSL: 0.38},
+    "ec-p256": {OPENBAO: 0.70, CFSSL: 1.6},
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one server took.
+
+    Attributes:
+        rounds: CPU seconds per certificate, for each round.
+        idle: CPU seconds per second while the other servers were asked.
+    """
+
+    rounds: tuple[float, ...]
+    idle: float
+
+    @property
+    def cpu(self) -> float:
+        """CPU seconds per certificate: the median of the rounds."""
+        return statistics.median(self.rounds)
+
+
+def main() -> None:
+    """Run the benchmark and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=250, help="per server and round")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--connections", type=int, default=8)
+    parser.add_argument("--keys", nargs="+", default=CA_KEYS, choices=CA_KEYS)
+    parser.add_argument("--cfssl", type=Path, help="the program cfssl")
+    parser.add_argument("--bao", type=Path, help="the program bao")
+    options = parser.parse_args()
+    programs = find_programs({CFSSL: options.cfssl, OPENBAO: options.bao})
+    print(
+        f"{options.rounds} rounds of {options.requests} certificates each, "
+        f"{options.connections} connections, data in {tempfile.gettempdir()}"
+    )
+    print(f"Anchor {anchor.__version__}, Python {platform.python_version()}", end="")
+    for name, program in programs.items():
+        print(f", {bench_peer_servers.version(name, program)}", end="")
+    print("\n")
+    for name in PACKAGES.keys() - programs.keys():
+        print(f"{name} is not installed and left out: {PACKAGES[name]}\n")
+    # Remove the files only at the end: after many files were removed, ext4 is slow for minutes.
+    with tempfile.TemporaryDirectory() as directory:
+        for kind in options.keys:
+            results = compare(kind, programs, options, Path(directory) / kind)
+            print("\n".join(describe(kind, results)), flush=True)
+
+
+def find_programs(given: Mapping[str, Path | None]) -> dict[str, Path]:
+    """The programs of the peers that are installed, as given or on the path."""
+    found = {}
+    for name, path in given.items():
+        beside = Path(sys.executable).parent
+        candidates = [str(path)] if path else [*PROGRAMS[name]]
+        for candidate in candidates:
+            program = shutil.which(candidate) or shutil.which(candidate, path=str(beside))
+            if program:
+                found[name] = Path(program)
+                break
+    return found
+
+
+def compare(
+    kind: str, programs: Mapping[str, Path], options: argparse.Namespace, directory: Path
+) -> dict[str, Result]:
+    """Measure all servers with one kind of CA key, round by round."""
+    ca = configure(directory, kind)
+    csrs = make_csrs(WARM_UP + options.rounds * options.requests)
+    with start(programs, directory) as servers:
+        runs = [Run(server, csrs) for server in servers]
+        for run in runs:
+            run.send(WARM_UP, options.connections)
+        started, counters = time.perf_counter(), [run.cpu() for run in runs]
+        rounds = [
+            [run.send(options.requests, options.connections) for run in runs]
+            for _ in range(options.rounds)
+        ]
+        ended = time.perf_counter()
+        results = {}
+        for run, before, sent in zip(runs, counters, zip(*rounds, strict=True), strict=True):
+            elsewhere = ended - started - sum(seconds for _, seconds in sent)
+            idle = run.cpu() - before - sum(cpu for cpu, _ in sent)
+            each = tuple(cpu / options.requests for cpu, _ in sent)
+            results[run.server.name] = Result(each, idle / elsewhere if elsewhere else 0)
+        for run in runs:
+            run.check(ca)
+    return results
+
+
+class Run:
+    """The requests to one server, and the responses."""
+
+    def __init__(self, server: Server, csrs: list[bytes]) -> None:
+        self.server = server
+        requests = [server.request(csr, host_name(n)) for n, csr in enumerate(csrs)]
+        self._requests: Iterator[bytes] = iter(requests)
+        self._bodies: list[bytes] = []
+
+    def cpu(self) -> float:
+        """The CPU seconds of the server so far."""
+        return cpu_seconds(self.server.pid)
+
+    def send(self, count: int, connections: int) -> tuple[float, float]:
+        """Send the next requests; return the CPU seconds and the elapsed seconds."""
+        requests = [next(self._requests) for _ in range(count)]
+        started, before = time.perf_counter(), self.cpu()
+        bodies, _ = load(self.server.port, requests, connections)
+        cpu = self.cpu() - before
+        self._bodies += bodies
+        return cpu, time.perf_counter() - started
+
+    def check(self, ca: x509.Certificate) -> None:
+        """Verify all certificates, and that the server has stored as many."""
+        verify([self.server.certificate(body) for body in self._bodies], ca)
+        stored = self.server.count_stored()
+        assert stored == len(self._bodies), (self.server.name, stored, len(self._bodies))
+
+
+@contextlib.contextmanager
+def start(programs: Mapping[str, Path], directory: Path) -> Iterator[list[Server]]:
+    """Start Anchor, and each peer that is installed, with the CA of Anchor's configuration."""
+    pair = (directory / "CA/root-ca.crt", directory / "CA/root-ca-unwrapped.key")
+    peers = {CFSSL: bench_peer_servers.cfssl, OPENBAO: bench_peer_servers.openbao}
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(bench_peer_servers.anchor(directory))]
+        for name, program in programs.items():
+            running = peers[name](program, directory / name.lower(), *pair)
+            servers.append(stack.enter_context(running))
+        yield servers
+
+
+def describe(kind: str, results: Mapping[str, Result]) -> Iterator[str]:
+    """The lines of the table for one kind of CA key."""
+    yield f"{kind:12} CPU per certificate   from - to        while idle   Anchor's share   goal"
+    ours = results[ANCHOR].cpu
+    for name, result in results.items():
+        line = (
+            f"  {name:10} {result.cpu * 1e3:13.3f} ms"
+            f"     {min(result.rounds) * 1e3:6.3f} - {max(result.rounds) * 1e3:6.3f}"
+            f"  {result.idle * 1e3:6.2f} ms/s"
+        )
+        if name != ANCHOR:
+            ratio, goal = ours / result.cpu, GOALS[kind][name]
+            line += f"   {ratio:14.2f}   {goal:4.2f} {'met' if ratio <= goal else 'missed'}"
+        yield line
+
+
+if __name__ == "__main__":
+    main()
