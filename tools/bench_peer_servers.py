@@ -28,7 +28,6 @@ PACKAGES = {
 }
 # The tables of the version in Debian, from its certdb/sqlite/migrations.
 CERTDB = """
-PRAGMA journal_mode = WAL;
 CREATE TABLE certificates (
     serial_number blob NOT NULL, authority_key_identifier blob NOT NULL, ca_label blob,
     status blob NOT NULL, reason int, expiry timestamp, revoked_at timestamp, pem blob NOT NULL,
@@ -75,8 +74,18 @@ def anchor(directory: Path) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def cfssl(program: Path, directory: Path, certificate: Path, key: Path) -> Iterator[Server]:
-    """Run cfssl with a SQLite database in WAL mode, as Anchor's is; it makes cfssl faster."""
+def cfssl(
+    program: Path, directory: Path, certificate: Path, key: Path, synchronous: str
+) -> Iterator[Server]:
+    """Run cfssl with a SQLite database in WAL mode, as Anchor's is.
+
+    Args:
+        program: the program.
+        directory: the directory to make for its files.
+        certificate: the file with the certificate of the CA.
+        key: the file with its key.
+        synchronous: FULL to flush each commit to the disk, as Anchor does; NORMAL not to.
+    """
     directory.mkdir()
     port, database = free_port(), directory / "certs.db"
     with contextlib.closing(sqlite3.connect(database)) as connection:
@@ -84,7 +93,8 @@ def cfssl(program: Path, directory: Path, certificate: Path, key: Path) -> Itera
     usages = ["signing", "key encipherment", "server auth", "client auth"]
     config = {"signing": {"default": {"expiry": "24h", "usages": usages}}}
     (directory / "config.json").write_text(json.dumps(config))
-    db_config = {"driver": "sqlite3", "data_source": str(database)}
+    source = f"file:{database}?_journal_mode=WAL&_synchronous={synchronous}"
+    db_config = {"driver": "sqlite3", "data_source": source}
     (directory / "db.json").write_text(json.dumps(db_config))
     command = [
         *(program, "serve", "-address", "127.0.0.1", "-port", str(port), "-loglevel", "3"),

@@ -66,6 +66,12 @@ def main() -> None:
     parser.add_argument("--keys", nargs="+", default=CA_KEYS, choices=CA_KEYS)
     parser.add_argument("--cfssl", type=Path, help="the program cfssl")
     parser.add_argument("--bao", type=Path, help="the program bao")
+    parser.add_argument(
+        "--cfssl-synchronous",
+        default="FULL",
+        choices=("FULL", "NORMAL"),
+        help="NORMAL: cfssl answers before its certificates are on the disk, its driver's default",
+    )
     options = parser.parse_args()
     programs = find_programs({CFSSL: options.cfssl, OPENBAO: options.bao})
     print(
@@ -105,7 +111,7 @@ def compare(
     """Measure all servers with one kind of CA key, round by round."""
     ca = configure(directory, kind)
     csrs = make_csrs(WARM_UP + options.rounds * options.requests)
-    with start(programs, directory) as servers:
+    with start(programs, options.cfssl_synchronous, directory) as servers:
         runs = [Run(server, csrs) for server in servers]
         for run in runs:
             run.send(WARM_UP, options.connections)
@@ -156,16 +162,20 @@ class Run:
 
 
 @contextlib.contextmanager
-def start(programs: Mapping[str, Path], directory: Path) -> Iterator[list[Server]]:
+def start(
+    programs: Mapping[str, Path], synchronous: str, directory: Path
+) -> Iterator[list[Server]]:
     """Start Anchor, and each peer that is installed, with the CA of Anchor's configuration."""
     pair = (directory / "CA/root-ca.crt", directory / "CA/root-ca-unwrapped.key")
-    peers = {CFSSL: bench_peer_servers.cfssl, OPENBAO: bench_peer_servers.openbao}
     with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(bench_peer_servers.anchor(directory))]
-        for name, program in programs.items():
-            running = peers[name](program, directory / name.lower(), *pair)
-            servers.append(stack.enter_context(running))
-        yield servers
+        servers = [bench_peer_servers.anchor(directory)]
+        if program := programs.get(CFSSL):
+            servers.append(
+                bench_peer_servers.cfssl(program, directory / "cfssl", *pair, synchronous)
+            )
+        if program := programs.get(OPENBAO):
+            servers.append(bench_peer_servers.openbao(program, directory / "openbao", *pair))
+        yield [stack.enter_context(server) for server in servers]
 
 
 def describe(kind: str, results: Mapping[str, Result]) -> Iterator[str]:
