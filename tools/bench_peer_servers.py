@@ -96,7 +96,7 @@ def cfssl(
     source = f"file:{database}?_journal_mode=WAL&_synchronous={synchronous}"
     db_config = {"driver": "sqlite3", "data_source": source}
     (directory / "db.json").write_text(json.dumps(db_config))
-    command = [
+    command: list[str | Path] = [
         *(program, "serve", "-address", "127.0.0.1", "-port", str(port), "-loglevel", "3"),
         *("-ca", certificate, "-ca-key", key, "-config", "config.json", "-db-config", "db.json"),
     ]
