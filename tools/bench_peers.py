@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import platform
 import shutil
 import statistics
@@ -101,8 +102,9 @@ def main() -> None:
     for name, program in programs.items():
         print(f", {bench_peer_servers.version(name, program)}", end="")
     print("\n")
-    for name in PACKAGES.keys() - programs.keys():
-        print(f"{name} is not installed and left out: {PACKAGES[name]}\n")
+    for name, package in PACKAGES.items():
+        if name not in programs:
+            print(f"{name} is not installed and left out: {package}\n")
     print(
         "signature, Anchor: the CPU time of the bare signature, and of Anchor, as shares of the "
         f"server's\n\n{HEADING}",
@@ -116,16 +118,24 @@ def main() -> None:
 
 
 def find_programs(given: Mapping[str, Path | None]) -> dict[str, Path]:
-    """The programs of the peers that are installed, as given or on the path."""
+    """The programs of the peers that are installed.
+
+    Args:
+        given: the program of each peer by its name, or None to look for it on the path and beside
+            Python.
+
+    Raises:
+        SystemExit: a given program does not exist.
+    """
+    path = os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)])
     found = {}
-    for name, path in given.items():
-        beside = Path(sys.executable).parent
-        candidates = [str(path)] if path else [*PROGRAMS[name]]
-        for candidate in candidates:
-            program = shutil.which(candidate) or shutil.which(candidate, path=str(beside))
-            if program:
-                found[name] = Path(program)
-                break
+    for name, program in given.items():
+        names = [str(program)] if program else PROGRAMS[name]
+        candidates = [which for each in names if (which := shutil.which(each, path=path))]
+        if candidates:
+            found[name] = Path(candidates[0])
+        elif program:
+            raise SystemExit(f"{program} is not a program")
     return found
 
 

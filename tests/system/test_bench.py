@@ -53,3 +53,21 @@ def test_the_scale_benchmark_prints_its_figures():
         "anchor certs --for",
     ):
         assert line in done.stdout
+
+
+def test_the_comparison_verifies_every_server_that_is_installed():
+    few = ["--requests", "10", "--rounds", "2", "--connections", "2", "--keys", "ec-p256"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools/bench_peers.py", *few],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert any(line[:1] == ["Anchor"] and line[2:3] == ["ms"] for line in lines)
+    for peer in ("cfssl", "OpenBao"):
+        measured = any(line[:1] == [peer] and line[-1] in {"met", "missed"} for line in lines)
+        assert measured or f"{peer} is not installed" in done.stdout
