@@ -60,7 +60,8 @@ class Nonces:
             DatabaseUnavailable: the database is away, locked or full.
         """
         single_use, now = self._parse(nonce), self._clock()
-        with self._database.transaction() as transaction:
+        # What the request changes is committed later, and durably: then this is durable too.
+        with self._database.transaction(durable=False) as transaction:
             if not used_credentials.take(transaction, single_use, now):
                 raise _bad("it was used before")
 

@@ -579,6 +579,15 @@ def test_commits_are_durable_whatever_the_server_prefers(
             assert expected == shown
 
 
+def test_only_a_commit_that_need_not_be_durable_does_not_wait_for_the_disk(database):
+    shown = Statement(text("SHOW synchronous_commit"))
+
+    # The server's connection is the same one each time.
+    for durable, expected in ((False, "off"), (True, "on"), (False, "off"), (True, "on")):
+        with database.transaction(durable=durable) as transaction:
+            assert transaction.rows(shown, {}) == [(expected,)]
+
+
 def test_after_a_fail_over_the_same_database_works_and_nothing_is_lost(primary, tmp_path):
     replica = primary.replica(tmp_path, synchronous=True)
     hosts = "&".join(f"host={server.host}:{server.port}" for server in (primary, replica))

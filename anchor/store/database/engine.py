@@ -108,18 +108,22 @@ class Database:
                 postgresql.require_replicated(connection.info)
 
     @contextmanager
-    def transaction(self, *, writes: bool = True) -> Iterator[Transaction]:
-        """A transaction for the statements of each request, committed durably at its end.
+    def transaction(self, *, writes: bool = True, durable: bool = True) -> Iterator[Transaction]:
+        """A transaction for the statements of each request, committed at its end.
 
         Args:
             writes: False if it only reads.
+            durable: False if a crash of the machine may undo it until the next durable commit;
+                all processes and nodes see it at once all the same.
 
         Raises:
             DatabaseUnavailable: the database is away, locked or full, or a replica did not confirm.
             StorageError: the database refuses a statement.
         """
         try:
-            engine, _, connections = self._open_with_tables()
+            opened = self._open_with_tables()
+            engine = opened.engine
+            connections = opened.connections if durable else opened.relaxed
             connection = connections.begin(writes=writes)
             try:
                 yield Transaction(connection.cursor(), engine.dialect)
@@ -189,14 +193,22 @@ class Database:
         path = self.location.path
         if path is None:
             engine = postgresql.make_engine(self.location)
-            return _Open(engine, os.getpid(), postgresql.Connections(engine))
+            return _Open(
+                engine,
+                os.getpid(),
+                connections=postgresql.Connections(engine),
+                relaxed=postgresql.Connections(engine, durable=False),
+            )
         if self._file is None:
             # A process that is forked later must not replace a file that has disappeared.
             sqlite.create_file(path)
             self._file = sqlite.file_identity(path)
         engine = sqlite.make_engine(self.location)
-        connections = sqlite.Connections(engine, self._timeout, path, self._file)
-        return _Open(engine, os.getpid(), connections)
+        connections, relaxed = (
+            sqlite.Connections(engine, self._timeout, path, self._file, durable=durable)
+            for durable in (True, False)
+        )
+        return _Open(engine, os.getpid(), connections, relaxed)
 
     def _begin(self, connection: Connection, *, reads_first: bool = True) -> None:
         """Wait for other transactions that would change what this one reads."""
@@ -211,15 +223,18 @@ class _Open(NamedTuple):
 
     Attributes:
         connections: the connections for transactions of requests.
+        relaxed: those for transactions that need not be durable at once.
     """
 
     engine: Engine
     process: int
     connections: sqlite.Connections | postgresql.Connections
+    relaxed: sqlite.Connections | postgresql.Connections
 
     def close(self) -> None:
         """Close the connections, unless they belong to another process."""
         is_own = self.process == os.getpid()
         if is_own:
             self.connections.close()
+            self.relaxed.close()
         self.engine.dispose(close=is_own)

@@ -74,10 +74,12 @@ class Connections:
 
     Args:
         engine: has the pool.
+        durable: False if commits need not wait for the disk or a replica.
     """
 
-    def __init__(self, engine: Engine):
+    def __init__(self, engine: Engine, *, durable: bool = True):
         self._engine = engine
+        self._durable = durable
 
     def begin(self, *, writes: bool) -> Any:
         """A connection in a transaction; pass it to :meth:`commit` or to :meth:`abandon`.
@@ -86,7 +88,14 @@ class Connections:
             psycopg.Error: the server is away.
             sqlalchemy.exc.TimeoutError: all connections are in use.
         """
-        return self._engine.raw_connection()
+        connection = self._engine.raw_connection()
+        if writes and not self._durable:
+            try:
+                connection.cursor().execute("SET LOCAL synchronous_commit = off")
+            except BaseException as error:
+                self.abandon(connection, error)
+                raise
+        return connection
 
     def commit(self, connection: Any, *, writes: bool) -> None:
         """Commit the transaction.

@@ -61,15 +61,23 @@ class Connections:
         seconds: how long a transaction waits for others at most.
         path: the file.
         identity: the file's :func:`file_identity`.
+        durable: False if commits need not wait for the disk.
     """
 
     def __init__(
-        self, engine: Engine, seconds: float, path: Path, identity: tuple[int, int] | None
+        self,
+        engine: Engine,
+        seconds: float,
+        path: Path,
+        identity: tuple[int, int] | None,
+        *,
+        durable: bool = True,
     ):
         self._engine = engine
         self._seconds = seconds
         self._path = path
         self._identity = identity
+        self._durable = durable
         self._idle: dict[bool, list[Any]] = {True: [], False: []}
 
     def begin(self, *, writes: bool) -> Any:
@@ -126,6 +134,9 @@ class Connections:
         pooled.detach()
         if writes:
             connection.execute("PRAGMA busy_timeout = 0")
+        if not self._durable:
+            # The next commit of another connection, or the checkpoint, syncs this one's too.
+            connection.execute("PRAGMA synchronous = NORMAL")
         return connection
 
 

@@ -16,6 +16,7 @@ from anchor.errors import MAX_SHOWN, DatabaseUnavailable
 from anchor.jose.compact import encode_base64url
 from anchor.store.bans import Ban
 from anchor.store.database.bans import Bans
+from anchor.store.database.engine import Database
 from anchor.timestamps import utc_now
 from tests.support import jwt
 from tests.support.acme import (
@@ -718,6 +719,25 @@ def test_an_account_of_one_node_is_that_of_its_key_at_another(nodes):
     client.http = second.http
 
     assert client.register(status=200).headers["Location"] == client.account
+
+
+def test_only_the_use_of_a_nonce_is_committed_without_the_disk(world, monkeypatch):
+    original, durable = Database.transaction, []
+
+    def recorded(self, **options):
+        if options.get("writes", True):
+            durable.append(options.get("durable", True))
+        return original(self, **options)
+
+    monkeypatch.setattr(Database, "transaction", recorded)
+    world.client.post(world.client.account, None, status=200)
+    assert durable == [False]
+
+    world.client.post("/new-order", {"identifiers": [{"type": "dns", "value": "a.example.com"}]})
+    # What the request changes comes after its nonce, and makes that durable too.
+    assert durable[1] is False
+    assert durable[2:] == [True] * len(durable[2:])
+    assert durable[2:]
 
 
 def test_a_nonce_expires_and_stays_refused(nodes):

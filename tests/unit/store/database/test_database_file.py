@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import sqlite3
 import stat
 import threading
@@ -23,7 +24,7 @@ from anchor.store.database.statements import Statement
 from anchor.store.database.tables import IMPORTS
 from anchor.timestamps import utc_now
 
-FULL = 2  # SQLite's number for the value of `PRAGMA synchronous`
+NORMAL, FULL = 1, 2  # SQLite's numbers for the values of `PRAGMA synchronous`
 
 
 def open_database(directory, **options):
@@ -289,3 +290,30 @@ def test_every_commit_waits_for_the_disk(tmp_path):
     with database.transaction() as transaction:
         assert [(FULL,)] == transaction.rows(Statement(pragma), {})
     database.close()
+
+
+@pytest.mark.usefixtures("real_databases")
+def test_only_a_commit_that_need_not_be_durable_does_not_wait_for_the_disk(tmp_path):
+    database = open_database(tmp_path)
+    pragma = Statement(text("PRAGMA synchronous"))
+
+    for durable, expected in ((False, NORMAL), (True, FULL), (False, NORMAL), (True, FULL)):
+        with database.transaction(durable=durable) as transaction:
+            assert [(expected,)] == transaction.rows(pragma, {})
+    database.close()
+
+
+def test_a_commit_that_need_not_be_durable_survives_its_process(tmp_path):
+    database, other = open_database(tmp_path), open_database(tmp_path)
+    database.prepare()
+    database.close()
+    child = os.fork()
+    if child == 0:
+        with database.transaction(durable=False) as transaction:
+            transaction.rows(REMEMBER, {"content_hash": "a", "imported_at": 0})
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+
+    with pytest.raises(StorageError, match="UNIQUE"):
+        remember(other, "a")
+    other.close()
