@@ -35,6 +35,9 @@ class Signer(enum.Flag):
     """Any key that can have a certificate, and not only one that can have an account."""
 
 
+_SIGNERS = {"kid": Signer.ACCOUNT, "jwk": Signer.KEY | Signer.CERTIFIED_KEY}
+
+
 @dataclass(frozen=True, kw_only=True)
 class SignedRequest:
     """A request whose signature was verified, and whose nonce was taken.
@@ -163,9 +166,8 @@ def _require_members(header: dict[str, Any], signer: Signer) -> str:
     if "jwk" in header and "kid" in header:
         raise malformed("the header should have 'jwk' or 'kid', and not both")
     name = "kid" if "kid" in header else "jwk"
-    flags = {"kid": Signer.ACCOUNT, "jwk": Signer.KEY | Signer.CERTIFIED_KEY}
-    if not flags[name] & signer or name not in header:
-        expected = " or ".join(f"{each!r}" for each, flag in flags.items() if flag & signer)
+    if name not in header or not _SIGNERS[name] & signer:
+        expected = " or ".join(f"{each!r}" for each, flag in _SIGNERS.items() if flag & signer)
         raise malformed(f"the header should name the key in {expected}")
     missing = sorted(_HEADER - header.keys())
     if missing == ["nonce"]:

@@ -12,6 +12,7 @@ from joserfc.jwk import Key
 from joserfc.registry import HeaderParameter
 
 from anchor.jose.algorithms import KEY_KINDS
+from anchor.jose.flattened import FlattenedJws
 
 
 class SignedText(Protocol):
@@ -39,6 +40,30 @@ def verify(signed: SignedText, algorithm: str, key: Key) -> None:
         raise ValueError("its signature is wrong") from None
 
 
+def verify_flattened(signed: FlattenedJws, algorithm: str, key: Key) -> None:
+    """Require that signed JSON is signed with a key; it is not parsed a second time.
+
+    Args:
+        signed: the signed JSON; the caller has checked its header.
+        algorithm: the only algorithm that is accepted.
+        key: the public key, of the kind that the algorithm needs.
+
+    Raises:
+        ValueError: the signature is wrong, or the header has a member that changes its meaning.
+    """
+    header = signed.header
+    if header.get("alg") != algorithm or not _CRITICAL.isdisjoint(header):
+        raise ValueError("its header is not accepted")
+    try:
+        model = _registry(algorithm).get_alg(algorithm)
+        model.check_key(key)
+        is_right = model.verify(signed.signing_input, signed.signature, key)
+    except (JoseError, ValueError):
+        is_right = False
+    if not is_right:
+        raise ValueError("its signature is wrong")
+
+
 def sign(header: Mapping[str, Any], payload: Mapping[str, Any], key: Key) -> str:
     """Signed JSON in the compact form.
 
@@ -51,6 +76,8 @@ def sign(header: Mapping[str, Any], payload: Mapping[str, Any], key: Key) -> str
     return jws.serialize_compact(dict(header), text, key, registry=_registry(header["alg"]))
 
 
+# RFC 7515 section 4.1.11 and RFC 7797 section 3.
+_CRITICAL = frozenset({"crit", "b64"})
 # RFC 8555 section 6.4 and 6.5.2.
 _ACME_MEMBERS = {
     "nonce": HeaderParameter("Nonce", "str"),

@@ -18,13 +18,7 @@ def parse_object(encoded: bytes) -> dict[str, Any]:
         ValueError: it is no such object; the message contains nothing of it.
     """
     try:
-        value = json.loads(
-            encoded.decode("utf-8"),
-            object_pairs_hook=_without_duplicates,
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-            parse_int=_bounded,
-        )
+        value = _DECODER.decode(encoded.decode("utf-8"))
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8") from None
     except json.JSONDecodeError:
@@ -60,6 +54,14 @@ def _bounded(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
         raise ValueError("its JSON has a number that is too large")
     return int(digits)
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_without_duplicates,
+    parse_constant=_refuse_constant,
+    parse_float=_finite,
+    parse_int=_bounded,
+)
 
 
 def _require_shallow(value: Any) -> None:

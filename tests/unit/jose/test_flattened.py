@@ -19,6 +19,7 @@ from anchor.acme.problems import AcmeProblem
 from anchor.jose.algorithms import KEY_KINDS
 from anchor.jose.flattened import parse_flattened
 from anchor.jose.public_keys import parse_public_jwk
+from anchor.jose.signatures import verify_flattened
 from tests.support import jwt
 
 KEYS = {
@@ -320,3 +321,21 @@ def test_nothing_of_a_request_is_in_the_text_of_its_object():
     shown = repr(parse_flattened(make("ES256")))
 
     assert not any(each in shown for each in make("ES256").values())
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"alg": "ES384"},
+        {"alg": None},
+        {"alg": "ES256", "crit": ["b64"], "b64": False},
+        {"alg": "ES256", "b64": True},
+        {"alg": "ES256", "crit": []},
+    ],
+)
+def test_a_header_that_changes_the_meaning_of_the_signature_is_refused(header):
+    text = jwt.sign_raw(json.dumps(header).encode(), PAYLOAD, KEYS["ES256"], "ES256")
+    public = parse_public_jwk(KEYS["ES256"].as_dict(private=False))
+
+    with pytest.raises(ValueError, match="its header is not accepted"):
+        verify_flattened(parse_flattened(members_of(text)), "ES256", public.key)
