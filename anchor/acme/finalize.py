@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from cryptography import x509
 
@@ -11,7 +12,7 @@ from anchor.acme import limits
 from anchor.acme.authorizations import require_authorized
 from anchor.acme.identifiers import fold, general_name
 from anchor.acme.identity import recorded_identity
-from anchor.acme.orders import KEPT, require_profile
+from anchor.acme.orders import KEPT, find_order, require_profile
 from anchor.acme.problems import AcmeProblem, ProblemType, malformed
 from anchor.acme.requests import SignedRequest
 from anchor.acme.services import AcmeServices
@@ -29,6 +30,18 @@ from anchor.X509.requested_names import ip_address_of
 from anchor.X509.signing_request import X509Csr
 
 _MAX_LISTED = 5
+
+
+class Finalized(NamedTuple):
+    """The result of finalizing an order.
+
+    Attributes:
+        certificate: the certificate.
+        order: the order after that.
+    """
+
+    certificate: IssuedCertificate
+    order: Order
 
 
 def authenticate(
@@ -61,7 +74,7 @@ def issue(
     order: Order,
     request: SignedRequest,
     origin: Origin,
-) -> IssuedCertificate:
+) -> Finalized:
     """The certificate for an order, stored and recorded; the order is valid then.
 
     Args:
@@ -90,8 +103,8 @@ def issue(
         raise
     complete = _with_alternative_names(csr, order)
     issued = services.authority.issue(identity, complete, origin, validity=validity)
-    services.orders.complete(order.id, issued.not_after + KEPT)
-    return issued
+    completed = services.orders.complete(order.id, issued.not_after + KEPT)
+    return Finalized(issued, completed or find_order(services, request.require_account(), order.id))
 
 
 def _validity(settings: AcmeSettings, order: Order) -> datetime.timedelta | None:

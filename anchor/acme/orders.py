@@ -115,7 +115,23 @@ def find_order(services: AcmeServices, account: Account, order_id: str) -> Order
         AcmeProblem: the account has no such order.
         DatabaseUnavailable: the database is away.
     """
-    order = services.orders.find(order_id)
+    return _require_own(services, account, services.orders.find(order_id))
+
+
+def find_order_with_authorizations(
+    services: AcmeServices, account: Account, order_id: str
+) -> tuple[Order, list[Authorization]]:
+    """An order of an account, as :func:`find_order` returns it, and its authorizations.
+
+    Raises:
+        AcmeProblem: the account has no such order.
+        DatabaseUnavailable: the database is away.
+    """
+    order, authorizations = services.orders.find_with_authorizations(order_id) or (None, [])
+    return _require_own(services, account, order), authorizations
+
+
+def _require_own(services: AcmeServices, account: Account, order: Order | None) -> Order:
     if order is None or order.account_id != account.id:
         raise AcmeProblem(ProblemType.NOT_FOUND, "the account has no such order")
     return order_at(order, services.clock())

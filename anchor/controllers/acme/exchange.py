@@ -118,12 +118,13 @@ class Exchange:
             links: pairs of a relation and a URL for ``Link`` headers.
         """
         encoded = body if isinstance(body, bytes) else json.dumps(body).encode("ascii")
-        response = respond(self.request, encoded, media_type, status, headers)
-        if self.request.environ["REQUEST_METHOD"] == "POST":
-            self._add_nonce(response)
         # RFC 8555 section 7.1: all but the directory have this link.
-        for relation, url in (("index", self.urls.directory), *links):
-            response.headers.add("Link", f'<{url}>;rel="{relation}"')
+        every = {**headers, "Link": _link("index", self.urls.directory)}
+        if self.request.environ["REQUEST_METHOD"] == "POST" and (nonce := self._new_nonce()):
+            every["Replay-Nonce"] = nonce
+        response = respond(self.request, encoded, media_type, status, every)
+        for relation, url in links:
+            response.headers.add("Link", _link(relation, url))
         return response
 
     def respond_to_error(self, error: Exception) -> Response:
@@ -137,9 +138,14 @@ class Exchange:
             links=problem.links,
         )
 
-    def _add_nonce(self, response: Response) -> None:
+    def _new_nonce(self) -> str | None:
         try:
-            response.headers["Replay-Nonce"] = self.nonces.new()
+            return self.nonces.new()
         except AnchorError as error:
             # The error of the request itself matters more.
             LOG.warning("request %s: there is no nonce: %s", self.request.request_id, error)
+            return None
+
+
+def _link(relation: str, url: str) -> str:
+    return f'<{url}>;rel="{relation}"'

@@ -9,11 +9,11 @@ from webob import Response
 from anchor.acme import authorizations as acme_authorizations
 from anchor.acme import challenges, order_list, resources
 from anchor.acme import finalize as acme_finalize
-from anchor.acme.orders import create_order, find_order
+from anchor.acme.orders import create_order, find_order, find_order_with_authorizations
 from anchor.acme.problems import malformed
 from anchor.controllers.acme.exchange import NO_HEADERS, Exchange
 from anchor.controllers.issuance import Issuance
-from anchor.store.acme_records import AuthorizationStatus, Order, OrderStatus
+from anchor.store.acme_records import Authorization, AuthorizationStatus, Order, OrderStatus
 
 # In seconds; an order is processing for some milliseconds.
 _POLL = {"Retry-After": "1"}
@@ -36,11 +36,15 @@ def order(exchange: Exchange, order_id: str) -> Response:
     """Show an order (section 7.1.3)."""
     request = exchange.read()
     request.require_empty()
-    return _respond(exchange, find_order(exchange.services, request.require_account(), order_id))
+    return _respond(
+        exchange,
+        *find_order_with_authorizations(exchange.services, request.require_account(), order_id),
+    )
 
 
-def _respond(exchange: Exchange, order: Order, **headers: str) -> Response:
-    authorizations = exchange.services.orders.authorizations(order.id)
+def _respond(
+    exchange: Exchange, order: Order, authorizations: list[Authorization], **headers: str
+) -> Response:
     is_processing = order.status is OrderStatus.PROCESSING
     return exchange.respond(
         resources.order(exchange.urls, order, authorizations),
@@ -76,9 +80,10 @@ def finalize(exchange: Exchange, order_id: str) -> Response:
     with Issuance(exchange.request, authority, metrics, "acme").counted():
         identity = acme_finalize.authenticate(services, account, order, origin)
         metrics.authenticated(identity)
-        metrics.issued(authority, acme_finalize.issue(services, identity, order, request, origin))
-    order = find_order(services, account, order_id)
-    return _respond(exchange, order, Location=exchange.urls.order(order.id))
+        certificate, order = acme_finalize.issue(services, identity, order, request, origin)
+        metrics.issued(authority, certificate)
+    authorizations = services.orders.authorizations(order.id)
+    return _respond(exchange, order, authorizations, Location=exchange.urls.order(order.id))
 
 
 def authorization(exchange: Exchange, authorization_id: str) -> Response:

@@ -22,13 +22,14 @@ from anchor.store.database.tokens import take_use
 from anchor.X509.storable_text import storable
 
 _COLUMNS = ACME_ACCOUNTS.c
+_NAMES = tuple(_COLUMNS.keys())
 # Rows that are read at once.
 _PAGE = 500
 
 _INSERT = {
     dialect.dialect.name: Statement(
         dialect.insert(ACME_ACCOUNTS).on_conflict_do_nothing().returning(_COLUMNS.id),
-        [column.name for column in ACME_ACCOUNTS.columns],
+        _NAMES,
     )
     for dialect in (postgresql, sqlite)
 }
@@ -274,7 +275,7 @@ def _binding_text(binding: Mapping[str, str]) -> str:
 
 
 def _account(row: Sequence[Any]) -> Account:
-    values: Mapping[str, Any] = dict(zip(_COLUMNS.keys(), row, strict=True))
+    values: Mapping[str, Any] = dict(zip(_NAMES, row, strict=True))
     names, binding = values["allowed_names"], values["binding"]
     return Account(
         id=values["id"],

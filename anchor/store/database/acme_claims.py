@@ -11,7 +11,8 @@ import datetime
 from sqlalchemy import bindparam, select, update
 
 from anchor.auth.results import AcmeOrder
-from anchor.store.acme_records import OrderStatus
+from anchor.store.acme_records import Order, OrderStatus
+from anchor.store.database.acme_order_rows import order_of
 from anchor.store.database.acme_tables import ACME_ACCOUNTS, ACME_ORDERS
 from anchor.store.database.certificate_rows import seconds
 from anchor.store.database.engine import Database
@@ -53,7 +54,7 @@ _COMPLETE = Statement(
     update(ACME_ORDERS)
     .where(*_IS_PROCESSING)
     .values(status=OrderStatus.VALID.value, delete_after=bindparam("until"))
-    .returning(_ORDERS.id)
+    .returning(*_ORDERS)
 )
 _GIVE_BACK = (
     update(ACME_ORDERS)
@@ -95,8 +96,8 @@ def give_back(database: Database, order: AcmeOrder, now: datetime.datetime) -> N
 
 def complete(
     database: Database, order_id: str, now: datetime.datetime, until: datetime.datetime
-) -> bool:
-    """Make an order valid, because its certificate is stored and recorded.
+) -> Order | None:
+    """Make an order valid, because its certificate is stored and recorded; return it.
 
     Args:
         database: the database.
@@ -105,7 +106,7 @@ def complete(
         until: when it can be deleted, in UTC.
 
     Returns:
-        False if that took longer than :data:`MAX_PROCESSING`.
+        None if that took longer than :data:`MAX_PROCESSING`.
 
     Raises:
         DatabaseUnavailable: the database is away, locked or full.
@@ -116,4 +117,5 @@ def complete(
         "interrupted": seconds(now - MAX_PROCESSING),
     }
     with database.transaction() as transaction:
-        return bool(transaction.rows(_COMPLETE, values))
+        rows = transaction.rows(_COMPLETE, values)
+    return order_of(rows[0]) if rows else None

@@ -20,6 +20,9 @@ from anchor.store.acme_records import (
 from anchor.store.database.acme_tables import ACME_AUTHORIZATIONS, ACME_ORDERS
 from anchor.store.database.certificate_rows import moment, seconds
 
+_ORDER = tuple(ACME_ORDERS.c.keys())
+_AUTHORIZATION = tuple(ACME_AUTHORIZATIONS.c.keys())
+
 
 def order_values(order: Order, delete_after: datetime.datetime) -> dict[str, object]:
     """The row of a new order."""
@@ -42,7 +45,7 @@ def order_values(order: Order, delete_after: datetime.datetime) -> dict[str, obj
 
 def order_of(row: Sequence[Any]) -> Order:
     """The order in a row."""
-    values = dict(zip(ACME_ORDERS.c.keys(), row, strict=True))
+    values = dict(zip(_ORDER, row, strict=True))
     finalized = values["finalized"]
     return Order(
         id=values["id"],
@@ -77,7 +80,7 @@ def authorization_values(authorization: Authorization) -> dict[str, object]:
 
 def authorization_of(row: Sequence[Any]) -> Authorization:
     """The authorization in a row."""
-    values = dict(zip(ACME_AUTHORIZATIONS.c.keys(), row, strict=True))
+    values = dict(zip(_AUTHORIZATION, row, strict=True))
     prefix = "*." if values["wildcard"] else ""
     return Authorization(
         id=values["id"],

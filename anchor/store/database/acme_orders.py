@@ -172,6 +172,18 @@ class AcmeOrders:
             rows = transaction.rows(_FIND_ORDER, {"order": order_id})
         return order_of(rows[0]) if rows else None
 
+    def find_with_authorizations(self, order_id: str) -> tuple[Order, list[Authorization]] | None:
+        """The order with an identifier, and its authorizations; None if there is none.
+
+        Raises:
+            DatabaseUnavailable: the database is away.
+        """
+        key = {"order": order_id}
+        with self.database.transaction(writes=False) as transaction:
+            rows = transaction.rows(_FIND_ORDER, key)
+            authorizations = transaction.rows(_FIND_AUTHORIZATIONS, key) if rows else []
+        return (order_of(rows[0]), list(map(authorization_of, authorizations))) if rows else None
+
     def authorizations(self, order_id: str) -> list[Authorization]:
         """The authorizations of an order, always in the same sequence."""
         with self.database.transaction(writes=False) as transaction:
@@ -269,15 +281,15 @@ class AcmeOrders:
             transaction.execute(_INVALIDATE, values)
         return True
 
-    def complete(self, order_id: str, until: datetime.datetime) -> bool:
-        """Make an order valid, because its certificate is stored and recorded.
+    def complete(self, order_id: str, until: datetime.datetime) -> Order | None:
+        """Make an order valid, because its certificate is stored and recorded; return it.
 
         Args:
             order_id: the order.
             until: when it can be deleted, in UTC.
 
         Returns:
-            False if that took longer than :data:`MAX_PROCESSING`.
+            None if that took longer than :data:`MAX_PROCESSING`.
 
         Raises:
             DatabaseUnavailable: the database is away, locked or full.

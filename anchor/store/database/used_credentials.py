@@ -19,6 +19,8 @@ from anchor.store.database.tables import USED_CREDENTIALS
 _SKEW_SECONDS = 600
 # Expired rows that a transaction deletes.
 _BATCH = 100
+# One transaction of 16 does so: keys are hashes in hexadecimal.
+_DELETING = "0"
 
 _COLUMNS = USED_CREDENTIALS.c
 
@@ -69,7 +71,8 @@ def take(transaction: Transaction, single_use: SingleUse, now: datetime.datetime
     }
     if not transaction.rows(_TAKE[transaction.dialect], values):
         return False
-    transaction.execute(_DELETE_EXPIRED, {"now": seconds(now)})
+    if single_use.key.endswith(_DELETING):
+        transaction.execute(_DELETE_EXPIRED, {"now": seconds(now)})
     return True
 
 

@@ -8,6 +8,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from anchor.acme import certificate_chain
 from anchor.store.database.certificates import Selection
 from tests.support.acme import BASE_URL
 from tests.support.acme_orders import (
@@ -76,6 +77,28 @@ def test_a_certificate_of_the_former_generation_has_its_own_chain(serve, documen
 
     assert chain(client, url) == before
     assert chain(client, certificate_url(client))[1] == other.certificate
+
+
+def test_the_signature_decides_between_cas_with_the_same_key_identifier(
+    serve, document, tmp_path, monkeypatch
+):
+    configuration = acme_with(document)
+    client = add_client(serve(configuration, base_url=BASE_URL))
+    url = certificate_url(client)
+    before = chain(client, url)
+    other = make_ca(tmp_path, name="other")
+    configuration["signing_ca"]["local"]["next"] = {
+        "from": (now() - datetime.timedelta(hours=1)).isoformat(),
+        "cert_path": str(other.cert_path),
+        "key_path": str(other.key_path),
+    }
+    client.http = serve(configuration, base_url=BASE_URL).http
+
+    monkeypatch.setattr(certificate_chain, "key_id_text", lambda _: "00")
+    assert chain(client, url) == before
+    key_id = before[0].extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    monkeypatch.setattr(certificate_chain, "key_id_text", lambda _: key_id.key_identifier.hex())
+    assert chain(client, url) == before
 
 
 def test_a_certificate_of_a_ca_that_is_configured_no_more_comes_alone(serve, document, tmp_path):

@@ -375,7 +375,7 @@ def test_a_credential_is_taken_once_until_it_has_long_expired(database):
     assert take(database, "cd" * 32, end, NOW)
 
 
-def test_expired_credentials_are_deleted_in_batches(database, monkeypatch):
+def test_expired_credentials_are_deleted_in_batches_by_one_transaction_of_sixteen(database):
     def rows():
         with database.read() as connection:
             query = "SELECT count(*) FROM used_credentials"
@@ -386,11 +386,12 @@ def test_expired_credentials_are_deleted_in_batches(database, monkeypatch):
     later = NOW + HOUR
 
     counts = []
-    for number in range(3):
-        assert take(database, f"{number + 1000:064x}", later + HOUR, later)
+    for number in range(3 * 16):
+        assert take(database, f"{number + 1024:064x}", later + HOUR, later)
         counts.append(rows())
 
-    assert counts == [151, 52, 3]
+    assert counts[::16] == [151, 67, 33]
+    assert counts[1:16] == list(range(152, 167))
 
 
 def test_a_single_use_is_refused_with_the_certificate(inventory):
