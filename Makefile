@@ -50,6 +50,7 @@ collect: $(VENV)/test.stamp
 bench: $(VENV)/test.stamp $(VENV)/packages.stamp
 	$(BIN)/python tools/bench.py $(BENCH)
 	$(BIN)/python tools/bench_scale.py
+	$(BIN)/python tools/bench_nodes.py
 
 # Next to cfssl and OpenBao where they are installed: make bench-peers PEERS='--bao ~/openbao/bin/bao'
 bench-peers: $(VENV)/test.stamp

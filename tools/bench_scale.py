@@ -1,7 +1,8 @@
 """Benchmark: costs that should not grow with use, and the time to list certificates.
 
-It measures storage, requests, start-up and memory.  A line with "CPU" shows the smallest CPU time
-of several runs.  The other times are elapsed times, and are valid only on an idle machine.
+It measures the whole service under load, storage, requests, start-up and memory.  Under load, the
+median of many turns counts.  The other lines with "CPU" show the smallest CPU time of several runs.
+The other times are elapsed times, and are valid only on an idle machine.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import hashlib
-import itertools
 import json
 import logging
 import os
@@ -23,16 +23,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import bench_full
 import webtest
 from bench import ROOT, configure, sign_request
 from bench_load import cpu_seconds, free_port, load, make_csrs, proportional_memory, verify
+from full_database import fill
 
 from anchor import logs
 from anchor.app import Application
 from anchor.authorities import load_authorities
 from anchor.store.database.certificates import Inventory
-from anchor.store.database.engine import Database
-from anchor.store.database.settings import locate_database
 from anchor.store.records import CertificateRecord
 from anchor.timestamps import utc_now
 from anchor.web.settings import WebSettings
@@ -47,12 +47,17 @@ def main() -> None:
     parser.add_argument("--stored", type=int, default=1_000_000, help="certificates stored before")
     parser.add_argument("--authorities", type=int, default=1000)
     parser.add_argument("--listed", type=int, default=1_000_000, help="certificates to list")
+    parser.add_argument("--bans", type=int, default=10_000)
+    parser.add_argument("--tokens", type=int, default=10_000)
+    parser.add_argument("--turns", type=int, default=20, help="of each service, under load")
     options = parser.parse_args()
     logging.getLogger("anchor").setLevel(logging.ERROR)
     # Without a handler for audit events, the service refuses all requests.
     logging.getLogger("anchor.audit").setLevel(logging.INFO)
     logging.getLogger("anchor.audit").addHandler(logs.Lines(os.devnull))
     print(f"\n{'With':44}{'':>12}{'with one, or none':>20}", flush=True)
+    with tempfile.TemporaryDirectory() as name:
+        under_load(Path(name), options)
     for measure, count in (
         (storing, options.stored),
         (requests, options.authorities),
@@ -78,6 +83,24 @@ def least(work: Callable[[], object], rounds: int) -> float:
     return min(seconds)
 
 
+def under_load(directory: Path, options: argparse.Namespace) -> None:
+    """Measure the whole service under load, with everything that a large fleet has."""
+    with_all, without, ratio = bench_full.measure(
+        directory,
+        options.stored,
+        authorities=options.authorities,
+        bans=options.bans,
+        tokens=options.tokens,
+        turns=options.turns,
+    )
+    show(
+        "all of these: CPU of the service",
+        f"{with_all * 1e3:.2f} ms",
+        f"{without * 1e3:.2f} ms",
+    )
+    show("ratio", f"{ratio:.2f}", f"goal: {bench_full.GOAL:.2f}")
+
+
 def storing(directory: Path, count: int) -> None:
     """Measure how long it takes to store a certificate in an empty and in a full database."""
     inventories = [fill(directory / f"{rows}.db", rows) for rows in (0, count)]
@@ -91,15 +114,6 @@ def storing(directory: Path, count: int) -> None:
     rounds = [[put(inventory) for inventory in inventories] for _ in range(300)]
     fastest = [statistics.quantiles(each, n=10)[0] for each in zip(*rounds, strict=True)]
     show(f"{count} certificates: CPU to store one more", *(_micro(each) for each in fastest[::-1]))
-
-
-def fill(path: Path, count: int) -> Inventory:
-    """A database with so many certificates in force."""
-    inventory = Inventory(Database(locate_database({"url": f"sqlite:///{path}"}, path.parent)))
-    stored = records(count)
-    while inventory.add_all(itertools.islice(stored, 10_000)):
-        pass
-    return inventory
 
 
 def records(count: int, first: int = 0) -> Iterator[tuple[CertificateRecord, Mapping[str, str]]]:

@@ -37,6 +37,7 @@ def test_the_benchmark_prints_its_figures():
 
 def test_the_scale_benchmark_prints_its_figures():
     few = ["--stored", "50", "--authorities", "5", "--listed", "50"]
+    few += ["--bans", "5", "--tokens", "5", "--turns", "1"]
     done = subprocess.run(
         [sys.executable, ROOT / "tools/bench_scale.py", *few],
         cwd=ROOT,
@@ -47,6 +48,8 @@ def test_the_scale_benchmark_prints_its_figures():
     )
 
     for line in (
+        "all of these: CPU of the service",
+        "goal: 1.10",
         "50 certificates: CPU to store",
         "5 authorities",
         "uwsgi -p 4: memory",
@@ -71,3 +74,18 @@ def test_the_comparison_verifies_every_server_that_is_installed():
     for peer in ("cfssl", "OpenBao"):
         measured = any(line[:1] == [peer] and line[-1] in {"met", "missed"} for line in lines)
         assert measured or f"{peer} is not installed" in done.stdout
+
+
+def test_the_benchmark_of_several_nodes_prints_its_figures():
+    few = ["--requests", "10", "--turns", "1", "--share", "0.2"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools/bench_nodes.py", *few],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+    # Only root can limit the CPU of processes, and not on every machine.
+    assert "CPU of PostgreSQL" in done.stdout or "cannot make the control group" in done.stdout
