@@ -104,8 +104,9 @@ class Connections:
             psycopg.Error: the server is away, or refuses the commit.
             DatabaseUnavailable: a replica did not confirm the commit.
         """
+        # After reading too: at a ROLLBACK psycopg forgets the statements that it has prepared.
+        connection.commit()
         if writes:
-            connection.commit()
             require_replicated(connection.info)
         connection.close()
 
