@@ -7,7 +7,7 @@ import sqlite3
 import threading
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import bindparam, create_engine, select, text
 
 from anchor.audit import checkpoints
 from anchor.cli import main
@@ -19,6 +19,8 @@ from anchor.store.database.bans import Bans
 from anchor.store.database.engine import Database
 from anchor.store.database.inspection import inspect_database, schema_differences
 from anchor.store.database.settings import locate_database
+from anchor.store.database.statements import Statement
+from anchor.store.database.tables import FAILURES
 from anchor.timestamps import utc_now
 from tests.support.pki import make_csr
 from tests.support.tokens import add_token, add_used_credential
@@ -143,6 +145,17 @@ def test_the_next_version_is_accepted(database):
 
     database.prepare()
     database.ready()
+
+
+def test_the_server_plans_the_statements_of_requests_once(database):
+    find = Statement(select(FAILURES.c.total).where(FAILURES.c.key == bindparam("key")))
+    prepared = Statement(text("SELECT statement FROM pg_prepared_statements"))
+    for _ in range(10):
+        with database.transaction(writes=False) as transaction:
+            transaction.rows(find, {"key": "unknown"})
+            statements = transaction.rows(prepared, {})
+
+    assert any("failures" in statement for (statement,) in statements)
 
 
 def test_nodes_that_start_at_once_all_get_the_tables(location):
