@@ -132,9 +132,10 @@ def _request_with_retries(
             return renewer.request(name, spec)
         except Unavailable as error:
             failures += 1
-            left = deadline - time.monotonic()
-            pause = max(schedule.wait(failures, left), error.retry_after or 0)
-            if pause > left:
+            left = max(0.0, deadline - time.monotonic())
+            # The last try is at the deadline.
+            pause = max(min(schedule.wait(failures, 0), left), error.retry_after or 0)
+            if pause > left or not left:
                 raise
             renewer.progress(f"{name}: {error}; again in {pause:.0f} seconds")
             time.sleep(pause)
