@@ -10,7 +10,7 @@ FIRST_WAIT = 10.0
 LONGEST_WAIT = 3600.0
 
 # The longest wait without a valid certificate, in seconds.
-LONGEST_WAIT_EXPIRED = 300.0
+LONGEST_WAIT_EXPIRED = 600.0
 
 # The shortest and the longest wait after a refusal, which another try seldom changes, in seconds.
 REFUSAL_WAITS = (1800.0, 2700.0)
