@@ -100,6 +100,10 @@ NOT_RUN = {
         "apt-get install gcc python3-dev",
     ): "make test does so before the tests",
     ("CONTRIBUTING.rst", "make test"): "this is it",
+    (
+        "explanation/fleet.rst",
+        "pip install 'anchor[simulation]'",
+    ): "it takes minutes; tests/unit/fleet simulates small fleets",
     ("README.rst", "docker build -t anchor ."): "test_container.py does it with buildah and podman",
     ("howto/docker.rst", "docker build -t anchor ."): "likewise",
     ("howto/docker.rst", "docker run -p 127.0.0.1:5016:5016 --read-only --tmpfs /tmp"): "likewise",

@@ -1,0 +1,1 @@
+"""A fleet of machines that renew their certificates: the model behind ``tools/simulate_fleet``."""
