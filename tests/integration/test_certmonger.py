@@ -239,10 +239,15 @@ def test_a_failing_renewal_keeps_the_old_certificate(
 
 def renewal_of(certmonger, first, tmp_path, *command):
     """Run a command of ``getcert`` that renews; return the next certificate."""
+    file = tmp_path / "s.pem"
+    before = file.read_bytes()
     certmonger.getcert(*command, "-i", "r1")
-    wait_for(lambda: issued(tmp_path) != first, what="the next certificate")
+    # certmonger writes the file in place: at first it may be empty, or a part of the certificate.
+    wait_for(lambda: file.read_bytes() != before, what="the next certificate")
     certmonger.wait_for("r1", "MONITORING")
-    return issued(tmp_path)
+    renewed = issued(tmp_path)
+    assert renewed != first
+    return renewed
 
 
 def test_renewals_go_on_without_the_secret_also_with_a_new_key(
