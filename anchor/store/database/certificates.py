@@ -43,7 +43,6 @@ _SECONDS = 0.2
 
 _COLUMNS = CERTIFICATES.c
 _KNOWN = Statement(select(_COLUMNS.id).where(_COLUMNS.fingerprint == bindparam("fingerprint")))
-_DER = Statement(select(_COLUMNS.der).where(_COLUMNS.fingerprint == bindparam("fingerprint")))
 
 
 class Inventory:
@@ -137,16 +136,6 @@ class Inventory:
         with self.database.read() as connection:
             row = connection.execute(query).first()
         return None if row is None else record_of(row)
-
-    def der(self, fingerprint: str) -> bytes | None:
-        """The certificate with a fingerprint, in DER; None if there is none.
-
-        Raises:
-            DatabaseUnavailable: the database is away.
-        """
-        with self.database.transaction(writes=False) as transaction:
-            rows = transaction.rows(_DER, {"fingerprint": fingerprint})
-        return bytes(rows[0][0]) if rows else None
 
     def find_serial(self, serial: str, ca_key_id: str) -> CertificateRecord | None:
         """The certificate with a serial number and an authorityKeyIdentifier, in hexadecimal.
