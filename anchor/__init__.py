@@ -1,3 +1,3 @@
 """Anchor: an ephemeral PKI that signs short-lived certificates automatically."""
 
-__version__ = "1.0.0"
+__version__ = "1.1.0"
