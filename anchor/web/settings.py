@@ -33,7 +33,14 @@ def _header_name(value: object) -> str:
     return value
 
 
+def _documentation_url(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("should be a URL such as https://docs.example.com/anchor")
+    return normalize_url(value).rstrip("/")
+
+
 BaseUrl = Annotated[str, pydantic.PlainValidator(_base_url), text("uri")]
+DocumentationUrl = Annotated[str, pydantic.PlainValidator(_documentation_url), text("uri")]
 HeaderName = Annotated[str, pydantic.PlainValidator(_header_name), text("header name")]
 FrontPageMode = Literal["full", "short", "off"]
 
@@ -78,6 +85,12 @@ class WebSettings(pydantic.BaseModel):
     )
     front_page: FrontPageMode = pydantic.Field(
         "full", description="what the front page shows: full, short (no policies) or off"
+    )
+
+    documentation_url: DocumentationUrl | None = pydantic.Field(
+        None,
+        description="the URL of the documentation, such as ``https://docs.example.com/anchor``. "
+        "The front page links to it",
     )
 
     @pydantic.model_validator(mode="after")
