@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv/$(notdir $(PYTHON))
 BIN := $(VENV)/bin
 TEST_PLUGINS := $(wildcard tests/support/plugins/*.toml tests/support/plugins/*/*.py)
-NPM_FILES := $(addprefix tests/support/acme_programs/,package.json package-lock.json)
+NPM_FILES := $(addprefix tests/support/npm/,package.json package-lock.json)
 
 .PHONY: serve check test lint docs collect bench bench-peers load fuzz clean
 
@@ -93,7 +93,7 @@ $(VENV)/packages.stamp: tests/packages.txt | $(VENV)/bin/python
 	tools/install-packages $$(grep -v '^#' tests/packages.txt)
 	touch $@
 
-# The client acme-client, with exactly the packages of package-lock.json.  npm trusts this machine's CAs.
+# acme-client and axe-core, with exactly the packages of package-lock.json.  npm trusts this machine's CAs.
 $(VENV)/npm.stamp: $(NPM_FILES) | $(VENV)/test.stamp
 	mkdir -p $(VENV)/npm
 	cp $(NPM_FILES) $(VENV)/npm

@@ -8,12 +8,13 @@ import json
 import pytest
 from cryptography import x509
 
+from tests.support.axe import axe_violations
 from tests.support.pki import DAY, make_ca, now
 from tests.support.servers.anchor import serving
 
 SCREENS = [
     pytest.param(width, height, dark, id=f"{width}-{'dark' if dark else 'light'}")
-    for (width, height), dark in itertools.product([(1280, 900), (360, 740)], [False, True])
+    for (width, height), dark in itertools.product([(1280, 900), (390, 844)], [False, True])
 ]
 
 # Every text with its colour and its background colour, as [r, g, b, a].
@@ -109,6 +110,16 @@ def test_the_page_is_whole_and_legible(browser, site, tmp_path, width, height, d
         "[...document.querySelectorAll('meter')].map(m => m.getBoundingClientRect().width)"
     ):
         assert bar > 50
+    assert [] == axe_violations(browser)
+
+
+def test_axe_finds_what_is_wrong_with_a_page(browser, site):
+    browser.open(f"{site.url}/")
+    browser.evaluate("document.documentElement.removeAttribute('lang')")
+
+    [violation] = axe_violations(browser)
+
+    assert violation.startswith("html-has-lang: <html")
 
 
 @pytest.mark.parametrize("path", ["", "?authority=default"])

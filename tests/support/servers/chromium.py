@@ -66,11 +66,12 @@ class Browser:
         self._wait(lambda event: event["method"] == "Page.loadEventFired")
 
     def evaluate(self, expression):
-        """The value of a JavaScript expression in the page."""
+        """The value of a JavaScript expression in the page; of a promise, its result."""
         answer = self.call(
             "Runtime.evaluate",
             expression=expression,
             returnByValue=True,
+            awaitPromise=True,
             # Otherwise Chromium may ask for permission for a second download.
             userGesture=True,
         )
