@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor.audit.checkpoints import CheckpointInterval, CheckpointKey
 from anchor.audit.file_sink import FileSink
@@ -350,3 +351,45 @@ def test_certmonger_gets_a_certificate(here, certmonger, client, https_anchor, t
 
     assert shown.endswith("OK\n")
     assert "systemctl reload nginx" in (tmp_path / "systemctl.log").read_text()
+
+
+def test_a_stolen_ca_is_replaced_and_its_certificates_are_not_trusted(here, packaged, ca, tmp_path):
+    stop, keep, make, compare, start, refuse, look_up = blocks("howto/stolen-ca-key.rst", "sh")
+    audit = tmp_path / "root/var/log/anchor"
+    replace = {"/root/incident": tmp_path / "incident", **OWNER}
+
+    with here(replace, systemctl=SYSTEMCTL) as terminal:
+        service = packaged()
+        old = service.issue(make_csr("www.example.com", "www.example.com"))
+        service.settings.database.close()
+        terminal.follow(stop)
+        audit.mkdir()
+        for path in (tmp_path / "root/var/log").glob("audit.jsonl*"):
+            shutil.copy(path, audit)
+        terminal.follow(keep)
+        terminal.follow(make)
+        assert "fingerprint=" in terminal.run(compare.text).lower()
+        use_ca_in(tmp_path / "root/etc/anchor", tmp_path / "root/etc/anchor/config.json")
+        terminal.follow(start)
+        for name in ("old-certificate.pem", "seen.pem"):
+            (tmp_path / name).write_bytes(old.public_bytes(Encoding.PEM))
+        terminal.follow(refuse)
+        assert "DNS:www.example.com" in terminal.run(look_up.text)
+        forged = make_ca(tmp_path, name="forged", issuer=ca, ca=False)
+        shutil.copy(forged.cert_path, tmp_path / "seen.pem")
+        terminal.run(look_up.text, code=1)
+
+    assert "www.example.com" in (tmp_path / "incident/in-force.jsonl").read_text()
+    assert ["systemctl stop anchor", "systemctl start anchor"] == (
+        (tmp_path / "systemctl.log").read_text().splitlines()
+    )
+
+
+def use_ca_in(directory, config):
+    """Let a configuration have its CA at the page's paths."""
+    document = json.loads(config.read_text())
+    document["signing_ca"]["local"] |= {
+        "cert_path": f"{directory}/root-ca.crt",
+        "key_path": f"{directory}/root-ca.key",
+    }
+    config.write_text(json.dumps(document))
