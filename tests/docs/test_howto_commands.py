@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -211,25 +212,37 @@ OWNER = {"-o anchor -g anchor": "-o root -g root"}
 def test_a_backup_is_restored_and_the_check_names_the_forgotten_certificate(
     here, packaged, tmp_path
 ):
-    backup, restore, check = blocks("howto/backup.rst", "sh")
+    files, backup, unpack, restore, check, start = blocks("howto/backup.rst", "sh")
     (tmp_path / "backups").mkdir()
+    (tmp_path / "root/var/log/anchor").mkdir()
 
     with here({"/var/backups": tmp_path / "backups", **OWNER}, systemctl=SYSTEMCTL) as terminal:
         service = packaged()
         service.issue(make_csr("old.example.com", "old.example.com"))
+        terminal.follow(files)
         terminal.follow(backup)
         service.issue(make_csr("new.example.com", "new.example.com"))
         service.settings.database.close()
+        terminal.run("rm /etc/anchor/config.json")
+        terminal.follow(unpack)
         terminal.follow(restore)
-        checked = terminal.run(check.text)
+        checked = terminal.run(check.text, code=1)
         listed = terminal.run("anchor certs")
+        terminal.follow(start)
 
+    assert not any(name.endswith(".key") for name in archived(tmp_path / "backups"))
     assert re.search(r"forgotten: 1 certificates .*\n.* DNS:new\.example\.com", checked), checked
     assert "old.example.com" in listed
     assert "new.example.com" not in listed
     assert ["systemctl stop anchor", "systemctl start anchor"] == (
         (tmp_path / "systemctl.log").read_text().splitlines()
     )
+
+
+def archived(directory):
+    """The names in the archive of the page."""
+    with tarfile.open(directory / "anchor-files.tar.gz") as archive:
+        return archive.getnames()
 
 
 def test_an_upgrade_migrates_the_database_and_imports_the_files(here, packaged, tmp_path):
