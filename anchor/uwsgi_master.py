@@ -25,7 +25,7 @@ from anchor.authorities import LoadedConfiguration, load_authorities  # noqa: E4
 from anchor.cli import main  # noqa: E402
 from anchor.config.document import find_config  # noqa: E402
 from anchor.errors import AnchorError  # noqa: E402
-from anchor.web.pages.front_page import templates  # noqa: E402
+from anchor.web.pages.templates import load_templates  # noqa: E402
 
 
 def check() -> None:
@@ -74,7 +74,7 @@ def load_shared() -> None:
     """Load what the workers share, without keys, secrets and connections."""
     with contextlib.suppress(AnchorError):
         _load_offline()
-    templates()
+    load_templates()
     # No collection looks at these objects again, so it does not copy their pages.
     gc.freeze()
     gc.enable()

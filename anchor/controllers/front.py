@@ -10,7 +10,8 @@ from webob import Response
 from webob.acceptparse import create_accept_header
 
 from anchor.errors import UnknownAuthority
-from anchor.web.pages.front_page import HTML, JSON, TEXT, FrontPage, style_sheet_digest
+from anchor.web.pages.error_page import page_headers
+from anchor.web.pages.front_page import HTML, JSON, TEXT, FrontPage
 from anchor.web.request import Request
 from anchor.web.responses import respond
 
@@ -41,14 +42,7 @@ def show(request: Request, front: FrontPage, authorities: Collection[str]) -> Re
         request,
         page.at(service_url(request)),
         media_type,
-        headers={
-            "Vary": "Accept",
-            "Referrer-Policy": "no-referrer",
-            "Content-Security-Policy": (
-                f"default-src 'none'; style-src '{style_sheet_digest()}'; img-src data:; "
-                "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-            ),
-        },
+        headers=page_headers(),
     )
     # Unlike other responses, a client may store the page, and has to revalidate it.
     response.headers["Cache-Control"] = "no-cache"

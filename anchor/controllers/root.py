@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 
 import pecan
 from webob import Response
@@ -17,7 +17,8 @@ from anchor.controllers.methods import READ, current_request
 from anchor.controllers.v1 import V1Controller
 from anchor.errors import UnknownPath
 from anchor.metrics.registry import Metrics
-from anchor.web.pages.front_page import FrontPage, style_sheet_digest, templates
+from anchor.web.pages.front_page import FrontPage
+from anchor.web.pages.templates import load_templates, read
 from anchor.web.readiness import Readiness
 from anchor.web.responses import respond
 from anchor.web.settings import WebSettings
@@ -31,6 +32,21 @@ class RobotsController:
         """The rule that keeps search engines out."""
         request = current_request(*READ)
         return respond(request, b"User-agent: *\nDisallow: /\n", "text/plain")
+
+
+class OpenApiController:
+    """``/openapi.yaml``; a controller of its own, because the path is not a Python name."""
+
+    @pecan.expose()
+    def index(self) -> Response:
+        """The description of the service's HTTP API for programs."""
+        request = current_request(*READ)
+        return respond(request, _openapi(), "application/yaml")
+
+
+@cache
+def _openapi() -> bytes:
+    return read("openapi.yaml").encode()
 
 
 class RootController:
@@ -52,14 +68,14 @@ class RootController:
         self._web = web
         self._metrics = counts
         self._readiness = readiness
-        if web.front_page != "off":
-            # Load them at start-up: the package's files may be unreadable later.
-            templates()
-            style_sheet_digest()
+        self._acme_services = acme
+        # At start-up: the package's files may be unreadable later.
+        load_templates()
+        _openapi()
 
     @cached_property
     def _front(self) -> FrontPage:
-        return FrontPage(self._authorities, self._web.front_page)
+        return FrontPage(self._authorities, self._web, self._acme_services)
 
     @pecan.expose()
     def index(self) -> Response:
@@ -95,3 +111,4 @@ class RootController:
 
 
 pecan.route(RootController, "robots.txt", RobotsController())
+pecan.route(RootController, "openapi.yaml", OpenApiController())

@@ -11,8 +11,9 @@ from webob import Response
 
 from anchor import errors
 from anchor.logs.bounds import shorten
+from anchor.web.pages.error_page import error_page, has_error_page, page_headers
 from anchor.web.request import Request
-from anchor.web.responses import respond, wants_json
+from anchor.web.responses import respond, wants_html, wants_json
 
 LOG = logging.getLogger(__name__)
 
@@ -35,13 +36,16 @@ STATUSES: dict[type[BaseException], HTTPStatus] = {
 
 
 def respond_to_error(error: Exception, request: Request) -> Response:
-    """The response for an error, as text or as problem details (RFC 9457).
+    """The response for an error: text, problem details (RFC 9457), or a page for a browser.
 
     The requester sees errors that they can correct.  Internal errors go to the log only.
     """
     status = status_of(error)
     detail = public_detail(error, request, status)
     headers = _headers(error)
+    if wants_html(request) and has_error_page(request):
+        page = error_page(request, status, detail)
+        return respond(request, page, "text/html", status, headers | page_headers())
     if not wants_json(request):
         return respond(request, f"{detail}\n".encode(), "text/plain", status, headers)
     # RFC 9457 4.2.1: about:blank means that the type adds nothing to the status.

@@ -46,3 +46,14 @@ def wants_json(request: Request) -> bool:
         ["text/plain", "application/json", "application/problem+json"]
     )
     return bool(offers) and offers[0][0] != "text/plain"
+
+
+def wants_html(request: Request) -> bool:
+    """True if the client is a browser: it prefers HTML to plain text and to JSON."""
+    header = request.environ.get("HTTP_ACCEPT", "")
+    if "html" not in header:
+        return False
+    offers = create_accept_header(header).acceptable_offers(
+        ["text/plain", "application/json", "application/problem+json", "text/html"]
+    )
+    return bool(offers) and offers[0][0] == "text/html"

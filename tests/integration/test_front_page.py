@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html.parser
 import json
 import re
@@ -11,12 +13,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
+import anchor
 from anchor.authorities import load_authorities
 from anchor.controllers import front
-from anchor.web.pages.front_page import MAX_DETAILED, FrontPage, style_sheet
+from anchor.web.pages.front_page import MAX_DETAILED, FrontPage
+from anchor.web.pages.templates import script, style_sheet
+from anchor.web.settings import WebSettings
 from tests.support.clock import FixedClock
-from tests.support.pki import DAY, assert_is_leaf, make_ca, now
-from tests.support.servers.anchor import serving
+from tests.support.pki import DAY, make_ca, now
 from tests.support.servers.processes import program
 from tests.support.service import Service
 
@@ -47,7 +51,7 @@ class Strict(html.parser.HTMLParser):
         assert tag == self.open.pop()
 
     def handle_data(self, data):
-        if self.open[-1:] != ["style"]:
+        if self.open[-1:] not in (["style"], ["script"]):
             self.text += data
 
     def all(self, tag):
@@ -132,23 +136,38 @@ def test_the_format_is_the_one_that_the_client_prefers(service, accept, expected
     assert "Accept" in answer.headers["Vary"]
 
 
-def test_nothing_of_the_page_comes_from_elsewhere_and_no_script_is_in_it(service):
+def test_nothing_of_the_page_comes_from_elsewhere(service):
     shown = page(service)
     tree = Strict(shown.text)
 
     for attributes in (attributes for _, attributes in tree.tags):
         assert not any(name.startswith("on") or name == "style" for name in attributes)
         for name in ("href", "src"):
-            assert re.match(r"(v1/|data:image/svg|$)", attributes.get(name, ""))
-    assert [] == tree.all("script") + tree.all("form") + tree.all("img")
+            assert re.match(r"(v1/|openapi.yaml$|data:image/svg|$)", attributes.get(name, ""))
+    assert [] == tree.all("form") + tree.all("img")
     assert "url(" not in style_sheet()
-    policy = shown.headers["Content-Security-Policy"]
-    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert_has_headers_of_a_page(shown)
+
+
+def assert_has_headers_of_a_page(answer):
+    """Check that nothing runs and nothing is shown but the page's script and style sheet."""
+    policy = answer.headers["Content-Security-Policy"]
+    assert policy.startswith(f"default-src 'none'; style-src '{digest(style_sheet())}'; ")
+    assert f"script-src '{digest(script())}'; " in policy
     for directive in ("base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"):
         assert directive in policy
     assert "unsafe" not in policy
-    assert "nosniff" == shown.headers["X-Content-Type-Options"]
-    assert "no-referrer" == shown.headers["Referrer-Policy"]
+    assert "nosniff" == answer.headers["X-Content-Type-Options"]
+    assert "no-referrer" == answer.headers["Referrer-Policy"]
+    assert "Accept" == answer.headers["Vary"]
+    # The only script is the one whose hash is in the policy.
+    scripts = re.findall(r"<script\b.*?</script>", answer.text, re.DOTALL)
+    assert scripts in ([], [f"<script>{script()}</script>"])
+    assert answer.text.lower().count("<script") == len(scripts)
+
+
+def digest(text):
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def test_the_page_says_its_language_and_labels_what_it_shows(service):
@@ -245,6 +264,23 @@ def test_no_format_contains_a_secret_a_path_or_a_host_of_a_backend(serve, docume
             assert hidden not in answer
 
 
+def test_version_documentation_and_description_are_on_the_page(serve, document):
+    plain, linked = serve(document), serve(document, documentation_url="https://docs.example.com")
+    described = plain.http.get("/openapi.yaml")
+
+    for service, expected in ((plain, "anchor docs"), (linked, "https://docs.example.com")):
+        for accept in ("*/*", BROWSER):
+            answer = text(service, Accept=accept)
+            assert f"Anchor {anchor.__version__}" in answer
+            assert expected in answer
+            assert "openapi.yaml" in answer
+    assert 'href="https://docs.example.com"' in page(linked).text
+    found = text(linked, Accept="application/json")
+    assert "https://docs.example.com" == json.loads(found)["documentation"]
+    assert "application/yaml" == described.content_type
+    assert described.text.startswith("openapi: 3.1")
+
+
 @pytest.mark.parametrize(
     ("host", "url"),
     [
@@ -272,7 +308,8 @@ def test_a_malformed_host_header_is_ignored(service, host, url):
         answer = service.http.get("/", extra_environ={"HTTP_HOST": host, "HTTP_ACCEPT": accept})
         assert f"'{url}/v1/sign/default'" in answer.text
         assert "pwned" not in answer.text
-        assert "<script" not in answer.text
+        assert "<script>alert" not in answer.text
+        assert "<b>" not in answer.text
 
 
 def test_without_a_host_there_is_a_placeholder(service):
@@ -319,7 +356,7 @@ def test_a_subject_with_html_in_it_is_text(serve, document, tmp_path):
     service = serve(document)
     tree = parsed(service)
 
-    assert [] == tree.all("script")
+    assert 1 == len(tree.all("script"))
     assert r"\<script\>alert(1)\<b\>&amp\;${1\+1}\u202e\x1b[31m" in tree.text
     assert "\x1b" not in text(service)
 
@@ -331,7 +368,7 @@ def test_a_policy_with_html_in_it_is_text(serve, document):
     }
     tree = parsed(serve(document))
 
-    assert [] == tree.all("script")
+    assert 1 == len(tree.all("script"))
     assert "nv- to <script>" in tree.text
     assert "No label is longer than the option says." in tree.text
 
@@ -354,7 +391,7 @@ def test_of_a_thousand_authorities_there_are_the_names_and_a_page_each(serve, ma
     listed, alone = parsed(service), parsed(service, "?authority=ra-0007")
     plain, found = text(service), text(service, Accept="application/json")
 
-    links = [link["href"] for link in listed.all("a")]
+    links = [link["href"] for link in listed.all("a") if link["href"] != "openapi.yaml"]
     assert (1000, "?authority=ra-0007") == (len(links), links[7])
     assert "/v1/sign/ra-0007'" in alone.text
     assert "%.0.example.com" in alone.text
@@ -392,7 +429,7 @@ def test_the_page_changes_with_time_and_shows_the_next_ca(tmp_path, document, ca
     }
     clock = FixedClock()
     authorities = Service(tmp_path, document).settings.authorities
-    front_page = FrontPage(authorities, clock=clock)
+    front_page = FrontPage(authorities, WebSettings(), clock=clock)
 
     def shown(days):
         clock.moment = now() + days * DAY
@@ -414,19 +451,50 @@ def test_the_page_changes_with_time_and_shows_the_next_ca(tmp_path, document, ca
 
 def test_an_expired_ca_has_no_time_left(service):
     clock = FixedClock()
-    front_page = FrontPage(service.settings.authorities, clock=clock)
+    front_page = FrontPage(service.settings.authorities, WebSettings(), clock=clock)
     clock.moment = now() + 400 * DAY
 
     tree = Strict(front_page.page("text/html").at("http://a").decode())
 
     assert ["0"] == [meter["value"] for meter in tree.all("meter")]
-    assert "ended" in tree.text
+    assert ["alarm ended"] == [each["class"] for each in tree.all("p") if "class" in each][:1]
+    alarm = "This CA has ended: it signs nothing. Replace it now."
+    assert alarm in tree.text
+    assert alarm in front_page.page("text/plain").at("http://a").decode()
+    found = json.loads(front_page.page("application/json").at("http://a"))
+    assert "ended" == found["authorities"][0]["certificates"][0]["state"]
+
+
+def test_a_ca_that_is_about_to_end_looks_like_it(service, tmp_path, document):
+    clock = FixedClock()
+    pages = FrontPage(service.settings.authorities, WebSettings(), clock=clock)
+
+    def shown(pages, media_type="text/html"):
+        return pages.page(media_type).at("http://a").decode()
+
+    assert "replace it now" not in shown(pages) + shown(pages, "text/plain")
+    clock.moment = now() + 362 * DAY + DAY / 2
+    alarm = "This CA ends in 2 days: replace it now."
+    assert f'<p class="alarm ending"><strong>{alarm}</strong></p>' in shown(pages)
+    assert 'class="ending" min="0"' in shown(pages)
+    assert f"ATTENTION    {alarm}" in shown(pages, "text/plain")
+    assert '"state": "ending"' in shown(pages, "application/json")
+
+    # With a successor there is nothing to do.
+    second = make_ca(tmp_path, "ec-p384", name="Second CA", not_after=now() + 800 * DAY)
+    document["signing_ca"]["local"]["next"] = {
+        "from": (now() + 363 * DAY).isoformat(),
+        "cert_path": str(second.cert_path),
+        "key_path": str(second.key_path),
+    }
+    authorities = Service(tmp_path, document).settings.authorities
+    assert "replace it now" not in shown(FrontPage(authorities, WebSettings(), clock=clock))
 
 
 def test_within_a_minute_nothing_is_rendered_again(service):
     clock = FixedClock()
     clock.moment = clock.moment.replace(second=1)
-    front_page = FrontPage(service.settings.authorities, clock=clock)
+    front_page = FrontPage(service.settings.authorities, WebSettings(), clock=clock)
 
     first = front_page.page("text/html")
     clock.moment = clock.moment.replace(second=59)
@@ -448,20 +516,6 @@ def test_a_chain_has_a_button(serve, document, tmp_path):
     found = x509.load_pem_x509_certificates(service.http.get(f"/{href}").body)
 
     assert [intermediate.certificate, root.certificate] == found
-
-
-def test_the_commands_on_the_page_lead_to_a_certificate(tmp_path, document, ca):
-    (tmp_path / "config.json").write_text(json.dumps(document))
-    with serving("pecan", tmp_path) as service:
-        curl = [program("curl", "curl"), "--silent", service.url]
-        shown = subprocess.run(curl, check=True, capture_output=True, text=True).stdout
-        for start in ("openssl req", "curl -u"):
-            [command] = re.findall(rf"^ +({start}.*)$", shown, flags=re.MULTILINE)
-            command = command.replace(" USER ", " alice:s3cret ")
-            subprocess.run(command, shell=True, check=True, cwd=tmp_path, capture_output=True)
-
-    certificate = x509.load_pem_x509_certificate((tmp_path / "host.crt").read_bytes())
-    assert_is_leaf(certificate, issued_by=ca)
 
 
 def test_behind_nginx_the_commands_have_the_url_that_the_client_used(nginx_anchor):
@@ -491,6 +545,6 @@ def test_a_setting_that_is_none_of_the_three_stops_the_start(serve, document):
 
 def test_loading_a_thousand_authorities_renders_nothing(tmp_path, many):
     (tmp_path / "config.json").write_text(json.dumps(many))
-    front_page = FrontPage(load_authorities(tmp_path / "config.json").authorities)
+    front_page = FrontPage(load_authorities(tmp_path / "config.json").authorities, WebSettings())
 
     assert {} == front_page._pages

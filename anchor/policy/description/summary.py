@@ -12,7 +12,6 @@ from types import MappingProxyType
 from typing import Any
 
 from anchor.config import plugins
-from anchor.policy.description.lists import joined
 from anchor.policy.description.shipped import FIXUPS, VALIDATORS, Describer
 from anchor.policy.description.third_party import describe_plugin
 from anchor.policy.policy import DROP_ATTRIBUTES, Policy
@@ -97,33 +96,36 @@ AUTHENTICATION: Mapping[str, str] = MappingProxyType(
     }
 )
 
-_NOT_FOR_A_CA = "is not for a CA (for one that issues leaves only, if its authority is for CAs)"
+_FOR_A_CA = (
+    "The request is for a CA only if the authority is for CAs. That CA then issues leaves only."
+)
 
 MANDATORY_CHECKS: Mapping[str, str] = MappingProxyType(
     {
-        "proof_of_possession": "is signed with its own key",
+        "proof_of_possession": "The request is signed with its own key.",
         "strong_key": (
-            "has a key that is neither weak nor a CA's (RSA of 2048 to 8192 bits; EC on P-256, "
-            "P-384 or P-521; Ed25519; Ed448; DSA where it is listed)"
+            "The key is not weak, and not the key of a CA. It is RSA of 2048 to 8192 bits; EC on "
+            "P-256, P-384 or P-521; Ed25519; Ed448; or DSA if a rule lists it."
         ),
-        "critical_extensions": "has no critical extension that a certificate would not carry",
-        "never_a_ca": _NOT_FOR_A_CA,
-        "an_intermediate": _NOT_FOR_A_CA,
-        "printable_names": "has no empty name and no control character in one",
-        "a_name": "contains a name",
-        "allowed_names": "contains no name outside the list of its credential, if that has one",
+        "critical_extensions": (
+            "Every critical extension is one that the certificate can contain."
+        ),
+        "never_a_ca": _FOR_A_CA,
+        "an_intermediate": _FOR_A_CA,
+        "printable_names": "No name is empty, and none contains a control character.",
+        "a_name": "The request contains a name.",
+        "allowed_names": "If the credential has a list of names, every name is on that list.",
         "named_attributes": (
-            "gets no subject attributes but common names and those that are listed"
+            "The subject has only common names and the attributes that a rule lists."
         ),
-        "name_constraints": "contains no name that the CA's certificate excludes",
-        "renewed_names": "has the names of the old certificate, if that is the credential",
-        "not_banned": "has no requester, key or name that the operator has banned",
+        "name_constraints": "The CA's certificate excludes none of the names.",
+        "renewed_names": "A renewal has the names of the old certificate.",
+        "not_banned": "The operator has banned neither the requester, nor the key, nor a name.",
     }
 )
-"""For each mandatory check, the words after "a request" in a sentence about it."""
+"""A sentence for each mandatory check."""
 
 
-def describe_mandatory_checks() -> str:
-    """Describe the mandatory checks in one sentence."""
-    rules = list(dict.fromkeys(MANDATORY_CHECKS.values()))
-    return f"For every authority, a request {joined(rules, 'and')}."
+def describe_mandatory_checks() -> tuple[str, ...]:
+    """Describe the mandatory checks, each rule once."""
+    return tuple(dict.fromkeys(MANDATORY_CHECKS.values()))

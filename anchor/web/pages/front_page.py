@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import base64
 import datetime
-import functools
 import hashlib
 import json
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from types import MappingProxyType
 
-from mako.template import Template
-
+import anchor
+from anchor.acme.services import AcmeByAuthority
+from anchor.acme.urls import AcmeUrls
 from anchor.authority import RegistrationAuthority
 from anchor.est.paths import label_path
 from anchor.policy.description import summary
+from anchor.policy.example.request import ExampleRequest, example_key, example_request
 from anchor.timestamps import timestamp, utc_now
 from anchor.web.pages import page_data
-from anchor.web.settings import FrontPageMode
+from anchor.web.pages.commands import Doors, ways
+from anchor.web.pages.templates import script, style_sheet, template
+from anchor.web.settings import WebSettings
 
 HTML, TEXT, JSON = "text/html", "text/plain", "application/json"
+TEMPLATES = {HTML: "page.html", TEXT: "page.txt"}
 
 # With more authorities than this, the page lists their names and links to a page for each.
 MAX_DETAILED = 20
@@ -35,16 +37,19 @@ class RenderedPage:
     Attributes:
         minute: the minute for which the page was rendered.
         parts: the text, split where the URL belongs.
+        insecure: stands for the option that is needed if the URL has no TLS.
         etag: the entity tag.
     """
 
     minute: datetime.datetime
     parts: tuple[str, ...]
+    insecure: str
     etag: str
 
     def at(self, url: str) -> bytes:
         """The page with the service's URL, in UTF-8."""
-        return url.join(self.parts).encode()
+        option = " --allow-http" if url.startswith("http:") else ""
+        return url.join(self.parts).replace(self.insecure, option).encode()
 
 
 class FrontPage:
@@ -52,23 +57,28 @@ class FrontPage:
 
     Args:
         authorities: the authorities by their names.
-        mode: ``full``, or ``short`` to leave out the policies.
+        web: the ``web`` section of ``config.py``.
+        acme: the authorities with ACME by their names.
         clock: the time in UTC.
     """
 
     def __init__(
         self,
         authorities: Mapping[str, RegistrationAuthority],
-        mode: FrontPageMode = "full",
+        web: WebSettings,
+        acme: AcmeByAuthority = MappingProxyType({}),
         clock: Callable[[], datetime.datetime] = utc_now,
     ):
         self._authorities = authorities
-        self._mode = mode
+        self._web = web
+        self._acme = acme
         self._clock = clock
         self._policies: dict[str, page_data.PolicySummary] = {}
+        self._examples: dict[str, ExampleRequest] = {}
         self._pages: dict[tuple[str, str | None], RenderedPage] = {}
-        # Random, so that no certificate's subject and no name can contain it.
+        # Random, so that no certificate's subject and no name can contain them.
         self._url_placeholder = secrets.token_hex(16)
+        self._insecure_placeholder = secrets.token_hex(16)
 
     def page(self, media_type: str, name: str | None = None) -> RenderedPage:
         """The page about one authority, or about all of them.
@@ -95,36 +105,70 @@ class FrontPage:
             links = [{"name": each, "page": f"?authority={each}"} for each in names]
             document = {
                 "service": "anchor",
+                "version": anchor.__version__,
+                "openapi": "openapi.yaml",
                 "authorities": links if names_only else list(map(page_data.as_json, authorities)),
             }
+            if self._web.documentation_url is not None:
+                document["documentation"] = self._web.documentation_url
             text = json.dumps(document)
         else:
-            text = templates()[media_type].render(
+            text = template(TEMPLATES[media_type]).render(
                 names=names if names_only else (),
                 authorities=authorities,
                 alone=name is not None,
                 url=self._url_placeholder,
                 style=style_sheet(),
+                script=script(),
+                version=anchor.__version__,
+                documentation=self._web.documentation_url,
                 always=summary.describe_mandatory_checks()
-                if self._mode == "full" and authorities
-                else "",
+                if self._shows_policies and authorities
+                else (),
                 timestamp=timestamp,
             )
         parts = text.split(self._url_placeholder)
-        digest = hashlib.sha256("".join(parts).encode()).hexdigest()
-        return RenderedPage(minute, tuple(parts), digest[:32])
+        content = "".join(parts).replace(self._insecure_placeholder, "")
+        digest = hashlib.sha256(content.encode()).hexdigest()
+        return RenderedPage(minute, tuple(parts), self._insecure_placeholder, digest[:32])
 
     def _authority(self, name: str, now: datetime.datetime) -> page_data.Authority:
         authority = self._authorities[name]
         ca = authority.signing_ca
+        policy = self._policy(authority) if self._shows_policies else None
+        example = self._example(authority)
+        doors = self._doors(authority)
         return page_data.Authority(
             name=name,
             cas=tuple(page_data.cas(ca, now)),
             has_chain=bool(ca.at(now).chain),
             schemes=authority.methods.schemes,
-            policy=self._policy(authority) if self._mode == "full" else None,
-            renew=f"v1/renew/{name}" if authority.renewals.settings.enabled else None,
-            est=label_path(name),
+            policy=policy,
+            renew=f"v1/renew/{name}" if doors.renews else None,
+            est=doors.est,
+            acme=doors.acme,
+            hint="" if example.is_certain else page_data.UNCERTAIN,
+            ways=ways(example, doors),
+        )
+
+    @property
+    def _shows_policies(self) -> bool:
+        return self._web.front_page == "full"
+
+    def _doors(self, authority: RegistrationAuthority) -> Doors:
+        acme = self._acme.get(authority.name)
+        base_url = self._web.base_url
+        has_acme = acme is not None and base_url is not None
+        return Doors(
+            name=authority.name,
+            url=self._url_placeholder,
+            insecure=self._insecure_placeholder,
+            kinds=tuple(each.credential for each in authority.methods.authenticators),
+            schemes=authority.methods.schemes,
+            renews=authority.renewals.settings.enabled,
+            est=label_path(authority.name),
+            acme=AcmeUrls.of(str(base_url), authority.name).directory if has_acme else None,
+            acme_is_open=acme is not None and acme.settings.open,
         )
 
     def _policy(self, authority: RegistrationAuthority) -> page_data.PolicySummary:
@@ -134,35 +178,13 @@ class FrontPage:
             policy = self._policies[authority.name] = page_data.PolicySummary.of(authority)
         return policy
 
-
-@functools.cache
-def templates() -> Mapping[str, Template]:
-    """The templates of the page, by media type."""
-    return MappingProxyType(
-        {
-            HTML: _template("page.html", "h"),
-            # Plain text needs no escaping: all values are printable already.
-            TEXT: _template("page.txt", "str"),
-        }
-    )
-
-
-def _template(name: str, *filters: str) -> Template:
-    return Template(_read(name), default_filters=list(filters), strict_undefined=True)  # noqa: S702
-
-
-@functools.cache
-def style_sheet() -> str:
-    """The style sheet that the page includes."""
-    return _read("style.css")
-
-
-@functools.cache
-def style_sheet_digest() -> str:
-    """The hash source of the style sheet in a Content-Security-Policy."""
-    digest = hashlib.sha256(style_sheet().encode()).digest()
-    return "sha256-" + base64.b64encode(digest).decode("ascii")
-
-
-def _read(name: str) -> str:
-    return resources.files("anchor.web.pages").joinpath(name).read_text(encoding="utf-8")
+    def _example(self, authority: RegistrationAuthority) -> ExampleRequest:
+        if not self._shows_policies:
+            # A name or an attribute would show the policy.
+            key = example_key(authority.policy.allowed_keys)
+            return ExampleRequest(key, is_certain=False)
+        example = self._examples.get(authority.name)
+        if example is None:
+            example = example_request(authority.policy, authority.conf)
+            self._examples[authority.name] = example
+        return example

@@ -14,6 +14,7 @@ from anchor.ca.signing_ca import Generation, SigningCA
 from anchor.policy.description import summary
 from anchor.policy.description.summary import RuleDescription, printable
 from anchor.timestamps import timestamp
+from anchor.web.pages.commands import Way
 
 DAY = datetime.timedelta(days=1)
 HOUR = datetime.timedelta(hours=1)
@@ -31,7 +32,8 @@ class CA:
         not_after: the end of the CA, or of a certificate in its chain if that is earlier.
         time_left: the time until then, in words.
         percent_left: the remaining part of the validity, 0 to 100.
-        is_due: True if the operator should replace the CA now.
+        state: ``good``, ``ending`` if the operator should replace the CA now, or ``ended``.
+        alarm: what is wrong, for people; empty if nothing is.
     """
 
     role: str
@@ -41,7 +43,8 @@ class CA:
     not_after: datetime.datetime
     time_left: str
     percent_left: int
-    is_due: bool
+    state: str
+    alarm: str
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,9 @@ class Authority:
         policy: None if policies are not published.
         renew: the path for renewals without a secret; None if they are switched off.
         est: the path for EST clients; None if they cannot reach the authority.
+        acme: the URL of the directory for ACME clients; None without ACME.
+        hint: a sentence before the commands; empty for none.
+        ways: the ways to get a certificate.
     """
 
     name: str
@@ -95,6 +101,12 @@ class Authority:
     policy: PolicySummary | None
     renew: str | None
     est: str | None
+    acme: str | None
+    hint: str
+    ways: tuple[Way, ...]
+
+
+UNCERTAIN = "Replace the marked words by what the authority allows."
 
 
 def cas(signing_ca: SigningCA, now: datetime.datetime) -> Iterator[CA]:
@@ -111,7 +123,12 @@ def _ca(
     lifetime = ca.not_after - ca.certificate.not_valid_before_utc
     left = max(ca.not_after - now, datetime.timedelta())
     coming = not in_use and generation.since > now
-    monitor = signing_ca.expiry_monitor
+    state, alarm = "good", ""
+    if not left:
+        state = "ended"
+        alarm = "This CA has ended: it signs nothing. Replace it now." if in_use else ""
+    elif (in_use or coming) and signing_ca.expiry_monitor.warning(now) is not None:
+        state, alarm = "ending", f"This CA ends in {duration(left)}: replace it now."
     return CA(
         role="in use" if in_use else "coming" if coming else "former",
         since=generation.since if coming else None,
@@ -120,7 +137,8 @@ def _ca(
         not_after=ca.not_after,
         time_left=f"{duration(left)} left" if left else "ended",
         percent_left=min(100, int(100 * (left / lifetime))),
-        is_due=left < monitor.validity * monitor.lifetimes,
+        state=state,
+        alarm=alarm,
     )
 
 
@@ -145,6 +163,8 @@ def as_json(authority: Authority) -> Mapping[str, Any]:
         document["renew"] = authority.renew
     if authority.est is not None:
         document["est"] = authority.est
+    if authority.acme is not None:
+        document["acme"] = authority.acme
     policy = authority.policy
     if policy is not None:
         document["credentials"] = policy.credentials
@@ -161,6 +181,7 @@ def _ca_as_json(ca: CA) -> Mapping[str, Any]:
         "subject": ca.subject,
         "fingerprint": ca.fingerprint.hex(),
         "not_after": timestamp(ca.not_after),
+        "state": ca.state,
     }
 
 

@@ -26,7 +26,7 @@ from tests.support.pki import DAY, make_ca, make_csr, now, shared_key
 from tests.support.renewal import URL, make_proof
 from tests.support.servers.anchor import ROOT
 
-DESCRIPTION = yaml.safe_load((ROOT / "doc/source/reference/openapi.yaml").read_text())
+DESCRIPTION = yaml.safe_load((ROOT / "anchor/web/pages/openapi.yaml").read_text())
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE")
 ACME = "/acme"
@@ -309,7 +309,15 @@ def unavailable(*_):
 def documents_are_answered(validator, service):
     for method, accept in itertools.product(READ, EITHER):
         headers = dict(accept)
-        for path in ("/robots.txt", "/healthz", "/readyz", "/metrics", "/v1/ca/{ra}", "/"):
+        for path in (
+            "/robots.txt",
+            "/openapi.yaml",
+            "/healthz",
+            "/readyz",
+            "/metrics",
+            "/v1/ca/{ra}",
+            "/",
+        ):
             assert 200 == validator.ask(service, path, method, headers=headers).status_int
         for query in ("encoding=der", "chain=1", "bundle=1"):
             at = f"/v1/ca/default?{query}"

@@ -1,0 +1,1 @@
+"""A request that a policy accepts, as an example for people."""

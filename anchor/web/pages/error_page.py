@@ -1,0 +1,47 @@
+"""The page that a browser shows for an error."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from urllib.parse import quote
+
+from anchor.policy.description.summary import printable
+from anchor.web.pages.templates import content_security_policy, style_sheet, template
+from anchor.web.request import Request
+
+# Clients of these protocols expect what their standards say, whatever they accept.
+_PROTOCOLS = ("/.well-known/", "/acme/")
+
+
+def has_error_page(request: Request) -> bool:
+    """False for the paths of protocols that say what an error looks like."""
+    return not request.environ.get("PATH_INFO", "").startswith(_PROTOCOLS)
+
+
+def error_page(request: Request, status: HTTPStatus, detail: str) -> bytes:
+    """The page in UTF-8.
+
+    Args:
+        request: the request that failed.
+        status: the status of the response.
+        detail: what the requester may know.
+    """
+    root = quote(request.environ.get("SCRIPT_NAME", "").rstrip("/"))
+    page: str = template("error.html").render(
+        status=status,
+        lines=list(map(printable, detail.splitlines())),
+        request_id=request.request_id,
+        # A path that began with two slashes would be another host.
+        home=f"/{root.strip('/')}/" if root.strip("/") else "/",
+        style=style_sheet(),
+    )
+    return page.encode()
+
+
+def page_headers() -> dict[str, str]:
+    """The headers of every page."""
+    return {
+        "Vary": "Accept",
+        "Referrer-Policy": "no-referrer",
+        "Content-Security-Policy": content_security_policy(),
+    }
