@@ -25,6 +25,7 @@ from anchor.runtime.graceful_shutdown import install
 from anchor.store.ban_file import prepare_database
 from anchor.web.client_certificate import HEADER
 from anchor.web.dispatch import StrictDispatch
+from anchor.web.pages.error_page import HAS_FRONT_PAGE
 from anchor.web.problems import respond_to_error
 from anchor.web.readiness import Readiness
 from anchor.web.request import TRUSTED_PROXIES, Request, request_id
@@ -63,6 +64,7 @@ class Application(pecan.Pecan, StrictDispatch):  # type: ignore[misc]  # pecan h
         self._settings = {
             TRUSTED_PROXIES: web.trusted_proxies,
             HEADER: web.client_certificate_header,
+            HAS_FRONT_PAGE: web.front_page != "off",
         }
 
     def __call__(

@@ -9,6 +9,8 @@ from anchor.policy.description.summary import printable
 from anchor.web.pages.templates import content_security_policy, style_sheet, template
 from anchor.web.request import Request
 
+HAS_FRONT_PAGE = "anchor.has_front_page"
+
 # Clients of these protocols expect what their standards say, whatever they accept.
 _PROTOCOLS = ("/.well-known/", "/acme/")
 
@@ -26,16 +28,23 @@ def error_page(request: Request, status: HTTPStatus, detail: str) -> bytes:
         status: the status of the response.
         detail: what the requester may know.
     """
-    root = quote(request.environ.get("SCRIPT_NAME", "").rstrip("/"))
     page: str = template("error.html").render(
         status=status,
         lines=list(map(printable, detail.splitlines())),
         request_id=request.request_id,
-        # A path that began with two slashes would be another host.
-        home=f"/{root.strip('/')}/" if root.strip("/") else "/",
+        home=_front_page(request),
         style=style_sheet(),
     )
     return page.encode()
+
+
+def _front_page(request: Request) -> str:
+    """The path of the front page; empty if it is switched off."""
+    if not request.environ.get(HAS_FRONT_PAGE):
+        return ""
+    # A path that began with two slashes would be another host.
+    root = quote(request.environ.get("SCRIPT_NAME", "").strip("/"))
+    return f"/{root}/" if root else "/"
 
 
 def page_headers() -> dict[str, str]:
