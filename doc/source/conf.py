@@ -25,6 +25,7 @@ html_css_files = ["anchor.css"]
 html_js_files = [("scrolling.js", {"defer": "defer"})]
 # The button would open the page's source, which says less than the page.
 html_theme_options = {"top_of_page_buttons": []}
+html_search_scorer = str(Path(__file__).parent / "search-scorer.js")
 html_show_sourcelink = False
 html_copy_source = False
 
