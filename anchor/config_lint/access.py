@@ -9,7 +9,7 @@ from anchor.auth import static
 from anchor.auth.secret_hashes import SHORTEST_SECRET
 from anchor.config.document import Section
 from anchor.config.plugins import Signature
-from anchor.config_lint.review import ConfigUnderReview, covers_all_addresses, is_loopback
+from anchor.config_lint.review import ConfigUnderReview, is_loopback
 from anchor.errors import ConfigProblem
 from anchor.est.paths import RESERVED
 
@@ -143,22 +143,6 @@ def forged_addresses(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
         )
 
 
-def address_of_a_proxy(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """Find ``source_cidrs`` that sees only the address of an unlisted proxy."""
-    if review.host is None or not is_loopback(review.host) or review.web.trusted_proxies:
-        return
-    for path, section in review.authorities():
-        for number, network in enumerate(_cidrs(section)):
-            if not is_loopback(network.partition("/")[0]):
-                yield ConfigProblem(
-                    f"{path}.validators.source_cidrs.cidrs.{number}",
-                    f"the service listens on {review.host}, so machines in {network} reach it "
-                    "through a proxy only, and without 'trusted_proxies' in config.py all of them "
-                    "have the proxy's address",
-                )
-                break
-
-
 def metrics_for_everyone(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     """Find metrics that every address can read."""
     if any(network.prefixlen == 0 for network in review.web.metrics_networks):
@@ -189,32 +173,3 @@ def unlimited_failures(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
                 yield ConfigProblem(
                     f"{path}.{option}", "with 0 there is no limit on guessing users' secrets"
                 )
-
-
-def no_source_limit(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """Find authorities without ``source_cidrs``."""
-    for path, section in review.authorities():
-        if "source_cidrs" not in section["validators"]:
-            yield ConfigProblem(
-                f"{path}.validators",
-                "without 'source_cidrs' a stolen secret works from every address: list the "
-                "networks of your machines",
-            )
-
-
-def any_source(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
-    """Find ``source_cidrs`` that contain every address."""
-    for path, section in review.authorities():
-        for number, network in enumerate(_cidrs(section)):
-            if covers_all_addresses(network):
-                yield ConfigProblem(
-                    f"{path}.validators.source_cidrs.cidrs.{number}",
-                    f"{network} is every address, so the validator refuses nobody",
-                )
-
-
-def _cidrs(section: dict[str, object]) -> list[str]:
-    validators = section["validators"]
-    assert isinstance(validators, dict)
-    cidrs: list[str] = validators.get("source_cidrs", {}).get("cidrs", [])
-    return cidrs

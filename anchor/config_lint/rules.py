@@ -20,6 +20,7 @@ from anchor.config_lint import (
     records,
     renewals,
     requesters,
+    sources,
     tokens,
 )
 from anchor.config_lint.review import ConfigUnderReview, LintFunction
@@ -89,7 +90,7 @@ RULES = (
     Rule("groups-of-anyone", Level.NOTICE, access.groups_of_anyone),
     Rule("served-without-tls", Level.WARNING, access.served_without_tls),
     Rule("forged-addresses", Level.DANGER, access.forged_addresses),
-    Rule("address-of-a-proxy", Level.NOTICE, access.address_of_a_proxy),
+    Rule("address-of-a-proxy", Level.NOTICE, sources.address_of_a_proxy),
     Rule("metrics-for-everyone", Level.NOTICE, access.metrics_for_everyone),
     Rule("open-accounts", Level.DANGER, acme.open_accounts),
     Rule("acme-without-tls", Level.WARNING, acme.acme_without_tls),
@@ -97,8 +98,9 @@ RULES = (
     Rule("any-target", Level.WARNING, acme.any_target),
     Rule("no-est-label", Level.WARNING, access.no_est_label),
     Rule("unlimited-failures", Level.WARNING, access.unlimited_failures),
-    Rule("no-source-limit", Level.NOTICE, access.no_source_limit),
-    Rule("any-source", Level.WARNING, access.any_source),
+    Rule("no-source-limit", Level.NOTICE, sources.no_source_limit),
+    Rule("networks-of-a-trial", Level.NOTICE, sources.networks_of_a_trial),
+    Rule("any-source", Level.WARNING, sources.any_source),
     Rule("any-name", Level.WARNING, names.any_name),
     Rule("unchecked-names", Level.WARNING, names.unchecked_names),
     Rule("every-name-listed", Level.WARNING, names.every_name_listed),

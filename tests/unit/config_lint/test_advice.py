@@ -32,7 +32,7 @@ from tests.support.users import user_line, write_users
 
 STRICT = {
     "standards_compliance": {},
-    "source_cidrs": {"cidrs": ["127.0.0.0/8"]},
+    "source_cidrs": {"cidrs": ["127.0.0.0/8", "192.0.2.0/24"]},
     "common_name": {"allowed_domains": [".example.com"]},
     "alternative_names": {"allowed_domains": [".example.com"]},
     "ext_key_usage": {"allowed_usage": ["serverAuth", "clientAuth"]},
@@ -263,6 +263,12 @@ NETWORK_AND_NAMES = [".", "%.%", "10.0.0.0/8"]
         ),
         ("unlimited-failures", f"{RA}/max_failures", {f"{RA}/max_failures": 0}, ""),
         ("no-source-limit", CHECKS, {f"{CHECKS}/source_cidrs": ...}, ""),
+        (
+            "networks-of-a-trial",
+            f"{CHECKS}/source_cidrs/cidrs",
+            {f"{CHECKS}/source_cidrs/cidrs": ["127.0.0.0/8", "::1"]},
+            'web = {"base_url": "https://anchor.example.com"}',
+        ),
         (
             "any-source",
             f"{CHECKS}/source_cidrs/cidrs/0",
@@ -1013,3 +1019,37 @@ def test_advice_and_documented_sections_match():
 
 def test_the_command_accepts_the_levels():
     assert list(check.LEVELS) == [str(level) for level in sorted(Level)]
+
+
+LOOPBACK = ["127.0.0.0/8", "::1"]
+SAMPLE_NETWORKS = json.loads((ROOT / "config.json").read_text())["registration_authority"][
+    "default"
+]["validators"]["source_cidrs"]["cidrs"]
+
+
+@pytest.mark.parametrize(
+    ("config_py", "reason"),
+    [
+        ('server = {"host": "0.0.0.0"}', "listens on 0.0.0.0"),
+        ('server = {"host": "192.0.2.1"}', "listens on 192.0.2.1"),
+        ('web = {"trusted_proxies": ["127.0.0.1"]}', "'trusted_proxies'"),
+        ('web = {"base_url": "https://ca.example.com"}', "at https://ca.example.com"),
+    ],
+)
+@pytest.mark.parametrize("cidrs", [LOOPBACK, SAMPLE_NETWORKS])
+def test_networks_of_a_trial_are_named_where_other_machines_use_the_service(
+    good, advise, config_py, reason, cidrs
+):
+    change(good, f"{CHECKS}/source_cidrs/cidrs", cidrs)
+
+    assert reason in advise(good, config_py)["networks-of-a-trial"]["message"]
+    change(good, f"{CHECKS}/source_cidrs/cidrs", [*cidrs, "2001:db8::/32"])
+    assert "networks-of-a-trial" not in advise(good, config_py)
+
+
+def test_uwsgis_settings_show_that_other_machines_use_the_service(good, advise, tmp_path):
+    change(good, f"{CHECKS}/source_cidrs/cidrs", LOOPBACK)
+
+    assert {} == advise(good)
+    (tmp_path / "anchor.ini").touch()
+    assert {"networks-of-a-trial"} == advise(good).keys()
