@@ -21,7 +21,6 @@ from tests.support.credentials import token_file
 from tests.support.documentation import LITERAL, ROOT, blocks
 from tests.support.pki import make_ca, make_csr, now
 from tests.support.servers.processes import answers, free_port, wait_for
-from tests.support.servers.tls_in_memory import handshake
 from tests.support.terminal import Terminal
 
 
@@ -55,16 +54,6 @@ def test_the_migration_from_0_4_works(here, tmp_path):
 
     with here() as terminal:
         follow(terminal, "howto/moving-from-0.4.rst")
-
-
-def test_a_key_is_made_in_an_hsm(here, tmp_path, softhsm):
-    softhsm.init("production")
-    (tmp_path / "pin").write_text("4711-pin\n")
-    (tmp_path / "pin").chmod(0o400)
-
-    with here() as terminal:
-        terminal.run("MODULE=/usr/lib/softhsm/libsofthsm2.so TOKEN=production")
-        follow(terminal, "howto/hsm.rst", "shell")
 
 
 @pytest.fixture
@@ -131,21 +120,10 @@ def test_uwsgi_and_gunicorn_serve_by_one_line(here, configured, tmp_path):
 
     for block in lines:
         port = free_port()
-        replace = {":5016": f":{port}", "path/to/venv": sys.prefix}
+        replace = {"127.0.0.1:5016": f"127.0.0.1:{port}", "path/to/venv": sys.prefix}
         with here({**replace, "-p 4": "-p 4 --master"}) as terminal:
             terminal.run(f"({block.text.strip()}) >{tmp_path}/log 2>&1 &")
             wait_for(lambda port=port: answers(port), what=f"{block}")
-
-
-def test_a_ca_for_nginx_makes_a_certificate_that_clients_accept(here, tmp_path):
-    [_, block] = blocks("howto/nginx-and-uwsgi.rst", "sh")
-
-    with here() as terminal:
-        terminal.follow(block)
-
-    certificate, key = tmp_path / "anchor.crt", tmp_path / "anchor.key"
-    for name in ("anchor.example.com", "anchor-machines.example.com"):
-        handshake(certificate, key, name, tmp_path / "tls-ca/CA/root-ca.crt")
 
 
 def test_a_reload_replaces_workers_and_a_bad_configuration_is_not_loaded(

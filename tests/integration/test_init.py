@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 import resource
 import subprocess
 import sys
@@ -22,10 +21,11 @@ from anchor.cli import init, new_files
 from anchor.cli.main import main
 from anchor.timestamps import utc_now
 from anchor.X509.signing_request import X509Csr
-from tests.support.pki import key_pem, make_csr, shared_key
+from tests.support.documentation import blocks
+from tests.support.pki import make_csr, shared_key
 from tests.support.servers.anchor import ROOT
 from tests.support.servers.processes import program
-from tests.support.servers.softhsm import MODULE, PIN, Tokens
+from tests.support.servers.softhsm import MODULE, PIN
 
 
 @pytest.fixture
@@ -418,10 +418,8 @@ def test_a_token_can_be_named_by_its_serial_number(softhsm, tmp_path, issue, pin
 
 
 def shell_examples(page):
-    """The commands of a how-to, except those that install packages."""
-    text = (ROOT / "doc/source/howto" / page).read_text()
-    blocks = re.findall(r"\.\. code-block:: sh\n\n((?:    .*\n|\n)+)", text)
-    return [block for block in blocks if "pip install" not in block]
+    """The commands of a how-to."""
+    return [block.text for block in blocks(f"howto/{page}", "sh")]
 
 
 def run_shell(commands, directory):
@@ -434,22 +432,6 @@ def run_shell(commands, directory):
         check=False,
     )
     assert finished.returncode == 0, finished.stderr
-
-
-def test_the_documented_way_into_a_token_works(tmp_path, monkeypatch, issue):
-    conf = tmp_path / "softhsm2.conf"
-    (tmp_path / "own").mkdir()
-    conf.write_text(f"directories.tokendir = {tmp_path}/own\nlog.level = ERROR\n")
-    monkeypatch.setenv("SOFTHSM2_CONF", str(conf))
-    (tmp_path / "key.p8").write_bytes(key_pem(shared_key()))
-    made, imported = shell_examples("softhsm.rst")
-
-    run_shell(made, tmp_path)
-    run_shell(imported, tmp_path)
-
-    Tokens.reload()
-    issue(tmp_path / "hsm")
-    assert (True, "") == verified_by_openssl(tmp_path / "hsm")
 
 
 def test_the_documented_way_to_an_intermediate_works(tmp_path, issue):

@@ -20,6 +20,8 @@ from tests.support.documentation import SHELL
 from tests.support.servers.processes import PATIENCE
 
 _BIN = Path(sys.executable).parent
+_BASH = ("bash", "--norc", "--noprofile")
+_PATIENCE = PATIENCE * 3
 
 # Text that differs between runs: on both sides, it only has to match the same pattern.
 _VARIABLE = [
@@ -43,17 +45,20 @@ class Terminal:
         directory: the working directory.
         replace: text on pages, and what to type instead, such as another port.
         stand_ins: scripts that replace programs, by the program's name.
+        shell: the command that starts the shell, such as one on another machine.
+        patience: the number of seconds that a command may take.
     """
 
-    def __init__(self, directory, replace=None, stand_ins=None):
+    def __init__(self, directory, replace=None, stand_ins=None, *, shell=_BASH, patience=_PATIENCE):
         self.replace = dict(replace or {})
+        self._patience = patience
         programs = directory / ".programs"
         programs.mkdir(exist_ok=True)
         for name, script in (stand_ins or {}).items():
             (programs / name).write_text(f"#!/bin/sh\n{script}\n")
             (programs / name).chmod(0o755)
         self._shell = subprocess.Popen(
-            ["bash", "--norc", "--noprofile"],
+            list(shell),
             cwd=directory,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -93,7 +98,7 @@ class Terminal:
     def _run(self, typed, command, code=0):
         mark = secrets.token_hex(8)
         typed = f"{typed.rstrip()}\nprintf '\\n%s %d\\n' {mark} $?\n"
-        watch = threading.Timer(PATIENCE * 3, self._shell.kill)
+        watch = threading.Timer(self._patience, self._shell.kill)
         watch.start()
         self._shell.stdin.write(typed)
         self._shell.stdin.flush()

@@ -1,8 +1,8 @@
-"""A Debian without Anchor, as a machine: systemd is its process 1, in namespaces of its own.
+"""A Debian without Anchor, as a machine: systemd is process 1 of its namespaces.
 
-Its root file system is an overlay over a base, which is made once and kept in ``.cache``.  The
-machine has a separate loopback interface, so every port is free.  It reaches other networks as this
-machine does.
+Its root file system is an overlay over a base.  The base, and the wheels that pip compiles on it,
+are kept in ``.cache``.  The machine has a separate loopback interface, so every port is free.  It
+reaches other networks as this machine does.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ exec unshare --mount --pid --net --uts --ipc --cgroup --fork --kill-child bash {
 _BOOT = """
 set -e
 root={root}
-mount -t overlay -o lowerdir={lower},upperdir={upper},workdir={work} overlay $root
+mount -t overlay -o lowerdir={lower},upperdir={changes},workdir={work} overlay $root
 mount -t proc proc $root/proc
 mount -t sysfs -o ro sysfs $root/sys
 mount -t cgroup2 cgroup2 $root/sys/fs/cgroup
@@ -62,6 +62,8 @@ ln -s fd/1 $root/dev/stdout
 ln -s fd/2 $root/dev/stderr
 mount -t tmpfs -o mode=1777 shm $root/dev/shm
 mount -t tmpfs -o mode=755 run $root/run
+mkdir -p $root/root/.cache/pip
+mount --bind {pip_cache} $root/root/.cache/pip
 hostname debian
 ip link set lo up
 cd $root
@@ -93,7 +95,7 @@ _ENVIRONMENT = {
 def base():
     """The root directory of the base system; it is made if there is none."""
     root = _CACHE / "root"
-    _CACHE.mkdir(parents=True, exist_ok=True)
+    (_CACHE / "pip").mkdir(parents=True, exist_ok=True)
     with (_CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not root.exists():
@@ -149,18 +151,25 @@ class Debian:
         """The machine's root directory, for copying files into it and out of it."""
         return Path(f"/proc/{self.init}/root")
 
+    @property
+    def shell(self):
+        """The command that starts a shell of root on the machine."""
+        return self.command("/bin/bash", "-c", "cd ~ && exec /bin/bash --norc --noprofile")
+
+    def command(self, *words):
+        """The command that runs this program on the machine as root."""
+        settings = [f"{key}={value}" for key, value in (_ENVIRONMENT | _pip_settings()).items()]
+        enter = ("nsenter", "--target", str(self.init), "--all")
+        return [*enter, "/usr/bin/env", "-i", *settings, *words]
+
     def run(self, command, *, code=0):
         """Run a shell command as root; return its output, with standard error.
 
         The test fails unless the command ends with this exit code; None allows any.
         """
-        settings = [f"{key}={value}" for key, value in (_ENVIRONMENT | _pip_settings()).items()]
         try:
             finished = subprocess.run(
-                [
-                    *("nsenter", "--target", str(self.init), "--all"),
-                    *("/usr/bin/env", "-i", *settings, "/bin/bash", "-c", f"cd ~\n{command}"),
-                ],
+                self.command("/bin/bash", "-c", f"cd ~\n{command}"),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -200,7 +209,7 @@ def fresh_debian(directory, *layers):
     lower = ":".join(map(str, (*layers, base())))
     scripts = {"groups": places["groups"], "name": name, "boot": directory / "boot.sh"}
     (directory / "boot.sh").write_text(
-        _BOOT.format(root=places["root"], lower=lower, upper=places["changes"], work=places["work"])
+        _BOOT.format(**places, lower=lower, pip_cache=_CACHE / "pip")
     )
     with contextlib.ExitStack() as stack:
         log = stack.enter_context((directory / "boot.log").open("w"))
@@ -221,7 +230,6 @@ def fresh_debian(directory, *layers):
         stack.enter_context(_network(init, directory))
         machine.run("systemctl is-system-running --wait", code=None)
         yield machine
-        machine.run("sync -f /", code=None)
 
 
 def _systemd(pid):

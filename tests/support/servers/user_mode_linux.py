@@ -35,13 +35,9 @@ def boot(directory, script):
         directory: for the file with the script.
         script: the script.
     """
-    return _boot(directory, script, _INIT)
-
-
-def _boot(directory, script, first):
     (directory / "script.sh").write_text(script)
     init = directory / "init.sh"
-    init.write_text(first.format(script=directory / "script.sh"))
+    init.write_text(_INIT.format(script=directory / "script.sh"))
     init.chmod(0o755)
     kernel = program("linux.uml", "user-mode-linux")
     try:
@@ -60,47 +56,3 @@ def _boot(directory, script, first):
     except subprocess.TimeoutExpired as error:
         pytest.fail(f"user-mode Linux did not end: {(error.stdout or b'')[-4000:].decode()}")
     return finished.stdout.decode("utf-8", "replace").replace("\r", "")
-
-
-# systemd has to be process 1.  Both systemd and the script write to a tmpfs.
-_SYSTEMD_INIT = """#!/bin/sh
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-mount -t proc proc /proc
-# The kernel would leave out what AppArmor denies, after a few lines.
-echo 0 >/proc/sys/kernel/printk_ratelimit
-mount -t sysfs sysfs /sys
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
-mount -t tmpfs -o mode=755 tmpfs /run
-cp -a /etc /run/etc && mount --bind /run/etc /etc
-for place in /opt /var/lib /var/log; do mount -t tmpfs -o mode=755 tmpfs $place; done
-ip link set lo up
-mkdir -p /run/systemd/system
-cat >/run/systemd/system/script.target <<END
-[Unit]
-Requires=script.service
-END
-cat >/run/systemd/system/script.service <<END
-[Unit]
-DefaultDependencies=no
-[Service]
-Type=oneshot
-StandardOutput=tty
-StandardError=tty
-TTYPath=/dev/console
-ExecStart=/bin/sh {script}
-ExecStopPost=/bin/sh -c 'echo "script ended with \\$EXIT_STATUS"; echo o >/proc/sysrq-trigger'
-END
-exec /lib/systemd/systemd --system --unit=script.target --log-target=null --show-status=no
-"""
-
-
-def boot_systemd(directory, script):
-    """Run a shell script as root in a system with systemd; the result is that of :func:`boot`.
-
-    ``/etc``, ``/opt``, ``/run``, ``/var/lib`` and ``/var/log`` can be written.
-
-    Args:
-        directory: for the file with the script.
-        script: the script.
-    """
-    return _boot(directory, script, _SYSTEMD_INIT)
