@@ -22,6 +22,7 @@ from anchor.errors import ConfigurationError
 from anchor.metrics.registry import Metrics
 from anchor.runtime import pecan_serve, process_directory, startup
 from anchor.runtime.graceful_shutdown import install
+from anchor.runtime.load_record import LoadRecord
 from anchor.store.ban_file import prepare_database
 from anchor.web.client_certificate import HEADER
 from anchor.web.dispatch import StrictDispatch
@@ -43,6 +44,7 @@ class Application(pecan.Pecan, StrictDispatch):  # type: ignore[misc]  # pecan h
         metrics: the counters; by default those of this process alone.
         hooks: Pecan hooks, ``app["hooks"]`` in ``config.py``.
         acme: the authorities with ACME by name; ``web.base_url`` is needed for them.
+        loads: the record of when the configuration was loaded.
     """
 
     def __init__(
@@ -53,9 +55,11 @@ class Application(pecan.Pecan, StrictDispatch):  # type: ignore[misc]  # pecan h
         hooks: Sequence[Any] = (),
         *,
         acme: AcmeByAuthority = MappingProxyType({}),
+        loads: LoadRecord | None = None,
     ):
-        counts = metrics or Metrics(authorities, acme=acme)
-        readiness = Readiness(authorities.values())
+        self._loads = loads or LoadRecord()
+        counts = metrics or Metrics(authorities, acme=acme, loads=self._loads)
+        readiness = Readiness(authorities.values(), loads=self._loads)
         super().__init__(
             RootController(authorities, web, counts, readiness, acme),
             request_cls=Request,
@@ -72,6 +76,7 @@ class Application(pecan.Pecan, StrictDispatch):  # type: ignore[misc]  # pecan h
     ) -> Iterable[bytes]:
         """Respond to a request, also after an error, for which servers send no response."""
         environ |= self._settings
+        self._loads.remind()
         logs.REQUEST_ID.set(request_id(environ))
         try:
             reply: Iterable[bytes] = super().__call__(environ, start_response)
@@ -90,16 +95,31 @@ def setup_app(config: Any) -> Application:
         SystemExit: the same without a traceback, under ``pecan serve``.
     """
     values = config.to_dict() if hasattr(config, "to_dict") else dict(config)
-    if not pecan_serve.is_serving():
-        return _application(values)
+    loads = record_of_service()
     try:
-        pecan_serve.prepare(values.get("server", {}))
-        return _application(values)
-    except ConfigurationError as error:
-        raise SystemExit(f"anchor: {error}") from None
+        if pecan_serve.is_serving():
+            pecan_serve.prepare(values.get("server", {}))
+        application = _application(values, loads)
+    except BaseException as error:
+        loads.failed()
+        if pecan_serve.is_serving() and isinstance(error, ConfigurationError):
+            raise SystemExit(f"anchor: {error}") from None
+        raise
+    loads.succeeded()
+    return application
 
 
-def _application(values: Mapping[str, Any]) -> Application:
+def record_of_service() -> LoadRecord:
+    """The record of when the processes of this service loaded their configuration."""
+    try:
+        path = find_config()
+    except ConfigurationError:
+        # It is gone; most services have it where they start.
+        path = Path("config.json")
+    return LoadRecord.of_service(path)
+
+
+def _application(values: Mapping[str, Any], loads: LoadRecord) -> Application:
     if values.get("logging"):
         log_configuration.apply(values["logging"])
     web = validate_options(WebSettings, values.get("web", {}), Path())
@@ -120,7 +140,8 @@ def _application(values: Mapping[str, Any]) -> Application:
     return Application(
         loaded.authorities,
         web,
-        Metrics(loaded.authorities, metrics_directory, acme=loaded.acme),
+        Metrics(loaded.authorities, metrics_directory, acme=loaded.acme, loads=loads),
         values.get("app", {}).get("hooks", ()),
         acme=loaded.acme,
+        loads=loads,
     )

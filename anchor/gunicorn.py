@@ -10,6 +10,7 @@ import importlib
 import os
 from typing import Any
 
+from anchor.app import record_of_service
 from anchor.errors import ConfigurationError
 
 MASTER = os.getpid()
@@ -29,12 +30,14 @@ def on_reload(server: Any) -> None:
         server: gunicorn's arbiter, which calls this after a SIGHUP.
     """
     if not _can_load(server):
+        record_of_service().failed()
         server.log.error("not reloaded: the service goes on with the configuration it had")
         return
     try:
         server.app.callable = _load(server)
     except (Exception, SystemExit) as error:  # noqa: BLE001  # the master has to go on
         # The files have just changed, or a token has rejected the PIN.
+        record_of_service().failed()
         _log_failure(server, error)
 
 

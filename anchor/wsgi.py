@@ -18,6 +18,7 @@ from typing import Any
 import pecan
 from pecan.configuration import conf_from_file
 
+from anchor.app import record_of_service
 from anchor.config.config_py import find_config_py
 from anchor.config.document import find_config
 
@@ -46,6 +47,8 @@ except Exception as error:
     if not _is_replacement_worker():
         raise
     # With another exit status gunicorn would end the whole service.
+    # config.py may be broken as well; then anchor.app has not seen it.
+    record_of_service().failed()
     LOG.error("the configuration is broken, so a worker is missing: %s", error)
     time.sleep(_PAUSE_SECONDS)
     sys.exit(1)

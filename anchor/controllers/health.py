@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from webob import Response
 
-from anchor.web.readiness import Readiness
+from anchor.web.readiness import Readiness, ReadinessCheck
 from anchor.web.request import Request
 from anchor.web.responses import respond, wants_json
 
@@ -23,13 +24,18 @@ def ready(request: Request, readiness: Readiness) -> Response:
     is_ready = all(check.problem is None for check in checks)
     status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
     if wants_json(request):
-        document = {
-            "ready": is_ready,
-            "checks": [
-                {"check": check.name, "ready": check.problem is None, "problem": check.problem}
-                for check in checks
-            ],
-        }
+        document = {"ready": is_ready, "checks": list(map(_as_json, checks))}
         return respond(request, json.dumps(document).encode(), "application/json", status)
-    lines = [f"{check.name}: {check.problem or 'ok'}\n" for check in checks]
+    lines = [f"{check.name}: {check.problem or check.warning or 'ok'}\n" for check in checks]
     return respond(request, "".join(lines).encode(), "text/plain", status)
+
+
+def _as_json(check: ReadinessCheck) -> Mapping[str, object]:
+    document: dict[str, object] = {
+        "check": check.name,
+        "ready": check.problem is None,
+        "problem": check.problem,
+    }
+    if check.warning is not None:
+        document["warning"] = check.warning
+    return document

@@ -26,6 +26,7 @@ from anchor.metrics.labels import (
     refusing,
 )
 from anchor.metrics.shared_counters import SharedCounters
+from anchor.runtime.load_record import LoadRecord
 from anchor.timestamps import utc_now
 
 # Certificates in force are counted in slots by their end.  A slot is reused when its time is over;
@@ -63,6 +64,7 @@ class Metrics:
         directory: for the files of the counters; None to count this process only.
         clock: the time in UTC.
         acme: the names of the authorities with ACME.
+        loads: the record of when the configuration was loaded.
     """
 
     def __init__(
@@ -72,8 +74,10 @@ class Metrics:
         clock: Callable[[], datetime.datetime] = utc_now,
         *,
         acme: Container[str] = (),
+        loads: LoadRecord | None = None,
     ):
         self._clock = clock
+        self._loads = loads or LoadRecord()
         self._cas = {
             authority.signing_ca.name: authority.signing_ca for authority in authorities.values()
         }
@@ -220,6 +224,18 @@ class Metrics:
                 "1 if the database can be read now, 0 if not.",
                 self._database_up(),
             ),
+            family(
+                "anchor_config_reload_failed",
+                "gauge",
+                "1 if the service has an old configuration because it cannot load the new one.",
+                self._reload_failed(),
+            ),
+            family(
+                "anchor_config_loaded_timestamp_seconds",
+                "gauge",
+                "When a process of the service last loaded the configuration.",
+                self._config_loaded(),
+            ),
         )
 
     def _signing_seconds(self, sums: Sequence[float]) -> Iterator[Sample]:
@@ -256,6 +272,15 @@ class Metrics:
     def _database_up(self) -> Iterator[Sample]:
         for database in self._databases:
             yield Sample("anchor_database_up", (), float(database.is_up()))
+
+    def _reload_failed(self) -> Iterator[Sample]:
+        failed = self._loads.failed_since() is not None
+        yield Sample("anchor_config_reload_failed", (), float(failed))
+
+    def _config_loaded(self) -> Iterator[Sample]:
+        loaded = self._loads.loaded_at()
+        if loaded is not None:
+            yield Sample("anchor_config_loaded_timestamp_seconds", (), loaded.timestamp())
 
 
 def _slot_seconds(ca: SigningCA) -> float:

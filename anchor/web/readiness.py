@@ -12,7 +12,8 @@ from functools import partial
 from anchor.authority import RegistrationAuthority
 from anchor.ca.signing_ca import SigningCA
 from anchor.errors import AnchorError
-from anchor.timestamps import utc_now
+from anchor.runtime.load_record import LoadRecord
+from anchor.timestamps import timestamp, utc_now
 
 LOG = logging.getLogger(__name__)
 
@@ -29,10 +30,12 @@ class ReadinessCheck:
     Attributes:
         name: what was checked, for example ``signing_ca.default.key``.
         problem: what is wrong; None if nothing is.
+        warning: what is wrong, although certificates can be issued.
     """
 
     name: str
     problem: str | None
+    warning: str | None = None
 
 
 class Readiness:
@@ -42,7 +45,9 @@ class Readiness:
         self,
         authorities: Iterable[RegistrationAuthority],
         clock: Callable[[], datetime.datetime] = utc_now,
+        loads: LoadRecord | None = None,
     ):
+        self._loads = loads or LoadRecord()
         self._cas = {}
         # All authorities have the same one.
         self._databases = set()
@@ -62,6 +67,14 @@ class Readiness:
 
     def _run(self) -> Iterator[ReadinessCheck]:
         now = self._clock()
+        failed = self._loads.failed_since()
+        if failed is not None:
+            yield ReadinessCheck(
+                "configuration",
+                None,
+                f"the new one could not be loaded at {timestamp(failed)}, the old one is in use; "
+                "the log has the reason",
+            )
         for database in self._databases:
             yield ReadinessCheck(
                 "database",

@@ -128,6 +128,37 @@ def failures(log):
     return log.read_text().count("valid_hours: should be")
 
 
+def ask(port, path):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    connection.request("GET", path)
+    with connection.getresponse() as answer:
+        text = answer.read().decode()
+        assert answer.status == 200, text
+    connection.close()
+    return text
+
+
+def assert_says_that_the_reload_failed(port, log):
+    wait_for(lambda: "so the service still has the old one" in log.read_text(), what="the line")
+    ready, metrics = ask(port, "/readyz"), ask(port, "/metrics")
+    assert re.search(
+        r"(?m)^configuration: the new one could not be loaded at [-0-9]{10}T[:0-9]{8}Z, "
+        r"the old one is in use; the log has the reason$",
+        ready,
+    )
+    assert "\nanchor_config_reload_failed{} 1\n" in metrics
+    # One line, however many requests there were.
+    assert 1 == log.read_text().count("so the service still has the old one")
+
+
+def assert_says_that_all_is_well(port):
+    wait_for(lambda: "configuration" not in ask(port, "/readyz"), what="a ready service")
+    metrics = ask(port, "/metrics")
+    assert "\nanchor_config_reload_failed{} 0\n" in metrics
+    [loaded] = re.findall(r"(?m)^anchor_config_loaded_timestamp_seconds{} ([0-9.e+]+)$", metrics)
+    assert time.time() - 300 < float(loaded) <= time.time()
+
+
 def replace_the_workers(process, reload):
     """Reload until all current workers have ended.
 
@@ -167,10 +198,12 @@ def test_a_reload_under_load_fails_no_request(directory, document, how):
         reload()
         wait_for(lambda: failures(log) > 1 or reload(), what="two failures")
         assert {12} == load.latest(200)
+        assert_says_that_the_reload_failed(port, log)
 
         write(directory, document, valid_hours=6)
         replace_the_workers(process, reload)
         assert {6} == load.latest()
+        assert_says_that_all_is_well(port)
         assert {24, 12, 6} == load.all
         assert process.poll() is None
 
@@ -283,6 +316,7 @@ def test_gunicorn_goes_on_with_what_it_loaded_when_the_configuration_breaks(
         wait_for(lambda: not alive(old), what="other workers")
         assert {24} == load.latest()
         assert "the service goes on with the configuration it had" in log.read_text()
+        assert_says_that_the_reload_failed(port, log)
         # The audit continues as well.
         assert log.read_text().count("audit.sign") > events
         assert process.poll() is None
@@ -300,6 +334,7 @@ def test_gunicorn_reloads_a_corrected_configuration(directory, document):
             wait_for(lambda old=old: not alive(old), what="other workers")
             served = hours if isinstance(hours, int) else served
             assert {served} == load.latest()
+        assert_says_that_all_is_well(port)
         assert {24, 12, 6} == load.all
 
 
