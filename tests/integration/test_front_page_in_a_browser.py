@@ -11,11 +11,16 @@ from cryptography import x509
 from tests.support.axe import axe_violations
 from tests.support.pki import DAY, make_ca, now
 from tests.support.servers.anchor import serving
+from tests.support.servers.processes import wait_for
+from tests.support.service import small_configuration
 
 SCREENS = [
     pytest.param(width, height, dark, id=f"{width}-{'dark' if dark else 'light'}")
     for (width, height), dark in itertools.product([(1280, 900), (390, 844)], [False, True])
 ]
+
+# The front page, a page of one authority, and pages for errors.
+PAGES = ["", "?authority=default", "nothing", "v1/sign/default", "v1/ca/default?encoding=x"]
 
 # Every text with its colour and its background colour, as [r, g, b, a].
 COLOURS = """(() => {
@@ -40,9 +45,17 @@ COLOURS = """(() => {
 })()"""
 
 
-@pytest.fixture
-def site(tmp_path, document):
+@pytest.fixture(scope="module")
+def issuer(tmp_path_factory):
+    """The CA of the authority ``default``."""
+    return make_ca(tmp_path_factory.mktemp("issuer"))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, issuer):
     """A service that shows everything that a front page can contain."""
+    tmp_path = tmp_path_factory.mktemp("site")
+    document = small_configuration(issuer)
     root = make_ca(tmp_path, name="Root CA", not_after=now() + 3000 * DAY)
     first = make_ca(
         tmp_path,
@@ -87,15 +100,22 @@ def site(tmp_path, document):
 
 
 @pytest.mark.parametrize(("width", "height", "dark"), SCREENS)
-def test_the_page_is_whole_and_legible(browser, site, tmp_path, width, height, dark):
+def test_the_pages_are_whole_and_legible(browser, site, tmp_path, width, height, dark):
     browser.set_screen(width, height, dark=dark)
 
-    browser.open(f"{site.url}/")
-    (tmp_path / "page.png").write_bytes(browser.screenshot())
+    for path in PAGES:
+        browser.problems.clear()
+        browser.requested.clear()
+        browser.open(f"{site.url}/{path}")
+        (tmp_path / "page.png").write_bytes(browser.screenshot())
+        assert_is_whole_and_legible(browser, f"{site.url}/{path}", width, dark=dark)
 
-    assert [] == browser.problems
-    assert {f"{site.url}/"} == {url for url in browser.requested if not url.startswith("data:")}
-    assert "Anchor" == browser.evaluate("document.title")
+
+def assert_is_whole_and_legible(browser, url, width, *, dark):
+    # Chromium reports the status of an error page.
+    assert [] == [each for each in browser.problems if "the server responded with" not in str(each)]
+    assert {url} == {url for url in browser.requested if not url.startswith("data:")}
+    assert "Anchor" in browser.evaluate("document.title")
     page = "document.scrollingElement"
     assert browser.evaluate(f"{page}.scrollWidth <= window.innerWidth")
     assert width == browser.evaluate("window.innerWidth")
@@ -113,6 +133,40 @@ def test_the_page_is_whole_and_legible(browser, site, tmp_path, width, height, d
     assert [] == axe_violations(browser)
 
 
+def test_the_copy_buttons_copy_the_command_and_say_so(browser, site):
+    browser.call(
+        "Browser.grantPermissions",
+        permissions=["clipboardReadWrite", "clipboardSanitizedWrite"],
+    )
+    browser.open(f"{site.url}/?authority=default")
+    # A clipboard needs a page that has the focus.
+    browser.call("Page.bringToFront")
+    status = "document.querySelector('[role=status]').textContent"
+    assert "" == browser.evaluate(status)
+    count = browser.evaluate("document.querySelectorAll('.command button').length")
+
+    for number in range(count):
+        button = f"document.querySelectorAll('.command button')[{number}]"
+        assert browser.evaluate(f"{button}.checkVisibility()")
+        browser.evaluate(f"{button}.click()")
+        wait_for(lambda: browser.evaluate(status) == "Copied", what="the announcement")
+        shown = browser.evaluate(f"{button}.previousElementSibling.textContent")
+        assert shown == browser.evaluate("navigator.clipboard.readText()")
+    assert count >= 4
+    assert [] == browser.problems
+
+
+def test_without_javascript_there_are_no_buttons_and_all_commands(browser, site):
+    browser.call("Emulation.setScriptExecutionDisabled", value=True)
+    browser.open(f"{site.url}/?authority=default")
+    browser.call("Emulation.setScriptExecutionDisabled", value=False)
+
+    visible = "[...document.querySelectorAll('.command button')].filter(b => b.checkVisibility())"
+    assert 0 == browser.evaluate(f"{visible}.length")
+    assert browser.evaluate("document.querySelector('.command pre').checkVisibility()")
+    assert [] == browser.problems
+
+
 def test_axe_finds_what_is_wrong_with_a_page(browser, site):
     browser.open(f"{site.url}/")
     browser.evaluate("document.documentElement.removeAttribute('lang')")
@@ -123,7 +177,7 @@ def test_axe_finds_what_is_wrong_with_a_page(browser, site):
 
 
 @pytest.mark.parametrize("path", ["", "?authority=default"])
-def test_the_buttons_save_certificates(browser, site, ca, tmp_path, path):
+def test_the_buttons_save_certificates(browser, site, issuer, tmp_path, path):
     saved = tmp_path / "saved"
     saved.mkdir()
     browser.open(f"{site.url}/{path}")
@@ -132,8 +186,8 @@ def test_the_buttons_save_certificates(browser, site, ca, tmp_path, path):
     der_name, der = browser.download('a[href="v1/ca/default?encoding=der"]', saved)
 
     assert ("default-ca.crt", "default-ca.cer") == (pem_name, der_name)
-    assert ca.certificate == x509.load_pem_x509_certificate(pem)
-    assert ca.certificate == x509.load_der_x509_certificate(der)
+    assert issuer.certificate == x509.load_pem_x509_certificate(pem)
+    assert issuer.certificate == x509.load_der_x509_certificate(der)
     assert [] == browser.problems
 
 
