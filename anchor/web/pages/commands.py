@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from anchor.auth.results import CredentialKind
@@ -20,10 +20,16 @@ _LEGO_KEYS = {"ec-p256": "ec256", "ec-p384": "ec384"} | {
     f"rsa-{bits}": f"rsa{bits}" for bits in (2048, 4096, 8192)
 }
 _PKCS10 = "-H 'Content-Type: application/pkcs10'"
-_CLIENT_CREDENTIALS = {
-    CredentialKind.PASSWORD: ("--user ", Variable("USER"), " --secret-file ", Variable("FILE")),
-    CredentialKind.TOKEN: ("--token-file ", Variable("FILE")),
-    CredentialKind.JWT: ("--jwt-file ", Variable("FILE")),
+_CLIENT_CREDENTIALS: Mapping[CredentialKind, tuple[Parts, str]] = {
+    CredentialKind.PASSWORD: (
+        ("--user ", Variable("USER"), " --secret-file ", Variable("FILE")),
+        "The file contains the secret. Only its owner may read it.",
+    ),
+    CredentialKind.TOKEN: (
+        ("--token-file ", Variable("FILE")),
+        "The file contains what anchor token create --json prints. Only its owner may read it.",
+    ),
+    CredentialKind.JWT: (("--jwt-file ", Variable("FILE")), "The file contains the JWT."),
 }
 
 
@@ -113,11 +119,10 @@ def _anchor(example: ExampleRequest, doors: Doors) -> Iterator[Command]:
     is_host = example.name.kind in ("DNS", "IP") and example.accepts_both
     if not is_host or example.attributes or example.is_for_ca or example.key not in _CLIENT_KEYS:
         return
-    credential: Parts = next(
-        (_CLIENT_CREDENTIALS[kind] for kind in _CLIENT_CREDENTIALS if kind in doors.kinds), ()
-    )
-    if not credential:
+    kind = next((kind for kind in doors.kinds if kind in _CLIENT_CREDENTIALS), None)
+    if kind is None:
         return
+    credential, note = _CLIENT_CREDENTIALS[kind]
     yield Command(
         (
             f"anchor request --url {_quoted(f'{doors.url}/v1/sign/{doors.name}')}{doors.insecure} ",
@@ -125,7 +130,7 @@ def _anchor(example: ExampleRequest, doors: Doors) -> Iterator[Command]:
             f" --key {example.key} ",
             *_argument(*example.name.parts),
         ),
-        "The file has the secret of the credential.",
+        note,
     )
     if doors.renews:
         yield Command(
