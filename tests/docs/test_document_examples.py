@@ -35,6 +35,7 @@ from tests.support.users import user_line
 # The file contains the name of the page.
 RUN = {
     ("README.rst", LITERAL): (8, "test_documents.py"),
+    ("README.rst", "sh"): (1, "test_documents.py"),
     ("howto/acme.rst", "console"): (1, "test_howto_acme.py"),
     ("howto/acme.rst", "sh"): (2, "test_howto_acme.py"),
     ("howto/audit.rst", "console"): (3, "test_howto_commands.py"),

@@ -154,7 +154,8 @@ class Browser:
 
 
 @contextlib.contextmanager
-def _browser(directory):
+def started(directory):
+    """A browser with an empty page; its profile is in this directory."""
     from_us, to_browser = os.pipe()
     from_browser, to_us = os.pipe()
     command = [
@@ -186,5 +187,5 @@ def browser(tmp_path):
     """A browser with an empty page."""
     directory = tmp_path / "browser"
     directory.mkdir()
-    with _browser(directory) as browser:
+    with started(directory) as browser:
         yield browser
