@@ -48,6 +48,8 @@ POLICIES = {
         "alternative_names": {"allowed_domains": [".example.org"]},
     },
 }
+# {"alg":"none"} . {"sub":"job"} . a signature that nobody verifies
+JWT = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJqb2IifQ.c2lnbmF0dXJl"
 EXPECTED = {
     "ec-only": "host.prod.example.org",
     "rsa-only": "host.prod.example.org",
@@ -76,7 +78,11 @@ def site(tmp_path_factory, issuer):
     path = tmp_path_factory.mktemp("commands")
     section = {"authentication": "static", "signing_ca": "local"}
     document = {
-        "authentication": {"static": {"backend": "static", "user": "alice", "secret": "s3cret"}},
+        "authentication": {
+            "static": {"backend": "static", "user": "alice", "secret": "s3cret"},
+            "tokens": {"backend": "token"},
+            "jobs": {"backend": "third_party_jwt", "jwt": JWT},
+        },
         "signing_ca": {
             "local": {
                 "backend": "anchor",
@@ -86,6 +92,16 @@ def site(tmp_path_factory, issuer):
         },
         "registration_authority": {
             name: section | {"validators": validators} for name, validators in POLICIES.items()
+        }
+        | {
+            "for-tokens": section
+            | {
+                "authentication": "tokens",
+                "validators": {"requester_names": {"credential_names": "any"}},
+            },
+            "for-jobs": section | {"authentication": "jobs", "validators": {}},
+            "for-cas": section | {"validators": {"ca_status": {"ca_requested": True}}},
+            "hopeless": section | {"validators": {"whitelist_names": {"names": []}}},
         },
     }
     (path / "config.json").write_text(json.dumps(document))
@@ -144,14 +160,80 @@ def test_anchor_request_is_shown_where_it_can_make_the_request(site):
 
 @pytest.mark.parametrize("policy", ["none", "ec-only", "rsa-only", "ed25519-only", "requester"])
 def test_anchor_request_gets_a_certificate(site, issuer, tmp_path, policy):
-    request, renew = starting_with(commands(site, policy), "anchor ")
-    secret = tmp_path / "FILE"
-    secret.write_text("s3cret")
-    secret.chmod(0o600)
+    write_private(tmp_path / "FILE", "s3cret")
 
-    for command in (request, renew):
-        shell(command, tmp_path, ANCHOR_STATE=str(tmp_path / "state"))
+    assert_is_leaf(certificate_of_anchor(site, policy, tmp_path), issued_by=issuer)
 
-    path = next((tmp_path / "state").rglob("cert.pem"))
-    certificate = x509.load_pem_x509_certificate(path.read_bytes())
+
+def write_private(path, text):
+    path.write_text(text)
+    path.chmod(0o600)
+
+
+def certificate_of_anchor(site, authority, directory):
+    """The certificate that the commands `anchor` of the page request and renew."""
+    for command in starting_with(commands(site, authority), "anchor "):
+        shell(command, directory, ANCHOR_STATE=str(directory / "state"))
+    path = next((directory / "state").rglob("cert.pem"))
+    return x509.load_pem_x509_certificate(path.read_bytes())
+
+
+def test_a_token_gets_a_certificate_for_its_names(site, issuer, tmp_path):
+    token = shell(
+        "anchor token create --requester web1 --authority for-tokens --name host.example.com "
+        "--uses 3 --json",
+        site.directory,
+        ANCHOR_CONF=str(site.directory / "config.json"),
+    )
+    write_private(tmp_path / "FILE", token)
+    parsed = json.loads(token)
+    user = f"-u {parsed['id']}:{parsed['secret']} "
+    found = [line.replace("-u alice:s3cret ", user) for line in commands(site, "for-tokens")]
+
+    by_anchor = certificate_of_anchor(site, "for-tokens", tmp_path)
+    for command in (*starting_with(found, "openssl req"), *starting_with(found, "curl -u")[:1]):
+        shell(command, tmp_path)
+
+    by_curl = x509.load_pem_x509_certificate((tmp_path / "host.crt").read_bytes())
+    for certificate in (by_anchor, by_curl):
+        assert_is_leaf(certificate, issued_by=issuer)
+
+
+def test_a_jwt_gets_a_certificate(site, issuer, tmp_path):
+    found = commands(site, "for-jobs")
+    [send] = starting_with(found, "printf")
+    write_private(tmp_path / "FILE", JWT)
+    write_private(tmp_path / "JWT-FILE", JWT)
+
+    for command in (*starting_with(found, "openssl req"), send):
+        shell(command, tmp_path)
+
+    certificate = x509.load_pem_x509_certificate((tmp_path / "host.crt").read_bytes())
     assert_is_leaf(certificate, issued_by=issuer)
+    assert_is_leaf(certificate_of_anchor(site, "for-jobs", tmp_path), issued_by=issuer)
+    assert [] == starting_with(found, "curl -u")
+
+
+def test_an_authority_for_cas_gets_a_request_for_one(site, issuer, tmp_path):
+    found = commands(site, "for-cas")
+
+    for command in (*starting_with(found, "openssl req"), *starting_with(found, "curl -u")[:1]):
+        shell(command, tmp_path)
+
+    certificate = x509.load_pem_x509_certificate((tmp_path / "host.crt").read_bytes())
+    certificate.verify_directly_issued_by(issuer.certificate)
+    assert certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    assert [] == starting_with(found, "anchor ")
+
+
+def test_without_a_name_that_the_policy_accepts_the_page_says_so(site):
+    shown = shell(f"curl -s '{site.url}/?authority=hopeless'", site.directory)
+    marked = shell(
+        f"curl -s -H 'Accept: text/html' '{site.url}/?authority=hopeless'", site.directory
+    )
+
+    for page in (shown, marked):
+        assert "Replace the marked words by what the authority allows." in page
+    assert "/CN=<var>host.example.com</var>" in marked
+    other = shell(f"curl -s '{site.url}/?authority=none'", site.directory)
+    assert "Replace the marked words" not in other

@@ -54,6 +54,8 @@ class CandidateName(NamedTuple):
 
 
 ANY_NAME = CandidateName("DNS", (HOST, ".example.com"))
+NO_NAME = CandidateName("DNS", (Variable("host.example.com"),))
+"""For readers to replace."""
 
 
 def candidate_names(options: Mapping[str, Any]) -> Iterator[CandidateName]:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from anchor.auth.results import AuthDetails
-from anchor.policy.example.candidates import ANY_NAME, CandidateName, candidate_names
+from anchor.policy.example.candidates import NO_NAME, CandidateName, candidate_names
 from anchor.policy.example.parts import Parts, Variable, sample
 from anchor.policy.policy import SUBJECT_ATTRIBUTES, Policy
 from anchor.store.bans import Ban
@@ -46,7 +46,7 @@ class ExampleRequest:
 
     key: str | None
     attributes: tuple[tuple[str, Parts], ...] = ()
-    name: CandidateName = ANY_NAME
+    name: CandidateName = NO_NAME
     in_subject: bool = True
     in_san: bool = True
     is_for_ca: bool = False

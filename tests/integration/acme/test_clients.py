@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import re
 import signal
 import tempfile
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from tests.support.pki import assert_is_leaf
 from tests.support.servers.acme_clients import (
@@ -61,6 +63,20 @@ def test_a_client_gets_a_certificate_for_a_token_and_renews_it(kind, site, tmp_p
     second = connect(client, name)
 
     assert first != second
+
+
+def test_the_command_on_the_front_page_gets_a_certificate(site, tmp_path):
+    page = site.run("curl", "--silent", "--cacert", site.tls_ca, f"{site.base_url}/")
+    kid, secret = site.token()
+    [command] = re.findall(rf"^ +(lego .*{site.directory_url()}.*)$", page, re.MULTILINE)
+    command = command.replace("--kid ID --hmac SECRET", f"--kid {kid} --hmac {secret}")
+
+    site.run("sh", "-c", f"cd {tmp_path} && {command}", LEGO_CA_CERTIFICATES=site.tls_ca)
+
+    pem = (tmp_path / ".lego/certificates/host.example.com.crt").read_bytes()
+    certificate = x509.load_pem_x509_certificates(pem)[0]
+    assert_is_leaf(certificate, issued_by=site.ca)
+    assert ["host.example.com"] == dns_names(certificate)
 
 
 def test_a_client_that_renews_at_each_run_is_told_so_and_keeps_its_certificate(site, tmp_path):

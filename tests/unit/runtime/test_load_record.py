@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 
 import pytest
 
 from anchor.runtime import load_record
 from anchor.runtime.load_record import REMIND_SECONDS, LoadRecord
+from tests.support.paths import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +61,9 @@ def test_one_line_is_logged_in_each_interval(records, tmp_path, caplog):
     assert 1 == len(caplog.records)
     assert "see the errors with `anchor check`" in caplog.text
     assert logging.ERROR == caplog.records[0].levelno
+    page = (ROOT / "doc/source/howto/reload.rst").read_text()
+    for words in re.split(r"\S+T\S+Z", caplog.records[0].getMessage()):
+        assert words in page
 
     before = time.time() - REMIND_SECONDS - 1
     os.utime(tmp_path / "load-failed-logged", (before, before))
