@@ -50,8 +50,8 @@ class AuthoritySettings(pydantic.BaseModel):
 
     authentication: str | Annotated[tuple[str, ...], pydantic.Field(min_length=1)] = pydantic.Field(
         description="the name of the authentication, or a list of names, at most one for each kind "
-        "of credential: password, token and JWT. The shape of a credential decides which of them "
-        "checks it: it is never tried at several. Keystone's tokens count as passwords"
+        "of credential: password, token and JWT. The form of a credential decides which "
+        "authentication checks it, and no other one gets it. Keystone's tokens count as passwords"
     )
     signing_ca: str = pydantic.Field(description="the name of the CA that signs")
     validators: dict[str, dict[str, Any]] = pydantic.Field(
@@ -67,15 +67,16 @@ class AuthoritySettings(pydantic.BaseModel):
     max_failures: Annotated[int, pydantic.Field(ge=0, le=1_000_000)] = pydantic.Field(
         10,
         description="how often a user may fail to authenticate from one address; after that the "
-        "response is 429 with ``Retry-After``, and the secret is not checked. 0 for any number. A "
-        "success resets the count. Other addresses of the same user are not affected. Failures at "
+        "response is 429 with ``Retry-After``, and the secret is not checked. 0 means "
+        "no limit. A success resets the count. Other addresses of the same user are "
+        "not affected. Failures at "
         "all authorities with the same ``authentication`` count together, and so do all spellings "
         "of a user name",
     )
     max_address_failures: Annotated[int, pydantic.Field(ge=0, le=1_000_000)] = pydantic.Field(
         100,
-        description="how often one address may fail, with all user names together; 0 for any "
-        "number. All IPv6 addresses in one /64 network count as one address",
+        description="how often one address may fail, with all user names together; 0 means no "
+        "limit. All IPv6 addresses in one /64 network count as one address",
     )
     failure_window_seconds: Annotated[float, pydantic.Field(gt=0, le=86400)] = pydantic.Field(
         300, description="for how many seconds failures count, from the first one on"

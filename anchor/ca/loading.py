@@ -34,11 +34,11 @@ class NextSettings(pydantic.BaseModel):
 
     start: Moment = pydantic.Field(
         alias="from",
-        description="the moment at which it takes over, with its zone, such as "
-        "``2031-06-01T00:00:00Z``; the CA must not end before it",
+        description="the time from which the next CA signs, with a time zone, such as "
+        "``2031-06-01T00:00:00Z``. The present CA must not end before it",
     )
     cert_path: FilePath = pydantic.Field(
-        description="the CA's next certificate in PEM; it has to be valid at that moment"
+        description="the certificate of the next CA in PEM. It has to be valid at that time"
     )
     chain_path: FilePath | None = pydantic.Field(
         None, description="the certificates between that one and a root, in PEM, its issuer first"

@@ -18,19 +18,19 @@ class CASettings(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     cert_path: FilePath = pydantic.Field(
-        description="the CA's certificate in PEM; it has to be valid now, to be that of a CA, and "
+        description="the CA's certificate in PEM. It has to be valid now, to belong to a CA, and "
         "to match the key"
     )
     chain_path: FilePath | None = pydantic.Field(
         None,
-        description="the certificates between the CA's certificate and a root, in PEM, its issuer "
-        "first; each has to have issued the one before it",
+        description="the certificates between the CA's certificate and a root, in PEM. The issuer "
+        "of the CA's certificate is first, and each one has issued the one before it",
     )
     output_path: FilePath | None = pydantic.Field(
         None,
-        description="a directory in which each certificate is stored as ``<SHA-256 "
-        "fingerprint>.crt`` too; it is made if it is not there. Without it certificates are in the "
-        "database only",
+        description="a directory in which Anchor also stores each certificate, as ``<SHA-256 "
+        "fingerprint>.crt``. Anchor creates it. Without this option certificates are "
+        "only in the database",
     )
     signing_hash: Literal["sha224", "sha256", "sha384", "sha512"] = pydantic.Field(
         "sha256", description="the hash for signatures; Ed25519 and Ed448 keys take none"
@@ -41,12 +41,15 @@ class CASettings(pydantic.BaseModel):
         "is allowed, and 24 are exactly 86,400 seconds",
     )
     backdate_seconds: Annotated[int, pydantic.Field(ge=0, le=86400)] = pydantic.Field(
-        60, description="by how many seconds ``notBefore`` is set back, for clocks that lag"
+        60,
+        description="how many seconds ``notBefore`` is before the moment of issue, for clients "
+        "whose clock is late",
     )
     min_valid_hours: Hours = pydantic.Field(
         1,
-        description="near the CA's own end certificates are cut to fit, which is logged; when less "
-        "than this would be left, requests fail instead",
+        description="how many hours a certificate has to be valid. Near the end of the CA, "
+        "certificates end with the CA, which is logged. If less than this would be "
+        "left, the request fails",
     )
     warn_lifetimes: Annotated[float, pydantic.Field(ge=0, le=100000)] = pydantic.Field(
         30,

@@ -46,7 +46,7 @@ class ClientSettings(pydantic.BaseModel):
         None, description="a file with a JWT, which others cannot write; read for each request"
     )
     keystone: KeystoneSettings | None = pydantic.Field(
-        None, description="have the secret be a token of Keystone's"
+        None, description="use a token of Keystone as the secret"
     )
     renew_with_certificate: bool = pydantic.Field(
         True,
@@ -60,13 +60,13 @@ class ClientSettings(pydantic.BaseModel):
     )
     ca_file: FilePath | None = pydantic.Field(
         None,
-        description="the CA certificates, in PEM, that vouch for the service's TLS certificate",
+        description="the CA certificates, in PEM, that verify the service's TLS certificate",
     )
     issuer_ca_file: FilePath | None = pydantic.Field(
         None,
         description="the CA certificates, in PEM, that a certificate from the service must lead to",
     )
-    allow_http: bool = pydantic.Field(False, description="whether a service without TLS will do")
+    allow_http: bool = pydantic.Field(False, description="whether a URL without TLS is allowed")
     timeout: Annotated[float, pydantic.Field(gt=0, le=600)] = pydantic.Field(
         30, description="how many seconds an answer may take"
     )

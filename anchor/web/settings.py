@@ -54,7 +54,7 @@ class WebSettings(pydantic.BaseModel):
         65536, description="the largest request body to accept"
     )
     body_seconds: Annotated[float, pydantic.Field(gt=0, le=3600)] = pydantic.Field(
-        10, description="how many seconds a request body may take to arrive"
+        10, description="how many seconds may pass until a request body has arrived"
     )
     base_url: BaseUrl | None = pydantic.Field(
         None,

@@ -36,8 +36,8 @@ class DatabaseSettings(pydantic.BaseModel):
     )
     pool_size: Annotated[int, pydantic.Field(ge=1, le=1000)] = pydantic.Field(
         10,
-        description="how many connections each process opens to a server at most; to a file it "
-        "opens two for each thread",
+        description="the largest number of connections that each process opens to a server. To a "
+        "file, it opens two for each thread",
     )
     timeout_seconds: Annotated[float, pydantic.Field(ge=0.1, le=60)] = pydantic.Field(
         5,
