@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
+import shutil
 import subprocess
 import sys
+import tarfile
 import venv
+import zipfile
 
 import pytest
+from cryptography import x509
 from packaging.requirements import Requirement
 
+from tests.support.documentation import blocks
 from tests.support.paths import ROOT
+from tests.support.servers.processes import answers, free_port, running
 
 
 def setup_cfg():
@@ -36,13 +43,23 @@ def test_no_release_of_pyasn1_with_known_vulnerabilities_satisfies_the_extra(ver
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """A virtual environment with Anchor installed, not as an editable install."""
+def built(tmp_path_factory):
+    """The directory with the source distribution, and with the wheel that was built from it."""
+    directory = tmp_path_factory.mktemp("built")
+    build = [sys.executable, "-m", "build", "--outdir", directory, ROOT]
+    subprocess.run(build, check=True, cwd=directory, stdout=subprocess.DEVNULL)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def installed(built, tmp_path_factory):
+    """A virtual environment in which the wheel is installed."""
     directory = tmp_path_factory.mktemp("installed")
     venv.create(directory / "venv", with_pip=True)
     pip = [directory / "venv/bin/python", "-m", "pip", "install", "--quiet"]
+    [wheel] = built.glob("*.whl")
     # The dependencies come from this environment; the test is about Anchor's package only.
-    subprocess.run([*pip, "--no-deps", ROOT], check=True, cwd=directory)
+    subprocess.run([*pip, "--no-deps", wheel], check=True, cwd=directory)
     site = next((directory / "venv/lib").glob("python*/site-packages"))
     here = next(path for path in sys.path if path.endswith("site-packages"))
     (site / "dependencies.pth").write_text(f"{here}\n")
@@ -59,6 +76,67 @@ def run(installed, *command, **environment):
         check=False,
         timeout=60,
     )
+
+
+def test_the_wheel_has_every_file_of_the_package(built):
+    [wheel] = built.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    files = [path for path in (ROOT / "anchor").rglob("*.*") if path.parent.name != "__pycache__"]
+
+    assert set() == {str(path.relative_to(ROOT)) for path in files} - set(names)
+    assert not [name for name in names if re.search(r"__pycache__|^tests/|\.key$", name)]
+
+
+def test_the_source_distribution_has_the_documentation_and_its_pictures(built):
+    [sdist] = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+
+    assert {"CHANGELOG.rst", "LICENSE", "doc/source/index.rst", "doc/source/conf.py"} <= names
+    assert {"doc/pictures/front-page.png", "doc/adr/0007-packages-in-layers.rst"} <= names
+    assert not [name for name in names if re.search(r"__pycache__|\.key$|^certs/", name)]
+
+
+def test_the_version_is_that_of_the_changelog(installed):
+    headings = re.findall(r"^(.+)\n=+$", (ROOT / "CHANGELOG.rst").read_text(), re.MULTILINE)
+    released = [heading for heading in headings if re.match(r"[0-9]", heading)]
+
+    version = run(installed, "anchor", "--version").stdout.split()[-1]
+    assert f"{version} - " in released[0]
+    assert re.fullmatch(r"[0-9.]+ - [0-9]{4}-[0-9]{2}-[0-9]{2}", released[0])
+
+
+def test_an_installed_anchor_serves_and_signs(installed):
+    directory = installed / "sample"
+    directory.mkdir()
+    shutil.copy(ROOT / "config.json", directory)
+    anchor = installed / "venv/bin/anchor"
+    subprocess.run([anchor, "init", "--ca-only"], cwd=directory, check=True, capture_output=True)
+    port = free_port()
+    [curl] = blocks("README.rst", "sh")
+
+    with running(
+        [anchor, "serve", "--port", str(port)],
+        log=installed / "serve.log",
+        ready=lambda: answers(port),
+        cwd=directory,
+    ):
+        make_request = (
+            "openssl req -new -newkey rsa:2048 -nodes -keyout key -subj /CN=a.example.com"
+        )
+        (directory / "anchor-test.example.com.csr").write_bytes(
+            subprocess.run(
+                make_request.split(), cwd=directory, check=True, capture_output=True
+            ).stdout
+        )
+        typed = curl.text.strip().replace("5016", str(port))
+        answer = subprocess.run(
+            f"{typed} --silent --fail", shell=True, cwd=directory, check=True, capture_output=True
+        ).stdout
+
+    certificate = x509.load_pem_x509_certificate(answer)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert ["a.example.com"] == names.get_values_for_type(x509.DNSName)
 
 
 def test_an_installed_anchor_makes_and_validates_a_configuration(installed):
