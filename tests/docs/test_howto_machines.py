@@ -17,6 +17,9 @@ from tests.support.servers.fresh_debian import fresh_debian
 from tests.support.servers.processes import wait_for
 from tests.support.terminal import Terminal
 
+# The address of the machine on its other network; requests from there are not from loopback.
+OTHER = "10.0.2.100"
+
 
 def follow(terminal, page):
     """Follow all steps; a step that fails ends the shell, and so the test."""
@@ -70,7 +73,12 @@ def installed(tmp_path_factory):
         clone(machine.root / "root/anchor")
         with at(machine, directory) as terminal:
             follow(terminal, "howto/systemd.rst")
-            follow(terminal, "howto/nginx-and-uwsgi.rst")
+            *steps, admit = blocks("howto/nginx-and-uwsgi.rst", "console", "shell")
+            for block in steps:
+                step(terminal, block)
+            assert "source_cidrs" in sign(terminal, OTHER)
+            step(terminal, admit)
+            wait_for(lambda: "BEGIN CERTIFICATE" in sign(terminal, OTHER), what="the new networks")
         machine.run("systemctl stop anchor.service nginx.service")
         assert "Result=success" in machine.run("systemctl show --property Result anchor.service")
     return machine.changes
@@ -87,8 +95,7 @@ def machine(installed, debian):
 def test_the_service_starts_with_the_machine_and_signs_with_few_privileges(machine, tmp_path):
     with at(machine, tmp_path) as terminal:
         wait_for(lambda: "BEGIN CERTIFICATE" in sign(terminal, "127.0.0.1"), what="a certificate")
-        # This address of the machine is in 10.0.0.0/8.
-        assert "BEGIN CERTIFICATE" in sign(terminal, "10.0.2.100")
+        assert "BEGIN CERTIFICATE" in sign(terminal, OTHER)
 
     status = machine.run("cat /proc/$(systemctl show -P MainPID anchor.service)/status")
     fields = dict(re.findall(r"^(\w+):\s+(\w+)", status, re.MULTILINE))
