@@ -1,8 +1,8 @@
 """A Debian without Anchor, as a machine: systemd is process 1 of its namespaces.
 
-Its root file system is an overlay over a base.  The base, and the wheels that pip compiles on it,
-are kept in ``.cache``.  The machine has a separate loopback interface, so every port is free.  It
-reaches other networks as this machine does.
+Its root file system is an overlay over a base, which is made once and kept in ``.cache``.  The
+machine has a separate loopback interface, so every port is free.  It reaches other networks as this
+machine does.
 """
 
 from __future__ import annotations
@@ -62,8 +62,6 @@ ln -s fd/1 $root/dev/stdout
 ln -s fd/2 $root/dev/stderr
 mount -t tmpfs -o mode=1777 shm $root/dev/shm
 mount -t tmpfs -o mode=755 run $root/run
-mkdir -p $root/root/.cache/pip
-mount --bind {pip_cache} $root/root/.cache/pip
 hostname debian
 ip link set lo up
 cd $root
@@ -95,7 +93,7 @@ _ENVIRONMENT = {
 def base():
     """The root directory of the base system; it is made if there is none."""
     root = _CACHE / "root"
-    (_CACHE / "pip").mkdir(parents=True, exist_ok=True)
+    _CACHE.mkdir(parents=True, exist_ok=True)
     with (_CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not root.exists():
@@ -208,9 +206,7 @@ def fresh_debian(directory, *layers):
         place.chmod(0o755)
     lower = ":".join(map(str, (*layers, base())))
     scripts = {"groups": places["groups"], "name": name, "boot": directory / "boot.sh"}
-    (directory / "boot.sh").write_text(
-        _BOOT.format(**places, lower=lower, pip_cache=_CACHE / "pip")
-    )
+    (directory / "boot.sh").write_text(_BOOT.format(**places, lower=lower))
     with contextlib.ExitStack() as stack:
         log = stack.enter_context((directory / "boot.log").open("w"))
         process = subprocess.Popen(
