@@ -99,6 +99,7 @@ class Terminal:
         mark = secrets.token_hex(8)
         typed = f"{typed.rstrip()}\nprintf '\\n%s %d\\n' {mark} $?\n"
         watch = threading.Timer(self._patience, self._shell.kill)
+        watch.daemon = True
         watch.start()
         self._shell.stdin.write(typed)
         self._shell.stdin.flush()
