@@ -28,6 +28,7 @@ from anchor.ca.signing_ca import SigningCA
 from anchor.config.diagnostics import Diagnostics
 from anchor.config.document import Document, read_document
 from anchor.config.plugins import validate_options
+from anchor.config.suggestions import did_you_mean
 from anchor.errors import ConfigProblem
 from anchor.policy.policy import Policy, load_policy
 from anchor.renewal.authentication import RenewalAuthentication
@@ -266,7 +267,8 @@ def _load_authority(
         names = section.get(key)
         for name in names if isinstance(names, list) else [names]:
             if isinstance(name, str) and name not in document.declared[key]:
-                problems.add(key, f"there is no {key} {name!r}")
+                known = document.declared[key]
+                problems.add(key, f"there is no {key} {name!r}{did_you_mean(name, known)}")
     ca = signing_cas.get(settings.signing_ca) if settings else None
     policy: Policy | None = None
     with problems.at():

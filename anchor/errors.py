@@ -6,6 +6,7 @@ other class is for the operator and goes to the log only.  No text ever contains
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -53,6 +54,12 @@ class ConfigurationError(AnchorError):
     def about(cls, path: str, message: str, exit_status: int = 1) -> ConfigurationError:
         """An error with a single problem."""
         return cls([ConfigProblem(path, message, exit_status)])
+
+
+def describe_os_error(error: OSError) -> str:
+    """The file and the reason, such as ``config.json: No such file or directory``."""
+    reason = error.strerror or str(error) or type(error).__name__
+    return reason if error.filename is None else f"{os.fsdecode(error.filename)}: {reason}"
 
 
 class RequestError(AnchorError):

@@ -21,6 +21,7 @@ from anchor.config.diagnostics import Diagnostics
 from anchor.config.file_types import FilePath
 from anchor.config.option_types import Moment
 from anchor.config.plugins import validate_options
+from anchor.config.suggestions import suggesting
 from anchor.errors import ConfigurationError
 from anchor.store import certificate_files
 from anchor.store.certificate_files import load_store
@@ -79,7 +80,7 @@ class GenerationConfig:
         signer: Signer | None = None
         with problems.at():
             ca = _ca_certificate(self.paths, self.valid_at) if self.paths else None
-        with problems.at():
+        with problems.at(), suggesting(CASettings):
             certificate = ca.certificate if ca else None
             signer = load_backend(
                 self.backend_section, self.ca_section, certificate, base, with_key=self.with_key

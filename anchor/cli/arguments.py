@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from anchor.auth.credentials import is_token_id
 from anchor.config.document import Document
+from anchor.config.suggestions import did_you_mean
 from anchor.errors import ConfigurationError
 
 
@@ -24,7 +25,7 @@ def require_token_id(text: str) -> None:
 
 def unknown_authority(document: Document, name: str) -> ConfigurationError:
     """The error about a registration authority that the configuration does not have."""
-    configured = ", ".join(map(repr, sorted(document.registration_authority)))
-    return ConfigurationError.about(
-        "", f"there is no registration authority {name!a}: the configuration has {configured}"
-    )
+    names = document.registration_authority
+    hint = did_you_mean(name, names)
+    hint = hint or f": the configuration has {', '.join(map(repr, sorted(names)))}"
+    return ConfigurationError.about("", f"there is no registration authority {name!a}{hint}")

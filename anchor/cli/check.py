@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anchor.cli.parser import CommandLineError
 from anchor.config.document import find_config, read_document
 from anchor.errors import ConfigProblem, ConfigurationError
 
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 # The levels of anchor.config_lint, which is imported only when it is needed.
 LEVELS = ("notice", "warning", "danger")
 
+CONFIG_HELP = (
+    "the configuration; default: the file that $ANCHOR_CONF names, or the first config.json in "
+    "the default paths"
+)
+
 
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Describe the command and its options."""
@@ -29,6 +35,9 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "Validate config.json and config.py as the service does at its start, and give "
         "advice. Exits with 0 if the service would start. Otherwise prints all errors and exits "
         "with 1. Advice changes the exit code only with --fail-on."
+    )
+    parser.add_argument(
+        "file", type=Path, nargs="?", metavar="FILE", help="the configuration, as with --config"
     )
     add_config_option(parser)
     parser.add_argument(
@@ -48,7 +57,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def add_config_option(
     parser: argparse.ArgumentParser,
-    help_text: str = "config.json, if not in a default path",
+    help_text: str = CONFIG_HELP,
     *,
     default: str | None = None,
 ) -> None:
@@ -61,7 +70,7 @@ def run(namespace: argparse.Namespace) -> int:
     errors: tuple[ConfigProblem, ...] = ()
     authorities: list[str] = []
     findings: list[Advice] = []
-    path: Path | None = namespace.config
+    path = _path(namespace)
     try:
         path = path or find_config()
         authorities, findings = _validate(path)
@@ -74,6 +83,14 @@ def run(namespace: argparse.Namespace) -> int:
     if errors:
         return max(each.exit_status for each in errors)
     return 1 if fails else 0
+
+
+def _path(namespace: argparse.Namespace) -> Path | None:
+    file: Path | None = namespace.file
+    config: Path | None = namespace.config
+    if file and config and file.absolute() != config.absolute():
+        raise CommandLineError(f"FILE is {file}, and --config is {config}: one is needed")
+    return file or config
 
 
 def _validate(path: Path) -> tuple[list[str], list[Advice]]:

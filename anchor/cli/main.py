@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import errno
 import logging
 import sys
@@ -12,8 +10,9 @@ from typing import NamedTuple
 
 import anchor
 from anchor.cli.command_modules import import_module
-from anchor.cli.output import OutputError, checked_output
-from anchor.errors import AnchorError
+from anchor.cli.output import OutputError, checked_output, print_error
+from anchor.cli.parser import CommandParser
+from anchor.errors import AnchorError, describe_os_error
 
 
 class Command(NamedTuple):
@@ -49,6 +48,9 @@ COMMANDS = {
     "acme": Command("acme", "look after the ACME clients"),
     "audit": Command("audit", "verify the audit file, or make its key"),
     "database": Command("database", "describe, migrate, copy, back up or check the database"),
+    "docs": Command("docs", "list, print or open the pages of the documentation"),
+    "help": Command("help", "show the help of a command"),
+    "version": Command("version", "print the version"),
 }
 
 # sysexits.h: EX_IOERR.
@@ -63,34 +65,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         with checked_output():
-            return _run(sys.argv[1:] if arguments is None else list(arguments))
+            return run(sys.argv[1:] if arguments is None else list(arguments))
     except OutputError as error:
         if error.errno == errno.EPIPE:
             # The reader has closed the pipe, as `head` does after its last line.
             return 1
-        # Standard error may be on the same full disk.
-        with contextlib.suppress(OSError):
-            print(f"anchor: cannot write standard output: {error.strerror}", file=sys.stderr)
+        print_error(f"cannot write standard output: {error.strerror}")
         return OUTPUT_FAILED
     except KeyboardInterrupt:
         return 130
 
 
-def _run(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="anchor", description=anchor.__doc__)
-    parser.add_argument("--version", action="version", version=f"anchor {anchor.__version__}")
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    # Import only the named command: a client does not need the service's libraries.
-    named = next((word for word in words if word in COMMANDS), None)
-    for name, command in COMMANDS.items():
-        subparser = subparsers.add_parser(name, help=command.help)
-        if name == named:
-            import_module(command.module).add_to(subparser)
+def run(words: list[str]) -> int:
+    """Parse the words, run the command, and return its exit code."""
+    parser = make_parser(next((word for word in words if word in COMMANDS), None))
     namespace = parser.parse_args(words)
     logging.basicConfig(format="anchor: %(message)s")
     try:
         code: int = namespace.run(namespace)
     except AnchorError as error:
-        print(f"anchor: {error}", file=sys.stderr)
+        print_error(str(error))
         return error.exit_status
+    except OutputError:
+        raise
+    except OSError as error:
+        print_error(describe_os_error(error))
+        return 1
     return code
+
+
+def make_parser(*names: str | None) -> CommandParser:
+    """A parser with the options of the commands with these names, and of no other command.
+
+    A client does not need the service's libraries, which the modules of other commands import.
+    """
+    parser = CommandParser(prog="anchor", description=anchor.__doc__)
+    parser.add_argument("--version", action="version", version=f"anchor {anchor.__version__}")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, command in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=command.help)
+        if name in names:
+            import_module(command.module).add_to(subparser)
+    return parser

@@ -1,4 +1,4 @@
-"""Standard output whose write errors differ from the errors of other files."""
+"""Standard output whose write errors differ from the errors of other files, and error messages."""
 
 from __future__ import annotations
 
@@ -7,6 +7,16 @@ import os
 import sys
 from collections.abc import Iterator
 from typing import Any, TextIO, cast
+
+from anchor.cli.terminal import RED, Painter, is_coloured
+
+
+def print_error(text: str) -> None:
+    """Print a message on standard error, after the name of the program."""
+    name = Painter(coloured=is_coloured(sys.stderr)).paint(RED, "anchor:")
+    # Standard error may be on a full disk, or a closed pipe.
+    with contextlib.suppress(OSError):
+        print(f"{name} {text}", file=sys.stderr, flush=True)
 
 
 class OutputError(OSError):
@@ -50,9 +60,12 @@ def checked_output() -> Iterator[None]:
     Raises:
         OutputError: standard output cannot be written; the rest of it is discarded.
     """
+    # Python sets them to None if the descriptor is closed; printing to None is an error, or goes to
+    # standard output.
     if sys.stdout is None:
-        # Python does so if the descriptor is closed, and discards what is printed.
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
     checked = cast(TextIO, _CheckedStream(sys.stdout))
     try:
         with contextlib.redirect_stdout(checked):

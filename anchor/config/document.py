@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from anchor.config.diagnostics import Diagnostics
+from anchor.config.suggestions import did_you_mean
 from anchor.errors import ConfigurationError
 
 # Names appear in URLs, in messages and in audit events, so they have no characters to escape.
@@ -113,9 +114,10 @@ def read_document(path: Path, problems: Diagnostics) -> Document:
         ConfigurationError: the file cannot be read or is not a JSON object.
     """
     document = parse_document(path)
+    known = (*LONG_FORM, *SHORT_FORM, *BOTH_FORMS)
     for key in document:
-        if key not in (*LONG_FORM, *SHORT_FORM, *BOTH_FORMS):
-            problems.add("", f"unknown key {key!r}")
+        if key not in known:
+            problems.add("", f"unknown key {key!r}{did_you_mean(key, known)}")
     short = [key for key in SHORT_FORM if key in document]
     aliases: dict[str, str] = {}
     if short and any(key in document for key in LONG_FORM):

@@ -20,6 +20,7 @@ from typing import Any
 
 import pydantic
 
+from anchor.config.suggestions import UNKNOWN_OPTION, did_you_mean, suggest_option
 from anchor.errors import ConfigProblem, ConfigurationError
 
 Options = Mapping[str, Any]
@@ -58,8 +59,9 @@ def load_plugin(namespace: str, name: str) -> Callable[..., Any]:
             "", f"more than one plug-in {name!r} is installed for {namespace}"
         ) from None
     except stevedore_exception.NoMatches:
+        names = metadata.entry_points(group=namespace).names
         raise ConfigurationError.about(
-            "", f"no plug-in {name!r} is installed for {namespace}"
+            "", f"no plug-in {name!r} is installed for {namespace}{did_you_mean(name, names)}"
         ) from None
     except Exception as error:
         raise ConfigurationError.about(
@@ -228,7 +230,8 @@ def validate_options(
         )
     except pydantic.ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-        raise ConfigurationError(list(_translate_all(details))) from None
+        problems = (suggest_option(problem, model) for problem in _translate_all(details))
+        raise ConfigurationError(list(problems)) from None
 
 
 # The types of a union, which pydantic appends to the path of an option.
@@ -266,7 +269,7 @@ def _translate(detail: Any) -> ConfigProblem:
     """A pydantic error as a problem, without the value, which may be secret."""
     location = [str(part) for part in detail["loc"]]
     if detail["type"] == "extra_forbidden":
-        return ConfigProblem(".".join(location[:-1]), f"unknown option {location[-1]!r}")
+        return ConfigProblem(".".join(location[:-1]), f"{UNKNOWN_OPTION}{location[-1]!r}")
     if detail["type"] == "missing":
         return ConfigProblem(".".join(location[:-1]), f"missing option {location[-1]!r}")
     if detail["type"] == "value_error":

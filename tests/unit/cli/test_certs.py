@@ -147,7 +147,7 @@ def test_a_wrong_value_is_a_usage_error(certs, capsys, arguments):
         certs(*arguments.split())
 
     assert ended.value.code == 2
-    assert "error: argument --" in capsys.readouterr().err
+    assert "anchor certs: argument --" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["", "a" * 64 + "0", "no such file", "abc"])

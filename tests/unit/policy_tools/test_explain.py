@@ -331,7 +331,8 @@ def test_unknown_options_are_errors_offline_too(document, tmp_path):
     assert {
         "authentication.static: unknown option 'colour'",
         "signing_ca.local: unknown option 'pin'",
-        "registration_authority.default.validators.source_cidrs: unknown option 'cidr'",
+        "registration_authority.default.validators.source_cidrs: unknown option 'cidr'"
+        ": did you mean 'cidrs'?",
         "registration_authority.default.validators.source_cidrs: missing option 'cidrs'",
     } == set(map(str, caught.value.problems))
 
