@@ -15,7 +15,7 @@ from anchor.cli.check import add_config_option
 from anchor.cli.configuration import read_configuration
 from anchor.cli.new_files import write_new
 from anchor.config.diagnostics import Diagnostics
-from anchor.errors import ConfigurationError
+from anchor.errors import ConfigurationError, describe_os_error
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +48,7 @@ def run_init(namespace: argparse.Namespace) -> int:
         write_new(key, private_pem, 0o400)
         write_new(public, public_pem, 0o644)
     except OSError as error:
-        raise ConfigurationError.about("", f"{error.filename}: {error.strerror}") from None
+        raise ConfigurationError.about("", describe_os_error(error)) from None
     print(f"made {key} and {public}")
     return 0
 

@@ -21,7 +21,7 @@ from anchor.cli.audit_keys import RecordKey, configured_file, find_key, signed_c
 from anchor.cli.audit_output import progress, summary
 from anchor.cli.check import add_config_option
 from anchor.cli.configuration import read_configuration
-from anchor.errors import ConfigurationError
+from anchor.errors import ConfigurationError, describe_os_error
 
 
 def add_to(commands: Any) -> None:
@@ -115,8 +115,10 @@ def run(namespace: argparse.Namespace) -> int:
             _verify(namespace, record, paths, keys[record], copies, among_others=len(records) > 1)
             for record, paths in records.items()
         ]
-    except (OSError, EOFError, zlib.error) as error:
-        raise ConfigurationError.about("", f"cannot be read: {error}") from None
+    except OSError as error:
+        raise ConfigurationError.about("", describe_os_error(error)) from None
+    except (EOFError, zlib.error) as error:
+        raise ConfigurationError.about("", f"a file cannot be read: {error}") from None
     if files and not expected:
         expected = {copy.node for copy in copies if copy.node}
     problems = [

@@ -23,7 +23,7 @@ from anchor.cli.configuration import read_configuration
 from anchor.cli.database_access import locate
 from anchor.cli.terminal import printable
 from anchor.config.document import Document
-from anchor.errors import ConfigurationError, DatabaseUnavailable, StorageError
+from anchor.errors import ConfigurationError, DatabaseUnavailable, StorageError, describe_os_error
 from anchor.store.database.inspection import (
     file_defects,
     inspect_database,
@@ -141,7 +141,9 @@ def _read_audit(
             findings.issuances.read(record, paths, _public_key(document, record))
     except (BrokenRecord, HeadDamaged) as error:
         findings.broken = str(error)
-    except (OSError, EOFError, zlib.error) as error:
+    except OSError as error:
+        raise ConfigurationError.about("", describe_os_error(error)) from None
+    except (EOFError, zlib.error) as error:
         raise ConfigurationError.about("", f"the audit cannot be read: {error}") from None
 
 

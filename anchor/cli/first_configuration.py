@@ -9,10 +9,16 @@ from typing import Any
 
 SCHEMA = "config.schema.json"
 CERTIFICATES = "certs"
+SECRET_FILE = "secret"  # noqa: S105  # the name of a file
+
+
+def new_secret() -> str:
+    """A random secret, as a line for the file ``secret``."""
+    return f"{secrets.token_urlsafe(24)}\n"
 
 
 def as_text(user: str, ca: Mapping[str, Any]) -> str:
-    """A config.json for one user, with a random secret.
+    """A config.json for one user, whose secret is in the file ``secret``.
 
     Args:
         user: the user's name.
@@ -22,7 +28,7 @@ def as_text(user: str, ca: Mapping[str, Any]) -> str:
         "$schema": SCHEMA,
         "database": {"url": "sqlite:///anchor.db"},
         "authentication": {
-            "static": {"backend": "static", "user": user, "secret": secrets.token_urlsafe(24)}
+            "static": {"backend": "static", "user": user, "secret_file": SECRET_FILE}
         },
         "signing_ca": {
             "local": {
@@ -39,6 +45,7 @@ def as_text(user: str, ca: Mapping[str, Any]) -> str:
                 "validators": {
                     "standards_compliance": {},
                     "source_cidrs": {"cidrs": ["127.0.0.0/8", "::1"]},
+                    "ext_key_usage": {"allowed_usage": ["serverAuth", "clientAuth"]},
                 },
                 "fixups": {"enforce_alternative_names_present": {}},
             }

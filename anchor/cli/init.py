@@ -32,7 +32,7 @@ from anchor.cli.new_files import NewFiles
 from anchor.config import plugins
 from anchor.config.config_py import find_config_py
 from anchor.config.file_types import read_secret
-from anchor.errors import ConfigurationError
+from anchor.errors import ConfigurationError, describe_os_error
 from anchor.X509 import create_ca
 from anchor.X509.create_ca import Issuer
 
@@ -44,7 +44,7 @@ ROOT, ROOT_KEY = "root/root-ca.crt", "root/root-ca.key"
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Describe the command and its options."""
     parser.description = (
-        "Make a CA, a configuration with a random secret, and the directory for "
+        "Make a CA, a configuration, a file with a random secret, and the directory for "
         "certificates. Files that are there already are never changed: config.py and "
         "config.schema.json are kept, and with any other nothing is made at all."
     )
@@ -83,7 +83,7 @@ def run(namespace: argparse.Namespace) -> int:
     except ValueError as error:
         raise ConfigurationError.about("", str(error)) from None
     except OSError as error:
-        raise ConfigurationError.about("", f"{error.filename}: {error.strerror}") from None
+        raise ConfigurationError.about("", describe_os_error(error)) from None
     _report(namespace, directory / certificate, directory / key_path)
     return 0
 
@@ -92,7 +92,7 @@ def _require_absent(namespace: argparse.Namespace, certificate: str, key: str) -
     """Raise ConfigurationError if a file to be made exists already."""
     made = [certificate]
     made += [] if namespace.pkcs11 else [key]
-    made += [] if namespace.ca_only else ["config.json"]
+    made += [] if namespace.ca_only else ["config.json", first_configuration.SECRET_FILE]
     made += [CERTIFICATE] if namespace.intermediate else []
     made += [ROOT, ROOT_KEY] if namespace.intermediate and not namespace.root_cert else []
     for path in made:
@@ -169,7 +169,8 @@ def _report(namespace: argparse.Namespace, certificate: Path, key: Path) -> None
         print(f"made a root in {root}: take that directory away, and keep it offline")
     if not namespace.ca_only:
         config = namespace.directory / "config.json"
-        print(f"made {config}, with the secret of {namespace.user or USER!r} in it")
+        secret = namespace.directory / first_configuration.SECRET_FILE
+        print(f"made {config}, and {secret} with the secret of {namespace.user or USER!r}")
         print(f"now: cd {shlex.quote(str(namespace.directory))} && anchor serve")
 
 
@@ -181,6 +182,7 @@ def _add_configuration(
     files.add(
         "config.json", first_configuration.as_text(namespace.user or USER, ca).encode(), 0o600
     )
+    files.add(first_configuration.SECRET_FILE, first_configuration.new_secret().encode(), 0o600)
     if not (directory / "config.py").exists():
         files.add("config.py", find_config_py(config).read_bytes(), 0o644)
     if not (directory / first_configuration.SCHEMA).exists():

@@ -46,12 +46,13 @@ def load_plugin(namespace: str, name: str) -> Callable[..., Any]:
         raise error
 
     try:
-        # No callback for missing entry points: the error below replaces stevedore's warning.
+        # The errors below replace stevedore's callback and its warning.
         manager: driver.DriverManager[Any] = driver.DriverManager(
             namespace,
             name,
             on_load_failure_callback=raise_error,
             on_missing_entrypoints_callback=None,
+            warn_on_missing_entrypoint=False,
         )
         plugin: Callable[..., Any] = manager.driver
     except stevedore_exception.MultipleMatches:

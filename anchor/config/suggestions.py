@@ -33,7 +33,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     # A long text has no typing mistake, and comparing it would take long.
     if not 1 < len(lower) <= 64:
         return ""
-    similar = difflib.get_close_matches(lower, candidates, n=1, cutoff=0.7)
+    similar = difflib.get_close_matches(lower, candidates, n=1, cutoff=0.6)
     # Part of a name, such as 'whitelist' for 'whitelist_names'.
     similar += [each for each in candidates if len(lower) > 3 and each.startswith(lower)]
     return f": did you mean {similar[0]!r}?" if similar else ""
@@ -59,9 +59,7 @@ def suggesting(model: type[pydantic.BaseModel]) -> Iterator[None]:
         raise ConfigurationError(problems) from error
 
 
-def _model_at(
-    model: type[pydantic.BaseModel], path: str
-) -> type[pydantic.BaseModel] | None:
+def _model_at(model: type[pydantic.BaseModel], path: str) -> type[pydantic.BaseModel] | None:
     """The model of the section at that path below another one; None if it has none."""
     for part in path.split(".") if path else ():
         field = model.model_fields.get(part)

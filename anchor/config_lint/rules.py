@@ -60,20 +60,28 @@ class Advice:
     Attributes:
         path: the path of the option, in the form of the file.
         message: a sentence with the reason.
+        documentation_url: the configured URL of the documentation, if there is one.
     """
 
     identifier: str
     level: Level
     path: str
     message: str
+    documentation_url: str | None = None
 
     @property
     def link(self) -> str:
-        """The section of the documentation about this advice."""
-        return f"{PAGE}#{self.identifier}"
+        """The section of the documentation about this advice: a URL, or a path in it."""
+        section = f"{PAGE}#{self.identifier}"
+        return f"{self.documentation_url}/{section}" if self.documentation_url else section
+
+    @property
+    def reference(self) -> str:
+        """What the reader follows: the URL, or a command that prints the section."""
+        return self.link if self.documentation_url else f"anchor docs {self.identifier}"
 
     def __str__(self) -> str:
-        return f"{self.level}: {ConfigProblem(self.path, self.message)} [{self.link}]"
+        return f"{self.level}: {ConfigProblem(self.path, self.message)} [{self.reference}]"
 
 
 RULES = (
@@ -145,4 +153,5 @@ def _findings(review: ConfigUnderReview) -> Iterator[Advice]:
     for rule in RULES:
         for problem in rule.check(review):
             path = review.document.as_written(problem.path)
-            yield Advice(rule.identifier, rule.level, path, problem.message)
+            url = review.web.documentation_url
+            yield Advice(rule.identifier, rule.level, path, problem.message, url)

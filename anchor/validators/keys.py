@@ -73,7 +73,9 @@ class Blocklist:
         try:
             with path.open("rb") as file:
                 self._records = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+        except ValueError as error:
             raise ValueError(f"{path} cannot be read: {error}") from None
         count = len(self._records) // self.RECORD_SIZE
         if len(self._records) % self.RECORD_SIZE or self._record(0) > self._record(count - 1):

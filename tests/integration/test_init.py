@@ -218,7 +218,7 @@ def contents(directory):
     }
 
 
-CONFIGURATION = {"config.json", "config.py", "config.schema.json", "certs"}
+CONFIGURATION = {"config.json", "config.py", "config.schema.json", "certs", "secret"}
 
 
 @pytest.mark.parametrize(

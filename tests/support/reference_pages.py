@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 
+from anchor.documentation import options
 from tests.support.servers.anchor import ROOT
-
-_SPEC = importlib.util.spec_from_file_location("options", ROOT / "doc/source/_ext/options.py")
-options = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(options)
 
 _DIRECTIVE = re.compile(r"^\.\. options:: (\S+)\n((?:\n|   .*\n)*)", re.MULTILINE)
 

@@ -38,6 +38,7 @@ LAYERS = (
     ("policy_tools",),
     ("config_lint",),
     ("config_schema",),
+    ("documentation",),
     ("client",),
     ("cli",),
     ("__main__", "gunicorn", "uwsgi_master"),
