@@ -35,10 +35,13 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def add_subject(parser: argparse.ArgumentParser, nargs: str | None) -> None:
     """Add the name, requester, key or certificate to ban."""
-    parser.add_argument("kind", choices=_KINDS, nargs=nargs, metavar="|".join(_KINDS))
+    parser.add_argument(
+        "kind", choices=_KINDS, nargs=nargs, metavar="KIND", help=f"one of {', '.join(_KINDS)}"
+    )
     parser.add_argument(
         "value",
         nargs=nargs,
+        metavar="VALUE",
         help="a host, a wildcard, '.a.domain', an address, a mailbox or a URI; a user name; a "
         "key's SHA-256, or a file with the key or a certificate of it in PEM, or a request; or a "
         "certificate's SHA-256, or a file with it in PEM",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import logging
 import re
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -42,17 +43,18 @@ def load_plugin(namespace: str, name: str) -> Callable[..., Any]:
     from stevedore import driver  # noqa: PLC0415
     from stevedore import exception as stevedore_exception  # noqa: PLC0415
 
+    # Its warning about a missing plug-in would repeat the error below; DriverManager ignores
+    # on_missing_entrypoints_callback.
+    logging.getLogger("stevedore.named").setLevel(logging.ERROR)
+
     def raise_error(_manager: object, _entry_point: object, error: BaseException) -> None:
         raise error
 
     try:
-        # The errors below replace stevedore's callback and its warning.
         manager: driver.DriverManager[Any] = driver.DriverManager(
             namespace,
             name,
             on_load_failure_callback=raise_error,
-            on_missing_entrypoints_callback=None,
-            warn_on_missing_entrypoint=False,
         )
         plugin: Callable[..., Any] = manager.driver
     except stevedore_exception.MultipleMatches:

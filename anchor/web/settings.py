@@ -90,7 +90,7 @@ class WebSettings(pydantic.BaseModel):
     documentation_url: DocumentationUrl | None = pydantic.Field(
         None,
         description="the URL of the documentation, such as ``https://docs.example.com/anchor``. "
-        "The front page links to it",
+        "The front page links to it, and so does the advice of ``anchor check``",
     )
 
     @pydantic.model_validator(mode="after")

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from anchor.cli import check, explain, init, main, schema, serve, test_policy
+from anchor.cli import check, docs, explain, init, main, schema, serve, test_policy
 from anchor.policy_tools import sample_csrs, test_cases
 from anchor.X509 import create_ca
 from tests.support.paths import DOC
@@ -16,7 +16,7 @@ from tests.support.paths import DOC
 HOWTO = (DOC / "howto/policy-tests.rst").read_text()
 
 
-@pytest.mark.parametrize("command", [serve, init, check, schema, explain, test_policy])
+@pytest.mark.parametrize("command", [serve, init, check, docs, schema, explain, test_policy])
 def test_every_option_of_a_command_is_documented_with_its_name_and_exit_codes(command):
     parser = argparse.ArgumentParser()
     command.add_to(parser)

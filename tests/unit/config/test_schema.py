@@ -603,6 +603,7 @@ def test_a_new_configuration_names_a_schema_in_its_directory(tmp_path):
     assert schema.shipped_text() == named
     assert [] == objections(document)
     (tmp_path / "new/config.json").unlink()
+    (tmp_path / "new/secret").unlink()
     (tmp_path / "new/config.schema.json").write_text("mine")
     for path in (tmp_path / "new/CA").iterdir():
         path.unlink()
