@@ -205,3 +205,14 @@ def test_help_and_version_are_there(installed):
     assert all(command in shown.stdout for command in ("serve", "init", "check"))
     assert version.stdout.startswith("anchor ")
     assert nothing.returncode == 2
+
+
+def test_the_documentation_is_part_of_the_package(installed):
+    finished = run(installed, "anchor", "docs", "howto/hsm")
+
+    assert 0 == finished.returncode, finished.stderr
+    assert "How to keep the CA's key in an HSM" in finished.stdout
+    [page] = (installed / "venv/lib").glob(
+        "python*/site-packages/anchor/documentation/pages/howto/hsm.rst"
+    )
+    assert page.read_bytes() == (ROOT / "doc/source/howto/hsm.rst").read_bytes()
