@@ -46,7 +46,7 @@ def sign(terminal, address):
     """Send a request through nginx from this address; return the answer."""
     return terminal.run(
         f"curl --silent --cacert tls-ca/CA/root-ca.crt --resolve anchor.example.com:443:{address} "
-        "https://anchor.example.com/v1/sign/default -F user=anchor -F 'secret=<secret' "
+        "https://anchor.example.com/v1/sign/default -F user=anchor -F 'secret=</etc/anchor/secret' "
         "-F encoding=pem -F 'csr=<www.csr'"
     )
 
