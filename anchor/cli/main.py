@@ -100,7 +100,12 @@ def make_parser(*names: str | None) -> CommandParser:
     A client does not need the service's libraries, which the modules of other commands import.
     """
     parser = CommandParser(prog="anchor", description=anchor.__doc__)
-    parser.add_argument("--version", action="version", version=f"anchor {anchor.__version__}")
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"anchor {anchor.__version__}",
+        help="print the version and exit",
+    )
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=command.help)

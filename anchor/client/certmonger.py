@@ -219,12 +219,7 @@ def _one_line(error: Exception) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run as certmonger's helper and return the exit code of its protocol."""
-    parser = _Parser(
-        prog="anchor-certmonger",
-        description="The helper with which certmonger gets certificates from Anchor: "
-        "getcert add-ca -c Anchor -e '/path/to/anchor-certmonger --config FILE'",
-    )
-    connection_options.add_options(parser)
+    parser = make_parser()
     namespace = parser.parse_args(arguments)
     options = connection_options.as_settings(parser, namespace, may_ask=False)
     helper = Helper(
@@ -244,6 +239,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return WAIT
     return reply.code
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the helper's command line."""
+    parser = _Parser(
+        prog="anchor-certmonger",
+        description="The helper with which certmonger gets certificates from Anchor: "
+        "getcert add-ca -c Anchor -e '/path/to/anchor-certmonger --config FILE'",
+    )
+    connection_options.add_options(parser)
+    return parser
 
 
 def _load(

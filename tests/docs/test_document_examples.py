@@ -97,7 +97,6 @@ RUN = {
     ("tutorial/policy.rst", "console"): (9, "test_tutorial.py"),
     ("tutorial/policy.rst", "shell"): (1, "test_tutorial.py"),
     ("tutorial/renewal.rst", "console"): (9, "test_tutorial.py"),
-    ("tutorial/renewal.rst", "shell"): (1, "test_tutorial.py"),
 }
 
 # Blocks that cannot be run here: the page, the first line of the block, and the reason.
