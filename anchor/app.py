@@ -102,6 +102,8 @@ def setup_app(config: Any) -> Application:
         application = _application(values, loads)
     except BaseException as error:
         loads.failed()
+        if isinstance(error, ConfigurationError) and loads.failed_since() is not None:
+            startup.end_worker_later(error, _config_json())
         if pecan_serve.is_serving() and isinstance(error, ConfigurationError):
             raise SystemExit(f"anchor: {error}") from None
         raise
@@ -111,12 +113,15 @@ def setup_app(config: Any) -> Application:
 
 def record_of_service() -> LoadRecord:
     """The record of when the processes of this service loaded their configuration."""
+    return LoadRecord.of_service(_config_json())
+
+
+def _config_json() -> Path:
     try:
-        path = find_config()
+        return find_config()
     except ConfigurationError:
         # It is gone; most services have it where they start.
-        path = Path("config.json")
-    return LoadRecord.of_service(path)
+        return Path("config.json")
 
 
 def _application(values: Mapping[str, Any], loads: LoadRecord) -> Application:
