@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 TEST_PLUGINS := $(wildcard tests/support/plugins/*.toml tests/support/plugins/*/*.py)
 NPM_FILES := $(addprefix tests/support/npm/,package.json package-lock.json)
 
-.PHONY: serve check test lint docs collect bench bench-peers load fuzz clean
+.PHONY: serve check test lint docs deb collect bench bench-peers load fuzz clean
 
 serve: $(VENV)/serve.stamp CA/root-ca.crt
 	@echo
@@ -42,6 +42,10 @@ lint: $(VENV)/test.stamp
 
 docs: $(VENV)/test.stamp
 	$(BIN)/sphinx-build --fail-on-warning --keep-going -q doc/source doc/build
+
+# Packages for the Debian release that this runs on, in build/deb: see howto/debian.rst.
+deb:
+	tools/make-deb
 
 # pytest compiles the tests once, not in each of its processes.
 collect: $(VENV)/test.stamp

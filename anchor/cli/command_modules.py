@@ -25,6 +25,22 @@ def import_module(name: str) -> Any:
         gc.freeze()
 
 
+def report_missing_library(error: ModuleNotFoundError) -> int:
+    """Print which library a command lacks, because only the client is installed; return 1.
+
+    Raises:
+        ModuleNotFoundError: a module of Anchor is missing.
+    """
+    if str(error.name).startswith("anchor"):
+        raise error
+    print(
+        f"anchor: this command needs the library {error.name}, which is not installed. On Debian, "
+        "it is in the package anchor; anchor-client has only what machines need.",
+        file=sys.stderr,
+    )
+    return 1
+
+
 def run_from(module: str, function: str = "run") -> Callable[[argparse.Namespace], int]:
     """A command whose module is imported when it runs."""
 

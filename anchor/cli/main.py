@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import anchor
-from anchor.cli.command_modules import import_module
+from anchor.cli.command_modules import import_module, report_missing_library
 from anchor.cli.output import OutputError, checked_output, print_error
 from anchor.cli.parser import CommandParser
 from anchor.errors import AnchorError, describe_os_error
@@ -72,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1
         print_error(f"cannot write standard output: {error.strerror}")
         return OUTPUT_FAILED
+    except ModuleNotFoundError as error:
+        return report_missing_library(error)
     except KeyboardInterrupt:
         return 130
 

@@ -48,6 +48,7 @@ RUN = {
     ("howto/certmonger.rst", "shell"): (4, "test_howto_commands.py"),
     ("howto/client-certificates.rst", "ini"): (1, "test_client_certificates_of_servers.py"),
     ("howto/client-certificates.rst", "shell"): (3, "test_client_certificates.py"),
+    ("howto/debian.rst", "shell"): (7, "test_debian_packages.py"),
     ("howto/est.rst", "console"): (1, "test_est.py"),
     ("howto/est.rst", "sh"): (8, "test_est.py"),
     ("howto/first-secret.rst", "sh"): (3, "test_first_secret.py"),
