@@ -178,6 +178,15 @@ def test_an_installed_anchor_has_its_front_page(installed):
     assert "Authority default\n" in shown.stdout
 
 
+@pytest.mark.parametrize("kind", ["apparmor", "grafana", "nginx", "systemd", "uwsgi"])
+def test_an_installed_anchor_has_the_files_for_servers(installed, kind):
+    shipped = {path.name: path.read_bytes() for path in (ROOT / "tools" / kind).iterdir()}
+    share = installed / "venv/share/anchor" / kind
+
+    assert shipped
+    assert shipped == {path.name: path.read_bytes() for path in share.iterdir()}
+
+
 def test_the_same_init_twice_touches_nothing(installed):
     run(installed, "anchor", "init", "twice")
     key = (installed / "twice/CA/root-ca-unwrapped.key").read_bytes()
