@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from anchor.cli.output import print_error
+
 
 def import_module(name: str) -> Any:
     """The module of this package with that name."""
@@ -33,10 +35,9 @@ def report_missing_library(error: ModuleNotFoundError) -> int:
     """
     if str(error.name).startswith("anchor"):
         raise error
-    print(
-        f"anchor: this command needs the library {error.name}, which is not installed. On Debian, "
-        "it is in the package anchor; anchor-client has only what machines need.",
-        file=sys.stderr,
+    print_error(
+        f"this command needs the library {error.name}, which is not installed. On Debian, "
+        "it is in the package anchor; anchor-client has only what machines need."
     )
     return 1
 

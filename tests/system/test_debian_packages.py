@@ -41,14 +41,7 @@ def node(tmp_path_factory, debian_packages):
                     "systemctl show -P ActiveState -P ConditionResult anchor"
                 )
         machine.run("cp tls-ca/CA/root-ca.crt /etc/anchor/tls-ca.pem")
-        machine.run(
-            """
-            umask 077
-            cd /etc/anchor
-            sed -n 's/.*"secret": "\\(.*\\)".*/\\1/p' config.json >client-secret
-            [ -s client-secret ] || cp secret client-secret
-            """
-        )
+        machine.run("install -m 600 /etc/anchor/secret /etc/anchor/client-secret")
         (machine.root / "etc/anchor/client.json").write_text(client)
         listed = machine.run("set -e\n" + request)
         yield machine, installed, state, listed
