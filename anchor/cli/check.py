@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anchor.cli.parser import CommandLineError
+from anchor.cli.terminal import BOLD, RED, YELLOW, Painter, is_coloured
 from anchor.config.document import find_config, read_document
 from anchor.errors import ConfigProblem, ConfigurationError
 
@@ -157,8 +158,11 @@ def _as_text(
         count = len(errors)
         print(f"{path or 'anchor'}: {count} error{'s' if count > 1 else ''}", file=sys.stderr)
         return
+    painter = Painter(coloured=is_coloured(sys.stderr))
+    colours = dict(zip(LEVELS, (BOLD, YELLOW, RED), strict=True))
     for advice in findings:
-        print(advice, file=sys.stderr)
+        level, text = str(advice.level), str(advice)
+        print(painter.paint(colours[level], level) + text.removeprefix(level), file=sys.stderr)
     print(f"{path}: good, for {', '.join(authorities)}")
 
 

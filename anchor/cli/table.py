@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 
-from anchor.cli.terminal import printable
+from anchor.cli.terminal import BOLD, Painter, is_coloured, printable
 
 # The widths come from the first rows, so that the others need not be read before the first line.
 _SAMPLE = 50
@@ -28,11 +29,21 @@ def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
     widths = [
         min(max(map(len, column)), _MAX_WIDTH) for column in zip(header, *sample, strict=True)
     ]
+    # Elsewhere the output is for programs, which need all of it.
+    longest = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    painter = Painter(coloured=is_coloured(sys.stdout))
     count = -1
-    for count, row in enumerate(itertools.chain([header], sample, rows)):  # noqa: B007
+    for count, row in enumerate(itertools.chain([header], sample, rows)):
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        sys.stdout.write(f"{'  '.join(cells).rstrip()}\n")
+        line = _cut("  ".join(cells).rstrip(), longest)
+        sys.stdout.write(f"{line if count else painter.paint(BOLD, line)}\n")
     return count
+
+
+def _cut(line: str, longest: int | None) -> str:
+    if longest is None or len(line) <= longest:
+        return line
+    return f"{line[: max(0, longest - 3)]}..."
 
 
 def cell(text: str) -> str:

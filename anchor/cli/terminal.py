@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import TextIO
 
-GREEN, RED, YELLOW = "32", "31", "33"
+GREEN, RED, YELLOW, BOLD = "32", "31", "33", "1"
 
 
 def printable(text: str) -> str:
