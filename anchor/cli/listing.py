@@ -11,6 +11,7 @@ from typing import Any
 from cryptography import x509
 
 from anchor.cli import client_options
+from anchor.cli.table import Lines
 from anchor.client.certificate_directory import CertificateDirectory
 from anchor.client.due import renewal_time
 from anchor.client.outcome import format_time
@@ -83,26 +84,24 @@ def _state(certificate: x509.Certificate) -> str:
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
     """Print a table, with the last error and the reason for a secret below a line."""
+    header = ("NAME", "STATE", "VALID UNTIL", "RENEWS FROM", "OBTAINED WITH")
     table = [
-        ("NAME", "STATE", "VALID UNTIL", "RENEWS FROM", "OBTAINED WITH"),
-        *(
-            (
-                row["name"],
-                row["state"],
-                _when(row["not_after"]),
-                _when(row["renews_from"]),
-                row.get("obtained_with") or "-",
-            )
-            for row in rows
-        ),
+        (
+            row["name"],
+            row["state"],
+            _when(row["not_after"]),
+            _when(row["renews_from"]),
+            row.get("obtained_with") or "-",
+        )
+        for row in rows
     ]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for line, row in zip(table, [None, *rows], strict=True):
-        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
-        print("  ".join(cells).rstrip())
-        if row and row["error"]:
+    lines = Lines([max(map(len, column)) for column in zip(header, *table, strict=True)])
+    lines.print_header(header)
+    for cells, row in zip(table, rows, strict=True):
+        lines.print_row(cells)
+        if row["error"]:
             print(f"  {row['error']}")
-        if row and row.get("why_secret"):
+        if row.get("why_secret"):
             print(f"  the secret was used: {row['why_secret']}")
 
 

@@ -29,21 +29,38 @@ def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
     widths = [
         min(max(map(len, column)), _MAX_WIDTH) for column in zip(header, *sample, strict=True)
     ]
-    # Elsewhere the output is for programs, which need all of it.
-    longest = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    painter = Painter(coloured=is_coloured(sys.stdout))
-    count = -1
-    for count, row in enumerate(itertools.chain([header], sample, rows)):
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        line = _cut("  ".join(cells).rstrip(), longest)
-        sys.stdout.write(f"{line if count else painter.paint(BOLD, line)}\n")
+    lines = Lines(widths)
+    lines.print_header(header)
+    count = 0
+    for row in itertools.chain(sample, rows):
+        lines.print_row(row)
+        count += 1
     return count
 
 
-def _cut(line: str, longest: int | None) -> str:
-    if longest is None or len(line) <= longest:
-        return line
-    return f"{line[: max(0, longest - 3)]}..."
+class Lines:
+    """Prints the lines of a table; on a terminal cut to its width, with a bold header."""
+
+    def __init__(self, widths: Sequence[int]):
+        self._widths = widths
+        # Elsewhere the output is for programs, which need all of it.
+        self._longest = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        self._painter = Painter(coloured=is_coloured(sys.stdout))
+
+    def print_header(self, cells: Sequence[str]) -> None:
+        """Print the line with the names of the columns."""
+        sys.stdout.write(f"{self._painter.paint(BOLD, self._line(cells))}\n")
+
+    def print_row(self, cells: Sequence[str]) -> None:
+        """Print a line with values."""
+        sys.stdout.write(f"{self._line(cells)}\n")
+
+    def _line(self, cells: Sequence[str]) -> str:
+        padded = (cell.ljust(width) for cell, width in zip(cells, self._widths, strict=True))
+        line = "  ".join(padded).rstrip()
+        if self._longest is None or len(line) <= self._longest:
+            return line
+        return f"{line[: max(0, self._longest - 3)]}..."
 
 
 def cell(text: str) -> str:

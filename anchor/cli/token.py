@@ -49,15 +49,15 @@ def _add_create(parser: argparse.ArgumentParser) -> None:
         default=[],
         dest="groups",
         metavar="GROUP",
-        help="a group of the holder; may be repeated",
+        help="a group of the holder; may be given several times",
     )
     parser.add_argument(
         "--name",
         action="append",
         dest="names",
         metavar="NAME",
-        help="a name that certificates may have, such as web1.example.com; may be repeated. "
-        "Without it, only the policy of the authority limits the names",
+        help="a name that certificates may have, such as web1.example.com; may be given "
+        "several times. Without it, only the policy of the authority limits the names",
     )
     parser.add_argument(
         "--uses",

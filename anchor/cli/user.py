@@ -25,7 +25,10 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     )
     _add_name(add)
     add.add_argument(
-        "--group", action="append", default=[], help="a group of the user; may be repeated"
+        "--group",
+        action="append",
+        default=[],
+        help="a group of the user; may be given several times",
     )
     add.add_argument(
         "--name",
@@ -33,8 +36,8 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         default=[],
         dest="names",
         metavar="NAME",
-        help="a name that certificates of the user may have; may be repeated. Without it there is "
-        "no limit but the policy",
+        help="a name that certificates of the user may have; may be given several times. "
+        "Without it there is no limit but the policy",
     )
     _add_secret(add)
     add.set_defaults(run=run_from(_MODULE, "run_add"))

@@ -31,7 +31,7 @@ def test_a_terminal_shows_progress_colours_and_remaining_time(machine):
 
     assert "www.example.com: asking https://127.0.0.1" in asked
     assert "\x1b[32mwww.example.com: issued, valid until 2" in asked
-    assert "(24 h)" in listed
+    assert "\x1b[1mNAME " in listed and "(24 h)" in listed
 
 
 def test_a_password_is_typed_in_without_being_shown(machine, https_anchor):
