@@ -140,7 +140,10 @@ def test_a_class_provides_a_key_and_gets_the_ca_certificate(
         ({"key_name": "nowhere"}, "the signing backend failed: KeyError"),
         ({"key_name": "ca", "colour": "red"}, "unknown option 'colour'"),
         ({"key_name": "other"}, "the private key does not match the certificate in 'cert_path'"),
-        ({"key_name": "ca", "certificate": "x"}, "unknown option 'certificate'"),
+        (
+            {"key_name": "ca", "certificate": "x"},
+            "unknown option 'certificate': did you mean 'cert_path'?",
+        ),
     ],
 )
 def test_the_options_of_a_class_are_validated(
