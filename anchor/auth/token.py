@@ -201,8 +201,15 @@ def _refusal(
 
 
 def new_secret() -> str:
-    """A secret of 256 random bits, as text."""
-    return urlsafe_b64encode(secrets.token_bytes(_SECRET_BYTES)).rstrip(b"=").decode("ascii")
+    """A secret of 256 random bits, as text that does not begin with a hyphen.
+
+    Such a text would look like an option to certbot, which takes the secret on its command line.
+    """
+    while True:
+        content = secrets.token_bytes(_SECRET_BYTES)
+        secret = urlsafe_b64encode(content).rstrip(b"=").decode("ascii")
+        if not secret.startswith("-"):
+            return secret
 
 
 def mac_key_of(secret: str) -> bytes:

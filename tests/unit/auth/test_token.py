@@ -168,3 +168,10 @@ def test_a_database_that_is_away_is_no_refusal(tmp_path):
 
     with pytest.raises(DatabaseUnavailable):
         TokenAuthentication(Tokens(database)).authenticate(**token, authority="default")
+
+
+def test_no_secret_looks_like_an_option_of_a_command(monkeypatch):
+    contents = iter([b"\xf8" + bytes(31), b"\xfb" * 32, b"\x01" * 32])
+    monkeypatch.setattr("secrets.token_bytes", lambda _size: next(contents))
+
+    assert "AQEB" == new_secret()[:4]
