@@ -83,7 +83,7 @@ def any_source(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
             if covers_all_addresses(network):
                 yield ConfigProblem(
                     f"{path}.validators.source_cidrs.cidrs.{number}",
-                    f"{network} is every address, so the validator refuses nobody",
+                    f"{network} is every address, so the validator refuses no client",
                 )
 
 

@@ -25,7 +25,7 @@ from anchor.web.settings import WebSettings
 
 
 class RobotsController:
-    """``/robots.txt``; a controller of its own, because the path is not a Python name."""
+    """``/robots.txt``: a separate controller, because the path is not a Python name."""
 
     @pecan.expose()
     def index(self) -> Response:
@@ -35,7 +35,7 @@ class RobotsController:
 
 
 class OpenApiController:
-    """``/openapi.yaml``; a controller of its own, because the path is not a Python name."""
+    """``/openapi.yaml``: a separate controller, because the path is not a Python name."""
 
     @pecan.expose()
     def index(self) -> Response:

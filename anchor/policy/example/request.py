@@ -121,7 +121,7 @@ def _attributes(options: Mapping[str, Any]) -> Iterator[tuple[str, Parts]]:
 
 
 class _NoBans:
-    """No bans: the example is about the policy, whoever asks."""
+    """No bans: the example shows what the policy accepts."""
 
     def find(self, keys: Collection[str], now: object) -> Sequence[Ban]:
         del keys, now
