@@ -36,17 +36,23 @@ class DnsStub:
         self.queries = []
         self._udp, self._tcp = _bind(host)
         self.address = ResolverAddress(host, self._udp.getsockname()[1])
+        self._threads = [
+            threading.Thread(target=serve, daemon=True)
+            for serve in (self._serve_udp, self._serve_tcp)
+        ]
 
     def __enter__(self):
-        for target in (self._serve_udp, self._serve_tcp):
-            threading.Thread(target=target, daemon=True).start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_):
-        for each in (self._udp, self._tcp):
+        for each, thread in zip((self._udp, self._tcp), self._threads, strict=True):
             # Wakes the thread that waits.
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
+            # No thread ends in the middle of a later test.
+            thread.join()
             each.close()
 
     def _serve_udp(self):

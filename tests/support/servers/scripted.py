@@ -19,17 +19,20 @@ class ScriptedServer:
     def __init__(self, behave, host="127.0.0.1", port=0):
         self._behave = behave
         self._listener = socket.create_server((host, port))
+        self._acceptor = threading.Thread(target=self._serve, daemon=True)
         self.address = self._listener.getsockname()[:2]
         self.connections = 0
 
     def __enter__(self):
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._acceptor.start()
         return self
 
     def __exit__(self, *_):
         with contextlib.suppress(OSError):
             # Wakes the thread that waits.
             self._listener.shutdown(socket.SHUT_RDWR)
+        # No thread ends in the middle of a later test.
+        self._acceptor.join()
         self._listener.close()
 
     def _serve(self):
