@@ -378,9 +378,10 @@ def test_a_stolen_ca_is_replaced_and_its_certificates_are_not_trusted(here, pack
 
 def use_ca_in(directory, config):
     """Let a configuration have its CA at the page's paths."""
+    (directory / "CA").mkdir()
     document = json.loads(config.read_text())
     document["signing_ca"]["local"] |= {
-        "cert_path": f"{directory}/root-ca.crt",
-        "key_path": f"{directory}/root-ca.key",
+        "cert_path": f"{directory}/CA/root-ca.crt",
+        "key_path": f"{directory}/CA/root-ca-unwrapped.key",
     }
     config.write_text(json.dumps(document))
