@@ -92,9 +92,8 @@ def test_the_parts_of_the_deployment_fit_each_other(objects):
 
 KUBECTL = """echo "$@" >>$HOME/kubectl.log
 for argument; do
-    case $argument in
-        --from-file=*) test -s ${argument##*=} || echo missing ${argument##*=} >>$HOME/kubectl.log ;;
-    esac
+    file=${argument##*=}
+    case $argument in --from-file=*) test -s $file || echo missing $file >>$HOME/kubectl.log; esac
 done"""
 
 
