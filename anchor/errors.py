@@ -229,4 +229,4 @@ class WrongMethod(RequestError):
 
     def __init__(self, allowed: Sequence[str]):
         self.allowed = tuple(allowed)
-        super().__init__(f"this answers to {' and '.join(self.allowed)} only")
+        super().__init__(f"this path accepts only {' and '.join(self.allowed)}")

@@ -151,10 +151,10 @@ def _pki_data(der: bytes) -> bytes:
     encapsulated = unwrap(fields[2], _Encapsulated).value
     if encapsulated.type != _PKI_DATA:
         raise UnreadableRequest(
-            f"the CMS message has no CMC request in it but {encapsulated.type.dotted_string}"
+            f"the CMS message does not contain a CMC request but {encapsulated.type.dotted_string}"
         )
     if encapsulated.content is None:
-        raise UnreadableRequest("the CMS message is without its contents")
+        raise UnreadableRequest("the CMS message does not include its contents")
     return encapsulated.content
 
 

@@ -143,7 +143,7 @@ def parse(submitted: bytes) -> ParsedCsr:
     """
     request = asn1.decode_der(_Request, submitted)
     if request.signature.padding_bits():
-        raise UnreadableRequest("its signature is not a whole number of octets")
+        raise UnreadableRequest("the signature is not a whole number of bytes")
     info = request.info.parse(_Info)
     subject = _name(info.subject, "the subject")
     attributes, key_usage = _attributes(info.attributes or [])
@@ -166,7 +166,7 @@ def parse(submitted: bytes) -> ParsedCsr:
 def _attributes(attributes: list[Attribute]) -> tuple[bytes, bytes | None]:
     """The attributes in DER, and the contents of the extension keyUsage, if present."""
     if len(attributes) > MAX_ATTRIBUTES:
-        raise UnreadableRequest(f"it has more than {MAX_ATTRIBUTES} attributes")
+        raise UnreadableRequest(f"the request has more than {MAX_ATTRIBUTES} attributes")
     encoded: dict[x509.ObjectIdentifier, bytes] = {}
     key_usage: bytes | None = None
     for attribute in attributes:
@@ -174,7 +174,7 @@ def _attributes(attributes: list[Attribute]) -> tuple[bytes, bytes | None]:
             raise UnreadableRequest("Microsoft's extensionRequest attribute is not supported")
         if attribute.type in encoded:
             name = _ATTRIBUTE_NAMES.get(attribute.type, attribute.type.dotted_string)
-            raise UnreadableRequest(f"an attribute is in it twice: {name}")
+            raise UnreadableRequest(f"the request has an attribute twice: {name}")
         if attribute.type == EXTENSION_REQUEST:
             encoded[attribute.type], key_usage = _extension_request(attribute.values.as_list())
         else:
@@ -185,16 +185,16 @@ def _attributes(attributes: list[Attribute]) -> tuple[bytes, bytes | None]:
 def _extension_request(values: list[asn1.TLV]) -> tuple[bytes, bytes | None]:
     """The attribute in DER, and the contents of the extension keyUsage, if present."""
     if len(values) != 1:
-        raise UnreadableRequest("its extensionRequest attribute does not have one value")
+        raise UnreadableRequest("the extensionRequest attribute does not have exactly one value")
     extensions = unwrap(values[0], _Extensions).value
     if len(extensions) > MAX_EXTENSIONS:
-        raise UnreadableRequest(f"it has more than {MAX_EXTENSIONS} extensions")
+        raise UnreadableRequest(f"the request has more than {MAX_EXTENSIONS} extensions")
     contents: dict[x509.ObjectIdentifier, bytes] = {}
     encoded: list[bytes] = []
     for extension in extensions:
         if extension.oid in contents:
             name = name_of_extension(extension.oid)
-            raise UnreadableRequest(f"the extension {name} is in it twice")
+            raise UnreadableRequest(f"the request has the extension {name} twice")
         contents[extension.oid] = extension.value
         encoded.append(_extension(extension))
     key_usage = contents.get(ExtensionOID.KEY_USAGE)
@@ -225,7 +225,7 @@ def _alternative_names(contents: bytes) -> bytes:
     if not names:
         raise UnreadableRequest("subjectAltName is empty")
     if len(names) > MAX_NAMES:
-        raise UnreadableRequest(f"it has more than {MAX_NAMES} alternative names")
+        raise UnreadableRequest(f"the request has more than {MAX_NAMES} alternative names")
     return der.value(der.SEQUENCE, *map(_alternative_name, names))
 
 
@@ -240,7 +240,7 @@ def _alternative_name(name: asn1.TLV) -> bytes:
     if name.tag_bytes == _IP_ADDRESS and len(name.data) not in {4, 16}:
         # 8 and 32 bytes are address ranges, which only name constraints have.
         raise UnreadableRequest(
-            f"subjectAltName has an iPAddress of {len(name.data)} octets, not 4 or 16"
+            f"subjectAltName has an iPAddress of {len(name.data)} bytes, not 4 or 16"
         )
     return asn1.encode_der(name)
 
@@ -248,7 +248,7 @@ def _alternative_name(name: asn1.TLV) -> bytes:
 def _check_purposes(contents: bytes) -> None:
     purposes = _unwrap_der(contents, Sequence).value
     if len(purposes) > MAX_PURPOSES:
-        raise UnreadableRequest(f"it has more than {MAX_PURPOSES} extended key usages")
+        raise UnreadableRequest(f"the request has more than {MAX_PURPOSES} extended key usages")
 
 
 def _name(name: list[asn1.TLV], what: str) -> bytes:
@@ -262,7 +262,7 @@ def _name(name: list[asn1.TLV], what: str) -> bytes:
 def _attributes_of(rdn: asn1.TLV) -> list[_NameAttribute]:
     """The attributes of an RDN, in encoded order."""
     if rdn.tag_bytes != bytes([der.SET]):
-        raise UnreadableRequest("a relative distinguished name is no SET")
+        raise UnreadableRequest("a relative distinguished name is not a SET")
     return _unwrap_der(der.value(der.SEQUENCE, bytes(rdn.data)), _Rdn).value
 
 
@@ -275,7 +275,7 @@ def _rdn(attributes: list[_NameAttribute], what: str) -> bytes:
         if (oid, string.text) in texts:
             # X.501 9.3: an RDN is a set; two string types of one text are the same value.
             raise UnreadableRequest(
-                f"{name_of_attribute(oid)} in {what} is twice the same in one RDN"
+                f"{name_of_attribute(oid)} in {what} has the same value twice in one RDN"
             )
         texts.add((oid, string.text))
         encoded.append(

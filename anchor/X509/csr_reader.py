@@ -25,9 +25,9 @@ def read_csr(submitted: bytes, encoding: str) -> X509Csr:
     if encoding not in ENCODINGS:
         raise UnreadableRequest(f"the encoding is none of {', '.join(ENCODINGS)}")
     if encoding == "der" and not _begins_like_der(submitted) and pem.contains_block(submitted):
-        raise UnreadableRequest("it is in PEM, not in DER: send it with the encoding pem")
+        raise UnreadableRequest("the request is in PEM, not in DER: send it with the encoding pem")
     if encoding == "pem" and _begins_like_der(submitted):
-        raise UnreadableRequest("it is in DER, not in PEM: send it with the encoding der")
+        raise UnreadableRequest("the request is in DER, not in PEM: send it with the encoding der")
     der = pem.decode(submitted, _LABELS) if encoding == "pem" else submitted
     return X509Csr.from_der(cmc.extract_csr(der) if cmc.is_content_info(der) else der)
 

@@ -113,7 +113,7 @@ class NameSyntax:
         if labels[0] == "*" and len(labels) > 1:
             labels = labels[1:]
         if ":" in name or ends_in_a_number(name):
-            yield "is, or can pass for, an address"
+            yield "is an address, or looks like one"
         for label in labels:
             if label not in self._errors_by_label:
                 self._errors_by_label[label] = tuple(self._label_errors(label))
@@ -131,7 +131,10 @@ class NameSyntax:
         elif label.lower().startswith("xn--"):
             self._remaining_punycode -= len(label)
             if self._remaining_punycode < 0:
-                yield f"is one too many: different labels in punycode make up over {MAX_PUNYCODE}"
+                yield (
+                    "is one too many: the different labels in punycode are together longer than "
+                    f"{MAX_PUNYCODE}"
+                )
             else:
                 yield from _punycode_errors(label.lower())
 

@@ -39,11 +39,11 @@ def translate_parse_errors(what: str) -> Iterator[None]:
         raise UnreadableRequest(f"unsupported: {_one_line(error)}") from error
     except x509.DuplicateExtension as error:
         name = name_of_extension(error.oid)
-        raise UnreadableRequest(f"the extension {name} is in it twice") from error
+        raise UnreadableRequest(f"the request has the extension {name} twice") from error
     except BaseException as error:
         if not isinstance(error, Exception) and not _is_panic(error):
             raise
-        raise UnreadableRequest(f"it is not a valid {what}: {_one_line(error)}") from error
+        raise UnreadableRequest(f"this is not a valid {what}: {_one_line(error)}") from error
 
 
 # A common name of more than 64 bytes, in any string type.

@@ -81,7 +81,7 @@ def decode(text: bytes, labels: Collection[str]) -> bytes:
     text = as_utf8(text)
     present = _LABELS.findall(text)
     if not present:
-        raise errors.UnreadableRequest("there is no PEM block in it")
+        raise errors.UnreadableRequest("the request contains no PEM block")
     if len(present) > 1:
         # Show the labels only: a block may be a private key.
         shown = ", ".join(
@@ -89,7 +89,7 @@ def decode(text: bytes, labels: Collection[str]) -> bytes:
             for label in list(dict.fromkeys(present))[:_SHOWN_LABELS]
         )
         raise errors.UnreadableRequest(
-            f"there is more than one PEM block in it ({shown}): send the request alone"
+            f"the text contains more than one PEM block ({shown}): send the request alone"
         )
     match = _BLOCK.search(text)
     if match is None:

@@ -150,9 +150,9 @@ class X509Csr:
             # Both properties raise for unknown algorithms.
             _ = request.signature_hash_algorithm, request.signature_algorithm_parameters
         if not is_canonical:
-            raise errors.UnreadableRequest("it is not encoded in DER")
+            raise errors.UnreadableRequest("the request is not encoded in DER")
         if not isinstance(public_key, PublicKey):
-            raise errors.UnreadableRequest("its public key is of a kind that cannot be certified")
+            raise errors.UnreadableRequest("the public key is of a kind that cannot be certified")
         submitted = Submitted(der, parsed.signed, request, public_key, parsed.attributes)
         csr = cls(submitted, subject, extensions)
         csr._require_same_encoding(parsed)
@@ -163,7 +163,7 @@ class X509Csr:
         if self.public_key_info != parsed.public_key:
             # For example RSA-PSS keys, explicit curve parameters, compressed points.
             raise errors.UnreadableRequest(
-                "its public key is encoded in a way that is not supported"
+                "the public key is encoded in a way that is not supported"
             )
         usage = self.extension(x509.KeyUsage)
         if usage and usage.value.public_bytes() != parsed.key_usage:

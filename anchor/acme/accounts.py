@@ -154,7 +154,7 @@ def require_own(request: SignedRequest, account_id: str) -> Account:
     account = request.require_account()
     if account.id != account_id:
         raise AcmeProblem(
-            ProblemType.UNAUTHORIZED, "the URL is that of another account: use the one in 'kid'"
+            ProblemType.UNAUTHORIZED, "the URL belongs to another account: use the one in 'kid'"
         )
     return account
 

@@ -26,7 +26,7 @@ def certificate_chain(services: AcmeServices, account: Account, order_id: str) -
     stored = find_certificate(services.orders.database, account.id, order_id)
     if stored is None:
         find_order(services, account, order_id)
-        raise AcmeProblem(ProblemType.NOT_FOUND, "the order has no certificate, or no longer")
+        raise AcmeProblem(ProblemType.NOT_FOUND, "the order has no certificate, or it was deleted")
     certificate = x509.load_der_x509_certificate(stored.der)
     chain = (certificate, *_issuers(services, certificate, stored.ca_key_id))
     return b"".join(each.public_bytes(Encoding.PEM) for each in chain)

@@ -123,13 +123,13 @@ def _require_other_key(services: AcmeServices, csr: X509Csr, account_key: Public
         DatabaseUnavailable: the database is away.
     """
     if csr.key_fingerprint == account_key.fingerprint:
-        raise _bad_csr("the key is that of the account: use another one for the certificate")
+        raise _bad_csr("the key belongs to the account: use another one for the certificate")
     key = public_jwk_of(csr.public_key)
     # Only the holder of a key learns that it has an account.
     if key is None or not csr.submitted.signature_is_valid:
         return
     if services.accounts.find_key(services.authority.name, key.thumbprint.hex()) is not None:
-        raise _bad_csr("the key is that of another account: use another one for the certificate")
+        raise _bad_csr("the key belongs to another account: use another one for the certificate")
 
 
 def _bad_csr(detail: str) -> AcmeProblem:

@@ -49,7 +49,7 @@ def change_key(services: AcmeServices, urls: AcmeUrls, request: SignedRequest) -
             return changed
     raise AcmeProblem(
         ProblemType.CONFLICT,
-        "the new key is that of an account already: use a new one",
+        "an account has the new key already: make another key",
         location=urls.account(changed.id),
     )
 

@@ -83,7 +83,7 @@ def require_due(
         )
     raise AcmeProblem(
         ProblemType.RATE_LIMITED,
-        f"the account has {limit} certificates for these names already; that with the serial "
+        f"the account has {limit} certificates for these names already; the one with the serial "
         f"number {newest.serial} is valid until {timestamp(newest.not_after)} and should be "
         f"renewed from {timestamp(due)} on. A client that orders at each run has a setting in "
         "days: set it to less than a day, in hours if it can, or let it use the directory's "

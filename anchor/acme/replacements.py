@@ -53,5 +53,5 @@ def already_replaced() -> AcmeProblem:
     """The problem of a second order that replaces the same certificate."""
     return AcmeProblem(
         ProblemType.ALREADY_REPLACED,
-        "another order replaces that certificate already; leave 'replaces' out for one more",
+        "another order already replaces that certificate; leave 'replaces' out of a further order",
     )

@@ -99,7 +99,8 @@ def _reason(members: dict[str, Any]) -> int:
     if reason not in REASONS:
         allowed = ", ".join(f"{number} ({name})" for number, name in REASONS.items())
         raise AcmeProblem(
-            ProblemType.BAD_REVOCATION_REASON, f"'reason' is {reason}, and should be of {allowed}"
+            ProblemType.BAD_REVOCATION_REASON,
+            f"'reason' is {reason}, and should be one of {allowed}",
         )
     return reason
 
@@ -112,7 +113,8 @@ def _require_permission(
         if request.key.fingerprint != record.key:
             raise AcmeProblem(
                 ProblemType.UNAUTHORIZED,
-                "the key in 'jwk' is not that of the certificate; sign with it, or with an account",
+                "the key in 'jwk' is not the certificate's; sign with the certificate's key, or "
+                "with an account",
             )
     elif not _is_of_account(record, account) and not _is_authorized(services, record, account):
         raise AcmeProblem(

@@ -24,6 +24,6 @@ def show(
     """
     client = request.client_address
     if client is None or not any(client in network for network in networks):
-        raise Forbidden("the metrics are not for everyone: metrics_networks in config.py says who")
+        raise Forbidden("only clients in metrics_networks (config.py) may read the metrics")
     text = prometheus.render(metrics.families())
     return respond(request, text.encode(), prometheus.CONTENT_TYPE)

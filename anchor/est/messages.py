@@ -19,13 +19,12 @@ _CHANGE_SUBJECT_NAME = x509.ObjectIdentifier("1.3.6.1.5.5.7.7.36")
 
 _REFUSED_ATTRIBUTES = {
     AttributeOID.CHALLENGE_PASSWORD: (
-        "it has a challengePassword, which would have to be compared with the TLS connection "
-        "(RFC 7030 section 3.5), and this service does not see that connection: make the request "
-        "without one"
+        "the request has a challengePassword: make a request without one. It would have to be "
+        "compared with the TLS connection (RFC 7030 section 3.5), which this service does not see"
     ),
     _CHANGE_SUBJECT_NAME: (
-        "it has the attribute ChangeSubjectName (RFC 6402 section 2.8), and a certificate is not "
-        "renewed with another subject: enroll with the new subject instead"
+        "the request has the attribute ChangeSubjectName (RFC 6402 section 2.8), but a renewal "
+        "keeps the subject: enroll with the new subject instead"
     ),
 }
 

@@ -67,7 +67,7 @@ def _as_general_name(common_name: str) -> x509.DNSName | x509.IPAddress | None:
         name = host_name(common_name)
     except ValueError as error:
         raise ValidationError(
-            f"the common name could pass for a host name, but {error}", name=common_name
+            f"the common name looks like a host name, but {error}", name=common_name
         ) from None
     return None if name is None else x509.DNSName(name)
 

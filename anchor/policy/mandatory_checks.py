@@ -53,7 +53,7 @@ def proof_of_possession(csr: X509Csr) -> None:
     if not csr.submitted.signature_is_valid:
         used = csr.submitted.broken_hash
         if used is not None:
-            raise ValidationError("the request's signature proves nothing", hash=used)
+            raise ValidationError("the request's signature uses a broken hash", hash=used)
         raise ValidationError("the request is not signed with its own key")
 
 
@@ -83,7 +83,8 @@ def an_intermediate(csr: X509Csr) -> None:
         raise ValidationError("the request is not for a CA")
     if constraints.value.path_length not in (None, 0):
         raise ValidationError(
-            "an intermediate may only issue leaves", pathLenConstraint=constraints.value.path_length
+            "an intermediate may issue leaf certificates only",
+            pathLenConstraint=constraints.value.path_length,
         )
     usage = csr.extension(x509.KeyUsage)
     if usage and not usage.value.key_cert_sign:
@@ -191,7 +192,7 @@ def result_checks(
     def named_attributes(csr: X509Csr) -> None:
         """Refuse subject attributes besides common names and those that the policy lists."""
         refuse_any(
-            "the policy does not name these attributes of the subject",
+            "the policy does not list these attributes of the subject",
             attributes=map(describe_attribute, unlisted_attributes(csr, listed)),
         )
 

@@ -61,7 +61,7 @@ class Fixup:
         if not isinstance(changed, X509Csr):
             raise PluginError(f"the fixup {self.name!r} did not return a request")
         if changed.submitted is not csr.submitted:
-            raise PluginError(f"the fixup {self.name!r} returned another request's octets")
+            raise PluginError(f"the fixup {self.name!r} returned another request's bytes")
         return changed
 
 

@@ -19,18 +19,18 @@ def require_same_names(csr: X509Csr, renewal: Renewal) -> None:
     """
     if csr.subject != renewal.subject:
         raise ValidationError(
-            "a renewal has the subject of the old certificate",
+            "a renewal must have the subject of the old certificate",
             old=renewal.subject.rfc4514_string(),
             requested=csr.subject_text,
         )
     old, new = _comparable(renewal.alternative_names), _comparable(csr.alternative_names)
     refuse_any(
-        "a renewal has no names that the old certificate does not have",
+        "a renewal must not have names that the old certificate does not have",
         names=sorted(map(describe, new - old)),
     )
     if not renewal.allows_fewer_names:
         refuse_any(
-            "a renewal has all names that the old certificate has",
+            "a renewal must have all names of the old certificate",
             names=sorted(map(describe, old - new)),
         )
 

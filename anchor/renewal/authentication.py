@@ -123,7 +123,9 @@ class RenewalAuthentication:
         except MALFORMED as error:
             raise NotAuthenticated("the certificate cannot be read") from error
         if not self.signing_ca.has_issued(certificate):
-            raise NotAuthenticated("the certificate is of another CA than this authority's")
+            raise NotAuthenticated(
+                "the certificate was issued by a CA that this authority does not use"
+            )
         if now + _SKEW < record.not_before:
             raise NotAuthenticated("the certificate is not valid yet")
         if record.not_after + self.settings.grace < now:
@@ -201,8 +203,8 @@ class Holder:
             )
         if self.recorded_method is None:
             raise NotAuthenticated(
-                "the authority does not have the authentication any more with which the first "
-                "certificate was requested"
+                "the first certificate was requested with an authentication that this authority "
+                "no longer has"
             )
         recorded = AuthDetails(
             issuance.requester,

@@ -82,7 +82,7 @@ def server_group(
     if not csr.common_names and not csr.alternative_names:
         raise ValidationError("there is neither a common name nor a subjectAltName")
     refuse_any(
-        "names have a prefix of none of the requester's groups, or cannot be judged",
+        "names have a prefix that is not a group of the requester, or cannot be checked",
         names=offending(),
     )
 

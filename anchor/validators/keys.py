@@ -101,7 +101,7 @@ def compromised_keys(
         blocklist: the file ``blocklist.dat`` of the package badkeys.
     """
     if csr.public_key in blocklist:
-        raise ValidationError("the private half of the key is known")
+        raise ValidationError("the private key is known to others")
 
 
 def _identifying_number(key: PublicKey) -> bytes:

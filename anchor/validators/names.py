@@ -208,6 +208,6 @@ def blacklist_names(
         )
 
     refuse_any(
-        "names are refused, or of a kind that cannot be judged",
+        "names are refused, or are of a kind that cannot be checked",
         names=(name for name in csr.interpreted_names if is_refused(name.meaning)),
     )

@@ -122,7 +122,7 @@ def _signature(csr: X509Csr) -> Iterator[str]:
     try:
         used = csr.submitted.signature_hash
     except UnsupportedAlgorithm:
-        yield "the signature algorithm is not known"
+        yield "the signature algorithm is unknown"
         return
     if used is not None and not isinstance(used, _SOUND_HASHES):
         yield f"the signature uses the hash {used.name}, which is broken"
@@ -131,7 +131,7 @@ def _signature(csr: X509Csr) -> Iterator[str]:
 def _subject(csr: X509Csr) -> Iterator[str]:
     """RFC 5280 sections 4.1.2.6 and 4.2.1.6, and the upper bounds of appendix A.1."""
     if not csr.subject_attributes and not csr.alternative_names:
-        yield "without a subject there has to be a subjectAltName"
+        yield "a request without a subject needs a subjectAltName"
     for attribute in csr.subject_attributes:
         bound = _UPPER_BOUNDS.get(attribute.oid)
         if bound is not None and len(attribute.value) > bound:

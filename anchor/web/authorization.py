@@ -75,15 +75,15 @@ def decode_text(value: bytes, name: str, limit: int) -> str:
     """The text of a field.
 
     Args:
-        value: the octets.
+        value: the bytes.
         name: the name of the field, for errors.
-        limit: the largest number of octets.
+        limit: the largest number of bytes.
 
     Raises:
         MalformedSubmission: it is too long, or not UTF-8.
     """
     if len(value) > limit:
-        raise errors.MalformedSubmission(f"the field {name!r} is longer than {limit} octets")
+        raise errors.MalformedSubmission(f"the field {name!r} is longer than {limit} bytes")
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:

@@ -73,10 +73,10 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
         length = self._content_length()
         if length > limit:
             self._discard(min(length, MAX_DISCARDED), seconds)
-            raise errors.SubmissionTooLarge(f"the body is larger than {limit} octets")
+            raise errors.SubmissionTooLarge(f"the body is larger than {limit} bytes")
         body = self._read(length, seconds)
         if len(body) < length:
-            raise errors.MalformedSubmission("the body ends before its stated length")
+            raise errors.MalformedSubmission("the body is shorter than its Content-Length")
         return body
 
     def _content_length(self) -> int:

@@ -259,7 +259,7 @@ def test_no_format_contains_a_secret_a_path_or_a_host_of_a_backend(serve, docume
 
     for accept in ("*/*", BROWSER, "application/json"):
         answer = text(service, Accept=accept)
-        assert "private half is known" in answer
+        assert "private key is not one that others know" in answer
         for hidden in ("alice", "s3cret", "hidden-group", str(tmp_path), "blocklist.dat"):
             assert hidden not in answer
 

@@ -287,7 +287,7 @@ def test_a_client_cannot_make_the_server_for_machines_fail(machines, tmp_path, e
     for size in (65536, 70000, 100000, 20_000_000):
         answer = machines.ask(context, "POST", "/v1/renew/default", b"x" * size)
         assert answer.status == (413 if size > 65536 else 415), size
-    assert b"the body is larger than 65536 octets\n" == answer.body
+    assert b"the body is larger than 65536 bytes\n" == answer.body
 
     long = large_certificate(plain, 20_000)
     answer = machines.renew(machines.context(long, plain.key))

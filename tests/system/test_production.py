@@ -70,7 +70,7 @@ def test_nginx_and_uwsgi_sign_and_the_client_is_who_connected(nginx_site, ca, tm
 def test_nginx_refuses_a_body_over_the_limit(nginx_site):
     status, _, text = nginx_site.sign(csr=b"x" * 70000)
 
-    assert (413, b"the body is larger than 65536 octets\n") == (status, text)
+    assert (413, b"the body is larger than 65536 bytes\n") == (status, text)
 
 
 def heads():

@@ -25,7 +25,8 @@ def certificate(exchange: Exchange, order_id: str) -> Response:
     accepted = create_accept_header(exchange.request.environ.get("HTTP_ACCEPT"))
     if not accepted.acceptable_offers([_MEDIA_TYPE]):
         raise AcmeProblem(
-            ProblemType.NOT_ACCEPTABLE, f"certificates come as {_MEDIA_TYPE}: accept that"
+            ProblemType.NOT_ACCEPTABLE,
+            f"certificates have the type {_MEDIA_TYPE}, which the Accept header should allow",
         )
     chain = certificate_chain(exchange.services, request.require_account(), order_id)
     return exchange.respond(chain, media_type=_MEDIA_TYPE)

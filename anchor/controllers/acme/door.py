@@ -110,6 +110,6 @@ def _find(segments: tuple[str, ...], urls: AcmeUrls) -> tuple[Handler, tuple[str
     if handler is None or (name in _WITH_ID and not is_id(arguments[0])):
         raise AcmeProblem(
             ProblemType.NOT_FOUND,
-            f"there is no such resource: the directory {urls.directory} lists those for clients",
+            f"there is no such resource: the directory {urls.directory} lists the resources",
         )
     return handler, arguments

@@ -124,7 +124,7 @@ def _public_key(allowed_keys: Mapping[str, int | None] | None = None) -> Iterato
 
 def _compromised_keys(blocklist: str) -> Iterator[str]:
     del blocklist  # the path is for the operator only
-    yield "The key is not one whose private half is known, such as a published or a guessable one."
+    yield "The private key is not one that others know, such as a published or a guessable one."
 
 
 def _subject_attributes_validator(

@@ -11,7 +11,7 @@ from anchor.store.database.engine import Database
 from anchor.store.database.statements import Transaction
 from anchor.store.database.tokens import Tokens, hold, take_use
 
-_USED_BEFORE = "the credential is good for one certificate, and was used before"
+_USED_BEFORE = "the credential is valid for one certificate only, and was used before"
 
 
 def take_uses(

@@ -309,7 +309,7 @@ def test_a_blacklist_applies_to_every_spelling_and_name_type(csr):
 def test_unreadable_names_are_rejected_if_names_are_denied(banning, name):
     csr = make_csr("good.example", name)
 
-    assert "cannot be judged" in refusals(make_policy(BLACKLIST), csr)["blacklist_names"]
+    assert "cannot be checked" in refusals(make_policy(BLACKLIST), csr)["blacklist_names"]
     refused = banning(csr, "x.example")
     assert "cannot be compared" in refused
     assert describe(name)[:100] in refused

@@ -22,11 +22,11 @@ from tests.vectors import make
 VECTORS = Path(make.__file__).parent
 ACCEPTED = None
 
-NOT_A_REQUEST = "it is not a valid certificate signing request"
+NOT_A_REQUEST = "this is not a valid certificate signing request"
 POSSESSION = "proof_of_possession: the request is not signed with its own key"
 AFTER_IT = "there is something after it"
 CONTROL = "printable_names: a name has a control character in it"
-KEY_ENCODING = "its public key is encoded in a way that is not supported"
+KEY_ENCODING = "the public key is encoded in a way that is not supported"
 
 # Without validators: these are the mandatory checks.
 EXPECTED = {
@@ -36,12 +36,12 @@ EXPECTED = {
     "signature-algorithm-unknown.der": "unsupported: Signature algorithm OID",
     "signature-algorithm-of-another-key.der": POSSESSION,
     "signature-algorithm-ed448.der": POSSESSION,
-    "signed-with-md5.der": "the request's signature proves nothing (hash 'md5')",
-    "signed-with-sha1.der": "the request's signature proves nothing (hash 'sha1')",
+    "signed-with-md5.der": "the request's signature uses a broken hash (hash 'md5')",
+    "signed-with-sha1.der": "the request's signature uses a broken hash (hash 'sha1')",
     "ca-true.der": "never_a_ca: the request is for a CA",
     "ca-true-uncritical.der": "never_a_ca: the request is for a CA",
-    "ca-true-in-a-second-extension.der": "the extension basicConstraints is in it twice",
-    "ca-true-in-a-second-attribute.der": "an attribute is in it twice: extensionRequest",
+    "ca-true-in-a-second-extension.der": "the request has the extension basicConstraints twice",
+    "ca-true-in-a-second-attribute.der": "the request has an attribute twice: extensionRequest",
     "ca-true-in-a-second-value.der": "extensionRequest attribute does not have one value",
     "ca-true-in-microsofts-attribute.der": "Microsoft's extensionRequest",
     "ca-true-in-microsofts-attribute-only.der": "Microsoft's extensionRequest",
@@ -54,7 +54,7 @@ EXPECTED = {
     "extended-key-usage-empty.der": NOT_A_REQUEST,
     "extension-unknown-critical.der": "critical_extensions: a critical extension is not supported",
     "extension-unknown.der": ACCEPTED,
-    "extension-twice.der": "the extension subjectAltName is in it twice",
+    "extension-twice.der": "the request has the extension subjectAltName twice",
     "extension-with-default-false.der": ACCEPTED,
     "cn-with-nul.der": CONTROL,
     "cn-with-newline.der": CONTROL,
@@ -98,12 +98,12 @@ EXPECTED = {
     "dc-as-utf8.der": ACCEPTED,
     "email-not-ascii.der": r"emailAddress in the subject has the character '\xe9'",
     "rdn-with-two-ous.der": ACCEPTED,
-    "rdn-with-the-same-ou-twice.der": "OU in the subject is twice the same in one RDN",
-    "rdn-with-the-same-ou-in-two-types.der": "OU in the subject is twice the same in one RDN",
+    "rdn-with-the-same-ou-twice.der": "OU in the subject has the same value twice in one RDN",
+    "rdn-with-the-same-ou-in-two-types.der": "the subject has the same value twice in one RDN",
     "rdn-of-65.der": "the subject has more than 64 parts",
     "attributes-unsorted.der": ACCEPTED,
     "attributes-missing.der": ACCEPTED,
-    "attributes-unsorted-with-two-requests.der": "an attribute is in it twice: extensionRequest",
+    "attributes-unsorted-with-two-requests.der": "has an attribute twice: extensionRequest",
     "extensions-empty.der": ACCEPTED,
     "cmc-with-cn-ia5.der": ACCEPTED,
     "subject-empty.der": "a_name: the request contains no name",
@@ -115,10 +115,10 @@ EXPECTED = {
     "san-dns-punycode-nonsense.der": ACCEPTED,
     "san-dns-address.der": ACCEPTED,
     "san-dns-wildcard-inside.der": ACCEPTED,
-    "san-ip-of-3.der": "subjectAltName has an iPAddress of 3 octets, not 4 or 16",
-    "san-ip-of-5.der": "subjectAltName has an iPAddress of 5 octets, not 4 or 16",
-    "san-ip-of-8.der": "subjectAltName has an iPAddress of 8 octets, not 4 or 16",
-    "san-ip-of-32.der": "subjectAltName has an iPAddress of 32 octets, not 4 or 16",
+    "san-ip-of-3.der": "subjectAltName has an iPAddress of 3 bytes, not 4 or 16",
+    "san-ip-of-5.der": "subjectAltName has an iPAddress of 5 bytes, not 4 or 16",
+    "san-ip-of-8.der": "subjectAltName has an iPAddress of 8 bytes, not 4 or 16",
+    "san-ip-of-32.der": "subjectAltName has an iPAddress of 32 bytes, not 4 or 16",
     "san-email.der": ACCEPTED,
     "san-uri.der": ACCEPTED,
     "san-other-name.der": ACCEPTED,
@@ -157,7 +157,7 @@ EXPECTED = {
     "ec-explicit-parameters.der": "unsupported: ECDSA keys with explicit parameters",
     "ed25519-identity.der": "strong_key: the key is a point of small order",
     "ed25519-short.der": NOT_A_REQUEST,
-    "x25519-key.der": "its public key is of a kind that cannot be certified",
+    "x25519-key.der": "the public key is of a kind that cannot be certified",
     "ber-indefinite-length.der": "a length in it is not in DER",
     "ber-long-length.der": "a length in it is not in DER",
     "trailing-octets.der": AFTER_IT,
@@ -167,13 +167,13 @@ EXPECTED = {
     "version-negative.der": NOT_A_REQUEST,
     "nested-8000-deep.der": ACCEPTED,
     "nested-8000-deep-alone.der": NOT_A_REQUEST,
-    "attributes-65.der": "it has more than 64 attributes",
-    "extensions-65.der": "it has more than 64 extensions",
-    "names-1001.der": "it has more than 1000 alternative names",
+    "attributes-65.der": "the request has more than 64 attributes",
+    "extensions-65.der": "the request has more than 64 extensions",
+    "names-1001.der": "the request has more than 1000 alternative names",
     "challenge-password.der": ACCEPTED,
     "crlf.pem": ACCEPTED,
     "new-label.pem": ACCEPTED,
-    "two-blocks.pem": "there is more than one PEM block in it",
+    "two-blocks.pem": "the text contains more than one PEM block",
     "text-before.pem": ACCEPTED,
     "text-after.pem": ACCEPTED,
     "text-that-begins-with-a-zero.pem": ACCEPTED,
@@ -183,9 +183,9 @@ EXPECTED = {
     "no-final-newline.pem": ACCEPTED,
     "unwrapped.pem": ACCEPTED,
     "one-line.pem": ACCEPTED,
-    "private-key-before.pem": "more than one PEM block in it (PRIVATE KEY, CERTIFICATE REQUEST)",
-    "private-key-in-utf-16.pem": "than one PEM block in it (PRIVATE KEY, CERTIFICATE REQUEST)",
-    "certificate-after.pem": "more than one PEM block in it (CERTIFICATE REQUEST, CERTIFICATE)",
+    "private-key-before.pem": "more than one PEM block (PRIVATE KEY, CERTIFICATE REQUEST)",
+    "private-key-in-utf-16.pem": "than one PEM block (PRIVATE KEY, CERTIFICATE REQUEST)",
+    "certificate-after.pem": "more than one PEM block (CERTIFICATE REQUEST, CERTIFICATE)",
     "headers-inside.pem": "the PEM block has headers inside, and RFC 7468 allows none",
     "base64-not-ascii.pem": "the PEM block is not valid base64",
     "base64-with-nul.pem": "the PEM block is not valid base64",
@@ -213,7 +213,7 @@ EXPECTED = {
     "cmc-with-other-message.der": "the CMC request has a message of another kind in it",
     "cmc-add-extensions.der": "a control that is not supported: 1.3.6.1.5.5.7.7.8",
     "cmc-microsoft-add-extensions.der": "the CMC request has extensions beside the PKCS#10",
-    "cmc-without-contents.der": "the CMS message is without its contents",
+    "cmc-without-contents.der": "the CMS message does not include its contents",
     "cmc-of-plain-data.der": "the CMS message has no CMC request in it",
     "cmc-enveloped.der": "the CMS message is not SignedData",
     "cmc-in-cmc.der": NOT_A_REQUEST,
@@ -224,7 +224,7 @@ EXPECTED = {
 EXPECTED_BY_THE_STANDARDS = EXPECTED | {
     "cn-homograph.der": "is not ASCII",
     "san-dns-punycode-nonsense.der": "has a label that is not valid punycode",
-    "san-dns-address.der": "is, or can pass for, an address",
+    "san-dns-address.der": "is an address, or looks like one",
     "san-dns-wildcard-inside.der": "has a wildcard that is not its whole left-most label",
 }
 
@@ -369,10 +369,10 @@ def many_controls():
 
 
 LARGE = {
-    make.ten_thousand_names: (400, "it has more than 1000 alternative names"),
+    make.ten_thousand_names: (400, "the request has more than 1000 alternative names"),
     many_parts: (400, "the subject has more than 64 parts"),
     as_many_names_as_there_may_be: (200, "BEGIN CERTIFICATE"),
-    many_purposes: (400, "it has more than 64 extended key usages"),
+    many_purposes: (400, "the request has more than 64 extended key usages"),
     many_controls: (200, "BEGIN CERTIFICATE"),
     oversized_dsa: (400, "strong_key: DSA keys are not accepted"),
 }

@@ -90,11 +90,11 @@ def test_a_private_key_beside_a_request_is_not_echoed(service):
 @pytest.mark.parametrize(
     ("octets", "encoding", "words"),
     [
-        (DER, "pem", "it is in DER, not in PEM: send it with the encoding der"),
-        (block().encode(), "der", "it is in PEM, not in DER: send it with the encoding pem"),
-        (block().encode("utf-16"), "der", "it is in PEM, not in DER"),
-        (("\n" + block()).encode(), "der", "it is in PEM, not in DER"),
-        (b"/tmp/request.csr", "pem", "there is no PEM block in it"),
+        (DER, "pem", "the request is in DER, not in PEM: send it with the encoding der"),
+        (block().encode(), "der", "request is in PEM, not in DER: send it with the encoding pem"),
+        (block().encode("utf-16"), "der", "the request is in PEM, not in DER"),
+        (("\n" + block()).encode(), "der", "the request is in PEM, not in DER"),
+        (b"/tmp/request.csr", "pem", "the request contains no PEM block"),
         (b"-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n", "pem", "the PEM block has no END line"),
         (block(label="certificate request").encode(), "pem", "the PEM block is malformed"),
         (block(body="A:B").encode(), "pem", "the PEM block has headers inside"),
@@ -174,8 +174,7 @@ def test_the_ban_command_says_why_a_file_is_rejected(service, tmp_path, capsys):
     assert 1 == main.main(["ban", "key", str(tmp_path / "two.pem"), "--config", config])
     captured = capsys.readouterr()
     assert (
-        "more than one PEM block in it (CERTIFICATE REQUEST, PRIVATE KEY)"
-        in captured.err + captured.out
+        "more than one PEM block (CERTIFICATE REQUEST, PRIVATE KEY)" in captured.err + captured.out
     )
     assert BASE64[:30] not in captured.err + captured.out
 

@@ -252,7 +252,7 @@ def test_an_account_is_shown_to_itself_only(world):
     for url in (other.account, unused):
         for payload in (None, {}, {"status": "deactivated"}, {"contact": []}):
             answer = client.post(url, payload)
-            assert_problem(answer, 403, "unauthorized", "that of another account")
+            assert_problem(answer, 403, "unauthorized", "belongs to another account")
     assert other.post(other.account, None).json["status"] == "valid"
 
 

@@ -152,7 +152,7 @@ def test_a_certificate_can_be_downloaded_after_its_end_until_it_is_pruned(acme, 
     assert sum(inventory.prune(clock())) == 1
 
     assert len(before) == 2
-    assert_problem(client.post(url, None), "malformed", 404, "no certificate, or no longer")
+    assert_problem(client.post(url, None), "malformed", 404, "no certificate, or it was deleted")
     assert inventory.count(Selection()) == 0
 
 

@@ -216,7 +216,7 @@ def test_a_csr_with_the_key_of_the_account_is_refused(client, order):
 
     answer = client.post(order["finalize"], {"csr": text})
 
-    assert_problem(answer, "badCSR", 400, "the key is that of the account")
+    assert_problem(answer, "badCSR", 400, "the key belongs to the account")
     assert status_of(client, order) == "ready"
 
 
@@ -236,7 +236,7 @@ def test_a_csr_with_the_key_of_another_account_is_refused(acme, client, order, m
         order["finalize"], {"csr": csr_text("www.example.com", key=other.key.private_key)}
     )
 
-    assert_problem(answer, "badCSR", 400, "the key is that of another account")
+    assert_problem(answer, "badCSR", 400, "the key belongs to another account")
     assert status_of(client, order) == "ready"
 
 

@@ -82,7 +82,7 @@ def test_a_new_key_that_has_an_account_is_a_conflict_with_the_place_of_that_acco
 
     for new, owner in ((other.key, other), (client.key, client)):
         answer = client.post("/key-change", inner(client, new))
-        assert_problem(answer, 409, "malformed", "the new key is that of an account already")
+        assert_problem(answer, 409, "malformed", "an account has the new key already")
         assert answer.headers["Location"] == owner.account
 
     assert stored(world, client) == before

@@ -586,7 +586,7 @@ def test_other_methods_than_post_are_refused(world, method, path):
     assert (answer.status_int, answer.headers["Allow"]) == (405, "POST")
     assert answer.content_type == PROBLEM
     if method != "HEAD":
-        assert_problem(answer, 405, "malformed", "answers to POST only")
+        assert_problem(answer, 405, "malformed", "accepts only POST")
 
 
 @pytest.mark.parametrize("path", ["/directory", "/new-nonce"])
@@ -594,7 +594,7 @@ def test_the_directory_and_nonces_are_read_only(world, path):
     answer = world.service.http.post("/acme/default" + path, "{}", expect_errors=True)
 
     assert answer.headers["Allow"] == "GET, HEAD"
-    assert_problem(answer, 405, "malformed", "answers to GET and HEAD only")
+    assert_problem(answer, 405, "malformed", "accepts only GET and HEAD")
 
 
 @pytest.mark.parametrize(

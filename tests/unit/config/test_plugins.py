@@ -179,7 +179,7 @@ def test_a_faulty_validator_is_an_internal_error(serve, document, authority, cap
     ("fixup", "words"),
     [
         ("third_party_nonsense", "did not return a request"),
-        ("third_party_other_key", "returned another request's octets"),
+        ("third_party_other_key", "returned another request's bytes"),
         ("third_party_fixup_raises", "failed"),
     ],
 )

@@ -164,7 +164,7 @@ def test_an_unreadable_request_does_not_count_as_refused(run, tmp_path):
     )
 
     assert 1 == code
-    assert "should be refused, but is unreadable: there is no PEM block in it" in out
+    assert "should be refused, but is unreadable: the request contains no PEM block" in out
 
 
 def test_a_plug_in_that_crashes_fails_every_expectation(run, tmp_path, document, plugins):

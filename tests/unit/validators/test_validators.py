@@ -576,7 +576,7 @@ def test_a_complete_policy_signs_or_explains_its_rejection(serve, document, ca):
     assert_is_leaf(certificate, issued_by=ca)
     for words in (
         "common_name: the common name is not in an allowed domain (name 'db-1.example.org')",
-        "blacklist_names: names are refused, or of a kind that cannot be judged "
+        "blacklist_names: names are refused, or are of a kind that cannot be checked "
         "(names 'DNS:a.secret.example.com')",
         "whitelist_names: names are not allowed "
         "(names 'CN:db-1.example.org', 'DNS:a.secret.example.com', 'DNS:db-1.example.org')",

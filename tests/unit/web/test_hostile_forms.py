@@ -160,7 +160,7 @@ def test_other_media_types_are_rejected_by_name(service, content_type):
     ("length", "words"),
     [
         ("100000000", "larger than"),
-        ("999", "ends before its stated length"),
+        ("999", "is shorter than its Content-Length"),
         ("-1", "not a number"),
         ("\u0661", "not a number"),
         ("1e3", "not a number"),

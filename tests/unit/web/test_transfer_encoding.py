@@ -140,7 +140,7 @@ def test_limits_apply_to_the_decoded_value(service, name, limit):
         answer = post(service, multipart(*parts, part(b"csr", make_csr()), odd))
 
         assert answer.status_int in {400, 401}
-        assert is_too_long == (f"the field '{name}' is longer than {limit} octets" in answer.text)
+        assert is_too_long == (f"the field '{name}' is longer than {limit} bytes" in answer.text)
 
 
 def test_a_body_is_limited_in_any_encoding(service):

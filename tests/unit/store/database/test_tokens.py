@@ -398,7 +398,7 @@ def test_a_single_use_is_refused_with_the_certificate(inventory):
     single = SingleUse("ab" * 32, NOW + HOUR)
     store(inventory, single_use=single)
 
-    with pytest.raises(NotAuthenticated, match="good for one certificate"):
+    with pytest.raises(NotAuthenticated, match="valid for one certificate"):
         store(inventory, single_use=single)
 
     assert inventory.count(Selection()) == 1
