@@ -17,7 +17,7 @@ def explain_revocation(info: RenewalInfo) -> str:
     if ban is None:
         raise AcmeProblem(ProblemType.NOT_FOUND, "the certificate is not revoked")
     effect = (
-        "Its key gets no certificate any more: make a new key."
+        "Its key gets no more certificates: make a new key."
         if ban.kind == "key"
         else "No certificate is issued to those who present it instead of a secret."
     )

@@ -25,6 +25,6 @@ def source_cidrs(request: HasClientAddress, cidrs: Networks) -> None:
     """
     address = request.client_address
     if address is None:
-        raise ValidationError("the request's source address is not known")
+        raise ValidationError("the request's source address is unknown")
     if address not in cidrs:
         raise ValidationError("the request's source address is not allowed", address=address)

@@ -420,7 +420,7 @@ def test_an_unknown_client_is_in_no_network(serve, document, audit, element):
     refused = service.sign(headers=forwarded, status=400)
     service.http.get("/metrics", headers=forwarded, status=403)
 
-    assert "source address is not known" in refused.text
+    assert "source address is unknown" in refused.text
     assert {"unknown"} == {event["address"] for event in audit.events()}
     del authority["validators"]["source_cidrs"]
     serve(document, trusted_proxies=["192.0.2.7/32"]).sign(headers=forwarded, status=200)
