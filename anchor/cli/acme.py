@@ -10,13 +10,13 @@ from anchor.cli.command_modules import run_from
 
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Describe the commands and their options."""
-    parser.description = "Look after the ACME clients."
+    parser.description = "Show how the ACME clients behave."
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     clients = commands.add_parser(
         "clients",
         help="list the accounts, and how well they keep to their renewal windows",
         description="List the ACME accounts in the order of their identifiers, with the number of "
-        "certificates that the database has of each. A certificate is early if it was issued "
+        "certificates that each has in the database. A certificate is early if it was issued "
         "before the renewal window of the previous one for the same names, and late if it was "
         "issued after it. REFUSED counts the orders that came too often.",
     )

@@ -18,7 +18,7 @@ def require_token_id(text: str) -> None:
         # Not repeated: it may be the secret.
         raise ConfigurationError.about(
             "",
-            "that is no identifier of a token, which is tk_ and 16 letters or digits: "
+            "that is not an identifier of a token, which is tk_ and 16 letters or digits: "
             "`anchor token list` prints them",
         )
 

@@ -48,7 +48,7 @@ def summary(report: Report, head: Head | None, seconds: float, key: str | None) 
         seconds: how long the verification took.
         key: the name of the key that verified the checkpoints; None without a key.
     """
-    signatures = "; no signature was looked at"
+    signatures = "; no signature was verified"
     if key is not None:
         signatures = f"; no checkpoint that {key} could have signed is in it"
     if report.checkpoints:

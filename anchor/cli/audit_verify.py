@@ -72,8 +72,7 @@ def add_to(commands: Any) -> None:
         action="append",
         default=[],
         metavar="HASH",
-        help="the hash that a first line continues, if the files before it no longer exist; may be "
-        "given several times",
+        help="the last hash of older files that no longer exist; may be given several times",
     )
     add_config_option(verify)
     verify.set_defaults(run=run)
@@ -180,8 +179,8 @@ def _verify(
 
 
 _NO_NODE = (
-    "it names no node, so it could be the record of any: verify it alone, or add a checkpoint to "
-    "it with `anchor audit checkpoint`"
+    "it names no node, so it could be the record of any node: verify it alone, or add a "
+    "checkpoint to it with `anchor audit checkpoint`"
 )
 
 

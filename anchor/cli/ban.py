@@ -20,7 +20,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     )
     add_subject(parser, nargs="?")
     until = parser.add_mutually_exclusive_group()
-    until.add_argument("--hours", type=float, help="how long; default: until anchor unban")
+    until.add_argument("--hours", type=float, help="how many hours; default: until anchor unban")
     until.add_argument(
         "--until",
         type=times.moment,
@@ -42,7 +42,7 @@ def add_subject(parser: argparse.ArgumentParser, nargs: str | None) -> None:
         "value",
         nargs=nargs,
         metavar="VALUE",
-        help="a host, a wildcard, '.a.domain', an address, a mailbox or a URI; a user name; a "
-        "key's SHA-256, or a file with the key or a certificate of it in PEM, or a request; or a "
-        "certificate's SHA-256, or a file with it in PEM",
+        help="a name: a host, a wildcard, '.a.domain', an address, a mailbox or a URI; a "
+        "requester: the user name; a key: its SHA-256, or a PEM file with the key, a certificate "
+        "or a request; a certificate: its SHA-256, or a PEM file with it",
     )

@@ -128,7 +128,7 @@ def _text(value: str, what: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ConfigurationError.about("", f"{what} {value!a} is no text in UTF-8") from None
+        raise ConfigurationError.about("", f"{what} {value!a} is not UTF-8 text") from None
     return value
 
 
@@ -169,7 +169,7 @@ def _as_json(ban: Ban, now: datetime.datetime) -> dict[str, Any]:
 def _end_of_certificate(end: datetime.datetime | None) -> str:
     if end is None:
         return "it is not in the inventory, or has expired"
-    return f"it stays valid until {timestamp(end)}: nobody who trusts it is told"
+    return f"it stays valid until {timestamp(end)}: Anchor publishes no revocations"
 
 
 def _concerned(ban: Ban, now: datetime.datetime) -> Selection:

@@ -13,8 +13,8 @@ from anchor.cli.command_modules import run_from
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Describe the commands and their options."""
     parser.description = (
-        "List the issued certificates in the database, by default all of them in the "
-        "order of their end. Options can be combined."
+        "List the issued certificates in the database, by default all of them in the order in "
+        "which they expire. Options can be combined."
     )
     _add_filters(parser)
     parser.add_argument("--limit", type=_count, metavar="N", help="print at most N certificates")
@@ -53,9 +53,9 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     importing = commands.add_parser(
         "import",
         help="import certificates that are stored in files",
-        description="Import the certificates in the files below the directories whose names end in "
-        ".crt; known ones are skipped. The requesters come from the audit file, if audit.target is "
-        "'file'.",
+        description="Import the certificates from all files below the directories that have the "
+        "suffix .crt, and skip known ones. The requesters come from the audit file, if "
+        "audit.target is 'file'.",
     )
     importing.add_argument(
         "directories",
@@ -80,7 +80,8 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--requester", metavar="USER", help="only those issued to this user")
     parser.add_argument("--authority", metavar="NAME", help="only those of this authority")
     parser.add_argument(
-        "--key", help="only those of this key: its SHA-256 or the start of it, or a file with it"
+        "--key",
+        help="only those with this key: its SHA-256 or the start of it, or a file with the key",
     )
     parser.add_argument("--serial", type=_serial, help="only those with this serial number")
     parser.add_argument(
@@ -91,7 +92,7 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
         "--renewed-from",
         type=_fingerprint,
         metavar="FINGERPRINT",
-        help="only those that this certificate was renewed to: its SHA-256, or its start",
+        help="only renewals of this certificate: its SHA-256, or the start of it",
     )
     parser.add_argument(
         "--since",
@@ -113,7 +114,7 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
     return int(text)
 
 
@@ -130,14 +131,14 @@ def _days(text: str) -> float:
 def _fingerprint(text: str) -> str:
     digits = text.replace(":", "").strip().lower()
     if not digits or len(digits) > 64 or set(digits) - set("0123456789abcdef"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no SHA-256 in hexadecimal")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a SHA-256 in hexadecimal")
     return digits
 
 
 def _serial(text: str) -> str:
     digits = text.replace(":", "").strip().lower().removeprefix("0x").lstrip("0")
     if not text.strip() or set(digits) - set("0123456789abcdef"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number in hexadecimal")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number in hexadecimal")
     return digits or "0"
 
 

@@ -45,7 +45,7 @@ def run(namespace: argparse.Namespace) -> int:
         )
     for directory in namespace.directories:
         if not directory.is_dir():
-            raise ConfigurationError.about("", f"{directory} is no directory")
+            raise ConfigurationError.about("", f"{directory} is not a directory")
     issuances = _issuances(document)
     inventory = Inventory(open_database(document, create=True))
     problems = Diagnostics()

@@ -30,7 +30,7 @@ def run(namespace: argparse.Namespace) -> int:
     prefix = hexadecimal(namespace.fingerprint)
     if not _PREFIX.fullmatch(prefix):
         raise ConfigurationError.about(
-            "", f"{namespace.fingerprint!a} is no SHA-256 in hexadecimal, nor the start of one"
+            "", f"{namespace.fingerprint!a} is not a SHA-256 in hexadecimal, or the start of one"
         )
     inventory = Inventory(open_database(read_configuration(namespace.config)))
     record = _find(inventory, prefix)

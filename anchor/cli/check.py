@@ -90,7 +90,7 @@ def _path(namespace: argparse.Namespace) -> Path | None:
     file: Path | None = namespace.file
     config: Path | None = namespace.config
     if file and config and file.absolute() != config.absolute():
-        raise CommandLineError(f"FILE is {file}, and --config is {config}: one is needed")
+        raise CommandLineError(f"FILE is {file}, and --config is {config}: give one of them")
     return file or config
 
 

@@ -40,9 +40,9 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "copy",
         help="copy everything into an empty database",
         description="Copy all rows of the configured database into an empty one, from SQLite to "
-        "PostgreSQL or any other way, and verify them. Stop the service on all nodes before: if "
-        "certificates or bans change meanwhile, nothing is copied, and the command exits with 1. "
-        "What a service writes after the copy is missing in it.",
+        "PostgreSQL or between any two databases, and verify them. First stop the service on all "
+        "nodes: if certificates or bans change during the copy, nothing is copied, and the command "
+        "exits with 1. The copy lacks what a service writes later.",
     )
     copy.add_argument(
         "url",
@@ -69,7 +69,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         help="compare the database with the audit, after a restore",
         description="Check that the database is intact, and compare its certificates with the "
         "audit. Exits with 1 if the database or the audit is damaged, or if the database lacks a "
-        "certificate in force that the audit knows, as after the restore of a backup.",
+        "certificate in force that the audit has, for example after the restore of a backup.",
     )
     check.add_argument(
         "files",

@@ -130,7 +130,7 @@ def run(namespace: argparse.Namespace) -> int:
 
 def _explain_order(namespace: argparse.Namespace) -> int:
     if namespace.request is not None:
-        raise UsageError("either a request or --acme with an order can be explained")
+        raise UsageError("give either a request, or --acme with an order")
     try:
         return explain_order.run(namespace, namespace.config or find_config())
     except UnknownOrder as error:

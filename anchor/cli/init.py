@@ -45,8 +45,8 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     """Describe the command and its options."""
     parser.description = (
         "Make a CA, a configuration, a file with a random secret, and the directory for "
-        "certificates. Files that are there already are never changed: config.py and "
-        "config.schema.json are kept, and with any other nothing is made at all."
+        "certificates. Existing files are never changed: config.py and config.schema.json are "
+        "kept, and if any other file exists, nothing is made."
     )
     add_options(parser)
     parser.set_defaults(run=run)

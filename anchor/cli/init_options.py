@@ -19,7 +19,7 @@ _MAX_DAYS = 36500
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options to the parser."""
     parser.add_argument(
-        "directory", type=Path, nargs="?", default=Path(), help="where to; default: here"
+        "directory", type=Path, nargs="?", default=Path(), help="where to make them; default: here"
     )
     parser.add_argument("--name", default="Anchor CA", help="the CA's common name")
     parser.add_argument(
@@ -48,7 +48,7 @@ def _add_intermediate(group: Any) -> None:
     group.add_argument(
         "--intermediate",
         action="store_true",
-        help="make a root in root/, to be taken away, and a CA that it issues",
+        help="make a root in root/, to be kept offline, and a CA that this root issues",
     )
     group.add_argument(
         "--root-cert", type=Path, metavar="FILE", help="issue the CA with this root instead"
@@ -96,10 +96,10 @@ def _general_problems(namespace: argparse.Namespace) -> Iterator[str]:
         ("--user", namespace.user),
     ):
         if text is not None and not _is_name(text):
-            yield f"{option} is 1 to 64 printable characters"
+            yield f"{option} should have 1 to 64 printable characters"
     for option, days in (("--days", namespace.days), ("--root-days", namespace.root_days)):
         if days is not None and not 1 <= days <= _MAX_DAYS:
-            yield f"{option} is from 1 to {_MAX_DAYS}"
+            yield f"{option} should be from 1 to {_MAX_DAYS}"
     if namespace.ca_only and namespace.user is not None:
         yield "--user is for the configuration, which --ca-only leaves out"
 
@@ -128,7 +128,7 @@ def _token_problems(namespace: argparse.Namespace) -> Iterator[str]:
     if len({bool(namespace.pkcs11), names_token, bool(namespace.pin_file)}) > 1:
         yield "--pkcs11, --token or --token-serial, and --pin-file belong together"
     if namespace.token and namespace.token_serial:
-        yield "--token and --token-serial both name the token: one is needed"
+        yield "--token and --token-serial both name the token: give one of them"
     if namespace.key_label is not None and not namespace.pkcs11:
         yield "--key-label goes with --pkcs11"
     if namespace.pkcs11 and namespace.key.startswith("ed"):

@@ -61,7 +61,7 @@ def _key_in(path: Path) -> str:
         public_key_info = _public_key_info(path.read_bytes())
     except OSError as error:
         raise ConfigurationError.about(
-            "", f"{path} is no SHA-256 in hexadecimal, and no file: {error.strerror}"
+            "", f"{path} is neither a SHA-256 in hexadecimal nor a file: {error.strerror}"
         ) from None
     except UnreadableRequest as error:
         raise ConfigurationError.about(
@@ -85,7 +85,7 @@ def _certificate_in(path: Path) -> str:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
     except OSError as error:
         raise ConfigurationError.about(
-            "", f"{path} is no SHA-256 in hexadecimal, and no file: {error.strerror}"
+            "", f"{path} is neither a SHA-256 in hexadecimal nor a file: {error.strerror}"
         ) from None
     except Exception as error:
         raise ConfigurationError.about("", f"{path} holds no certificate in PEM") from error

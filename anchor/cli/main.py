@@ -45,7 +45,7 @@ COMMANDS = {
     "ban": Command("ban", "issue nothing more to a name, requester, key or certificate"),
     "unban": Command("unban", "lift a ban"),
     "token": Command("token", "create, list or revoke tokens, which machines authenticate with"),
-    "acme": Command("acme", "look after the ACME clients"),
+    "acme": Command("acme", "show how the ACME clients behave"),
     "audit": Command("audit", "verify the audit file, or make its key"),
     "database": Command("database", "describe, migrate, copy, back up or check the database"),
     "docs": Command("docs", "list, print or open the pages of the documentation"),

@@ -44,7 +44,7 @@ def read_or_generate(namespace: argparse.Namespace, user: str) -> tuple[str, str
 def _prompt() -> str:
     try:
         secret = getpass.getpass("Secret: ")
-        again = getpass.getpass("The same again: ")
+        again = getpass.getpass("Repeat the secret: ")
     except EOFError:
         raise ConfigurationError.about("", "the input ended before the secret") from None
     if secret != again:

@@ -15,7 +15,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Renew the tracked certificates that are due, and run their hooks. Exits with "
         "0 if nothing is left to do, 1 if a certificate could not be renewed, 3 if only a hook "
-        "failed, 75 if the service was not available and there is time for other tries."
+        "failed, 75 if the service was not available and there is time to try again."
     )
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="default: all tracked certificates"
@@ -60,7 +60,7 @@ def run(namespace: argparse.Namespace) -> int:
 def _nothing_due(outcomes: list[Outcome]) -> str:
     renewals = [(outcome.renews, outcome.name) for outcome in outcomes if outcome.renews]
     if not renewals:
-        return "nothing is tracked; see anchor request"
+        return "nothing is tracked: see `anchor request`"
     first, name = min(renewals)
     return f"nothing is due; the next is {name}, from {format_time(first)}"
 

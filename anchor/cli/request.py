@@ -62,8 +62,8 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "--renew-when-left",
         type=_fraction,
         metavar="PART",
-        help="renew when this part of the life is left, 0.5 for a half; default: the service "
-        "decides, which means a third",
+        help="renew when this part of the life is left, such as 0.5 for a half; default: the "
+        "service decides, which means a third",
     )
     parser.add_argument(
         "--wait",
@@ -83,7 +83,7 @@ def _mode(text: str) -> int:
     except ValueError:
         mode = -1
     if mode & ~0o660 or not mode & 0o400:
-        raise argparse.ArgumentTypeError("is 400, 600, 440, 640 or 660")
+        raise argparse.ArgumentTypeError("should be 400, 600, 440, 640 or 660")
     return mode
 
 
@@ -93,7 +93,7 @@ def _fraction(text: str) -> float:
     except ValueError:
         part = 0.0
     if not 0.05 <= part <= 0.95:
-        raise argparse.ArgumentTypeError("is from 0.05 to 0.95")
+        raise argparse.ArgumentTypeError("should be from 0.05 to 0.95")
     return part
 
 
@@ -102,7 +102,9 @@ def run(namespace: argparse.Namespace) -> int:
     state = client_options.state_directory(namespace)
     name = namespace.tracked_as or namespace.names[0].replace("*", "_wildcard")
     if not is_name(name):
-        raise Misconfigured(f"{name!r} is no name to track it as, see --name")
+        raise Misconfigured(
+            f"{name!r} cannot be the name for later commands: choose another with --name"
+        )
     for wanted in namespace.names:
         signing_request.general_name(wanted)
     spec = _spec(namespace, state.default_directory(name))
@@ -195,4 +197,4 @@ def _refuse_shared_directory(state: StateDirectory, name: str, directory: Path) 
         with contextlib.suppress(AnchorError):
             other_directory = state.read(other).spec.directory
         if other != name and other_directory == directory:
-            raise Misconfigured(f"{directory} is that of {other!r}")
+            raise Misconfigured(f"{directory} belongs to {other!r}")

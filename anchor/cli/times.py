@@ -27,7 +27,7 @@ def span(text: str) -> datetime.timedelta:
     if match:
         seconds = float(match[1]) * _SECONDS[match[2]]
         return datetime.timedelta(seconds=min(seconds, _MAX_SECONDS))
-    raise argparse.ArgumentTypeError(f"{text!r} is no span such as 90s, 5min, 2h or 7d")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a span such as 90s, 5min, 2h or 7d")
 
 
 def moment(text: str) -> datetime.datetime:
@@ -42,7 +42,7 @@ def moment(text: str) -> datetime.datetime:
             return time.replace(tzinfo=datetime.UTC)
         return time.astimezone(datetime.UTC)
     except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(f"{text!r} is no time in ISO 8601") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time in ISO 8601") from None
 
 
 def moment_or_ago(text: str) -> datetime.datetime:
@@ -57,7 +57,7 @@ def moment_or_ago(text: str) -> datetime.datetime:
             return moment(text)
         except argparse.ArgumentTypeError:
             raise argparse.ArgumentTypeError(
-                f"{text!r} is no time in ISO 8601, and no span such as 90s, 5min, 2h or 7d"
+                f"{text!r} is neither a time in ISO 8601 nor a span such as 90s, 5min, 2h or 7d"
             ) from None
     try:
         return utc_now() - span(text)

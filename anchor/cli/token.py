@@ -30,9 +30,9 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 def _add_create(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Create a token, and print its identifier and its secret, which is never shown again. "
-        "Unless told otherwise, the token is good for one certificate or one ACME account within "
-        "24 hours. For ACME clients the identifier is the key identifier of the external account "
-        "binding, and the secret the HMAC key."
+        "By default, one certificate or one ACME account can be made with the token, within 24 "
+        "hours. For ACME clients, the identifier is the key identifier of the external account "
+        "binding, and the secret is the HMAC key."
     )
     parser.add_argument(
         "--authority",
@@ -64,14 +64,14 @@ def _add_create(parser: argparse.ArgumentParser) -> None:
         type=_uses,
         default=1,
         metavar="N",
-        help="good for N certificates or ACME accounts; default: 1",
+        help="the number of certificates or ACME accounts; default: 1",
     )
     parser.add_argument(
         "--expires",
         type=_lifetime,
         default=_DAY,
         metavar="SPAN",
-        help="when it expires from now on, such as 90min, 12h or 7d, or 'never'; default: 24h. "
+        help="the time until it expires, such as 90min, 12h or 7d, or 'never'; default: 24h. "
         "ACME accounts do not expire with it",
     )
     parser.add_argument(
@@ -88,13 +88,13 @@ def _add_create(parser: argparse.ArgumentParser) -> None:
 
 def _add_list(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "List the tokens in the order of their creation, without their secrets. The uses are "
-        "certificates or ACME accounts."
+        "List the tokens in the order of their creation, without their secrets. A use is a "
+        "certificate or an ACME account."
     )
     parser.add_argument(
         "--usable",
         action="store_true",
-        help="without those that expired, were revoked or are used up",
+        help="leave out those that have expired, were revoked or are used up",
     )
     parser.add_argument("--json", action="store_true", help="print a line of JSON for each token")
     add_config_option(parser)
@@ -116,7 +116,7 @@ def _add_revoke(parser: argparse.ArgumentParser) -> None:
 def _uses(text: str) -> int:
     if text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= _MAX_USES:
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {_MAX_USES:,}")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {_MAX_USES:,}")
 
 
 def _lifetime(text: str) -> datetime.timedelta | None:

@@ -21,7 +21,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         help="add a user, and print a new secret",
         description="Add a user. Without --secret-file and --prompt a random secret is generated, "
         "and printed once, alone on standard output: the file has only a hash of it. A file that "
-        "does not exist is made. Exits with 1 if there is such a user already.",
+        "does not exist is made. Exits with 1 if the user exists already.",
     )
     _add_name(add)
     add.add_argument(
@@ -37,7 +37,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         dest="names",
         metavar="NAME",
         help="a name that certificates of the user may have; may be given several times. "
-        "Without it there is no limit but the policy",
+        "Without it, only the policy limits the names",
     )
     _add_secret(add)
     add.set_defaults(run=run_from(_MODULE, "run_add"))
@@ -58,15 +58,15 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     change.add_argument(
         "--keep-old",
         action="store_true",
-        help="accept the present secret too, until --drop-old or the next set-secret",
+        help="accept the current secret too, until --drop-old or the next set-secret",
     )
     change.set_defaults(run=run_from(_MODULE, "run_set_secret"))
     remove = commands.add_parser(
         "remove",
         help="remove a user",
-        description="Remove a user, from the next request on. Certificates that the user has stay "
-        "valid until they expire: `anchor certs --requester` lists them. Exits with 1 if there is "
-        "no such user.",
+        description="Remove a user, from the next request on. The user's certificates stay valid "
+        "until they expire: `anchor certs --requester` lists them. Exits with 1 if there is no "
+        "such user.",
     )
     _add_name(remove)
     remove.set_defaults(run=run_from(_MODULE, "run_remove"))
@@ -105,6 +105,6 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
     which.add_argument(
         "--authentication",
         metavar="SECTION",
-        help="the authentication in the configuration whose file is meant, if there are several",
+        help="the authentication in the configuration whose file to use, if there are several",
     )
     add_config_option(parser)

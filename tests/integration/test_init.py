@@ -189,7 +189,7 @@ def test_a_key_in_a_token_is_never_made_twice(softhsm, tmp_path, pin_file, capsy
         (["--intermediate", "--root-cert", "x", "--root-key", "y"], "x cannot be read"),
         (["--intermediate", "--name", "X", "--root-name", "X"], "have the same name"),
         *(
-            ([*more, option, text], f"{option} is 1 to 64 printable characters")
+            ([*more, option, text], f"{option} should have 1 to 64 printable characters")
             for more, option in (
                 ([], "--name"),
                 (["--intermediate"], "--root-name"),
@@ -197,7 +197,7 @@ def test_a_key_in_a_token_is_never_made_twice(softhsm, tmp_path, pin_file, capsy
             )
             for text in ("", " ", "a\nb", "a\x7f", "\udcff", "a" * 65)
         ),
-        (["--days", "0"], "--days is from 1 to 36500"),
+        (["--days", "0"], "--days should be from 1 to 36500"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(tmp_path, capsys, words, message):

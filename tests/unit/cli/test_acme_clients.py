@@ -143,7 +143,10 @@ def test_no_account_says_so(command):
     ("options", "text"),
     [
         (["--authority", "other"], "there is no registration authority 'other': the configuration"),
-        (["--token", "geheim"], "that is no identifier of a token, which is tk_ and 16 letters"),
+        (
+            ["--token", "geheim"],
+            "that is not an identifier of a token, which is tk_ and 16 letters",
+        ),
     ],
 )
 def test_what_cannot_exist_is_an_error(command, options, text):

@@ -152,7 +152,7 @@ def test_a_wrong_value_is_a_usage_error(certs, capsys, arguments):
 
 @pytest.mark.parametrize("text", ["", "a" * 64 + "0", "no such file", "abc"])
 def test_a_key_that_is_neither_a_number_nor_a_file_is_an_error(certs, inventory, text):
-    assert "is no SHA-256 in hexadecimal, and no file" in certs("--key", text, code=1)
+    assert "is neither a SHA-256 in hexadecimal nor a file" in certs("--key", text, code=1)
 
 
 def test_certificates_are_found_by_key_and_serial(certs, inventory, tmp_path, capsys):
@@ -269,7 +269,7 @@ def test_an_unknown_or_ambiguous_fingerprint_is_an_error(certs, inventory):
     assert "fingerprints of several certificates start with" in certs("show", shared, code=1)
     assert "no certificate in" in certs("show", "0" * 64, code=1)
     for text in ("xyz", "", "a" * 65, "\u0661"):
-        assert "is no SHA-256 in hexadecimal" in certs("show", text, code=1)
+        assert "is not a SHA-256 in hexadecimal" in certs("show", text, code=1)
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def test_a_certificate_that_the_database_refuses_is_named_and_the_others_importe
 
 
 def test_a_directory_that_is_not_there_is_an_error(run, document, tmp_path):
-    assert f"{tmp_path / 'nowhere'} is no directory" in run(tmp_path / "nowhere", code=1).err
+    assert f"{tmp_path / 'nowhere'} is not a directory" in run(tmp_path / "nowhere", code=1).err
     del document["signing_ca"]["local"]["output_path"]
     assert "no signing CA has an output_path" in run(code=1).err
     assert not (tmp_path / "anchor.db").exists()

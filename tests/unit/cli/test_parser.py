@@ -72,7 +72,8 @@ def test_a_mistake_is_answered_with_the_usage_of_its_command(words, prog, messag
 def test_two_different_configurations_to_check_are_a_mistake(capsys, tmp_path):
     assert main.main(["check", "a.json", "--config", "b.json"]) == 2
     assert (
-        capsys.readouterr().err == "anchor: FILE is a.json, and --config is b.json: one is needed\n"
+        capsys.readouterr().err
+        == "anchor: FILE is a.json, and --config is b.json: give one of them\n"
     )
 
 

@@ -352,8 +352,10 @@ def test_a_secret_in_place_of_the_id_is_not_repeated(anchor, create):
     code, output, errors = anchor("token", "revoke", f"x{token['secret']}")
 
     assert (code, output) == (1, "")
-    assert token["secret"] not in errors and "no identifier of a token" in errors
-    assert "that is no identifier of a token, which is tk_" in anchor("token", "revoke", "xx")[2]
+    assert token["secret"] not in errors and "not an identifier of a token" in errors
+    assert (
+        "that is not an identifier of a token, which is tk_" in anchor("token", "revoke", "xx")[2]
+    )
 
 
 def test_the_certificates_of_a_pruned_token_are_still_told(anchor, create, service):

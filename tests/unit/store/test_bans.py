@@ -220,7 +220,7 @@ def test_a_certificate_is_banned_by_its_fingerprint_or_by_a_file_with_it(
     path.write_bytes(certificate.public_bytes(Encoding.PEM))
     assert command("ban", "certificate", str(path)) == 0
     end = timestamp(certificate.not_valid_after_utc)
-    assert f"it stays valid until {end}: nobody who trusts it is told" in capsys.readouterr().out
+    assert f"it stays valid until {end}: Anchor publishes no revocations" in capsys.readouterr().out
     [ban] = stored(tmp_path)
     assert (ban.kind, ban.value) == ("certificate", fingerprint)
     # Its key and its names are not banned.
@@ -238,7 +238,7 @@ def test_a_certificate_that_is_not_in_the_inventory_can_be_banned(service, comma
 
 def test_what_is_no_certificate_cannot_be_banned(service, command, tmp_path, capsys):
     for text, reason in (
-        ("abc", "is no SHA-256 in hexadecimal, and no file"),
+        ("abc", "is neither a SHA-256 in hexadecimal nor a file"),
         (str(service.path / "config.json"), "holds no certificate in PEM"),
     ):
         assert command("ban", "certificate", text) == 1
