@@ -27,7 +27,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="when it ends, such as 2027-01-31T12:00Z",
     )
-    parser.add_argument("--reason", default="", help="a reason, shown in the list")
+    parser.add_argument("--reason", default="", help="a reason, shown in the list; default: none")
     parser.add_argument("--json", action="store_true", help="print a line of JSON for each ban")
     add_config_option(parser)
     parser.set_defaults(run=run_from("ban_commands", "run_ban"))

@@ -162,7 +162,7 @@ complete -c anchor -n '__fish_seen_subcommand_from certs; and __fish_seen_subcom
 complete -c anchor -n '__fish_seen_subcommand_from ban' -l help -d 'show this help message and exit'
 complete -c anchor -n '__fish_seen_subcommand_from ban' -l hours -r -d 'how many hours; default: until anchor unban'
 complete -c anchor -n '__fish_seen_subcommand_from ban' -l until -r -d 'when it ends, such as 2027-01-31T12:00Z'
-complete -c anchor -n '__fish_seen_subcommand_from ban' -l reason -r -d 'a reason, shown in the list'
+complete -c anchor -n '__fish_seen_subcommand_from ban' -l reason -r -d 'a reason, shown in the list; default: none'
 complete -c anchor -n '__fish_seen_subcommand_from ban' -l json -d 'print a line of JSON for each ban'
 complete -c anchor -n '__fish_seen_subcommand_from ban' -l config -r -d 'the configuration; default: the file that $ANCHOR_CONF names, or the first config.json in the default paths'
 complete -c anchor -n '__fish_seen_subcommand_from unban' -l help -d 'show this help message and exit'
