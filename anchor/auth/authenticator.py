@@ -128,7 +128,7 @@ class Authenticator:
         """Return the identity of the holder of a token whose secret is the key of a MAC.
 
         Raises:
-            NotAuthenticated: the MAC is wrong, or the token is not good for another use.
+            NotAuthenticated: the MAC is wrong, or the token is not valid for another use.
             DatabaseUnavailable: the database is away.
             PluginError: the backend failed.
         """

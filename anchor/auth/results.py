@@ -27,7 +27,7 @@ class CredentialKind(enum.StrEnum):
 
 
 class SingleUse(NamedTuple):
-    """Makes a credential good for one certificate on all nodes.
+    """Makes a credential valid for one certificate on all nodes.
 
     Attributes:
         key: a SHA-256 in hexadecimal that no other credential has.
@@ -39,7 +39,7 @@ class SingleUse(NamedTuple):
 
 
 class AcmeOrder(NamedTuple):
-    """The order of an ACME account; it is good for one certificate.
+    """The order of an ACME account; it is valid for one certificate.
 
     Attributes:
         account_id: the account.
@@ -64,7 +64,7 @@ class AuthDetails:
             None if it has no limit.
         token_id: the token of Anchor that was used; each certificate takes one of its uses, but a
             renewal takes none, and neither does an ACME account.
-        single_use: set if the credential is good for one certificate only.
+        single_use: set if the credential is valid for one certificate only.
         authentication: the section of the configuration that accepted the credential. Anchor sets
             this attribute and the next.
         credential: the kind of the credential.

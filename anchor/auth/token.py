@@ -38,7 +38,7 @@ class Token:
         groups: the groups of the holder.
         names: the names that certificates may have; None for no limit.
         secret_hash: the :func:`hash_secret` of the secret.
-        uses: the number of certificates or ACME accounts that the token is good for.
+        uses: the number of certificates or ACME accounts that the token is valid for.
         used: the number of them that it got so far.
         created: when it was created, in UTC.
         expires: when it expires, in UTC; None for never.
@@ -66,7 +66,7 @@ class Token:
         return AuthDetails(self.requester, self.groups, allowed_names=self.names, token_id=self.id)
 
     def is_usable(self, now: datetime.datetime) -> bool:
-        """Whether the token is good for another certificate."""
+        """Whether the token is valid for another certificate."""
         is_in_force = self.expires is None or now < self.expires
         return self.revoked is None and is_in_force and self.used < self.uses
 
@@ -88,7 +88,7 @@ class TokenStore(Protocol):
 class TokenAuthentication:
     """Accepts tokens that ``anchor token create`` made; the user name is the token's id.
 
-    A token belongs to one registration authority.  It expires, and it is good for a limited number
+    A token belongs to one registration authority.  It expires, and it is valid for a limited number
     of certificates, which all processes and nodes count together.
     """
 

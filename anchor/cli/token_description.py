@@ -44,5 +44,5 @@ def state(token: Token, now: datetime.datetime) -> str:
 
 
 def uses_left(token: Token) -> int:
-    """How many certificates or accounts a token was still good for, if it could be used."""
+    """How many certificates or accounts a token was still valid for, if it could be used."""
     return max(token.uses - token.used, 0)

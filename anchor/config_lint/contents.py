@@ -57,7 +57,7 @@ def any_extended_usage(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
         if "ext_key_usage" not in validators and validators <= shipped:
             yield ConfigProblem(
                 f"{path}.validators",
-                "without 'ext_key_usage' requesters choose what certificates are good for: "
+                "without 'ext_key_usage' requesters choose what certificates may be used for: "
                 "OCSPSigning vouches for revoked certificates of this CA, codeSigning signs "
                 "programs, msSmartcardLogin logs in to Windows; list what your machines need, such "
                 "as serverAuth and clientAuth",

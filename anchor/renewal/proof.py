@@ -1,4 +1,4 @@
-"""The proof of possession of the old key: a compact JWS that is good for one request."""
+"""The proof of possession of the old key: a compact JWS that is valid for one request."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TYPE = "anchor-renewal+jws"
 MAX_PROOF = 32768
 """The longest proof, in characters; a certificate with many names takes most of it."""
 MAX_SECONDS = 300
-"""How long a proof may be good for."""
+"""How long a proof may be valid."""
 MAX_CHAIN = 10
 _SKEW_SECONDS = 60
 _MAX_ID = 256

@@ -67,7 +67,7 @@ class Inventory:
             record: the certificate; it takes a use of its token, if it has one and is neither a
                 renewal nor for an order.
             names: its names with their search keys.
-            single_use: a credential that is good for this certificate only.
+            single_use: a credential that is valid for this certificate only.
             order: the order of an ACME account that the certificate is for.
 
         Raises:
@@ -111,7 +111,7 @@ class Inventory:
 
         Args:
             token_id: the token, if a use of it was taken.
-            single_use: the credential, if it is good for one certificate only.
+            single_use: the credential, if it is valid for one certificate only.
             now: the time, in UTC.
             order: the order of an ACME account.
 

@@ -29,14 +29,14 @@ def take_uses(
     Args:
         transaction: it stores the certificate too, so that either both happen or neither.
         token_id: the token, if one was used.
-        single_use: the credential, if it is good for one certificate only.
+        single_use: the credential, if it is valid for one certificate only.
         now: the time, in UTC.
         is_renewal: True for a renewal, which needs the token but takes no use of it.
         order: the order of an ACME account, which needs the token of the account in the same way.
         fingerprint: the SHA-256 of the certificate, in hexadecimal, for the order.
 
     Raises:
-        NotAuthenticated: the credential is not good for a certificate any more.
+        NotAuthenticated: the credential is not valid for a certificate any more.
     """
     # All transactions lock in this order, so that no two wait for each other.
     if token_id is not None and (is_renewal or order is not None):
@@ -74,7 +74,7 @@ def give_back_uses(
     Args:
         database: the database.
         token_id: the token, if a use of it was taken.
-        single_use: the credential, if it is good for one certificate only.
+        single_use: the credential, if it is valid for one certificate only.
         now: the time, in UTC.
         order: the order of an ACME account.
 

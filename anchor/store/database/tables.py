@@ -202,7 +202,7 @@ USED_CREDENTIALS = Table(
     Column("expires", BigInteger, nullable=False),
     Index("used_credentials_expires", "expires"),
 )
-"""Credentials that are good for one certificate only and were used.
+"""Credentials that are valid for one certificate only and were used.
 
 The key is a SHA-256 that no other credential has.
 """

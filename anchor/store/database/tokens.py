@@ -103,7 +103,7 @@ class Tokens:
         """The tokens in the order of their creation, read in pages.
 
         Args:
-            usable_at: only those that are good for another certificate at this time, in UTC.
+            usable_at: only those that are valid for another certificate at this time, in UTC.
         """
         order = (_COLUMNS.created, _COLUMNS.id)
         query = select(TOKENS).order_by(*order).limit(_PAGE)
@@ -199,13 +199,13 @@ class Tokens:
 
 
 def count_without_end(connection: Connection) -> int:
-    """How many tokens are good for another certificate and never expire."""
+    """How many tokens are valid for another certificate and never expire."""
     query = select(func.count()).where(_IN_FORCE, _COLUMNS.expires.is_(None))
     return int(connection.execute(query, {"now": 0}).scalar_one())
 
 
 def take_use(transaction: Transaction, token_id: str, now: datetime.datetime) -> bool:
-    """Count a certificate of a token; return False if the token is not good for another one.
+    """Count a certificate of a token; return False if the token is not valid for another one.
 
     Other transactions that use the token wait until this one ends.
     """

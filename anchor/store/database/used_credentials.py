@@ -1,4 +1,4 @@
-"""Credentials that are good for one certificate only, remembered until they have expired."""
+"""Credentials that are valid for one certificate only, remembered until they have expired."""
 
 from __future__ import annotations
 
