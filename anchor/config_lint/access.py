@@ -31,8 +31,8 @@ def static_secret(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
         if not static.is_sample(user, secret):
             yield ConfigProblem(
                 path,
-                "all machines share one secret, so a thief of it gets the names of all of them, "
-                "and a new secret has to reach all of them at once: give each machine a separate "
+                "all machines share one secret, so its thief gets the names of all machines, and "
+                "a new secret has to reach all machines at once: give each machine a separate "
                 "secret in a 'users_file', or use the backend 'token' or 'oidc'",
             )
 
@@ -77,8 +77,8 @@ def directory_not_verified(review: ConfigUnderReview) -> Iterator[ConfigProblem]
         if with_tls and not section.get("verify", True):
             yield ConfigProblem(
                 f"{path}.verify",
-                "the directory's certificate is not verified, so anyone between can read users' "
-                "secrets and answer in its place: name its CA in 'ca_file'",
+                "the directory's certificate is not verified, so an attacker on the network can "
+                "read users' secrets and answer in its place: name its CA in 'ca_file'",
             )
 
 
@@ -123,7 +123,7 @@ def served_without_tls(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
         yield ConfigProblem(
             "config.py.server.host",
             f"the service speaks plain HTTP and listens on {review.host}, so secrets cross the "
-            "network in the clear: have a proxy with TLS in front, and listen on 127.0.0.1",
+            "network in the clear: put a proxy with TLS in front, and listen on 127.0.0.1",
         )
 
 

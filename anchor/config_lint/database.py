@@ -67,8 +67,8 @@ def database_beside_configuration(review: ConfigUnderReview) -> Iterator[ConfigP
     if path is not None and path.parent.resolve() == review.document.base.resolve():
         yield ConfigProblem(
             _URL,
-            f"the service has to be able to write to {path.parent}, because of the database, and "
-            "so could replace its configuration: use a directory for the database alone, such "
+            f"because of the database, the service has to be able to write to {path.parent}, so it "
+            "could replace its configuration: use a directory for the database alone, such "
             "as sqlite:////var/lib/anchor/anchor.db",
         )
 
@@ -81,8 +81,8 @@ def database_not_verified(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
             if not host.startswith("/") and not is_loopback(host):
                 yield ConfigProblem(
                     _URL,
-                    f"the certificate of {host} is not verified, so anyone between can read the "
-                    "password, lift bans and lose certificates: add "
+                    f"the certificate of {host} is not verified, so an attacker on the network "
+                    "can read the password, lift bans and lose certificates: add "
                     "sslmode=verify-full&sslrootcert=FILE to the URL",
                 )
                 return

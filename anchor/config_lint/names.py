@@ -26,8 +26,8 @@ def any_name(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
             yield ConfigProblem(
                 f"{path}.validators",
                 "no validator compares names with a list, so anyone with a secret gets a "
-                "certificate for any name, those of others included: use 'whitelist_names', or "
-                "'common_name' and 'alternative_names'",
+                "certificate for any name, even for the names of others: use 'whitelist_names', "
+                "or 'common_name' and 'alternative_names'",
             )
 
 
@@ -87,7 +87,7 @@ def _unlimited_entries(
             if kind:
                 yield ConfigProblem(
                     f"{path}.validators.{validator}.{option}.{number}",
-                    f"{entry!r} allows every {kind} of this form, those of others included: list "
+                    f"{entry!r} allows every {kind} of this form, even those of others: list "
                     f"the {kind}{'es' if kind == 'address' else 's'} of your machines",
                 )
 
@@ -121,8 +121,8 @@ def dsa_keys(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
         if "DSA" in allowed:
             yield ConfigProblem(
                 f"{path}.validators.public_key.allowed_keys.DSA",
-                "DSA keys give away their private half with one bad random number, and FIPS 186-5 "
-                "has withdrawn them: use EC or Ed25519",
+                "one bad random number in a signature reveals a DSA key, and FIPS 186-5 has "
+                "withdrawn DSA: use EC or Ed25519",
             )
 
 

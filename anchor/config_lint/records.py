@@ -88,8 +88,8 @@ def audit_in_log_only(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
     if review.document.audit.get("target", sinks.DEFAULT) == "log":
         yield ConfigProblem(
             "audit.target",
-            "in a log the record of who got what can be changed without a trace: with 'file' it is "
-            "a chain of hashes that `anchor audit verify` checks",
+            "audit events in a log can be changed without a trace: with 'file' they form a chain "
+            "of hashes that `anchor audit verify` checks",
         )
 
 

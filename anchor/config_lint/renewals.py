@@ -27,8 +27,8 @@ def renewals_without_end(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
             yield ConfigProblem(
                 f"{path}.renewal",
                 f"{' and '.join(map(repr, unable))} cannot tell whether a requester is still "
-                "there, and a certificate can be renewed for ever, so a requester who has left "
-                "goes on getting certificates until a ban: set 'max_age_hours' or 'max_renewals'",
+                "there, and a certificate can be renewed without an end, so a requester who has "
+                "left gets more certificates until a ban: set 'max_age_hours' or 'max_renewals'",
             )
 
 
