@@ -23,7 +23,7 @@ def read_csr(submitted: bytes, encoding: str) -> X509Csr:
         UnreadableRequest: there is not exactly one well-formed request.
     """
     if encoding not in ENCODINGS:
-        raise UnreadableRequest(f"the encoding is none of {', '.join(ENCODINGS)}")
+        raise UnreadableRequest(f"the encoding is not one of {', '.join(ENCODINGS)}")
     if encoding == "der" and not _begins_like_der(submitted) and pem.contains_block(submitted):
         raise UnreadableRequest("the request is in PEM, not in DER: send it with the encoding pem")
     if encoding == "pem" and _begins_like_der(submitted):

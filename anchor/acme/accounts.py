@@ -168,7 +168,7 @@ def change(services: AcmeServices, account: Account, members: dict[str, Any]) ->
     """
     status, contact = members.get("status"), members.get("contact")
     if status is not None and not isinstance(status, str):
-        raise malformed("'status' should be a text")
+        raise malformed("'status' should be a string")
     # Section 7.3.2: other statuses are ignored, as are other members.
     if status == AccountStatus.DEACTIVATED:
         account = services.accounts.deactivate(

@@ -21,7 +21,7 @@ def parse_contact(value: object) -> tuple[str, ...]:
         AcmeProblem: they are malformed, or not ``mailto`` URLs.
     """
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise malformed("'contact' should be a list of texts")
+        raise malformed("'contact' should be a list of strings")
     if len(value) > _MAX_CONTACTS:
         raise _invalid(f"there are more than {_MAX_CONTACTS} contacts")
     for url in value:

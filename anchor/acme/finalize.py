@@ -138,7 +138,7 @@ def _bad_csr(detail: str) -> AcmeProblem:
 
 def _read_csr(value: object) -> X509Csr:
     if not isinstance(value, str):
-        raise malformed("'csr' should be a text: the request in DER, in base64url")
+        raise malformed("'csr' should be a string: the request in DER, in base64url")
     try:
         return X509Csr.from_der(decode_base64url(value, "'csr'"))
     except ValueError as error:

@@ -76,7 +76,7 @@ def _parse_members(value: object) -> Identifier:
         kind, text = value.get("type"), value.get("value")
         if isinstance(kind, str) and isinstance(text, str):
             return Identifier(kind, text)
-    raise malformed("each identifier should be an object with the texts 'type' and 'value'")
+    raise malformed("each identifier should be an object with the strings 'type' and 'value'")
 
 
 def _canonical(identifier: Identifier, syntax: NameSyntax) -> Identifier:

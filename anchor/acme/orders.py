@@ -104,7 +104,7 @@ def require_profile(settings: AcmeSettings, name: str) -> ProfileSettings:
 def _text(members: Mapping[str, Any], name: str) -> str | None:
     value = members.get(name)
     if value is not None and not isinstance(value, str):
-        raise malformed(f"{name!r} should be a text")
+        raise malformed(f"{name!r} should be a string")
     return value
 
 

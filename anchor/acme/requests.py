@@ -179,7 +179,7 @@ def _require_members(header: dict[str, Any], signer: Signer) -> str:
     if header.keys() != _HEADER | {name}:
         raise malformed(f"the header should have only 'alg', 'nonce', 'url' and {name!r}")
     if not isinstance(header["nonce"], str) or not isinstance(header["url"], str):
-        raise malformed("the 'nonce' and the 'url' in the header should be texts")
+        raise malformed("the 'nonce' and the 'url' in the header should be strings")
     return name
 
 

@@ -32,7 +32,9 @@ def show_ca(request: Request, authority: RegistrationAuthority) -> Response:
     if encoding not in (["pem"], ["der"]) or not all(
         flag in (["0"], ["1"]) for flag in (chain, bundle)
     ):
-        raise MalformedSubmission("'encoding' is pem or der, and 'chain' and 'bundle' are 0 or 1")
+        raise MalformedSubmission(
+            "'encoding' should be pem or der, and 'chain' and 'bundle' 0 or 1"
+        )
     with_chain, with_bundle = chain == ["1"], bundle == ["1"]
     cas = authority.signing_ca.trust_bundle(authority.clock())
     listed = cas if with_bundle else cas[:1]

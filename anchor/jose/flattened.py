@@ -51,7 +51,7 @@ def parse_flattened(members: Mapping[str, Any]) -> FlattenedJws:
     if members.keys() != set(_MEMBERS):
         raise ValueError("it should have exactly the members 'protected', 'payload', 'signature'")
     if not all(isinstance(member, str) for member in members.values()):
-        raise ValueError("its members should be texts")
+        raise ValueError("its members should be strings")
     protected, payload, signature = (members[name] for name in _MEMBERS)
     try:
         header = parse_object(decode_base64url(protected, "'protected'"))

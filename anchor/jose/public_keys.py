@@ -135,7 +135,7 @@ def parse_public_jwk(value: object) -> PublicJwk:
     for name in _MEMBERS[kind]:
         text = value.get(name)
         if not isinstance(text, str) or len(text) > _MAX_MEMBER:
-            raise ValueError(f"its {name!r} should be a text of at most {_MAX_MEMBER} characters")
+            raise ValueError(f"its {name!r} should be a string of at most {_MAX_MEMBER} characters")
         members[name] = text if name == "crv" else _canonical(value, name, text)
     if kind == "RSA":
         bits = int.from_bytes(decode_base64url(members["n"]), "big").bit_length()

@@ -107,7 +107,7 @@ def _certificate(chain: object) -> bytes:
     if not isinstance(chain, list) or not 1 <= len(chain) <= MAX_CHAIN:
         raise ValueError(f"its 'x5c' should be a list of 1 to {MAX_CHAIN} certificates")
     if not all(isinstance(link, str) for link in chain):
-        raise ValueError("its 'x5c' should be a list of texts")
+        raise ValueError("its 'x5c' should be a list of strings")
     try:
         return base64.b64decode(chain[0], validate=True)
     except (binascii.Error, ValueError):
@@ -159,7 +159,7 @@ def _require_fitting(
         raise ValueError(f"its 'aud' should be {max(presented.urls)}")
     identifier = payload["jti"]
     if not isinstance(identifier, str) or not 1 <= len(identifier) <= _MAX_ID:
-        raise ValueError(f"its 'jti' should be a text of 1 to {_MAX_ID} characters")
+        raise ValueError(f"its 'jti' should be a string of 1 to {_MAX_ID} characters")
     # Last: the request of somebody without the key is not parsed.
     if payload["csr"] != encode_base64url(hashlib.sha256(presented.read_csr()).digest()):
         raise ValueError(

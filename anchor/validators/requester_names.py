@@ -107,8 +107,8 @@ def require_names_of_credential(
     """
     if identity.allowed_names is None:
         raise ValidationError(
-            "the credential should be limited to names, and is not: use one that is, such as a "
-            "token created with --name"
+            "the credential is not limited to names: use one that is, such as a token created with "
+            "--name"
         )
     try:
         allowed = AllowedNames.parse(identity.allowed_names)

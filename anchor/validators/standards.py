@@ -165,7 +165,7 @@ def _usages(csr: X509Csr) -> Iterator[str]:
     """RFC 5280 sections 4.2.1.3 and 4.2.1.12, RFC 8813 and RFC 9295."""
     usage = csr.extension(x509.KeyUsage)
     if usage and not usages_in(usage.value):
-        yield "keyUsage names no usage"
+        yield "keyUsage lists no usage"
     if usage and (unfit := unsupported_usages(csr.public_key, usages_in(usage.value))):
         kind, possible = usages_of(csr.public_key)
         yield (
@@ -174,7 +174,7 @@ def _usages(csr: X509Csr) -> Iterator[str]:
         )
     extended = csr.extension(x509.ExtendedKeyUsage)
     if extended and len(set(extended.value)) < len(list(extended.value)):
-        yield "extendedKeyUsage names a usage twice"
+        yield "extendedKeyUsage lists a usage twice"
 
 
 def _alternative_names(csr: X509Csr, syntax: dns_names.NameSyntax) -> Iterator[str]:

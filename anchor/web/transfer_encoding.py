@@ -39,8 +39,8 @@ def decode(headers: Iterable[tuple[str, str]], contents: bytes) -> bytes:
             raise MalformedSubmission("a part of the form is not valid quoted-printable")
         return binascii.a2b_qp(contents)
     raise MalformedSubmission(
-        f"the transfer encoding {encodings[0][:40]!a} is none of base64, quoted-printable, 7bit, "
-        "8bit and binary"
+        f"the transfer encoding {encodings[0][:40]!a} is not one of base64, quoted-printable, "
+        "7bit, 8bit and binary"
     )
 
 

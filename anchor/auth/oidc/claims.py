@@ -167,6 +167,6 @@ def require_audience(claims: Mapping[str, Any], accepted: frozenset[str]) -> Non
     audience = claims.get("aud")
     audiences = audience if isinstance(audience, list) else [audience]
     if not all(isinstance(each, str) for each in audiences):
-        raise TokenRefused("its 'aud' is neither a text nor a list of texts")
+        raise TokenRefused("its 'aud' is neither a string nor a list of strings")
     if accepted.isdisjoint(audiences):
         raise TokenRefused(f"its 'aud' {shown(audience)} is not in 'audience'")

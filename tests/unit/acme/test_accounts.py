@@ -299,7 +299,7 @@ def test_other_changes_of_an_account_are_ignored(world, payload):
 def test_a_status_that_is_no_text_is_malformed(world, status):
     answer = world.client.post(world.client.account, {"status": status})
 
-    assert_problem(answer, 400, "malformed", "'status' should be a text")
+    assert_problem(answer, 400, "malformed", "'status' should be a string")
 
 
 def test_a_deactivated_account_is_of_no_use_any_more(world):

@@ -255,7 +255,7 @@ REFUSED = {
     "no signature": (with_members(signature=None), MALFORMED, "exactly the members"),
     "an empty signature": (with_members(signature=""), MALFORMED, "base64url"),
     "padding": (with_members(signature="AAA="), MALFORMED, "without padding"),
-    "a payload that is an object": (with_members(payload={}), MALFORMED, "should be texts"),
+    "a payload that is an object": (with_members(payload={}), MALFORMED, "should be strings"),
     "a nonce": (binding(nonce="AAAA"), MALFORMED, "exactly 'alg', 'kid' and 'url'"),
     "a type": (binding(typ="JWT"), MALFORMED, "exactly 'alg', 'kid' and 'url'"),
     "a critical extension": (binding(crit=["b64"]), MALFORMED, "exactly 'alg', 'kid' and 'url'"),

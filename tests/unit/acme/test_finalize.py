@@ -184,9 +184,9 @@ def test_only_the_first_of_many_wrong_names_are_listed(client, order):
 
 
 UNREADABLE = [
-    ({}, "malformed", "'csr' should be a text"),
-    ({"csr": None}, "malformed", "'csr' should be a text"),
-    ({"csr": 7}, "malformed", "'csr' should be a text"),
+    ({}, "malformed", "'csr' should be a string"),
+    ({"csr": None}, "malformed", "'csr' should be a string"),
+    ({"csr": 7}, "malformed", "'csr' should be a string"),
     ({"csr": ""}, "malformed", "'csr' is not base64url"),
     ({"csr": "AA=="}, "malformed", "'csr' is not base64url"),
     ({"csr": "-----BEGIN CERTIFICATE REQUEST-----"}, "malformed", "'csr' is not base64url"),

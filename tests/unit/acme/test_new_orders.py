@@ -96,10 +96,10 @@ MALFORMED = [
     ({"identifiers": {}}, "a list of at least one"),
     ({"identifiers": "www.example.com"}, "a list of at least one"),
     ({"identifiers": ["www.example.com"]}, "should be an object"),
-    ({"identifiers": [{"type": "dns"}]}, "should be an object with the texts"),
-    ({"identifiers": [{"value": "www.example.com"}]}, "should be an object with the texts"),
-    ({"identifiers": [{"type": "dns", "value": None}]}, "should be an object with the texts"),
-    ({"identifiers": [{"type": ["dns"], "value": "a.example.com"}]}, "with the texts"),
+    ({"identifiers": [{"type": "dns"}]}, "should be an object with the strings"),
+    ({"identifiers": [{"value": "www.example.com"}]}, "should be an object with the strings"),
+    ({"identifiers": [{"type": "dns", "value": None}]}, "should be an object with the strings"),
+    ({"identifiers": [{"type": ["dns"], "value": "a.example.com"}]}, "with the strings"),
     (
         {"identifiers": [{"type": "dns", "value": f"{n}.a"} for n in range(MAX_IDENTIFIERS + 1)]},
         "may have 100",
@@ -107,8 +107,8 @@ MALFORMED = [
     ({"notBefore": "2026-01-01T00:00:00Z"}, "choose one of the directory's profiles"),
     ({"notAfter": "2026-01-01T00:00:00Z"}, "choose one of the directory's profiles"),
     ({"notAfter": ""}, "choose one of the directory's profiles"),
-    ({"profile": 7}, "'profile' should be a text"),
-    ({"replaces": ["x"]}, "'replaces' should be a text"),
+    ({"profile": 7}, "'profile' should be a string"),
+    ({"replaces": ["x"]}, "'replaces' should be a string"),
     ({"replaces": "x"}, "'replaces' is malformed"),
 ]
 

@@ -165,8 +165,8 @@ def test_a_token_without_names_is_refused_without_blaming_a_name(client_with):
     answer = new_order(client, "a.example.com", status=400)
 
     assert answer.json["detail"] == (
-        "the policy refuses the order: requester_names: the credential should be limited to names, "
-        "and is not: use one that is, such as a token created with --name"
+        "the policy refuses the order: requester_names: the credential is not limited to names: "
+        "use one that is, such as a token created with --name"
     )
     assert "subproblems" not in answer.json
 

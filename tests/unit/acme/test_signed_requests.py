@@ -214,8 +214,8 @@ REFUSED = {
     "no protected header": (members(protected=None), MALFORMED, "exactly the members"),
     "a detached payload": (members(payload=None), MALFORMED, "exactly the members"),
     "no signature": (members(signature=None), MALFORMED, "exactly the members"),
-    "a payload that is an object": (members(payload={}), MALFORMED, "should be texts"),
-    "a signature that is a number": (members(signature=7), MALFORMED, "should be texts"),
+    "a payload that is an object": (members(payload={}), MALFORMED, "should be strings"),
+    "a signature that is a number": (members(signature=7), MALFORMED, "should be strings"),
     "an empty header": (members(protected=""), MALFORMED, "base64url"),
     "padding of the header": (changed(lambda t: t + "=", "protected"), MALFORMED, "base64url"),
     "padding of the payload": (members(payload="e30="), MALFORMED, "base64url without padding"),
@@ -310,7 +310,7 @@ REFUSED = {
     "an account that is no Unicode": (header(kid=f"{URL}/account/\ud800"), UNKNOWN, ""),
     # Section 6.4: the URL.
     "no URL": (header(url=None), MALFORMED, "no 'url'"),
-    "a URL that is a number": (header(url=7), MALFORMED, "should be texts"),
+    "a URL that is a number": (header(url=7), MALFORMED, "should be strings"),
     "the URL of another resource": (header(url=f"{URL}/new-order"), FORBIDDEN, f"{URL}/account/"),
     "a query in the URL": (
         lambda draft, _: draft.header.update(url=draft.url + "?"),
@@ -336,7 +336,7 @@ REFUSED = {
     "no nonce": (header(nonce=None), BAD_NONCE, "no 'nonce'"),
     "a nonce that was used": (used_nonce, BAD_NONCE, "used before"),
     "an empty nonce": (header(nonce=""), BAD_NONCE, "not from this service"),
-    "a nonce that is a number": (header(nonce=7), MALFORMED, "should be texts"),
+    "a nonce that is a number": (header(nonce=7), MALFORMED, "should be strings"),
     "a nonce that is no base64url": (header(nonce="a+b="), MALFORMED, "not base64url"),
     "another service's nonce": (header(nonce=jwt.b64(b"\1" * 38)), BAD_NONCE, "not from this"),
     "a forged nonce": (forged_nonce, BAD_NONCE, "not from this service"),

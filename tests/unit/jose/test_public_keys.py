@@ -70,9 +70,15 @@ REFUSED = {
     "a private key": (EC.as_dict(private=True), "it has a private key: send the public key only"),
     "another curve": (jwt.public(EC, crv="secp256k1"), "its 'crv' should be one of P-256, "),
     "a key for key agreement": (jwt.public(ED, crv="X25519"), "its 'crv' should be one of Ed25519"),
-    "no coordinate": (jwt.public(EC, y=None), "its 'y' should be a text of at most 1400 "),
-    "a coordinate that is a number": (jwt.public(EC, x=7), "its 'x' should be a text of at most "),
-    "a long modulus": (jwt.public(RSA, n="A" * 1401), "its 'n' should be a text of at most 1400 "),
+    "no coordinate": (jwt.public(EC, y=None), "its 'y' should be a string of at most 1400 "),
+    "a coordinate that is a number": (
+        jwt.public(EC, x=7),
+        "its 'x' should be a string of at most ",
+    ),
+    "a long modulus": (
+        jwt.public(RSA, n="A" * 1401),
+        "its 'n' should be a string of at most 1400 ",
+    ),
     "padding": (jwt.public(RSA, e="AQAB===="), "its 'e' is not base64url without padding"),
     "bits after the last byte": (jwt.public(RSA, e="AQAB" + "AB"), "its 'e' is not the canonical "),
     "a large coordinate": (jwt.public(EC, x=jwt.b64(b"\1" * 33)), "it is not a valid EC key"),

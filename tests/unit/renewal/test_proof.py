@@ -490,7 +490,7 @@ def test_a_number_that_no_computer_has_is_refused(number):
 def test_anything_but_a_short_text_as_identifier_is_refused(identifier):
     sentence = refusal(raw(header(), payload(jti=identifier)))
 
-    assert sentence == "its 'jti' should be a text of 1 to 256 characters"
+    assert sentence == "its 'jti' should be a string of 1 to 256 characters"
 
 
 def test_every_identifier_of_text_makes_another_proof():

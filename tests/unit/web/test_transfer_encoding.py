@@ -99,8 +99,8 @@ def test_every_field_can_have_any_supported_encoding(service, encoding):
 
 
 REFUSED = {
-    "unknown": (b"x-uuencode", b"x", "the transfer encoding 'x-uuencode' is none of base64,"),
-    "empty": (b"", b"x", "the transfer encoding '' is none of"),
+    "unknown": (b"x-uuencode", b"x", "the transfer encoding 'x-uuencode' is not one of base64,"),
+    "empty": (b"", b"x", "the transfer encoding '' is not one of"),
     "escaped": (b"\xc3\xa9" * 50, b"x", r"the transfer encoding '\xe9\xe9"),
     "no base64": (b"base64", b"????", "a part of the form is not valid base64"),
     "no padding": (b"base64", b"AAA", "a part of the form is not valid base64"),
