@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from ipaddress import ip_address
 
 import idna
@@ -48,7 +47,7 @@ def host_name(common_name: str) -> str | None:
     name = common_name.removesuffix(".")
     if not name.isascii():
         name = to_a_labels(name) or name
-    errors = tuple(NameSyntax(_ANY_LABEL).errors(name))
+    errors = NameSyntax(_ANY_LABEL).errors(name)
     if not errors and ("." in name or not (name.startswith("-") or name.endswith("-"))):
         return name
     if errors and resembles_host_name(common_name):
@@ -94,56 +93,60 @@ class NameSyntax:
     def __init__(self, label_re: re.Pattern[str]):
         self._label_re = label_re
         # The names of a request share many labels.
-        self._errors_by_label: dict[str, tuple[str, ...]] = {}
+        self._error_by_label: dict[str, str | None] = {}
         self._remaining_punycode = MAX_PUNYCODE
 
-    def errors(self, name: str) -> Iterator[str]:
+    def errors(self, name: str) -> list[str]:
         """The syntax errors of a DNS name, such as ``has an empty label``.
 
         Args:
             name: the name in the request; its left-most label may be a wildcard.
         """
         if not name.isascii():
-            yield "is not ASCII: internationalised names are written in punycode"
-            return
+            return ["is not ASCII: internationalised names are written in punycode"]
         if len(name) > MAX_NAME:
-            yield f"is longer than {MAX_NAME}"
-            return
+            return [f"is longer than {MAX_NAME}"]
         labels = name.split(".")
         if labels[0] == "*" and len(labels) > 1:
             labels = labels[1:]
+        errors: list[str] = []
         if ":" in name or ends_in_a_number(name):
-            yield "is an address, or looks like one"
+            errors.append("is an address, or looks like one")
         for label in labels:
-            if label not in self._errors_by_label:
-                self._errors_by_label[label] = tuple(self._label_errors(label))
-            yield from self._errors_by_label[label]
+            if label not in self._error_by_label:
+                self._error_by_label[label] = self._label_error(label)
+            error = self._error_by_label[label]
+            if error is not None:
+                errors.append(error)
+        return errors
 
-    def _label_errors(self, label: str) -> Iterator[str]:
+    def _label_error(self, label: str) -> str | None:
         if not label:
-            yield "has an empty label"
-        elif len(label) > MAX_LABEL:
-            yield f"has a label longer than {MAX_LABEL}"
-        elif "*" in label:
-            yield "has a wildcard that is not its whole left-most label"
-        elif not self._label_re.fullmatch(label):
-            yield f"has a label that does not match: {label!a}"
-        elif label.lower().startswith("xn--"):
-            self._remaining_punycode -= len(label)
-            if self._remaining_punycode < 0:
-                yield (
-                    "is one too many: the different labels in punycode are together longer than "
-                    f"{MAX_PUNYCODE}"
-                )
-            else:
-                yield from _punycode_errors(label.lower())
+            return "has an empty label"
+        if len(label) > MAX_LABEL:
+            return f"has a label longer than {MAX_LABEL}"
+        if "*" in label:
+            return "has a wildcard that is not its whole left-most label"
+        if not self._label_re.fullmatch(label):
+            return f"has a label that does not match: {label!a}"
+        return self._punycode_error(label.lower()) if label.lower().startswith("xn--") else None
+
+    def _punycode_error(self, label: str) -> str | None:
+        self._remaining_punycode -= len(label)
+        if self._remaining_punycode < 0:
+            return (
+                "is one too many: the different labels in punycode are together longer than "
+                f"{MAX_PUNYCODE}"
+            )
+        return _decoding_error(label)
 
 
-def _punycode_errors(label: str) -> Iterator[str]:
+def _decoding_error(label: str) -> str | None:
     try:
         decoded = idna.ulabel(label)
         # RFC 5891 5.3: encoding again gives the same label.  Old versions of idna do not check it.
         if f"xn--{decoded.encode('punycode').decode('ascii')}" != label:
-            yield f"has a label in punycode that is not canonical: {label!a}"
+            return f"has a label in punycode that is not canonical: {label!a}"
     except (idna.IDNAError, UnicodeError):
-        yield f"has a label that is not valid punycode: {label!a}"
+        return f"has a label that is not valid punycode: {label!a}"
+    return None

@@ -88,18 +88,17 @@ def interpret_names(
 ) -> Iterator[InterpretedName]:
     """Each name in a subject and a subjectAltName with its meaning, even an empty one."""
     reader = NameReader()
-    yield from _interpret_subject(reader, subject)
+    names = _interpret_subject(reader, subject)
     for name in alternative_names:
         meaning = reader.start()
         _read(reader, name)
-        yield InterpretedName(name, meaning)
+        names.append(InterpretedName(name, meaning))
+    return iter(names)
 
 
-def exact_texts(meaning: Meaning) -> Iterator[str]:
+def exact_texts(meaning: Meaning) -> list[str]:
     """The addresses, mailboxes and URIs of a name as text, for exact comparison."""
-    yield from map(str, meaning.addresses)
-    yield from meaning.mailboxes
-    yield from meaning.uris
+    return [*map(str, meaning.addresses), *meaning.mailboxes, *meaning.uris]
 
 
 def user_principal_name(name: x509.GeneralName) -> str | None:
@@ -113,7 +112,8 @@ def user_principal_name(name: x509.GeneralName) -> str | None:
 
 def _interpret_subject(
     reader: NameReader, attributes: Iterable[Attribute]
-) -> Iterator[InterpretedName]:
+) -> list[InterpretedName]:
+    names: list[InterpretedName] = []
     components, common_names = [], []
     for attribute in attributes:
         oid = attribute.oid
@@ -124,11 +124,12 @@ def _interpret_subject(
             reader.text(str(attribute.value), of_mailboxes=oid in MAIL)
             if oid == NameOID.COMMON_NAME:
                 common_names.append(str(attribute.value))
-            yield InterpretedName(attribute, meaning)
+            names.append(InterpretedName(attribute, meaning))
     if components:
         meaning = reader.start()
         _read_domain(reader, [str(component.value) for component in components], common_names)
-        yield InterpretedName(components[0], meaning)
+        names.append(InterpretedName(components[0], meaning))
+    return names
 
 
 def _read_domain(reader: NameReader, components: list[str], common_names: list[str]) -> None:

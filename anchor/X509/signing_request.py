@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
 
@@ -54,6 +54,9 @@ class Submitted:
         request: the same request in strict DER, with names in the string types of RFC 5280.  If
             that differs from ``der``, verify the signature over ``signed`` only.
         public_key: the public key in the request.
+        public_key_info: the key as DER-encoded SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).
+        signature_hash: the hash of the signature algorithm; None if it has none.
+        signature_parameters: the parameters of the signature algorithm; None if it has none.
         attributes: the types of its attributes.
     """
 
@@ -61,22 +64,15 @@ class Submitted:
     signed: bytes
     request: x509.CertificateSigningRequest
     public_key: PublicKey
+    public_key_info: bytes
+    signature_hash: hashes.HashAlgorithm | None
+    signature_parameters: padding.PSS | padding.PKCS1v15 | ec.ECDSA | None
     attributes: frozenset[x509.ObjectIdentifier]
-
-    @cached_property
-    def public_key_info(self) -> bytes:
-        """The key as DER-encoded SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7)."""
-        return self.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
     @cached_property
     def key_fingerprint(self) -> str:
         """The SHA-256 of ``public_key_info`` in hexadecimal."""
         return hashlib.sha256(self.public_key_info).hexdigest()
-
-    @cached_property
-    def signature_hash(self) -> hashes.HashAlgorithm | None:
-        """The hash of the signature algorithm; None if it has none."""
-        return self.request.signature_hash_algorithm
 
     @cached_property
     def signature_is_valid(self) -> bool:
@@ -87,7 +83,7 @@ class Submitted:
             with translate_parse_errors("signature"):
                 verify_signature(
                     self.public_key,
-                    self.request.signature_algorithm_parameters,
+                    self.signature_parameters,
                     self.signature_hash,
                     signature=self.request.signature,
                     signed=self.signed,
@@ -110,7 +106,7 @@ class Submitted:
             return used == SignatureAlgorithmOID.ED448
         return True
 
-    @cached_property
+    @property
     def broken_hash(self) -> str | None:
         """The name of the signature's hash if it is broken (MD5 or SHA-1); otherwise None."""
         used = self.signature_hash
@@ -148,12 +144,23 @@ class X509Csr:
                 extensions = tuple(request.extensions)
             public_key = request.public_key()
             # Both properties raise for unknown algorithms.
-            _ = request.signature_hash_algorithm, request.signature_algorithm_parameters
+            signature_hash = request.signature_hash_algorithm
+            signature_parameters = request.signature_algorithm_parameters
         if not is_canonical:
             raise errors.UnreadableRequest("the request is not encoded in DER")
         if not isinstance(public_key, PublicKey):
             raise errors.UnreadableRequest("the public key is of a kind that cannot be certified")
-        submitted = Submitted(der, parsed.signed, request, public_key, parsed.attributes)
+        public_key_info = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        submitted = Submitted(
+            der=der,
+            signed=parsed.signed,
+            request=request,
+            public_key=public_key,
+            public_key_info=public_key_info,
+            signature_hash=signature_hash,
+            signature_parameters=signature_parameters,
+            attributes=parsed.attributes,
+        )
         csr = cls(submitted, subject, extensions)
         csr._require_same_encoding(parsed)
         return csr
@@ -221,18 +228,13 @@ class X509Csr:
     def dns_names(self) -> tuple[str, ...]:
         """The dNSName entries of subjectAltName."""
         return tuple(
-            name.value for name in self.alternative_names if isinstance(name, x509.DNSName)
+            each.value for each in self.alternative_names if isinstance(each, x509.DNSName)
         )
 
     @cached_property
     def ip_addresses(self) -> tuple[IPv4Address | IPv6Address, ...]:
         """The iPAddress entries of subjectAltName that are addresses, not ranges."""
-        return tuple(
-            name.value
-            for name in self.alternative_names
-            if isinstance(name, x509.IPAddress)
-            and isinstance(name.value, IPv4Address | IPv6Address)
-        )
+        return tuple([name.value for name in self.alternative_names if _is_address(name)])
 
     @cached_property
     def other_names(self) -> tuple[x509.GeneralName, ...]:
@@ -240,11 +242,7 @@ class X509Csr:
         return tuple(
             name
             for name in self.alternative_names
-            if not isinstance(name, x509.DNSName)
-            and not (
-                isinstance(name, x509.IPAddress)
-                and isinstance(name.value, IPv4Address | IPv6Address)
-            )
+            if not isinstance(name, x509.DNSName) and not _is_address(name)
         )
 
     @cached_property
@@ -298,3 +296,7 @@ class X509Csr:
             return self.without_extensions([x509.SubjectAlternativeName.oid])
         # RFC 5280 4.2.1.6: critical when the subject is empty, and not otherwise.
         return self.with_extension(x509.SubjectAlternativeName(names), not self.subject_attributes)
+
+
+def _is_address(name: x509.GeneralName) -> bool:
+    return isinstance(name, x509.IPAddress) and isinstance(name.value, IPv4Address | IPv6Address)

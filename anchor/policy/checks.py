@@ -75,7 +75,7 @@ class Verdict(NamedTuple):
 def run_checks(checks: Iterable[Check], csr: X509Csr, context: Context) -> tuple[Verdict, ...]:
     """Run every check on a request; return the verdicts in the order of the checks."""
     arguments = context.arguments(csr)
-    return tuple(_verdict(check, arguments) for check in checks)
+    return tuple([_verdict(check, arguments) for check in checks])
 
 
 def _verdict(check: Check, arguments: Mapping[str, object]) -> Verdict:

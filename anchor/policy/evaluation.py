@@ -48,12 +48,11 @@ class Evaluation:
     @property
     def crashes(self) -> tuple[PluginError, ...]:
         """The errors of checks and fixups that crashed."""
-        crashes = [
-            *(verdict.crash for verdict in self.checks),
-            *(step.crash for step in self.steps),
-            *(verdict.crash for verdict in self.rechecks),
-        ]
-        return tuple(crash for crash in crashes if crash)
+        return (
+            *[verdict.crash for verdict in self.checks if verdict.crash],
+            *[step.crash for step in self.steps if step.crash],
+            *[verdict.crash for verdict in self.rechecks if verdict.crash],
+        )
 
     @property
     def failures(self) -> tuple[Failure, ...]:
@@ -63,8 +62,8 @@ class Evaluation:
         """
         verdicts = self.rechecks or self.checks
         return (
-            *(failure for step in self.steps for failure in step.failures),
-            *(verdict.failure for verdict in verdicts if verdict.failure),
+            *[failure for step in self.steps for failure in step.failures],
+            *[verdict.failure for verdict in verdicts if verdict.failure],
         )
 
     @property

@@ -162,11 +162,11 @@ class RequestBans:
             hosts += name.meaning.hosts
         self._read(
             {
-                *(("requester", user) for user in users.values()),
-                *(("key", key) for key in keys),
-                *(("certificate", each) for each in certificates),
-                *(("name", text) for text in texts),
-                *(("host", host) for host in hosts),
+                *[("requester", user) for user in users.values()],
+                *[("key", key) for key in keys],
+                *[("certificate", each) for each in certificates],
+                *[("name", text) for text in texts],
+                *[("host", host) for host in hosts],
             }
         )
         if self._found:

@@ -205,7 +205,7 @@ def _alternative_name(name: x509.GeneralName, syntax: dns_names.NameSyntax) -> I
                 yield f"the DNS name {text!a} {objection}"
         case x509.RFC822Name(value=text):
             mailbox, at, host = text.rpartition("@")
-            if not (mailbox and at) or any(syntax.errors(host)):
+            if not (mailbox and at) or syntax.errors(host):
                 yield f"the e-mail address {text!a} is not a mailbox"
         case x509.UniformResourceIdentifier(value=text):
             if not _ABSOLUTE_URI.fullmatch(text):

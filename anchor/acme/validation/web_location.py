@@ -60,7 +60,7 @@ class WebLocation:
         if parts.scheme not in _PORTS or not parts.hostname or "@" in parts.netloc:
             raise ValueError("should be an http or https URL with a host and without a user")
         host = parts.hostname.removesuffix(".")
-        if "*" in host or any(NameSyntax(_LABEL).errors(host)):
+        if "*" in host or NameSyntax(_LABEL).errors(host):
             raise ValueError("should have a DNS name as its host, and not an address")
         port = _PORTS[parts.scheme] if explicit_port is None else explicit_port
         if port not in ports:
