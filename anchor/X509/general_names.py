@@ -96,11 +96,6 @@ def interpret_names(
     return iter(names)
 
 
-def exact_texts(meaning: Meaning) -> list[str]:
-    """The addresses, mailboxes and URIs of a name as text, for exact comparison."""
-    return [*map(str, meaning.addresses), *meaning.mailboxes, *meaning.uris]
-
-
 def user_principal_name(name: x509.GeneralName) -> str | None:
     """The userPrincipalName in an otherName; None for another kind or if malformed."""
     if not isinstance(name, x509.OtherName) or name.type_id != UPN:

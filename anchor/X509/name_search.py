@@ -41,12 +41,9 @@ class NameQuery:
 
 def search_entries(names: Iterable[InterpretedName]) -> dict[str, str]:
     """The hosts, addresses, mailboxes and URIs of a certificate, each with its key."""
-    # Imported here: a query needs no parser of certificates.
-    from anchor.X509 import general_names  # noqa: PLC0415
-
     entries: dict[str, str] = {}
     for name in names:
-        for text in (*name.meaning.hosts, *general_names.exact_texts(name.meaning)):
+        for text in (*name.meaning.hosts, *name.meaning.exact_texts()):
             if text not in entries:
                 entries[text] = search_key(text)
     return entries

@@ -57,6 +57,10 @@ class Meaning:
     uris: list[str] = field(default_factory=list)
     understood: bool = True
 
+    def exact_texts(self) -> list[str]:
+        """The addresses, mailboxes and URIs as text, for exact comparison."""
+        return [*map(str, self.addresses), *self.mailboxes, *self.uris]
+
 
 class NameReader:
     """A reader for the names of one request, with limits for all of them together."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -252,15 +252,11 @@ class X509Csr:
 
     def extension(self, kind: type[ExtensionType]) -> x509.Extension[ExtensionType] | None:
         """The extension of that type, or None."""
-        extension: Any = self._by_oid.get(kind.oid)
-        # The library may return an unparsed extension (UnrecognizedExtension) for this OID.
-        return extension if extension is not None and isinstance(extension.value, kind) else None
-
-    @cached_property
-    def _by_oid(self) -> dict[x509.ObjectIdentifier, Extension]:
-        return {extension.oid: extension for extension in self.extensions}
-
-    # ---- changed copies
+        for extension in self.extensions:
+            # The library may return an unparsed extension (UnrecognizedExtension) for this OID.
+            if extension.oid == kind.oid and isinstance(extension.value, kind):
+                return cast(x509.Extension[ExtensionType], extension)
+        return None
 
     def with_subject(self, subject: x509.Name) -> X509Csr:
         """A copy with another subject."""

@@ -163,10 +163,8 @@ class Policy:
         to accept both, so no fixup sees a request that it refuses.
         """
         checks = run_checks(self.key_checks + self.content_checks + self.configured, csr, context)
-        if any(
-            verdict.crash or (verdict.failure and verdict.check in self._final_checks)
-            for verdict in checks
-        ):
+        refused = [verdict for verdict in checks if verdict.failure or verdict.crash]
+        if any(verdict.crash or verdict.check in self._final_checks for verdict in refused):
             return Evaluation(checks)
         steps = self._apply_fixups(csr, context)
         result = steps[-1].after

@@ -11,7 +11,7 @@ import pydantic
 from anchor.auth.results import AuthDetails
 from anchor.errors import Rejected
 from anchor.store.requesters import normalize_requester
-from anchor.X509 import general_names, name_matching, name_parsing
+from anchor.X509 import name_matching, name_parsing
 from anchor.X509.signing_request import X509Csr
 from anchor.X509.storable_text import storable
 
@@ -158,7 +158,7 @@ class RequestBans:
         texts: list[str] = []
         hosts: list[str] = []
         for name in names:
-            texts += general_names.exact_texts(name.meaning)
+            texts += name.meaning.exact_texts()
             hosts += name.meaning.hosts
         self._read(
             {
