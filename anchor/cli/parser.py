@@ -6,6 +6,7 @@ Python 3.14 has ``suggest_on_error``; older versions, and unknown options, need 
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,8 @@ from anchor.errors import AnchorError
 
 # Longer lines are hard to read.
 _MAX_WIDTH = 100
+# A negative number is a value.
+_OPTION = re.compile("--|-[A-Za-z]")
 
 
 class CommandLineError(AnchorError):
@@ -80,19 +83,26 @@ class CommandParser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
     def _unknown_options(self, words: Sequence[str]) -> Iterator[str]:
-        if self._subparsers is not None:
-            # The options of its commands are among the words.
-            return
+        """The words that look like options of this command, and are none."""
         known = self._option_string_actions
+        commands = self._commands()
+        names = commands.choices or () if commands else ()
         for word in words:
-            if word == "--":
+            # The options after a command are its options.
+            if word == "--" or word in names:
                 return
             name = word.partition("=")[0]
             # argparse takes a word with a space for a value.
-            if not name.startswith("--") or " " in word:
+            if " " in word or not _OPTION.match(name):
                 continue
+            if not name.startswith("--"):
+                name = name[:2]
             if not any(option.startswith(name) for option in known):
                 yield name
+
+    def _commands(self) -> argparse.Action | None:
+        """The argument that names a command of this command, if it has any."""
+        return next((a for a in self._actions if isinstance(a, argparse._SubParsersAction)), None)
 
     def _refuse(self, word: str) -> None:
         from anchor.config.suggestions import did_you_mean  # noqa: PLC0415
@@ -100,7 +110,11 @@ class CommandParser(argparse.ArgumentParser):
         if not word.startswith("-"):
             self.error(f"unexpected argument {word!a}")
         name = word.partition("=")[0]
-        self.error(f"unknown option {name}{did_you_mean(name, self._option_string_actions)}")
+        hint = did_you_mean(name, self._option_string_actions)
+        commands = self._commands()
+        if not hint and commands and commands.required:
+            hint = ": write a command's options after its name"
+        self.error(f"unknown option {name}{hint}")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices:

@@ -25,18 +25,49 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     Returns:
         an empty text if no known name is similar.
     """
+    # A long text has no typing mistake, and comparing it would take long.
+    if len(name) > 64:
+        return ""
+    texts = {_comparable(each): each for each in sorted(known, reverse=True)}
+    similar = _similar(_comparable(name), texts)
+    return f": did you mean {texts[similar]!r}?" if similar else ""
+
+
+def _comparable(name: str) -> str:
+    """The name without what options share: their hyphens would make all of them similar."""
+    return name.lower().lstrip("-").replace("-", "_")
+
+
+def _similar(name: str, known: Iterable[str]) -> str | None:
+    """The known name that was probably meant; None rather than a wild guess."""
     # Only mistakes need it.
     import difflib  # noqa: PLC0415
 
+    if len(name) < 2:
+        return None
     candidates = sorted(known)
-    lower = name.lower()
-    # A long text has no typing mistake, and comparing it would take long.
-    if not 1 < len(lower) <= 64:
-        return ""
-    similar = difflib.get_close_matches(lower, candidates, n=1, cutoff=0.6)
+    # Such mistakes change much of a short name.
+    swapped = [each for each in candidates if sorted(each) == sorted(name)]
+    wrong = [each for each in candidates if len(name) > 2 and _differ_by_a_letter(name, each)]
+    close = difflib.get_close_matches(name, candidates, n=1, cutoff=0.77)
     # Part of a name, such as 'whitelist' for 'whitelist_names'.
-    similar += [each for each in candidates if len(lower) > 3 and each.startswith(lower)]
-    return f": did you mean {similar[0]!r}?" if similar else ""
+    longer = [each for each in candidates if len(name) > 3 and each.startswith(name)]
+    words = set(name.split("_"))
+    within = [each for each in candidates if words <= set(each.split("_"))]
+    # More than a name, such as 'subject_alternative_names' for 'alternative_names'.
+    shorter = [
+        each
+        for each in candidates
+        if set(each.split("_")) <= words and len(each) * 3 >= len(name) * 2
+    ]
+    # A word of several names means none of them.
+    unique = (each for each in (within, shorter) if len(each) == 1)
+    groups = (swapped, wrong, close, longer, *unique)
+    return next((group[0] for group in groups if group), None)
+
+
+def _differ_by_a_letter(first: str, second: str) -> bool:
+    return len(first) == len(second) and sum(map(str.__ne__, first, second)) == 1
 
 
 def suggest_option(problem: ConfigProblem, model: type[pydantic.BaseModel]) -> ConfigProblem:

@@ -36,6 +36,20 @@ PARSERS = {parser.prog: parser for parser in subparsers(main.make_parser(*main.C
         ("check --xyzzy", "anchor check", "unknown option --xyzzy"),
         ("check a b", "anchor check", "unexpected argument 'b'"),
         ("certs --xyzzy", "anchor certs", "unknown option --xyzzy"),
+        ("certs --fro a", "anchor certs", "unknown option --fro: did you mean '--for'?"),
+        ("certs --limit 5 -x", "anchor certs", "unknown option -x"),
+        ("certs --limit -1", "anchor certs", "argument --limit: '-1' is no positive number"),
+        ("--verison", "anchor", "unknown option --verison: did you mean '--version'?"),
+        (
+            "--config a.json check",
+            "anchor",
+            "unknown option --config: write a command's options after its name",
+        ),
+        (
+            "token --json list",
+            "anchor token",
+            "unknown option --json: write a command's options after its name",
+        ),
         (
             "token create --requestr web1",
             "anchor token create",
