@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from anchor.cli import times
+from anchor.cli import times, values
 from anchor.cli.check import add_config_option
 from anchor.cli.command_modules import run_from
 
@@ -20,7 +20,9 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     )
     add_subject(parser, nargs="?")
     until = parser.add_mutually_exclusive_group()
-    until.add_argument("--hours", type=float, help="how many hours; default: until anchor unban")
+    until.add_argument(
+        "--hours", type=values.number, help="how many hours; default: until anchor unban"
+    )
     until.add_argument(
         "--until",
         type=times.moment,

@@ -12,6 +12,7 @@ from anchor.cli import times
 from anchor.cli.configuration import read_configuration
 from anchor.cli.database_access import ban_file, open_database
 from anchor.cli.key_argument import certificate_fingerprint, key_fingerprint
+from anchor.cli.parser import CommandLineError
 from anchor.cli.terminal import printable
 from anchor.config.document import Document
 from anchor.errors import ConfigurationError
@@ -29,6 +30,9 @@ def run_ban(namespace: argparse.Namespace) -> int:
     now = utc_now()
     document = read_configuration(namespace.config)
     if namespace.kind is None:
+        for option in ("hours", "until", "reason"):
+            if getattr(namespace, option):
+                raise CommandLineError(f"--{option} needs KIND and VALUE: what is to be banned")
         return _list(_open_bans(document, create=False), now, as_json=namespace.json)
     ban = Ban(
         kind=namespace.kind,
@@ -112,7 +116,7 @@ def _value_to_ban(namespace: argparse.Namespace) -> str:
 
 def _value(namespace: argparse.Namespace) -> str:
     if namespace.value is None:
-        raise ConfigurationError.about("", f"which {namespace.kind}?")
+        raise CommandLineError(f"VALUE is missing: which {namespace.kind} is to be banned?")
     if namespace.kind == "key":
         return key_fingerprint(namespace.value)
     if namespace.kind == "certificate":

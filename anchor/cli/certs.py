@@ -8,6 +8,7 @@ from pathlib import Path
 from anchor.cli import times
 from anchor.cli.check import add_config_option
 from anchor.cli.command_modules import run_from
+from anchor.cli.parser import CommandLineError
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +26,6 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--older-than",
         type=_days,
-        default=0.0,
         metavar="DAYS",
         help="with --prune: only those that expired that long ago; default: 0",
     )
@@ -98,7 +98,8 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
         "--since",
         type=times.moment_or_ago,
         metavar="TIME",
-        help="only those issued since a time, such as 2027-01-31T12:00Z, or since 2h ago",
+        help="only those issued since a time, such as 2027-01-31T12:00Z, or within a span "
+        "before now, such as 2h",
     )
     ends = parser.add_mutually_exclusive_group()
     ends.add_argument("--in-force", action="store_true", help="only those that have not expired")
@@ -143,4 +144,7 @@ def _serial(text: str) -> str:
 
 
 def _run_list(namespace: argparse.Namespace) -> int:
+    if not namespace.prune and (namespace.dry_run or namespace.older_than is not None):
+        option = "--dry-run" if namespace.dry_run else "--older-than"
+        raise CommandLineError(f"{option} is an option of --prune")
     return run_from("certs_prune" if namespace.prune else "certs_list")(namespace)

@@ -49,7 +49,7 @@ def run(namespace: argparse.Namespace) -> int:
             "", f"--prune deletes all expired certificates: it cannot be used with {given[0]}"
         )
     now = utc_now()
-    before = _before(now, namespace.older_than)
+    before = _before(now, namespace.older_than or 0.0)
     document = read_configuration(namespace.config)
     directories = output_directories(document)
     inventory = Inventory(open_database(document))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from contextlib import closing
 from pathlib import Path
 
 from anchor.cli.check import add_config_option
 from anchor.cli.command_modules import run_from
 from anchor.cli.configuration import read_configuration
 from anchor.cli.database_access import locate
+from anchor.config.diagnostics import Diagnostics
 from anchor.errors import ConfigurationError
 from anchor.store.database.backup import back_up
 from anchor.store.database.engine import Database
@@ -88,8 +90,10 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 def run_info(namespace: argparse.Namespace) -> int:
     """Print where the database is, its version, rows and size."""
     location = locate(read_configuration(namespace.config))
-    with inspect_database(location) as connection:
+    problems = Diagnostics()
+    with problems.at("database"), inspect_database(location) as connection:
         info = describe_database(connection)
+    problems.raise_if_any()
     if namespace.json:
         report = {
             "database": str(location),
@@ -113,14 +117,14 @@ def run_upgrade(namespace: argparse.Namespace) -> int:
     """Create or migrate the tables."""
     location = locate(read_configuration(namespace.config))
     before = None
-    if location.path is None or location.path.exists():
-        with inspect_database(location) as connection:
-            before = schema_of(connection)
     database = Database(location)
-    try:
+    problems = Diagnostics()
+    with problems.at("database"), closing(database):
+        if location.path is None or location.path.exists():
+            with inspect_database(location) as connection:
+                before = schema_of(connection)
         database.prepare()
-    finally:
-        database.close()
+    problems.raise_if_any()
     if before is None:
         print(f"{location}: created the tables, with version {HEAD} of the schema")
     elif before < HEAD:

@@ -6,16 +6,16 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import ip_address
 from pathlib import Path
 
 from anchor.auth.results import AuthDetails
 from anchor.authorities import load_authorities
 from anchor.authority import RegistrationAuthority
-from anchor.cli import explain_order
+from anchor.cli import explain_order, values
 from anchor.cli.check import add_config_option
 from anchor.cli.terminal import GREEN, RED, YELLOW, Painter, is_coloured, printable
 from anchor.config.document import find_config
+from anchor.config.suggestions import did_you_mean
 from anchor.errors import ConfigurationError, DatabaseUnavailable, StorageError
 from anchor.policy.checks import Verdict
 from anchor.policy_tools import explain
@@ -87,7 +87,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from",
         dest="address",
-        type=ip_address,
+        type=values.address,
         default="127.0.0.1",
         metavar="ADDRESS",
         help="the address of the client; default: 127.0.0.1",
@@ -185,7 +185,8 @@ def _choose(
         [only] = authorities.values()
         return only
     if name not in authorities:
-        raise UsageError(f"there is no registration authority {name!a}, but {names}")
+        hint = did_you_mean(name, authorities) or f": the configuration has {names}"
+        raise UsageError(f"there is no registration authority {name!a}{hint}")
     return authorities[name]
 
 
@@ -256,7 +257,7 @@ def _contents(explained: Explanation) -> Iterator[str]:
     assert contents is not None
     yield ""
     yield "The certificate"
-    for name, values in (
+    for name, entries in (
         ("subject", [contents.subject]),
         ("names", contents.names),
         ("key", [contents.key]),
@@ -268,7 +269,7 @@ def _contents(explained: Explanation) -> Iterator[str]:
         ("not after", [timestamp(contents.not_after)]),
         ("left out", (*contents.dropped_subject_attributes, *contents.dropped_extensions)),
     ):
-        shown = ", ".join(value for value in values if value) or "none"
+        shown = ", ".join(entry for entry in entries if entry) or "none"
         yield f"  {name:18}  {printable(shown)}"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from anchor.cli import values
 from anchor.errors import ConfigurationError
 from anchor.X509 import create_ca
 
@@ -30,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--days",
-        type=int,
+        type=values.whole_number,
         default=365,
         help="how many days the CA is valid, if its root is valid as long",
     )
@@ -62,7 +63,9 @@ def _add_intermediate(group: Any) -> None:
     )
     group.add_argument("--root-name", help=f"a new root's common name; default: {ROOT_NAME}")
     group.add_argument(
-        "--root-days", type=int, help=f"how many days a new root is valid; default: {ROOT_DAYS}"
+        "--root-days",
+        type=values.whole_number,
+        help=f"how many days a new root is valid; default: {ROOT_DAYS}",
     )
 
 

@@ -38,7 +38,12 @@ class HelpFormatter(argparse.HelpFormatter):
         plain = isinstance(action.default, str | int | float) and not isinstance(
             action.default, bool
         )
-        if text and plain and action.default != argparse.SUPPRESS and "default" not in text:
+        if (
+            text
+            and plain
+            and action.default not in ("", argparse.SUPPRESS)
+            and "default" not in text
+        ):
             return f"{text}; default: %(default)s"
         return text
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import getpass
-import shlex
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
-from anchor.cli import client_options
+from anchor.cli import client_options, values
 from anchor.client import configuration, connection_options, schedule, signing_request, trust
 from anchor.client.errors import Misconfigured, Unavailable
 from anchor.client.outcome import Outcome
@@ -53,7 +52,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--hook",
-        type=shlex.split,
+        type=values.words,
         default=[],
         metavar="COMMAND",
         help="a program and its arguments, run without a shell after each success",
@@ -67,7 +66,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--wait",
-        type=float,
+        type=values.seconds,
         default=0,
         metavar="SECONDS",
         help="how long to retry while the service is not available; default: 0",
@@ -83,7 +82,7 @@ def _mode(text: str) -> int:
     except ValueError:
         mode = -1
     if mode & ~0o660 or not mode & 0o400:
-        raise argparse.ArgumentTypeError("should be 400, 600, 440, 640 or 660")
+        raise argparse.ArgumentTypeError(f"{text!a} is not 400, 600, 440, 640 or 660")
     return mode
 
 
@@ -93,7 +92,7 @@ def _fraction(text: str) -> float:
     except ValueError:
         part = 0.0
     if not 0.05 <= part <= 0.95:
-        raise argparse.ArgumentTypeError("should be from 0.05 to 0.95")
+        raise argparse.ArgumentTypeError(f"{text!a} is not from 0.05 to 0.95")
     return part
 
 

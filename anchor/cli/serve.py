@@ -9,6 +9,7 @@ import pecan
 from pecan.commands.serve import ServeCommand
 from pecan.configuration import conf_from_file
 
+from anchor.cli import values
 from anchor.cli.check import add_config_option
 from anchor.config.config_py import find_config_py
 from anchor.config.document import find_config
@@ -22,7 +23,9 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     )
     add_config_option(parser)
     parser.add_argument("--host", help="address to listen on, if not the one in config.py")
-    parser.add_argument("--port", type=int, help="port to listen on, if not the one in config.py")
+    parser.add_argument(
+        "--port", type=values.port, help="port to listen on, if not the one in config.py"
+    )
     parser.set_defaults(run=run)
 
 

@@ -178,11 +178,25 @@ def parse_document(path: Path) -> dict[str, Any]:
             text, object_pairs_hook=object_without_duplicates, parse_constant=reject_constant
         )
     except (ValueError, RecursionError) as error:
-        raise ConfigurationError.about("", f"{path} is not JSON: {error}") from None
+        reason = _describe_json_error(text, error)
+        raise ConfigurationError.about("", f"{path} is not JSON: {reason}") from None
     problems.raise_if_any()
     if not isinstance(document, dict):
         raise ConfigurationError.about("", f"{path} does not hold a JSON object")
     return document
+
+
+def _describe_json_error(text: str, error: Exception) -> str:
+    """What is wrong with a text that is not JSON, without the words of Python."""
+    if not text.strip():
+        return "it is empty"
+    if text.startswith("\ufeff"):
+        return "it begins with a byte order mark; save it as UTF-8 without one"
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg}, in line {error.lineno}, column {error.colno}"
+    if isinstance(error, RecursionError):
+        return "its objects or arrays are nested too deeply"
+    return "a number has too many digits"
 
 
 def _named_sections(

@@ -143,7 +143,7 @@ complete -c anchor -n '__fish_seen_subcommand_from certs; and not __fish_seen_su
 complete -c anchor -n '__fish_seen_subcommand_from certs; and not __fish_seen_subcommand_from show import' -l token -r -d 'only those issued with this token, and their renewals'
 complete -c anchor -n '__fish_seen_subcommand_from certs; and not __fish_seen_subcommand_from show import' -l account -r -d 'only those that this ACME account ordered'
 complete -c anchor -n '__fish_seen_subcommand_from certs; and not __fish_seen_subcommand_from show import' -l renewed-from -r -d 'only renewals of this certificate: its SHA-256, or the start of it'
-complete -c anchor -n '__fish_seen_subcommand_from certs; and not __fish_seen_subcommand_from show import' -l since -r -d 'only those issued since a time, such as 2027-01-31T12:00Z, or since 2h ago'
+complete -c anchor -n '__fish_seen_subcommand_from certs; and not __fish_seen_subcommand_from show import' -l since -r -d 'only those issued since a time, such as 2027-01-31T12:00Z, or within a span before now, such as 2h'
 complete -c anchor -n '__fish_seen_subcommand_from certs; and not __fish_seen_subcommand_from show import' -l in-force -d 'only those that have not expired'
 complete -c anchor -n '__fish_seen_subcommand_from certs; and not __fish_seen_subcommand_from show import' -l expired -d 'only those that have expired'
 complete -c anchor -n '__fish_seen_subcommand_from certs; and not __fish_seen_subcommand_from show import' -l expiring -r -d 'only those in force that expire within a span, such as 2h, 90min or 7d; a number without a unit is in hours'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from anchor.errors import AnchorError, DatabaseUnavailable, StorageError
 # PostgreSQL's read_only_sql_transaction: the server has become a replica.
 _READ_ONLY = "25006"
 _MISSING_TABLE = "42P01"
+# psycopg's text has it when the host is not found.
+_ERROR_NUMBER = re.compile(r"\[Errno -?\d+\] ")
 
 
 @contextmanager
@@ -45,7 +48,7 @@ def replacement_of(error: Exception, name: str) -> AnchorError | None:
     cause = error.orig if isinstance(error, exc.DBAPIError) else error
     if not _is_of_driver(cause):
         return None
-    text = " ".join(str(cause).split())
+    text = _ERROR_NUMBER.sub("", " ".join(str(cause).split()))
     return (DatabaseUnavailable if _may_pass(cause) else StorageError)(f"{name}: {text}")
 
 

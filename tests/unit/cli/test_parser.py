@@ -83,6 +83,61 @@ def test_a_mistake_is_answered_with_the_usage_of_its_command(words, prog, messag
     assert "s3cret" not in error
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("serve --port http", "--port: 'http' is not a port: a number from 1 to 65535 is needed"),
+        ("serve --port 65536", "--port: '65536' is not a port: a number from 1 to 65535 is needed"),
+        ("init --days 1.5", "--days: '1.5' is not a whole number"),
+        ("ban name a.example --hours nan", "--hours: 'nan' is too large"),
+        ("ban name a.example --hours two", "--hours: 'two' is not a number"),
+        ("request a.example --wait -1", "--wait: '-1' is less than 0 seconds"),
+        ("request a.example --key-mode 644", "--key-mode: '644' is not 400, 600, 440, 640 or 660"),
+        ("request a.example --renew-when-left 2", "'2' is not from 0.05 to 0.95"),
+        ("request a.example --hook it's", '--hook: "it\'s": a quotation mark is not closed'),
+        (
+            "request a.example --hook a\\",
+            "--hook: 'a\\\\': nothing follows the backslash at its end",
+        ),
+        (
+            "explain --from localhost www.csr",
+            "--from: 'localhost' is not an IP address such as 192.0.2.1 or 2001:db8::1",
+        ),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_named_in_plain_words(words, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main.main(words.split())
+
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert error.endswith(f"{message}\n")
+    assert "invalid" not in error
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("certs --dry-run", "--dry-run is an option of --prune"),
+        ("certs --older-than 0", "--older-than is an option of --prune"),
+        ("ban --hours 2", "--hours needs KIND and VALUE: what is to be banned"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_a_mistake(words, message, capsys, tmp_path):
+    main.main(["init", str(tmp_path)])
+    config = str(tmp_path / "config.json")
+
+    assert main.main([*words.split(), "--config", config]) == 2
+    assert capsys.readouterr().err == f"anchor: {message}\n"
+
+
+@pytest.mark.parametrize("prog", PARSERS)
+def test_no_type_of_an_argument_leaves_its_message_to_argparse(prog):
+    for action in PARSERS[prog]._actions:
+        # argparse would name the function: "invalid int value".
+        assert action.type not in (int, float), f"{prog}: {action.dest}"
+
+
 def test_two_different_configurations_to_check_are_a_mistake(capsys, tmp_path):
     assert main.main(["check", "a.json", "--config", "b.json"]) == 2
     assert (
@@ -176,7 +231,10 @@ def test_the_help_describes_every_argument_with_its_default(prog):
             continue
         assert action.help, f"{prog}: {action.dest} has no help"
         shown = formatter._get_help_string(action)
-        if action.default not in (None, argparse.SUPPRESS, False, True, []) and action.nargs != 0:
+        if (
+            action.default not in (None, "", argparse.SUPPRESS, False, True, [])
+            and action.nargs != 0
+        ):
             assert "default" in shown, f"{prog}: {action.dest}"
 
 

@@ -276,8 +276,7 @@ def test_a_ban_with_a_fraction_of_a_second_does_not_end_early(tmp_path):
     [
         ["--hours", "0"],
         ["--hours", "-1"],
-        ["--hours", "1e99"],
-        ["--hours", "nan"],
+        ["--hours", "1e9"],
         ["--until", "2001-01-01"],
     ],
 )
