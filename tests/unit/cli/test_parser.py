@@ -38,7 +38,7 @@ PARSERS = {parser.prog: parser for parser in subparsers(main.make_parser(*main.C
         ("certs --xyzzy", "anchor certs", "unknown option --xyzzy"),
         ("certs --fro a", "anchor certs", "unknown option --fro: did you mean '--for'?"),
         ("certs --limit 5 -x", "anchor certs", "unknown option -x"),
-        ("certs --limit -1", "anchor certs", "argument --limit: '-1' is no positive number"),
+        ("certs --limit -1", "anchor certs", "argument --limit: '-1' is not a positive number"),
         ("--verison", "anchor", "unknown option --verison: did you mean '--version'?"),
         (
             "--config a.json check",
