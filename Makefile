@@ -28,11 +28,12 @@ check: $(VENV)/check.stamp
 	$(BIN)/python -m pytest --quiet --numprocesses=auto --dist=worksteal \
 	    --hypothesis-profile=check -m 'not slow' tests/unit $(PYTEST)
 
+# Three processes keep two cores busy: many tests wait for a server, or for a time.
 test: $(VENV)/test.stamp $(VENV)/packages.stamp $(VENV)/npm.stamp CA/root-ca.crt
 	$(MAKE) --jobs=2 lint docs collect
 	$(BIN)/anchor test-policy tests/policy/sample.json
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest --cov --cov-report=term --numprocesses=2 --dist=loadfile \
+	$(BIN)/python -m pytest --cov --cov-report=term --numprocesses=3 --dist=loadfile \
 	    --no-loadscope-reorder $(PYTEST)
 
 lint: $(VENV)/test.stamp

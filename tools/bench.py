@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--directory", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.split_only:
-        print_split(options.split_only, options.directory)
+        print_split(options.split_only, options.directory, min(100, options.requests))
         return
     # Remove the files only at the end: after many files were removed, ext4 is slow for minutes at
     # making new ones.
@@ -111,7 +111,10 @@ def print_all(options: argparse.Namespace, directory: Path) -> None:
         # In a separate process: it configures logging, and changes the current directory.
         split_directory = str(directory / f"{kind}-split")
         subprocess.run(
-            [sys.executable, __file__, "--split-only", kind, "--directory", split_directory],
+            [
+                *(sys.executable, __file__, "--split-only", kind, "--directory", split_directory),
+                *("--requests", str(options.requests)),
+            ],
             check=True,
         )
 
@@ -137,12 +140,12 @@ def print_row(
     )
 
 
-def print_split(kind: str, directory: Path) -> None:
-    """Print the CPU time of each step of a request."""
+def print_split(kind: str, directory: Path, repeated: int) -> None:
+    """Print the CPU time of each step of a request, which runs so often in each round."""
     from bench_split import split  # noqa: PLC0415  # it needs this module
 
     configure(directory, kind)
-    steps = split(directory)
+    steps = split(directory, repeated)
     print(f"\n{kind}: CPU of each step, in microseconds")
     for step, seconds in steps:
         print(f"  {step:36} {seconds * 1e6:8.1f}")
@@ -163,14 +166,14 @@ class Row:
 def measure(ca: x509.Certificate, count: int, connections: int, directory: Path) -> Row:
     """Measure a configured service under load, and the bare signature with its CA's key."""
     key = load_pem_private_key((directory / "CA/root-ca-unwrapped.key").read_bytes(), None)
-    alone = max(50, count // 10)
-    requests = iter([sign_request(csr) for csr in make_csrs(100 + 2 * count + alone)])
+    first, alone = min(100, count), min(count, max(50, count // 10))
+    requests = iter([sign_request(csr) for csr in make_csrs(first + 2 * count + alone)])
 
     def send(number: int, connections: int) -> tuple[list[bytes], list[float]]:
         return load(port, list(itertools.islice(requests, number)), connections)
 
     with serving(directory) as (port, pid):
-        send(100, connections)
+        send(first, connections)
         bare = [bare_signature(key)]
         started = cpu_seconds(pid)
         answers, slow = send(count, connections)

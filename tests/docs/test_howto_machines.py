@@ -7,6 +7,7 @@ on a copy of that machine.
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -15,6 +16,7 @@ from cryptography import x509
 from tests.support.documentation import ROOT, blocks
 from tests.support.servers.fresh_debian import fresh_debian
 from tests.support.servers.processes import wait_for
+from tests.support.servers.uwsgi_wheel import uwsgi_wheels
 from tests.support.terminal import Terminal
 
 # The address of the machine on its other network; requests from there are not from loopback.
@@ -65,12 +67,21 @@ def clone(directory):
     subprocess.run(["tar", "--extract", "-C", directory], input=packed.stdout, check=True)
 
 
+def offer_uwsgi(root):
+    """Let pip find the compiled uwsgi: it would compile the same one."""
+    shutil.copytree(uwsgi_wheels(), root / "srv/wheels")
+    settings = root / "etc/xdg/pip/pip.conf"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("[global]\nfind-links = /srv/wheels\n")
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     """The changes of a machine on which both pages were followed."""
     directory = tmp_path_factory.mktemp("installed")
     with fresh_debian(directory / "machine") as machine:
         clone(machine.root / "root/anchor")
+        offer_uwsgi(machine.root)
         with at(machine, directory) as terminal:
             follow(terminal, "howto/systemd.rst")
             *steps, admit = blocks("howto/nginx-and-uwsgi.rst", "console", "shell")
