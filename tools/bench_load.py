@@ -145,9 +145,15 @@ class _Received:
         return io.BytesIO(self._content)
 
 
-def _body(answer: bytes) -> bytes:
+def read_response(answer: bytes) -> http.client.HTTPResponse:
+    """The response in the bytes that a server sent."""
     response = http.client.HTTPResponse(cast(socket.socket, _Received(answer)))
     response.begin()
+    return response
+
+
+def _body(answer: bytes) -> bytes:
+    response = read_response(answer)
     assert response.status == 200, answer
     return response.read()
 

@@ -127,6 +127,49 @@ def _count_rows(database: Path) -> int:
 @contextlib.contextmanager
 def openbao(program: Path, directory: Path, certificate: Path, key: Path) -> Iterator[Server]:
     """Run OpenBao with raft storage and without TLS; its PKI engine stores certificates."""
+    with _openbao(program, directory, certificate, key) as (pid, api):
+        yield Server(
+            OPENBAO,
+            api.port,
+            pid,
+            request=api.sign_request,
+            certificate=lambda body: _text(json.loads(body)["data"]["certificate"]),
+            count_stored=api.count_stored,
+        )
+
+
+@contextlib.contextmanager
+def openbao_acme(
+    program: Path, directory: Path, certificate: Path, key: Path, resolver: str
+) -> Iterator[tuple[int, int, str]]:
+    """Run OpenBao as above, with ACME; yield its port, its process id and its ACME directory.
+
+    Args:
+        program: the program.
+        directory: the directory to make for its files.
+        certificate: the file with the certificate of the CA.
+        key: the file with its key.
+        resolver: the address and port of the DNS server that it asks about challenges.
+    """
+    with _openbao(program, directory, certificate, key) as (pid, api):
+        headers = ["Location", "Replay-Nonce", "Link"]
+        api.call("POST", "sys/mounts/pki/tune", {"allowed_response_headers": headers})
+        url = f"http://127.0.0.1:{api.port}/v1/pki"
+        api.call("POST", "pki/config/cluster", {"path": url})
+        acme = {
+            "enabled": True,
+            "dns_resolver": resolver,
+            "allowed_roles": ["bench"],
+            "default_directory_policy": "role:bench",
+        }
+        api.call("POST", "pki/config/acme", acme)
+        yield api.port, pid, f"{url}/acme"
+
+
+@contextlib.contextmanager
+def _openbao(
+    program: Path, directory: Path, certificate: Path, key: Path
+) -> Iterator[tuple[int, _Api]]:
     (directory / "raft").mkdir(parents=True)
     port, cluster_port = free_port(), free_port()
     (directory / "bao.hcl").write_text(
@@ -150,21 +193,14 @@ def openbao(program: Path, directory: Path, certificate: Path, key: Path) -> Ite
             "ttl": "24h",
         }
         api.call("POST", "pki/roles/bench", role)
-        yield Server(
-            OPENBAO,
-            port,
-            pid,
-            request=api.sign_request,
-            certificate=lambda body: _text(json.loads(body)["data"]["certificate"]),
-            count_stored=api.count_stored,
-        )
+        yield pid, api
 
 
 class _Api:
     """OpenBao's HTTP API, used with the root token, for which OpenBao checks no policies."""
 
     def __init__(self, port: int) -> None:
-        self._port = port
+        self.port = port
         self._token = ""
 
     def unseal(self) -> None:
@@ -184,7 +220,7 @@ class _Api:
         return cast(dict[str, Any], json.loads(body or b"{}"))
 
     def _send(self, method: str, path: str, content: object) -> tuple[int, bytes]:
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self._port, 60)) as sent:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, 60)) as sent:
             sent.request(method, f"/v1/{path}", json.dumps(content), {"X-Vault-Token": self._token})
             response = sent.getresponse()
             return response.status, response.read()
