@@ -20,8 +20,7 @@ from typing import Any, TypeVar
 import bench_acme
 from bench_acme_client import REQUESTS, Client, Order, Steps, make_orders, run
 from bench_load import cpu_seconds, verify
-from bench_peer_servers import OPENBAO, openbao_acme
-from bench_peers import find_programs
+from bench_peer_servers import openbao_acme
 
 # `bench` has added the directory above this one to the path.
 from tests.support.servers.dns_stub import DnsStub
@@ -53,17 +52,13 @@ class Turn:
 def main() -> None:
     """Run the benchmark and print the result."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("program", type=Path, help="the program bao")
     parser.add_argument("--orders", type=int, default=100, help="per server and turn")
     parser.add_argument("--turns", type=int, default=9)
     parser.add_argument("--connections", type=int, default=8)
-    parser.add_argument("--bao", type=Path, help="the program bao")
     options = parser.parse_args()
-    program = find_programs({OPENBAO: options.bao}).get(OPENBAO)
-    if program is None:
-        print(f"\nACME: {OPENBAO} is not installed and left out")
-        return
     with tempfile.TemporaryDirectory() as directory:
-        turns = compare(program, options, Path(directory) / "acme")
+        turns = compare(options, Path(directory) / "acme")
     ours, theirs, same = (
         statistics.median(getattr(turn, name) for turn in turns) * 1e3
         for name in ("anchor", "openbao", "same")
@@ -79,7 +74,7 @@ def main() -> None:
     )
 
 
-def compare(program: Path, options: argparse.Namespace, directory: Path) -> list[Turn]:
+def compare(options: argparse.Namespace, directory: Path) -> list[Turn]:
     """Measure both servers, turn by turn."""
     records: dict[str, str] = {}
 
@@ -91,7 +86,7 @@ def compare(program: Path, options: argparse.Namespace, directory: Path) -> list
         dns = stack.enter_context(DnsStub(answer))
         pair = (directory / "CA/root-ca.crt", directory / "CA/root-ca-unwrapped.key")
         resolver = f"{dns.address.host}:{dns.address.port}"
-        peer_server = openbao_acme(program, directory / "openbao", *pair, resolver)
+        peer_server = openbao_acme(options.program, directory / "openbao", *pair, resolver)
         peer = Peer(*stack.enter_context(peer_server), records, options.connections)
         count = WARM_UP + options.turns * options.orders
         ours, theirs = iter(make_orders(count)), iter(make_orders(count))

@@ -7,6 +7,7 @@ at that time; a separate column shows what it uses while the others are asked.  
 take less than the bare signature with the library that Anchor uses, which is measured too.
 
 Every certificate is verified, and each server must have stored as many as it answered.
+``bench_acme_peers`` then compares ACME with OpenBao's.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import bench_peer_servers
-from bench import CA_KEYS, bare_signature, configure
+from bench import CA_KEYS, bare_signature, configure, run_script
 from bench_load import cpu_seconds, host_name, load, make_csrs, verify
 from bench_peer_servers import ANCHOR, CFSSL, OPENBAO, PACKAGES, PROGRAMS, Server
 from cryptography import x509
@@ -115,6 +116,15 @@ def main() -> None:
         for kind in options.keys:
             comparison = compare(kind, programs, options, Path(directory) / kind)
             print("\n".join(describe(kind, comparison)), flush=True)
+    if program := programs.get(OPENBAO):
+        sizes = {
+            "--orders": options.requests // 2,
+            "--turns": options.rounds,
+            "--connections": options.connections,
+        }
+        # In a separate process: it starts further servers.
+        words = [str(word) for pair in sizes.items() for word in pair]
+        run_script("bench_acme_peers.py", str(program), *words)
 
 
 def find_programs(given: Mapping[str, Path | None]) -> dict[str, Path]:
