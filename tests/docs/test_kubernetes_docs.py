@@ -12,7 +12,7 @@ import yaml
 
 from anchor.cli.main import main
 from tests.support.documentation import ROOT, blocks
-from tests.support.pki import DAY, make_ca, now
+from tests.support.pki import DAY, make_ca, make_csr, now
 from tests.support.terminal import Terminal
 
 PAGE = "howto/running-in-kubernetes.rst"
@@ -119,7 +119,7 @@ def test_the_commands_make_the_objects_that_the_deployment_uses(objects, tmp_pat
 def test_the_commands_in_a_pod_work(serve, document, tmp_path):
     """A script replaces kubectl, and runs the command here."""
     *_, commands = blocks(PAGE, "sh")
-    serve(document)
+    serve(document).issue(make_csr())
 
     with Terminal(tmp_path, stand_ins={"kubectl": 'shift 5; exec "$@"'}) as terminal:
         shown = terminal.run(commands.text)

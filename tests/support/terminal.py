@@ -23,6 +23,9 @@ _BIN = Path(sys.executable).parent
 _BASH = ("bash", "--norc", "--noprofile")
 _PATIENCE = PATIENCE * 3
 
+# Bash runs a trap after each command that fails, also in the middle of a block.
+_TRAP = "failed=; trap 'failed=\"$failed ${BASH_COMMAND%%[[:cntrl:]]*};\"' ERR"
+
 # Text that differs between runs: on both sides, it only has to match the same pattern.
 _VARIABLE = [
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+]00:00)?", "a time"),
@@ -91,13 +94,13 @@ class Terminal:
     def run(self, command, *, code=0):
         """Run a command; return its output, with standard error.
 
-        It must end with this exit code; None allows any.
+        It must end with this exit code, and with 0 no command in it may fail; None allows any.
         """
         return self.shown(self._run(self.typed(command), command, code))
 
     def _run(self, typed, command, code=0):
         mark = secrets.token_hex(8)
-        typed = f"{typed.rstrip()}\nprintf '\\n%s %d\\n' {mark} $?\n"
+        typed = f"{_TRAP}\n{typed.rstrip()}\nprintf '\\n%s %d %s\\n' {mark} $? \"$failed\"\n"
         watch = threading.Timer(self._patience, self._shell.kill)
         watch.daemon = True
         watch.start()
@@ -112,8 +115,9 @@ class Terminal:
             pytest.fail(f"the shell ended at {command!r}: {''.join(lines)}")
         watch.cancel()
         output = "".join(lines).removesuffix("\n")
-        ended = int(line.split()[1])
-        assert code is None or code == ended, f"{command} ended with {ended}\n{output}"
+        ended, *failed = line.split()[1:]
+        assert code is None or code == int(ended), f"{command} ended with {ended}\n{output}"
+        assert code != 0 or not failed, f"{' '.join(failed)} failed\n{output}"
         return output
 
     def start(self, command, *, log, until):
