@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 from cryptography.x509.oid import ExtensionOID, NameOID
 
 from anchor.policy.checks import Check
@@ -25,7 +24,7 @@ from anchor.X509.attribute_names import describe_attribute
 from anchor.X509.attribute_patterns import AttributePatterns
 from anchor.X509.ca_certificate import CACertificate
 from anchor.X509.name_constraints import names_in, violations
-from anchor.X509.related_keys import require_unrelated
+from anchor.X509.related_keys import RelatedKeys
 from anchor.X509.signing_request import X509Csr
 from anchor.X509.weak_keys import WeakKey
 
@@ -145,15 +144,14 @@ def key_checks(ca_keys: frozenset[bytes], weak: weak_keys.Allowed) -> tuple[Chec
         ca_keys: the keys of the authority's CA and its chain, as SubjectPublicKeyInfo.
         weak: the kinds of weak keys that the configuration allows.
     """
-    loaded = [load_der_public_key(ca_key) for ca_key in ca_keys]
+    related = RelatedKeys(ca_keys)
 
     def strong_key(csr: X509Csr) -> None:
         """Refuse weak keys, and keys equal or related to a key of the CA."""
         if csr.public_key_info in ca_keys:
             raise ValidationError("the key is the CA's own")
         try:
-            for ca_key in loaded:
-                require_unrelated(csr.public_key, ca_key)
+            related.refuse(csr.public_key, csr.public_key_info)
             weak_keys.require_strong(csr.public_key, weak)
         except WeakKey as error:
             raise ValidationError(error.message, **error.data) from None
