@@ -202,7 +202,7 @@ class RequestBans:
         keys: set[str] = set()
         for kind, value in values - self._read_values:
             if kind == "host":
-                keys.update(_key("name", key) for key in name_matching.lookup_keys(value))
+                keys |= {_key("name", key) for key in name_matching.lookup_keys(value)}
             else:
                 keys.add(_key(kind, value))
         if keys:
