@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from anchor.config.config_py import find_config_py
+from anchor.config.config_py import describe_failed_run, find_config_py
 from anchor.config.diagnostics import Diagnostics
 from anchor.config.plugins import validate_options
 from anchor.errors import ConfigurationError
@@ -49,9 +49,7 @@ def read(config_json: Path) -> ConfigPy:
     try:
         values = runpy.run_path(str(path))
     except (Exception, SystemExit) as error:
-        raise ConfigurationError.about(
-            "", f"{path} cannot be run: {type(error).__name__}: {error}"
-        ) from error
+        raise ConfigurationError.about("", describe_failed_run(path, error)) from error
     server, web = values.get("server"), values.get("web", {})
     host = server.get("host") if isinstance(server, dict) else None
     problems = Diagnostics()

@@ -100,6 +100,8 @@ def _general_problems(namespace: argparse.Namespace) -> Iterator[str]:
     ):
         if text is not None and not _is_name(text):
             yield f"{option} should have 1 to 64 printable characters"
+    if ":" in (namespace.user or ""):
+        yield "--user has a colon, which HTTP Basic authentication cannot send"
     for option, days in (("--days", namespace.days), ("--root-days", namespace.root_days)):
         if days is not None and not 1 <= days <= _MAX_DAYS:
             yield f"{option} should be from 1 to {_MAX_DAYS}"

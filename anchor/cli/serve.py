@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+from pathlib import Path
+from typing import Any
 
 import pecan
 from pecan.commands.serve import ServeCommand
@@ -11,8 +13,10 @@ from pecan.configuration import conf_from_file
 
 from anchor.cli import values
 from anchor.cli.check import add_config_option
-from anchor.config.config_py import find_config_py
+from anchor.config.config_py import describe_failed_run, find_config_py
+from anchor.config.diagnostics import Diagnostics
 from anchor.config.document import find_config
+from anchor.errors import ConfigurationError
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -33,14 +37,32 @@ def run(namespace: argparse.Namespace) -> int:
     """Serve until interrupted."""
     path = namespace.config or find_config()
     os.environ["ANCHOR_CONF"] = str(path)
-    config = conf_from_file(str(find_config_py(path)))
+    config = _read_config_py(find_config_py(path))
     if namespace.host is not None:
-        config.server.host = namespace.host
+        config["server"]["host"] = namespace.host
     if namespace.port is not None:
-        config.server.port = namespace.port
-    # pecan.load_app() accepts a mapping or a file name, but no Config.
-    application = pecan.load_app(config.to_dict())
+        config["server"]["port"] = namespace.port
+    application = pecan.load_app(config)
     command = ServeCommand()
     command.args = argparse.Namespace(reload=False)
     command.serve(application, application.config)
     return 0
+
+
+def _read_config_py(path: Path) -> dict[str, Any]:
+    """The settings in ``config.py``, of which the server needs two sections.
+
+    Raises:
+        ConfigurationError: it cannot be run, or lacks one of them.
+    """
+    try:
+        config: dict[str, Any] = conf_from_file(str(path)).to_dict()
+    except (Exception, SystemExit) as error:
+        raise ConfigurationError.about("", describe_failed_run(path, error)) from error
+    problems = Diagnostics()
+    for section, keys in (("server", ("host", "port")), ("app", ("modules",))):
+        values_of = config.get(section)
+        if not isinstance(values_of, dict) or not set(keys) <= set(values_of):
+            problems.add(section, f"{path} needs a dictionary with {' and '.join(map(repr, keys))}")
+    problems.raise_if_any()
+    return config

@@ -26,3 +26,8 @@ def find_config_py(config_json: Path) -> Path:
             return directory / "config.py"
     searched = ", ".join(map(str, directories))
     raise ConfigurationError.about("", f"there is no config.py in {searched}")
+
+
+def describe_failed_run(path: Path, error: BaseException) -> str:
+    """Why ``config.py`` cannot be run, in one line."""
+    return f"{path} cannot be run: {type(error).__name__}: {' '.join(str(error).split())}"
