@@ -58,6 +58,9 @@ _anchor() {
             (%(paths)s) path="$path $word" ;;
         esac
     done
+    case "$path:${words[CURRENT-1]}" in
+%(values)s
+    esac
     case "$path" in
 %(words)s
     esac
@@ -89,9 +92,25 @@ def options_of(parser: Parser) -> list[argparse.Action]:
 
 
 def words_of(parser: Parser) -> list[str]:
-    """What can follow a command: its commands and its options."""
+    """What can follow a command: its commands, the choices of its arguments, and its options."""
     long = [option for each in options_of(parser) for option in each.option_strings if option[2:]]
-    return [*commands_of(parser), *long]
+    return [*commands_of(parser), *choices_of(parser), *long]
+
+
+def choices_of(parser: Parser) -> list[str]:
+    """The values that the arguments of a command can have, if there is a list of them."""
+    if parser.prog == "anchor help":
+        return list(main.COMMANDS)
+    positional = [each for each in options_of(parser) if not each.option_strings]
+    return [str(choice) for each in positional for choice in each.choices or ()]
+
+
+def values_of(parser: Parser) -> Iterator[tuple[str, str]]:
+    """The options that have a list of values, and the values."""
+    for action in options_of(parser):
+        if action.choices:
+            for name in action.option_strings:
+                yield name, " ".join(map(str, action.choices))
 
 
 def path_of(parser: Parser) -> str:
@@ -124,7 +143,12 @@ def zsh(parser: Parser) -> str:
         f"        ('{path_of(each)}') choices=({' '.join(words_of(each))}) ;;"
         for each in tree(parser)
     ]
-    return _ZSH % {"paths": _paths(parser), "words": "\n".join(words)}
+    values = [
+        f"        ('{path_of(each)}:{name}') compadd {choices}; return ;;"
+        for each in tree(parser)
+        for name, choices in values_of(each)
+    ]
+    return _ZSH % {"paths": _paths(parser), "values": "\n".join(values), "words": "\n".join(words)}
 
 
 def fish(parser: Parser) -> str:
@@ -139,9 +163,14 @@ def fish(parser: Parser) -> str:
         condition = f"-n {_quoted('; and '.join(seen))} " if seen else ""
         for name in inner:
             lines.append(f"complete -c anchor {condition}-f -a {name}")
+        if choices := choices_of(each):
+            lines.append(f"complete -c anchor {condition}-f -a {_quoted(' '.join(choices))}")
+        values = dict(values_of(each))
         for action in options_of(each):
             for option in (option for option in action.option_strings if option[2:]):
                 value = "" if action.nargs == 0 else " -r"
+                if option in values:
+                    value = f" -r -f -a {_quoted(values[option])}"
                 text = _quoted(_help(action))
                 lines.append(f"complete -c anchor {condition}-l {option[2:]}{value} -d {text}")
     return "\n".join(lines) + "\n"

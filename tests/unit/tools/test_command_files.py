@@ -54,6 +54,8 @@ def test_groff_has_no_warning_about_a_man_page(name):
         (["check", "--config", "setup."], {"setup.cfg", "setup.py"}),
         (["check", "setup.c"], {"setup.cfg"}),
         (["user", "add", "--prompt", "--sec"], {"--secret-file"}),
+        (["ban", "na"], {"name"}),
+        (["help", "tok"], {"token"}),
     ],
     ids=lambda words: " ".join(sorted(words)),
 )
@@ -77,3 +79,38 @@ def test_bash_completes_commands_options_values_and_files(typed, offered):
 
     assert finished.stderr == "complete -o filenames -F _anchor anchor\n"
     assert set(finished.stdout.split()) == offered
+
+
+def test_zsh_completes_values_of_options_and_arguments():
+    text = (ROOT / "tools/completion/_anchor").read_text()
+    assert "(' check:--fail-on') compadd notice warning danger; return ;;" in text
+    assert "(' unban') choices=(name requester key certificate --help" in text
+    assert "(' help') choices=(serve init " in text
+
+
+@pytest.mark.skipif(not shutil.which("fish"), reason="needs fish")
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("anchor check --fail-on ", {"notice", "warning", "danger"}),
+        ("anchor ban na", {"name"}),
+        ("anchor help tok", {"token"}),
+        ("anchor token ", {"create", "list", "revoke"}),
+    ],
+)
+def test_fish_completes_commands_and_values(typed, offered, tmp_path):
+    finished = subprocess.run(
+        [
+            "fish",
+            "--no-config",
+            "-c",
+            f"source tools/completion/anchor.fish; complete -C '{typed}'",
+        ],
+        cwd=ROOT,
+        env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert {line.partition("\t")[0] for line in finished.stdout.splitlines()} == offered
