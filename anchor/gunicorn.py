@@ -64,6 +64,6 @@ def _log_failure(server: Any, error: BaseException) -> None:
     if isinstance(error, SystemExit):
         # A token rejected the PIN; anchor.runtime.startup has logged that.
         return
-    server.log.error(
-        "the configuration is broken: %s", error, exc_info=not isinstance(error, ConfigurationError)
-    )
+    # The message of a syntax error names the file and the line.
+    is_clear = isinstance(error, ConfigurationError | SyntaxError)
+    server.log.error("the configuration is broken: %s", error, exc_info=not is_clear)

@@ -60,8 +60,11 @@ def _similar(name: str, known: Iterable[str]) -> str | None:
         for each in candidates
         if set(each.split("_")) <= words and len(each) * 3 >= len(name) * 2
     ]
+    # Another form of a name's first word, such as 'certificate' for 'cert_path'.
+    first = [(each, each.split("_")[0]) for each in candidates]
+    begun = [each for each, word in first if len(word) > 3 and name.startswith(word)]
     # A word of several names means none of them.
-    unique = (each for each in (within, shorter) if len(each) == 1)
+    unique = (each for each in (within, shorter, begun) if len(each) == 1)
     groups = (swapped, wrong, close, longer, *unique)
     return next((group[0] for group in groups if group), None)
 

@@ -133,7 +133,14 @@ def test_it_listens_where_it_is_told_and_says_so_at_once(directory, line, host, 
 def test_an_invalid_port_option_is_reported(directory, port):
     configure(directory, "127.0.0.1", free_port())
 
-    assert_one_clear_line(start(f"anchor serve --port {port}", directory), port, "from 1 to 65535")
+    finished = start(f"anchor serve --port {port}", directory)
+
+    assert finished.returncode == 2
+    *usage, message = finished.stderr.splitlines()
+    assert usage[0].startswith("usage: anchor serve ")
+    assert message == (
+        f"anchor serve: argument --port: '{port}' is not a port: a number from 1 to 65535 is needed"
+    )
 
 
 def test_an_address_with_a_zone_is_reported_in_one_line(directory):

@@ -25,6 +25,8 @@ OPTIONS = ("--help", "--file", "--for", "--name", "--secret-file", "--reason", "
         ("extended_key_usage", VALIDATORS, "ext_key_usage"),
         ("subject_alternative_names", VALIDATORS, "alternative_names"),
         ("cidrs", VALIDATORS, "source_cidrs"),
+        ("certificate", ("cert_path", "key_path", "valid_hours"), "cert_path"),
+        ("--filename", OPTIONS, "--file"),
         ("chekc", main.COMMANDS, "check"),
         ("lst", main.COMMANDS, "list"),
         ("hsn", ("hsm", "est"), "hsm"),
