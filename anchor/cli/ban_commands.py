@@ -92,7 +92,8 @@ def _open_bans(document: Document, *, create: bool) -> Bans:
     path = ban_file(document)
     bans = Bans(open_database(document, create=create))
     if imported := import_ban_file(path, bans):
-        print(f"{bans.database}: imported {imported} bans of {path}", file=sys.stderr)
+        number = "1 ban" if imported == 1 else f"{imported} bans"
+        print(f"{bans.database}: imported {number} of {path}", file=sys.stderr)
     return bans
 
 

@@ -56,7 +56,8 @@ def run(namespace: argparse.Namespace) -> int:
             found += len(batch)
             added += _add(inventory, batch, problems)
     known = f"; {found - added} were in it before or cannot be imported" if found > added else ""
-    print(f"imported {added} certificates into {inventory.database}{known}")
+    certificates = "1 certificate" if added == 1 else f"{added} certificates"
+    print(f"imported {certificates} into {inventory.database}{known}")
     problems.raise_if_any()
     return 0
 

@@ -89,7 +89,10 @@ def run(namespace: argparse.Namespace) -> int:
 
 
 def _require_absent(namespace: argparse.Namespace, certificate: str, key: str) -> None:
-    """Raise ConfigurationError if a file to be made exists already."""
+    """Raise ConfigurationError if a file to be made exists already, or DIRECTORY is a file."""
+    directory = namespace.directory
+    if os.path.lexists(directory) and not directory.is_dir():
+        raise ConfigurationError.about("", f"{directory} is not a directory")
     made = [certificate]
     made += [] if namespace.pkcs11 else [key]
     made += [] if namespace.ca_only else ["config.json", first_configuration.SECRET_FILE]
@@ -97,8 +100,8 @@ def _require_absent(namespace: argparse.Namespace, certificate: str, key: str) -
     made += [ROOT, ROOT_KEY] if namespace.intermediate and not namespace.root_cert else []
     for path in made:
         # A dangling link counts as existing.
-        if os.path.lexists(namespace.directory / path):
-            raise ConfigurationError.about("", f"{namespace.directory / path} is there already")
+        if os.path.lexists(directory / path):
+            raise ConfigurationError.about("", f"{directory / path} is there already")
 
 
 def _root(namespace: argparse.Namespace, files: NewFiles) -> Issuer:

@@ -284,6 +284,16 @@ def test_existing_files_are_kept_and_nothing_is_made(tmp_path, words, path, kind
     assert before == contents(new)
 
 
+def test_a_file_in_place_of_the_directory_is_named(tmp_path, capsys):
+    path = tmp_path / "file"
+    path.write_text("kept")
+
+    assert main(["init", str(path)]) == 1
+
+    assert capsys.readouterr().err == f"anchor: {path} is not a directory\n"
+    assert path.read_text() == "kept"
+
+
 def test_optional_files_that_exist_are_kept(tmp_path, issue):
     new = tmp_path / "new"
     (new / "certs").mkdir(parents=True)

@@ -72,7 +72,7 @@ def test_an_import_can_be_repeated_and_continued(run, kept, tmp_path, ca, monkey
     run()
     keep(kept, ca, "new.example.com", not_after=now() + DAY)
 
-    assert "imported 1 certificates" in run().out
+    assert "imported 1 certificate into" in run().out
     assert "imported 0 certificates" in run(kept, kept / "below").out
     assert names(tmp_path) == ALL | {"CN:new.example.com"}
 
