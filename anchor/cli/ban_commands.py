@@ -12,6 +12,7 @@ from anchor.cli import times
 from anchor.cli.configuration import read_configuration
 from anchor.cli.database_access import ban_file, open_database
 from anchor.cli.key_argument import certificate_fingerprint, key_fingerprint
+from anchor.cli.output import number_of
 from anchor.cli.parser import CommandLineError
 from anchor.cli.terminal import printable
 from anchor.config.document import Document
@@ -92,8 +93,7 @@ def _open_bans(document: Document, *, create: bool) -> Bans:
     path = ban_file(document)
     bans = Bans(open_database(document, create=create))
     if imported := import_ban_file(path, bans):
-        number = "1 ban" if imported == 1 else f"{imported} bans"
-        print(f"{bans.database}: imported {number} of {path}", file=sys.stderr)
+        print(f"{bans.database}: imported {number_of(imported, 'ban')} of {path}", file=sys.stderr)
     return bans
 
 

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from anchor.cli.configuration import read_configuration
 from anchor.cli.database_access import open_database, output_directories
+from anchor.cli.output import number_of
 from anchor.cli.progress import Progress
 from anchor.config.diagnostics import Diagnostics
 from anchor.config.document import Document
@@ -56,8 +57,7 @@ def run(namespace: argparse.Namespace) -> int:
             found += len(batch)
             added += _add(inventory, batch, problems)
     known = f"; {found - added} were in it before or cannot be imported" if found > added else ""
-    certificates = "1 certificate" if added == 1 else f"{added} certificates"
-    print(f"imported {certificates} into {inventory.database}{known}")
+    print(f"imported {number_of(added, 'certificate')} into {inventory.database}{known}")
     problems.raise_if_any()
     return 0
 

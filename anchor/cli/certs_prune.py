@@ -10,6 +10,7 @@ from pathlib import Path
 
 from anchor.cli.configuration import read_configuration
 from anchor.cli.database_access import open_database, output_directories
+from anchor.cli.output import number_of
 from anchor.cli.progress import Progress
 from anchor.config.diagnostics import Diagnostics
 from anchor.errors import ConfigurationError
@@ -57,11 +58,12 @@ def run(namespace: argparse.Namespace) -> int:
     expired = Selection(ends_before=before)
     problems = Diagnostics()
     if namespace.dry_run:
-        print(f"would delete {inventory.count(expired)} certificates from {inventory.database}")
+        certificates = number_of(inventory.count(expired), "certificate")
+        print(f"would delete {certificates} from {inventory.database}")
         if ended := tokens.count_ended(before):
             print(f"would delete {ended} tokens that had expired or were revoked")
         if files := sum(1 for _ in _expired_files(directories, before, problems)):
-            print(f"would delete {files} files of expired certificates")
+            print(f"would delete {number_of(files, 'file')} of expired certificates")
         problems.raise_if_any()
         return 0
     deleted = 0
@@ -70,11 +72,11 @@ def run(namespace: argparse.Namespace) -> int:
             deleted += count
             progress.add(count)
             time.sleep(_PAUSE)
-    print(f"deleted {deleted} certificates from {inventory.database}")
+    print(f"deleted {number_of(deleted, 'certificate')} from {inventory.database}")
     if ended := tokens.prune(before):
         print(f"deleted {ended} tokens that had expired or were revoked")
     if files := _delete_files(directories, before, problems):
-        print(f"deleted {files} files of expired certificates")
+        print(f"deleted {number_of(files, 'file')} of expired certificates")
     if leftovers := _remove_leftovers(directories, now):
         print(f"deleted {leftovers} temporary files of writers that were killed")
     problems.raise_if_any()

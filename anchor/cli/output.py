@@ -19,6 +19,11 @@ def print_error(text: str) -> None:
         print(f"{name} {text}", file=sys.stderr, flush=True)
 
 
+def number_of(count: int, noun: str) -> str:
+    """Such as ``1 ban`` and ``2 bans``."""
+    return f"1 {noun}" if count == 1 else f"{count} {noun}s"
+
+
 class OutputError(OSError):
     """Standard output cannot be written."""
 

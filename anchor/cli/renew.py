@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from anchor.cli import client_options
+from anchor.cli.output import number_of
 from anchor.client.daemon import Daemon
 from anchor.client.outcome import Outcome, Result, format_time
 
@@ -82,7 +83,7 @@ def _run_daemon(namespace: argparse.Namespace) -> int:
     def announce() -> None:
         if namespace.quiet or namespace.json:
             return
-        tracked = f"{count} certificate{'' if count == 1 else 's'}"
+        tracked = number_of(count, "certificate")
         print(f"keeping {tracked} renewed, tracked in {renewer.state.path}", flush=True)
 
     Daemon(renewer, report, complain).run(announce)

@@ -235,7 +235,7 @@ def test_an_upgrade_migrates_the_database_and_imports_the_files(here, packaged, 
 
     assert re.search("schema ([0-9]+), this version of Anchor has \\1", shown), shown
     assert re.search(" 1  certificates$", shown, re.MULTILINE), shown
-    assert imported.startswith("imported 1 certificates")
+    assert imported.startswith("imported 1 certificate")
 
 
 def test_a_sqlite_database_moves_to_postgresql(here, packaged, postgresql_url, tmp_path):

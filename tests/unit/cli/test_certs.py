@@ -301,12 +301,12 @@ def test_listing_needs_no_keys_or_ca_certificate(certs, ca, kept):
 
 
 def test_pruning_deletes_expired_certificates_only(certs, kept):
-    assert "would delete 1 certificates" in certs("--prune", "--older-than", "5", "--dry-run")
+    assert "would delete 1 certificate" in certs("--prune", "--older-than", "5", "--dry-run")
     assert "would delete 2 certificates" in certs("--prune", "--dry-run")
     assert len(listed(certs)) == 4
-    assert "deleted 1 certificates" in certs("--prune", "--older-than", "5")
+    assert "deleted 1 certificate" in certs("--prune", "--older-than", "5")
     assert listed(certs) == [GONE, SOON, WILD]
-    assert "deleted 1 certificates" in certs("--prune")
+    assert "deleted 1 certificate" in certs("--prune")
     assert listed(certs) == [SOON, WILD]
     assert "deleted 0 certificates" in certs("--prune", "--older-than", "999999")
 
