@@ -327,9 +327,9 @@ def test_pruning_deletes_the_files_of_expired_certificates(certs, inventory, ca,
     ]
     kept[-1].write_text("not a certificate")
 
-    assert "would delete 1 files" in certs("--prune", "--dry-run")
+    assert "would delete 1 file of" in certs("--prune", "--dry-run")
     assert gone.exists()
-    assert "deleted 1 files" in certs("--prune")
+    assert "deleted 1 file of" in certs("--prune")
     assert set(directory.iterdir()) == set(kept)
 
     (directory / "broken.crt").write_text("broken")
