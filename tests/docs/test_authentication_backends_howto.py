@@ -88,7 +88,7 @@ def test_the_howtos_backends_work(ask, tmp_path):
         ["alice", ["users", "Nova"]],
         "NotAuthenticated: the user is not in the file any more",
         "ConfigurationError: missing option 'users'",
-        "ConfigurationError: unknown option 'group'",
+        "ConfigurationError: unknown option 'group': did you mean 'default_group'?",
     ] == ask(
         [sections["machines"], "web1", "a-long-random-token"],
         [sections["machines"], "web1", "another"],

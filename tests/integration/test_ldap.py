@@ -245,7 +245,7 @@ GOOD = {"backend": "ldap", "host": "localhost", "base": SUFFIX, "domain": "examp
         ({"port": 70000}, "port: should be less than or equal to 65535"),
         ({"timeout": 0}, "timeout: should be greater than 0"),
         ({"ssl": "yes"}, "ssl: should be a valid boolean"),
-        ({"tls": True}, "unknown option 'tls'"),
+        ({"tls": True}, "unknown option 'tls': did you mean 'start_tls'?"),
         ({"max_waiting": 0}, "max_waiting: should be greater than or equal to 1"),
     ],
     ids=lambda value: str(value)[:40],

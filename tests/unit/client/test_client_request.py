@@ -229,7 +229,7 @@ def test_two_certificates_do_not_share_a_directory(machine, tmp_path, capsys):
     assert 0 == machine.request("a.example.com", "--directory", tmp_path / "d")
     assert 1 == machine.request("b.example.com", "--directory", tmp_path / "d")
 
-    assert "is that of 'a.example.com'" in capsys.readouterr().err
+    assert "belongs to 'a.example.com'" in capsys.readouterr().err
 
 
 def test_a_second_request_changes_the_certificate_spec(machine):

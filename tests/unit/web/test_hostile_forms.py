@@ -80,7 +80,7 @@ REFUSED = {
     "a csr twice": (multipart(*fields(), part(b"csr", make_csr())), "'csr' is given twice"),
     "an empty csr": (multipart(*fields(csr=b"")), "the field 'csr' is empty"),
     "a blank csr": (multipart(*fields(csr=b" \r\n\t ")), "the field 'csr' is empty"),
-    "another encoding": (multipart(*fields(encoding=b"PEM\0")), "none of pem, der"),
+    "another encoding": (multipart(*fields(encoding=b"PEM\0")), "not one of pem, der"),
     "a long encoding": (multipart(*fields(encoding=b"p" * 17)), "longer than 16"),
     "a long user": (multipart(*fields(user=b"a" * 257)), "longer than 256"),
     "a long secret": (multipart(*fields(secret=b"a" * 16385)), "longer than 16384"),
