@@ -85,7 +85,7 @@ def mail_addresses(subject: Iterable[Attribute]) -> Iterator[str]:
 
 def interpret_names(
     subject: Iterable[Attribute], alternative_names: Iterable[x509.GeneralName]
-) -> Iterator[InterpretedName]:
+) -> list[InterpretedName]:
     """Each name in a subject and a subjectAltName with its meaning, even an empty one."""
     reader = NameReader()
     names = _interpret_subject(reader, subject)
@@ -93,7 +93,7 @@ def interpret_names(
         meaning = reader.start()
         _read(reader, name)
         names.append(InterpretedName(name, meaning))
-    return iter(names)
+    return names
 
 
 def user_principal_name(name: x509.GeneralName) -> str | None:

@@ -6,12 +6,10 @@ This module alone decides what a certificate contains; a signing backend only si
 from __future__ import annotations
 
 import datetime
-import hashlib
 import logging
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
@@ -117,7 +115,7 @@ def certificate_extensions(csr: X509Csr, ca: CACertificate) -> list[Extension]:
     intermediate = constraints is not None and constraints.value.ca
     extensions: list[Extension] = [
         _extension(x509.BasicConstraints(intermediate, 0 if intermediate else None), True),
-        _extension(subject_key_identifier(csr.public_key_info), False),
+        _extension(x509.SubjectKeyIdentifier.from_public_key(csr.public_key), False),
         _extension(ca.key_identifier, False),
     ]
     for requested in csr.extensions:
@@ -126,27 +124,6 @@ def certificate_extensions(csr: X509Csr, ca: CACertificate) -> list[Extension]:
     if intermediate and csr.extension(x509.KeyUsage) is None:
         extensions.append(_extension(INTERMEDIATE_USAGE, True))
     return extensions
-
-
-@asn1.sequence
-class _PublicKeyInfo:
-    """SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7)."""
-
-    algorithm: asn1.TLV
-    public_key: asn1.BitString
-
-
-def subject_key_identifier(public_key_info: bytes) -> x509.SubjectKeyIdentifier:
-    """The identifier of a key: the SHA-1 of its bits (RFC 5280 section 4.2.1.2, method 1).
-
-    ``SubjectKeyIdentifier.from_public_key()`` is the same for a key that is not encoded yet, but
-    takes longer for one on a curve.
-
-    Args:
-        public_key_info: the DER-encoded SubjectPublicKeyInfo.
-    """
-    bits = asn1.decode_der(_PublicKeyInfo, public_key_info).public_key.as_bytes()
-    return x509.SubjectKeyIdentifier(hashlib.sha1(bits, usedforsecurity=False).digest())
 
 
 # RFC 5280 4.2.1.3: a certificate whose key signs certificates has keyUsage.

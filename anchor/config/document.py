@@ -187,7 +187,7 @@ def parse_document(path: Path) -> dict[str, Any]:
 
 
 def _describe_json_error(text: str, error: Exception) -> str:
-    """What is wrong with a text that is not JSON, without the words of Python."""
+    """Why a text is not JSON, in plain words."""
     if not text.strip():
         return "it is empty"
     if text.startswith("\ufeff"):

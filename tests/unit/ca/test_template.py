@@ -12,12 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anchor.ca.profile import Profile
-from anchor.ca.template import (
-    CertificateTemplate,
-    build_template,
-    certificate_extensions,
-    subject_key_identifier,
-)
+from anchor.ca.template import CertificateTemplate, build_template, certificate_extensions
 from anchor.ca.verify_issued import verify_issued
 from anchor.errors import UnreadableRequest
 from anchor.X509.ca_certificate import CACertificate
@@ -166,12 +161,3 @@ def _long_lived(tmp_path_factory, _made=[]):  # noqa: B006  # one for all exampl
         certificate = make_ca(tmp_path_factory.mktemp("ca"), not_after=end).certificate
         _made.append(CACertificate.of(certificate, ()))
     return _made[0]
-
-
-@pytest.mark.parametrize("kind", KEY_KINDS)
-def test_the_key_identifier_is_the_one_that_the_library_computes(kind):
-    csr = make_csr("www.example.com", key=shared_key(kind))
-
-    identifier = subject_key_identifier(X509Csr.from_pem(csr).public_key_info)
-
-    assert identifier == x509.SubjectKeyIdentifier.from_public_key(shared_key(kind).public_key())
