@@ -14,6 +14,15 @@ _NOT_IN_HOSTS = re.compile(r"[!$'+^`{}~]")
 _HOST = re.compile(r"(?:\*\.)?[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*", re.ASCII)
 # A host of hyphens alone is a typing error.
 _LETTER_OR_DIGIT = re.compile(r"[a-z0-9]", re.ASCII)
+# As in "IP:192.0.2.1", but not as in "ip:443" and "dns://192.0.2.1/www.example.com".
+_TYPE = re.compile(r"(?:CN|DNS|IP|email|URI):(?!//|[0-9]*$)", re.ASCII | re.IGNORECASE)
+
+
+def without_type(text: str) -> str:
+    """The name in a text such as ``DNS:www.example.com``, which lists of certificates have."""
+    text = text.strip()
+    prefix = _TYPE.match(text)
+    return text[prefix.end() :] if prefix else text
 
 
 def canonical(text: str) -> str:
@@ -55,6 +64,9 @@ def parse_name(text: str) -> str:
     names = names or [str(address) for address in meaning.addresses[-1:]]
     if not meaning.understood or not names or _has_several_names(meaning, text):
         raise ValueError("it is no name, or more than one")
+    if meaning.hosts and meaning.addresses and not meaning.uris:
+        # It would be the host alone: "localhost:192.0.2.1" has no port.
+        raise ValueError("it is a host and an address")
     hosts = meaning.hosts if meaning.uris else [names[0].rpartition("@")[2]]
     is_host = not meaning.uris and not meaning.addresses
     if (meaning.uris or is_host) and not all(map(_is_host, hosts)):

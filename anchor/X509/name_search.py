@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from anchor.X509.name_matching import matches, overlaps
-from anchor.X509.name_parsing import canonical
+from anchor.X509.name_parsing import canonical, is_domain, parse_name, without_type
 from anchor.X509.storable_text import storable
 
 if TYPE_CHECKING:
@@ -70,18 +70,32 @@ def query_valid_for(text: str) -> NameQuery:
     """Certificates that clients accept for a host, an address, a mailbox or a URI.
 
     A text that starts with a dot stands for the domain and all names below it, and a network in
-    CIDR notation for the addresses in it.
+    CIDR notation for the addresses in it.  The type of a name, as in ``DNS:www.example.com``, is
+    ignored.
     """
+    text = without_type(text)
     if network := _network_range(text):
         return NameQuery((network,), _any_name)
-    if text.strip().startswith("."):
-        domain = f".{canonical(text.strip()[1:])}"
+    if text.startswith("."):
+        domain = f".{canonical(text[1:])}"
         return NameQuery(
             (_equal(search_key(domain[1:])), _below(domain)),
             lambda name: f".{name}".endswith(domain),
         )
     wanted = canonical(text)
     return NameQuery(tuple(map(_equal, _candidates(wanted))), lambda name: matches(name, wanted))
+
+
+def is_name(text: str) -> bool:
+    """Whether a text is one that :func:`query_valid_for` interprets, and not only compares."""
+    text = without_type(text)
+    if _network_range(text):
+        return True
+    try:
+        name = parse_name(text.removeprefix("."))
+    except ValueError:
+        return False
+    return not text.startswith(".") or is_domain(name)
 
 
 def query_overlapping(value: str) -> NameQuery:
@@ -118,7 +132,7 @@ def _network_range(text: str) -> tuple[str, str] | None:
     if "/" not in text:
         return None
     try:
-        network = ip_network(text.strip(), strict=False)
+        network = ip_network(text, strict=False)
     except ValueError:
         return None
     return _address_key(network[0]), _address_key(network[-1])

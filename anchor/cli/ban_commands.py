@@ -61,7 +61,7 @@ def run_ban(namespace: argparse.Namespace) -> int:
     if ban.kind == "certificate":
         print(_end_of_certificate(end))
         return 0
-    more = f"; {count} are in force" if count else ""
+    more = f"; {count} {'is' if count == 1 else 'are'} in force" if count else ""
     print(f"{times.last_of(end, f'certificate of the {ban.kind}', now)}{more}")
     return 0
 

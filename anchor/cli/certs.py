@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from anchor.cli import times
@@ -116,7 +117,8 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return int(text)
+    # No list is longer, and more than sys.maxsize cannot be counted.
+    return min(int(text), sys.maxsize)
 
 
 def _days(text: str) -> float:

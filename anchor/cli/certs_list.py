@@ -29,12 +29,24 @@ def run(namespace: argparse.Namespace) -> int:
     printed = certs_table.print_table(records, now)
     if not printed:
         matches = "" if selection == Selection() else " that matches"
-        print(f"there is no certificate{matches} in {inventory.database}")
+        print(f"there is no certificate{matches} in {inventory.database}{_doubt(namespace)}")
     elif namespace.valid_for is not None:
         end = inventory.last_end(_in_force(selection, now))
         what = f"certificate for {printable(namespace.valid_for)}"
         print(times.last_of(end, what, now))
     return 0
+
+
+def _doubt(namespace: argparse.Namespace) -> str:
+    """A remark if the value of ``--for`` may be a mistake."""
+    text = namespace.valid_for
+    if text is None or name_search.is_name(text):
+        return ""
+    return (
+        f"; {text!a} is no host (www.example.com), wildcard (*.example.com), domain (.example.com),"
+        " address, network (192.0.2.0/24), mailbox or URI with a host, so only names that are "
+        "equal to it would match"
+    )
 
 
 def select(namespace: argparse.Namespace, now: datetime.datetime) -> Selection:

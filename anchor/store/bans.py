@@ -69,12 +69,12 @@ def normalize(kind: Kind, value: str) -> str:
 
 
 def canonical_name(text: str) -> str:
-    """The canonical form of a name that can be banned.
+    """The canonical form of a name that can be banned, also with its type: ``DNS:example.com``.
 
     Raises:
         ValueError: the name cannot be banned; the message is for operators.
     """
-    stripped = text.strip()
+    stripped = name_parsing.without_type(text)
     is_domain = stripped.startswith(".")
     try:
         name = name_parsing.parse_name(stripped[1:] if is_domain else stripped)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from anchor.X509.name_matching import matches, overlaps
-from anchor.X509.name_search import MAX_KEY, query_overlapping, query_valid_for, search_key
+from anchor.X509.name_search import MAX_KEY, is_name, query_overlapping, query_valid_for, search_key
 
 _hosts = st.from_regex(r"(a|b|ab|a-b)(\.(a|b|ab)){0,3}", fullmatch=True)
 _wildcards = st.from_regex(r"(\*|a\*|\*b|a\*b)(\.(a|b|ab)){1,3}", fullmatch=True)
@@ -96,6 +96,9 @@ def test_a_search_for_a_network_finds_the_addresses_in_it(address, length, other
         (".example.com", "example.com"),
         ("WWW.Example.com.", "www.example.com"),
         ("Alice@Example.com", "alice@example.com"),
+        ("DNS:www.example.com", "www.example.com"),
+        ("IP:2001:DB8::1", "2001:db8::1"),
+        (" URI:urn:uuid:1 ", "urn:uuid:1"),
         ("spiffe://example.com/ns/x", "spiffe://example.com/ns/x"),
         ("bücher.example", "xn--bcher-kva.example"),
     ],
@@ -103,3 +106,14 @@ def test_a_search_for_a_network_finds_the_addresses_in_it(address, length, other
 def test_a_name_is_found_in_every_spelling(text, name):
     assert found(query_valid_for(text), [name]) == [name]
     assert found(query_valid_for(text), ["other.example.net", "198.51.100.1", "::1"]) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "is_understood"),
+    [
+        *[(text, True) for text in ("www.example.com", ".example.com", "IP:192.0.2.0/24", "::1")],
+        *[(text, False) for text in ("", ".", "192.0.2.0/33", "[::1]", "a b", ".192.0.2.1")],
+    ],
+)
+def test_a_text_that_is_only_compared_is_recognized(text, is_understood):
+    assert is_name(text) == is_understood

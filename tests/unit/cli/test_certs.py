@@ -122,6 +122,19 @@ def test_an_empty_list_says_so(certs, inventory):
     assert certs("--json") == ""
 
 
+def test_an_empty_list_for_a_text_that_is_no_name_says_what_a_name_is(certs, kept):
+    assert "'[192.0.2.1]' is no host" in certs("--for", "[192.0.2.1]")
+    assert "is no host" not in certs("--for", "192.0.2.1")
+
+
+def test_the_list_for_a_name_with_its_type_is_that_of_the_name(certs, kept):
+    assert listed(certs, "--for", f"DNS:{SOON}") == [SOON, WILD]
+
+
+def test_any_number_can_limit_the_list(certs, kept):
+    assert listed(certs, "--limit", "9" * 30) == [OLD, GONE, SOON, WILD]
+
+
 def test_listing_for_a_name_ends_with_the_last_end(certs, kept):
     text = certs("--for", "SOON.example.com")
     assert text.splitlines()[-1].startswith("the last certificate for SOON.example.com ends at ")

@@ -127,6 +127,7 @@ def test_a_ban_covers_every_certificate_valid_for_the_name(
         *("urn:x", "urn:uuid:1234", "tel:+1", "data:x", "https://", "https:host", "sip:host"),
         *("https://%zz/", "https://a b/", "https://user:secret@example.com/", "spiffe://"),
         *("https://a,b/x", "https://-/ x", "HTTP/host@REALM", "example.com:", "example.com:x"),
+        *("localhost:192.0.2.1", "DNS:", "IP:", "DNS:IP:192.0.2.1", "RID:1.2.3.4"),
     ],
 )
 def test_an_invalid_name_cannot_be_banned(command, capsys, tmp_path, text):
@@ -148,6 +149,15 @@ def test_an_invalid_name_cannot_be_banned(command, capsys, tmp_path, text):
         ("spiffe://example.org/workload", "spiffe://example.org/workload"),
         ("mailto:alice@example.com", "alice@example.com"),
         ("sip:alice@example.com", "alice@example.com"),
+        ("DNS:www.example.com", "www.example.com"),
+        ("DNS:*.example.com", "*.example.com"),
+        ("CN:localhost", "localhost"),
+        ("IP:192.0.2.1", "192.0.2.1"),
+        ("IP:2001:db8::1", "2001:db8::1"),
+        ("email:alice@example.com", "alice@example.com"),
+        ("URI:https://www.example.com/x", "https://www.example.com/x"),
+        ("ip:443", "ip"),
+        ("dns://192.0.2.1/www.example.com", "dns://192.0.2.1/www.example.com"),
     ],
 )
 def test_a_name_is_banned_in_its_canonical_form(command, capsys, text, banned):
@@ -315,6 +325,14 @@ def test_banning_a_requester_shows_the_last_end_and_the_number(service, command,
 
     end = f"the last certificate of the requester ends at {last:%Y-%m-%dT%H:%M:%SZ}, in 24.0 hours"
     assert capsys.readouterr().out.endswith(f"{end}; 2 are in force\n")
+
+
+def test_banning_counts_one_certificate_in_the_singular(service, command, capsys):
+    service.issue()
+
+    command("ban", "requester", "alice")
+
+    assert capsys.readouterr().out.endswith("; 1 is in force\n")
 
 
 def test_banning_shows_that_there_is_no_certificate(service, command, capsys):
