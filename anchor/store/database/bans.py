@@ -81,11 +81,9 @@ class Bans:
         if it is in force.
         """
         normalized = _normalized(ban)
-        query = _BANS.where(BANS.c.kind == ban.kind, BANS.c.value_hash == _hash(normalized.value))
         with self.database.write(reads_first=True) as connection:
-            row = connection.execute(query).first()
-            if row is not None:
-                earlier = _ban(*row)
+            earlier = _find(connection, ban.kind, normalized.value)
+            if earlier is not None:
                 if earlier.until is None:
                     return False
                 _remove(connection, ban.kind, normalized.value)
@@ -99,7 +97,9 @@ class Bans:
             return _remove(connection, kind, normalize(kind, value))
 
     def import_once(self, content_hash: str, bans: Iterable[Ban]) -> int:
-        """Add the bans of a file that are not in the database yet; return their number.
+        """Add the bans of a file that the database does not have yet; return their number.
+
+        A ban in the database whose end is earlier than that in the file gets the later one.
 
         Args:
             content_hash: the SHA-256 of the file; the same contents are imported once only, so
@@ -115,9 +115,14 @@ class Bans:
                 return 0
             for ban in bans:
                 normalized = _normalized(ban)
-                if _identifier(connection, ban.kind, normalized.value) is None:
-                    _insert(connection, normalized)
-                    added += 1
+                earlier = _find(connection, ban.kind, normalized.value)
+                if earlier is not None:
+                    if not _ends_later(normalized, earlier):
+                        continue
+                    _remove(connection, ban.kind, normalized.value)
+                    normalized = _lengthened(earlier, normalized)
+                _insert(connection, normalized)
+                added += 1
             now = int(utc_now().timestamp())
             connection.execute(insert(IMPORTS), {"content_hash": content_hash, "imported_at": now})
         return added
@@ -137,6 +142,18 @@ def _lengthened(earlier: Ban, ban: Ban) -> Ban:
 def _was_imported(connection: Connection, content_hash: str) -> bool:
     query = select(IMPORTS.c.content_hash).where(IMPORTS.c.content_hash == content_hash)
     return connection.execute(query).first() is not None
+
+
+def _find(connection: Connection, kind: Kind, value: str) -> Ban | None:
+    query = _BANS.where(BANS.c.kind == kind, BANS.c.value_hash == _hash(value))
+    row = connection.execute(query).first()
+    return None if row is None else _ban(*row)
+
+
+def _ends_later(ban: Ban, other: Ban) -> bool:
+    if other.until is None:
+        return False
+    return ban.until is None or ban.until > other.until
 
 
 def _identifier(connection: Connection, kind: Kind, value: str) -> int | None:

@@ -32,7 +32,7 @@ from anchor.store.ban_file import prepare_database
 from anchor.store.bans import Ban, normalize
 from anchor.store.database import bans as database_bans
 from anchor.store.database.bans import Bans
-from anchor.timestamps import timestamp
+from anchor.timestamps import timestamp, utc_now
 from anchor.X509.name_matching import index_keys, lookup_keys, matches, overlaps
 from anchor.X509.signing_request import X509Csr
 from tests.support.inventory import open_database
@@ -368,6 +368,31 @@ def test_an_existing_ban_file_is_imported_once(service, command, tmp_path, capsy
     assert [ban.value for ban in stored(tmp_path)] == ["b.example.com", "c.example.com"]
     assert "imported" not in capsys.readouterr().err
     assert refused(service, make_csr("b.example.com"))
+
+
+@pytest.mark.parametrize(
+    ("hours_in_database", "hours_in_file", "hours"),
+    [(1, None, None), (1, 2, 2), (-1, 2, 2), (2, 1, 2), (None, 1, None), (None, None, None)],
+)
+def test_an_imported_ban_never_ends_earlier_than_in_the_file_or_the_database(
+    service, command, tmp_path, hours_in_database, hours_in_file, hours
+):
+    now = utc_now().replace(microsecond=0)
+
+    def until(hours):
+        return None if hours is None else now + datetime.timedelta(hours=hours)
+
+    bans = Bans(service.settings.database)
+    bans.add(make_ban("a.example.com", until=until(hours_in_database), reason="first"))
+    file = [make_ban("A.example.com", until=until(hours_in_file)).model_dump(mode="json")]
+    (tmp_path / "bans.json").write_text(json.dumps(file))
+
+    assert command("ban") == 0
+
+    [ban] = stored(tmp_path)
+    assert ban.until == until(hours)
+    assert ban.reason.startswith("first")
+    assert refused(service, make_csr("a.example.com"))
 
 
 def test_unknown_options_of_bans_are_rejected(serve, document):
