@@ -185,6 +185,15 @@ def create_file(path: Path) -> None:
         ConfigurationError: the file cannot be created or used.
     """
     try:
+        # Before the file is looked for: another process may be creating both now.
+        has_log = _log_size(path) > 0
+        if has_log and not path.exists():
+            # SQLite would delete the log, with the last commits of the lost file.
+            raise ConfigurationError.about(
+                "url",
+                f"{path} does not exist, but its log {path}-wal does: move the database back, "
+                "or delete the log if the database is lost",
+            )
         directory = path.parent.stat()
         try:
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -198,6 +207,13 @@ def create_file(path: Path) -> None:
             os.close(file)
     except OSError as error:
         raise ConfigurationError.about("url", f"{path}: {error.strerror}") from None
+
+
+def _log_size(path: Path) -> int:
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def file_identity(path: Path) -> tuple[int, int] | None:

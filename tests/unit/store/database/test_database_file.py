@@ -73,6 +73,27 @@ def test_a_file_that_was_removed_is_noticed(bans, tmp_path):
     assert not (tmp_path / "anchor.db").exists()
 
 
+def test_a_new_file_never_replaces_one_whose_log_has_commits(bans, tmp_path):
+    bans.add(ban_of("second.example.com"))
+    (tmp_path / "anchor.db").rename(tmp_path / "moved.db")
+
+    with pytest.raises(ConfigurationError, match=r"but its log .*anchor\.db-wal does: move the"):
+        open_database(tmp_path).prepare()
+
+    assert not (tmp_path / "anchor.db").exists()
+    (tmp_path / "moved.db").rename(tmp_path / "anchor.db")
+    again = Bans(open_database(tmp_path))
+    assert [ban.value for ban in again.all()] == ["first.example.com", "second.example.com"]
+
+
+def test_an_empty_log_without_a_file_does_not_keep_the_database_from_being_made(tmp_path):
+    (tmp_path / "anchor.db-wal").touch()
+
+    open_database(tmp_path).prepare()
+
+    assert (tmp_path / "anchor.db").exists()
+
+
 def test_a_directory_that_was_removed_is_noticed(bans, tmp_path):
     directory = tmp_path / "below"
     directory.mkdir()
