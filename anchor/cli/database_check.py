@@ -30,7 +30,7 @@ from anchor.store.database.inspection import (
     schema_differences,
     schema_of,
 )
-from anchor.store.database.schema import HEAD
+from anchor.store.database.schema import HEAD, is_usable
 from anchor.store.database.tables import BANS
 from anchor.timestamps import timestamp, utc_now
 
@@ -107,6 +107,11 @@ def _check_database(connection: Connection, findings: _Findings) -> None:
         )
     elif findings.schema == HEAD:
         findings.defects += schema_differences(connection)
+    else:
+        try:
+            is_usable(findings.schema)
+        except StorageError as error:
+            findings.defects.append(str(error))
     if not findings.defects:
         row = connection.execute(select(func.count(), func.max(BANS.c.since))).one()
         findings.bans = row[0]

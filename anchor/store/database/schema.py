@@ -38,7 +38,7 @@ def ensure_schema(engine: Engine, lock: Callable[[Connection], None]) -> None:
             program.
         sqlalchemy.exc.DBAPIError: the database is away or refuses a statement.
     """
-    if _is_usable(current_version(engine)):
+    if is_usable(current_version(engine)):
         return
     # Alembic's own lines say less than the one below.
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -53,7 +53,7 @@ def ensure_schema(engine: Engine, lock: Callable[[Connection], None]) -> None:
             lift_limits(connection)
         # Another process may have migrated them while this one waited.
         has_version = inspect(connection).has_table("alembic_version")
-        if has_version and _is_usable(schema_version(connection)):
+        if has_version and is_usable(schema_version(connection)):
             return
         config = Config()
         config.set_main_option("script_location", "anchor.store.database:migrations")
@@ -79,7 +79,13 @@ def schema_version(connection: Connection) -> str | None:
     return None if version is None else str(version)
 
 
-def _is_usable(version: str | None) -> bool:
+def is_usable(version: str | None) -> bool:
+    """Whether this program works with a version of the schema; False if it has to migrate it.
+
+    Raises:
+        StorageError: the database belongs to a version of Anchor that is too new, or to another
+            program.
+    """
     if version is None:
         return False
     if not _NUMBER.fullmatch(version) or int(version) < 1:

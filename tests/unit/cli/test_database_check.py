@@ -297,6 +297,8 @@ def test_the_bans_are_described_because_the_audit_lacks_them(service, check, tex
         ("DROP TABLE imports", "the table imports is missing"),
         ("DELETE FROM alembic_version", "there are no tables"),
         ("UPDATE alembic_version SET version_num = '0000'", "version 0000 instead of"),
+        ("UPDATE alembic_version SET version_num = '0999'", "the database has version 0999"),
+        ("UPDATE alembic_version SET version_num = 'abc'", "belongs to another program"),
         ("DELETE FROM certificates", "row 1 of certificate_names refers to a row of certificates"),
     ],
 )
