@@ -5,20 +5,21 @@ from __future__ import annotations
 import datetime
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
 from anchor.audit import heads, rotation
 from anchor.audit.chain import GENESIS
 from anchor.audit.events import SIGNING
 from anchor.audit.report import BrokenRecord, Report
 from anchor.audit.verification import Verification
-from anchor.store.database.tables import CERTIFICATES
+from anchor.store.database.tables import CERTIFICATES, TOKENS
 
 _SIGNING = f'"event":"{SIGNING}"'.encode()
 
@@ -61,6 +62,7 @@ class Issuances:
         newest: when the newest certificate was issued; None if there is none.
         in_force: the audit events of certificates in force, by their SHA-256.
         expired: the SHA-256 of the other certificates.
+        token_uses: how many certificates were issued with each token.
     """
 
     now: datetime.datetime
@@ -68,6 +70,7 @@ class Issuances:
     newest: datetime.datetime | None = None
     in_force: dict[bytes, dict[str, Any]] = field(default_factory=dict)
     expired: set[bytes] = field(default_factory=set)
+    token_uses: Counter[str] = field(default_factory=Counter)
 
     def read(
         self,
@@ -125,6 +128,8 @@ class Issuances:
             self.expired.add(fingerprint)
         else:
             self.in_force[fingerprint] = event
+        if event.get("credential") == "token" and isinstance(event.get("token"), str):
+            self.token_uses[event["token"]] += 1
         issued_at = datetime.datetime.fromisoformat(event["time"])
         self.newest = max(self.newest or issued_at, issued_at)
 
@@ -143,6 +148,25 @@ def _time(line: bytes) -> datetime.datetime:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RevivedToken:
+    """A token in force that has more uses left than the audit allows.
+
+    Attributes:
+        token_id: its identifier.
+        requester: its holder.
+        uses: how many uses it has.
+        used: how many were taken, according to the database.
+        audited: how many certificates were issued with it, according to the audit.
+    """
+
+    token_id: str
+    requester: str
+    uses: int
+    used: int
+    audited: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """How the database differs from the audit.
 
@@ -152,12 +176,14 @@ class Comparison:
         unknown: the fingerprints of certificates in the database that the audit lacks, although it
             covers their time.
         newest: when the newest certificate in the database was issued; None if there is none.
+        revived_tokens: the tokens whose last uses the database lacks.
     """
 
     forgotten: list[dict[str, Any]]
     forgotten_expired: int
     unknown: list[str]
     newest: datetime.datetime | None
+    revived_tokens: list[RevivedToken]
 
 
 def compare(connection: Connection, issuances: Issuances) -> Comparison:
@@ -196,4 +222,20 @@ def compare(connection: Connection, issuances: Issuances) -> Comparison:
         forgotten_expired=len(forgotten_expired),
         unknown=unknown,
         newest=None if newest is None else datetime.datetime.fromtimestamp(newest, datetime.UTC),
+        revived_tokens=list(_revived_tokens(connection, issuances)),
     )
+
+
+def _revived_tokens(connection: Connection, issuances: Issuances) -> Iterator[RevivedToken]:
+    columns = TOKENS.c
+    query = select(columns.id, columns.requester, columns.uses, columns.used).where(
+        columns.revoked.is_(None),
+        or_(columns.expires.is_(None), columns.expires > issuances.now.timestamp()),
+        columns.used < columns.uses,
+    )
+    for token_id, requester, uses, used in connection.execute(query.order_by(columns.id)):
+        # ACME accounts take uses too, so more may be taken than the audit has certificates.
+        if used < (audited := issuances.token_uses[token_id]):
+            yield RevivedToken(
+                token_id=token_id, requester=requester, uses=uses, used=used, audited=audited
+            )

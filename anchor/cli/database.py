@@ -70,8 +70,9 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "check",
         help="compare the database with the audit, after a restore",
         description="Check that the database is intact, and compare its certificates with the "
-        "audit. Exits with 1 if the database or the audit is damaged, or if the database lacks a "
-        "certificate in force that the audit has, for example after the restore of a backup.",
+        "audit. Exits with 1 if the database or the audit is damaged, if the database lacks a "
+        "certificate in force that the audit has, or if it has a token with uses left that the "
+        "audit has, for example after the restore of a backup.",
     )
     check.add_argument(
         "files",

@@ -64,9 +64,9 @@ class _Findings:
 
     @property
     def are_good(self) -> bool:
-        """Whether the database is intact and has all certificates in force."""
-        forgotten = self.comparison.forgotten if self.comparison else ()
-        return not (self.defects or self.broken or forgotten)
+        """Whether the database is intact, with all certificates in force and uses of tokens."""
+        differs = self.comparison and (self.comparison.forgotten or self.comparison.revived_tokens)
+        return not (self.defects or self.broken or differs)
 
 
 def run(namespace: argparse.Namespace) -> int:
@@ -207,6 +207,12 @@ def _comparison_as_text(issuances: Issuances, comparison: Comparison) -> Iterabl
             f"{comparison.forgotten_expired} certificates that have expired are in the audit, but "
             "not in the database: deleted by `anchor certs --prune`, or forgotten"
         )
+    for token in comparison.revived_tokens:
+        yield (
+            f"revived: the token {printable(f'{token.token_id} of {token.requester}')} was used "
+            f"{token.used} of {token.uses} times in the database, but {token.audited} times in the "
+            f"audit: `anchor token revoke {printable(token.token_id)}`"
+        )
     if comparison.unknown:
         yield (
             f"{len(comparison.unknown)} certificates are in the database, but not in the audit: "
@@ -237,9 +243,9 @@ def _not_audited(findings: _Findings) -> Iterable[str]:
     yield f"bans are not in the audit: the database has {findings.bans}{newest}"
     yield (
         "A restored backup lacks the bans that were added after it was made, and has the bans again"
-        " that were lifted, the certificates that were deleted, and the counts of failed "
-        "authentications of that time. A ban file that was imported since is imported again. "
-        "Compare the list of `anchor ban`."
+        " that were lifted, the tokens that were revoked, the certificates that were deleted, and "
+        "the counts of failed authentications of that time. A ban file that was imported since is "
+        "imported again. Compare the lists of `anchor ban` and `anchor token list`."
     )
 
 
@@ -275,6 +281,7 @@ def _as_json(findings: _Findings) -> dict[str, Any]:
         "forgotten": comparison and list(map(_forgotten, comparison.forgotten)),
         "forgotten_expired": comparison and comparison.forgotten_expired,
         "unknown": comparison and comparison.unknown,
+        "revived_tokens": comparison and [dict(vars(each)) for each in comparison.revived_tokens],
     }
 
 

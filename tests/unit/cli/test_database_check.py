@@ -14,8 +14,12 @@ from anchor.cli import main
 from anchor.store.bans import Ban
 from anchor.store.database import schema
 from anchor.store.database.bans import Bans
+from anchor.store.database.tokens import Tokens
 from anchor.timestamps import utc_now
-from tests.support.pki import make_csr
+from tests.support.database import make_database
+from tests.support.pki import make_csr, shared_key
+from tests.support.renewal import renew
+from tests.support.tokens import add_token, token_configuration
 
 
 def audit_in(directory):
@@ -289,6 +293,35 @@ def test_the_bans_are_described_because_the_audit_lacks_them(service, check, tex
     output = text()[1]
     assert "the database has 1, the newest of 2026-01-31T12:00:00Z" in output
     assert "A restored backup lacks the bans that were added after it was made" in output
+
+
+def test_tokens_whose_uses_are_back_after_a_restore_are_listed(serve, document, check, text):
+    service = serve(token_configuration(document))
+    database = service.settings.database
+    spent, other, revoked = (add_token(database, uses=uses) for uses in (2, 3, 1))
+    service.issue(make_csr("before.example.com"), **spent)
+    service.issue(make_csr("other.example.com"), **other)
+    back_up(service)
+    certificate = service.issue(make_csr("after.example.com", key=shared_key()), **spent)
+    # A renewal takes no use of the token.
+    renew(service, certificate, shared_key(), make_csr("after.example.com"), status=200)
+    service.issue(make_csr("revoked.example.com"), **revoked)
+    assert "revived" not in text()[1]
+    restore(service)
+    assert main.main(["certs", "import", "--config", str(service.path / "config.json")]) == 0
+    Tokens(make_database(service.path)).revoke(revoked["user"])
+
+    code, findings = check()
+
+    assert (code, findings["good"]) == (1, False)
+    [found] = findings["revived_tokens"]
+    expected = {"token_id": spent["user"], "requester": "web1"}
+    assert found == {**expected, "uses": 2, "used": 1, "audited": 2}
+    line = f"the token {spent['user']} of web1 was used 1 of 2 times in the database, but 2 times"
+    assert line in text()[1]
+
+    Tokens(make_database(service.path)).revoke(spent["user"])
+    assert check()[1]["revived_tokens"] == []
 
 
 @pytest.mark.parametrize(
