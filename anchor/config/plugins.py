@@ -126,8 +126,11 @@ def bind_options(
     Raises:
         ConfigurationError: an option is unknown, missing or of a wrong type.
     """
-    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
-        # A call would only create an object, and a check that raises nothing accepts the request.
+    # A call would only create an object, and a check that raises nothing accepts the request.
+    if inspect.isclass(function):
+        raise ConfigurationError.about("", "is a class, not a plain function")
+    called = _function_of(function)
+    if inspect.iscoroutinefunction(called) or inspect.isgeneratorfunction(called):
         raise ConfigurationError.about("", "is a coroutine or a generator, not a plain function")
     signature = Signature.of(function, supplied)
     values = signature.validate(options, base)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -88,9 +89,14 @@ def _verdict(check: Check, arguments: Mapping[str, object]) -> Verdict:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001  # a plug-in may raise anything
         return Verdict(check.name, crash=_crash(check, "failed", error))
+    if result is None:
+        return Verdict(check.name)
     # A check that returns False was probably meant to reject the request.
     if result is False:
         return Verdict(check.name, crash=_crash(check, "answered False, and did not raise"))
+    # A decorator can return what a coroutine or a generator would check, which nobody runs.
+    if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
+        return Verdict(check.name, crash=_crash(check, f"answered a {type(result).__name__}"))
     return Verdict(check.name)
 
 

@@ -133,6 +133,66 @@ def test_a_broken_validator_prevents_the_start(
     assert message in found
 
 
+UNFIT = """
+import asyncio, functools
+from anchor.validators import ValidationError
+
+class Check:
+    def __init__(self, csr=None): pass
+    def __call__(self, csr): raise ValidationError("never reached")
+
+class AsyncCheck:
+    async def __call__(self, csr): raise ValidationError("never reached")
+
+class Yields:
+    def __call__(self, csr): yield "never reached"
+
+async def refuse(csr, wanted=""):
+    raise ValidationError("never reached")
+
+def yields(csr):
+    yield "never reached"
+
+async_object, yielding_object = AsyncCheck(), Yields()
+partial = functools.partial(refuse, wanted="x")
+
+def delegates(csr): return refuse(csr)
+def iterates(csr): return yields(csr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("validator", "message"),
+    [
+        ("Check", "is a class"),
+        ("async_object", "is a coroutine or a generator"),
+        ("yielding_object", "is a coroutine or a generator"),
+        ("partial", "is a coroutine or a generator"),
+    ],
+)
+def test_a_validator_whose_call_would_check_nothing_prevents_the_start(
+    serve, document, authority, plugins, validator, message
+):
+    plugins(UNFIT, f"[anchor.validators]\nunfit = trouble:{validator}\n")
+    authority["validators"] = {"unfit": {}}
+
+    assert message in refusal(serve, document)
+
+
+@pytest.mark.filterwarnings("ignore:coroutine 'refuse' was never awaited:RuntimeWarning")
+@pytest.mark.parametrize(
+    ("validator", "answer"), [("delegates", "coroutine"), ("iterates", "generator")]
+)
+def test_a_validator_that_returns_what_nobody_runs_is_an_internal_error(
+    serve, document, authority, plugins, caplog, validator, answer
+):
+    plugins(UNFIT, f"[anchor.validators]\nunfit = trouble:{validator}\n")
+    authority["validators"] = {"unfit": {}}
+
+    assert_internal_error(serve(document), caplog, blames="unfit")
+    assert f"answered a {answer}" in caplog.text
+
+
 def test_a_broken_plugin_that_is_not_configured_is_harmless(service):
     service.issue()
 
