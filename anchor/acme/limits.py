@@ -50,38 +50,54 @@ def require_due(
         AcmeProblem: it has too many; the refusal is counted.
         DatabaseUnavailable: the database is away.
     """
+    problem = find_too_many(services, account, identifiers, replaces)
+    if problem is not None:
+        services.accounts.count_refused(account.id)
+        raise problem
+
+
+def find_too_many(
+    services: AcmeServices,
+    account: Account,
+    identifiers: tuple[Identifier, ...],
+    replaces: str | None,
+) -> AcmeProblem | None:
+    """The problem that :func:`require_due` raises, which is not counted; None if there is none.
+
+    Raises:
+        DatabaseUnavailable: the database is away.
+    """
     limit, now = services.settings.max_duplicates, services.clock()
     # With a limit of one, a machine that has renewed in time can still have that one revoked.
     most = max(2 * limit, limit + 2)
     database, key = services.orders.database, names_key(identifiers)
     issued = acme_order_counts.newest_certificates(database, account.id, key, now, most)
     if len(issued) < limit:
-        return
+        return None
     inventory = services.authority.inventory
     newest = inventory.find(issued[0].fingerprint)
     if newest is None:
-        return
+        return None
     replaced = None if replaces is None else CertificateId.parse(replaces).find(inventory)
     current = [newest] if replaced is None else [newest, replaced]
     is_revoked = any(renewal_info.revocation(services, each) for each in current)
     allowed = most if is_revoked else limit
     if len(issued) < allowed or any(window_of(each).start <= now for each in current):
-        return
+        return None
     due = window_of(newest).start
     # From then on the oldest of them does not count.
     free = issued[allowed - 1].finalized + (newest.not_after - newest.not_before)
     end = min(due, free)
     if end <= now:
-        return
-    services.accounts.count_refused(account.id)
+        return None
     if is_revoked:
-        raise AcmeProblem(
+        return AcmeProblem(
             ProblemType.RATE_LIMITED,
             f"the account has {allowed} certificates for these names already, which are too many "
             f"to replace a revoked one before {timestamp(end)}",
             retry_after=_seconds(end - now),
         )
-    raise AcmeProblem(
+    return AcmeProblem(
         ProblemType.RATE_LIMITED,
         f"the account has {limit} certificates for these names already; the one with the serial "
         f"number {newest.serial} is valid until {timestamp(newest.not_after)} and should be "

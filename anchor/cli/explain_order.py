@@ -135,7 +135,7 @@ def _authorization(authorization: Authorization) -> tuple[str, str, str]:
         f"{each.type} {each.status.value}" + (f" ({_problem(each.error)})" if each.error else "")
         for each in authorization.challenges
     )
-    text = challenges or "no challenge is needed"
+    text = challenges or "no challenge was needed"
     return authorization.status.value, str(authorization.identifier), text
 
 

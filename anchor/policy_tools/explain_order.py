@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
-from anchor.acme.authorizations import authorization_at
+from anchor.acme.authorizations import authorization_at, require_authorized
 from anchor.acme.identity import identity_for_policy
+from anchor.acme.limits import find_too_many
 from anchor.acme.order_policy import describe, name_failures
-from anchor.acme.orders import order_at
+from anchor.acme.orders import order_at, require_profile
 from anchor.acme.renewal_windows import window_of
 from anchor.acme.services import AcmeByAuthority, AcmeServices
 from anchor.auth.token import Token
-from anchor.errors import AnchorError, Failure
+from anchor.errors import AnchorError, Failure, RequestError
 from anchor.store.acme_records import (
     Account,
     AccountStatus,
@@ -46,6 +47,7 @@ class OrderExplanation:
         order: the order, with the status at this time.
         authorizations: its authorizations, with the status at this time.
         certificate: its certificate; None if it has none.
+        refusals: why the service would refuse the client's next request, besides the policy.
         failures: why the policy refuses the names now.
         fault: an error outside the policy, such as a database that is away.
         uncertified: the number of the account's orders that count for ``max_pending_orders``.
@@ -59,6 +61,7 @@ class OrderExplanation:
     order: Order
     authorizations: tuple[Authorization, ...]
     certificate: CertificateRecord | None
+    refusals: tuple[str, ...]
     failures: tuple[Failure, ...]
     fault: AnchorError | None
     uncertified: int
@@ -86,6 +89,7 @@ class OrderExplanation:
             yield "the token of the account does not exist any more"
         elif self.token is not None and self.token.revoked is not None:
             yield f"the token of the account was revoked at {timestamp(self.token.revoked)}"
+        yield from self.refusals
         yield from describe(self.failures)
         if self.fault is not None:
             yield str(self.fault)
@@ -128,6 +132,10 @@ def _explain(
     except AnchorError as error:
         fault = error
     settings = services.settings
+    current = order_at(order, now)
+    authorizations = tuple(
+        authorization_at(each, now) for each in services.orders.authorizations(order.id)
+    )
     issued = acme_order_counts.newest_certificates(
         database, account.id, names_key(order.identifiers), now, settings.max_duplicates
     )
@@ -135,11 +143,10 @@ def _explain(
         services=services,
         account=account,
         token=None if account.token_id is None else Tokens(database).find(account.token_id),
-        order=order_at(order, now),
-        authorizations=tuple(
-            authorization_at(each, now) for each in services.orders.authorizations(order.id)
-        ),
+        order=current,
+        authorizations=authorizations,
         certificate=inventory.find(order.certificate) if order.certificate else None,
+        refusals=tuple(_refusals(services, account, current, authorizations)),
         failures=failures,
         fault=fault,
         uncertified=len(
@@ -150,6 +157,31 @@ def _explain(
         issued=len(issued),
         newest=inventory.find(issued[0].fingerprint) if issued else None,
     )
+
+
+def _refusals(
+    services: AcmeServices,
+    account: Account,
+    order: Order,
+    authorizations: tuple[Authorization, ...],
+) -> Iterator[str]:
+    """Why a challenge or the order cannot be completed; the configuration may have changed."""
+    if order.status is OrderStatus.PENDING:
+        offered = set(services.settings.challenges)
+        for each in authorizations:
+            types = {challenge.type for challenge in each.challenges}
+            if each.status is AuthorizationStatus.PENDING and types.isdisjoint(offered):
+                yield f"the directory offers no challenge for {each.identifier} any more"
+    elif order.status is OrderStatus.READY:
+        try:
+            require_authorized(services, account, order)
+            if order.profile is not None:
+                require_profile(services.settings, order.profile)
+        except RequestError as error:
+            yield str(error)
+        problem = find_too_many(services, account, order.identifiers, order.replaces)
+        if problem is not None:
+            yield str(problem)
 
 
 def _failures(
@@ -233,6 +265,7 @@ def as_json(explained: OrderExplanation) -> Mapping[str, Any]:
             }
             for each in explained.authorizations
         ],
+        "refusals": list(explained.refusals),
         "failures": [
             {"check": failure.check, "reason": failure.reason} for failure in explained.failures
         ],

@@ -37,6 +37,7 @@ from tests.support.acme import (
     add_order,
     issue_for,
 )
+from tests.support.acme_orders import csr_text
 
 NOW = utc_now().replace(microsecond=0)
 
@@ -92,7 +93,7 @@ def test_an_order_that_is_ready_can_be_finalized(database, explain, explained):
     assert code == 0
     assert lines[0] == "default: ordered by machines"
     assert "  client              lego/4" in lines
-    assert "  valid       www.example.com  no challenge is needed" in lines
+    assert "  valid       www.example.com  no challenge was needed" in lines
     assert any(line.split() == ["ok", "whitelist_names"] for line in lines)
     assert lines[-1] == f"ready: {document['conclusion']}"
 
@@ -186,7 +187,8 @@ def test_the_error_of_a_challenge_is_shown(database, explain, acme):
     assert "invalid: It gets no certificate: 192.0.2.1 does not answer at port 80" in output
 
 
-def test_a_pending_order_waits_for_challenges(database, explained, acme):
+def pending_order(acme, database):
+    """A pending order with the challenge http-01."""
     account = add_account(database)
     ready = add_order(database, account)
     order = dataclasses.replace(ready, id=new_id(), status=OrderStatus.PENDING)
@@ -200,11 +202,74 @@ def test_a_pending_order_waits_for_challenges(database, explained, acme):
         challenges=(Challenge(type="http-01", token="x"),),
     )
     acme.settings.acme["default"].orders.add(order, [authorization], delete_after=NOW + DAY)
+    return order
+
+
+def reconfigure(acme, document, **options):
+    """Change the section ``acme`` after the order was created."""
+    document["registration_authority"]["default"]["acme"] = {"challenges": [], "open": True}
+    document["registration_authority"]["default"]["acme"] |= options
+    (acme.path / "config.json").write_text(json.dumps(document))
+
+
+def test_a_pending_order_waits_for_challenges(database, explained, acme, document):
+    order = pending_order(acme, database)
+    reconfigure(acme, document, challenges=["http-01"], networks=["192.0.2.0/24"])
     code, document = explained(order.id)
     assert code == 0
     assert document["conclusion"] == (
         f"The client has to pass a challenge for www.example.com until {timestamp(order.expires)}."
     )
+
+
+def test_a_challenge_that_is_not_offered_any_more_is_an_obstacle(database, explained, acme):
+    order = pending_order(acme, database)
+    code, document = explained(order.id)
+    [refusal] = document["refusals"]
+    assert (code, refusal) == (
+        1,
+        "the directory offers no challenge for www.example.com any more",
+    )
+    assert document["conclusion"] == f"It gets no certificate: {refusal}."
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ({"challenges": ["http-01"], "networks": ["192.0.2.0/24"]}, "orderNotReady"),
+        ({"profiles": {"day": {"description": "24 hours"}}}, "invalidProfile"),
+    ],
+)
+def test_what_finalize_refuses_after_a_change_of_the_configuration_is_an_obstacle(
+    database, explained, acme, document, serve, options, kind
+):
+    client = Client(acme.http)
+    account = add_account(database, client.key)
+    client.account = f"{URL}/account/{account.id}"
+    order = add_order(database, account, profile="week")
+    reconfigure(acme, document, **options)
+    code, explanation = explained(order.id)
+    assert (code, explanation["status"]) == (1, "ready")
+    [refusal] = explanation["refusals"]
+    assert explanation["conclusion"] == f"It gets no certificate: {refusal}."
+
+    # These are the words that the client gets.
+    client.http = serve(document, base_url=BASE_URL).http
+    answer = client.post(f"/order/{order.id}/finalize", {"csr": csr_text("www.example.com")})
+    assert (answer.json["type"].rpartition(":")[2], answer.json["detail"]) == (kind, refusal)
+
+
+def test_the_limit_of_certificates_for_the_same_names_is_an_obstacle(database, explained, acme):
+    account = add_account(database)
+    order = add_order(database, account)
+    services = acme.settings.acme["default"]
+    for _ in range(services.settings.max_duplicates):
+        issue_for(services, account)
+    code, document = explained(order.id)
+    assert code == 1
+    assert "the account has 5 certificates for these names already" in document["conclusion"]
+    assert document["account"]["refused"] == 0, "explaining counts nothing"
+    assert services.accounts.find(account.id).refused == 0
 
 
 def test_an_account_that_has_ended_is_an_obstacle(database, explained):
