@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from anchor.acme.inner_jws import Refuse
 from anchor.acme.problems import AcmeProblem, ProblemType, malformed
 from anchor.acme.services import AcmeServices
 from anchor.jose.algorithms import KEY_KINDS
@@ -59,8 +60,20 @@ def _bad_key(reason: object) -> AcmeProblem:
     return AcmeProblem(ProblemType.BAD_PUBLIC_KEY, f"the key in 'jwk' is not accepted: {reason}")
 
 
-def verify_signature(signed: FlattenedJws, algorithm: str, key: PublicJwk) -> None:
+def _refuse_body(reason: str) -> AcmeProblem:
+    return malformed(f"the body is not accepted: {reason}")
+
+
+def verify_signature(
+    signed: FlattenedJws, algorithm: str, key: PublicJwk, refuse: Refuse = _refuse_body
+) -> None:
     """Require that a request is signed with a key.
+
+    Args:
+        signed: the request, or the JWS inside of it.
+        algorithm: the algorithm in the header.
+        key: the key.
+        refuse: makes the problem document for a wrong signature.
 
     Raises:
         AcmeProblem: the algorithm does not fit the key, or the signature is wrong.
@@ -74,7 +87,7 @@ def verify_signature(signed: FlattenedJws, algorithm: str, key: PublicJwk) -> No
     try:
         verify_flattened(signed, algorithm, key.key)
     except ValueError as error:
-        raise malformed(f"the body is not accepted: {error}") from None
+        raise refuse(str(error)) from None
 
 
 def require_acceptable(services: AcmeServices, key: PublicJwk) -> None:

@@ -16,6 +16,7 @@ MAX_IDENTIFIERS = 100
 """The largest number of identifiers in an order."""
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", re.ASCII)
+_WRONG_CHARACTER = re.compile(r"[^a-z0-9.*-]")
 _TYPES = ("dns", "ip")
 
 
@@ -100,6 +101,15 @@ def _canonical_name(text: str, syntax: NameSyntax) -> str:
         raise ValueError("it ends with a dot, which names in certificates do not have")
     if is_address(name):
         raise ValueError("it is an address: its type should be ip")
+    wrong = _WRONG_CHARACTER.search(name)
+    if wrong is not None and name.isascii():
+        raise ValueError(
+            f"it has the character {wrong[0]!a}: a DNS name has letters, digits, hyphens and dots "
+            "only, and no scheme, port or path"
+        )
+    for label in name.split("."):
+        if label.startswith("-") or label.endswith("-"):
+            raise ValueError(f"it has a label that begins or ends with a hyphen: {label!a}")
     for error in syntax.errors(name):
         raise ValueError(f"it {error}")
     return name

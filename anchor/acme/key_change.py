@@ -59,7 +59,7 @@ def _read_inner(request: SignedRequest) -> tuple[PublicJwk, dict[str, Any]]:
     inner = parse_inner(request.members(), "jwk", request.url, _malformed)
     algorithm = require_algorithm(inner.header)
     key = parse_key(inner.header["jwk"])
-    verify_signature(inner, algorithm, key)
+    verify_signature(inner, algorithm, key, _malformed)
     try:
         return key, parse_object(inner.payload)
     except ValueError as error:

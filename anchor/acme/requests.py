@@ -155,9 +155,10 @@ def require_valid(account: Account) -> Account:
     """
     if account.status is AccountStatus.VALID:
         return account
+    needed = "another key" if account.token_id is None else "another key and another token"
     raise AcmeProblem(
         ProblemType.UNKNOWN_ACCOUNT,
-        f"the account is {account.status.value}: create another one with another key",
+        f"the account is {account.status.value}: create another one with {needed}",
     )
 
 

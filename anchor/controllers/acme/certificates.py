@@ -22,7 +22,8 @@ def certificate(exchange: Exchange, order_id: str) -> Response:
     """The certificate of an order with its chain (RFC 8555 section 7.4.2)."""
     request = exchange.read()
     request.require_empty()
-    accepted = create_accept_header(exchange.request.environ.get("HTTP_ACCEPT"))
+    # An empty header is like none.
+    accepted = create_accept_header(exchange.request.environ.get("HTTP_ACCEPT") or None)
     if not accepted.acceptable_offers([_MEDIA_TYPE]):
         raise AcmeProblem(
             ProblemType.NOT_ACCEPTABLE,

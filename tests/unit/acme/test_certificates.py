@@ -121,6 +121,7 @@ def test_a_certificate_of_a_ca_that_is_configured_no_more_comes_alone(serve, doc
     ("accept", "status"),
     [
         (None, 200),
+        ("", 200),
         ("application/pem-certificate-chain", 200),
         ("application/*", 200),
         ("*/*;q=0.1", 200),

@@ -538,7 +538,8 @@ def test_the_certificate_of_an_account_whose_token_was_revoked_is_refused(acme):
 
     Tokens(database).revoke(token_id)
 
-    assert_problem(finalize(client, order, status=401), "unauthorized", 401, "is revoked")
+    answer = finalize(client, order, status=401)
+    assert_problem(answer, "unauthorized", 401, "is revoked: ", "another key and another token")
     assert count(acme) == 0
 
 

@@ -189,7 +189,7 @@ REFUSED = {
     "the old key's signature": (
         lambda client: inner(client, NEW, key=client.key),
         MALFORMED,
-        "its signature is wrong",
+        "the inner JWS is not accepted: its signature is wrong",
     ),
     "another account": (
         statement(account=f"{URL}/account/" + "a" * 25),
