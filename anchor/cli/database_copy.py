@@ -18,7 +18,7 @@ from anchor.config.diagnostics import Diagnostics
 from anchor.config.document import find_config
 from anchor.store.database.copying import Progress, copy_database
 from anchor.store.database.engine import Database
-from anchor.store.database.settings import DatabaseLocation, locate_database
+from anchor.store.database.settings import DatabaseLocation, locate_database, without_secrets
 
 
 def run(namespace: argparse.Namespace) -> int:
@@ -56,11 +56,10 @@ def _section(target: DatabaseLocation, password_file: Path | None) -> dict[str, 
     if target.path is not None:
         return {"url": f"sqlite:///{target.path.absolute()}"}
     url = make_url(target.settings.url)
-    # set() would keep the password.
-    section = {"url": url._replace(password=None).render_as_string()}
+    section = {"url": without_secrets(url).render_as_string()}
     if password_file is not None:
         section["password_file"] = str(password_file.absolute())
-    elif url.password is not None:
+    elif url.password is not None or "password" in url.query:
         section |= {"password_file": "FILE"}
     return section
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 
 from anchor.errors import DatabaseUnavailable
 from anchor.store.database.errors import is_disconnect
-from anchor.store.database.settings import DatabaseLocation
+from anchor.store.database.settings import DatabaseLocation, without_secrets
 
 # Weaker settings acknowledge a commit that a fail-over loses.
 _DURABLE = ("on", "remote_apply")
@@ -129,12 +129,12 @@ def lock(connection: Connection) -> None:
 
 
 def connection_string(location: DatabaseLocation) -> str:
-    """How PostgreSQL's own programs connect to the server, without the password."""
+    """How PostgreSQL's own programs connect to the server, without secrets."""
     # It is an optional package.
     from psycopg.conninfo import make_conninfo  # noqa: PLC0415
 
-    _, options = location.url.get_dialect()().create_connect_args(location.url)
-    return make_conninfo("", **{name: options[name] for name in options if name != "password"})
+    _, options = location.url.get_dialect()().create_connect_args(without_secrets(location.url))
+    return make_conninfo("", **options)
 
 
 def gave_up_replica(diagnostic: Any) -> bool:

@@ -16,6 +16,14 @@ from anchor.config.plugins import validate_options
 from anchor.errors import ConfigurationError
 
 _PSYCOPG = "postgresql+psycopg"
+# Parameters of libpq with secrets, which a URL can have too.
+_SECRETS = (
+    "password",
+    "sslpassword",
+    "scram_client_key",
+    "scram_server_key",
+    "oauth_client_secret",
+)
 _DRIVERS = {"sqlite": "sqlite", "postgresql": _PSYCOPG, _PSYCOPG: _PSYCOPG}
 
 
@@ -69,8 +77,18 @@ class DatabaseLocation:
         return self.url.get_backend_name()
 
     def __str__(self) -> str:
-        """The URL as it is written in the configuration, without its password, for messages."""
-        return str(self.path or self.url.set(drivername=self.kind).render_as_string())
+        """The URL as it is written in the configuration, without its secrets, for messages."""
+        if self.path is not None:
+            return str(self.path)
+        hidden = {name: "..." for name in self.url.query if name in _SECRETS}
+        url = self.url.set(drivername=self.kind).update_query_dict(hidden)
+        return url.render_as_string()
+
+
+def without_secrets(url: URL) -> URL:
+    """The URL without its password and without parameters that are secret."""
+    # set() would keep the password.
+    return url._replace(password=None).difference_update_query(_SECRETS)
 
 
 def locate_database(
@@ -99,7 +117,7 @@ def locate_database(
     if driver == "sqlite":
         return DatabaseLocation(url, _sqlite_path(url, base, password), settings)
     if password is not None:
-        if url.password is not None:
+        if url.password is not None or "password" in url.query:
             raise ConfigurationError.about("password_file", "the URL contains a password too")
         url = url.set(password=password.get_secret_value())
     try:
