@@ -174,7 +174,7 @@ def _verify(
         if not among_others:
             raise
         problem = "" if isinstance(error, heads.HeadDamaged) else f"{record}: cannot be read: "
-        text = f"{problem}{error}"
+        text = f"{problem}{getattr(error, 'strerror', None) or error}"
     return _Outcome(record, node or None, f"node {node}: {text}" if node else text, report)
 
 

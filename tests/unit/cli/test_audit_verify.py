@@ -149,6 +149,7 @@ def test_a_record_that_cannot_be_read_does_not_hide_the_others(verify, paths, da
     assert lines[2].startswith("node web3: whole: ")
     assert ("it is damaged" if damage == "head" else "cannot be read: ") in lines[1]
     assert "web2/audit.jsonl" in lines[1]
+    assert "Errno" not in lines[1]
 
 
 def test_a_file_in_place_of_that_of_another_node_is_found(verify, paths, key, log):
