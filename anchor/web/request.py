@@ -22,6 +22,8 @@ Networks = Collection[IPv4Network | IPv6Network]
 TRUSTED_PROXIES = "anchor.trusted_proxies"
 REQUEST_ID = "anchor.request_id"
 CLIENT = "anchor.client"
+# WebOb sets it when it has replaced the body by a file that can be read again.
+_SEEKABLE = "webob.is_body_seekable"
 
 
 class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
@@ -77,6 +79,9 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
         body = self._read(length, seconds)
         if len(body) < length:
             raise errors.MalformedSubmission("the body is shorter than its Content-Length")
+        # For hooks and plug-ins that read it after this, for example with `request.POST`.
+        self.environ["wsgi.input"] = io.BytesIO(body)
+        self.environ[_SEEKABLE] = True
         return body
 
     def _content_length(self) -> int:
@@ -89,6 +94,9 @@ class Request(pecan.Request):  # type: ignore[misc]  # pecan has no types
 
     def _read(self, length: int, seconds: float) -> bytes:
         stream: Any = self.environ["wsgi.input"]
+        if self.environ.get(_SEEKABLE):
+            # A Pecan hook has read it.
+            stream.seek(0)
         if isinstance(stream, io.BytesIO):
             return stream.read(length)
         read = getattr(stream, "read1", stream.read)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+
 import pecan
 import pytest
 import webtest
@@ -11,6 +13,7 @@ from pecan.util import iscontroller
 from anchor.app import Application
 from anchor.controllers.root import RootController
 from anchor.controllers.v1 import V1Controller
+from anchor.web.request import Request
 from anchor.web.settings import WebSettings
 from tests.support.pki import make_csr
 
@@ -74,6 +77,49 @@ def test_hooks_see_errors(http, recorder):
         "WrongMethod",
         "UnknownPath",
     ]
+
+
+@pytest.mark.parametrize("attribute", ["POST", "params", "body", "text"])
+@pytest.mark.parametrize("when", ["on_route", "before", "after"])
+def test_a_hook_can_read_the_body(service, attribute, when):
+    found = []
+
+    class Reader(PecanHook):
+        def read(self, state):
+            found.append(getattr(state.request, attribute))
+
+    setattr(Reader, when, Reader.read)
+    application = Application(service.settings.authorities, WebSettings(), hooks=[Reader()])
+    csr = make_csr().decode()
+
+    webtest.TestApp(application).post("/v1/sign/default", FORM | {"csr": csr}, status=200)
+
+    [value] = found
+    assert value["csr"] == csr if attribute in ("POST", "params") else len(value) > len(csr)
+
+
+def test_a_hook_can_read_a_body_that_webob_puts_into_a_file(http):
+    body = b"x" * 20_000
+    environ = http.RequestClass.blank("/", method="POST", body=body).environ
+    with tempfile.TemporaryFile() as file:
+        file.write(body)
+        request = Request(environ | {"wsgi.input": file, "webob.is_body_seekable": True})
+
+        assert request.read_body(1 << 16, 1) == body
+        assert request.body == body
+
+
+def test_a_validator_can_read_the_form(serve, document, plugins):
+    plugins(
+        "from anchor.validators import ValidationError\n"
+        "def form(request):\n"
+        "    if request.POST['encoding'] != 'pem' or 'csr' not in request.params:\n"
+        "        raise ValidationError('not the form')\n",
+        "[anchor.validators]\nform = trouble:form\n",
+    )
+    document["registration_authority"]["default"]["validators"] = {"form": {}}
+
+    assert serve(document).issue()
 
 
 def test_a_hook_can_respond_instead_of_a_controller(service):
