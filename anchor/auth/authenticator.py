@@ -154,6 +154,9 @@ class Authenticator:
             raise PluginError(f"the authentication {self.name!r} failed") from error
         if identity is not None and not isinstance(identity, AuthDetails):
             raise PluginError(f"the authentication {self.name!r} did not answer AuthDetails")
+        if identity is not None and not (identity.username and isinstance(identity.username, str)):
+            # Nobody could ban the requester.
+            raise PluginError(f"the authentication {self.name!r} answered no user name")
         return identity
 
 

@@ -101,6 +101,9 @@ class AuthDetails:
         renewal: Renewal | None = None,
         order: AcmeOrder | None = None,
     ):
+        if isinstance(groups, str) or isinstance(allowed_names, str):
+            # Each character would be a group or a name.
+            raise TypeError("groups and allowed_names are lists of texts, not texts")
         vars(self).update(
             username=username,
             groups=tuple(groups),

@@ -327,6 +327,28 @@ def test_a_faulty_authentication_plugin_authenticates_no_user(serve, document, c
     assert_internal_error(serve(document), caplog, blames="'static'")
 
 
+@pytest.mark.parametrize(
+    "identity",
+    [
+        "AuthDetails('')",
+        "AuthDetails(None)",
+        "AuthDetails(user, 'Nova')",
+        "AuthDetails(user, allowed_names='a.example.com')",
+    ],
+)
+def test_an_identity_without_a_user_name_or_with_a_text_as_a_list_is_an_error(
+    serve, document, plugins, caplog, identity
+):
+    plugins(
+        "from anchor.auth.results import AuthDetails\n"
+        f"def check(ra_name, user, secret): return {identity}\n",
+        "[anchor.authentication]\nwrong = trouble:check\n",
+    )
+    document["authentication"]["static"] = {"backend": "wrong"}
+
+    assert_internal_error(serve(document), caplog, blames="'static'")
+
+
 # ---- signing backends
 
 
