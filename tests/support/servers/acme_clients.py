@@ -157,8 +157,7 @@ class Dehydrated(CommandClient):
     """dehydrated, which counts in days: it renews whenever it is called."""
 
     def issue(self, name):
-        self.path.mkdir()
-        (self.path / "well-known").mkdir()
+        (self.path / "well-known").mkdir(parents=True, exist_ok=True)
         (self.path / "domains.txt").write_text(f"{name}\n")
         (self.path / "config").write_text(
             f"BASEDIR={self.path}\n"
