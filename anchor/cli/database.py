@@ -43,8 +43,8 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         help="copy everything into an empty database",
         description="Copy all rows of the configured database into an empty one, from SQLite to "
         "PostgreSQL or between any two databases, and verify them. First stop the service on all "
-        "nodes: if certificates or bans change during the copy, nothing is copied, and the command "
-        "exits with 1. The copy lacks what a service writes later.",
+        "nodes: if certificates, bans, tokens or ACME accounts change during the copy, nothing is "
+        "copied, and the command exits with 1. The copy lacks what a service writes later.",
     )
     copy.add_argument(
         "url",

@@ -59,4 +59,4 @@ def read_certificate(path: Path) -> x509.Certificate | None:
     try:
         return x509.load_pem_x509_certificate(pem)
     except MALFORMED:
-        raise BrokenFile(f"{path} contains no certificate") from None
+        raise BrokenFile(f"{path} contains no certificate in PEM") from None

@@ -185,7 +185,7 @@ def _continue_identifiers(connection: Connection) -> None:
 
 
 def _mark(connection: Connection) -> tuple[int, object]:
-    """The number of certificates, and a value that changes with certificates, bans and tokens."""
+    """The number of certificates, and a value that changes with the rows that must not be lost."""
     identifier = CERTIFICATES.c.id
     count, last = connection.execute(select(func.count(), func.max(identifier))).one()
     newest = select(CERTIFICATES.c.fingerprint).where(identifier == last)
@@ -196,6 +196,10 @@ def _mark(connection: Connection) -> tuple[int, object]:
             connection.execute(select(table).order_by(*table.primary_key)).all()
             for table in (BANS, IMPORTS, TOKENS)
         ],
+        [
+            connection.execute(select(func.count()).select_from(table)).scalar()
+            for table in (ACME_ACCOUNTS, ACME_ORDERS, USED_CREDENTIALS)
+        ],
     )
 
 
@@ -204,7 +208,7 @@ def _require_unchanged(source: DatabaseLocation, before: tuple[int, object]) -> 
         after = _mark(connection)
     if after == before:
         return
-    what = "certificates, bans or tokens changed"
+    what = "certificates, bans, tokens or ACME accounts changed"
     if after[0] > before[0]:
         what = f"{after[0] - before[0]} certificates were added"
     raise CopyRefused(

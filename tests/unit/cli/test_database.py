@@ -157,6 +157,9 @@ def test_a_copy_into_a_database_with_rows_is_refused(filled, command, capsys, tm
     assert rows_of(tmp_path / target) == before
 
 
+CHANGED = "certificates, bans, tokens or ACME accounts changed"
+
+
 def issue(service):
     service.issue(make_csr("late.example.com", "late.example.com"))
 
@@ -177,6 +180,10 @@ def revoke(service):
     assert tokens.revoke(token.id)
 
 
+def order(service):
+    add_order(service.settings.database, add_account(service.settings.database))
+
+
 def unban(service):
     bans = Bans(service.settings.database)
     bans.remove("name", bans.all()[-1].value)
@@ -186,10 +193,11 @@ def unban(service):
     ("change", "reason"),
     [
         (issue, "1 certificates were added"),
-        (ban, "certificates, bans or tokens changed"),
-        (replace_ban, "certificates, bans or tokens changed"),
-        (revoke, "certificates, bans or tokens changed"),
-        (unban, "certificates, bans or tokens changed"),
+        (ban, CHANGED),
+        (replace_ban, CHANGED),
+        (revoke, CHANGED),
+        (unban, CHANGED),
+        (order, CHANGED),
     ],
 )
 def test_nothing_is_copied_from_a_database_in_use(
