@@ -126,7 +126,7 @@ def svg(recorded):
 
 def screenshot(service, directory):
     """The upper part of the front page, as PNG."""
-    with chromium.started(directory) as browser:
+    with chromium.running_browser(directory) as process, chromium.page_of(process) as browser:
         browser.set_screen(1000, 720)
         browser.call("Emulation.setScrollbarsHidden", hidden=True)
         browser.open(f"{service.url}/")

@@ -4,7 +4,7 @@ from tests.support.client import daemon, machine
 from tests.support.servers.anchor import server
 from tests.support.servers.broken import black_hole
 from tests.support.servers.certmonger import certmonger
-from tests.support.servers.chromium import browser
+from tests.support.servers.chromium import browser, browser_process
 from tests.support.servers.https_anchor import https_anchor, private_tls
 from tests.support.servers.keystone import keystone
 from tests.support.servers.nginx import nginx_anchor

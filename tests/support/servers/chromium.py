@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import collections
 import contextlib
+import itertools
 import json
 import os
 import select
@@ -22,42 +23,79 @@ exec "$@" 3<&"$in" 4>&"$out"
 """
 
 
+class Process:
+    """A running browser: messages to it, and from it."""
+
+    def __init__(self, to_browser, from_browser):
+        self._to, self._from = to_browser, from_browser
+        self._buffer = b""
+        self._ids = itertools.count(1)
+
+    def send(self, message):
+        """Send a command and return its id."""
+        number = next(self._ids)
+        os.write(self._to, json.dumps({"id": number, **message}).encode() + b"\0")
+        return number
+
+    def read(self):
+        """The next result or event."""
+        deadline = time.monotonic() + PATIENCE
+        while b"\0" not in self._buffer:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self._from], [], [], left)[0]:
+                pytest.fail("the browser does not say anything any more")
+            chunk = os.read(self._from, 1 << 16)
+            if not chunk:
+                pytest.fail("the browser is gone")
+            self._buffer += chunk
+        message, _, self._buffer = self._buffer.partition(b"\0")
+        return json.loads(message)
+
+
 class Browser:
     """A page in a browser, and a record of what it did.
+
+    It shares cookies, caches and permissions with no other page.
 
     Attributes:
         problems: errors, exceptions, policy violations, and requests that failed.
         requested: the requested URLs.
     """
 
-    def __init__(self, to_browser, from_browser):
-        self._to, self._from = to_browser, from_browser
-        self._buffer = b""
+    def __init__(self, process):
+        self._process = process
         # Events that no call of _wait() has returned yet.
         self._events = collections.deque()
-        self._count = 0
         self._session = None
         self.problems, self.requested = [], []
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._context = self.call("Target.createBrowserContext")["browserContextId"]
+        target = self.call(
+            "Target.createTarget", url="about:blank", browserContextId=self._context
+        )["targetId"]
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log", "Audits"):
             self.call(f"{domain}.enable")
 
+    def close(self):
+        """Close the page, and forget what it stored."""
+        self._session = None
+        self.call("Target.disposeBrowserContext", browserContextId=self._context)
+
     def call(self, method, **parameters):
         """Send a command and return its result."""
-        self._count += 1
-        message = {"id": self._count, "method": method, "params": parameters}
-        if self._session and not method.startswith("Browser."):
+        message = {"method": method, "params": parameters}
+        if method.startswith("Browser."):
+            parameters["browserContextId"] = self._context
+        elif self._session:
             message["sessionId"] = self._session
-        os.write(self._to, json.dumps(message).encode() + b"\0")
+        number = self._process.send(message)
         while True:
-            answer = self._read()
-            if answer.get("id") == self._count:
+            answer = self._process.read()
+            if answer.get("id") == number:
                 assert "error" not in answer, (method, answer["error"])
                 return answer["result"]
             self._note(answer)
-            self._events.append(answer)
 
     def open(self, url):
         """Load a page, with everything that it includes."""
@@ -119,15 +157,17 @@ class Browser:
     def _wait(self, wanted):
         """Return the first matching event, also one that came before the result of a command."""
         while True:
-            if self._events:
-                event = self._events.popleft()
-            else:
-                event = self._read()
-                self._note(event)
-            if "method" in event and wanted(event):
+            while not self._events:
+                self._note(self._process.read())
+            event = self._events.popleft()
+            if wanted(event):
                 return event
 
     def _note(self, event):
+        # Pages that are closed may still tell something.
+        if event.get("sessionId") not in (None, self._session):
+            return
+        self._events.append(event)
         parameters = event.get("params", {})
         match event.get("method"):
             case "Network.requestWillBeSent":
@@ -139,23 +179,10 @@ class Browser:
                 if not parameters.get("canceled"):
                     self.problems.append(parameters)
 
-    def _read(self):
-        deadline = time.monotonic() + PATIENCE
-        while b"\0" not in self._buffer:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self._from], [], [], left)[0]:
-                pytest.fail("the browser does not say anything any more")
-            chunk = os.read(self._from, 1 << 16)
-            if not chunk:
-                pytest.fail("the browser is gone")
-            self._buffer += chunk
-        message, _, self._buffer = self._buffer.partition(b"\0")
-        return json.loads(message)
-
 
 @contextlib.contextmanager
-def started(directory):
-    """A browser with an empty page; its profile is in this directory."""
+def running_browser(directory):
+    """A browser without a page; its profile is in this directory."""
     from_us, to_browser = os.pipe()
     from_browser, to_us = os.pipe()
     command = [
@@ -176,16 +203,29 @@ def started(directory):
         os.close(from_us)
         os.close(to_us)
         try:
-            yield Browser(to_browser, from_browser)
+            yield Process(to_browser, from_browser)
         finally:
             os.close(to_browser)
             os.close(from_browser)
 
 
+@contextlib.contextmanager
+def page_of(process):
+    """An empty page of a running browser."""
+    page = Browser(process)
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def browser_process(tmp_path_factory):
+    """A browser for the pages of a module's tests: to start it takes seconds of CPU time."""
+    with running_browser(tmp_path_factory.mktemp("browser")) as process:
+        yield process
+
+
 @pytest.fixture
-def browser(tmp_path):
-    """A browser with an empty page."""
-    directory = tmp_path / "browser"
-    directory.mkdir()
-    with started(directory) as browser:
-        yield browser
+def browser(browser_process):
+    """An empty page of a browser."""
+    with page_of(browser_process) as page:
+        yield page
