@@ -30,6 +30,8 @@ def clean_environment(before, home):
         **kept,
         "HOME": str(home),
         "LANG": "C.UTF-8",
+        # Otherwise argparse looks for translations of each option's words, in files.
+        "LANGUAGE": "C",
         "TERM": "dumb",
     }
 

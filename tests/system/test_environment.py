@@ -26,6 +26,7 @@ def test_variables_of_python_and_of_the_user_are_removed():
         "HOME": "/nobody",
         "PATH": "/usr/bin",
         "LANG": "C.UTF-8",
+        "LANGUAGE": "C",
         "TERM": "dumb",
         "PIP_CACHE_DIR": "/home/alice/.cache/pip",
         "PIP_INDEX_URL": "https://pypi.example.com/simple",
