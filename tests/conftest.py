@@ -18,10 +18,10 @@ environment.enter()
 @pytest.fixture
 def real_databases(monkeypatch):
     """New databases are made as in production."""
-    from anchor.store.database import engine, sqlite
+    from anchor.store.database import sqlite
     from tests.support import quick_databases
 
-    monkeypatch.setattr(engine, "ensure_schema", quick_databases.migrate)
+    monkeypatch.setattr(sqlite, "create_file", quick_databases.create_file)
     monkeypatch.setattr(sqlite, "make_engine", quick_databases.make_engine)
 
 

@@ -1,4 +1,4 @@
-"""SQLite databases of tests: their tables are copied, and nothing is forced to the disk.
+"""SQLite databases of tests: they are copies of one, and nothing is forced to the disk.
 
 Alembic takes 60 ms to make the tables, and a commit waits milliseconds for the disk.  Thousands of
 tests want a new database.  The processes that tests start do neither, and so do tests with the
@@ -7,22 +7,26 @@ fixture ``real_databases``.
 
 from __future__ import annotations
 
-import threading
+import contextlib
+import functools
+import os
+import tempfile
+import uuid
+from pathlib import Path
 
-from sqlalchemy import event, text
+import sqlalchemy
+from sqlalchemy import event
 
-from anchor.store.database import engine, schema, sqlite
+from anchor.store.database import schema, sqlite
 
-migrate = schema.ensure_schema
+create_file = sqlite.create_file
 make_engine = sqlite.make_engine
 _HEAD = schema.HEAD
-_statements: list[str] = []
-_keeping = threading.Lock()
 
 
 def enter():
     """Make databases quick from now on, in this process."""
-    engine.ensure_schema = copy_or_migrate
+    sqlite.create_file = create_file_with_tables
     sqlite.make_engine = make_engine_without_fsync
 
 
@@ -38,38 +42,29 @@ def _never_wait(connection, _record):
     connection.execute("PRAGMA synchronous = OFF")
 
 
-def copy_or_migrate(database, lock):
-    """Create the tables, or migrate them to this version."""
-    # Tests of older versions set schema.HEAD.
-    if database.dialect.name != "sqlite" or schema.HEAD != _HEAD or not _is_new(database):
-        migrate(database, lock)
-    elif _statements:
-        _copy_tables(database, lock)
-    else:
-        migrate(database, lock)
-        with _keeping:
-            # Several threads may have opened the first database at once.
-            _statements[:] = _tables_of(database)
+def create_file_with_tables(path):
+    """Create the file if it does not exist; it has the tables of this version."""
+    # Tests of older versions set schema.HEAD.  The program refuses a file's log without the file.
+    is_new = not path.exists() and not path.with_name(f"{path.name}-wal").exists()
+    if is_new and schema.HEAD == _HEAD and os.access(path.parent, os.W_OK):
+        copy = path.with_name(f".{uuid.uuid4().hex}")
+        create_file(copy)
+        copy.write_bytes(_empty_database())
+        # Several threads may make the same database: the first file stays.
+        with contextlib.suppress(FileExistsError):
+            os.link(copy, path)
+        copy.unlink()
+    create_file(path)
 
 
-def _is_new(database):
-    with database.connect() as connection:
-        return not connection.execute(text("SELECT count(*) FROM sqlite_master")).scalar()
-
-
-def _tables_of(database):
-    with database.connect() as connection:
-        dump = list(connection.connection.driver_connection.iterdump())
-    # Other threads may have stored rows already.
-    return [each for each in dump if each.startswith("CREATE ") or "alembic_version" in each]
-
-
-def _copy_tables(database, lock):
-    with database.begin() as connection:
-        lock(connection)
-        cursor = connection.connection.driver_connection.cursor()
-        # Another thread may have made them while this one waited.
-        if cursor.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
-            for statement in _statements:
-                cursor.execute(statement)
-        cursor.close()
+@functools.cache
+def _empty_database():
+    """The file of a database that has its tables and no rows."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "anchor.db")
+        made = sqlalchemy.create_engine(f"sqlite:///{path}")
+        schema.ensure_schema(made, lambda _connection: None)
+        with made.connect() as connection:
+            connection.execute(sqlalchemy.text("PRAGMA journal_mode = WAL"))
+        made.dispose()
+        return path.read_bytes()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from anchor.store.database import engine, migrations, schema
+from anchor.store.database import migrations, schema, sqlite
 from anchor.store.database.acme_tables import METADATA
 from anchor.store.database.engine import Database
 from anchor.store.database.inspection import schema_differences
@@ -61,32 +61,28 @@ def test_the_tests_copy_what_the_migrations_make(database, tmp_path, monkeypatch
         made.close()
         return sorted(dump)
 
-    monkeypatch.setattr(engine, "ensure_schema", quick_databases.copy_or_migrate)
-    monkeypatch.setattr(quick_databases, "_statements", [])
-    by_alembic, copied = (make_database(tmp_path, name) for name in ("first.db", "second.db"))
+    monkeypatch.setattr(sqlite, "create_file", quick_databases.create_file_with_tables)
 
-    assert contents(by_alembic) == contents(copied) == contents(database)
+    assert contents(make_database(tmp_path, "copy.db")) == contents(database)
 
 
-def test_threads_that_open_the_first_database_keep_its_tables_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(engine, "ensure_schema", quick_databases.copy_or_migrate)
-    monkeypatch.setattr(quick_databases, "_statements", [])
+def test_threads_that_open_the_first_database_at_once_share_its_file(tmp_path, monkeypatch):
     at_once = threading.Barrier(4)
-    is_new = quick_databases._is_new
+    path = tmp_path / "anchor.db"
 
-    def wait_and_look(database):
-        found = is_new(database)
-        at_once.wait(10)
-        return found
+    def create_and_wait(created):
+        sqlite.create_file(created)
+        if created != path:
+            at_once.wait(10)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(quick_databases, "_is_new", wait_and_look)
-        first = Database(locate_database({}, tmp_path))
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda _: first.prepare(), range(4)))
-    first.close()
+    monkeypatch.setattr(quick_databases, "create_file", create_and_wait)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(quick_databases.create_file_with_tables, [path] * 4))
 
-    assert len(quick_databases._statements) == len(set(quick_databases._statements)) > 0
+    assert [path] == list(tmp_path.iterdir())
+    made = create_engine(f"sqlite:///{path}")
+    assert schema.HEAD == schema.current_version(made)
+    made.dispose()
 
 
 @pytest.mark.parametrize(
