@@ -7,12 +7,12 @@ import http.client
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
 from ipaddress import ip_address
 from pathlib import Path
+from wsgiref.simple_server import WSGIServer
 
 import pytest
 
@@ -60,43 +60,81 @@ def assert_one_clear_line(finished, *words):
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
-def test_a_port_that_is_in_use_is_reported_in_one_line(directory, line, host):
-    family, _, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
-    with socket.create_server(address, family=family) as other:
+def test_a_port_that_is_in_use_is_reported_in_one_line(directory, line):
+    with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        configure(directory, host, port)
+        configure(directory, "127.0.0.1", port)
 
         assert_one_clear_line(start(line, directory), str(port), "Address already in use")
 
 
 @pytest.mark.parametrize("line", COMMANDS)
+def test_an_invalid_port_is_reported_in_one_line(directory, line):
+    configure(directory, "127.0.0.1", "65536")
+
+    assert_one_clear_line(start(line, directory), "'65536'", "from 1 to 65535")
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_an_address_of_another_machine_is_reported_in_one_line(directory, line):
+    configure(directory, "192.0.2.1", free_port())
+
+    assert_one_clear_line(start(line, directory), "192.0.2.1")
+
+
+@pytest.fixture
+def refusal(monkeypatch):
+    """The error about an address, without a process."""
+    # A refused address has set it.
+    monkeypatch.setattr(WSGIServer, "address_family", WSGIServer.address_family)
+
+    def refused(host, port):
+        with pytest.raises(ConfigurationError) as raised:
+            pecan_serve.prepare({"host": host, "port": port})
+        [line] = str(raised.value).splitlines()
+        assert line.startswith("server")
+        return line
+
+    return refused
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_a_port_in_use_is_refused_on_each_address(refusal, host):
+    family, _, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+    with socket.create_server(address, family=family) as other:
+        port = str(other.getsockname()[1])
+
+        refused = refusal(host, port)
+
+    assert port in refused
+    assert "Address already in use" in refused
+
+
 @pytest.mark.parametrize("taken", ["127.0.0.1", "0.0.0.0"])
-def test_a_port_that_is_in_use_on_ipv4_only_is_reported_for_all_addresses(directory, line, taken):
+def test_a_port_in_use_on_ipv4_only_is_refused_for_all_addresses(refusal, taken):
     with socket.create_server((taken, 0)) as other:
-        port = other.getsockname()[1]
-        configure(directory, "::", port)
+        port = str(other.getsockname()[1])
 
-        assert_one_clear_line(start(line, directory), f"[::]:{port}", "Address already in use")
+        refused = refusal("::", port)
+
+    assert f"[::]:{port}" in refused
+    assert "Address already in use" in refused
 
 
-@pytest.mark.parametrize("line", COMMANDS)
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "99999999999", "http", "", "50 16"])
-def test_an_invalid_port_is_reported_in_one_line(directory, line, port):
-    configure(directory, "127.0.0.1", port)
+def test_an_invalid_port_is_refused(refusal, port):
+    refused = refusal("127.0.0.1", port)
 
-    assert_one_clear_line(start(line, directory), repr(port), "from 1 to 65535")
+    assert repr(port) in refused
+    assert "from 1 to 65535" in refused
 
 
-@pytest.mark.parametrize("line", COMMANDS)
 @pytest.mark.parametrize("host", [
     "192.0.2.1", "2001:db8::1", "nowhere.invalid", "[::1]", "a" * 80, "*", "fe80::1%lo", "::1%lo",
     "http://127.0.0.1",
 ])  # fmt: skip
-def test_an_address_of_another_machine_is_reported_in_one_line(directory, line, host):
-    configure(directory, host, free_port())
-
-    assert_one_clear_line(start(line, directory), host)
+def test_an_address_of_another_machine_is_refused(refusal, host):
+    assert host in refusal(host, str(free_port()))
 
 
 @pytest.mark.parametrize("line", COMMANDS)
@@ -156,7 +194,7 @@ def test_an_address_with_a_zone_is_reported_in_one_line(directory):
 
 
 def test_an_invalid_configuration_is_reported_without_a_traceback(directory):
-    shutil.copy(ROOT / "config.py", directory)
+    configure(directory, "127.0.0.1", free_port())
     (directory / "config.json").write_text("{}")
 
     for line in COMMANDS:
