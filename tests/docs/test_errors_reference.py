@@ -83,7 +83,7 @@ def spoken(node, module):
 def sentences():
     """The messages in the code, with their locations."""
     return [
-        pytest.param(found, id=f"{path.relative_to(ROOT)}:{node.lineno}")
+        (f"{path.relative_to(ROOT)}:{node.lineno}", found)
         for path in sorted((ROOT / "anchor").rglob("*.py"))
         if str(path.relative_to(ROOT).parent) not in ELSEWHERE
         for node in ast.walk(ast.parse(path.read_text()))
@@ -91,13 +91,11 @@ def sentences():
     ]
 
 
-@pytest.mark.parametrize("sentence", sentences())
-def test_every_message_of_a_refusal_is_on_the_page(sentence):
-    assert sentence in LITERALS
+def test_every_message_of_a_refusal_is_on_the_page():
+    found = sentences()
 
-
-def test_many_messages_are_found():
-    assert len(sentences()) > 100
+    assert len(found) > 100
+    assert [] == [(place, sentence) for place, sentence in found if sentence not in LITERALS]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,10 @@ from tests.support.pki import DAY, make_ca, make_csr, now, shared_key
 from tests.support.renewal import URL, make_proof
 from tests.support.servers.anchor import ROOT
 
-DESCRIPTION = yaml.safe_load((ROOT / "anchor/web/pages/openapi.yaml").read_text())
+# Ten times faster than yaml.safe_load.
+DESCRIPTION = yaml.load(
+    (ROOT / "anchor/web/pages/openapi.yaml").read_text(), Loader=yaml.CSafeLoader
+)
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE")
 ACME = "/acme"
