@@ -139,8 +139,7 @@ class AcmeAccounts:
         Raises:
             DatabaseUnavailable: the database is away.
         """
-        with self.database.transaction(writes=False) as transaction:
-            rows = transaction.rows(_FIND, {"account": account_id})
+        rows = self.database.rows(_FIND, {"account": account_id})
         return _account(rows[0]) if rows else None
 
     def find_key(self, authority: str, key_thumbprint: str) -> Account | None:
@@ -150,8 +149,7 @@ class AcmeAccounts:
             DatabaseUnavailable: the database is away.
         """
         key = {"ra": authority, "thumbprint": key_thumbprint}
-        with self.database.transaction(writes=False) as transaction:
-            rows = transaction.rows(_FIND_KEY, key)
+        rows = self.database.rows(_FIND_KEY, key)
         return _account(rows[0]) if rows else None
 
     def has_binding(self, token_id: str, binding: Mapping[str, str]) -> bool:
@@ -161,8 +159,7 @@ class AcmeAccounts:
             DatabaseUnavailable: the database is away.
         """
         values = {"token": token_id, "jws": _binding_text(binding)}
-        with self.database.transaction(writes=False) as transaction:
-            return bool(transaction.rows(_FIND_BINDING, values))
+        return bool(self.database.rows(_FIND_BINDING, values))
 
     def change_contact(self, account: Account, contact: Sequence[str]) -> Account:
         """Store other contacts of an account; return it with them.

@@ -45,6 +45,5 @@ def find_certificate(
         DatabaseUnavailable: the database is away.
     """
     values = {"account": account_id, "order": order_id}
-    with database.transaction(writes=False) as transaction:
-        rows = transaction.rows(_FIND, values)
+    rows = database.rows(_FIND, values)
     return StoredCertificate(bytes(rows[0][0]), rows[0][1]) if rows else None

@@ -121,6 +121,5 @@ def newest_certificates(
         "interrupted": seconds(now - MAX_PROCESSING),
         "most": limit,
     }
-    with database.transaction(writes=False) as transaction:
-        rows = transaction.rows(_FIND_NEWEST, values)
+    rows = database.rows(_FIND_NEWEST, values)
     return [OrderedCertificate(fingerprint, moment(end)) for fingerprint, end in rows]

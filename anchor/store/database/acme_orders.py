@@ -168,8 +168,7 @@ class AcmeOrders:
         Raises:
             DatabaseUnavailable: the database is away.
         """
-        with self.database.transaction(writes=False) as transaction:
-            rows = transaction.rows(_FIND_ORDER, {"order": order_id})
+        rows = self.database.rows(_FIND_ORDER, {"order": order_id})
         return order_of(rows[0]) if rows else None
 
     def find_with_authorizations(self, order_id: str) -> tuple[Order, list[Authorization]] | None:
@@ -186,8 +185,7 @@ class AcmeOrders:
 
     def authorizations(self, order_id: str) -> list[Authorization]:
         """The authorizations of an order, always in the same sequence."""
-        with self.database.transaction(writes=False) as transaction:
-            rows = transaction.rows(_FIND_AUTHORIZATIONS, {"order": order_id})
+        rows = self.database.rows(_FIND_AUTHORIZATIONS, {"order": order_id})
         return list(map(authorization_of, rows))
 
     def find_authorization(self, authorization_id: str) -> Authorization | None:
@@ -196,8 +194,7 @@ class AcmeOrders:
         Raises:
             DatabaseUnavailable: the database is away.
         """
-        with self.database.transaction(writes=False) as transaction:
-            rows = transaction.rows(_FIND_AUTHORIZATION, {"authorization": authorization_id})
+        rows = self.database.rows(_FIND_AUTHORIZATION, {"authorization": authorization_id})
         return authorization_of(rows[0]) if rows else None
 
     def has_authorizations(self, account_id: str, identifiers: Iterable[Identifier]) -> bool:
@@ -249,8 +246,7 @@ class AcmeOrders:
             DatabaseUnavailable: the database is away.
         """
         values = {"replaces": certificate_id, **self._times()}
-        with self.database.transaction(writes=False) as transaction:
-            return bool(transaction.rows(_FIND_REPLACING, values))
+        return bool(self.database.rows(_FIND_REPLACING, values))
 
     def _times(self) -> dict[str, int]:
         now = self._clock()

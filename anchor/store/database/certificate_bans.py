@@ -58,8 +58,7 @@ def find_certificate_bans(
         "key": _hash(record.key),
         "now": now.timestamp(),
     }
-    with database.transaction(writes=False) as transaction:
-        rows = transaction.rows(_FIND, values)
+    rows = database.rows(_FIND, values)
     return [
         CertificateBan(kind, moment(since), None if until is None else moment(until), reason)
         for kind, since, until, reason in rows

@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
@@ -17,7 +17,7 @@ from anchor.store.database import postgresql, sqlite
 from anchor.store.database.errors import database_errors, must_reconnect, replacement_of
 from anchor.store.database.schema import ensure_schema
 from anchor.store.database.settings import DatabaseLocation
-from anchor.store.database.statements import Transaction
+from anchor.store.database.statements import Statement, Transaction, Values
 
 
 class Database:
@@ -136,6 +136,16 @@ class Database:
             if replacement is None:
                 raise
             raise replacement from error
+
+    def rows(self, query: Statement, values: Values) -> list[tuple[Any, ...]]:
+        """The rows that a query finds, in a transaction of its own.
+
+        Raises:
+            DatabaseUnavailable: the database is away.
+            StorageError: the database refuses the query.
+        """
+        with self.transaction(writes=False) as transaction:
+            return transaction.rows(query, values)
 
     def is_up(self) -> bool:
         """Whether the database can be read now."""

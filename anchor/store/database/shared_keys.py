@@ -52,8 +52,7 @@ class SharedKey:
         return self._value
 
     def _read(self) -> bytes | None:
-        with self._database.transaction(writes=False) as transaction:
-            rows = transaction.rows(_FIND, {"key_name": self._name})
+        rows = self._database.rows(_FIND, {"key_name": self._name})
         return bytes(rows[0][0]) if rows else None
 
     def _make(self) -> bytes:

@@ -39,6 +39,7 @@ SINCE_SCHEMA = "0002"
 _PAGE = 500
 
 _COLUMNS = TOKENS.c
+_NAMES = tuple(_COLUMNS.keys())
 _VALID = AccountStatus.VALID.value
 _FIND = Statement(select(TOKENS).where(_COLUMNS.id == bindparam("id")))
 _IN_FORCE = and_(
@@ -95,8 +96,7 @@ class Tokens:
         Raises:
             DatabaseUnavailable: the database is away.
         """
-        with self.database.transaction(writes=False) as transaction:
-            rows = transaction.rows(_FIND, {"id": token_id})
+        rows = self.database.rows(_FIND, {"id": token_id})
         return _token(rows[0]) if rows else None
 
     def select(self, *, usable_at: datetime.datetime | None = None) -> Iterator[Token]:
@@ -240,7 +240,7 @@ def _ended_before(time: datetime.datetime) -> ColumnElement[bool]:
 
 
 def _token(row: Sequence[Any]) -> Token:
-    values = dict(zip(_COLUMNS.keys(), row, strict=True))
+    values = dict(zip(_NAMES, row, strict=True))
     return Token(
         **values
         | {
