@@ -6,7 +6,6 @@ Every protocol uses :meth:`RegistrationAuthority.authenticate` and
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import logging
 import time
@@ -106,9 +105,7 @@ class RegistrationAuthority:
         ) as attempt:
             identity = authenticator.authenticate(self.name, user, secret, attempt.count_for)
             self._require_unused(identity)
-        return dataclasses.replace(
-            identity, authentication=authenticator.name, credential=authenticator.credential
-        )
+        return identity.authenticated_by(authenticator.name, authenticator.credential)
 
     def _check_mac(self, presented: TokenMac, details: dict[str, Any]) -> AuthDetails:
         authenticator, throttle = self.methods.of_tokens()
@@ -116,9 +113,7 @@ class RegistrationAuthority:
         # Only failures count: nobody guesses a key of 256 random bits.
         with throttle.attempt(presented.origin.address, presented.token_id, is_guessable=False):
             identity = authenticator.verify_mac(self.name, presented)
-        return dataclasses.replace(
-            identity, authentication=authenticator.name, credential=authenticator.credential
-        )
+        return identity.authenticated_by(authenticator.name, authenticator.credential)
 
     def _check_account(self, recorded: AuthDetails, details: dict[str, Any]) -> AuthDetails:
         name = ""
@@ -129,7 +124,7 @@ class RegistrationAuthority:
             name = authenticator.name
             details |= events.describe_method(name, CredentialKind.ACME)
             authenticator.look_up(self.name, recorded)
-        return dataclasses.replace(recorded, authentication=name, credential=CredentialKind.ACME)
+        return recorded.authenticated_by(name, CredentialKind.ACME)
 
     def _check_certificate(
         self, presented: ClientCertificate | RenewalProof, details: dict[str, Any]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from anchor.acme.services import AcmeServices
 from anchor.auth.results import AcmeOrder, AuthDetails, CredentialKind
 from anchor.errors import NotAuthenticated
 from anchor.store.acme_records import Account
 
 
-def recorded_identity(services: AcmeServices, account: Account, order_id: str) -> AuthDetails:
-    """The identity that was recorded with an account, for one of its orders.
+def recorded_identity(
+    services: AcmeServices, account: Account, order_id: str | None
+) -> AuthDetails:
+    """The identity that was recorded with an account.
+
+    Args:
+        services: the authority.
+        account: the account.
+        order_id: the order that a certificate is for; None before there is one.
 
     Raises:
         NotAuthenticated: the account has no token, and needs one at this authority.
@@ -27,7 +32,7 @@ def recorded_identity(services: AcmeServices, account: Account, order_id: str) -
         account.groups,
         allowed_names=account.allowed_names,
         token_id=account.token_id,
-        order=AcmeOrder(account.id, order_id),
+        order=None if order_id is None else AcmeOrder(account.id, order_id),
     )
 
 
@@ -40,9 +45,5 @@ def identity_for_policy(services: AcmeServices, account: Account) -> AuthDetails
     authentication = ""
     if account.token_id is not None:
         authentication = services.authority.methods.of_tokens().authenticator.name
-    return dataclasses.replace(
-        recorded_identity(services, account, ""),
-        authentication=authentication,
-        credential=CredentialKind.ACME,
-        order=None,
-    )
+    recorded = recorded_identity(services, account, None)
+    return recorded.authenticated_by(authentication, CredentialKind.ACME)

@@ -118,3 +118,14 @@ class AuthDetails:
             renewal=renewal,
             order=order,
         )
+
+    def authenticated_by(self, authentication: str, credential: CredentialKind) -> AuthDetails:
+        """The requester with the attributes that Anchor sets.
+
+        Args:
+            authentication: the section of the configuration that accepted the credential.
+            credential: the kind of the credential.
+        """
+        details = object.__new__(type(self))
+        vars(details).update(vars(self), authentication=authentication, credential=credential)
+        return details
