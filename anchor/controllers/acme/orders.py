@@ -9,7 +9,7 @@ from webob import Response
 from anchor.acme import authorizations as acme_authorizations
 from anchor.acme import challenges, order_list, resources
 from anchor.acme import finalize as acme_finalize
-from anchor.acme.orders import create_order, find_order, find_order_with_authorizations
+from anchor.acme.orders import create_order, find_order_with_authorizations
 from anchor.acme.problems import malformed
 from anchor.controllers.acme.exchange import NO_HEADERS, Exchange
 from anchor.controllers.issuance import Issuance
@@ -74,7 +74,7 @@ def finalize(exchange: Exchange, order_id: str) -> Response:
     """Issue the certificate of an order (section 7.4)."""
     request = exchange.read()
     services, account = exchange.services, request.require_account()
-    order = find_order(services, account, order_id)
+    order, authorizations = find_order_with_authorizations(services, account, order_id)
     origin = exchange.origin
     authority, metrics = services.authority, exchange.metrics
     with Issuance(exchange.request, authority, metrics, "acme").counted():
@@ -82,7 +82,6 @@ def finalize(exchange: Exchange, order_id: str) -> Response:
         metrics.authenticated(identity)
         certificate, order = acme_finalize.issue(services, identity, order, request, origin)
         metrics.issued(authority, certificate)
-    authorizations = services.orders.authorizations(order.id)
     return _respond(exchange, order, authorizations, Location=exchange.urls.order(order.id))
 
 

@@ -116,6 +116,7 @@ def complete(
         "until": seconds(until),
         "interrupted": seconds(now - MAX_PROCESSING),
     }
-    with database.transaction() as transaction:
+    # A crash that undoes this leaves the order processing, and so invalid.
+    with database.transaction(durable=False) as transaction:
         rows = transaction.rows(_COMPLETE, values)
     return order_of(rows[0]) if rows else None
