@@ -21,6 +21,7 @@ from anchor.audit.inventory_comparison import Comparison, Issuances, compare
 from anchor.audit.report import BrokenRecord
 from anchor.cli.configuration import read_configuration
 from anchor.cli.database_access import locate
+from anchor.cli.output import number_of
 from anchor.cli.terminal import printable
 from anchor.config.document import Document
 from anchor.errors import ConfigurationError, DatabaseUnavailable, StorageError, describe_os_error
@@ -197,14 +198,14 @@ def _comparison_as_text(issuances: Issuances, comparison: Comparison) -> Iterabl
     )
     if comparison.forgotten:
         yield (
-            f"forgotten: {len(comparison.forgotten)} certificates in force are in the audit, but "
-            "not in the database:"
+            f"forgotten: {number_of(len(comparison.forgotten), 'certificate')} in force, in the "
+            "audit but not in the database:"
         )
         for event in comparison.forgotten:
             yield f"  {printable(' '.join(map(str, _forgotten(event).values())))}"
     if comparison.forgotten_expired:
         yield (
-            f"{comparison.forgotten_expired} certificates that have expired are in the audit, but "
+            f"expired: {number_of(comparison.forgotten_expired, 'certificate')}, in the audit but "
             "not in the database: deleted by `anchor certs --prune`, or forgotten"
         )
     for token in comparison.revived_tokens:
@@ -215,9 +216,9 @@ def _comparison_as_text(issuances: Issuances, comparison: Comparison) -> Iterabl
         )
     if comparison.unknown:
         yield (
-            f"{len(comparison.unknown)} certificates are in the database, but not in the audit: "
-            "the audit file of another node is missing, or the event could not be recorded, and "
-            "then the certificate was not sent:"
+            f"unknown: {number_of(len(comparison.unknown), 'certificate')}, in the database but "
+            "not in the audit: the audit file of another node is missing, or the event could not "
+            "be recorded, and then the certificate was not sent:"
         )
         yield from (f"  {fingerprint}" for fingerprint in comparison.unknown[:_SHOWN])
         if len(comparison.unknown) > _SHOWN:

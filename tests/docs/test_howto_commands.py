@@ -209,7 +209,7 @@ def test_a_backup_is_restored_and_the_check_names_the_forgotten_certificate(
         terminal.follow(start)
 
     assert not any(name.endswith(".key") for name in archived(tmp_path / "backups"))
-    assert re.search(r"forgotten: 1 certificates .*\n.* DNS:new\.example\.com", checked), checked
+    assert re.search(r"forgotten: 1 certificate .*\n.* DNS:new\.example\.com", checked), checked
     assert "old.example.com" in listed
     assert "new.example.com" not in listed
     assert ["systemctl stop anchor", "systemctl start anchor"] == (

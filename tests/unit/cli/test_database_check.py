@@ -139,7 +139,7 @@ def test_certificates_that_a_restored_backup_lacks_are_listed(service, check, te
 
     code, output = text()
     assert code == 1
-    assert "forgotten: 1 certificates in force are in the audit, but not in the database" in output
+    assert "forgotten: 1 certificate in force, in the audit but not in the database" in output
     assert f"{forgotten} alice" in output
 
 
@@ -154,7 +154,7 @@ def test_an_expired_certificate_may_be_missing(service, check, text, monkeypatch
 
     assert code == 0
     assert (findings["forgotten"], findings["forgotten_expired"]) == ([], 1)
-    assert "1 certificates that have expired are in the audit, but not" in text()[1]
+    assert "expired: 1 certificate, in the audit but not" in text()[1]
 
 
 def test_a_certificate_that_the_audit_lacks_is_reported(service, check, text, later):
@@ -166,7 +166,7 @@ def test_a_certificate_that_the_audit_lacks_is_reported(service, check, text, la
     assert code == 1
     assert findings["unknown"] == ["ab" * 32]
     assert len(findings["forgotten"]) == 1
-    assert "1 certificates are in the database, but not in the audit" in text()[1]
+    assert "unknown: 1 certificate, in the database but not in the audit" in text()[1]
 
 
 @pytest.mark.parametrize(
