@@ -18,6 +18,9 @@ def check_replaces(
 ) -> None:
     """Require that an order may replace a certificate (RFC 9773 section 5).
 
+    The type is alreadyReplaced for all reasons but a wrong form: lego and cert-manager repeat the
+    order without ``replaces`` after this type only, for example after they changed the CA.
+
     Args:
         services: the authority.
         account: the account that orders.
@@ -35,13 +38,13 @@ def check_replaces(
     record = parsed.find(services.authority.inventory)
     issuance = record.issuance if record else None
     if record is None or issuance is None or issuance.acme_account != account.id:
-        raise malformed(
+        raise _refused(
             "'replaces' should identify a certificate of this account; leave it out if there is "
             "none"
         )
     names = {name.lower() for name in record.names}
     if not any(f"{each.type}:{each.value}".lower() in names for each in identifiers):
-        raise malformed(
+        raise _refused(
             "the certificate in 'replaces' has none of the order's names: "
             f"it is for {', '.join(record.names)}"
         )
@@ -51,7 +54,10 @@ def check_replaces(
 
 def already_replaced() -> AcmeProblem:
     """The problem of a second order that replaces the same certificate."""
-    return AcmeProblem(
-        ProblemType.ALREADY_REPLACED,
-        "another order already replaces that certificate; leave 'replaces' out of a further order",
+    return _refused(
+        "another order already replaces that certificate; leave 'replaces' out of a further order"
     )
+
+
+def _refused(detail: str) -> AcmeProblem:
+    return AcmeProblem(ProblemType.ALREADY_REPLACED, detail)

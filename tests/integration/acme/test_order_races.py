@@ -126,8 +126,8 @@ def test_the_limits_count_over_all_nodes(nodes, client):
         assert_problem(answer, "rateLimited", 429, "2 certificates for these names")
     replaced = new_order(other, "a.example.com", status=201)
     assert replaced.json["status"] == "ready"
-    answer = new_order(client, "a.example.com", replaces=certificate_id(first), status=400)
-    assert_problem(answer, "malformed", 400, "has none of the order's names")
+    answer = new_order(client, "a.example.com", replaces=certificate_id(first), status=409)
+    assert_problem(answer, "alreadyReplaced", 409, "has none of the order's names")
     assert nodes[0].settings.acme["default"].accounts.find(client.row.id).refused == 2
 
 

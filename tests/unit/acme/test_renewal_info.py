@@ -165,7 +165,8 @@ def refusal(services, account, identifiers, identifier):
 def test_an_order_replaces_no_certificate_of_another_account(acme, services, issued):
     other = add_account(acme.settings.database)
     problem = refusal(services, other, [WWW], certificate_id(issued.certificate))
-    assert problem.kind is ProblemType.MALFORMED
+    # Clients leave the member out after this type only.
+    assert problem.kind is ProblemType.ALREADY_REPLACED
     unknown = refusal(services, other, [WWW], "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE")
     assert str(problem) == str(unknown)
 
@@ -175,7 +176,7 @@ def test_an_order_has_to_have_a_name_of_the_certificate_that_it_replaces(service
         issue_for(services, account, "a.example.com", "192.0.2.1", "2001:db8::1").certificate
     )
     problem = refusal(services, account, [WWW], identifier)
-    assert problem.kind is ProblemType.MALFORMED
+    assert problem.kind is ProblemType.ALREADY_REPLACED
     assert "DNS:a.example.com, IP:192.0.2.1, IP:2001:db8::1" in str(problem)
     for shared in (
         Identifier("dns", "a.example.com"),
