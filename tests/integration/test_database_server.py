@@ -590,8 +590,9 @@ def test_only_a_commit_that_need_not_be_durable_does_not_wait_for_the_disk(datab
 
 def test_after_a_fail_over_the_same_database_works_and_nothing_is_lost(primary, tmp_path):
     replica = primary.replica(tmp_path, synchronous=True)
-    hosts = "&".join(f"host={server.host}:{server.port}" for server in (primary, replica))
-    url = f"postgresql://anchor@/anchor?{hosts}&target_session_attrs=read-write"
+    # Only the primary accepts writes at first.
+    hosts = "&".join(f"host={server.host}:{server.port}" for server in (replica, primary))
+    url = f"postgresql://anchor@/anchor?{hosts}"
     inventory = Inventory(server_database(url, tmp_path))
     added = [add(inventory, f"host{number}.example.com") for number in range(20)]
 

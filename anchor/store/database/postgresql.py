@@ -47,6 +47,9 @@ def make_engine(location: DatabaseLocation) -> Engine:
     def open_connection(
         _dialect: object, _record: object, arguments: list[Any], options: dict[str, Any]
     ) -> BoundedConnection:
+        if "," in str(options.get("host", "")):
+            # By default libpq keeps to the first host, even if that is a replica.
+            options.setdefault("target_session_attrs", "read-write")
         connection = BoundedConnection.connect(*arguments, **options)
         connection.limit = settings.timeout_seconds
         return connection

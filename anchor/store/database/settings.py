@@ -36,8 +36,8 @@ class DatabaseSettings(pydantic.BaseModel):
         "sqlite:///anchor.db",
         description="where the database is: ``sqlite:///PATH`` for a file on this machine, which "
         "is created if it does not exist, or ``postgresql://USER@HOST/NAME`` for a server that "
-        "several nodes share. A server with a replica has both hosts in its URL: "
-        "``postgresql://USER@/NAME?host=A:5432&host=B:5432&target_session_attrs=read-write``",
+        "several nodes share. A server with a replica has both hosts in its URL, and the one that "
+        "accepts writes is used: ``postgresql://USER@/NAME?host=A:5432&host=B:5432``",
     )
     password_file: SecretFile | None = pydantic.Field(
         None, description="a file with the password of the database's user"
