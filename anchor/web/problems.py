@@ -76,9 +76,11 @@ def public_detail(error: Exception, request: Request, status: HTTPStatus) -> str
         LOG.error("request %s failed", request.request_id, exc_info=error)
         return f"internal error, request {request.request_id}"
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
-        LOG.error("request %s: %s", request.request_id, error, exc_info=error.__cause__)
         if isinstance(error, errors.DatabaseUnavailable):
+            # The message has the driver's; its traceback would be logged for each request.
+            LOG.error("request %s: %s", request.request_id, error)
             return "the database cannot be used now, try again later"
+        LOG.error("request %s: %s", request.request_id, error, exc_info=error.__cause__)
         return "the credentials cannot be checked now, try again later"
     LOG.info("request %s: %d, %s", request.request_id, status, shorten(str(error)))
     return str(error)

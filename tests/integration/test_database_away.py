@@ -220,7 +220,7 @@ def test_this_version_serves_on_after_the_next_one_has_migrated(start):
 # SQLite.
 
 
-def test_a_file_that_another_process_locks_is_a_503(on_file):
+def test_a_file_that_another_process_locks_is_a_503(on_file, caplog):
     assert_works(on_file)
     hold = (
         "import sqlite3, sys\n"
@@ -238,6 +238,10 @@ def test_a_file_that_another_process_locks_is_a_503(on_file):
             assert b"locked\n" == holder.stdout.readline()
             # WAL: others read while one writes.
             assert 0.3 <= assert_refuses(on_file, up="1") < 3
+            logged = [each for each in caplog.records if "locked" in each.getMessage()]
+            # One line for each request.
+            assert logged
+            assert not any(each.exc_info for each in logged)
         finally:
             holder.kill()
 
