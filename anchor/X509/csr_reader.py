@@ -28,7 +28,20 @@ def read_csr(submitted: bytes, encoding: str) -> X509Csr:
         raise UnreadableRequest("the request is in PEM, not in DER: send it with the encoding pem")
     if encoding == "pem" and _begins_like_der(submitted):
         raise UnreadableRequest("the request is in DER, not in PEM: send it with the encoding der")
-    der = pem.decode(submitted, _LABELS) if encoding == "pem" else submitted
+    if encoding == "der":
+        return _read_der(submitted)
+    try:
+        return _read_der(pem.decode(submitted, _LABELS))
+    except UnreadableRequest as error:
+        if not pem.has_lost_plus_signs(submitted):
+            raise
+        raise UnreadableRequest(
+            "the PEM block has spaces where '+' belongs: percent-encode the value of the field, as "
+            "curl does with --data-urlencode"
+        ) from error
+
+
+def _read_der(der: bytes) -> X509Csr:
     return X509Csr.from_der(cmc.extract_csr(der) if cmc.is_content_info(der) else der)
 
 

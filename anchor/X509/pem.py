@@ -16,6 +16,8 @@ _LABELS = re.compile(rb"-----BEGIN (?:([A-Z0-9 #]{1,40})-----)?")
 # RFC 7468 3, but lines may have any length, any line ending and leading blanks.  Headers such as
 # "Proc-Type: 4,ENCRYPTED" belong to an older format and are not base64.
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 #]+)-----(.*?)-----END ([A-Z0-9 #]+)-----", re.DOTALL)
+# A space inside a line; in a long line, spaces may stand for line breaks.
+_SPACE_IN_LINE = re.compile(rb"[A-Za-z0-9+/] [A-Za-z0-9+/ ]*\r?\n")
 # Keeps the message readable however many blocks there are.
 _SHOWN_LABELS = 4
 
@@ -66,6 +68,20 @@ def contains_block(text: bytes) -> bool:
     with contextlib.suppress(errors.UnreadableRequest):
         text = as_utf8(text)
     return _BEGIN in text
+
+
+def has_lost_plus_signs(text: bytes) -> bool:
+    """True if a form has replaced each ``+`` in the base64 of a PEM block by a space.
+
+    The lines still have one length then, except the last.
+    """
+    with contextlib.suppress(errors.UnreadableRequest):
+        text = as_utf8(text)
+    match = _BLOCK.search(text)
+    if match is None or b"+" in match[2] or not _SPACE_IN_LINE.search(match[2]):
+        return False
+    *whole, last = match[2].replace(b"\r\n", b"\n").strip(b"\n").split(b"\n")
+    return len(set(map(len, whole))) == 1 and len(last) <= len(whole[0])
 
 
 def decode(text: bytes, labels: Collection[str]) -> bytes:

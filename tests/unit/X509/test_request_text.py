@@ -112,6 +112,44 @@ def test_the_response_says_why_a_text_is_rejected(service, octets, encoding, wor
     assert words in answer.text
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("plus_signs", [1, 2, 3, 4, 8])
+def test_a_form_that_was_not_percent_encoded_is_refused_with_the_remedy(
+    service, plus_signs, newline
+):
+    # Four fewer characters are valid base64 again, of a request that ends too early.
+    body = BASE64.replace("+", "A")
+    for at in range(100, 100 + 10 * plus_signs, 10):
+        body = f"{body[:at]}+{body[at + 1 :]}"
+    text = block(newline=newline, body=body)
+
+    answer = service.http.post(
+        "/v1/sign/default",
+        f"user=alice&secret=s3cret&encoding=pem&csr={text}\n",
+        headers={"Content-Type": "application/x-www-form-urlencoded"},
+        status=400,
+    )
+
+    assert "spaces where '+' belongs: percent-encode the value of the field" in answer.text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        block(body=BASE64[:-8]),
+        block(newline=" ", body=BASE64[:-8]),
+        block(newline="\n  ", body=BASE64[:-8]),
+        block(newline=" \n", body=BASE64[:-8]),
+        block(body=f"{BASE64[:10]} +{BASE64[12:-8]}"),
+        block(body=f"{BASE64[:10]} {BASE64[10:-8]}").replace("\n", "\n\n", 2),
+    ],
+)
+def test_other_spaces_in_a_damaged_request_are_no_lost_plus_signs(text):
+    with pytest.raises(UnreadableRequest) as refusal:
+        read_csr(text.encode(), "pem")
+    assert "percent-encode" not in str(refusal.value)
+
+
 @given(octets=st.binary(max_size=300))
 def test_any_bytes_are_rejected_or_have_an_encoding(octets):
     for encoding in csr_reader.ENCODINGS:
