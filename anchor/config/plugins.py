@@ -280,7 +280,8 @@ def _translate(detail: Any) -> ConfigProblem:
         return ConfigProblem(".".join(location[:-1]), f"missing option {location[-1]!r}")
     if detail["type"] == "value_error":
         return ConfigProblem(".".join(location), str(detail["ctx"]["error"]))
-    message = detail["msg"].removeprefix("Input ")
+    # Without the names of Python's types: "Tuple should have at least 1 item after validation".
+    message = re.sub(r"\A[A-Z]\w* (?=should )| after validation", "", detail["msg"])
     return ConfigProblem(".".join(location), message)
 
 

@@ -190,7 +190,7 @@ def test_a_certificate_that_is_not_a_ca_certificate_is_rejected(
         ({"static": 1}, ": should be a valid string or a valid array"),
         (5, ": should be a valid string or a valid array"),
         (["static", 5], ".1: should be a valid string"),
-        ([], "at least 1 item"),
+        ([], ": should have at least 1 item, not 0"),
         (["static", "static"], "both accept a password"),
     ],
 )
