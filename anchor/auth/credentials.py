@@ -36,6 +36,16 @@ def is_jwt(secret: str) -> bool:
     return _JWT.fullmatch(secret) is not None
 
 
+def recorded_user(user: str, secret: str) -> str:
+    """The user name for logs and the audit; empty if the client has put a secret in its place.
+
+    Clients exchange the identifier and the secret of a token, and send a JWT as the user name, as
+    other services want it.
+    """
+    has_secret = _MEANT_AS_TOKEN_ID.fullmatch(secret.strip()) or _WITH_JWT.search(user)
+    return "" if has_secret else user
+
+
 def is_token_id(user: str) -> bool:
     """Whether a user name has the form of a token's identifier."""
     return _TOKEN_ID.fullmatch(user) is not None

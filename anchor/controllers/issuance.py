@@ -6,7 +6,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator
 
-from anchor.auth.credentials import is_token_id
+from anchor.auth.credentials import recorded_user
 from anchor.auth.presented import ClientCertificate, Credentials, Origin, RenewalProof
 from anchor.authority import RegistrationAuthority
 from anchor.ca.issued import IssuedCertificate
@@ -57,8 +57,7 @@ class Issuance:
         Raises the errors of :meth:`RegistrationAuthority.authenticate` and
         :meth:`RegistrationAuthority.issue`, and UnreadableRequest.
         """
-        # A secret in the place of a token's identifier must not get into the record.
-        origin = self._origin("" if is_token_id(secret) else user)
+        origin = self._origin(recorded_user(user, secret))
         presented = Credentials(user=user, secret=secret, origin=origin, bearer=bearer)
         return self._issue(presented, read_csr)
 

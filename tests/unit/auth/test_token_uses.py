@@ -236,6 +236,23 @@ def test_no_secret_is_in_the_log_the_audit_or_the_database(service, database, ca
         assert token["secret"].encode() not in path.read_bytes()
 
 
+@pytest.mark.parametrize("written", ["{}", " {}", "{}\n"])
+@pytest.mark.parametrize("change", [str, str.upper])
+def test_a_secret_in_the_place_of_the_identifier_is_not_recorded(
+    service, database, caplog, audit, written, change
+):
+    caplog.set_level(logging.DEBUG)
+    token = add_token(database)
+
+    service.sign(
+        CSR, status=401, user=token["secret"], secret=written.format(change(token["user"]))
+    )
+
+    [event] = audit.events()
+    assert "audit.auth" == event["event"]
+    assert token["secret"] not in caplog.text + json.dumps(audit.events())
+
+
 def test_a_policy_is_explained_without_the_tokens(serve, document, tmp_path, capsys):
     serve(document)
     (tmp_path / "web1.csr").write_bytes(CSR)

@@ -55,6 +55,23 @@ def test_a_jwt_gets_a_certificate_as_bearer_token_as_secret_and_by_basic(service
         assert event["claims"] == {"project": "web"}
 
 
+@pytest.mark.parametrize("user", [JWT, f"{JWT}\n", f"Bearer {JWT}"])
+@pytest.mark.parametrize("secret", ["x", "x-oauth-basic", JWT[:-1]])
+def test_a_jwt_as_the_user_name_is_refused_and_not_recorded(service, audit, caplog, user, secret):
+    service.sign(user=user, secret=secret, status=401)
+
+    [event] = audit.events()
+    assert ("audit.auth", "failure") == (event["event"], event["outcome"])
+    assert JWT not in caplog.text + str(event)
+
+
+@pytest.mark.parametrize("user", ["eyal.levi.cohen", "eve.example.com", "ey" + "a" * 40])
+def test_a_user_name_that_is_no_jwt_is_recorded(service, audit, user):
+    service.sign(user=user, secret="wrong", status=401)
+
+    assert user == audit.events()[-1]["user"]
+
+
 def test_a_form_needs_the_field_user_beside_a_password_only(service):
     service.sign(user=None, secret=JWT, status=200)
     answer = service.sign(user=None, secret="s3cret", status=400)
