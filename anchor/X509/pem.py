@@ -16,6 +16,8 @@ _LABELS = re.compile(rb"-----BEGIN (?:([A-Z0-9 #]{1,40})-----)?")
 # RFC 7468 3, but lines may have any length, any line ending and leading blanks.  Headers such as
 # "Proc-Type: 4,ENCRYPTED" belong to an older format and are not base64.
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 #]+)-----(.*?)-----END ([A-Z0-9 #]+)-----", re.DOTALL)
+# A DER SEQUENCE of 128 bytes or more begins with "MI" in base64.
+_BASE64_ALONE = re.compile(rb"\s*MI[A-Za-z0-9+/=\s]{100,}")
 # A space inside a line; in a long line, spaces may stand for line breaks.
 _SPACE_IN_LINE = re.compile(rb"[A-Za-z0-9+/] [A-Za-z0-9+/ ]*\r?\n")
 # Keeps the message readable however many blocks there are.
@@ -97,7 +99,7 @@ def decode(text: bytes, labels: Collection[str]) -> bytes:
     text = as_utf8(text)
     present = _LABELS.findall(text)
     if not present:
-        raise errors.UnreadableRequest("the request contains no PEM block")
+        raise errors.UnreadableRequest(_absence_error(text))
     if len(present) > 1:
         # Show the labels only: a block may be a private key.
         shown = ", ".join(
@@ -125,6 +127,12 @@ def decode(text: bytes, labels: Collection[str]) -> bytes:
         return binascii.a2b_base64(body.translate(None, b" \t\r\n\v\f"), strict_mode=True)
     except binascii.Error:
         raise errors.UnreadableRequest(_base64_error(body)) from None
+
+
+def _absence_error(text: bytes) -> str:
+    if _BASE64_ALONE.fullmatch(text):
+        return "the request is base64 without the BEGIN and END lines of PEM: add them"
+    return "the request contains no PEM block"
 
 
 def _block_error(text: bytes) -> str:

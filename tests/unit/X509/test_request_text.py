@@ -95,6 +95,13 @@ def test_a_private_key_beside_a_request_is_not_echoed(service):
         (block().encode("utf-16"), "der", "the request is in PEM, not in DER"),
         (("\n" + block()).encode(), "der", "the request is in PEM, not in DER"),
         (b"/tmp/request.csr", "pem", "the request contains no PEM block"),
+        (b"MI", "pem", "the request contains no PEM block"),
+        (BASE64.encode(), "pem", "the request is base64 without the BEGIN and END lines of PEM"),
+        (
+            block().encode()[36:-34],
+            "pem",
+            "base64 without the BEGIN and END lines of PEM: add them",
+        ),
         (b"-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n", "pem", "the PEM block has no END line"),
         (block(label="certificate request").encode(), "pem", "the PEM block is malformed"),
         (block(body="A:B").encode(), "pem", "the PEM block has headers inside"),
