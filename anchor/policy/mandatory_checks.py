@@ -204,10 +204,35 @@ def result_checks(
                 names=violations(names_in(csr), constraints),
             )
 
+    def own_name(csr: X509Csr) -> None:
+        """Refuse an intermediate CA with the subject of its issuers (RFC 5280 4.1.2.6).
+
+        Its certificates could not be told from theirs, and it would not count for
+        ``pathLenConstraint`` (section 4.2.1.9).
+        """
+        constraints = csr.extension(x509.BasicConstraints)
+        if issuer and constraints and constraints.value.ca:
+            subject = _comparable(csr.subject)
+            links = (issuer().certificate, *issuer().chain)
+            if any(_comparable(link.subject) == subject for link in links):
+                raise ValidationError("the intermediate CA needs a subject of its own")
+
     return (
-        *_checks(("named_attributes", named_attributes), ("name_constraints", name_constraints)),
+        *_checks(
+            ("named_attributes", named_attributes),
+            ("name_constraints", name_constraints),
+            ("own_name", own_name),
+        ),
         Check("renewed_names", _renewed_names),
     )
+
+
+def _comparable(name: x509.Name) -> list[tuple[str, str]]:
+    """A name without the differences that RFC 5280 section 7.1 ignores."""
+    return [
+        (attribute.oid.dotted_string, " ".join(str(attribute.value).casefold().split()))
+        for attribute in name
+    ]
 
 
 _CsrCheck = Callable[[X509Csr], None]

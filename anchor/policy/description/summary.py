@@ -97,7 +97,8 @@ AUTHENTICATION: Mapping[str, str] = MappingProxyType(
 )
 
 _FOR_A_CA = (
-    "The request is for a CA only if the authority is for CAs. That CA then issues leaves only."
+    "The request is for a CA only if the authority is for CAs. That CA then issues leaves only, "
+    "and has a subject of its own."
 )
 
 MANDATORY_CHECKS: Mapping[str, str] = MappingProxyType(
@@ -112,6 +113,7 @@ MANDATORY_CHECKS: Mapping[str, str] = MappingProxyType(
         ),
         "never_a_ca": _FOR_A_CA,
         "an_intermediate": _FOR_A_CA,
+        "own_name": _FOR_A_CA,
         "printable_names": "No name is empty, and none contains a control character.",
         "a_name": "The request contains a name.",
         "allowed_names": "If the credential has a list of names, every name is on that list.",

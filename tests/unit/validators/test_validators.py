@@ -296,6 +296,28 @@ def test_an_authority_for_intermediates_signs_nothing_else(extensions):
     assert "an_intermediate" in refusals(a_policy, make_csr("Intermediate", extensions=extensions))
 
 
+@pytest.mark.parametrize("name", ["Test CA", "test  ca", "Test Root"])
+def test_an_intermediate_needs_a_name_that_no_issuer_has(serve, document, tmp_path, name):
+    (tmp_path / "root").mkdir()
+    root = make_ca(tmp_path / "root", name="Test Root")
+    ca = make_ca(tmp_path, issuer=root)
+    document["signing_ca"]["local"] |= {
+        "cert_path": str(ca.cert_path),
+        "key_path": str(ca.key_path),
+        "chain_path": str(root.cert_path),
+    }
+    document["registration_authority"]["default"]["validators"] = {
+        "ca_status": {"ca_requested": True}
+    }
+    service = serve(document)
+
+    answer = service.sign(make_csr(name, extensions=[CA_TRUE]))
+
+    assert answer.status_int == 400
+    assert "own_name: the intermediate CA needs a subject of its own" in answer.text
+    service.issue(make_csr("Test Intermediate", extensions=[CA_TRUE]))
+
+
 def with_path_length(directory, name, length, **kwargs):
     """A CA with a pathLenConstraint."""
     ca = make_ca(directory, name=name, **kwargs)

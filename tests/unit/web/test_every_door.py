@@ -169,6 +169,15 @@ MANDATORY = {
     "name_constraints": Case(
         change=replace_ca(constraints=x509.NameConstraints([x509.DNSName("example.org")], None))
     ),
+    "own_name": Case(
+        lambda _: make_csr(
+            "Test CA",
+            extensions=[(x509.BasicConstraints(ca=True, path_length=0), True)],
+        ),
+        first=good,
+        change=validators(ca_status={"ca_requested": True}),
+        doors=WITH_TOKEN,
+    ),
     "renewed_names": Case(
         lambda _: make_csr("b.example.com", "b.example.com"), first=good, doors=RENEWALS
     ),
