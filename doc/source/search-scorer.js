@@ -1,10 +1,13 @@
 // The points of search results.  A page whose title contains the words comes before pages that only
 // mention them, a how-to before the reference, and a decision last.
 var Scorer = {
-  score: ([page, title, anchor, , score]) => {
+  score: (result) => {
+    const [page, title, anchor, , score] = result;
     const words = new URLSearchParams(location.search).get("q").toLowerCase().trim().split(/\s+/);
     const isSubject = !anchor && words.every(word => title.toLowerCase().includes(word));
     const place = page.startsWith("adr/") ? -4 : page.startsWith("howto/") ? 3 : 0;
+    // The anchor of an entry of the index is empty, and Sphinx fails to make an extract of nothing.
+    if (anchor && anchor.startsWith("#index-")) result[2] = "";
     return score + place + (isSubject ? 20 : 0);
   },
   // Sphinx's own points.

@@ -46,6 +46,8 @@ def search(browser, site, words):
     summary = "document.querySelector('.search-summary')?.textContent ?? ''"
     finished = re.compile("found|did not match")
     wait_for(lambda: finished.search(browser.evaluate(summary)), what="the results")
+    # The page fetches an extract for each result.
+    browser.settle()
     links = "[...document.querySelectorAll('ul.search li > a')].map(a => a.pathname.slice(1))"
     return browser.evaluate(links)
 

@@ -68,6 +68,8 @@ class Browser:
         self._events = collections.deque()
         self._session = None
         self.problems, self.requested = [], []
+        # Requests whose response is not complete.
+        self._running = set()
         self._context = self.call("Target.createBrowserContext")["browserContextId"]
         target = self.call(
             "Target.createTarget", url="about:blank", browserContextId=self._context
@@ -154,6 +156,11 @@ class Browser:
         wait_for(path.exists, what="the download")
         return begun["params"]["suggestedFilename"], path.read_bytes()
 
+    def settle(self):
+        """Wait until no request is running: one that is cancelled raises an error in the page."""
+        while self._running:
+            self._note(self._process.read())
+
     def _wait(self, wanted):
         """Return the first matching event, also one that came before the result of a command."""
         while True:
@@ -172,9 +179,13 @@ class Browser:
         match event.get("method"):
             case "Network.requestWillBeSent":
                 self.requested.append(parameters["request"]["url"])
+                self._running.add(parameters["requestId"])
+            case "Network.loadingFinished":
+                self._running.discard(parameters["requestId"])
             case "Log.entryAdded" | "Runtime.exceptionThrown" | "Audits.issueAdded":
                 self.problems.append(parameters)
             case "Runtime.consoleAPICalled" | "Network.loadingFailed":
+                self._running.discard(parameters.get("requestId"))
                 # Chromium reports a download as a cancelled navigation.
                 if not parameters.get("canceled"):
                     self.problems.append(parameters)
