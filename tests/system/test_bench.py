@@ -13,11 +13,12 @@ def run(script, options):
     done = subprocess.run(
         [sys.executable, ROOT / script, *options],
         cwd=ROOT,
-        check=True,
+        check=False,
         capture_output=True,
         text=True,
         timeout=300,
     )
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 
