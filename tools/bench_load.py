@@ -177,16 +177,25 @@ def verify(answers: list[bytes], ca: x509.Certificate) -> None:
 
 
 def tree(pid: int) -> list[int]:
-    """The ids of a process and its descendants."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(descendant for child in children for descendant in tree(int(child)))]
+    """The ids of a process and its descendants, without those that end meanwhile."""
+    processes = [pid]
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        # PostgreSQL starts processes that end soon.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            processes += tree(int(child))
+    return processes
 
 
 def cpu_seconds(pid: int) -> float:
     """The CPU seconds of a process and its descendants, user and system."""
     # Linux counts in nanoseconds for this clock of a process, but in hundredths of a second in
     # /proc/PID/stat.  The number is what clock_getcpuclockid(3) returns.
-    return sum(time.clock_gettime((~process << 3) | 2) for process in tree(pid))
+    seconds = 0.0
+    for process in tree(pid):
+        # One that has ended meanwhile has no clock.
+        with contextlib.suppress(OSError):
+            seconds += time.clock_gettime((~process << 3) | 2)
+    return seconds
 
 
 def proportional_memory(pid: int) -> float:
