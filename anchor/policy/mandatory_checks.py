@@ -215,7 +215,7 @@ def result_checks(
             subject = _comparable(csr.subject)
             links = (issuer().certificate, *issuer().chain)
             if any(_comparable(link.subject) == subject for link in links):
-                raise ValidationError("the intermediate CA needs a subject of its own")
+                raise ValidationError("the intermediate CA has the subject of its issuer")
 
     return (
         *_checks(

@@ -98,7 +98,7 @@ AUTHENTICATION: Mapping[str, str] = MappingProxyType(
 
 _FOR_A_CA = (
     "The request is for a CA only if the authority is for CAs. That CA then issues leaves only, "
-    "and has a subject of its own."
+    "and has another subject than its issuers."
 )
 
 MANDATORY_CHECKS: Mapping[str, str] = MappingProxyType(

@@ -138,7 +138,7 @@ class Database:
             raise replacement from error
 
     def rows(self, query: Statement, values: Values) -> list[tuple[Any, ...]]:
-        """The rows that a query finds, in a transaction of its own.
+        """The rows that a query finds, in a separate transaction.
 
         Raises:
             DatabaseUnavailable: the database is away.

@@ -314,7 +314,7 @@ def test_an_intermediate_needs_a_name_that_no_issuer_has(serve, document, tmp_pa
     answer = service.sign(make_csr(name, extensions=[CA_TRUE]))
 
     assert answer.status_int == 400
-    assert "own_name: the intermediate CA needs a subject of its own" in answer.text
+    assert "own_name: the intermediate CA has the subject of its issuer" in answer.text
     service.issue(make_csr("Test Intermediate", extensions=[CA_TRUE]))
 
 
