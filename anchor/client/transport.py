@@ -20,6 +20,8 @@ from anchor.client.errors import Misconfigured, Unavailable
 
 MAX_ANSWER = 1 << 18
 
+_PORTS = {"https": 443, "http": 80}
+
 # X.509 verification errors of OpenSSL that end with time or with the server's next certificate: not
 # yet valid, expired.
 _TEMPORARY = {9, 10}
@@ -45,12 +47,18 @@ class URL:
         if not text.isascii() or not text.isprintable() or " " in text:
             raise ValueError("should be a URL such as https://anchor.example.com")
         parts = urlsplit(text)
-        if parts.scheme not in ("https", "http") or not parts.hostname:
+        if parts.scheme not in _PORTS or not parts.hostname:
             raise ValueError("should be a URL such as https://anchor.example.com")
         if parts.username is not None or parts.query or parts.fragment:
             raise ValueError("should be a URL without a user, a query or a fragment")
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+        port = parts.port or _PORTS[parts.scheme]
         return cls(text, parts.scheme, parts.hostname, port, parts.path.rstrip("/"))
+
+    @property
+    def authority(self) -> str:
+        """The value of the Host header: the host, and the port if it is not the default."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
     def joined(self, path: str) -> str:
         """The absolute URL of a path of the service, which starts with a slash."""
@@ -98,6 +106,8 @@ class Transport:
             Misconfigured: the server's certificate cannot be verified.
         """
         headers = {
+            # http.client adds the port 443, and some proxies then do not find the host.
+            "Host": self.url.authority,
             "Accept": "application/json",
             "User-Agent": f"anchor/{anchor.__version__}",
             "Connection": "close",
@@ -144,7 +154,7 @@ class Transport:
     def _connected(self) -> Iterator[socket.socket]:
         """A connection that is closed after the timeout; a socket timeout restarts at each read."""
         deadline = time.monotonic() + self.timeout
-        plain = socket.create_connection((self.url.host, self.url.port), self.timeout)
+        plain = self._connect(deadline)
         timed_out = threading.Event()
 
         def shut_down() -> None:
@@ -175,6 +185,26 @@ class Transport:
             plain.close()
             duplicate.close()
 
+    def _connect(self, deadline: float) -> socket.socket:
+        """A connection to the first address that answers.
+
+        Each address but the last may take half of the time that is left. Otherwise one that does
+        not answer, such as one of IPv6 in a network without it, would take all of the time.
+        """
+        found = socket.getaddrinfo(self.url.host, self.url.port, type=socket.SOCK_STREAM)
+        *others, last = [(str(address[0]), int(address[1])) for *_, address in found]
+        for address in others:
+            with contextlib.suppress(OSError):
+                return self._connect_to(address, (deadline - time.monotonic()) / 2)
+        return self._connect_to(last, deadline - time.monotonic())
+
+    def _connect_to(self, address: tuple[str, int], seconds: float) -> socket.socket:
+        if seconds <= 0:
+            raise TimeoutError
+        connection = socket.create_connection(address, seconds)
+        connection.settimeout(self.timeout)
+        return connection
+
     def _unavailable(self, reason: str) -> Unavailable:
         return Unavailable(f"{self.url.text} is not available: {reason}")
 
@@ -195,7 +225,7 @@ def _date(value: str) -> float | None:
     """An HTTP date (RFC 9110 5.6.7) in seconds since the epoch; None if malformed."""
     try:
         moment = email.utils.parsedate_to_datetime(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.UTC)
