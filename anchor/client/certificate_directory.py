@@ -17,6 +17,7 @@ rename, so a server that starts at any moment reads either the old pair or the n
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
@@ -126,13 +127,32 @@ class CertificateDirectory:
     def _restore_links(self) -> None:
         for name in NAMES:
             link, target = self.path / name, self._current / name
-            if link.exists() and link.is_symlink():
+            if self._follows_renewals(link):
                 continue
-            is_copy = target.is_file() and certificate_version.has_same_contents(link, target)
-            if link.exists() and not is_copy:
+            if link.is_symlink():
+                is_ours = self._leads_to_a_version(link)
+            else:
+                is_ours = target.is_file() and certificate_version.has_same_contents(link, target)
+            if os.path.lexists(link) and not is_ours:
                 raise _in_the_way(link)
             if target.is_file():
                 files.replace_symlink(link, f"{CURRENT}/{name}")
+
+    def _follows_renewals(self, link: Path) -> bool:
+        """True for a link that leads to the current version, also after the next renewal."""
+        if not (link.is_symlink() and link.exists()):
+            return False
+        # A link may lead to another one here, such as cert.pem to fullchain.pem.
+        next_path = Path(os.path.normpath(self.path / link.readlink()))
+        is_current = _real_path(link).parent == _real_path(self._current)
+        return is_current and next_path.parent in (self.path, self._current)
+
+    def _leads_to_a_version(self, link: Path) -> bool:
+        """True for a link that leads to a version of this directory, even if that is missing."""
+        directory = _real_path(link).parent
+        return directory == _real_path(self._current) or directory.is_relative_to(
+            _real_path(self._versions)
+        )
 
     def current_access(self) -> dict[str, Access]:
         """The owner, group and mode of each current file, which a renewal keeps."""
@@ -172,10 +192,8 @@ class CertificateDirectory:
                 shutil.rmtree(temporary, ignore_errors=True)
                 raise
             files.sync_directory(self._versions)
-            for name in NAMES:
-                if not (self.path / name).is_symlink():
-                    files.replace_symlink(self.path / name, f"{CURRENT}/{name}")
             self._make_current(number)
+            self._restore_links()
             # Keep the previous version: a server may be reading it.
             for old in self._numbers():
                 if old < number - 1:
@@ -217,6 +235,11 @@ class CertificateDirectory:
             yield
         except OSError as error:
             raise Unwritable(f"{error.filename or self.path}: {error.strerror}") from None
+
+
+def _real_path(path: Path) -> Path:
+    # Unlike Path.resolve(), it raises nothing if links are a loop.
+    return Path(os.path.realpath(path))
 
 
 def _in_the_way(path: Path) -> Unwritable:

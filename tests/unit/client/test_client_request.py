@@ -10,6 +10,7 @@ import re
 import shutil
 import stat
 import time
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -223,6 +224,25 @@ def test_a_foreign_file_is_never_replaced(machine, https_anchor, tmp_path, capsy
     assert [] == https_anchor.requests
     assert "move it away" in capsys.readouterr().err
     assert [] == StateDirectory(machine.state).names()
+
+
+@pytest.mark.parametrize("is_dangling", [False, True])
+def test_a_link_to_elsewhere_is_never_left_in_place(
+    machine, https_anchor, tmp_path, capsys, is_dangling
+):
+    """The directory of another client, such as certbot's live/NAME, has links of the same names."""
+    directory, archive = tmp_path / "live", tmp_path / "archive"
+    directory.mkdir()
+    archive.mkdir()
+    if not is_dangling:
+        (archive / "cert1.pem").write_text("precious")
+    (directory / "cert.pem").symlink_to("../archive/cert1.pem")
+
+    assert 1 == machine.request("www.example.com", "--directory", directory)
+
+    assert Path("../archive/cert1.pem") == (directory / "cert.pem").readlink()
+    assert [] == https_anchor.requests
+    assert f"{directory}/cert.pem exists" in capsys.readouterr().err
 
 
 def test_two_certificates_do_not_share_a_directory(machine, tmp_path, capsys):

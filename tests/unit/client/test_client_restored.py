@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,13 @@ def copy_names(directory):
         (directory / name).write_bytes(contents)
 
 
+def link_names_to_the_version(directory):
+    version = (directory / "current").readlink()
+    for name in NAMES:
+        (directory / name).unlink()
+        (directory / name).symlink_to(f"{version}/{name}")
+
+
 def lead_to_nothing(directory):
     drop_current(directory)
     (directory / "current").symlink_to("versions/99")
@@ -71,6 +79,7 @@ LOSSES = [
     drop_names,
     copy_current,
     copy_names,
+    link_names_to_the_version,
     lead_to_nothing,
     follow_a_version_that_is_no_good,
 ]
@@ -129,6 +138,15 @@ def test_a_foreign_file_is_reported_before_any_request(
     assert f"{path} exists and was not written by anchor" in capsys.readouterr().err
     assert "of somebody else" == path.read_text()
     assert [] == https_anchor.requests
+
+
+def test_a_link_to_another_name_is_kept(renewed):
+    (renewed.directory / "cert.pem").unlink()
+    (renewed.directory / "cert.pem").symlink_to("fullchain.pem")
+
+    assert 0 == renewed.renew("--force")
+
+    assert Path("fullchain.pem") == (renewed.directory / "cert.pem").readlink()
 
 
 def test_a_dry_run_restores_nothing(renewed):
