@@ -77,8 +77,15 @@ class CertificateDirectory:
             return x509.load_pem_x509_certificate((self.path / CERTIFICATE).read_bytes())
         return None
 
-    def prepare(self) -> None:
-        """Make the directory, and check that it is usable, before a certificate is requested.
+    def prepare(self, access: Access, access_by_name: Mapping[str, Access] | None = None) -> None:
+        """Make the directory, and check that a version can be written, before one is requested.
+
+        Otherwise a full disk, or an owner that we may not set, would waste a certificate and a
+        token that is good once.
+
+        Args:
+            access: as for :meth:`install`.
+            access_by_name: as for :meth:`install`.
 
         Raises:
             Unwritable: it cannot be written, or contains files of another program.
@@ -86,6 +93,8 @@ class CertificateDirectory:
         with self._unwritable():
             files.make_directory(self._versions)
         self.repair()
+        with self._unwritable(), self._temporary_version() as directory:
+            certificate_version.write_trial(directory, access, access_by_name or {})
 
     def repair(self) -> None:
         """Remove what a killed run has left, and restore links that a backup has lost.
@@ -178,8 +187,7 @@ class CertificateDirectory:
         """
         with self._unwritable():
             number = max(self._numbers(), default=0) + 1
-            temporary = self._versions / f".{number}.{secrets.token_hex(4)}"
-            try:
+            with self._temporary_version() as temporary:
                 certificate_version.write_version(
                     directory=temporary,
                     key_pem=key_pem,
@@ -188,9 +196,6 @@ class CertificateDirectory:
                     access_by_name=access_by_name or {},
                 )
                 temporary.rename(self._version(number))
-            except BaseException:
-                shutil.rmtree(temporary, ignore_errors=True)
-                raise
             files.sync_directory(self._versions)
             self._make_current(number)
             self._restore_links()
@@ -198,6 +203,15 @@ class CertificateDirectory:
             for old in self._numbers():
                 if old < number - 1:
                     shutil.rmtree(self._version(old), ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _temporary_version(self) -> Iterator[Path]:
+        """The path of a version that is removed after the block if it has not been renamed."""
+        temporary = self._versions / f".{secrets.token_hex(4)}"
+        try:
+            yield temporary
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
     def sweep(self) -> None:
         """Remove what a killed run has left; the caller holds the lock."""

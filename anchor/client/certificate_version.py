@@ -24,6 +24,8 @@ KEY, CERTIFICATE, CHAIN = "key.pem", "cert.pem", "chain.pem"
 FULL_CHAIN, COMBINED = "fullchain.pem", "combined.pem"
 NAMES = (KEY, CERTIFICATE, CHAIN, FULL_CHAIN, COMBINED)
 
+_USUAL_SIZE = 4096
+
 
 @dataclass(frozen=True)
 class Access:
@@ -119,18 +121,39 @@ def write_version(
         access: owner and group of the files, and the mode of those with the key.
         access_by_name: the access to single files, by name, where it differs.
     """
+    contents = {
+        KEY: key_pem,
+        CERTIFICATE: issued.pem,
+        CHAIN: issued.chain_pem,
+        FULL_CHAIN: issued.full_chain_pem,
+        COMBINED: key_pem + issued.full_chain_pem,
+    }
+    _write(directory, contents, access, access_by_name)
+
+
+def write_trial(directory: Path, access: Access, access_by_name: Mapping[str, Access]) -> None:
+    """Make a directory like :func:`write_version`, whose files have a usual size and no contents.
+
+    Args:
+        directory: the new directory.
+        access: as for :func:`write_version`.
+        access_by_name: as for :func:`write_version`.
+    """
+    _write(directory, dict.fromkeys(NAMES, bytes(_USUAL_SIZE)), access, access_by_name)
+
+
+def _write(
+    directory: Path,
+    contents: Mapping[str, bytes],
+    access: Access,
+    access_by_name: Mapping[str, Access],
+) -> None:
     directory.mkdir(mode=0o755)
     directory.chmod(0o755)
-    full_chain = issued.full_chain_pem
-    for name, contents, mode in (
-        (KEY, key_pem, access.mode),
-        (CERTIFICATE, issued.pem, 0o644),
-        (CHAIN, issued.chain_pem, 0o644),
-        (FULL_CHAIN, full_chain, 0o644),
-        (COMBINED, key_pem + full_chain, access.mode),
-    ):
+    for name in NAMES:
+        mode = access.mode if name in (KEY, COMBINED) else 0o644
         own = access_by_name.get(name, Access(access.owner, access.group, mode))
-        files.write_new(directory / name, contents, own.mode, own.owner, own.group)
+        files.write_new(directory / name, contents[name], own.mode, own.owner, own.group)
     files.sync_directory(directory)
 
 

@@ -49,6 +49,7 @@ class Renewer:
         """
         directory = CertificateDirectory(spec.directory)
         with directory.locked():
+            self.state.prepare()
             issued = self._obtain(name, spec, directory)
             tracked = TrackedCertificate(name=name, spec=spec)
             tracked = self._record_issuance(tracked, issued, directory)
@@ -193,7 +194,8 @@ class Renewer:
         """
         client = configuration.load_for(spec, self.typed_secret, needs_secret=renewed is None)
         access = Access.of(spec.owner, spec.group, spec.key_mode)
-        directory.prepare()
+        access_by_name = directory.current_access() if keep_access else None
+        directory.prepare(access, access_by_name)
         self.progress(f"{name}: asking {client.transport.url.text}")
         old = directory.current()
         key = old.key if old and spec.reuse_key else create_ca.make_key(spec.key)
@@ -205,7 +207,6 @@ class Renewer:
             held = HeldCertificate(renewed.certificate, renewed.key)
             issued = CertificateRenewal(client, csr, held, spec.authority, self.clock).run()
         key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        access_by_name = directory.current_access() if keep_access else None
         directory.install(key_pem, issued, access, access_by_name)
         return issued
 

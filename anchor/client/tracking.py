@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,9 @@ from anchor.client import files, locks, trust
 from anchor.client.certificate_directory import CertificateDirectory
 from anchor.client.errors import ClientError, Misconfigured, Unwritable
 from anchor.client.issued import ObtainedWith
+
+# The usual size of a file, at most.
+_USUAL_SIZE = 4096
 
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}"
 
@@ -178,6 +182,24 @@ class StateDirectory:
             raise Unwritable(f"{path}: {error.strerror}") from None
         except pydantic.ValidationError:
             raise Misconfigured(f"{path} is damaged; `anchor request` writes it anew") from None
+
+    def prepare(self) -> None:
+        """Check that a file can be written, before a certificate is requested.
+
+        Raises:
+            Unwritable: it cannot.
+        """
+        path = self._tracked / f".trial.json.{secrets.token_hex(4)}"
+        try:
+            self._require_trusted()
+            with locks.exclusive(self._tracked / ".lock"):
+                self._sweep_tracked()
+                try:
+                    files.write_new(path, bytes(_USUAL_SIZE), 0o600)
+                finally:
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            raise Unwritable(f"{path.parent}: {error.strerror}") from None
 
     def write(self, tracked: TrackedCertificate) -> None:
         """Write the file of a certificate in one step."""

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.servers.processes import wait_for
 from tests.unit.client.test_client_faults import script
 
@@ -117,7 +119,7 @@ def test_every_kind_of_run_removes_the_files_of_killed_runs(machine, daemon):
     wait_for(lambda: not machine.leftovers(), what="the leftovers to be gone")
 
 
-def test_a_full_disk_keeps_the_existing_files(machine):
+def test_a_full_disk_keeps_the_existing_files(machine, https_anchor):
     assert 0 == machine.request("www.example.com")
     first = machine.certificate()
 
@@ -131,9 +133,56 @@ def test_a_full_disk_keeps_the_existing_files(machine):
     assert "File too large; valid until" in err
     assert 1 == err.count("\n")
     assert first == machine.certificate()
+    assert 1 == https_anchor.submissions
     machine.assert_key_matches()
     assert [] == machine.leftovers()
     assert 0 == machine.renew("--force")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A directory on a file system with room for one small file."""
+    path = tmp_path / "small"
+    path.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4k,mode=755", "tmpfs", path]
+    assert 0 == subprocess.run(mount, check=False).returncode, "this needs to be root"
+    yield path
+    subprocess.run(["umount", "--lazy", path], check=True)
+
+
+@pytest.mark.parametrize("full", ["directory", "state"])
+def test_a_full_disk_is_noticed_before_any_request(
+    machine, https_anchor, small_disk, tmp_path, capsys, full
+):
+    """Otherwise a token that is good once would be spent without a certificate."""
+    (small_disk / "filler").write_text("x")
+    directory = tmp_path / "directory"
+    if full == "directory":
+        directory = small_disk
+    else:
+        machine.state = small_disk
+
+    assert 1 == machine.request("www.example.com", "--directory", directory)
+
+    assert "No space left on device" in capsys.readouterr().err
+    assert [] == https_anchor.requests
+    assert not (directory / "key.pem").is_symlink()
+    assert [] == list(small_disk.rglob(".?????*.*"))
+
+
+def test_an_owner_that_may_not_be_set_is_noticed_before_any_request(machine, https_anchor):
+    process = machine.start(
+        "request",
+        "--config",
+        machine.config,
+        "--group",
+        "daemon",
+        "www.example.com",
+        prefix=["setpriv", "--bounding-set=-chown"],
+    )
+
+    assert "Operation not permitted" in process.communicate(timeout=60)[1]
+    assert [] == https_anchor.requests
 
 
 def test_simultaneous_runs_renew_once(machine, https_anchor):
