@@ -381,6 +381,29 @@ def test_a_user_whose_account_is_locked_renews_nothing(slapd, renewing):
 
 
 @pytest.mark.parametrize(
+    ("attribute", "refused", "accepted"),
+    [
+        ("pwdStartTime", "20991231235959Z", "20250101000000Z"),
+        ("pwdEndTime", "20250101000000Z", "20991231235959Z"),
+    ],
+)
+def test_a_user_renews_only_while_the_directory_would_accept_the_password(
+    slapd, renewing, attribute, refused, accepted
+):
+    service, certificate, csr, dn = renewing(f"limited-{attribute}", member=False)
+    policy = slapd.add_password_policy(attribute)
+
+    with slapd.administration() as connection:
+        change(dn, pwdPolicySubentry=policy, **{attribute: refused})(connection)
+    service.sign(csr, user=f"limited-{attribute}", secret="secret", status=401)
+    assert "disabled or expired" in refused_renewal(service, certificate, csr)
+
+    with slapd.administration() as connection:
+        change(dn, **{attribute: accepted})(connection)
+    assert renew(service, certificate, shared_key(), csr).status_int == 200
+
+
+@pytest.mark.parametrize(
     "filter_",
     ["(mail={user})", "(mail:caseIgnoreIA5Match:={user})", "(&(mail={user})(!(title=left)))"],
 )

@@ -179,6 +179,13 @@ class Slapd:
             connection.add(dn, "inetOrgPerson", values)
         return dn
 
+    def add_password_policy(self, name):
+        """Add a password policy, and return the DN."""
+        dn = f"cn={name},{SUFFIX}"
+        with self.administration() as connection:
+            connection.add(dn, ["device", "pwdPolicy"], {"pwdAttribute": "userPassword"})
+        return dn
+
     def options(self, **changes):
         """Options for LDAPS with a service account; options that are None are left out."""
         options = {
