@@ -10,7 +10,7 @@ from anchor.acme.services import AcmeServices
 from anchor.jose.algorithms import KEY_KINDS
 from anchor.jose.flattened import FlattenedJws
 from anchor.jose.public_keys import PublicJwk, parse_public_jwk
-from anchor.jose.signatures import verify_flattened
+from anchor.jose.signatures import verify
 from anchor.X509.weak_keys import WeakKey
 
 ALGORITHMS = ("ES256", "ES384", "ES512", "EdDSA", "RS256")
@@ -85,7 +85,7 @@ def verify_signature(
             more={"algorithms": [name for name in ALGORITHMS if KEY_KINDS[name] == key.kind]},
         )
     try:
-        verify_flattened(signed, algorithm, key.key)
+        verify(signed, algorithm, key.key)
     except ValueError as error:
         raise refuse(str(error)) from None
 
