@@ -46,6 +46,9 @@ def _url(value: Any) -> str:
 
 
 Url = Annotated[str, pydantic.PlainValidator(_url), text("uri")]
+Names = Annotated[
+    tuple[Annotated[str, pydantic.Field(min_length=1)], ...], pydantic.Field(min_length=1)
+]
 Seconds = Annotated[float, pydantic.Field(gt=0, le=60)]
 
 
@@ -60,6 +63,9 @@ class KeystoneAuthentication:
         ca_file: a PEM file with the CAs to trust instead of the system's.
         timeout: how many seconds Keystone's answer may take. An answer of more than 1 MB,
             decompressed, is an error too.
+        user_domains: the names of the domains whose users are accepted; by default all domains. A
+            user name is unique only in its domain, so set it if a policy has user names and other
+            people can create users in a domain of theirs.
         allow_unscoped: whether to accept tokens without a scope. Tokens for a project are always
             accepted.
         allow_domain_scoped: whether to accept tokens for a domain.
@@ -86,6 +92,7 @@ class KeystoneAuthentication:
         url: Url,
         ca_file: FilePath | None = None,
         timeout: Seconds = 5,
+        user_domains: Names | None = None,
         allow_unscoped: bool = False,
         allow_domain_scoped: bool = False,
         allow_system_scoped: bool = False,
@@ -132,6 +139,7 @@ class KeystoneAuthentication:
         self._allowed_scopes = _Scopes(
             unscoped=allow_unscoped, domain=allow_domain_scoped, system=allow_system_scoped
         )
+        self._user_domains = None if user_domains is None else frozenset(user_domains)
         self._service: Any = None
         if application_credential_id is not None:
             self._service = v3.ApplicationCredential(
@@ -174,6 +182,7 @@ class KeystoneAuthentication:
             # Without the cause: its text may contain the token.
             raise BackendUnavailable(f"{self._url} did not answer with a token") from None
         self._allowed_scopes.require_allowed(token)
+        self._require_allowed_domain(token.user)
         return AuthDetails(
             token.user.name,
             sorted({role.name for role in token.roles}),
@@ -188,8 +197,8 @@ class KeystoneAuthentication:
             None without a service account.
 
         Raises:
-            RequesterGone: the user, the project or the domain of one is gone or disabled, or the
-                user has no role.
+            RequesterGone: the user, the project or the domain of one is gone or disabled, the user
+                has no role, or users of the domain are not accepted.
             Forbidden: the service account may not ask.
             BackendUnavailable: Keystone does not answer.
         """
@@ -200,8 +209,18 @@ class KeystoneAuthentication:
             # Another backend had this name in the configuration.
             raise RequesterGone()
         return self._deadline.call(
-            lambda: find_requester(self._connections.client(service), recorded, self._url)
+            lambda: find_requester(
+                self._connections.client(service), recorded, self._url, self._user_domains
+            )
         )
+
+    def _require_allowed_domain(self, user: _User) -> None:
+        if self._user_domains is None:
+            return
+        domain = user.domain and user.domain.name
+        if domain not in self._user_domains:
+            LOG.info("the domain %r of %r is not in 'user_domains': refused", domain, user.name)
+            raise NotAuthenticated()
 
     def _fetch_token_data(self, token: str) -> Any:
         """Keystone's description of the token, as JSON."""
@@ -232,12 +251,16 @@ class _Entity(pydantic.BaseModel):
     name: Annotated[str, pydantic.Field(min_length=1)]
 
 
+class _User(_Entity):
+    domain: _Entity | None = None
+
+
 class _Token(pydantic.BaseModel):
     """The parts of a token's description that Anchor uses."""
 
     model_config = pydantic.ConfigDict(strict=True)
 
-    user: _Entity
+    user: _User
     roles: list[_Entity] = []
     project: _Entity | None = None
     domain: _Entity | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
@@ -47,6 +47,8 @@ class _Project(pydantic.BaseModel):
 class _Domain(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(strict=True)
 
+    id: str
+    name: str
     enabled: bool
 
 
@@ -66,7 +68,9 @@ _ASSIGNMENTS = pydantic.TypeAdapter(list[_Assignment])
 Answer = TypeVar("Answer")
 
 
-def find_requester(client: Any, recorded: AuthDetails, url: str) -> AuthDetails:
+def find_requester(
+    client: Any, recorded: AuthDetails, url: str, user_domains: Collection[str] | None = None
+) -> AuthDetails:
     """Return the user of an earlier authentication, with the roles that they have now.
 
     The roles are those in the recorded project.  A user who was authenticated without a project has
@@ -76,10 +80,11 @@ def find_requester(client: Any, recorded: AuthDetails, url: str) -> AuthDetails:
         client: the client of the service account.
         recorded: the earlier identity, with the identifier of the user.
         url: the URL of Keystone, for messages.
+        user_domains: the names of the domains whose users are accepted; None for all domains.
 
     Raises:
-        RequesterGone: the user, the project or the domain of one is gone or disabled, or the user
-            has no role left.
+        RequesterGone: the user, the project or the domain of one is gone or disabled, the user has
+            no role left, or users of the domain are not accepted.
         Forbidden: the service account may not ask.
         BackendUnavailable: Keystone gives no usable answer.
     """
@@ -115,6 +120,9 @@ def find_requester(client: Any, recorded: AuthDetails, url: str) -> AuthDetails:
     # Keystone authenticates nobody in a disabled domain, but leaves its users enabled.
     if not all(domain.enabled for domain in domains):
         raise RequesterGone("the domain of the requester or of the project is disabled")
+    names = {domain.name for domain in domains if domain.id == user.domain_id}
+    if user_domains is not None and names.isdisjoint(user_domains):
+        raise RequesterGone("users of the requester's domain are not accepted any more")
     assignments = ask(
         "identity:list_role_assignments",
         lambda: _ASSIGNMENTS.validate_python(

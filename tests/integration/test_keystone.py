@@ -267,6 +267,32 @@ def test_nobody_renews_while_the_domain_of_the_user_or_of_the_project_is_disable
     assert backend.look_up("default", recorded).groups == ("Nova",)
 
 
+def test_a_user_of_another_domain_with_the_same_name_is_refused(
+    keystone, configure, reader, token, caplog
+):
+    domain = keystone.make("domain", "tenant")
+    nora = {"name": "nora", "password": "nora-secret", "domain_id": domain}
+    user = keystone.admin("POST", "/users", {"user": nora})["user"]["id"]
+    project = keystone.make("project", "tenants-own", domain_id=domain)
+    role = keystone.id("role", "member")
+    keystone.admin("PUT", f"/projects/{project}/users/{user}/roles/{role}")
+    other = keystone.token("nora", "nora-secret", {"project": {"id": project}}, domain=domain)
+
+    recorded = configure(**reader).authenticate("default", "", other)
+    assert recorded.username == "nora"
+    limited = configure(**reader, user_domains=["Default"])
+    assert limited.authenticate("default", "", token).username == "nora"
+    with caplog.at_level(logging.INFO), pytest.raises(NotAuthenticated):
+        limited.authenticate("default", "", other)
+    assert "the domain 'tenant' of 'nora' is not in 'user_domains'" in caplog.text
+
+    # A certificate from before the option was set.
+    with pytest.raises(RequesterGone, match="domain are not accepted"):
+        limited.look_up("default", recorded)
+    both = configure(**reader, user_domains=["Default", "tenant"])
+    assert both.authenticate("default", "", other) == both.look_up("default", recorded) == recorded
+
+
 def test_a_service_account_without_the_permission_is_the_operators_problem(renewing, caplog):
     service, certificate, csr = renewing("unasked", **PASSWORD)
 

@@ -90,9 +90,9 @@ class Keystone:
             with error:
                 raise AssertionError(f"{method} {path}: {error.read().decode()}") from None
 
-    def token(self, user, password, scope="unscoped"):
-        """Get a token with a password."""
-        return self.call("POST", "/auth/tokens", _password(user, password, scope))[0]
+    def token(self, user, password, scope="unscoped", *, domain="default"):
+        """Get a token with a password, for a user in the domain with an id."""
+        return self.call("POST", "/auth/tokens", _password(user, password, scope, domain))[0]
 
     def token_by_application_credential(self, identifier, secret):
         body = {"id": identifier, "secret": secret}
@@ -151,8 +151,8 @@ def _project(name):
     return {"project": {"name": name, "domain": {"id": "default"}}}
 
 
-def _password(user, password, scope):
-    who = {"name": user, "domain": {"id": "default"}, "password": password}
+def _password(user, password, scope, domain="default"):
+    who = {"name": user, "domain": {"id": domain}, "password": password}
     identity = {"methods": ["password"], "password": {"user": who}}
     return {"auth": {"identity": identity, "scope": scope}}
 

@@ -225,6 +225,7 @@ def complete(ca, tmp_path):
                 "application_credential_id": "1",
                 "service_user": "a",
                 "service_user_domain": "b",
+                "user_domains": ["Default"],
                 "service_project": "c",
                 "service_project_domain": "d",
                 "service_system": False,
