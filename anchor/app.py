@@ -26,7 +26,7 @@ from anchor.runtime.load_record import LoadRecord
 from anchor.store.ban_file import prepare_database
 from anchor.web.client_certificate import HEADER
 from anchor.web.dispatch import StrictDispatch
-from anchor.web.pages.error_page import HAS_FRONT_PAGE
+from anchor.web.pages.error_page import BASE_URL, HAS_FRONT_PAGE
 from anchor.web.problems import respond_to_error
 from anchor.web.readiness import Readiness
 from anchor.web.request import TRUSTED_PROXIES, Request, request_id
@@ -69,6 +69,7 @@ class Application(pecan.Pecan, StrictDispatch):  # type: ignore[misc]  # pecan h
             TRUSTED_PROXIES: web.trusted_proxies,
             HEADER: web.client_certificate_header,
             HAS_FRONT_PAGE: web.front_page != "off",
+            BASE_URL: web.base_url,
         }
 
     def __call__(

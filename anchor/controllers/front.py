@@ -24,10 +24,18 @@ _HOST = re.compile(
 PLACEHOLDER = "https://anchor.example.com"
 
 
-def show(request: Request, front: FrontPage, authorities: Collection[str]) -> Response:
+def show(
+    request: Request, front: FrontPage, authorities: Collection[str], base_url: str | None
+) -> Response:
     """The page in the media type that the client prefers; plain text without a preference.
 
     ``authority`` in the query selects the page of one authority.
+
+    Args:
+        request: the request.
+        front: the page.
+        authorities: the names of all authorities.
+        base_url: the configured URL of the service; None for that of the request.
 
     Raises:
         UnknownAuthority: no authority has that name.
@@ -40,7 +48,7 @@ def show(request: Request, front: FrontPage, authorities: Collection[str]) -> Re
     page = front.page(media_type, name)
     response = respond(
         request,
-        page.at(service_url(request)),
+        page.at(base_url or service_url(request)),
         media_type,
         headers=page_headers(),
     )

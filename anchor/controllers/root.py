@@ -83,7 +83,7 @@ class RootController:
         if self._web.front_page == "off":
             raise UnknownPath("there is nothing here")
         request = current_request(*READ)
-        return front.show(request, self._front, self._authorities)
+        return front.show(request, self._front, self._authorities, self._web.base_url)
 
     @pecan.expose()
     def acme(self, *segments: str) -> Response:

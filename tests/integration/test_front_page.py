@@ -345,6 +345,20 @@ def test_the_url_contains_the_path_of_the_service(service):
     assert "'https://a.example/p%27ki%3C/v1/sign/default'" in answer.text
 
 
+@pytest.mark.parametrize("accept", ["text/plain", "text/html", "application/json"])
+def test_base_url_is_the_url_of_all_commands(serve, document, accept):
+    """The proxy ends TLS and removes the prefix; the Host header may be that of the service."""
+    service = serve(document, base_url="https://pki.example.com/anchor")
+    environ = {"HTTP_HOST": "10.0.0.5:5016", "HTTP_ACCEPT": accept}
+
+    text = service.http.get("/", extra_environ=environ).text
+
+    assert "10.0.0.5" not in text
+    assert "--allow-http" not in text
+    if accept != "application/json":
+        assert "https://pki.example.com/anchor/v1/sign/default" in text
+
+
 def test_a_subject_with_html_in_it_is_text(serve, document, tmp_path):
     hostile = "<script>alert(1)<b>&amp;${1+1}\u202e\x1b[31m"
     ca = make_ca(tmp_path, name=hostile)

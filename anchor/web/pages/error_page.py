@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from anchor.policy.description.summary import printable
 from anchor.web.pages.templates import content_security_policy, style_sheet, template
 from anchor.web.request import Request
 
 HAS_FRONT_PAGE = "anchor.has_front_page"
+BASE_URL = "anchor.base_url"
 
 # Clients of these protocols expect what their standards say, whatever they accept.
 _PROTOCOLS = ("/.well-known/", "/acme/")
@@ -42,8 +43,10 @@ def _front_page(request: Request) -> str:
     """The path of the front page; empty if it is switched off."""
     if not request.environ.get(HAS_FRONT_PAGE):
         return ""
+    base_url: str | None = request.environ.get(BASE_URL)
+    path = urlsplit(base_url).path if base_url else quote(request.environ.get("SCRIPT_NAME", ""))
     # A path that began with two slashes would be another host.
-    root = quote(request.environ.get("SCRIPT_NAME", "").strip("/"))
+    root = path.strip("/")
     return f"/{root}/" if root else "/"
 
 

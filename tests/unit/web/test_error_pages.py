@@ -159,5 +159,15 @@ def test_the_page_leads_to_the_front_page(service, script_name, home):
     assert f'<a href="{home}">Front page</a>' in answer.text
 
 
+@pytest.mark.parametrize(
+    ("base_url", "home"),
+    [("https://pki.example.com", "/"), ("https://pki.example.com/a/b/", "/a/b/")],
+)
+def test_the_page_leads_to_the_front_page_at_base_url(serve, document, base_url, home):
+    service = serve(document, base_url=base_url)
+
+    assert f'<a href="{home}">Front page</a>' in ask(service, "/nothing").text
+
+
 def test_the_page_leads_nowhere_without_a_front_page(serve, document):
     assert "<a " not in ask(serve(document, front_page="off"), "/nothing").text
