@@ -34,8 +34,11 @@ def after_issuance(
     tracked = tracked.model_copy(update={"history": history})
     if due.renewal_time(tracked, pair.certificate).timestamp() > now:
         return tracked
-    # Under a wrong clock every certificate looks old; do not request them without end.
-    wait_until = now + schedule.LONGEST_WAIT
+    # Under a wrong clock every certificate looks old; do not request them without end. To the
+    # service's clock, the certificate is new, so do not wait until it expires.
+    certificate = pair.certificate
+    life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+    wait_until = now + min(schedule.LONGEST_WAIT, life.total_seconds() / 3)
     error = issued.clock_error
     return tracked.after(
         clock_wrong=True,
@@ -63,7 +66,7 @@ def after_failure(
     retry_after = error.retry_after if isinstance(error, ClientError) else None
     keep_off = None if retry_after is None else now + min(retry_after, schedule.LONGEST_ASKED)
     if isinstance(error, Refused | CredentialsRefused | WrongAddress):
-        wait = schedule.wait_after_refusal()
+        wait = schedule.wait_after_refusal(left)
     elif isinstance(error, WrongClock):
         # The time left cannot be computed with a wrong clock.
         wait = schedule.wait(failures, float("inf"))

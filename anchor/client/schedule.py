@@ -15,6 +15,9 @@ LONGEST_WAIT_EXPIRED = 600.0
 # The shortest and the longest wait after a refusal, which another try seldom changes, in seconds.
 REFUSAL_WAITS = (1800.0, 2700.0)
 
+# The shortest wait after a refusal while the certificate is valid, in seconds.
+SHORTEST_REFUSAL_WAIT = 60.0
+
 # The longest wait that a service may ask for by Retry-After, in seconds.
 LONGEST_ASKED = 86400.0
 
@@ -64,6 +67,14 @@ def wait(failures: int, seconds_left: float) -> float:
     return min(longest, doubled) * random.uniform(0.5, 1.0)  # noqa: S311  # not a secret
 
 
-def wait_after_refusal() -> float:
-    """The seconds to wait after the service refused a request; a random number."""
-    return random.uniform(*REFUSAL_WAITS)  # noqa: S311  # not a secret
+def wait_after_refusal(seconds_left: float) -> float:
+    """The seconds to wait after the service refused a request; a random number.
+
+    A refusal may pass, for example when a proxy is updated. So before the certificate expires, the
+    wait is at most half of its remaining validity, but at least a minute.
+
+    Args:
+        seconds_left: the remaining validity of the current certificate; 0 without one.
+    """
+    longest = max(SHORTEST_REFUSAL_WAIT, seconds_left / 2) if seconds_left > 0 else float("inf")
+    return min(longest, random.uniform(*REFUSAL_WAITS))  # noqa: S311  # not a secret

@@ -140,7 +140,7 @@ def test_a_rejected_request_is_not_retried_for_half_an_hour(
 
 
 def test_retries_after_a_rejection_are_spread():
-    waits = [schedule.wait_after_refusal() for _ in range(100)]
+    waits = [schedule.wait_after_refusal(0) for _ in range(100)]
 
     assert 1800 <= min(waits) < max(waits) <= 2700
     assert len(set(waits)) > 50
