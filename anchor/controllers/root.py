@@ -17,6 +17,7 @@ from anchor.controllers.methods import READ, current_request
 from anchor.controllers.v1 import V1Controller
 from anchor.errors import UnknownPath
 from anchor.metrics.registry import Metrics
+from anchor.web.pages.error_page import BASE_URL
 from anchor.web.pages.front_page import FrontPage
 from anchor.web.pages.templates import load_templates, read
 from anchor.web.readiness import Readiness
@@ -41,12 +42,15 @@ class OpenApiController:
     def index(self) -> Response:
         """The description of the service's HTTP API for programs."""
         request = current_request(*READ)
-        return respond(request, _openapi(), "application/yaml")
+        # Without a URL, its paths begin at the root of the host.
+        base_url: str | None = request.environ.get(BASE_URL)
+        description = _openapi().replace("\n  - url: /\n", f"\n  - url: {base_url or '/'}\n", 1)
+        return respond(request, description.encode(), "application/yaml")
 
 
 @cache
-def _openapi() -> bytes:
-    return read("openapi.yaml").encode()
+def _openapi() -> str:
+    return read("openapi.yaml")
 
 
 class RootController:

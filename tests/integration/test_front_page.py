@@ -359,6 +359,13 @@ def test_base_url_is_the_url_of_all_commands(serve, document, accept):
         assert "https://pki.example.com/anchor/v1/sign/default" in text
 
 
+@pytest.mark.parametrize("base_url", [None, "https://pki.example.com/anchor"])
+def test_the_openapi_description_has_the_url_of_the_service(serve, document, base_url):
+    text = serve(document, base_url=base_url).http.get("/openapi.yaml").text
+
+    assert [base_url or "/"] == re.findall("^servers:\n  - url: (.*)$", text, re.MULTILINE)
+
+
 def test_a_subject_with_html_in_it_is_text(serve, document, tmp_path):
     hostile = "<script>alert(1)<b>&amp;${1+1}\u202e\x1b[31m"
     ca = make_ca(tmp_path, name=hostile)
