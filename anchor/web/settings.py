@@ -60,8 +60,8 @@ class WebSettings(pydantic.BaseModel):
         None,
         description="the URL at which clients reach the service, such as "
         "``https://anchor.example.com``. The URLs of ACME, of the commands on the front page and "
-        "of the OpenAPI description begin with it, and the URL in a renewal proof is compared with it; without it, the Host "
-        "header decides",
+        "of the OpenAPI description begin with it, and the URL in a renewal proof is compared with "
+        "it; without it, the Host header decides",
     )
     trusted_proxies: tuple[Network, ...] = pydantic.Field(
         (),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime
 import getpass
 import json
+import os
 import sys
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed448
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from anchor.client import signing_request
+from anchor.client import schedule, signing_request
 from anchor.client.outcome import Result
 from anchor.client.renewal import Renewer
 from anchor.client.renewal_proof import algorithm_of
@@ -187,6 +188,37 @@ def test_a_certificate_that_was_requested_with_a_typed_password_renews_itself(
     assert 0 == machine.renew("--force")
 
     assert [SIGN, RENEW] == https_anchor.posted_to
+
+
+@pytest.fixture
+def pipe():
+    """The path of a pipe with the secret, which can be read once, as after ``command |``."""
+    reading, writing = os.pipe()
+    os.write(writing, b"s3cret\n")
+    os.close(writing)
+    yield f"/dev/fd/{reading}"
+    os.close(reading)
+
+
+def test_a_password_from_a_pipe_is_good_for_each_try(machine, https_anchor, monkeypatch, pipe):
+    monkeypatch.setattr(schedule, "FIRST_WAIT", 0.1)
+    working = https_anchor.wsgi
+
+    def fail_once(environ, start_response):
+        https_anchor.wsgi = working
+        return problem_response("503 Service Unavailable", "busy")(environ, start_response)
+
+    https_anchor.wsgi = fail_once
+    options = ["--url", https_anchor.url, "--ca-file", https_anchor.tls.ca.cert_path]
+    options += ["--user", "alice", "--secret-file", pipe, "--wait", 20]
+
+    assert 0 == machine.run("request", "www.example.com", *options)
+
+    assert [SIGN, SIGN] == https_anchor.posted_to
+    # A renewal has no use for the path, and would wait for it, or read what is not meant for it.
+    assert "secret_file" not in machine.tracked().spec.client
+    assert 0 == machine.renew("--force")
+    assert RENEW == https_anchor.posted_to[-1]
 
 
 def test_without_a_secret_a_refusal_says_that_a_new_one_is_needed(
