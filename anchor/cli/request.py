@@ -16,6 +16,7 @@ from anchor.client.errors import Misconfigured, Unavailable
 from anchor.client.outcome import Outcome
 from anchor.client.renewal import Renewer
 from anchor.client.tracking import CertificateSpec, StateDirectory, is_name
+from anchor.config.file_types import read_secret
 from anchor.errors import AnchorError
 from anchor.X509 import create_ca
 
@@ -110,7 +111,8 @@ def run(namespace: argparse.Namespace) -> int:
     if spec.hook:
         trust.require_command(spec.hook)
     _refuse_shared_directory(state, name, spec.directory)
-    renewer = replace(client_options.renewer(namespace), typed_secret=_ask_for_secret(spec))
+    spec, typed_secret = _secret_of_this_run(spec)
+    renewer = replace(client_options.renewer(namespace), typed_secret=typed_secret)
     try:
         outcome = _request_with_retries(renewer, name, spec, namespace.wait)
     except Unavailable as error:
@@ -169,12 +171,32 @@ def _spec(namespace: argparse.Namespace, directory: Path) -> CertificateSpec:
     )
 
 
-def _ask_for_secret(spec: CertificateSpec) -> str | None:
-    """The secret that the user types in, if the options have a user but no file."""
-    if spec.client is None or "user" not in spec.client or "secret_file" in spec.client:
-        return None
+def _secret_of_this_run(spec: CertificateSpec) -> tuple[CertificateSpec, str | None]:
+    """The secret that the user types in, or that is in a pipe, and the spec without the pipe.
+
+    A pipe, such as /dev/stdin, can be read once only, so it is of no use to a later run.
+    """
+    if spec.client is None or "user" not in spec.client:
+        return spec, None
+    path = spec.client.get("secret_file")
+    if not isinstance(path, str):
+        return spec, _ask_for_secret(spec.client["user"])
+    # A named pipe elsewhere may be written to again for each renewal.
+    if not (path.startswith(("/dev/", "/proc/")) and Path(path).is_fifo()):
+        return spec, None
     try:
-        secret = getpass.getpass(f"secret of {spec.client['user']}: ")
+        secret = read_secret(Path(path)).get_secret_value()
+    except ValueError as error:
+        raise Misconfigured(f"--secret-file: {error}") from None
+    if not secret:
+        raise Misconfigured(f"--secret-file: {path} is empty")
+    client = {name: value for name, value in spec.client.items() if name != "secret_file"}
+    return spec.model_copy(update={"client": client}), secret
+
+
+def _ask_for_secret(user: str | bool) -> str:
+    try:
+        secret = getpass.getpass(f"secret of {user}: ")
     except EOFError:
         secret = ""
     if not secret or not secret.isprintable():
