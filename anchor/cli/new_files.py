@@ -46,7 +46,8 @@ class NewFiles:
     def _make_directory(self, path: Path) -> None:
         for directory in (*reversed(path.parents), path):
             if not directory.is_dir():
-                directory.mkdir()
+                # Under any umask, only the owner may replace the files in it.
+                directory.mkdir(mode=0o755)
                 self._made.append(directory)
 
 

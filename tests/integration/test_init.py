@@ -373,6 +373,18 @@ def test_a_failed_init_leaves_neither_a_key_nor_a_file(
         assert ["anchor-ca", "anchor-ca"] == objects_in(softhsm)
 
 
+def test_nobody_else_may_write_in_its_directories_under_any_umask(tmp_path):
+    """Whoever can write in the directory of the CA's key can put another key there."""
+    before = os.umask(0)
+    try:
+        assert 0 == main(["init", str(tmp_path / "new"), "--intermediate"])
+    finally:
+        os.umask(before)
+
+    made = [tmp_path / "new", *(tmp_path / "new").rglob("*")]
+    assert [] == [path for path in made if path.stat().st_mode & 0o022]
+
+
 def test_a_full_disk_is_reported_with_the_file(tmp_path, capsys):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
