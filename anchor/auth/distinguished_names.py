@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _RDN = re.compile(r"(?:\\.|[^\\,])+", re.DOTALL)
+_PAIR = re.compile(r"(?:\\.|[^\\+])+", re.DOTALL)
 _FIRST_VALUE = re.compile(r"\s*[A-Za-z0-9.-]+\s*=\s*((?:\\.|[^\\+,])*)(?:[+,]|\Z)", re.DOTALL)
 _ESCAPED = re.compile(rb"\\([0-9A-Fa-f]{2}|.)", re.DOTALL)
 _SPECIAL = frozenset('"+,;<=>\\#')
@@ -45,8 +46,22 @@ def is_below(name: str, base: str) -> bool:
     return bool(base_rdns) and rdns[-len(base_rdns) :] == base_rdns
 
 
-def _normalized(name: str) -> list[str]:
-    return [re.sub(r"\s*=\s*", "=", rdn.strip().casefold(), count=1) for rdn in _RDN.findall(name)]
+def _normalized(name: str) -> list[frozenset[tuple[str, str | bytes]]]:
+    """The RDNs, each as its types and values, without escapes and in lower case."""
+    return [frozenset(map(_type_and_value, _PAIR.findall(rdn))) for rdn in _RDN.findall(name)]
+
+
+def _type_and_value(pair: str) -> tuple[str, str | bytes]:
+    kind, _, escaped = pair.partition("=")
+    kind, escaped = kind.strip().casefold(), _strip(escaped)
+    if escaped.startswith("#"):
+        # BER in hexadecimal: no value in text is equal to these bytes.
+        return kind, escaped.casefold().encode("utf-8", "surrogatepass")
+    value = _ESCAPED.sub(_unescape, escaped.encode("utf-8", "surrogatepass"))
+    try:
+        return kind, value.decode().casefold()
+    except UnicodeDecodeError:
+        return kind, value
 
 
 def _strip(value: str) -> str:

@@ -119,7 +119,7 @@ class LdapAuthentication:
         bind_options = {"domain": domain, "user_dn": user_dn, "service_dn": service_dn}
         if sum(value is not None for value in bind_options.values()) != 1:
             problems.add("", "exactly one of 'domain', 'user_dn' and 'service_dn' is needed")
-        for name, value in (bind_options | {"base": base}).items():
+        for name, value in (bind_options | {"base": base, "group_base": group_base}).items():
             if value is not None and not value.strip():
                 problems.add(name, "is empty")
         service: ServiceAccount | None = None

@@ -8,6 +8,7 @@ import sys
 
 import ldap3
 import pytest
+from ldap3.core.exceptions import LDAPEntryAlreadyExistsResult
 
 from anchor.auth import ldap_connection
 from anchor.auth.loading import load_authenticator
@@ -178,6 +179,21 @@ def test_groups_can_be_whole_names_and_below_a_base(authenticate):
     assert [f"cn=swift,ou=elsewhere,{SUFFIX}"] == [group.lower() for group in whole.groups]
 
 
+@pytest.mark.parametrize("escaped", ["Sales\\, EMEA", "sales\\2c EMEA", "Sales\\2C\\20EMEA"])
+def test_the_base_of_groups_may_have_escapes(slapd, authenticate, escaped):
+    user = f"sales{len(escaped)}"
+    unit = f"ou=Sales\\, EMEA,{SUFFIX}"
+    member = slapd.add_user(user)
+    with slapd.administration() as connection, contextlib.suppress(LDAPEntryAlreadyExistsResult):
+        connection.add(unit, "organizationalUnit")
+    with slapd.administration() as connection:
+        connection.add(f"cn={user},{unit}", "groupOfNames", {"member": member})
+        connection.modify(NOVA_GROUP, {"member": [(ldap3.MODIFY_ADD, [member])]})
+
+    assert authenticate(user, "secret").groups == ("Nova", user)
+    assert authenticate(user, "secret", group_base=f"OU={escaped},{SUFFIX}").groups == (user,)
+
+
 def test_a_group_attribute_need_not_hold_names_of_entries(authenticate):
     identity = authenticate("alice", "alice-secret", group_attribute="sn", group_name="whole")
 
@@ -223,6 +239,7 @@ GOOD = {"backend": "ldap", "host": "localhost", "base": SUFFIX, "domain": "examp
         ({"domain": None}, "exactly one of 'domain', 'user_dn' and 'service_dn' is needed"),
         ({"domain": " "}, "domain: is empty"),
         ({"base": ""}, "base: is empty"),
+        ({"group_base": " "}, "group_base: is empty"),
         ({"domain": None, "user_dn": "uid=alice"}, "user_dn: should have {user} in it"),
         ({"filter": "(uid=alice)"}, "filter: should have {user} in it"),
         ({"filter": "(uid={user}"}, "filter: is not a filter: invalid filter"),
