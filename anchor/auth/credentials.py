@@ -14,6 +14,8 @@ _JWT = re.compile(r"e[wy][A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*", re.ASC
 _WITH_JWT = re.compile(
     r"(?<![A-Za-z0-9_+/-])e[wy][A-Za-z0-9_+/-]{16,}={0,2}\.[A-Za-z0-9_+/-]*={0,2}\.", re.ASCII
 )
+# A token of Keystone: the version 0x80, and a time before the year 2106.
+_WITH_FERNET = re.compile(r"(?<![A-Za-z0-9_+/-])gAAAAA[A-Za-z0-9_+/-]{80,}", re.ASCII)
 _TOKEN_ID = re.compile(r"tk_[a-z2-7]{16}", re.ASCII)
 _MEANT_AS_TOKEN_ID = re.compile(_TOKEN_ID.pattern, re.ASCII | re.IGNORECASE)
 
@@ -39,10 +41,11 @@ def is_jwt(secret: str) -> bool:
 def recorded_user(user: str, secret: str) -> str:
     """The user name for logs and the audit; empty if the client has put a secret in its place.
 
-    Clients exchange the identifier and the secret of a token, and send a JWT as the user name, as
-    other services want it.
+    Clients exchange the identifier and the secret of a token, and send a JWT or a token of Keystone
+    as the user name, as other services want it.
     """
-    has_secret = _MEANT_AS_TOKEN_ID.fullmatch(secret.strip()) or _WITH_JWT.search(user)
+    is_exchanged = _MEANT_AS_TOKEN_ID.fullmatch(secret.strip())
+    has_secret = is_exchanged or _WITH_JWT.search(user) or _WITH_FERNET.search(user)
     return "" if has_secret else user
 
 

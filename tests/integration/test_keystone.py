@@ -217,6 +217,20 @@ def renewing(keystone, serve, document):
     return begin
 
 
+@pytest.mark.parametrize("written", ["{}", " {}", "Token:{}"])
+def test_a_token_as_the_user_name_is_not_recorded(
+    keystone, serve, document, token, audit, caplog, written
+):
+    caplog.set_level(logging.DEBUG)
+    document["authentication"]["static"] = {"backend": "keystone", "url": keystone.url}
+
+    serve(document).sign(user=written.format(token), secret="x", status=401)
+
+    [event] = audit.events()
+    assert "audit.auth" == event["event"]
+    assert token not in caplog.text + json.dumps(audit.events())
+
+
 def test_a_renewal_needs_the_user_the_project_and_a_role(keystone, renewing, reader):
     service, certificate, csr = renewing("renews", **reader)
     user, project = keystone.id("user", "renews"), keystone.id("project", "renews-project")
