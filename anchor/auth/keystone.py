@@ -34,8 +34,13 @@ _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}", re.ASCII)
 
 
 def _url(value: Any) -> str:
-    parts = urlsplit(value) if isinstance(value, str) else None
-    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(value if isinstance(value, str) else "")
+        # Reading the port validates it.
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
         raise ValueError("should be a URL such as 'https://keystone.example.com:5000/v3'")
     if parts.query or parts.fragment or parts.username or parts.password is not None:
         raise ValueError("should have neither a query nor credentials")
