@@ -14,6 +14,8 @@ from anchor.auth import principals
 from anchor.auth.failure_counts import FailureCount, FailureCounts
 from anchor.errors import NotAuthenticated, TooManyAttempts
 
+_ATTEMPT_SECONDS = 5
+
 
 class _UserAtNetwork(NamedTuple):
     """A user name or a certificate, and the network that it is used from.
@@ -182,11 +184,12 @@ class Throttle:
         Raises:
             TooManyAttempts: a limit is reached.
         """
-        waits = [
-            counts[key].seconds if key in counts else self._window
-            for key, limit in limits.items()
-            if (counts[key].failures if key in counts else 0) + others.get(key, 0) >= limit
-        ]
+        waits = []
+        for key, limit in limits.items():
+            failures, seconds = counts.get(key, (0, 0.0))
+            if failures + others.get(key, 0) >= limit:
+                # Other attempts may succeed, and end soon.
+                waits.append(seconds if failures >= limit else _ATTEMPT_SECONDS)
         if waits:
             raise TooManyAttempts(max(1, math.ceil(max(waits))))
 
