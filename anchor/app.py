@@ -20,7 +20,7 @@ from anchor.config.plugins import validate_options
 from anchor.controllers.root import RootController
 from anchor.errors import ConfigurationError
 from anchor.metrics.registry import Metrics
-from anchor.runtime import pecan_serve, process_directory, startup
+from anchor.runtime import pecan_serve, process_directory, server, startup
 from anchor.runtime.graceful_shutdown import install
 from anchor.runtime.load_record import LoadRecord
 from anchor.store.ban_file import prepare_database
@@ -125,6 +125,19 @@ def _config_json() -> Path:
         return Path("config.json")
 
 
+def _warn_of_ambiguous_header(header: str | None) -> None:
+    """Log that two headers have one variable, unless the server drops names with underscores."""
+    if header and "-" in header and (server.uwsgi() is not None or pecan_serve.is_serving()):
+        LOG.warning(
+            "this server does not tell %s from %s: if the proxy passes that header of a client on, "
+            "anyone can renew any certificate, so let 'client_certificate_header' be a name "
+            "without hyphens, such as %s",
+            header,
+            header.replace("-", "_"),
+            header.replace("-", ""),
+        )
+
+
 def _application(values: Mapping[str, Any], loads: LoadRecord) -> Application:
     if values.get("logging"):
         log_configuration.apply(values["logging"])
@@ -139,6 +152,7 @@ def _application(values: Mapping[str, Any], loads: LoadRecord) -> Application:
     log_configuration.require_sinks(authority.audit for authority in loaded.authorities.values())
     for warning in loaded.warnings:
         LOG.warning("%s", warning)
+    _warn_of_ambiguous_header(web.client_certificate_header)
     LOG.info("%s: serving %s", path, ", ".join(sorted(loaded.authorities)))
     require_base_url(web, loaded.acme)
     metrics_directory = process_directory.prepare(web.metrics_directory, path)

@@ -72,8 +72,9 @@ class WebSettings(pydantic.BaseModel):
         None,
         description="the header in which ``trusted_proxies`` send the client's TLS certificate: "
         "percent-encoded PEM (nginx' ``$ssl_client_escaped_cert``) or a byte sequence "
-        "(RFC 9440). The proxy has to replace the header that a client sends. By default no "
-        "header is read",
+        "(RFC 9440). The proxy has to replace the header that a client sends. Under other servers "
+        "than gunicorn choose a name without hyphens: they do not tell ``X_Client_Cert`` from "
+        "``X-Client-Cert``. By default no header is read",
     )
     metrics_networks: tuple[Network, ...] = pydantic.Field(
         LOOPBACK, description="networks of the clients that may read ``/metrics``"
