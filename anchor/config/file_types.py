@@ -7,6 +7,7 @@ not have them.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ __all__ = [
 
 # Far more than a secret that a form may contain.
 _MAX_SECRET_FILE = 65536
+# What shells accept.
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 def text(format_: str, **keywords: Any) -> WithJsonSchema:
@@ -117,9 +120,12 @@ def read_secret(path: Path) -> Secret:
 def _secret_in_environment(name: Any, info: ValidationInfo) -> Secret:
     if isinstance(name, str) and _is_offline(info):
         return Secret("")
-    if not isinstance(name, str) or name not in os.environ:
-        raise ValueError(f"the environment variable {name!r} is not set")
-    return Secret(os.environ[name])
+    if isinstance(name, str) and name in os.environ:
+        return Secret(os.environ[name])
+    if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
+        # Not repeated: it may be the secret.
+        raise ValueError("should be the name of an environment variable, such as ANCHOR_SECRET")
+    raise ValueError(f"the environment variable {name!r} is not set")
 
 
 def _is_offline(info: ValidationInfo) -> bool:

@@ -294,6 +294,8 @@ def test_an_encrypted_key_takes_its_passphrase_from_a_file_or_the_environment(
     [
         ({"secret_file": "secret"}, True),
         ({"secret_env": "ANCHOR_TEST_SECRET"}, True),
+        # Kubernetes sets variables with such names.
+        ({"secret_env": "anchor-test.secret"}, True),
         ({"secret": "s3cret", "secret_env": "ANCHOR_TEST_SECRET"}, False),
         ({"secret": ""}, False),
         ({}, False),
@@ -305,11 +307,28 @@ def test_the_static_secret_can_be_outside_of_the_json(
     (tmp_path / "secret").write_text("s3cret\n")
     (tmp_path / "secret").chmod(0o600)
     monkeypatch.setenv("ANCHOR_TEST_SECRET", "s3cret")
+    monkeypatch.setenv("anchor-test.secret", "s3cret")
     document["authentication"]["static"] = {"backend": "static", "user": "alice", **options}
 
     assert good == (config_errors(document) == [])
     if good:
         assert serve(document).issue()
+
+
+@pytest.mark.parametrize(
+    "written", ["correct-horse battery", "3jK9=", ["barley"], {"a": "barley"}, 7]
+)
+def test_a_secret_in_the_place_of_a_variable_is_not_repeated(config_errors, document, written):
+    document["authentication"]["static"] = {
+        "backend": "static",
+        "user": "alice",
+        "secret_env": written,
+    }
+
+    assert [
+        "authentication.static.secret_env: should be the name of an environment variable, such as "
+        "ANCHOR_SECRET"
+    ] == config_errors(document)
 
 
 def test_the_sample_credentials_cause_a_warning(config_errors, document, caplog):
