@@ -57,13 +57,14 @@ def _from_header(request: Request) -> bytes | None:
 
 
 def _decode(text: str, source: str) -> bytes | None:
-    """The DER of a certificate; None if the text is empty.
+    """The DER of a certificate; None if the text or the byte sequence is empty.
 
     Args:
         text: PEM, with or without percent-encoding, or a byte sequence of RFC 9440.
         source: the origin of the text, for errors.
     """
-    if not text:
+    # HAProxy and Caddy write the colons also around nothing.
+    if text in ("", "::"):
         return None
     if len(text) > MAX_CERTIFICATE:
         raise MalformedSubmission(
