@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import pydantic
 
-from anchor.auth.oidc.claims import MAX_TEXT, ClaimReference, text_claim
+from anchor.auth.oidc.claims import MAX_TEXT, ClaimReference, find_claim, text_claim
 from anchor.auth.oidc.requirements import TextPattern
 from anchor.config.file_types import text
 
@@ -108,10 +108,13 @@ class NamedClaim:
         return cls(written.claim, SegmentPattern.parse(written.pattern))
 
     def value(self, claims: Mapping[str, Any]) -> str | None:
-        """The value in a token; None if the token does not have it.
+        """The value in a token; None if the token does not have it, or if it is empty.
 
         Raises:
             TokenRefused: the claim is no text, or a text that no name can be.
         """
+        if find_claim(claims, self.reference) == "":
+            # GitHub has an empty "head_ref" in the tokens of all jobs but those of a pull request.
+            return None
         found = text_claim(claims, self.reference)
         return found if found is None or self.pattern is None else self.pattern.capture(found)

@@ -57,10 +57,13 @@ def test_claims_become_the_identity(backend):
     assert 620 < left.total_seconds() <= 631
 
 
-def test_a_named_claim_may_be_missing(backend):
-    authenticator = backend(claims={"environment": "environment", "ref": "ref"})
+# GitHub's tokens have an empty "head_ref", except those of pull requests.
+@pytest.mark.parametrize("empty", [{}, {"head_ref": ""}, {"head_ref": None}])
+def test_a_named_claim_may_be_missing_or_empty(backend, empty):
+    part = {"claim": "head_ref", "pattern": "feature/{}"}
+    authenticator = backend(claims={"head": "head_ref", "feature": part, "ref": "ref"})
 
-    assert {"ref": "main"} == ask(authenticator, jwt.make_token(ref="main")).claims
+    assert {"ref": "main"} == ask(authenticator, jwt.make_token(ref="main", **empty)).claims
 
 
 def test_the_user_and_other_tokens_are_told_apart_by_their_jti(backend):
