@@ -13,7 +13,7 @@ from anchor.errors import ConfigProblem
 from anchor.policy.policy import VALIDATORS
 from anchor.X509.name_templates import NameTemplate
 from anchor.X509.pattern_tree import Slot
-from anchor.X509.requester_values import CLAIM, GROUP
+from anchor.X509.requester_values import CLAIM, GROUP, USERNAME
 
 _REQUESTER_NAMES = "requester_names"
 
@@ -79,6 +79,25 @@ def overlapping_names(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
                         f"{other!r} too, such as {own!r}: use a label without a '%' for the "
                         "placeholder, or values without a hyphen",
                     )
+
+
+def users_of_any_domain(review: ConfigUnderReview) -> Iterator[ConfigProblem]:
+    """Find policies with names of Keystone's users, which are unique only in a domain."""
+    found: dict[str, None] = {}
+    for path, section in review.authorities():
+        placeholders = (
+            each for _, entry in _templates(path, section) for each in entry.placeholders
+        )
+        if any(placeholder.source == USERNAME for placeholder in placeholders):
+            found |= dict.fromkeys(review.authentications(section))
+    for name in found:
+        options = review.document.authentication[name]
+        if options["backend"] == "keystone" and options.get("user_domains") is None:
+            yield ConfigProblem(
+                f"authentication.{name}",
+                "a user name is unique only in its domain of Keystone, and policies give names to "
+                "user names: list the domains whose users are yours in 'user_domains'",
+            )
 
 
 def _example(slot: Slot, value: str, filler: str) -> str:

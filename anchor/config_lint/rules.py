@@ -115,6 +115,7 @@ RULES = (
     Rule("any-requester", Level.WARNING, requesters.any_requester),
     Rule("undefined-claim", Level.WARNING, requesters.undefined_claim),
     Rule("overlapping-names", Level.NOTICE, requesters.overlapping_names),
+    Rule("users-of-any-domain", Level.NOTICE, requesters.users_of_any_domain),
     Rule("standards-not-required", Level.WARNING, names.standards_not_required),
     Rule("signs-intermediates", Level.NOTICE, names.signs_intermediates),
     Rule("dsa-keys", Level.WARNING, names.dsa_keys),

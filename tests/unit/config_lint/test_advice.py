@@ -55,6 +55,7 @@ OIDC = {
     "jwks_url": "https://issuer.example.com/keys",
 }
 LIMITED = {"require": {"sub": "system:serviceaccount:shop:*"}}
+KEYSTONE = {"backend": "keystone", "url": "https://keystone.example.com"}
 GITHUB = "https://token.actions.githubusercontent.com"
 
 
@@ -314,6 +315,15 @@ NETWORK_AND_NAMES = [".", "%.%", "10.0.0.0/8"]
             "",
         ),
         (
+            "users-of-any-domain",
+            "authentication.static",
+            {
+                "authentication/static": KEYSTONE,
+                f"{CHECKS}/requester_names": {"names": ["web.example.com", "{username}.b"]},
+            },
+            "",
+        ),
+        (
             "any-requester",
             CHECKS,
             {f"{CHECKS}/requester_names": ...},
@@ -483,6 +493,17 @@ def test_an_expired_ca_of_a_directory_is_reported(good, advise, tmp_path):
     assert {"expired-trust"} == advise(good).keys()
 
 
+@pytest.mark.parametrize(
+    ("more", "names"),
+    [({"user_domains": ["Default"]}, ["{username}.b"]), ({}, ["{group}.b"])],
+)
+def test_users_of_keystone_with_one_meaning_get_no_advice(good, advise, more, names):
+    good["authentication"]["static"] = KEYSTONE | more
+    change(good, f"{CHECKS}/requester_names", {"names": names})
+
+    assert "users-of-any-domain" not in advise(good)
+
+
 def test_tokens_with_required_claims_for_this_service_get_no_advice(good, advise):
     good["authentication"]["static"] = OIDC | LIMITED
 
@@ -490,7 +511,6 @@ def test_tokens_with_required_claims_for_this_service_get_no_advice(good, advise
 
 
 SERVICE_ACCOUNT = {"service_dn": "cn=anchor,dc=example", "service_secret_file": "secret"}
-KEYSTONE = {"backend": "keystone", "url": "https://keystone.example.com"}
 APPLICATION = {"application_credential_id": "1", "service_secret_file": "secret"}
 THIRD_PARTY = {"backend": "third_party_class", "users": ["alice"], "secret": "long-enough-for-it"}
 
