@@ -107,10 +107,7 @@ class UserLookup:
                 account is disabled or expired.
         """
         service.bind(connection)
-        query = f"({self.name_attribute}={escape_in_filter(name)})"
-        entries = self._search(
-            connection, f"(&{query}{match_any_user(self.filter)})", name, ldap_accounts.ATTRIBUTES
-        )
+        entries = self._search_by_name(connection, name, ldap_accounts.ATTRIBUTES)
         identity = self._identity(connection, entries[0]) if len(entries) == 1 else None
         if identity is None:
             raise RequesterGone()
@@ -120,7 +117,7 @@ class UserLookup:
 
     def _identity(self, connection: LdapConnection, entry: Entry) -> AuthDetails | None:
         """The user with an entry; None if it does not have exactly one name."""
-        names = entry.attributes.get(self.name_attribute.lower(), ())
+        names = self._names(entry)
         if len(names) != 1:
             LOG.warning(
                 "%s has %d values of %s, but should have exactly one: refused",
@@ -150,8 +147,14 @@ class UserLookup:
             dn = f"cn={secrets.token_hex(8)},{self.base}"
         if not connection.bind(dn, secret):
             return ()
-        if self.nested_groups:
+        compares_name = self.filter == f"({self.name_attribute}={{user}})"
+        if self.nested_groups or not compares_name:
             service.bind(connection)
+        if not compares_name and len(entries) == 1:
+            # Found by another attribute: another user may have the name, and certificates for it.
+            for name in self._names(entries[0])[:1]:
+                if len(self._search_by_name(connection, name)) > 1:
+                    return ()
         return entries
 
     def _bind_and_read(
@@ -178,6 +181,17 @@ class UserLookup:
             LOG.warning("%r is the userPrincipalName of another user: refused", principal)
             return ()
         return entries
+
+    def _names(self, entry: Entry) -> tuple[str, ...]:
+        return entry.attributes.get(self.name_attribute.lower(), ())
+
+    def _search_by_name(
+        self, connection: LdapConnection, name: str, more_attributes: tuple[str, ...] = ()
+    ) -> list[Entry]:
+        """Search users with a canonical name whom the filter matches, with any user name."""
+        query = f"({self.name_attribute}={escape_in_filter(name)})"
+        query = f"(&{query}{match_any_user(self.filter)})"
+        return self._search(connection, query, name, more_attributes)
 
     def _query(self, user: str) -> str:
         """The filter for a user name."""

@@ -149,6 +149,25 @@ def test_a_name_with_two_entries_is_refused(authenticate, caplog):
     assert "more than one entry" in caplog.text
 
 
+def test_a_user_with_the_name_of_another_one_is_refused(slapd, authenticate, caplog):
+    by_mail = {"filter": "(&(objectClass=inetOrgPerson)(|(uid={user})(mail={user})))"}
+    slapd.add_user("twin", mail="first@example.com")
+    assert authenticate("first@example.com", "secret", **by_mail).username == "twin"
+
+    with slapd.administration() as connection:
+        values = {"sn": "B", "uid": "twin", "mail": "second@example.com", "userPassword": "other"}
+        connection.add(f"cn=Twin B,{PEOPLE}", "inetOrgPerson", values)
+
+    for mail, secret in [("second@example.com", "other"), ("first@example.com", "secret")]:
+        with pytest.raises(NotAuthenticated):
+            authenticate(mail, secret, **by_mail)
+        assert "more than one entry matches the user name 'twin'" in caplog.text
+        caplog.clear()
+    # Entries that the filter excludes are no users.
+    only_first = {"filter": "(&(mail={user})(!(cn=Twin B)))"}
+    assert authenticate("first@example.com", "secret", **only_first).username == "twin"
+
+
 def test_an_entry_with_two_names_is_refused(authenticate, caplog):
     for user in ("two", "names"):
         with pytest.raises(NotAuthenticated):
