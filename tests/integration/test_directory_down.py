@@ -96,7 +96,7 @@ def test_a_broken_backend_looks_nobody_up(tmp_path, behaviour):
 
 GOOD_USER = {"user": {"id": "1", "name": "alice", "enabled": True, "domain_id": "d"}}
 GOOD_PROJECT = {"project": {"enabled": True, "domain_id": "d"}}
-GOOD_DOMAIN = {"domain": {"enabled": True}}
+GOOD_DOMAIN = {"domain": {"id": "d", "name": "Default", "enabled": True}}
 ROLES = {"role_assignments": [{"role": {"id": "3", "name": "Nova"}, "scope": {"project": {}}}]}
 
 
@@ -113,7 +113,8 @@ ROLES = {"role_assignments": [{"role": {"id": "3", "name": "Nova"}, "scope": {"p
         (GOOD_USER, {}, {}, {}),
         (GOOD_USER, {"project": {"enabled": None}}, {}, {}),
         (GOOD_USER, GOOD_PROJECT, {}, {}),
-        (GOOD_USER, GOOD_PROJECT, {"domain": {"enabled": None}}, {}),
+        (GOOD_USER, GOOD_PROJECT, {"domain": GOOD_DOMAIN["domain"] | {"enabled": None}}, {}),
+        (GOOD_USER, GOOD_PROJECT, {"domain": {"enabled": True}}, {}),
         (GOOD_USER, GOOD_PROJECT, GOOD_DOMAIN, {}),
         (GOOD_USER, GOOD_PROJECT, GOOD_DOMAIN, {"role_assignments": {"a": "b"}}),
         (GOOD_USER, GOOD_PROJECT, GOOD_DOMAIN, {"role_assignments": ["Nova"]}),
@@ -143,6 +144,9 @@ def test_a_keystone_with_the_user_the_project_and_roles_knows_the_requester():
     recorded = AuthDetails("alice", user_id="1", project_id="2")
     with keystone_with(GOOD_USER, GOOD_PROJECT, GOOD_DOMAIN, ROLES) as (client, url):
         assert find_requester(client, recorded, url).groups == ("Nova",)
+        assert find_requester(client, recorded, url, {"Default"}).groups == ("Nova",)
+        with pytest.raises(RequesterGone, match="domain are not accepted"):
+            find_requester(client, recorded, url, {"d", "default"})
 
 
 @contextlib.contextmanager
