@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import sys
 
 import pytest
 
@@ -13,6 +14,8 @@ from tests.support.plugin_offers import plugins
 from tests.support.service import audit, audit_log, ca, document, serve, service
 
 environment.enter()
+# No test runs in uwsgi: each service that is loaded would search for the module everywhere.
+sys.modules["uwsgi"] = None
 
 
 @pytest.fixture
@@ -23,11 +26,12 @@ def real_databases(monkeypatch):
 
     monkeypatch.setattr(sqlite, "create_file", quick_databases.create_file)
     monkeypatch.setattr(sqlite, "make_engine", quick_databases.make_engine)
+    monkeypatch.setattr(sqlite.Connections, "_connect", quick_databases.connect)
 
 
 def pytest_itemcollected(item):
-    # A property's hundred examples run the same lines as its first: tests with examples of their
-    # own cover them.  Measuring takes half of the time.
+    # A property's hundred examples run the same lines as its first, and tests with fixed examples
+    # cover them.  Measuring takes half of the time.
     if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
         item.add_marker("no_cover")
 

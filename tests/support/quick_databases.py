@@ -21,6 +21,7 @@ from anchor.store.database import schema, sqlite
 
 create_file = sqlite.create_file
 make_engine = sqlite.make_engine
+connect = sqlite.Connections._connect
 _HEAD = schema.HEAD
 
 
@@ -28,6 +29,7 @@ def enter():
     """Make databases quick from now on, in this process."""
     sqlite.create_file = create_file_with_tables
     sqlite.make_engine = make_engine_without_fsync
+    sqlite.Connections._connect = connect_without_fsync
 
 
 def make_engine_without_fsync(location):
@@ -35,6 +37,13 @@ def make_engine_without_fsync(location):
     # Before and after the function of the program: its first statement writes to the file.
     event.listen(made, "connect", _never_wait, insert=True)
     event.listen(made, "connect", _never_wait)
+    return made
+
+
+def connect_without_fsync(connections, *, writes):
+    # A connection for commits that need not be durable sets the pragma itself.
+    made = connect(connections, writes=writes)
+    _never_wait(made, None)
     return made
 
 

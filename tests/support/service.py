@@ -95,13 +95,19 @@ def service(serve, document):
 def audit_log():
     """The text that the audit logger writes; without a handler, no service starts."""
     logger = logging.getLogger("anchor.audit")
-    level, propagate, handlers = logger.level, logger.propagate, logger.handlers[:]
+    propagate, handlers = logger.propagate, logger.handlers[:]
     kept = io.StringIO()
-    logger.setLevel(logging.INFO)
+    _set_level(logger)
     logger.addHandler(logging.StreamHandler(kept))
     yield kept
-    logger.setLevel(level)
+    _set_level(logger)
     logger.propagate, logger.handlers[:] = propagate, handlers
+
+
+def _set_level(logger):
+    # Setting it empties a cache of each logger.
+    if logger.level != logging.INFO:
+        logger.setLevel(logging.INFO)
 
 
 @pytest.fixture
