@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 import os
@@ -26,8 +27,10 @@ def der(csr):
     return x509.load_pem_x509_csr(csr).public_bytes(Encoding.DER)
 
 
+@functools.cache
 def jose_key(key):
     """A private key for joserfc, and the usual algorithm for it."""
+    # joserfc checks the primes of an RSA key, which takes 30 ms.
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     match key:
         case rsa.RSAPrivateKey():
