@@ -8,6 +8,9 @@ import sys
 
 import pytest
 
+# Each test starts a process.
+pytestmark = pytest.mark.slow
+
 PROGRAM = """if True:
     import anchor.uwsgi_master, gc, json, sys, threading
     from pathlib import Path

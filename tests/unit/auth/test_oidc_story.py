@@ -140,6 +140,7 @@ def test_the_policy_can_be_explained_without_the_issuer(cluster, issuer, capsys)
     assert issuer.seen == []
 
 
+@pytest.mark.slow
 def test_a_missing_package_is_an_error_that_names_the_extra():
     program = (
         "import sys; from pathlib import Path\n"

@@ -12,6 +12,9 @@ from tests.support.acme import add_account
 from tests.support.inventory import add, open_inventory
 from tests.support.tokens import add_token
 
+# Each test starts a process.
+pytestmark = pytest.mark.slow
+
 # The commands that have to be fast need none of them, and each takes long to import.
 HEAVY = {
     "alembic",

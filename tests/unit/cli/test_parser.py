@@ -152,6 +152,7 @@ def test_the_configuration_to_check_needs_no_option(capsys, tmp_path):
     assert f"{tmp_path} cannot be read: Is a directory" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_names_in_the_configuration_get_suggestions_and_no_other_line(tmp_path):
     assert main.main(["init", str(tmp_path / "new")]) == 0
     config = tmp_path / "new/config.json"

@@ -373,6 +373,7 @@ def test_a_command_waits_for_another_and_gives_up(run, path, monkeypatch):
         assert "try again later" in run("add", "web2", code=1).err
 
 
+@pytest.mark.slow
 def test_two_commands_at_once_lose_no_user(path):
     program = "import sys; from anchor.cli.main import main; sys.exit(main(sys.argv[1:]))"
     codes = []

@@ -49,6 +49,7 @@ def test_the_shipped_schema_matches_the_generated_one():
     )
 
 
+@pytest.mark.slow
 def test_the_schema_is_valid_json_schema():
     jsonschema.Draft202012Validator.check_schema(SHIPPED)
     jsonschema.Draft202012Validator.check_schema(schema.for_installed_plugins())

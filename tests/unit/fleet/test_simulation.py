@@ -14,6 +14,9 @@ from tests.support.paths import ROOT
 from tools.fleet import clients, plot, scenarios
 from tools.fleet.simulation import Fleet, PowerLoss, Service
 
+# Thousands of machines for days.
+pytestmark = pytest.mark.slow
+
 HOUR, DAY = 3600.0, 24 * 3600.0
 MACHINES = 4000
 SMALL = scenarios.Setting(machines=MACHINES, capacity=2)
@@ -66,7 +69,6 @@ def test_machines_that_renew_earlier_survive_a_longer_outage():
     assert fleet(fraction_left=0.7).run(outage, 2 * DAY, 60).ended == 0
 
 
-@pytest.mark.slow
 def test_a_service_that_is_too_small_lets_certificates_end():
     result = fleet().run(Service(0.05), 3 * DAY, 60)
 
@@ -102,7 +104,6 @@ def test_each_client_gets_first_certificates_and_renews_them(kind):
     assert len(scenario.row(result, SMALL)) == len(scenarios.HEADING)
 
 
-@pytest.mark.slow
 def test_the_search_finds_what_a_short_outage_needs():
     hours, fraction, life, capacity = scenarios.needs(scenarios.Setting(machines=40_000), 1)
 

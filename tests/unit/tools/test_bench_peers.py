@@ -97,6 +97,7 @@ def test_a_named_program_that_does_not_exist_is_an_error(bench_peers, program):
         bench_peers.find_programs({"OpenBao": program.with_name("nothing")})
 
 
+@pytest.mark.slow
 def test_the_cpu_of_a_server_includes_its_descendants(bench_load):
     work = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True); input()"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {work!r}])"

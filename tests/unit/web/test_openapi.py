@@ -117,6 +117,7 @@ class Late(io.RawIOBase):
         raise TimeoutError
 
 
+@pytest.mark.slow
 def test_the_description_is_valid_openapi():
     import openapi_spec_validator  # it is slow to import
 

@@ -129,6 +129,7 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
 """
 
 
+@pytest.mark.slow
 def test_a_flood_of_datagrams_ends_with_the_time_of_the_validation():
     with subprocess.Popen([sys.executable, "-c", FLOOD], stdout=subprocess.PIPE) as process:
         try:
