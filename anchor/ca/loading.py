@@ -158,7 +158,7 @@ def _profile(settings: CASettings) -> Profile:
     return Profile(
         validity=settings.validity,
         backdate=datetime.timedelta(seconds=settings.backdate_seconds),
-        min_validity=datetime.timedelta(hours=settings.min_valid_hours),
+        min_validity=min(datetime.timedelta(hours=settings.min_valid_hours), settings.validity),
         signing_hash=getattr(hashes, settings.signing_hash.upper())(),
     )
 

@@ -114,6 +114,20 @@ def test_a_ca_that_expires_within_the_minimum_signs_nothing(
         assert list((service.path / "certs").iterdir()) == []
 
 
+def test_a_service_of_short_certificates_is_ready_as_long_as_it_issues(serve, document, tmp_path):
+    ca = make_ca(tmp_path, name="ending", not_after=now() + datetime.timedelta(minutes=30))
+    document["signing_ca"]["local"] |= {
+        "cert_path": str(ca.cert_path),
+        "key_path": str(ca.key_path),
+        "valid_hours": 0.25,
+    }
+
+    service = serve(document)
+    service.issue()
+
+    service.http.get("/readyz", status=200)
+
+
 def test_a_certificate_never_outlives_a_certificate_of_the_chain(serve, document, tmp_path):
     root = make_ca(tmp_path, name="root", not_after=now() + datetime.timedelta(hours=3))
     intermediate = make_ca(tmp_path, name="intermediate", issuer=root, not_after=now() + 90 * DAY)
