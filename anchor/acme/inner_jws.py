@@ -30,8 +30,11 @@ def parse_inner(value: Mapping[str, Any], name: str, url: str, refuse: Refuse) -
         inner = parse_flattened(value)
     except ValueError as error:
         raise refuse(str(error)) from None
-    if inner.header.keys() != {"alg", name, "url"}:
-        raise refuse(f"its header should have exactly 'alg', {name!r} and 'url'")
+    other = "kid" if name == "jwk" else "jwk"
+    if not inner.header.keys() >= {"alg", name, "url"} or inner.header.keys() & {other, "nonce"}:
+        raise refuse(
+            f"its header should have 'alg', {name!r} and 'url', and neither {other!r} nor 'nonce'"
+        )
     if inner.header["url"] != url:
         raise refuse(f"its 'url' should be that of the request, {url}")
     return inner

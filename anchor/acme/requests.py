@@ -177,8 +177,6 @@ def _require_members(header: dict[str, Any], signer: Signer) -> str:
         )
     if missing:
         raise malformed(f"the header has no {missing[0]!r}")
-    if header.keys() != _HEADER | {name}:
-        raise malformed(f"the header should have only 'alg', 'nonce', 'url' and {name!r}")
     if not isinstance(header["nonce"], str) or not isinstance(header["url"], str):
         raise malformed("the 'nonce' and the 'url' in the header should be strings")
     return name

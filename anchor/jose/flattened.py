@@ -10,6 +10,8 @@ from anchor.jose.compact import decode_base64url
 from anchor.jose.strict_json import parse_object
 
 _MEMBERS = ("protected", "payload", "signature")
+# RFC 7515 section 4.1.11 and RFC 7797 section 3: they change what is signed, or what it means.
+_CRITICAL = ("crit", "b64")
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,13 @@ class FlattenedJws:
 def parse_flattened(members: Mapping[str, Any]) -> FlattenedJws:
     """Return the header and the payload.
 
+    RFC 7515 section 4: members of the header that nobody here knows have no meaning.
+
     Args:
         members: the members of the JSON object: exactly ``protected``, ``payload``, ``signature``.
 
     Raises:
-        ValueError: it is not well-formed; the message contains nothing of it.
+        ValueError: it is not well-formed, or has an extension; the message contains nothing of it.
     """
     if members.keys() != set(_MEMBERS):
         raise ValueError("it should have exactly the members 'protected', 'payload', 'signature'")
@@ -57,6 +61,9 @@ def parse_flattened(members: Mapping[str, Any]) -> FlattenedJws:
         header = parse_object(decode_base64url(protected, "'protected'"))
     except ValueError as error:
         raise ValueError(f"its header is not accepted: {error}") from None
+    extension = next((name for name in _CRITICAL if name in header), None)
+    if extension is not None:
+        raise ValueError(f"its header is not accepted: it has {extension!r}, an extension")
     return FlattenedJws(
         text=f"{protected}.{payload}.{signature}",
         header=header,
