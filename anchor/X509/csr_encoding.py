@@ -41,6 +41,8 @@ _ATTRIBUTE_NAMES = {
 }
 
 _EMPTY_BITS = b"\x03\x01\x00"
+# RFC 2986 4.1: the version is 0.  Old certbot, GitLab and Salt write 2, as in a certificate.
+_VERSIONS = {b"\x02\x01\x02": b"\x02\x01\x00"}
 
 
 @asn1.sequence
@@ -148,9 +150,10 @@ def parse(submitted: bytes) -> ParsedCsr:
     subject = _name(info.subject, "the subject")
     attributes, key_usage = _attributes(info.attributes or [])
     public_key = asn1.encode_der(info.public_key)
+    version = asn1.encode_der(info.version)
     canonical = der.value(
         der.SEQUENCE,
-        der.value(der.SEQUENCE, asn1.encode_der(info.version), subject, public_key, attributes),
+        der.value(der.SEQUENCE, _VERSIONS.get(version, version), subject, public_key, attributes),
         asn1.encode_der(request.algorithm),
         asn1.encode_der(request.signature),
     )

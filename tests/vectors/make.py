@@ -620,6 +620,7 @@ def encodings():
     yield "twice", "the request twice in a row", good + good
     yield "truncated", "the last octet is missing", good[:-1]
     yield "version-1", "version 1, which is encoded as 1", request(ED, version=1)
+    yield "version-2", "version 2, as of a certificate; certbot before 1.29", request(ED, version=2)
     yield "version-negative", "version -1", request(ED, version=-1)
     nested = b""
     for _ in range(8000):

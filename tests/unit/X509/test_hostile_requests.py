@@ -164,6 +164,7 @@ EXPECTED = {
     "twice.der": AFTER_IT,
     "truncated.der": "ends too early",
     "version-1.der": "not a valid CSR version",
+    "version-2.der": ACCEPTED,
     "version-negative.der": NOT_A_REQUEST,
     "nested-8000-deep.der": ACCEPTED,
     "nested-8000-deep-alone.der": NOT_A_REQUEST,
