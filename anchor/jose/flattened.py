@@ -10,8 +10,9 @@ from anchor.jose.compact import decode_base64url
 from anchor.jose.strict_json import parse_object
 
 _MEMBERS = ("protected", "payload", "signature")
-# RFC 7515 section 4.1.11 and RFC 7797 section 3: they change what is signed, or what it means.
-_CRITICAL = ("crit", "b64")
+EXTENSIONS = ("crit", "b64")
+"""Members of a header that change what is signed, or its meaning (RFC 7515 section 4.1.11, RFC 7797
+section 3)."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def parse_flattened(members: Mapping[str, Any]) -> FlattenedJws:
         header = parse_object(decode_base64url(protected, "'protected'"))
     except ValueError as error:
         raise ValueError(f"its header is not accepted: {error}") from None
-    extension = next((name for name in _CRITICAL if name in header), None)
+    extension = next((name for name in EXTENSIONS if name in header), None)
     if extension is not None:
         raise ValueError(f"its header is not accepted: it has {extension!r}, an extension")
     return FlattenedJws(

@@ -12,6 +12,7 @@ from joserfc.jwk import Key
 
 from anchor.jose.algorithms import KEY_KINDS
 from anchor.jose.compact import decode_base64url
+from anchor.jose.flattened import EXTENSIONS
 
 
 class SignedText(Protocol):
@@ -38,7 +39,7 @@ def verify(signed: SignedText, algorithm: str, key: Key) -> None:
         ValueError: the signature is wrong, or the header has a member that changes its meaning.
     """
     header = signed.header
-    if header.get("alg") != algorithm or not _CRITICAL.isdisjoint(header):
+    if header.get("alg") != algorithm or header.keys() & EXTENSIONS:
         raise ValueError("its header is not accepted")
     signing_input, _, signature = signed.text.rpartition(".")
     try:
@@ -61,10 +62,6 @@ def sign(header: Mapping[str, Any], payload: Mapping[str, Any], key: Key) -> str
     """
     text = json.dumps(payload)
     return jws.serialize_compact(dict(header), text, key, registry=_registry(header["alg"]))
-
-
-# RFC 7515 section 4.1.11 and RFC 7797 section 3.
-_CRITICAL = frozenset({"crit", "b64"})
 
 
 def _registry(algorithm: str) -> _Registry:
