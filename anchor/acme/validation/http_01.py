@@ -80,16 +80,9 @@ def _get(location: WebLocation, connector: Connector, limit: TimeLimit) -> tuple
         with connection:
             stream = _stream(connection, location, limit)
             stream.send(_request(location))
-            response = _response(ConnectionReader(stream))
-            if response.status in _REDIRECTS:
-                return response.getheader("Location", ""), b""
-            if response.status != 200:
-                raise ChallengeFailed(
-                    ProblemType.INCORRECT_RESPONSE,
-                    f"{location.authority} answers {response.status}, and should answer 200 with "
-                    f"the key authorization at {_PATH}",
-                )
-            return None, response.read(_MAX_BODY + 1)
+            with _response(ConnectionReader(stream)) as response:
+                response.begin()
+                return _contents(response, location)
     except ssl.SSLError as error:
         reason = f"TLS failed ({error.reason or 'no reason'})"
     except OSError as error:
@@ -99,6 +92,19 @@ def _get(location: WebLocation, connector: Connector, limit: TimeLimit) -> tuple
     raise ChallengeFailed(
         ProblemType.CONNECTION, f"the request to {location.authority} failed: {reason}"
     )
+
+
+def _contents(response: HTTPResponse, location: WebLocation) -> tuple[str | None, bytes]:
+    """The target of a redirect, or None and the first bytes of the body."""
+    if response.status in _REDIRECTS:
+        return response.getheader("Location", ""), b""
+    if response.status != 200:
+        raise ChallengeFailed(
+            ProblemType.INCORRECT_RESPONSE,
+            f"{location.authority} answers {response.status}, and should answer 200 with the key "
+            f"authorization at {_PATH}",
+        )
+    return None, response.read(_MAX_BODY + 1)
 
 
 def _stream(connection: socket.socket, location: WebLocation, limit: TimeLimit) -> Connection:
@@ -125,6 +131,5 @@ def _request(location: WebLocation) -> bytes:
 
 
 def _response(reader: Any) -> HTTPResponse:
-    response = HTTPResponse(reader, method="GET")
-    response.begin()
-    return response
+    """The response, of which nothing was read yet."""
+    return HTTPResponse(reader, method="GET")
