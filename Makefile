@@ -88,7 +88,7 @@ $(VENV)/check.stamp: setup.cfg pyproject.toml $(TEST_PLUGINS) | $(VENV)/bin/pyth
 	touch $@
 
 $(VENV)/test.stamp: setup.cfg pyproject.toml $(TEST_PLUGINS) | $(VENV)/bin/python
-	tools/install-packages gcc python3-dev
+	tools/install-packages gcc libssl-dev python3-dev
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps ./tests/support/plugins
 	touch $@

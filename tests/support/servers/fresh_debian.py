@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -21,7 +22,6 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import ROOT
-from tests.support.servers.container import SUITE
 from tests.support.servers.processes import children, program, wait_for
 
 _CACHE = ROOT / ".cache/fresh-debian"
@@ -111,7 +111,8 @@ def _make_base(root):
         [
             *(program("mmdebstrap", "mmdebstrap"), "--variant=minbase", "--quiet", "--mode=root"),
             *("--format=directory", "--skip=cleanup/apt/lists", f"--include={_PACKAGES}"),
-            *(SUITE, root),
+            # This machine's release: packages that are built here get installed there.
+            *(platform.freedesktop_os_release()["VERSION_CODENAME"], root),
         ],
         check=True,
         timeout=600,

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import shutil
+import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,13 +82,13 @@ class Site:
 
 
 @contextlib.contextmanager
-def nginx(directory, ca, socket, replace=None):
+def nginx(directory, ca, uwsgi_socket, replace=None):
     """Run nginx with the shipped site, except for paths and replacements; return its port.
 
     Args:
         directory: the directory of nginx' files.
         ca: the CA of the server's certificate.
-        socket: the socket of uwsgi.
+        uwsgi_socket: the socket of uwsgi.
         replace: texts in the site, and what to replace them with.
     """
     port = free_port()
@@ -95,7 +96,8 @@ def nginx(directory, ca, socket, replace=None):
     site = adapted(
         {
             "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
-            "/run/anchor/anchor.sock": str(socket),
+            "listen [::]:443 ssl;": f"listen [::1]:{port} ssl;" if _has_ipv6() else "",
+            "/run/anchor/anchor.sock": str(uwsgi_socket),
             "/etc/anchor/tls/anchor.crt": str(tls.cert_path),
             "/etc/anchor/tls/anchor.key": str(tls.key_path),
             **(replace or {}),
@@ -105,8 +107,15 @@ def nginx(directory, ca, socket, replace=None):
         yield port
 
 
+def _has_ipv6():
+    """True if this machine has the address ::1, which some clients prefer for localhost."""
+    with contextlib.suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+        return True
+    return False
+
+
 def adapted(replace):
-    """The shipped site, for IPv4 only, with other texts.
+    """The shipped site, by default for IPv4 only, with other texts.
 
     Args:
         replace: texts in the site, and what to replace them with.
