@@ -11,6 +11,7 @@ import os
 from typing import Any
 
 from anchor.app import record_of_service
+from anchor.ca.pkcs11 import module
 from anchor.errors import ConfigurationError
 
 MASTER = os.getpid()
@@ -56,6 +57,8 @@ def _can_load(server: Any) -> bool:
 
 
 def _load(server: Any) -> Any:
+    # A login with the PIN of the old configuration would refuse another PIN, and hide a wrong one.
+    module.log_out()
     importlib.reload(importlib.import_module("anchor.wsgi"))
     return server.app.load()
 

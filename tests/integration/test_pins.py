@@ -145,6 +145,37 @@ def test_a_reload_with_a_wrong_pin_tries_it_once_and_keeps_the_service(configure
     assert WRONG not in log
 
 
+@pytest.mark.parametrize("softhsm", ["true", "false"], indirect=True)
+def test_a_reload_reads_a_pin_that_was_changed_in_the_token(configure, softhsm):
+    """The master is still logged in with the PIN of before."""
+    form = urlencode({"user": "alice", "secret": "s3cret", "encoding": "pem", "csr": make_csr()})
+
+    def post(url):
+        return urllib.request.urlopen(url, form.encode(), timeout=60).status
+
+    with serving("gunicorn", configure(pkcs11_path=str(MODULE))) as service:
+        url = f"{service.url}/v1/sign/default"
+        assert 200 == post(url)
+        change_pin(softhsm)
+        # The PIN of before is refused now, and does not spoil the next reload.
+        service.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "refuses the PIN: CKR_PIN_INCORRECT" in service.log)
+        wait_for(lambda: "not reloaded" in service.log)
+
+        configure(pkcs11_path=str(MODULE), pin="another-pin")
+        service.process.send_signal(signal.SIGHUP)
+        # After its start, a child of the master and then the master have loaded it.
+        wait_for(lambda: 3 == service.log.count("serving default"))
+        wait_for(lambda: 4 == service.log.count("Worker exiting"))
+        assert 200 == post(url)
+        # Another session, which needs another login.
+        softhsm.remove_tokens()
+        with pytest.raises(urllib.error.HTTPError, match="500"):
+            post(url)
+        softhsm.insert_tokens()
+        assert 200 == post(url)
+
+
 def change_pin(softhsm):
     subprocess.run(
         ["pkcs11-tool", "--module", MODULE, "--token-label", "anchor", "--login", "--pin", PIN,

@@ -9,6 +9,7 @@ import functools
 import logging
 import os
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -250,4 +251,20 @@ def module_at(path: Path) -> Module:
     """
     import PyKCS11  # noqa: PLC0415  # only the extra anchor[pkcs11] installs it
 
-    return Module(path, PyKCS11)
+    module = Module(path, PyKCS11)
+    _loaded.add(module)
+    return module
+
+
+_loaded: weakref.WeakSet[Module] = weakref.WeakSet()
+
+
+def log_out() -> None:
+    """End all logins of this process, so that each PIN in a new configuration is verified.
+
+    Raises:
+        TokenError: another thread uses a library.
+    """
+    for module in list(_loaded):
+        with module.locked():
+            module.finalise()
