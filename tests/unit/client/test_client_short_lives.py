@@ -19,7 +19,7 @@ from anchor.web.settings import WebSettings
 from tests.support.canned import problem_response
 from tests.support.clock import Clock
 
-pytestmark = pytest.mark.usefixtures("secret_only")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("secret_only")]
 
 MINUTE = 60
 
