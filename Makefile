@@ -21,11 +21,12 @@ serve: $(VENV)/serve.stamp CA/root-ca.crt
 	$(BIN)/pecan serve config.py
 
 # Linters, types and the tests without servers: no root, no Debian packages, under a minute.
+# The compiled tests are kept: compiling them takes as long as importing them.
 check: $(VENV)/check.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --quiet --numprocesses=auto --dist=worksteal \
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --quiet --numprocesses=auto --dist=worksteal \
 	    --hypothesis-profile=check -m 'not slow' tests/unit $(PYTEST)
 
 # Three processes keep two cores busy: many tests wait for a server, or for a time.
