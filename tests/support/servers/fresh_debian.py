@@ -91,28 +91,31 @@ _ENVIRONMENT = {
 
 
 def base():
-    """The root directory of the base system; it is made if there is none."""
-    root = _CACHE / "root"
+    """The root directory of the base system; it is made if there is none.
+
+    It has this machine's release: packages that are built here are installed there.
+    """
+    release = platform.freedesktop_os_release()["VERSION_CODENAME"]
+    root = _CACHE / release
     _CACHE.mkdir(parents=True, exist_ok=True)
     with (_CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not root.exists():
             new = _CACHE / uuid.uuid4().hex
             try:
-                _make_base(new)
+                _make_base(new, release)
                 new.rename(root)
             finally:
                 shutil.rmtree(new, ignore_errors=True)
     return root
 
 
-def _make_base(root):
+def _make_base(root, release):
     subprocess.run(
         [
             *(program("mmdebstrap", "mmdebstrap"), "--variant=minbase", "--quiet", "--mode=root"),
             *("--format=directory", "--skip=cleanup/apt/lists", f"--include={_PACKAGES}"),
-            # This machine's release: packages that are built here get installed there.
-            *(platform.freedesktop_os_release()["VERSION_CODENAME"], root),
+            *(release, root),
         ],
         check=True,
         timeout=600,
