@@ -70,7 +70,7 @@ class KeystoneAuthentication:
             decompressed, is an error too.
         user_domains: the names of the domains whose users are accepted; by default all domains. A
             user name is unique only in its domain, so set it if a policy has user names and other
-            people can create users in a domain of theirs.
+            people can create users in other domains.
         allow_unscoped: whether to accept tokens without a scope. Tokens for a project are always
             accepted.
         allow_domain_scoped: whether to accept tokens for a domain.
