@@ -20,7 +20,7 @@ serve: $(VENV)/serve.stamp CA/root-ca.crt
 	@echo
 	$(BIN)/pecan serve config.py
 
-# Linters, types and the tests without servers: no root, no Debian packages, under a minute.
+# Linters, types and the quick tests without servers: no root, no Debian packages.
 # The compiled tests are kept: compiling them takes as long as importing them.
 check: $(VENV)/check.stamp
 	$(BIN)/ruff check .
