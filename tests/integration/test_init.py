@@ -374,7 +374,7 @@ def test_a_failed_init_leaves_neither_a_key_nor_a_file(
 
 
 def test_nobody_else_may_write_in_its_directories_under_any_umask(tmp_path):
-    """Whoever can write in the directory of the CA's key can put another key there."""
+    """Anyone who can write in the directory of the CA's key can replace the key."""
     before = os.umask(0)
     try:
         assert 0 == main(["init", str(tmp_path / "new"), "--intermediate"])

@@ -32,7 +32,7 @@ def answering(heads):
 
 @pytest.fixture
 def resolve(monkeypatch):
-    """Make every host name lead to local ports, whatever its own port is."""
+    """A function that leads every host name to local ports, whatever the port of the URL is."""
     lookup = socket.getaddrinfo
 
     def resolve(*ports):
