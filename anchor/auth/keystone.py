@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ import pydantic
 
 from anchor.auth.deadline import Deadline
 from anchor.auth.results import AuthDetails
+from anchor.auth.trusted_cas import tls_context
 from anchor.config.diagnostics import Diagnostics
 from anchor.config.file_types import FilePath, Secret, SecretEnv, SecretFile, one_secret, text
 from anchor.errors import BackendUnavailable, NotAuthenticated, RequesterGone
@@ -135,8 +135,9 @@ class KeystoneAuthentication:
             problems.add(
                 "", "'service_user' needs exactly one of 'service_project' and 'service_system'"
             )
-        if ca_file is not None and not os.access(ca_file, os.R_OK):
-            problems.add("ca_file", f"{ca_file} cannot be read")
+        if ca_file is not None:
+            with problems.at():
+                tls_context(ca_file)
         problems.raise_if_any()
         if url.startswith("http:"):
             LOG.warning("%s is not https: anyone on the network path can read the tokens", url)

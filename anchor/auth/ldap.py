@@ -14,9 +14,10 @@ from anchor.auth.deadline import Deadline
 from anchor.auth.ldap_connection import Directory, validate_filter
 from anchor.auth.ldap_lookup import ServiceAccount, UserLookup
 from anchor.auth.results import AuthDetails
+from anchor.auth.trusted_cas import tls_context
 from anchor.config.diagnostics import Diagnostics
 from anchor.config.file_types import FilePath, Secret, SecretEnv, SecretFile, one_secret
-from anchor.errors import ConfigurationError, NotAuthenticated
+from anchor.errors import NotAuthenticated
 from anchor.timestamps import utc_now
 
 LOG = logging.getLogger(__name__)
@@ -242,12 +243,7 @@ def _is_secret(secret: str) -> bool:
 
 
 def _tls_context(ca_file: FilePath | None, verify: bool) -> tls.SSLContext:
-    try:
-        context = tls.create_default_context(cafile=ca_file)
-    except OSError as error:
-        raise ConfigurationError.about(
-            "ca_file", f"{ca_file} is no file of CA certificates: {error.strerror or 'not PEM'}"
-        ) from None
+    context = tls_context(ca_file)
     if not verify:
         LOG.warning(
             "the directory's certificate is not verified: "

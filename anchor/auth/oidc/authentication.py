@@ -14,6 +14,7 @@ import pydantic
 
 from anchor.auth.circuit_breaker import SharedSlots
 from anchor.auth.results import AuthDetails, CredentialKind, SingleUse
+from anchor.auth.trusted_cas import tls_context
 from anchor.config.diagnostics import Diagnostics
 from anchor.config.file_types import FilePath, text
 from anchor.errors import ConfigurationError, NotAuthenticated
@@ -133,9 +134,11 @@ class OidcAuthentication:
             for name, value in (("ca_file", ca_file), ("bearer_file", bearer_file)):
                 if value is not None:
                     problems.add(name, "is of no use with 'jwks_file'")
-        for name, value in (("ca_file", ca_file), ("bearer_file", bearer_file)):
-            if value is not None and not os.access(value, os.R_OK):
-                problems.add(name, f"{value} cannot be read")
+        elif ca_file is not None:
+            with problems.at():
+                tls_context(ca_file)
+        if bearer_file is not None and not os.access(bearer_file, os.R_OK):
+            problems.add("bearer_file", f"{bearer_file} cannot be read")
         if discovery:
             with problems.at():
                 _require_url(issuer)

@@ -40,3 +40,10 @@ def test_domains_are_a_list_of_names(tmp_path, domains):
     }
     with pytest.raises(ConfigurationError, match="user_domains"):
         load_authenticator("cloud", section, tmp_path)
+
+
+def test_a_ca_file_without_certificates_is_an_error_of_the_configuration(tmp_path):
+    (tmp_path / "ca.pem").write_text("<html>not found</html>")
+    section = {"backend": "keystone", "url": "https://keystone.example.com", "ca_file": "ca.pem"}
+    with pytest.raises(ConfigurationError, match=r"ca\.pem is no file of CA certificates: not PEM"):
+        load_authenticator("cloud", section, tmp_path)

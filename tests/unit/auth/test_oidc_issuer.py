@@ -411,12 +411,15 @@ def test_an_issuer_with_tls_cannot_name_keys_without_it(tls, issuer, connect, ca
     assert "should be an https URL, as the issuer's" in caplog.text
 
 
-def test_a_ca_file_without_certificates_is_reported(tls, connect, tmp_path, caplog):
-    _, issuer = tls
-    (tmp_path / "empty.pem").write_text("")
+def test_a_ca_file_that_loses_its_certificates_is_reported(tls, connect, tmp_path, caplog):
+    ca, issuer = tls
+    copy = tmp_path / "copy.pem"
+    copy.write_bytes(ca.cert_path.read_bytes())
+    authenticator = connect(issuer=issuer.url, ca_file="copy.pem")
+    copy.write_text("")
 
     with pytest.raises(BackendUnavailable):
-        ask(connect(issuer=issuer.url, ca_file="empty.pem"), issuer.token())
+        ask(authenticator, issuer.token())
     assert "cannot be fetched" in caplog.text
 
 
@@ -488,14 +491,18 @@ def test_a_bearer_file_that_is_gone_is_reported(issuer, connect, bearer_file, ca
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"ca_file": "missing.pem"}, "ca_file: .*missing.pem cannot be read"),
+        ({"ca_file": "missing.pem"}, "ca_file: .*missing.pem is no file of CA .*: No such file"),
+        ({"ca_file": "empty.pem"}, "ca_file: .*empty.pem is no file of CA certificates: not PEM"),
         ({"bearer_file": "missing"}, "bearer_file: .*missing cannot be read"),
         ({"discovery": False}, "exactly one of"),
         ({"jwks_url": "https://issuer.example.com/keys"}, "exactly one of"),
         ({"discovery": False, "jwks_url": 7}, "jwks_url: should be a URL"),
     ],
 )
-def test_a_wrong_way_to_the_keys_is_an_error_of_the_configuration(connect, options, problem):
+def test_a_wrong_way_to_the_keys_is_an_error_of_the_configuration(
+    connect, tmp_path, options, problem
+):
+    (tmp_path / "empty.pem").write_text("")
     with pytest.raises(ConfigurationError, match=problem):
         connect(**options)
 
