@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from anchor.config.config_py import describe_failed_run, find_config_py
+from anchor.config.config_py import describe_failed_run, find_config_py, require_application
 from anchor.config.diagnostics import Diagnostics
 from anchor.config.plugins import validate_options
 from anchor.errors import ConfigurationError
@@ -53,6 +53,8 @@ def read(config_json: Path) -> ConfigPy:
     server, web = values.get("server"), values.get("web", {})
     host = server.get("host") if isinstance(server, dict) else None
     problems = Diagnostics()
+    with problems.at():
+        require_application(path, values)
     with problems.at("web"):
         settings = validate_options(WebSettings, web, Path())
     logging = values.get("logging") or None

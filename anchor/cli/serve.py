@@ -13,7 +13,12 @@ from pecan.configuration import conf_from_file
 
 from anchor.cli import values
 from anchor.cli.check import add_config_option
-from anchor.config.config_py import describe_failed_run, find_config_py
+from anchor.config.config_py import (
+    describe_failed_run,
+    find_config_py,
+    require_application,
+    require_keys,
+)
 from anchor.config.diagnostics import Diagnostics
 from anchor.config.document import find_config
 from anchor.errors import ConfigurationError
@@ -60,9 +65,9 @@ def _read_config_py(path: Path) -> dict[str, Any]:
     except (Exception, SystemExit) as error:
         raise ConfigurationError.about("", describe_failed_run(path, error)) from error
     problems = Diagnostics()
-    for section, keys in (("server", ("host", "port")), ("app", ("modules",))):
-        values_of = config.get(section)
-        if not isinstance(values_of, dict) or not set(keys) <= set(values_of):
-            problems.add(section, f"{path} needs a dictionary with {' and '.join(map(repr, keys))}")
+    with problems.at():
+        require_keys(path, config, "server", "host", "port")
+    with problems.at():
+        require_application(path, config)
     problems.raise_if_any()
     return config

@@ -94,10 +94,11 @@ def test_a_page_is_opened_where_its_html_is(printed, monkeypatch, tmp_path):
     monkeypatch.setattr(docs, "_HTML", (tmp_path / "html",))
     config = tmp_path / "config.json"
     config.write_text("{}")
-    (tmp_path / "config.py").write_text("web = {}\n")
+    (tmp_path / "config.py").write_text('app = {"modules": ["anchor"]}\n')
     assert "is not set" in printed("--open", "hsm", "--config", str(config), code=1)
 
-    (tmp_path / "config.py").write_text("web = {'documentation_url': 'https://docs.example.com'}\n")
+    with (tmp_path / "config.py").open("a") as config_py:
+        config_py.write("web = {'documentation_url': 'https://docs.example.com'}\n")
     printed("--open", "any-name", "--config", str(config))
     (tmp_path / "html/howto").mkdir(parents=True)
     (tmp_path / "html/howto/hsm.html").touch()

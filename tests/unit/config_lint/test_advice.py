@@ -90,13 +90,16 @@ def good(document, tmp_path):
     return document
 
 
+MODULES = 'app = {"modules": ["anchor"]}'
+
+
 @pytest.fixture
 def advise(tmp_path, capsys, monkeypatch):
     """The advice on a configuration: paths and messages by identifier."""
     monkeypatch.delenv("PECAN_CONFIG", raising=False)
 
     def advise(document, config_py="", *words, code=0):
-        (tmp_path / "config.py").write_text(config_py)
+        (tmp_path / "config.py").write_text(f"{MODULES}\n{config_py}")
         config = tmp_path / "config.json"
         config.write_text(json.dumps(document))
         config.chmod(config.stat().st_mode & ~0o004)
@@ -898,9 +901,12 @@ def test_configuration_errors_are_in_the_json_output(good, advise):
         ("import nothing_of_that_name", "ModuleNotFoundError"),
         ("raise SystemExit(3)", "SystemExit"),
         ("web = 7", "should be an object"),
+        ("del app", "needs a dictionary with 'modules'"),
+        ("app = {}", "needs a dictionary with 'modules'"),
+        ("app = 'anchor'", "needs a dictionary with 'modules'"),
     ],
 )
-def test_a_config_py_that_fails_to_run_is_an_error(good, advise, config_py, message):
+def test_a_config_py_that_cannot_be_used_is_an_error(good, advise, config_py, message):
     advise(good, config_py, code=1)
 
     assert [message in error["message"] for error in advise.found["errors"]] == [True]
@@ -1019,7 +1025,7 @@ def test_a_policy_with_subjects_outside_the_constraints_is_reported(good, advise
 
 def test_the_named_config_py_is_used(good, advise, tmp_path, monkeypatch):
     named = tmp_path / "other.py"
-    named.write_text('server = {"host": "::"}')
+    named.write_text(f'{MODULES}\nserver = {{"host": "::"}}')
     advise(good)
     monkeypatch.setenv("PECAN_CONFIG", str(named))
 
