@@ -124,6 +124,9 @@ class Issuances:
         if event.get("outcome") != "success":
             return
         fingerprint = bytes.fromhex(event["fingerprint"])
+        if fingerprint in self.in_force or fingerprint in self.expired:
+            # The files contain a copy of a record that was read already.
+            return
         if datetime.datetime.fromisoformat(event["not_after"]) < self.now:
             self.expired.add(fingerprint)
         else:

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, func, select
 from anchor.audit import checkpoints, rotation
 from anchor.audit.heads import HeadDamaged
 from anchor.audit.inventory_comparison import Comparison, Issuances, compare
+from anchor.audit.records import by_record
 from anchor.audit.report import BrokenRecord
 from anchor.cli.configuration import read_configuration
 from anchor.cli.database_access import locate
@@ -129,10 +130,7 @@ def _files_by_record(document: Document, files: list[Path]) -> dict[Path, list[P
         if not record.exists():
             raise ConfigurationError.about("audit.path", f"{record} does not exist")
         return {record: rotation.files_of(record)}
-    records: dict[Path, list[Path]] = {}
-    for path in rotation.without_companions(files):
-        records.setdefault(rotation.record_of(path), []).append(path)
-    return records
+    return by_record(rotation.without_companions(files))
 
 
 def _read_audit(

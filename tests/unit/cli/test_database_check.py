@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import shutil
 import sqlite3
 
 import pytest
@@ -239,6 +240,24 @@ def test_rotated_files_are_one_record(service, check):
     assert code == 0 and findings["unknown"] == []
 
 
+def test_parts_of_a_record_are_joined_although_their_names_do_not_show_it(service, check, later):
+    issue(service, "a.example.com")
+    (service.path / "audit.log").rename(service.path / "part1")
+    fingerprint, _ = issue(service, "b.example.com", "c.example.com")
+    (service.path / "audit.log").rename(service.path / "part2")
+    issue(service, "d.example.com")
+    execute(
+        service,
+        f"UPDATE certificates SET fingerprint = '{'ab' * 32}' WHERE fingerprint = '{fingerprint}'",
+    )
+
+    code, findings = check(*(service.path / name for name in ("part2", "audit.log", "part1")))
+
+    assert code == 1
+    assert [record["first"] for record in findings["audit"]["records"]] == [1]
+    assert findings["unknown"] == ["ab" * 32]
+
+
 def test_a_damaged_audit_is_not_compared(service, check, text):
     issue(service, "a.example.com", "b.example.com")
     path = service.path / "audit.log"
@@ -322,6 +341,18 @@ def test_tokens_whose_uses_are_back_after_a_restore_are_listed(serve, document, 
 
     Tokens(make_database(service.path)).revoke(spent["user"])
     assert check()[1]["revived_tokens"] == []
+
+
+def test_a_use_is_counted_once_if_a_record_is_given_with_its_copy(serve, document, check):
+    service = serve(token_configuration(document))
+    token = add_token(service.settings.database, uses=3)
+    service.issue(make_csr("www.example.com"), **token)
+    (service.path / "copy").mkdir()
+    shutil.copy(service.path / "audit.log", service.path / "copy")
+
+    code, findings = check(service.path / "audit.log", service.path / "copy" / "audit.log")
+
+    assert (code, findings["revived_tokens"]) == (0, [])
 
 
 @pytest.mark.parametrize(
