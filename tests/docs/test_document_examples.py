@@ -43,7 +43,7 @@ RUN = {
     ("howto/authentication-backends.rst", "ini"): (1, "test_authentication_backends_howto.py"),
     ("howto/authentication-backends.rst", "json"): (1, "test_authentication_backends_howto.py"),
     ("howto/authentication-backends.rst", "python"): (2, "test_authentication_backends_howto.py"),
-    ("howto/backup.rst", "sh"): (6, "test_howto_commands.py"),
+    ("howto/backup.rst", "sh"): (8, "test_howto_commands.py"),
     ("howto/bans.rst", "console"): (3, "test_howto_commands.py"),
     ("howto/certmonger.rst", "shell"): (4, "test_howto_commands.py"),
     ("howto/client-certificates.rst", "ini"): (1, "test_client_certificates_of_servers.py"),

@@ -16,9 +16,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from anchor.audit.checkpoints import CheckpointInterval, CheckpointKey
 from anchor.audit.file_sink import FileSink
 from anchor.cli.main import main
+from anchor.store.database.engine import Database
+from anchor.store.database.inspection import inspect_database, schema_differences, schema_of
+from anchor.store.database.settings import locate_database
 from tests.support.audit_records import cut
 from tests.support.credentials import token_file
 from tests.support.documentation import LITERAL, ROOT, blocks
+from tests.support.migrations import make_old
 from tests.support.pki import make_ca, make_csr, now
 from tests.support.servers.processes import answers, free_port, wait_for
 from tests.support.terminal import Terminal
@@ -190,7 +194,7 @@ OWNER = {"-o anchor -g anchor": "-o root -g root"}
 def test_a_backup_is_restored_and_the_check_names_the_forgotten_certificate(
     here, packaged, tmp_path
 ):
-    files, backup, unpack, restore, check, start = blocks("howto/backup.rst", "sh")
+    files, backup, _, unpack, restore, _, check, start = blocks("howto/backup.rst", "sh")
     (tmp_path / "backups").mkdir()
     (tmp_path / "root/var/log/anchor").mkdir()
 
@@ -215,6 +219,38 @@ def test_a_backup_is_restored_and_the_check_names_the_forgotten_certificate(
     assert ["systemctl stop anchor", "systemctl start anchor"] == (
         (tmp_path / "systemctl.log").read_text().splitlines()
     )
+
+
+def test_a_server_is_restored_to_the_version_of_its_backup(
+    here, postgresql_server, postgresql_url, tmp_path, monkeypatch
+):
+    _, _, backup, _, _, restore, _, _ = blocks("howto/backup.rst", "sh")
+    location = locate_database({"url": postgresql_url}, tmp_path)
+    name = location.url.database
+    words = ("shared_keys", "--if-exists", "--owner anchor")
+    replace = {f"{before} anchor": f"{before} {name}" for before in words}
+    replace |= {"--dbname=anchor": f"--dbname={name}", "/var/backups": tmp_path}
+    make_old(location, "0003", monkeypatch).close()
+
+    with here(replace, sudo='shift 2; exec "$@"') as terminal:
+        terminal.run(f"export PGHOST={postgresql_server.directory} PGUSER=postgres")
+        terminal.run(f"export PGPORT={postgresql_server.port}")
+        terminal.follow(backup)
+        _migrate(location)
+        terminal.follow(restore)
+
+    with inspect_database(location) as connection:
+        assert schema_of(connection) == "0003"
+    # The next upgrade.
+    _migrate(location)
+    with inspect_database(location) as connection:
+        assert schema_differences(connection) == []
+
+
+def _migrate(location):
+    database = Database(location)
+    database.prepare()
+    database.close()
 
 
 def archived(directory):
