@@ -37,7 +37,8 @@ class CheckpointInterval:
 
     def is_due(self, events: int, seconds: float) -> bool:
         """True if a checkpoint is due this many lines and seconds after the last one."""
-        return events >= self.events or seconds >= self.seconds
+        # A clock that was set back must not delay the next one.
+        return events >= self.events or not 0 <= seconds < self.seconds
 
 
 class CheckpointKey:

@@ -148,6 +148,15 @@ def test_checkpoints_come_at_intervals_of_time(path, key):
     found = [line["number"] for line in fields(path) if line["event"] == "audit.checkpoint"]
     assert found == [2, 5]
 
+    # The clock was wrong until now.
+    now[0] -= 1e6
+    for _ in range(3):
+        trail.record(event())
+        now[0] += 40
+
+    found = [line["number"] for line in fields(path) if line["event"] == "audit.checkpoint"]
+    assert found == [2, 5, 8, 11]
+
 
 # ---- verification
 
