@@ -16,8 +16,11 @@ class FailureCount(NamedTuple):
 class FailureCounts(Protocol):
     """The counts of all processes and nodes."""
 
-    def read(self, keys: Collection[str]) -> Mapping[str, FailureCount]:
+    def read(self, windows: Mapping[str, float]) -> Mapping[str, FailureCount]:
         """The counts of those keys that have one.
+
+        Args:
+            windows: for how many seconds the failures under each key count, from the first one on.
 
         Raises:
             DatabaseUnavailable: the counts cannot be read.

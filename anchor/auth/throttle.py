@@ -257,7 +257,7 @@ class Attempt:
             limits = self._throttle.limits(self._users, network)
             user_windows = shared.windows(self._users)
             if error is None:
-                counts = shared.counts.read([*user_windows, *shared.network_windows(network)])
+                counts = shared.counts.read(user_windows | shared.network_windows(network))
                 self._throttle.require_below(limits, counts)
                 if failed := counts.keys() & user_windows:
                     shared.counts.remove(failed)
@@ -274,13 +274,13 @@ class Attempt:
         self, users: Collection[_UserAtNetwork], network_windows: Mapping[str, float]
     ) -> None:
         shared = self._throttle.shared
-        keys = [*shared.windows(users), *network_windows]
-        others = shared.begin(keys)
-        self._in_progress += keys
+        windows = {**shared.windows(users), **network_windows}
+        others = shared.begin(windows)
+        self._in_progress += windows
         if not self._is_guessable:
             others = {}
         # After begin(): an attempt that fails in between is counted twice rather than not at all.
-        counts = shared.counts.read(keys)
+        counts = shared.counts.read(windows)
         if counts or others:
             self._is_alone = False
             limits = self._throttle.limits(users, self._network)

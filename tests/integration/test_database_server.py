@@ -370,7 +370,7 @@ def test_failures_counted_at_the_same_time_are_exact(database, postgresql_url, t
     results = in_processes(fail, postgresql_url, tmp_path, 20, threads=RACE // 2)
 
     assert [*range(1, 20 * RACE + 1)] == sorted(count for result in results for count in result)
-    assert 20 * RACE == Failures(database).read(["a", "none"])["a"].failures
+    assert 20 * RACE == Failures(database).read({"a": 3600, "none": 3600})["a"].failures
 
 
 # Away.
@@ -410,7 +410,7 @@ def test_a_paused_server_is_not_waited_for(server, database, inventory):
         add(inventory, "b.example.com")
     # Without an open connection.
     with at_most(BOUND), pytest.raises(DatabaseUnavailable):
-        Failures(database).read(["a"])
+        Failures(database).read({"a": 3600})
     with at_most(BOUND):
         assert not database.is_up()
     server.resume()

@@ -84,6 +84,24 @@ def test_after_too_many_failures_a_client_waits_until_the_window_ends(throttle, 
     assert [None, None, None, 60] == [attempt(throttle) for _ in range(4)]
 
 
+def test_failures_that_were_counted_with_a_wrong_clock_lock_nobody_out(throttle, clock):
+    clock.now += 1e6
+    assert [None, None, None, 60] == [attempt(throttle) for _ in range(4)]
+
+    clock.now -= 1e6
+
+    assert attempt(throttle, error=None) is None
+    assert [None, None, None, 60] == [attempt(throttle) for _ in range(4)]
+
+
+def test_a_clock_that_is_a_little_behind_forgets_no_failures(throttle, clock):
+    assert [None] * 3 == [attempt(throttle) for _ in range(3)]
+
+    clock.now -= 500
+
+    assert attempt(throttle, error=None) == 560
+
+
 def test_an_outsider_does_not_lock_a_user_out(throttle):
     for _ in range(9):
         attempt(throttle, "203.0.113.9", "alice")

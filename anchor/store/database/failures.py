@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from itertools import count
 from types import ModuleType
 
-from sqlalchemy import ColumnElement, Float, Integer, bindparam, case, delete, select
+from sqlalchemy import ColumnElement, Float, Integer, bindparam, case, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from anchor.auth.failure_counts import FailureCount
@@ -21,6 +21,10 @@ MAX_COUNTS = 100_000
 # The counts are limited after so many failures in a process.
 _FAILURES_PER_LIMIT = 500
 
+# How many seconds the clock of another node may be ahead.  Failures that count for longer were
+# counted with a wrong clock; they would lock users out until that time.
+_AHEAD = 600.0
+
 _COLUMNS = FAILURES.c
 _READ = Lookup(select(_COLUMNS.key, _COLUMNS.total, _COLUMNS.expires), _COLUMNS.key)
 
@@ -28,7 +32,7 @@ _READ = Lookup(select(_COLUMNS.key, _COLUMNS.total, _COLUMNS.expires), _COLUMNS.
 def _addition(dialect: ModuleType) -> Statement:
     """Count one more failure, or the first one of a new window."""
     now, end = bindparam("now", type_=Float), bindparam("end", type_=Float)
-    is_over = _COLUMNS.expires <= now
+    is_over = or_(_COLUMNS.expires <= now, _COLUMNS.expires > bindparam("latest", type_=Float))
     return Statement(
         dialect.insert(FAILURES)
         .values(key=bindparam("new_key"), total=1, expires=end)
@@ -85,8 +89,11 @@ class Failures:
         self._per_limit = min(_FAILURES_PER_LIMIT, size)
         self._additions = count(1)
 
-    def read(self, keys: Collection[str]) -> Mapping[str, FailureCount]:
+    def read(self, windows: Mapping[str, float]) -> Mapping[str, FailureCount]:
         """The counts of those keys that have one.
+
+        Args:
+            windows: for how many seconds the failures under each key count, from the first one on.
 
         Raises:
             DatabaseUnavailable: the database is away.
@@ -95,8 +102,8 @@ class Failures:
         with self.database.transaction(writes=False) as transaction:
             return {
                 key: FailureCount(total, expires - now)
-                for key, total, expires in _READ.rows(transaction, list(keys))
-                if expires > now
+                for key, total, expires in _READ.rows(transaction, list(windows))
+                if now < expires <= now + windows[key] + _AHEAD
             }
 
     def add(self, windows: Mapping[str, float]) -> Mapping[str, FailureCount]:
@@ -115,6 +122,7 @@ class Failures:
             # In one order, so that two transactions do not wait for each other.
             for key, window in sorted(windows.items()):
                 values = {"new_key": key, "now": now, "end": now + window}
+                values["latest"] = now + window + _AHEAD
                 [(total, expires)] = transaction.rows(add, values)
                 counts[key] = FailureCount(total, expires - now)
             # Last: no transaction waits for another one after it has deleted something.
