@@ -20,6 +20,7 @@ from anchor.metrics.registry import Metrics
 from anchor.web.authorization import header_credentials
 from anchor.web.client_certificate import client_certificate
 from anchor.web.forms import content_type
+from anchor.web.problems import respond_to_error
 from anchor.web.request import Request
 from anchor.web.responses import respond
 from anchor.web.settings import WebSettings
@@ -55,7 +56,12 @@ class WellKnownController:
             case Operation.CSR_ATTRIBUTES:
                 return _show_csr_attributes(request, authority)
             case Operation.ENROLL:
-                return _enroll(request, authority, self._web, self._metrics)
+                try:
+                    return _enroll(request, authority, self._web, self._metrics)
+                except NotAuthenticated as error:
+                    if request.environ.get("HTTP_AUTHORIZATION") or _has_user_agent(request):
+                        raise
+                    return _ask_for_credentials(request, error)
             case Operation.REENROLL:
                 return _reenroll(request, authority, self._web, self._metrics)
 
@@ -109,6 +115,18 @@ def _enroll(
     return _respond_with(request, issued.certificate)
 
 
+def _ask_for_credentials(request: Request, error: NotAuthenticated) -> Response:
+    """The 401 after which a client sends its secret, as Bouncy Castle can read it.
+
+    It sends no User-Agent, fails if the 401 has a body, and reads the first challenge only.
+    """
+    if "Basic" in error.schemes:
+        error.schemes = ("Basic",)
+    response = respond_to_error(error, request)
+    response.body = b""
+    return response
+
+
 def _reenroll(
     request: Request, authority: RegistrationAuthority, web: WebSettings, metrics: Metrics
 ) -> Response:
@@ -146,7 +164,11 @@ def _respond_with(request: Request, certificate: x509.Certificate) -> Response:
 
 def _respond(request: Request, der: bytes, media_type: str) -> Response:
     # strongSwan sends no User-Agent, and reads one line only.
-    message = encode(der, one_line=not request.environ.get("HTTP_USER_AGENT"))
+    message = encode(der, one_line=not _has_user_agent(request))
     # RFC 8951 section 3 has clients ignore the header; those for RFC 7030 may expect it.
     headers = {"Content-Transfer-Encoding": "base64"}
     return respond(request, message, media_type, headers=headers)
+
+
+def _has_user_agent(request: Request) -> bool:
+    return bool(request.environ.get("HTTP_USER_AGENT"))

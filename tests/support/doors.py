@@ -119,7 +119,9 @@ class Visit:
         return self._est("simpleenroll", headers=headers)
 
     def est_enroll_tls(self):
-        return self._est("simpleenroll", headers=BARE, certificate=self.old)
+        # Without User-Agent, a refusal has no text.
+        headers = {**BARE, "User-Agent": "libest"}
+        return self._est("simpleenroll", headers=headers, certificate=self.old)
 
     def est_reenroll(self):
         return self._est("simplereenroll", headers=BARE, certificate=self.old)

@@ -9,6 +9,7 @@ import json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support import jwt
 from tests.support.est import BASIC, CSR, EST, body_of, certificates_in, post
 from tests.support.pki import DAY, make_ca, make_csr, now
 from tests.support.properties import examples
@@ -204,12 +205,34 @@ def test_a_client_certificate_that_is_none_is_the_clients_fault(service):
 
 
 def test_errors_are_text_or_problem_details(service):
-    text = post(service, "simpleenroll", status=401)
-    problem = post(service, "simpleenroll", headers={"Accept": "application/json"}, status=401)
+    text = post(service, "simpleenroll", headers=BROWSER, status=401)
+    as_json = BROWSER | {"Accept": "application/json"}
+    problem = post(service, "simpleenroll", headers=as_json, status=401)
 
     assert text.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert "neither an Authorization header nor a client certificate" in text.text
     assert json.loads(problem.body)["detail"] + "\n" == text.text
+
+
+def test_a_client_without_user_agent_gets_a_bare_challenge_before_it_sends_a_secret(
+    serve, document, tmp_path
+):
+    document["authentication"]["jobs"] = jwt.oidc_section(tmp_path)
+    document["registration_authority"]["default"]["authentication"] = ["static", "jobs"]
+    service = serve(document)
+    other = make_ca(tmp_path, name="Another CA").certificate
+    basic = 'Basic realm="anchor", charset="UTF-8"'
+
+    # Bouncy Castle fails if the response has a body or a second challenge.
+    for certificate in (None, other):
+        answer = post(service, "simpleenroll", certificate=certificate, status=401)
+        assert (answer.body, answer.headers["Content-Length"]) == (b"", "0")
+        assert answer.headers["WWW-Authenticate"] == basic
+    wrong = {"Authorization": "Basic " + base64.b64encode(b"alice:wrong").decode()}
+    for headers in (wrong, BROWSER):
+        answer = post(service, "simpleenroll", headers=headers, status=401)
+        assert answer.body
+        assert answer.headers["WWW-Authenticate"] == f'{basic}, Bearer realm="anchor"'
 
 
 def test_refusals_of_the_policy_are_answered_400_with_every_reason(serve, document):

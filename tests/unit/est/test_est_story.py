@@ -81,9 +81,10 @@ def test_an_authority_that_renews_nothing_asks_for_a_secret_at_an_enrollment(ser
 
 def test_a_certificate_of_another_ca_is_no_credential(service, tmp_path):
     stranger = make_ca(tmp_path, name="Another CA").certificate
+    curl = {"User-Agent": "curl/8.0"}
 
     for operation in ("simpleenroll", "simplereenroll"):
-        answer = post(service, operation, certificate=stranger, status=401)
+        answer = post(service, operation, headers=curl, certificate=stranger, status=401)
         assert "was not issued by this registration authority" in answer.text
 
 
