@@ -103,7 +103,7 @@ def _by_kind(
 def _comparable_name(name: ConstrainedName) -> Any:
     """The value to compare with subtrees; None if the name cannot be compared."""
     if name.kind is x509.DNSName:
-        return canonical(name.value)
+        return name.value.lower()
     if name.kind is x509.IPAddress and isinstance(name.value, IPv4Address | IPv6Address):
         return name.value
     if name.kind is x509.RFC822Name and "@" in name.value:
@@ -136,6 +136,9 @@ def _violation(
 
 def _is_within(kind: type[x509.GeneralName], name: Any, base: Any, *, excluded: bool) -> bool:
     """True if a name is in a subtree, both in the form for comparison."""
+    if excluded and kind in (x509.DNSName, x509.UniformResourceIdentifier):
+        # Relying parties compare the dot at the end of a host too, so they permit no such host.
+        name = name.removesuffix(".")
     if kind is x509.DNSName:
         exact, suffix, wildcard = base
         return name == exact or name.endswith(suffix) or (excluded and name == wildcard)
@@ -162,7 +165,7 @@ def _host(uri: str) -> str | None:
         return None
     if not host or "\\" in uri or ":" in host or is_address(host):
         return None
-    return host.removesuffix(".") or None
+    return host if host != "." else None
 
 
 def _comparable_rdn(

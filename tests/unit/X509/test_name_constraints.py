@@ -96,6 +96,13 @@ CASES = {
     "a common name inside": ([DNS("example.com")], [], csr("www.example.com"), True),
     "a common name outside": ([DNS("example.com")], [], csr("www.example.org"), False),
     "beside a DNS name": ([DNS("example.com")], [], csr("a.b.org", DNS("a.example.com")), True),
+    "a dot at the end": ([DNS("example.com")], [], csr("x", DNS("www.example.com.")), False),
+    "a URI with a dot at the end of the host": (
+        [URI(".example.com")],
+        [],
+        csr("x", URI("https://a.example.com./b")),
+        False,
+    ),
     "no host name": ([DNS("example.com")], [], csr("Example Server A"), True),
 }
 
@@ -108,6 +115,20 @@ def test_names_compare_as_relying_parties_compare_them(permitted, excluded, requ
     constraints = ca.extensions.get_extension_for_class(x509.NameConstraints).value
 
     assert accepted == (not list(violations(names_in(request_), [constraints])))
+
+
+@pytest.mark.parametrize(
+    ("excluded", "name"),
+    [
+        (DNS("example.com"), DNS("a.example.com.")),
+        (URI(".example.com"), URI("https://a.example.com./b")),
+    ],
+)
+def test_a_dot_at_the_end_hides_no_excluded_name(excluded, name):
+    """OpenSSL accepts such a name; other relying parties may not."""
+    constraints = x509.NameConstraints(None, [excluded])
+
+    assert list(violations(names_in(csr("x", name)), [constraints]))
 
 
 @pytest.mark.parametrize(
