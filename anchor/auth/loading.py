@@ -16,7 +16,7 @@ from anchor.auth.circuit_breaker import CircuitBreaker, SharedSlots, default_lim
 from anchor.auth.results import AuthDetails, CredentialKind
 from anchor.config import plugins
 from anchor.config.plugins import load_plugin, validate_options
-from anchor.errors import BackendUnavailable, ConfigurationError
+from anchor.errors import AnchorError, BackendUnavailable, ConfigurationError
 from anchor.runtime import server
 
 
@@ -72,8 +72,17 @@ def load_authenticator(
         return Authenticator(name, _unavailable_offline, None, kind, credential=credential)
     try:
         instance = cast(Backend, backend(**{key: supplied[key] for key in needed}, **values))
+    except AnchorError:
+        raise
     except ValueError as error:
         raise ConfigurationError.about("", str(error)) from error
+    except (Exception, SystemExit) as error:
+        # Only the type: the text of a plug-in's error may contain a secret.
+        raise ConfigurationError.about(
+            "", f"the authentication backend failed: {type(error).__name__}"
+        ) from error
+    if not callable(getattr(instance, "authenticate", None)):
+        raise ConfigurationError.about("", "the class has no method authenticate(user, secret)")
 
     parameters = inspect.signature(instance.authenticate).parameters
     takes_authority, takes_identified = "authority" in parameters, "identified" in parameters
@@ -132,11 +141,21 @@ def _call_function(
     """Wrap a plug-in function, with its options as ``conf`` if it takes four arguments."""
     conf = MappingProxyType(dict(options))
     parameters = inspect.signature(function)
+    if _can_bind(parameters, "ra_name", "user", "secret", conf):
+        return lambda authority, user, secret, _: function(authority, user, secret, conf)
+    if not _can_bind(parameters, "ra_name", "user", "secret"):
+        raise ConfigurationError.about(
+            "", "the function does not take the arguments ra_name, user, secret and conf"
+        )
+    if options:
+        unknown = ", ".join(map(repr, options))
+        raise ConfigurationError.about("", f"unknown option {unknown}")
+    return lambda authority, user, secret, _: function(authority, user, secret)
+
+
+def _can_bind(signature: inspect.Signature, *arguments: object) -> bool:
     try:
-        parameters.bind("ra_name", "user", "secret", conf)
+        signature.bind(*arguments)
     except TypeError:
-        if options:
-            unknown = ", ".join(map(repr, options))
-            raise ConfigurationError.about("", f"unknown option {unknown}") from None
-        return lambda authority, user, secret, _on_identified: function(authority, user, secret)
-    return lambda authority, user, secret, _on_identified: function(authority, user, secret, conf)
+        return False
+    return True

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, get_args
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
@@ -152,13 +152,18 @@ def load_backend(
         values["certificate"] = certificate
     try:
         instance = cast(KeyBackend, backend(**values))
-        return KeySigner(instance.private_key(), getattr(instance, "ready", always_ready))
+        key = instance.private_key()
     except ConfigurationError:
         raise
     except ValueError as error:
         raise ConfigurationError.about("", str(error)) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # Only the type: the text of a plug-in's error may contain a secret.
         raise ConfigurationError.about(
             "", f"the signing backend failed: {type(error).__name__}"
         ) from error
+    if not isinstance(key, get_args(CertificateIssuerPrivateKeyTypes)):
+        raise ConfigurationError.about(
+            "", f"private_key() of the signing backend returned no private key, but {type(key)!r}"
+        )
+    return KeySigner(key, getattr(instance, "ready", always_ready))

@@ -66,7 +66,7 @@ def load_plugin(namespace: str, name: str) -> Callable[..., Any]:
         raise ConfigurationError.about(
             "", f"no plug-in {name!r} is installed for {namespace}{did_you_mean(name, names)}"
         ) from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigurationError.about(
             "",
             f"the plug-in {name!r} for {namespace} cannot be loaded: "

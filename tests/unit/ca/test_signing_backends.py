@@ -158,6 +158,20 @@ def test_the_options_of_a_class_are_validated(
     assert [message] == [str(problem) for problem in raised.value.problems]
 
 
+@pytest.mark.parametrize("answer", [None, "key", shared_key().public_key(), SystemExit()])
+def test_a_class_without_a_key_prevents_the_start(backend, configure, answer):
+    class Keyless:
+        def private_key(self):
+            if isinstance(answer, BaseException):
+                raise answer
+            return answer
+
+    backend(Keyless)
+
+    with pytest.raises(ConfigurationError, match=r"returned no private key|failed: SystemExit"):
+        configure(backend="custom")
+
+
 @pytest.mark.parametrize(
     ("sign", "message"),
     [

@@ -1,0 +1,66 @@
+"""Plug-ins that cannot authenticate anybody are errors in their section of the configuration."""
+
+from __future__ import annotations
+
+import pytest
+
+from anchor.auth.loading import load_authenticator
+from anchor.errors import ConfigurationError
+
+SOURCE = """
+class Broken:
+    def __init__(self, error: str):
+        raise {"key": KeyError, "file": FileNotFoundError, "exit": SystemExit}[error]("s3cret")
+
+    def authenticate(self, user, secret):
+        pass
+
+
+class WithoutMethod:
+    pass
+
+
+def other_arguments(user, secret):
+    pass
+"""
+ENTRY_POINTS = """
+[anchor.authentication]
+broken = trouble:Broken
+without_method = trouble:WithoutMethod
+other_arguments = trouble:other_arguments
+"""
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"backend": "broken", "error": "key"}, "the authentication backend failed: KeyError"),
+        (
+            {"backend": "broken", "error": "file"},
+            "the authentication backend failed: FileNotFoundError",
+        ),
+        ({"backend": "broken", "error": "exit"}, "the authentication backend failed: SystemExit"),
+        ({"backend": "without_method"}, "the class has no method authenticate(user, secret)"),
+        *(
+            (
+                {"backend": "other_arguments", **options},
+                "the function does not take the arguments ra_name, user, secret and conf",
+            )
+            for options in ({}, {"url": "https://example.com"})
+        ),
+    ],
+)
+def test_a_plugin_that_cannot_authenticate_prevents_the_start(plugins, tmp_path, section, message):
+    plugins(SOURCE, ENTRY_POINTS)
+
+    with pytest.raises(ConfigurationError) as raised:
+        load_authenticator("it", section, tmp_path)
+
+    assert message == str(raised.value)
+
+
+def test_a_module_that_exits_prevents_the_start(plugins, tmp_path):
+    plugins("raise SystemExit(3)", ENTRY_POINTS)
+
+    with pytest.raises(ConfigurationError, match="cannot be loaded: SystemExit: 3"):
+        load_authenticator("it", {"backend": "broken", "error": "key"}, tmp_path)
