@@ -100,8 +100,8 @@ class Issuances:
             if _SIGNING in line and b'"fingerprint"' in line:
                 self._add(json.loads(line))
 
-        # The head before the files, which may grow meanwhile; it is about the current file only.
-        head = heads.find(record) if record in map(rotation.absolute, paths) else None
+        # The head before the files, which may grow meanwhile.
+        head = heads.find(record) if rotation.has_end(record, paths) else None
         found = rotation.in_order([path for path in paths if path.stat().st_size])
         if not found:
             if head:

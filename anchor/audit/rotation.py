@@ -47,8 +47,10 @@ def record_of(path: Path) -> Path:
 
 def without_companions(paths: Collection[Path]) -> list[Path]:
     """The files without head files and keys, which a shell's ``*`` matches too."""
-    names = {f"{path}{companion}" for path in paths for companion in _COMPANIONS}
-    return [path for path in paths if str(path) not in names]
+    # The current file need not be there: a rotation has renamed it.
+    records = {path for each in paths for path in (absolute(each), record_of(each))}
+    names = {f"{record}{companion}" for record in records for companion in _COMPANIONS}
+    return [path for path in paths if str(absolute(path)) not in names]
 
 
 def rotated_files(record: Path) -> Iterator[Path]:
@@ -65,6 +67,15 @@ def rotated_files(record: Path) -> Iterator[Path]:
 def files_of(record: Path) -> list[Path]:
     """The current file and the rotated files of a record, oldest first."""
     return in_order([*rotated_files(record), *([record] if record.is_file() else [])])
+
+
+def has_end(record: Path, paths: Collection[Path]) -> bool:
+    """Whether files of a record include its end, which the head file is about.
+
+    The end is in the current file or, until an event follows a rotation, in the newest other one.
+    """
+    newest = record if record.exists() else next(reversed(files_of(record)), record)
+    return absolute(newest) in map(absolute, paths)
 
 
 def in_order(paths: Collection[Path]) -> list[Path]:

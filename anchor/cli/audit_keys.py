@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from anchor.audit import checkpoints
+from anchor.audit import checkpoints, rotation
 from anchor.audit.checkpoints import Checkpoint
 from anchor.cli.configuration import read_configuration
 from anchor.config.document import Document
@@ -21,12 +21,13 @@ def configured_file(document: Document) -> Path:
     """The configured audit file.
 
     Raises:
-        ConfigurationError: there is none, or it does not exist.
+        ConfigurationError: there is none, or neither it nor a rotated file exists.
     """
     path = document.audit_path
     if path is None:
         raise ConfigurationError.about("audit.target", "is not 'file'")
-    if not path.exists():
+    # Until an event follows a rotation, there are only rotated files.
+    if not path.exists() and not rotation.files_of(path):
         raise ConfigurationError.about("audit.path", f"{path} is not there")
     return path
 

@@ -232,13 +232,12 @@ def _in_no_record(outcomes: Sequence[_Outcome], copies: Sequence[Checkpoint]) ->
 
 
 def _head(files: Collection[Path], record: Path) -> heads.Head | None:
-    """The head file of the record; None if the files do not include the current one."""
-    if rotation.absolute(record) not in map(rotation.absolute, files):
-        # The head is about the end of the current file only.
+    """The head file of the record; None if the files do not include the end."""
+    if not rotation.has_end(record, files):
         return None
     # It is beside the configured path, which may be a symbolic link.
     head = heads.find(record) or heads.find(record.resolve())
-    if head is None:
+    if head is None and rotation.absolute(record) in map(rotation.absolute, files):
         print(
             f"{heads.path_of(record)}: there is none, so events missing at the end would not be "
             "noticed",

@@ -127,9 +127,10 @@ def _files_by_record(document: Document, files: list[Path]) -> dict[Path, list[P
         if document.audit_path is None:
             return {}
         record = rotation.absolute(document.audit_path)
-        if not record.exists():
+        found = rotation.files_of(record)
+        if not found:
             raise ConfigurationError.about("audit.path", f"{record} does not exist")
-        return {record: rotation.files_of(record)}
+        return {record: found}
     return by_record(rotation.without_companions(files))
 
 

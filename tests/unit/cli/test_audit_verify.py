@@ -252,6 +252,30 @@ def test_each_node_may_have_rotated_files(verify, paths):
     ]
 
 
+def test_until_an_event_follows_a_rotation_the_head_file_is_about_the_rotated_file(verify, paths):
+    record = paths["web1"]
+    record.rename(record.with_name("audit.jsonl.1"))
+
+    # As a shell finds audit.jsonl*.
+    code, [line] = verify(sorted(record.parent.iterdir()))
+    assert code == 0 and "; the head file confirms the end" in line
+
+    cut(record.with_name("audit.jsonl.1"), 1)
+    code, [line] = verify(sorted(record.parent.iterdir()))
+    assert code == 1 and "it was cut after event 12: the head file knows of event 13" in line
+
+
+def test_the_head_file_is_not_about_older_rotated_files(verify, paths):
+    record = paths["web1"]
+    record.rename(record.with_name("audit.jsonl.2"))
+    write_record(record, "web1")
+    record.rename(record.with_name("audit.jsonl.1"))
+
+    code, [line] = verify(record.with_name("audit.jsonl.2"))
+
+    assert code == 0 and "; nothing confirms the end" in line
+
+
 def test_first_lines_of_several_nodes_may_continue_deleted_files(verify, paths):
     previous = []
     for node in ("web1", "web2"):

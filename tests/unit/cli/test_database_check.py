@@ -240,6 +240,19 @@ def test_rotated_files_are_one_record(service, check):
     assert code == 0 and findings["unknown"] == []
 
 
+def test_the_audit_commands_work_until_an_event_follows_a_rotation(service, check, capsys):
+    record, config = service.path / "audit.log", ["--config", str(service.path / "config.json")]
+    issue(service, "a.example.com")
+    record.rename(service.path / "audit.log.1")
+
+    assert check()[0] == 0
+    assert main.main(["audit", "verify", *config]) == 0
+    assert "the head file confirms the end" in capsys.readouterr().out
+    assert main.main(["audit", "checkpoint", *config]) == 0
+    assert record.exists()
+    assert main.main(["audit", "verify", *config]) == 0
+
+
 def test_parts_of_a_record_are_joined_although_their_names_do_not_show_it(service, check, later):
     issue(service, "a.example.com")
     (service.path / "audit.log").rename(service.path / "part1")
