@@ -13,7 +13,7 @@ from anchor.errors import ConfigurationError, StorageError
 from anchor.store.database import postgresql, sqlite
 from anchor.store.database.acme_tables import METADATA
 from anchor.store.database.errors import database_errors
-from anchor.store.database.schema import HEAD, schema_version
+from anchor.store.database.schema import HEAD, is_usable, schema_version
 from anchor.store.database.settings import DatabaseLocation
 
 
@@ -158,8 +158,12 @@ def require_current(location: DatabaseLocation, connection: Connection) -> None:
         StorageError: it has no tables, or those of another version.
     """
     version = schema_of(connection)
-    if version != HEAD:
-        raise StorageError(
-            f"{location} has {f'version {version}' if version else 'no version'} of the schema "
-            f"instead of {HEAD}: `anchor database upgrade` of the newest Anchor migrates it"
-        )
+    if version == HEAD:
+        return
+    what = "`anchor database upgrade` migrates it"
+    if is_usable(version):
+        what = "run this command with the newer version of Anchor that migrated it"
+    raise StorageError(
+        f"{location} has {f'version {version}' if version else 'no version'} of the schema "
+        f"instead of {HEAD}: {what}"
+    )

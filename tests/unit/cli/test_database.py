@@ -237,13 +237,21 @@ def test_a_copy_with_another_value_is_not_committed(
     assert not any(rows_of(tmp_path / "copy.db").values())
 
 
-@pytest.mark.parametrize("version", ["0000", f"{int(schema.HEAD) + 1:04}"])
-def test_a_copy_of_another_version_is_refused(filled, command, capsys, tmp_path, version):
+@pytest.mark.parametrize(
+    ("version", "remedy"),
+    [
+        (f"{int(schema.HEAD) - 1:04}", "`anchor database upgrade` migrates it"),
+        (f"{int(schema.HEAD) + 1:04}", "with the newer version of Anchor that migrated it"),
+    ],
+)
+def test_a_copy_of_another_version_is_refused(filled, command, capsys, tmp_path, version, remedy):
     execute(tmp_path / "anchor.db", f"UPDATE alembic_version SET version_num = '{version}'")
 
     assert command("copy", f"sqlite:///{tmp_path}/copy.db") == 1
 
-    assert f"version {version} of the schema instead of {schema.HEAD}" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"version {version} of the schema instead of {schema.HEAD}: " in error
+    assert remedy in error
     assert not (tmp_path / "copy.db").exists()
 
 
