@@ -142,7 +142,8 @@ def run_backup(namespace: argparse.Namespace) -> int:
     if location.path is None:
         raise ConfigurationError.about(
             "",
-            f"{location} is a server, so use its program for backups: pg_dump "
+            f"{location} is a server, so use its program for backups, with `umask 077`, because "
+            f"they contain secrets of tokens: pg_dump "
             f"--format=custom --file={path} --exclude-table-data=shared_keys "
             f"--dbname='{connection_string(location)}'",
         )

@@ -290,6 +290,7 @@ def test_the_backup_of_a_server_is_made_by_its_own_program(document, tmp_path, c
 
     error = capsys.readouterr().err
     assert "pg_dump --format=custom --file=anchor.dump --exclude-table-data=shared_keys" in error
+    assert "umask 077" in error
     assert "--dbname='" in error
     assert "host=a,b port=5432,5433" in error
     assert "hidden" not in error
