@@ -1,7 +1,7 @@
 """Vectors for the flattened form and its signatures, in the manner of Wycheproof.
 
-Wycheproof's own files are not part of the tests.  Its groups are repeated here for the algorithms
-of ACME: numbers at the edge of their range, other encodings of a signature, and confused keys.
+Some of its vectors are in ``test_wycheproof``.  Its groups are repeated here for all algorithms of
+ACME: numbers at the edge of their range, other encodings of a signature, and confused keys.
 Each vector is made from a good signature, by the function beside its name.
 """
 
