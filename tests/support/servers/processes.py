@@ -64,6 +64,16 @@ def answers(port, host="127.0.0.1"):
 
 
 @contextlib.contextmanager
+def _log_shown(log):
+    """Show the end of a log if the block fails: its directory may be gone when somebody looks."""
+    try:
+        yield
+    except pytest.fail.Exception:
+        sys.stdout.write(log.read_text(errors="replace")[-4000:])
+        raise
+
+
+@contextlib.contextmanager
 def running(arguments, *, log, ready, stop=signal.SIGTERM, **popen):
     """Run a server until the end of the block, which begins when the server is ready."""
     with log.open("wb") as output:
@@ -76,7 +86,8 @@ def running(arguments, *, log, ready, stop=signal.SIGTERM, **popen):
             **popen,
         )
         try:
-            wait_for(ready, process, f"{arguments[0]} to be ready (its log: {log})")
+            with _log_shown(log):
+                wait_for(ready, process, f"{arguments[0]} to be ready (its log: {log})")
             yield process
         finally:
             end(process, stop)
