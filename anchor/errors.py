@@ -7,8 +7,9 @@ other class is for the operator and goes to the log only.  No text ever contains
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 # sysexits.h: EX_NOPERM.  The systemd unit does not restart a service that exits with it.
 PIN_REFUSED = 77
@@ -77,6 +78,10 @@ class Rejected(AnchorError):
         message: what is wrong, in a few words.
         data: the names, sizes or usages concerned; shown to the requester and kept in the audit.
     """
+
+    # A plug-in's subclass may not call this constructor.
+    message = ""
+    data: Mapping[str, object] = MappingProxyType({})
 
     def __init__(self, message: str, **data: object):
         self.message = message
@@ -176,7 +181,7 @@ class Failure:
 
     check: str
     reason: str
-    data: dict[str, object] = field(default_factory=dict, compare=False)
+    data: Mapping[str, object] = field(default_factory=dict, compare=False)
 
     def __str__(self) -> str:
         return f"{self.check}: {self.reason}"
@@ -195,7 +200,7 @@ class BackendUnavailable(AnchorError):
 
     authentication = ""
 
-    def __init__(self, message: str, retry_after: int = 30):
+    def __init__(self, message: str = "the backend gave no answer", retry_after: int = 30):
         self.retry_after = retry_after
         super().__init__(message)
 

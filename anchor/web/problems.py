@@ -47,7 +47,9 @@ def respond_to_error(error: Exception, request: Request) -> Response:
         page = error_page(request, status, detail)
         return respond(request, page, "text/html", status, headers | page_headers())
     if not wants_json(request):
-        return respond(request, f"{detail}\n".encode(), "text/plain", status, headers)
+        # A plug-in's error may have lone surrogates, as file names that are not UTF-8 do.
+        text = f"{detail}\n".encode(errors="backslashreplace")
+        return respond(request, text, "text/plain", status, headers)
     # RFC 9457 4.2.1: about:blank means that the type adds nothing to the status.
     problem: dict[str, Any] = {
         "type": "about:blank",

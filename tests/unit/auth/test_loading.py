@@ -8,6 +8,9 @@ from anchor.auth.loading import load_authenticator
 from anchor.errors import ConfigurationError
 
 SOURCE = """
+from anchor.plugin_api import BackendUnavailable
+
+
 class Broken:
     def __init__(self, error: str):
         raise {"key": KeyError, "file": FileNotFoundError, "exit": SystemExit}[error]("s3cret")
@@ -22,12 +25,17 @@ class WithoutMethod:
 
 def other_arguments(user, secret):
     pass
+
+
+def unreachable(ra_name, user, secret):
+    raise BackendUnavailable
 """
 ENTRY_POINTS = """
 [anchor.authentication]
 broken = trouble:Broken
 without_method = trouble:WithoutMethod
 other_arguments = trouble:other_arguments
+unreachable = trouble:unreachable
 """
 
 
@@ -64,3 +72,10 @@ def test_a_module_that_exits_prevents_the_start(plugins, tmp_path):
 
     with pytest.raises(ConfigurationError, match="cannot be loaded: SystemExit: 3"):
         load_authenticator("it", {"backend": "broken", "error": "key"}, tmp_path)
+
+
+def test_a_backend_that_is_unavailable_needs_no_text(plugins, serve, document):
+    plugins(SOURCE, ENTRY_POINTS)
+    document["authentication"]["static"] = {"backend": "unreachable"}
+
+    assert serve(document).sign(status=503).headers["Retry-After"] == "30"

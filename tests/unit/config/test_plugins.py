@@ -235,6 +235,40 @@ def test_a_faulty_validator_is_an_internal_error(serve, document, authority, cap
     assert_internal_error(serve(document), caplog, blames=validator)
 
 
+REFUSES = """
+from anchor.plugin_api import ValidationError
+
+class TooShort(ValidationError):
+    def __init__(self, length):
+        self.length = length
+
+    def __str__(self):
+        return f"only {self.length} characters"
+
+def too_short(csr):
+    raise TooShort(3)
+
+def file_name(csr):
+    raise ValidationError("no file caf\\udce9.pem")
+"""
+
+
+@pytest.mark.parametrize(
+    ("validator", "text"),
+    [
+        ("too_short", "refuses: only 3 characters\n"),
+        ("file_name", "refuses: no file caf\\udce9.pem\n"),
+    ],
+)
+def test_a_validator_can_refuse_with_any_text_and_with_a_subclass_of_the_error(
+    serve, document, authority, plugins, validator, text
+):
+    plugins(REFUSES, f"[anchor.validators]\nrefuses = trouble:{validator}\n")
+    authority["validators"] = {"refuses": {}}
+
+    assert text == serve(document).sign(status=400).text
+
+
 @pytest.mark.parametrize(
     ("fixup", "words"),
     [
