@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from ipaddress import ip_network
@@ -15,6 +16,7 @@ from anchor.config_lint.review import ConfigUnderReview
 from anchor.errors import ConfigProblem
 from anchor.policy.policy import SUBJECT_ATTRIBUTES, VALIDATORS
 from anchor.X509.name_constraints import ConstrainedName, violations
+from anchor.X509.name_patterns import NamePattern
 from anchor.X509.oids import extended_usage_oid, name_of_extended_usage
 
 # Extended key usages that give the holder power over others: what the holder can do.
@@ -93,7 +95,7 @@ def outside_name_constraints(review: ConfigUnderReview) -> Iterator[ConfigProble
             if violation:
                 yield ConfigProblem(
                     f"{path}.{entry}",
-                    f"every certificate for such a name is refused, because {violation} by the "
+                    f"certificates for names like this are refused, because {violation} by the "
                     "name constraints of the CA or of its chain",
                 )
 
@@ -122,9 +124,20 @@ def _examples(entry: str) -> Iterator[ConstrainedName]:
     try:
         network = ip_network(entry)
     except ValueError:
-        # A domain begins with a dot.
-        name = f"any-name{entry}" if entry.startswith(".") else _PATTERN.sub("any-name", entry)
-        yield ConstrainedName(x509.DNSName, name.removesuffix("."), f"DNS:{name}")
+        yield _example(entry)
         return
     for address in (network[0], network[-1]):
         yield ConstrainedName(x509.IPAddress, address, f"IP:{address}")
+
+
+def _example(entry: str) -> ConstrainedName:
+    # A domain begins with a dot.
+    name = f"any-name{entry}" if entry.startswith(".") else _PATTERN.sub("any-name", entry)
+    # The words in place of patterns may make a label too long.
+    with contextlib.suppress(ValueError):
+        pattern = NamePattern.parse(name)
+        if pattern.uri:
+            return ConstrainedName(x509.UniformResourceIdentifier, name, f"URI:{name}")
+        if pattern.mailbox:
+            return ConstrainedName(x509.RFC822Name, name, f"email:{name}")
+    return ConstrainedName(x509.DNSName, name.removesuffix("."), f"DNS:{name}")

@@ -10,7 +10,15 @@ from ipaddress import ip_network
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509 import DirectoryName, DNSName, IPAddress, Name, NameAttribute
+from cryptography.x509 import (
+    DirectoryName,
+    DNSName,
+    IPAddress,
+    Name,
+    NameAttribute,
+    RFC822Name,
+    UniformResourceIdentifier,
+)
 from cryptography.x509.oid import NameOID
 from docutils.nodes import make_id
 
@@ -996,12 +1004,19 @@ def constrain(good, tmp_path, in_chain, permitted):
         ({"whitelist_names": {"names": ["%.example.com", "%.com"]}}, "names.1"),
         ({"whitelist_names": {"names": ["192.0.2.0/25", "192.0.2.0/23"]}}, "names.1"),
         ({"whitelist_names": {"names": ["a%.b.example.com", "192.0.2.1"]}}, None),
+        ({"whitelist_names": {"names": ["spiffe://a.b/%", "spiffe://b.org/%"]}}, "names.1"),
+        ({"requester_names": {"names": ["{username}@b.org", "{username}@c.org"]}}, "names.1"),
     ],
 )
 def test_names_outside_the_ca_constraints_are_reported(
     good, advise, tmp_path, in_chain, validators, entry
 ):
-    permitted = [DNSName("example.com"), IPAddress(ip_network("192.0.2.0/24"))]
+    permitted = [
+        DNSName("example.com"),
+        IPAddress(ip_network("192.0.2.0/24")),
+        UniformResourceIdentifier("a.b"),
+        RFC822Name("b.org"),
+    ]
     constrain(good, tmp_path, in_chain, permitted)
     for name, options in validators.items():
         change(good, f"{CHECKS}/{name}", options)
