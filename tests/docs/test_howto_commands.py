@@ -276,7 +276,10 @@ def test_an_upgrade_migrates_the_database_and_imports_the_files(here, packaged, 
 
 def test_a_sqlite_database_moves_to_postgresql(here, packaged, postgresql_url, tmp_path):
     url = postgresql_url.replace("+psycopg", "")
-    replace = {"postgresql://anchor@db1.example.com/anchor": url}
+    # The server of the tests has no certificate.
+    replace = {
+        "postgresql://anchor@db1.example.com/anchor?sslmode=verify-full": f"{url}?sslmode=prefer"
+    }
     secret = tmp_path / "root/etc/anchor/db-password"
 
     with here(replace, systemctl=SYSTEMCTL) as terminal:
@@ -285,6 +288,8 @@ def test_a_sqlite_database_moves_to_postgresql(here, packaged, postgresql_url, t
         secret.chmod(0o600)
         terminal.run("export ANCHOR_CONF=/etc/anchor/config.json")
         follow(terminal, "howto/sqlite-to-postgresql.rst", "sh")
+        configured = terminal.run("cat $ANCHOR_CONF")
+        assert "?sslmode=verify-full&sslrootcert=/etc/anchor/db-ca.pem" in configured
         terminal.run("rm /var/lib/anchor/anchor.db*")
         assert "DNS:www.example.com" in terminal.run("anchor certs")
 
