@@ -25,6 +25,9 @@ REMIND_SECONDS = 600.0
 LOOK_SECONDS = 5.0
 """The time after which a process looks again whether a load has failed."""
 
+KEEP_SECONDS = 3600.0
+"""The time after which a process keeps the files again from being deleted as unused."""
+
 
 class LoadRecord:
     """The loads of all processes of a service.
@@ -37,6 +40,7 @@ class LoadRecord:
         self._directory = directory
         self._loaded: float | None = None
         self._next_look = 0.0
+        self._next_keep = 0.0
 
     @classmethod
     def of_service(cls, config_json: Path) -> LoadRecord:
@@ -70,11 +74,18 @@ class LoadRecord:
         return _moment(self._time(_FAILED))
 
     def remind(self) -> None:
-        """Log a failure, in one process of the service at a time, every REMIND_SECONDS."""
+        """Log a failure, in one process of the service at a time, every REMIND_SECONDS.
+
+        Each request calls this, so it also keeps the service's files from being deleted as unused.
+        """
         now = time.monotonic()
         if now < self._next_look:
             return
         self._next_look = now + LOOK_SECONDS
+        if self._directory is not None and now >= self._next_keep:
+            self._next_keep = now + KEEP_SECONDS
+            with contextlib.suppress(OSError):
+                process_directory.keep(self._directory)
         since = self.failed_since()
         if since is not None and self._is_time_to_remind():
             LOG.error(

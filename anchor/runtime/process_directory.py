@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import shutil
 import stat
 import tempfile
+import time
 from pathlib import Path
 
 from anchor.errors import ConfigurationError
@@ -65,6 +67,20 @@ def make(directory: Path) -> Path:
     directory.mkdir(mode=0o700, exist_ok=True)
     _require_own(directory)
     return directory
+
+
+def keep(directory: Path) -> None:
+    """Make the files of a service look used, without a change of their contents' times.
+
+    systemd-tmpfiles deletes files in /tmp that were neither read nor changed for ten days, even if
+    a process has them open or locked.
+
+    Raises:
+        OSError: the directory is gone.
+    """
+    for path in directory.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
 
 
 def _require_own(directory: Path) -> None:

@@ -50,6 +50,21 @@ def test_a_first_start_that_fails_is_no_failed_reload(records):
     assert serving.loaded_at() is None
 
 
+def test_requests_keep_the_files_from_being_deleted_as_unused(records, tmp_path):
+    serving, starting = records
+    serving.succeeded()
+    eleven_days_ago = time.time() - 11 * 86400
+    os.utime(tmp_path / "loaded", (eleven_days_ago, eleven_days_ago))
+
+    serving.remind()
+
+    # systemd-tmpfiles looks at this time too.
+    assert (tmp_path / "loaded").stat().st_atime == pytest.approx(time.time(), abs=60)
+    assert serving.loaded_at().timestamp() == pytest.approx(eleven_days_ago)
+    starting.failed()
+    assert serving.failed_since() is not None
+
+
 def test_one_line_is_logged_in_each_interval(records, tmp_path, caplog):
     for record in records:
         record.remind()
