@@ -24,6 +24,18 @@ _SECRETS = (
     "scram_server_key",
     "oauth_client_secret",
 )
+# The values that libpq knows of parameters that decide about durability and secrecy.
+_VALUES = {
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "target_session_attrs": (
+        "any",
+        "read-write",
+        "read-only",
+        "primary",
+        "standby",
+        "prefer-standby",
+    ),
+}
 _DRIVERS = {"sqlite": "sqlite", "postgresql": _PSYCOPG, _PSYCOPG: _PSYCOPG}
 
 
@@ -126,7 +138,26 @@ def locate_database(
         raise ConfigurationError.about(
             "url", "PostgreSQL needs the extra: pip install 'anchor[postgresql]'"
         ) from None
-    return DatabaseLocation(url.set(drivername=driver), None, settings)
+    url = url.set(drivername=driver)
+    _require_valid_parameters(url)
+    return DatabaseLocation(url, None, settings)
+
+
+def _require_valid_parameters(url: URL) -> None:
+    """Require that libpq knows the parameters, which it would check only with each connection."""
+    from psycopg import ProgrammingError  # noqa: PLC0415  # an optional package
+    from psycopg.conninfo import make_conninfo  # noqa: PLC0415
+
+    for name, values in _VALUES.items():
+        value = url.query.get(name, values[0])
+        if value not in values:
+            raise ConfigurationError.about("url", f"{name} should be one of {', '.join(values)}")
+    try:
+        _, options = url.get_dialect()().create_connect_args(url)
+        make_conninfo("", **options)
+    except (ArgumentError, ProgrammingError) as error:
+        # The texts name parameters and quote no values.
+        raise ConfigurationError.about("url", str(error).strip()) from None
 
 
 def _sqlite_path(url: URL, base: Path, password: Secret | None) -> Path:

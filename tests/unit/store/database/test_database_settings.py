@@ -50,3 +50,30 @@ def test_a_password_in_the_url_and_in_a_file_is_an_error(tmp_path, url):
 
     with pytest.raises(ConfigurationError, match="the URL contains a password too"):
         locate_database({"url": url, "password_file": str(file)}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "problem"),
+    [
+        ("sslmod=verify-full", 'invalid connection option "sslmod"'),
+        ("passwrod=hidden", 'invalid connection option "passwrod"'),
+        ("sslmode=verify_full", "sslmode should be one of disable, allow, "),
+        ("sslmode=require&sslmode=hidden", "sslmode should be one of disable, allow, "),
+        ("target_session_attrs=writable", "target_session_attrs should be one of any, "),
+        ("host=a:1&host=b:2&port=5", "Can't mix 'multihost' formats"),
+    ],
+)
+def test_wrong_parameters_are_errors_and_no_reason_to_wait_for_the_server(
+    tmp_path, parameters, problem
+):
+    with pytest.raises(ConfigurationError, match=problem) as raised:
+        locate_database({"url": f"postgresql://anchor@/anchor?{parameters}"}, tmp_path)
+
+    assert "hidden" not in str(raised.value)
+
+
+def test_the_parameters_of_a_pair_of_servers_are_valid(tmp_path):
+    hosts = "host=db1.example.com:5432&host=db2.example.com:5432"
+    url = f"postgresql://anchor@/anchor?{hosts}&sslmode=verify-full&target_session_attrs=primary"
+
+    assert str(locate_database({"url": url}, tmp_path)).endswith("target_session_attrs=primary")
