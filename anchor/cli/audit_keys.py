@@ -89,7 +89,8 @@ def signed_copies(
 
 
 def _copies(path: Path, keys: Collection[Ed25519PublicKey | None]) -> list[Checkpoint]:
-    copies = list(checkpoints.find_checkpoints(path.read_text(encoding="utf-8", errors="replace")))
+    with rotation.open_file(path) as file:
+        copies = list(checkpoints.find_checkpoints(file.read().decode("utf-8", "replace")))
     # A log also contains text from requesters, who could forge unsigned checkpoints.
     signed = [copy for copy in copies if any(key is None or copy.is_signed_by(key) for key in keys)]
     if len(signed) < len(copies):

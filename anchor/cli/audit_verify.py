@@ -57,7 +57,8 @@ def add_to(commands: Any) -> None:
         action="append",
         default=[],
         metavar="LOG",
-        help="a file with checkpoints copied from the ordinary log; may be given several times",
+        help="a file with checkpoints copied from the ordinary log, also compressed with gzip; may "
+        "be given several times",
     )
     verify.add_argument(
         "--key",

@@ -95,6 +95,18 @@ def test_a_copied_checkpoint_of_the_last_event_confirms_the_end(verify, paths, t
     assert (code, "; nothing confirms the end (" in line) == (0, True)
 
 
+def test_a_rotated_log_of_checkpoints_may_be_compressed(verify, paths, key, log):
+    compressed = log.with_name("loghost.log.1.gz")
+    compressed.write_bytes(gzip.compress(log.read_bytes()))
+    cut(paths["web2"], 4)
+    heads.path_of(paths["web2"]).unlink()
+
+    code, lines = verify([*paths.values()], "--key", key, "--checkpoint", compressed)
+
+    assert code == 1
+    assert "it was cut after event " in lines[1]
+
+
 def test_the_command_says_which_node_was_cut(verify, paths):
     cut(paths["web2"], 3)
 
