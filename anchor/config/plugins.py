@@ -201,15 +201,20 @@ def _read_signature(function: Callable[..., Any], supplied: frozenset[str]) -> S
                 hints.get(parameter.name, Any),
                 pydantic.Field(default, alias=parameter.name),
             )
-    model = pydantic.create_model(
-        "Options",
-        __config__=pydantic.ConfigDict(
-            extra="allow" if has_kwargs else "forbid",
-            arbitrary_types_allowed=True,
-            allow_inf_nan=False,
-        ),
-        **fields,
-    )
+    try:
+        model = pydantic.create_model(
+            "Options",
+            __config__=pydantic.ConfigDict(
+                extra="allow" if has_kwargs else "forbid",
+                arbitrary_types_allowed=True,
+                allow_inf_nan=False,
+            ),
+            **fields,
+        )
+    except Exception as error:
+        # For example a type that needs another distribution.
+        reason = str(error).partition("\n")[0]
+        raise ConfigurationError.about("", f"its options cannot be validated: {reason}") from error
     return Signature(supplied if has_kwargs else frozenset(supplied_names), model)
 
 

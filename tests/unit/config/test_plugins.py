@@ -179,6 +179,28 @@ def test_a_validator_whose_call_would_check_nothing_prevents_the_start(
     assert message in refusal(serve, document)
 
 
+NEEDS_MORE = """
+class Address:
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source, handler):
+        raise ImportError("email-validator is not installed")
+
+def check(csr, sender: Address): ...
+"""
+
+
+def test_an_option_whose_type_needs_another_distribution_prevents_the_start(
+    serve, document, authority, plugins
+):
+    plugins(NEEDS_MORE, "[anchor.validators]\nunfit = trouble:check\n")
+    authority["validators"] = {"unfit": {"sender": "a@example.com"}}
+
+    assert refusal(serve, document) == (
+        "registration_authority.default.validators.unfit: its options cannot be validated: "
+        "email-validator is not installed"
+    )
+
+
 @pytest.mark.filterwarnings("ignore:coroutine 'refuse' was never awaited:RuntimeWarning")
 @pytest.mark.parametrize(
     ("validator", "answer"), [("delegates", "coroutine"), ("iterates", "generator")]
