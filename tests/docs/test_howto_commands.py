@@ -16,9 +16,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from anchor.audit.checkpoints import CheckpointInterval, CheckpointKey
 from anchor.audit.file_sink import FileSink
 from anchor.cli.main import main
+from anchor.store.bans import Ban
+from anchor.store.database.bans import Bans
 from anchor.store.database.engine import Database
 from anchor.store.database.inspection import inspect_database, schema_differences, schema_of
 from anchor.store.database.settings import locate_database
+from tests.support.acme import add_account
 from tests.support.audit_records import cut
 from tests.support.credentials import token_file
 from tests.support.documentation import LITERAL, ROOT, blocks
@@ -272,6 +275,29 @@ def test_an_upgrade_migrates_the_database_and_imports_the_files(here, packaged, 
     assert re.search("schema ([0-9]+), this version of Anchor has \\1", shown), shown
     assert re.search(" 1  certificates$", shown, re.MULTILINE), shown
     assert imported.startswith("imported 1 certificate")
+
+
+def test_the_owner_of_the_tables_upgrades_them_for_the_services_user(
+    postgresql_server, postgresql_url, tmp_path, monkeypatch
+):
+    [grant] = blocks("howto/upgrade.rst", "text")
+    name = postgresql_url.rpartition("/")[2]
+    owner = f"owner_of_{name}"
+    postgresql_server.sql(f"CREATE ROLE {owner} LOGIN")
+    postgresql_server.sql(f"ALTER DATABASE {name} OWNER TO {owner}", database="postgres")
+    of_owner = locate_database(
+        {"url": postgresql_url.replace("//anchor@", f"//{owner}@")}, tmp_path
+    )
+    make_old(of_owner, "0003", monkeypatch).close()
+    postgresql_server.sql(grant.text, database=name, user=owner)
+
+    _migrate(of_owner)
+    postgresql_server.sql(grant.text, database=name, user=owner)
+
+    database = Database(locate_database({"url": postgresql_url}, tmp_path))
+    add_account(database)
+    Bans(database).add(Ban(kind="requester", value="alice", since=now()))
+    database.close()
 
 
 def test_a_sqlite_database_moves_to_postgresql(here, packaged, postgresql_url, tmp_path):
