@@ -63,7 +63,7 @@ def load_authenticator(
 
     if not inspect.isclass(backend):
         return Authenticator(name, _call_function(backend, options), breaker(), kind)
-    credential: CredentialKind = getattr(backend, "credential", CredentialKind.PASSWORD)
+    credential = _credential(backend)
     needed = frozenset(getattr(backend, "from_anchor", ()))
     values = plugins.Signature.of(backend, needed).validate(options, base, offline=offline)
     supplied = {"shared_slots": shared_slots, **services}
@@ -108,6 +108,16 @@ def load_authenticator(
         look_up=_look_up_function(getattr(instance, "look_up", None)),
         verify_mac=getattr(instance, "verify_mac", None),
     )
+
+
+def _credential(backend: type) -> CredentialKind:
+    kind = getattr(backend, "credential", CredentialKind.PASSWORD)
+    try:
+        return CredentialKind(kind)
+    except ValueError:
+        raise ConfigurationError.about(
+            "", f"the class has the credential {kind!r}, and should have a CredentialKind"
+        ) from None
 
 
 def _look_up_function(look_up: Any) -> Callable[[str, AuthDetails], object] | None:

@@ -8,7 +8,7 @@ from anchor.auth.loading import load_authenticator
 from anchor.errors import ConfigurationError
 
 SOURCE = """
-from anchor.plugin_api import BackendUnavailable
+from anchor.plugin_api import AuthDetails, BackendUnavailable
 
 
 class Broken:
@@ -23,6 +23,20 @@ class WithoutMethod:
     pass
 
 
+class OtherCredential:
+    credential = "JWT"
+
+    def authenticate(self, user, secret):
+        pass
+
+
+class PlainText:
+    credential = "password"
+
+    def authenticate(self, user, secret):
+        return AuthDetails(user)
+
+
 def other_arguments(user, secret):
     pass
 
@@ -34,6 +48,8 @@ ENTRY_POINTS = """
 [anchor.authentication]
 broken = trouble:Broken
 without_method = trouble:WithoutMethod
+other_credential = trouble:OtherCredential
+plain_text = trouble:PlainText
 other_arguments = trouble:other_arguments
 unreachable = trouble:unreachable
 """
@@ -49,6 +65,10 @@ unreachable = trouble:unreachable
         ),
         ({"backend": "broken", "error": "exit"}, "the authentication backend failed: SystemExit"),
         ({"backend": "without_method"}, "the class has no method authenticate(user, secret)"),
+        (
+            {"backend": "other_credential"},
+            "the class has the credential 'JWT', and should have a CredentialKind",
+        ),
         *(
             (
                 {"backend": "other_arguments", **options},
@@ -79,3 +99,10 @@ def test_a_backend_that_is_unavailable_needs_no_text(plugins, serve, document):
     document["authentication"]["static"] = {"backend": "unreachable"}
 
     assert serve(document).sign(status=503).headers["Retry-After"] == "30"
+
+
+def test_the_kind_of_a_credential_may_be_plain_text(plugins, serve, document):
+    plugins(SOURCE, ENTRY_POINTS)
+    document["authentication"]["static"] = {"backend": "plain_text"}
+
+    assert serve(document).issue()
