@@ -143,6 +143,12 @@ def load_backend(
     options = dict(backend_section)
     backend = load_plugin(NAMESPACE, options.pop("backend"))
     if not inspect.isclass(backend):
+        try:
+            inspect.signature(backend).bind("csr", "conf")
+        except TypeError:
+            raise ConfigurationError.about(
+                "", "the function does not take the arguments csr and conf"
+            ) from None
         return FunctionSigner(backend, MappingProxyType(dict(ca_section)))
     signature = plugins.Signature.of(backend, SUPPLIED)
     values = signature.validate(options, base, offline=not with_key)

@@ -158,6 +158,16 @@ def test_the_options_of_a_class_are_validated(
     assert [message] == [str(problem) for problem in raised.value.problems]
 
 
+def test_a_function_with_other_arguments_prevents_the_start(backend, configure):
+    def sign(request):
+        return ""
+
+    backend(sign)
+
+    with pytest.raises(ConfigurationError, match="does not take the arguments csr and conf"):
+        configure(backend="custom")
+
+
 @pytest.mark.parametrize("answer", [None, "key", shared_key().public_key(), SystemExit()])
 def test_a_class_without_a_key_prevents_the_start(backend, configure, answer):
     class Keyless:
