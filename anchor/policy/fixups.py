@@ -101,7 +101,9 @@ def default_key_usage(
             not those of CAs. A request gets the usages that its kind of key can have: an EC key
             gets no ``keyEncipherment``.
     """
-    if csr.extension(x509.KeyUsage):
+    constraints = csr.extension(x509.BasicConstraints)
+    if csr.extension(x509.KeyUsage) or (constraints and constraints.value.ca):
+        # The certificate of an intermediate CA gets the usages of a CA.
         return csr
     unfit = unsupported_usages(csr.public_key, usages_in(usage))
     if unfit:

@@ -167,6 +167,17 @@ def test_requested_usages_are_kept():
     assert extended == result.extension(x509.ExtendedKeyUsage).value
 
 
+def test_a_request_for_an_intermediate_gets_no_usages_of_a_leaf(serve, document):
+    authority = document["registration_authority"]["default"]
+    authority["validators"] = {"ca_status": {"ca_requested": True}}
+    authority["fixups"] = {"default_key_usage": {"usage": ["digitalSignature"]}}
+    ca = (x509.BasicConstraints(True, None), True)
+
+    certificate = serve(document).issue(make_csr("Issuing CA", extensions=[ca]))
+
+    assert certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+
+
 def test_listed_extensions_are_dropped():
     policies = x509.CertificatePolicies(
         [x509.PolicyInformation(x509.ObjectIdentifier("1.2.3.4"), None)]
