@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
-import zlib
 from pathlib import Path
 from typing import Annotated
 
@@ -53,7 +52,7 @@ def _name_in(record: Path) -> str | None:
         if head := heads.find(record):
             return head.node or None
     # A damaged rotated file is the concern of verification, and does not stop the service.
-    with contextlib.suppress(OSError, EOFError, zlib.error):
+    with contextlib.suppress(OSError):
         for path in reversed(rotation.files_of(record)):
             if line := rotation.last_line(path):
                 return line.node

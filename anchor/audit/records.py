@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -49,7 +48,7 @@ def _ends(record: Path, files: list[Path]) -> _Ends:
     first: list[Line] = []
     last: list[Line] = []
     # Verification tells about files that cannot be read.
-    with contextlib.suppress(OSError, EOFError, zlib.error):
+    with contextlib.suppress(OSError):
         for path in files:
             first += filter(None, [rotation.first_line(path)])
             last += filter(None, [rotation.last_line(path)])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import gzip
 import re
+import zlib
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
@@ -20,11 +23,18 @@ _ROTATED = re.compile(r"(.+?)([.-][0-9][0-9T:_.-]*)", re.ASCII)
 _SUFFIX = re.compile(r"[.-][0-9][0-9T:_.-]*(\.gz)?", re.ASCII)
 
 
-def open_file(path: Path) -> IO[bytes]:
-    """Open a file of the record, which may be compressed."""
-    if path.suffix == ".gz":
-        return cast(IO[bytes], gzip.open(path, "rb"))
-    return path.open("rb")
+@contextmanager
+def open_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file of the record, which may be compressed, open for reading.
+
+    Raises:
+        OSError: it cannot be read, or what is compressed is damaged.
+    """
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            yield cast(IO[bytes], file)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise OSError(errno.EIO, f"it is damaged: {error}", str(path)) from None
 
 
 def absolute(path: Path) -> Path:

@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from anchor.audit import checkpoints, rotation
+from anchor.audit import checkpoints, heads
 from anchor.audit.file_sink import FileSink
 from anchor.audit.sinks import load_audit_sink
 from anchor.cli import audit_verify
@@ -59,11 +59,12 @@ def run_checkpoint(namespace: argparse.Namespace) -> int:
     path = configured_file(document)
     problems = Diagnostics()
     with problems.at("audit"):
-        newest = path if path.exists() else rotation.files_of(path)[-1]
-        if newest.stat().st_uid != os.geteuid():
+        # After a rotation there may be the head file only.
+        existing = path if path.exists() else heads.path_of(path)
+        if existing.exists() and existing.stat().st_uid != os.geteuid():
             # The service could not write to files that root makes here.
             raise ConfigurationError.about(
-                "path", f"{newest} belongs to another user: run this as the user of the service"
+                "path", f"{existing} belongs to another user: run this as the user of the service"
             )
         sink = load_audit_sink(document.audit, document.base)
         assert isinstance(sink, FileSink)

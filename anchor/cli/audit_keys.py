@@ -27,7 +27,7 @@ def configured_file(document: Document) -> Path:
     if path is None:
         raise ConfigurationError.about("audit.target", "is not 'file'")
     # Until an event follows a rotation, there are only rotated files.
-    if not path.exists() and not rotation.files_of(path):
+    if not path.exists() and not any(rotation.rotated_files(path)):
         raise ConfigurationError.about("audit.path", f"{path} is not there")
     return path
 

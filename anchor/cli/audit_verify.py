@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-import zlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,8 +116,6 @@ def run(namespace: argparse.Namespace) -> int:
         ]
     except OSError as error:
         raise ConfigurationError.about("", describe_os_error(error)) from None
-    except (EOFError, zlib.error) as error:
-        raise ConfigurationError.about("", f"a file cannot be read: {error}") from None
     if files and not expected:
         expected = {copy.node for copy in copies if copy.node}
     problems = [
@@ -171,11 +168,12 @@ def _verify(
             text, report = f"{record}: {_NO_NODE}", None
     except BrokenRecord as error:
         text = str(error)
-    except (heads.HeadDamaged, OSError, EOFError, zlib.error) as error:
+    except (heads.HeadDamaged, OSError) as error:
         if not among_others:
             raise
-        problem = "" if isinstance(error, heads.HeadDamaged) else f"{record}: cannot be read: "
-        text = f"{problem}{getattr(error, 'strerror', None) or error}"
+        text = str(error)
+        if isinstance(error, OSError):
+            text = f"{error.filename or record}: cannot be read: {error.strerror or error}"
     return _Outcome(record, node or None, f"node {node}: {text}" if node else text, report)
 
 

@@ -6,7 +6,6 @@ import argparse
 import datetime
 import json
 import os
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,7 +78,7 @@ def run(namespace: argparse.Namespace) -> int:
     with inspect_database(location) as connection:
         _check_database(connection, findings)
     if not findings.defects:
-        _read_audit(document, _files_by_record(document, namespace.files), findings)
+        _read_audit(document, namespace.files, findings)
     if findings.issuances is not None and findings.broken is None:
         # After the audit was read, so that no certificate is issued in between.
         try:
@@ -134,22 +133,19 @@ def _files_by_record(document: Document, files: list[Path]) -> dict[Path, list[P
     return by_record(rotation.without_companions(files))
 
 
-def _read_audit(
-    document: Document, records: Mapping[Path, list[Path]], findings: _Findings
-) -> None:
+def _read_audit(document: Document, files: list[Path], findings: _Findings) -> None:
     """Verify the audit records as `anchor audit verify` does, and read their certificates."""
-    if not records:
-        return
-    findings.issuances = Issuances(now=utc_now())
     try:
+        records = _files_by_record(document, files)
+        if not records:
+            return
+        findings.issuances = issuances = Issuances(now=utc_now())
         for record, paths in records.items():
-            findings.issuances.read(record, paths, _public_key(document, record))
+            issuances.read(record, paths, _public_key(document, record))
     except (BrokenRecord, HeadDamaged) as error:
         findings.broken = str(error)
     except OSError as error:
         raise ConfigurationError.about("", describe_os_error(error)) from None
-    except (EOFError, zlib.error) as error:
-        raise ConfigurationError.about("", f"the audit cannot be read: {error}") from None
 
 
 def _public_key(document: Document, record: Path) -> Ed25519PublicKey | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import gzip
 import json
 import shutil
 import sqlite3
@@ -251,6 +252,24 @@ def test_the_audit_commands_work_until_an_event_follows_a_rotation(service, chec
     assert main.main(["audit", "checkpoint", *config]) == 0
     assert record.exists()
     assert main.main(["audit", "verify", *config]) == 0
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-9], lambda _: b"no gzip"])
+def test_a_damaged_rotated_file_is_named(service, capsys, damage):
+    config = ["--config", str(service.path / "config.json")]
+    issue(service, "a.example.com")
+    compressed = service.path / "audit.log.1.gz"
+    compressed.write_bytes(damage(gzip.compress((service.path / "audit.log").read_bytes())))
+
+    for command in (
+        ["database", "check"],
+        ["audit", "verify"],
+        ["certs", "import", str(service.path)],
+    ):
+        assert main.main([*command, *config]) == 1
+        assert f"{compressed}: it is damaged: " in capsys.readouterr().err
+    # The last event is not in it.
+    assert main.main(["audit", "checkpoint", *config]) == 0
 
 
 def test_parts_of_a_record_are_joined_although_their_names_do_not_show_it(service, check, later):
