@@ -137,7 +137,8 @@ def _violation(
 def _is_within(kind: type[x509.GeneralName], name: Any, base: Any, *, excluded: bool) -> bool:
     """True if a name is in a subtree, both in the form for comparison."""
     if excluded and kind in (x509.DNSName, x509.UniformResourceIdentifier):
-        # Relying parties compare the dot at the end of a host too, so they permit no such host.
+        # A dot at the end hides no excluded host.  Relying parties compare it with permitted hosts,
+        # so there it counts.
         name = name.removesuffix(".")
     if kind is x509.DNSName:
         exact, suffix, wildcard = base
